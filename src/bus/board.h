@@ -1,0 +1,84 @@
+/*
+ * board.h
+ *	  What every process may know about the regions of this store without
+ *	  asking it: range, epoch, term, leader, lease, applied index.
+ *
+ * The store writes, everybody reads: each entry is a seqlock, and a global
+ * generation voids all leases at once (the store's first act on start).  A
+ * reader looks before and after it takes its snapshot (DESIGN 4).
+ */
+#ifndef TIKV_BUS_BOARD_H
+#define TIKV_BUS_BOARD_H
+
+#include "bus/shmem.h"
+#include "core/region/region.h"
+
+/* Bounds of a region: the encoded form of the largest key and some room. */
+#define BOARD_KEY_MAX 10240
+#define BOARD_MAX_REGIONS 256
+
+typedef struct BoardStore
+{
+	uint64		generation;		/* 0: nothing served yet */
+	uint64		cluster_id;
+	uint64		store_id;
+	Oid			extension_oid;	/* the extension whose tables are served */
+	int			api_version;
+	RelFileNode raw_node;		/* the raw table's file, for the place cache */
+} BoardStore;
+
+/* A private copy of one entry; the Region's keys point into `keys`. */
+typedef struct BoardRegion
+{
+	uint64		generation;		/* of the board when copied */
+	uint64		sequence;		/* of the entry when copied */
+	int			index;			/* of the entry */
+	Region		region;
+	RegionPeer	self;
+	RegionPeer	leader;
+	uint64		term;
+	bool		is_leader;
+	int64		lease_end_us;	/* CLOCK_MONOTONIC_RAW; PG_INT64_MAX: no end */
+	uint64		applied_index;
+	uint64		safe_ts;
+	uint8		keys[2 * BOARD_KEY_MAX];
+} BoardRegion;
+
+/* ---- readers ---- */
+extern void board_store(BoardStore *out);
+extern bool board_find(uint64 region_id, BoardRegion *out);
+
+/* The region whose range holds the (encoded) key. */
+extern bool board_find_key(Bytes key, BoardRegion *out);
+
+/* Copies of all regions in key order, palloc'd; for views. */
+extern int	board_all(BoardRegion **out);
+
+/*
+ * The look after the snapshot: same generation, epoch, term, leadership, and
+ * the lease still good at now_us.
+ */
+extern bool board_still_valid(const BoardRegion *seen, int64 now_us);
+
+/* CLOCK_MONOTONIC_RAW in microseconds. */
+extern int64 board_now_us(void);
+
+/* ---- the store ---- */
+
+/* Start of a store: new generation, no regions, no lease is good any more. */
+extern uint64 board_reset(void);
+extern void board_publish_store(const BoardStore *store);
+
+/* Insert or replace an entry.  False if the board is full. */
+extern bool board_publish(const BoardRegion *entry);
+extern void board_publish_applied(uint64 region_id, uint64 applied_index);
+extern void board_remove(uint64 region_id);
+
+/* ---- the concurrency manager's max_ts: atomic, only ever raised ---- */
+extern void board_raise_max_ts(uint64 ts);
+extern uint64 board_max_ts(void);
+
+extern Size board_shmem_size(void);
+extern void board_shmem_init(TikvShmem *shmem, bool found);
+
+#endif							/* TIKV_BUS_BOARD_H */

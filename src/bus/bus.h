@@ -1,0 +1,94 @@
+/*
+ * bus.h
+ *	  Requests between processes: (method, bytes) to a worker, (code, bytes)
+ *	  back.
+ *
+ * The requester takes a slot, leaves the request in dynamic shared memory,
+ * puts the slot's number into the worker's ring and wakes it.  The worker
+ * takes requests from its ring, answers in any order and wakes the requester.
+ * Nothing here waits except bus_call, and every bound (slots, ring, memory)
+ * answers BUS_BUSY at once.  `method` numbers are service.h's.
+ *
+ * Slots are freed by whoever is last: the requester when it took the answer,
+ * or the worker when it answers a request that was abandoned.
+ */
+#ifndef TIKV_BUS_BUS_H
+#define TIKV_BUS_BUS_H
+
+#include "bus/shmem.h"
+#include "core/base/bytes.h"
+
+typedef enum BusCode
+{
+	BUS_OK = 0,					/* reply holds the response message */
+	BUS_BUSY,					/* a bound was reached; nothing happened */
+	BUS_DOWN,					/* the worker is not serving; nothing happened */
+	BUS_TIMEOUT,				/* gave up waiting: outcome unknown */
+	BUS_LOST,					/* the worker went away: outcome unknown */
+	BUS_ERROR					/* reply holds a text; see grpc_code */
+} BusCode;
+
+/* ---- requester ---- */
+
+typedef struct BusReply
+{
+	BusCode		code;
+	int			grpc_code;		/* with BUS_ERROR */
+	Bytes		bytes;			/* palloc'd in CurrentMemoryContext */
+} BusReply;
+
+/*
+ * Send and wait, at most timeout_ms, obeying query cancel and termination
+ * (an interrupt abandons the slot; the request may still be carried out).
+ * For SQL backends and other processes with a Postgres latch.
+ */
+extern BusReply bus_call(WorkerKind to, int method, Bytes request,
+						 int timeout_ms);
+
+/*
+ * Send without waiting, for workers: the answer comes out of bus_take_reply
+ * of this process, tagged with `tag`.  BUS_OK, BUS_BUSY or BUS_DOWN.  The
+ * answer wakes worker `self` by its eventfd.
+ */
+extern BusCode bus_send(WorkerKind self, WorkerKind to, int method,
+						Bytes request, uint64 tag);
+
+typedef struct BusAnswer
+{
+	uint64		tag;
+	BusReply	reply;
+} BusAnswer;
+
+/* Next answer to bus_send of this worker, if any; bytes are palloc'd. */
+extern bool bus_take_reply(WorkerKind self, BusAnswer *answer);
+
+/* ---- worker ---- */
+
+typedef struct BusRequest
+{
+	uint32		slot;
+	uint64		generation;		/* of the slot: a late answer is recognised */
+	int			method;
+	Bytes		bytes;			/* in shared memory until bus_answer */
+} BusRequest;
+
+/* The next request for this worker, if any. */
+extern bool bus_take(WorkerKind self, BusRequest *request);
+
+/* Answer it; frees the request's bytes.  Never waits, never throws. */
+extern void bus_answer(const BusRequest *request, BusCode code, int grpc_code,
+					   Bytes reply);
+
+/* True if something waits in the worker's ring or reply list. */
+extern bool bus_pending(WorkerKind self);
+
+/*
+ * A worker starts or stops: requests that its predecessor took and never
+ * answered, and those still queued, get BUS_LOST / BUS_DOWN.
+ */
+extern void bus_worker_reset(WorkerKind self);
+
+extern Size bus_shmem_size(void);
+extern void bus_shmem_init(TikvShmem *shmem, bool found);
+
+#endif							/* TIKV_BUS_BUS_H */

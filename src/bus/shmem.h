@@ -1,0 +1,87 @@
+/*
+ * shmem.h
+ *	  The one piece of main shared memory, and how sleeping workers are woken.
+ *
+ * A worker that serves gRPC sleeps inside gRPC's poller, where a Postgres
+ * latch does not reach it.  So every worker has an eventfd, made by the
+ * postmaster before any fork and inherited by all children: anyone may write
+ * to it, and a helper thread of the worker (src/server/waker.c) turns that
+ * into an event of the completion queue.  WorkerSlot.sleeping keeps the
+ * system call away while the worker is awake.
+ */
+#ifndef TIKV_BUS_SHMEM_H
+#define TIKV_BUS_SHMEM_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+
+#define TIKV_MAX_SERVERS 4
+
+/* The long-lived workers; also the endpoints of the bus. */
+typedef enum WorkerKind
+{
+	WORKER_STORE = 0,
+	WORKER_PD,
+	WORKER_SERVER,				/* TIKV_MAX_SERVERS slots from here */
+	WORKER_KINDS = WORKER_SERVER + TIKV_MAX_SERVERS
+} WorkerKind;
+
+typedef enum WorkerState
+{
+	WORKER_DOWN = 0,			/* no process */
+	WORKER_STARTING,
+	WORKER_WAITING,				/* alive, but something is missing: see reason */
+	WORKER_SERVING,
+	WORKER_STOPPING
+} WorkerState;
+
+typedef struct WorkerSlot
+{
+	slock_t		mutex;			/* guards the plain fields */
+	int			pid;			/* 0: none */
+	WorkerState state;
+	TimestampTz since;			/* when it entered that state */
+	char		reason[256];	/* why it waits or is down; else empty */
+	char		address[128];	/* where it listens; else empty */
+	pg_atomic_uint32 sleeping;	/* 1: must be woken by its eventfd */
+} WorkerSlot;
+
+typedef struct BusShared BusShared;
+typedef struct BoardShared BoardShared;
+typedef struct TsoShared TsoShared;
+typedef struct PlaceShared PlaceShared;
+
+typedef struct TikvShmem
+{
+	WorkerSlot	workers[WORKER_KINDS];
+	/* Bumped at the commit of CREATE EXTENSION, so that workers look again. */
+	pg_atomic_uint64 extension_generation;
+	BusShared  *bus;
+	BoardShared *board;
+	TsoShared  *tso;
+	PlaceShared *places;
+} TikvShmem;
+
+/* Called by _PG_init in the postmaster: hooks, sizes, eventfds. */
+extern void shmem_install(void);
+
+/* The shared state; NULL when the library was not preloaded. */
+extern TikvShmem *tikv_shmem(void);
+
+/* Wake a worker if it sleeps; a full memory barrier precedes the look. */
+extern void worker_wake(WorkerKind kind);
+
+/* The eventfd of a worker, for its own wait; -1 without preload. */
+extern int	worker_wake_fd(WorkerKind kind);
+
+/* Publish this worker's state; reason and address may be NULL (unchanged). */
+extern void worker_report(WorkerKind kind, WorkerState state,
+						  const char *reason, const char *address);
+
+extern const char *worker_name(WorkerKind kind);
+extern const char *worker_state_name(WorkerState state);
+
+#endif							/* TIKV_BUS_SHMEM_H */

@@ -1,0 +1,24 @@
+/*
+ * tso_shared.h
+ *	  The timestamp oracle's state in shared memory.
+ *
+ * `tikv pd` saves a bound through its Raft group before it publishes it here;
+ * any local process then allocates by compare-and-swap below that bound
+ * (DESIGN 5).  The rules are pd/core/tso.c; this file only places the state.
+ */
+#ifndef TIKV_BUS_TSO_SHARED_H
+#define TIKV_BUS_TSO_SHARED_H
+
+#include "bus/shmem.h"
+
+struct TsoShared
+{
+	pg_atomic_uint64 last;		/* newest timestamp handed out (TiKV form) */
+	pg_atomic_uint64 bound_ms;	/* physical must stay below; 0: not leading */
+	pg_atomic_uint64 lead_until_us; /* CLOCK_MONOTONIC_RAW end of leadership */
+};
+
+extern Size tso_shmem_size(void);
+extern void tso_shmem_init(TikvShmem *shmem, bool found);
+
+#endif							/* TIKV_BUS_TSO_SHARED_H */

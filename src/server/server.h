@@ -1,0 +1,179 @@
+/*
+ * server.h
+ *	  A gRPC server on the C core, driven from a worker's main loop.
+ *
+ * Only this folder knows gRPC.  The worker polls; finished events become
+ * calls of the handlers below, on the worker's own thread, so handlers may
+ * use Postgres.  gRPC's helper threads run with all signals blocked and
+ * never call Postgres.  Nothing here includes postgres.h: the folder builds
+ * and is tested without a server.
+ */
+#ifndef TIKV_SERVER_SERVER_H
+#define TIKV_SERVER_SERVER_H
+
+#include "core/base/bytes.h"
+
+/* gRPC status codes that we answer with (their published numbers). */
+typedef enum RpcCode
+{
+	RPC_OK = 0,
+	RPC_CANCELLED = 1,
+	RPC_UNKNOWN = 2,
+	RPC_INVALID_ARGUMENT = 3,
+	RPC_DEADLINE_EXCEEDED = 4,
+	RPC_NOT_FOUND = 5,
+	RPC_RESOURCE_EXHAUSTED = 8,
+	RPC_FAILED_PRECONDITION = 9,
+	RPC_UNIMPLEMENTED = 12,
+	RPC_INTERNAL = 13,
+	RPC_UNAVAILABLE = 14
+} RpcCode;
+
+typedef struct Server Server;
+
+/*
+ * One RPC in flight, unary or streaming.  The server holds one reference
+ * until the call is over; a handler that keeps the pointer takes its own
+ * with call_hold.  After the client is gone every function below is still
+ * safe and does nothing.
+ */
+typedef struct Call Call;
+
+typedef struct CallHandler
+{
+	/* A request message; valid only during the call-back. */
+	void		(*message) (Call *call, Bytes message);
+
+	/* Streams: the client has sent its last message.  May be NULL. */
+	void		(*half_close) (Call *call);
+
+	/* The call is over (answered, cancelled, broken).  May be NULL. */
+	void		(*closed) (Call *call);
+} CallHandler;
+
+typedef enum RpcKind
+{
+	RPC_UNARY,
+	RPC_STREAM					/* the client, the server or both stream */
+} RpcKind;
+
+typedef struct RpcMethod
+{
+	const char *path;			/* "/tikvpb.Tikv/RawGet" */
+	RpcKind		kind;
+	int			id;				/* the service's own number */
+	const CallHandler *handler; /* NULL: UNIMPLEMENTED, by intent */
+} RpcMethod;
+
+typedef struct ServerConfig
+{
+	const char *addr;			/* "host:port" or "[v6]:port" */
+	bool		shared_port;	/* SO_REUSEPORT among our own workers */
+	const RpcMethod *methods;	/* unknown paths get UNIMPLEMENTED too */
+	int			n_methods;
+	int			wake_fd;		/* eventfd that ends server_wait; -1 none */
+	int			parent_fd;		/* readable when the parent died; -1 none */
+	size_t		max_message;	/* bytes of one request message */
+	int			max_calls;		/* unary calls in flight; more: UNAVAILABLE */
+	void	   *arg;			/* server_arg() */
+} ServerConfig;
+
+/*
+ * Start serving.  On failure returns NULL and leaves a message (which
+ * address, what the system said) in err.  The port is probed exclusively
+ * first unless shared_port.  Everything named by config must outlive it.
+ */
+extern Server *server_start(const ServerConfig *config, char *err,
+							size_t errlen);
+
+/*
+ * Handle what is ready, at most max_events, without blocking; returns how
+ * many events were handled.
+ */
+extern int	server_poll(Server *server, int max_events);
+
+/*
+ * Sleep until there is an event, wake_fd or parent_fd is readable, or
+ * timeout_us passes (-1: no limit).  Returns at once if an event waits.
+ * Events found are handled by the next server_poll.  wake_fd is drained.
+ */
+extern void server_wait(Server *server, int64_t timeout_us);
+
+/*
+ * Wake server_wait from a signal handler or another thread.  Async-signal
+ * safe.  (Writes to wake_fd.)
+ */
+extern void server_wake(Server *server);
+
+/* Stop accepting, cancel what is in flight, end within timeout_ms; frees. */
+extern void server_stop(Server *server, int timeout_ms);
+
+/* Health of grpc.health.v1 for service "": SERVING or NOT_SERVING. */
+extern void server_set_serving(Server *server, bool serving);
+
+extern void *server_arg(Server *server);
+
+typedef struct ServerCounters
+{
+	uint64_t	calls;			/* unary calls begun */
+	uint64_t	messages;		/* stream messages received */
+	uint64_t	refused;		/* over a bound */
+	uint64_t	open_streams;
+	uint64_t	inflight;		/* unary calls not answered yet */
+} ServerCounters;
+
+extern void server_counters(Server *server, ServerCounters *out);
+
+/* ---- one call ---- */
+
+extern Server *call_server(Call *call);
+extern int	call_method(Call *call);	/* RpcMethod.id */
+extern void call_hold(Call *call);
+extern void call_release(Call *call);
+
+/* The handler's own pointer; NULL at first. */
+extern void call_set_user(Call *call, void *user);
+extern void *call_user(Call *call);
+
+/* The client is gone, cancelled, or past its deadline. */
+extern bool call_over(Call *call);
+
+/* Microseconds of CLOCK_MONOTONIC until the deadline; INT64_MAX: none. */
+extern int64_t call_deadline_left_us(Call *call);
+
+/* A metadata value of the request, or an empty Bytes with data NULL. */
+extern Bytes call_metadata(Call *call, const char *key);
+
+/*
+ * Answer a unary call, once: `pack` writes exactly len bytes.  Packing goes
+ * straight into the buffer that is sent.
+ */
+extern void call_reply(Call *call, size_t len,
+					   void (*pack) (void *arg, uint8_t *out), void *arg);
+extern void call_reply_bytes(Call *call, Bytes message);
+
+/* End a unary call or a stream with an error.  Text is copied. */
+extern void call_fail(Call *call, RpcCode code, const char *text);
+
+/*
+ * Streams: queue one message; sends are done in order, one at a time, as
+ * gRPC wants it.  Returns false if the call is over or more than the
+ * stream's bound (64 MiB) waits to be sent; the caller then ends the stream.
+ */
+extern bool call_send(Call *call, size_t len,
+					  void (*pack) (void *arg, uint8_t *out), void *arg);
+extern bool call_send_bytes(Call *call, Bytes message);
+
+/* Streams: nothing queued waits for the client, so another may be built. */
+extern bool call_send_idle(Call *call);
+
+/* Streams: after what is queued, end with this status. */
+extern void call_finish(Call *call, RpcCode code, const char *text);
+
+/*
+ * Streams: stop (true) or go on (false) reading messages of this call, for
+ * backpressure.  A new stream reads.
+ */
+extern void call_pause(Call *call, bool pause);
+
+#endif							/* TIKV_SERVER_SERVER_H */

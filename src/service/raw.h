@@ -1,0 +1,56 @@
+/*
+ * raw.h
+ *	  The raw API: kvrpcpb messages <-> plain commands.
+ */
+#ifndef TIKV_SERVICE_RAW_H
+#define TIKV_SERVICE_RAW_H
+
+#include "service/service.h"
+
+/* What the service needs to know of the settings. */
+typedef struct RawLimits
+{
+	size_t		max_key_size;
+	size_t		max_entry_size; /* bytes of one write, 8 MiB in TiKV */
+	int			api_version;	/* of the cluster: 1 */
+	bool		ttl_enabled;
+} RawLimits;
+
+typedef struct RawCommand
+{
+	RequestContext context;
+	RawCf		cf;
+
+	/* reads */
+	Bytes	   *keys;			/* get: 1, batch get: n */
+	size_t		n_keys;
+	RawScan		scan;			/* METHOD_RAW_SCAN, not yet cut to the region */
+
+	/* writes */
+	RawModify  *modifies;
+	size_t		n_modifies;
+	size_t		write_bytes;	/* keys and values */
+} RawCommand;
+
+/*
+ * Decode and validate a request's message.  Returns false if it was answered
+ * already: through request->done with the protocol's `error` text, or
+ * request->fail.
+ */
+extern bool raw_decode(Request *request, const RawLimits *limits,
+					   RawCommand *command);
+
+/* Run a read over a reader and answer it.  `region` bounds a scan. */
+extern void raw_read(Request *request, const RawCommand *command,
+					 const Region *region, RawReader *reader);
+
+/* Answer a write that succeeded. */
+extern void raw_write_done(Request *request);
+
+/* Answer any KV request with a region error. */
+extern void service_region_error(Request *request, const RegionError *error);
+
+/* Answer a raw request with the `error` text of its response. */
+extern void raw_error(Request *request, const char *text);
+
+#endif							/* TIKV_SERVICE_RAW_H */

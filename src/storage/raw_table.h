@@ -1,0 +1,48 @@
+/*
+ * raw_table.h
+ *	  Raw keys in tikv_internal.raw: the core's RawReader over heap and btree,
+ *	  and the writer of RawModify effects.  Direct table and index access.
+ */
+#ifndef TIKV_STORAGE_RAW_TABLE_H
+#define TIKV_STORAGE_RAW_TABLE_H
+
+#include "storage/tables.h"
+
+#include "core/kv/raw.h"
+#include "utils/snapshot.h"
+
+/* The first bytes of a key are `key`, the rest `key_rest` (DESIGN 2). */
+#define RAW_KEY_PREFIX 2048
+
+/*
+ * A reader over open tables and one registered snapshot, allocated in
+ * CurrentMemoryContext, which must outlive its scans.  Rows whose expires_at
+ * is not 0 and <= now_s are absent.
+ */
+extern RawReader *raw_reader_open(const OpenTables *tables, Snapshot snapshot,
+								  int64 now_s);
+extern void raw_reader_close(RawReader *reader);
+
+/*
+ * The writer of one turn: finds the current row by the place cache or the
+ * index under `snapshot`, then inserts, updates (HOT where possible) or
+ * deletes it.  A key must be written at most once per writer (the turn folds
+ * its effects).  raw_writer_published must be called after the commit: it
+ * tells the place cache where the rows now are.
+ */
+typedef struct RawWriter RawWriter;
+
+extern RawWriter *raw_writer_open(const OpenTables *tables, Snapshot snapshot);
+extern void raw_writer_apply(RawWriter *writer, const RawModify *modify);
+extern void raw_writer_close(RawWriter *writer);	/* before the commit */
+extern void raw_writer_published(RawWriter *writer);	/* after it; frees */
+
+/*
+ * Verify the table: keys unique, key/key_rest split at the right place,
+ * index and heap agree.  Calls report for each defect; returns their number.
+ */
+extern int64 raw_table_check(const OpenTables *tables, Snapshot snapshot,
+							 void (*report) (void *arg, const char *defect),
+							 void *arg);
+
+#endif							/* TIKV_STORAGE_RAW_TABLE_H */

@@ -1,0 +1,58 @@
+/*
+ * state_table.h
+ *	  The store's own small tables: who it is, which regions it has, how far
+ *	  each Raft group has come.
+ */
+#ifndef TIKV_STORAGE_STATE_TABLE_H
+#define TIKV_STORAGE_STATE_TABLE_H
+
+#include "storage/tables.h"
+
+#include "core/region/region.h"
+#include "storage/itemptr.h"
+
+#define STORAGE_FORMAT 1		/* what this library can serve */
+
+/* tikv_internal.store_meta, one row. */
+typedef struct StoreMeta
+{
+	uint64		cluster_id;		/* 0: no ident yet */
+	uint64		store_id;
+	int			api_version;
+	int			storage_format;
+	int64		start_seq;		/* grows at every start */
+} StoreMeta;
+
+extern void store_meta_load(StoreMeta *out);
+extern void store_meta_save(const StoreMeta *meta);
+
+/* tikv_internal.region: descriptors and states of the peers on this store. */
+extern int	region_table_load(Region **out);	/* palloc'd, keys too */
+extern void region_table_save(const Region *region, uint64 peer_id);
+
+/* tikv_internal.raft_state: one row per group, rewritten every writing turn. */
+typedef struct GroupState
+{
+	uint64		region_id;
+	uint64		term;
+	uint64		vote;
+	uint64		commit_index;
+	uint64		applied_index;
+	uint64		applied_term;
+	uint64		truncated_index;
+	uint64		truncated_term;
+	ItemPointerData place;		/* the row, remembered by its TID */
+} GroupState;
+
+extern bool group_state_load(uint64 region_id, GroupState *out);
+extern void group_state_insert(GroupState *state);
+
+/*
+ * Rewrite the row in place (HOT) through open tables, in the turn's
+ * transaction.  The new place is in state->place; if the turn aborts, the
+ * caller loads the state again.
+ */
+extern void group_state_update(const OpenTables *tables, Snapshot snapshot,
+							   GroupState *state);
+
+#endif							/* TIKV_STORAGE_STATE_TABLE_H */

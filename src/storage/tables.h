@@ -1,0 +1,62 @@
+/*
+ * tables.h
+ *	  The extension's tables: finding, locking and opening them.
+ *
+ * A worker never waits for a relation lock: tables_open takes them
+ * conditionally, in one order, per turn or per read, and says who is in the
+ * way (DROP EXTENSION, VACUUM FULL, REINDEX).  Only OIDs are kept between
+ * turns; the extension's OID tells whether they are still the same tables.
+ */
+#ifndef TIKV_STORAGE_TABLES_H
+#define TIKV_STORAGE_TABLES_H
+
+#include "postgres.h"
+
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
+typedef struct TableOids
+{
+	Oid			extension;		/* pg_extension.oid of tikv_fdw */
+	Oid			raw;
+	Oid			raw_index;
+	Oid			raft_state;
+	Oid			raft_state_index;
+	Oid			region;
+	Oid			store_meta;
+} TableOids;
+
+typedef enum TablesAnswer
+{
+	TABLES_OK,
+	TABLES_MISSING,				/* the extension is not (any more) installed */
+	TABLES_LOCKED				/* somebody holds a conflicting lock */
+} TablesAnswer;
+
+/*
+ * Look the tables up by name in the catalogs.  Needs a transaction.  Returns
+ * false if the extension is not installed (committed) in this database.
+ */
+extern bool tables_resolve(TableOids *out);
+
+typedef struct OpenTables
+{
+	Relation	raw;
+	Relation	raw_index;
+	Relation	raft_state;		/* NULL unless opened for writing */
+	Relation	raft_state_index;
+} OpenTables;
+
+/*
+ * Open for reading (AccessShareLock) or writing (RowExclusiveLock).  With
+ * `wait` an ordinary lock wait (SQL backends); without it TABLES_LOCKED at
+ * once, with nothing held.  Locks end with the transaction or tables_close.
+ */
+extern TablesAnswer tables_open(const TableOids *oids, bool write, bool wait,
+								OpenTables *out);
+extern void tables_close(OpenTables *tables, bool write);
+
+/* Text that names the holder of a conflicting lock, for tikv_status(). */
+extern void tables_describe_blocker(Oid relation, char *out, Size size);
+
+#endif							/* TIKV_STORAGE_TABLES_H */
