@@ -33,7 +33,7 @@ CREATE TABLE tikv_internal.raw (
 	key bytea NOT NULL,
 	key_rest bytea,
 	value bytea NOT NULL
-) WITH (
+) USING heap WITH (
 	fillfactor = 80,
 	autovacuum_vacuum_scale_factor = 0.05,
 	autovacuum_vacuum_cost_delay = 0,
@@ -59,14 +59,17 @@ COMMENT ON COLUMN tikv_internal.raw.key_rest IS
 'The bytes of the key from 2049 on; NULL if there are none';
 COMMENT ON COLUMN tikv_internal.raw.value IS 'The value, uncompressed';
 
-/* Small tables: few rows, updated in place. */
+/*
+ * Small tables: few rows, updated in place.  All tables name the heap, since
+ * the workers write below the table access method interface.
+ */
 CREATE TABLE tikv_internal.store_meta (
 	cluster_id numeric(20, 0) NOT NULL,
 	store_id numeric(20, 0) NOT NULL,
 	api_version int4 NOT NULL,
 	storage_format int4 NOT NULL,
 	start_seq int8 NOT NULL
-) WITH (fillfactor = 40);
+) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.store_meta IS
 'One row: which store of which cluster this database holds';
 
@@ -77,10 +80,19 @@ CREATE TABLE tikv_internal.region (
 	end_key bytea NOT NULL,
 	conf_ver int8 NOT NULL,
 	version int8 NOT NULL,
-	peers jsonb NOT NULL
-) WITH (fillfactor = 40);
+	peer_ids int8[] NOT NULL,
+	peer_stores int8[] NOT NULL,
+	peer_roles int4[] NOT NULL
+) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.region IS
 'Descriptors of the regions that have a peer on this store';
+COMMENT ON COLUMN tikv_internal.region.peer_id IS 'This store''s own peer';
+COMMENT ON COLUMN tikv_internal.region.start_key IS
+'Inclusive, in the encoded key space';
+COMMENT ON COLUMN tikv_internal.region.end_key IS
+'Exclusive, in the encoded key space; empty is the end of all keys';
+COMMENT ON COLUMN tikv_internal.region.peer_roles IS
+'metapb.PeerRole of each peer: 0 voter, 1 learner, 2 incoming, 3 demoting';
 
 CREATE TABLE tikv_internal.raft_state (
 	region_id int8 NOT NULL,
@@ -91,7 +103,7 @@ CREATE TABLE tikv_internal.raft_state (
 	applied_term int8 NOT NULL,
 	truncated_index int8 NOT NULL,
 	truncated_term int8 NOT NULL
-) WITH (fillfactor = 20, autovacuum_vacuum_cost_delay = 0,
+) USING heap WITH (fillfactor = 50, autovacuum_vacuum_cost_delay = 0,
 		autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
 CREATE UNIQUE INDEX raft_state_region ON tikv_internal.raft_state (region_id);
 COMMENT ON TABLE tikv_internal.raft_state IS

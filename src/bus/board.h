@@ -12,6 +12,12 @@
 
 #include "bus/shmem.h"
 #include "core/region/region.h"
+#if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
+typedef RelFileLocator RelFileNode;
+#else
+#include "storage/relfilenode.h"
+#endif
 
 /* Bounds of a region: the encoded form of the largest key and some room. */
 #define BOARD_KEY_MAX 10240

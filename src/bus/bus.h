@@ -21,7 +21,7 @@
 typedef enum BusCode
 {
 	BUS_OK = 0,					/* reply holds the response message */
-	BUS_BUSY,					/* a bound was reached; nothing happened */
+	BUS_BUSY,					/* a bound (of time, too); nothing happened */
 	BUS_DOWN,					/* the worker is not serving; nothing happened */
 	BUS_TIMEOUT,				/* gave up waiting: outcome unknown */
 	BUS_LOST,					/* the worker went away: outcome unknown */
@@ -87,6 +87,9 @@ extern bool bus_pending(WorkerKind self);
  * answered, and those still queued, get BUS_LOST / BUS_DOWN.
  */
 extern void bus_worker_reset(WorkerKind self);
+
+/* Let requests to the worker in, or answer them BUS_DOWN; by worker_report. */
+extern void bus_worker_open(WorkerKind self, bool open);
 
 extern Size bus_shmem_size(void);
 extern void bus_shmem_init(TikvShmem *shmem, bool found);

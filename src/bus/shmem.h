@@ -17,6 +17,7 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 
 #define TIKV_MAX_SERVERS 4
 
@@ -42,6 +43,9 @@ typedef struct WorkerSlot
 {
 	slock_t		mutex;			/* guards the plain fields */
 	int			pid;			/* 0: none */
+	bool		registered;		/* the postmaster was asked to run it */
+	bool		connecting;		/* died while connecting: see worker_common.c */
+	int			wake_fd;		/* eventfd, the same number in every process */
 	WorkerState state;
 	TimestampTz since;			/* when it entered that state */
 	char		reason[256];	/* why it waits or is down; else empty */
@@ -65,21 +69,66 @@ typedef struct TikvShmem
 	PlaceShared *places;
 } TikvShmem;
 
+/*
+ * The one pointer to it, owned and exported by tikv_fdw (main.c) and found by
+ * tikv_worker at load time, as with the settings.
+ */
+extern PGDLLEXPORT TikvShmem *tikv_fdw_shmem;
+
 /* Called by _PG_init in the postmaster: hooks, sizes, eventfds. */
 extern void shmem_install(void);
+
+/* Called by _PG_init before the memory exists: this worker will be run. */
+extern void shmem_note_registered(WorkerKind kind);
+
+/* How many `tikv server` processes the postmaster was asked to run. */
+extern int	tikv_server_workers(void);
 
 /* The shared state; NULL when the library was not preloaded. */
 extern TikvShmem *tikv_shmem(void);
 
 /* Wake a worker if it sleeps; a full memory barrier precedes the look. */
 extern void worker_wake(WorkerKind kind);
+extern void worker_wake_all(void);
+
+/*
+ * Around a worker's sleep.  After worker_sleep_begin the worker looks once
+ * more for work (bus_pending and its own queues) and sleeps only if there is
+ * none; who brings work later finds it marked asleep.
+ */
+extern void worker_sleep_begin(WorkerKind kind);
+extern void worker_sleep_end(WorkerKind kind);
+
+/* Wake this process's own worker from a signal handler. */
+extern void worker_wake_self(WorkerKind kind);
+
+/* A worker process enters (STARTING) and leaves (DOWN) its slot. */
+extern void worker_enter(WorkerKind kind);
+extern void worker_leave(WorkerKind kind);
 
 /* The eventfd of a worker, for its own wait; -1 without preload. */
 extern int	worker_wake_fd(WorkerKind kind);
 
-/* Publish this worker's state; reason and address may be NULL (unchanged). */
+/*
+ * Publish this worker's state; reason and address may be NULL (unchanged).
+ * Only a SERVING worker is sent requests over the bus.
+ */
 extern void worker_report(WorkerKind kind, WorkerState state,
 						  const char *reason, const char *address);
+
+/* A copy of a worker's plain fields, without the mutex. */
+typedef struct WorkerView
+{
+	int			pid;
+	bool		registered;
+	WorkerState state;
+	TimestampTz since;
+	char		reason[256];
+	char		address[128];
+} WorkerView;
+
+/* False without preload. */
+extern bool worker_view(WorkerKind kind, WorkerView *out);
 
 extern const char *worker_name(WorkerKind kind);
 extern const char *worker_state_name(WorkerState state);

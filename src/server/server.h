@@ -12,22 +12,7 @@
 #define TIKV_SERVER_SERVER_H
 
 #include "core/base/bytes.h"
-
-/* gRPC status codes that we answer with (their published numbers). */
-typedef enum RpcCode
-{
-	RPC_OK = 0,
-	RPC_CANCELLED = 1,
-	RPC_UNKNOWN = 2,
-	RPC_INVALID_ARGUMENT = 3,
-	RPC_DEADLINE_EXCEEDED = 4,
-	RPC_NOT_FOUND = 5,
-	RPC_RESOURCE_EXHAUSTED = 8,
-	RPC_FAILED_PRECONDITION = 9,
-	RPC_UNIMPLEMENTED = 12,
-	RPC_INTERNAL = 13,
-	RPC_UNAVAILABLE = 14
-} RpcCode;
+#include "core/base/rpc_code.h"
 
 typedef struct Server Server;
 
@@ -85,6 +70,15 @@ typedef struct ServerConfig
  */
 extern Server *server_start(const ServerConfig *config, char *err,
 							size_t errlen);
+
+/*
+ * Bind an address exclusively and let it go again: is it free for us?  If
+ * not, err says why.  For workers that share a port, once before the first.
+ */
+extern bool server_probe_address(const char *addr, char *err, size_t errlen);
+
+/* The port bound; of use where addr asks for port 0. */
+extern int	server_port(Server *server);
 
 /*
  * Handle what is ready, at most max_events, without blocking; returns how

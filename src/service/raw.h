@@ -12,6 +12,7 @@ typedef struct RawLimits
 {
 	size_t		max_key_size;
 	size_t		max_entry_size; /* bytes of one write, 8 MiB in TiKV */
+	uint64_t	cluster_id;		/* a request that names another is refused */
 	int			api_version;	/* of the cluster: 1 */
 	bool		ttl_enabled;
 } RawLimits;
@@ -30,6 +31,7 @@ typedef struct RawCommand
 	RawModify  *modifies;
 	size_t		n_modifies;
 	size_t		write_bytes;	/* keys and values */
+	bool		must_be_absent; /* METHOD_SQL_INSERT: fail if the key exists */
 } RawCommand;
 
 /*
@@ -40,6 +42,13 @@ typedef struct RawCommand
 extern bool raw_decode(Request *request, const RawLimits *limits,
 					   RawCommand *command);
 
+/*
+ * True if all keys the command touches (and the bound a scan starts from) lie
+ * in the region; else fills *error with KEY_NOT_IN_REGION.
+ */
+extern bool raw_check_range(const RawCommand *command, int method,
+							const Region *region, RegionError *error);
+
 /* Run a read over a reader and answer it.  `region` bounds a scan. */
 extern void raw_read(Request *request, const RawCommand *command,
 					 const Region *region, RawReader *reader);
@@ -49,6 +58,9 @@ extern void raw_write_done(Request *request);
 
 /* Answer any KV request with a region error. */
 extern void service_region_error(Request *request, const RegionError *error);
+
+/* Answer it with ServerIsBusy and a reason; nothing was done. */
+extern void service_busy(Request *request, const char *reason);
 
 /* Answer a raw request with the `error` text of its response. */
 extern void raw_error(Request *request, const char *text);

@@ -35,8 +35,21 @@ typedef enum MethodId
 	METHOD_BATCH_COMMANDS = 300,
 	METHOD_GET_STORE_SAFE_TS = 301,
 
-	/* pdpb.PD and its neighbours: answered by pd/service.c */
-	METHOD_PD_FIRST = 500
+	/* bus only: tikv_insert(), a RawPutRequest that fails if the key exists */
+	METHOD_SQL_INSERT = 400,
+
+	/* pdpb.PD as far as the store and SQL ask it over the bus */
+	METHOD_PD_FIRST = 500,
+	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,
+	METHOD_PD_GET_ALL_STORES,
+	METHOD_PD_ALLOC_ID,
+	METHOD_PD_IS_BOOTSTRAPPED,
+	METHOD_PD_BOOTSTRAP,
+	METHOD_PD_PUT_STORE,
+	METHOD_PD_STORE_HEARTBEAT,
+	METHOD_PD_REGION_HEARTBEAT,
+	METHOD_PD_GET_REGION,
+	METHOD_PD_TSO
 } MethodId;
 
 typedef enum ServiceKind

@@ -17,7 +17,8 @@
 /*
  * A reader over open tables and one registered snapshot, allocated in
  * CurrentMemoryContext, which must outlive its scans.  Rows whose expires_at
- * is not 0 and <= now_s are absent.
+ * is not 0 and <= now_s are absent.  `emit` runs in the context in which scan
+ * was called and must not use the reader.
  */
 extern RawReader *raw_reader_open(const OpenTables *tables, Snapshot snapshot,
 								  int64 now_s);
@@ -29,6 +30,10 @@ extern void raw_reader_close(RawReader *reader);
  * deletes it.  A key must be written at most once per writer (the turn folds
  * its effects).  raw_writer_published must be called after the commit: it
  * tells the place cache where the rows now are.
+ *
+ * The snapshot must be registered.  The writer lives in CurrentMemoryContext,
+ * which must outlive the commit; if the transaction aborts, that context's
+ * reset is all the writer needs.
  */
 typedef struct RawWriter RawWriter;
 
@@ -39,7 +44,8 @@ extern void raw_writer_published(RawWriter *writer);	/* after it; frees */
 
 /*
  * Verify the table: keys unique, key/key_rest split at the right place,
- * index and heap agree.  Calls report for each defect; returns their number.
+ * index and heap agree.  Calls report for each defect (the first 1,000), with
+ * a text that is valid during the call; returns their number.
  */
 extern int64 raw_table_check(const OpenTables *tables, Snapshot snapshot,
 							 void (*report) (void *arg, const char *defect),

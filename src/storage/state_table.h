@@ -10,6 +10,7 @@
 
 #include "core/region/region.h"
 #include "storage/itemptr.h"
+#include "utils/snapshot.h"
 
 #define STORAGE_FORMAT 1		/* what this library can serve */
 

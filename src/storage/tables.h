@@ -35,9 +35,20 @@ typedef enum TablesAnswer
 
 /*
  * Look the tables up by name in the catalogs.  Needs a transaction.  Returns
- * false if the extension is not installed (committed) in this database.
+ * false if the extension is not installed (committed) in this database; an
+ * extension created by the asking transaction itself does not count.
  */
 extern bool tables_resolve(TableOids *out);
+
+/* Ours, and what a REINDEX CONCURRENTLY adds or leaves behind. */
+#define TABLE_MAX_INDEXES 8
+
+/* Open indexes of a table that every new row version must be entered in. */
+typedef struct TableIndexes
+{
+	int			n;
+	Relation	rels[TABLE_MAX_INDEXES];
+} TableIndexes;
 
 typedef struct OpenTables
 {
@@ -45,16 +56,31 @@ typedef struct OpenTables
 	Relation	raw_index;
 	Relation	raft_state;		/* NULL unless opened for writing */
 	Relation	raft_state_index;
+	/* Written to; empty unless opened for writing. */
+	TableIndexes raw_indexes;
+	TableIndexes raft_state_indexes;
+	/* Locked ahead, so that a value never waits; invalid with `wait`. */
+	Oid			raw_toast;
+	Oid			raw_toast_index;
 } OpenTables;
 
 /*
  * Open for reading (AccessShareLock) or writing (RowExclusiveLock).  With
  * `wait` an ordinary lock wait (SQL backends); without it TABLES_LOCKED at
- * once, with nothing held.  Locks end with the transaction or tables_close.
+ * once, with nothing held.  tables_close gives a reader's locks back; a
+ * writer's stay until its transaction ends, as they must.
  */
 extern TablesAnswer tables_open(const TableOids *oids, bool write, bool wait,
 								OpenTables *out);
 extern void tables_close(OpenTables *tables, bool write);
+
+/*
+ * Open one of the small tables by name, for reading or, with `indexes`, for
+ * writing.  The lock is tried, not waited for, and held until the transaction
+ * ends.  Raises ERRCODE_LOCK_NOT_AVAILABLE or ERRCODE_UNDEFINED_TABLE.
+ */
+extern Relation table_open_small(const char *name, TableIndexes *indexes);
+extern void table_close_small(Relation rel, TableIndexes *indexes);
 
 /* Text that names the holder of a conflicting lock, for tikv_status(). */
 extern void tables_describe_blocker(Oid relation, char *out, Size size);

@@ -12,6 +12,9 @@
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
+/* Postgres's c.h has a macro of this name and value, for other uses. */
+#undef STATUS_OK
+
 typedef enum Status
 {
 	STATUS_OK = 0,

@@ -1,0 +1,66 @@
+# Paths, flags and lists of sources that the other parts share.
+#
+# Three flavours of compilation, so that a slip of layer does not build:
+#   core   src/core, pd/core: no include path but our own, strict warnings
+#   plain  src/server, src/service, gen: no Postgres include path
+#   pg     everything else: Postgres's server headers
+
+PG_CONFIG ?= pg_config
+OUT := out
+
+PG_INCLUDE := $(shell $(PG_CONFIG) --includedir-server)
+PG_CLIENT_INCLUDE := $(shell $(PG_CONFIG) --includedir)
+PG_BINDIR := $(shell $(PG_CONFIG) --bindir)
+PG_LIBDIR := $(shell $(PG_CONFIG) --libdir)
+PG_PKGLIBDIR := $(shell $(PG_CONFIG) --pkglibdir)
+PG_SHAREDIR := $(shell $(PG_CONFIG) --sharedir)
+
+ifeq ($(PG_INCLUDE),)
+$(error pg_config not found: install postgresql-server-dev-15 or newer, or pass PG_CONFIG=/path/to/pg_config)
+endif
+
+VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" tikv_fdw.control 2>/dev/null)
+
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = @printf '  %-5s %s\n' $(1) $(2)
+
+CC := gcc
+OPT ?= -O2
+INCLUDES := -I. -Isrc -Igen
+
+BASE_CFLAGS := -std=gnu11 $(OPT) -g -fPIC -fvisibility=hidden -pthread \
+	-fno-omit-frame-pointer -fstack-protector-strong -D_GNU_SOURCE \
+	-D_FORTIFY_SOURCE=2
+CORE_CFLAGS := $(BASE_CFLAGS) -Wall -Wextra -Wconversion -Wshadow -Werror
+PLAIN_CFLAGS := $(BASE_CFLAGS) -Wall -Wextra -Wmissing-prototypes -Werror
+GEN_CFLAGS := $(BASE_CFLAGS) -w
+
+# Postgres's own code relies on these two; its headers are not ours to mend,
+# hence -isystem.
+PG_CFLAGS := $(PLAIN_CFLAGS) -fno-strict-aliasing -fwrapv \
+	-isystem $(PG_INCLUDE) -isystem $(PG_CLIENT_INCLUDE)
+
+LDFLAGS_SO := -shared -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
+
+# Rebuild when the flags change, not when a makefile is touched.
+FLAGS_STAMP := $(OUT)/flags
+FLAGS_TEXT := $(CC) $(CORE_CFLAGS) $(PG_CFLAGS) $(shell $(CC) -dumpfullversion)
+$(shell mkdir -p $(OUT); echo '$(FLAGS_TEXT)' | cmp -s - $(FLAGS_STAMP) || \
+	echo '$(FLAGS_TEXT)' > $(FLAGS_STAMP))
+
+CORE_C := $(sort $(shell find src/core pd/core -name '*.c'))
+GEN_C ?= $(patsubst proto/%.proto,gen/%.pb-c.c,$(sort $(wildcard proto/*.proto)))
+GEN_H ?= $(GEN_C:.c=.h)
+SERVICE_C := $(sort $(wildcard src/service/*.c))
+SERVER_C := $(sort $(wildcard src/server/*.c))
+
+# What both libraries carry, each with its own hidden copy.
+SHARED_C := $(sort $(wildcard src/bus/*.c src/read/*.c src/storage/*.c)) \
+	$(SERVICE_C) $(CORE_C) $(wildcard pd/tso_local.c)
+FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c)) \
+	$(SHARED_C)
+WORKER_C := $(wildcard src/worker_common.c) $(sort $(wildcard src/store/*.c)) \
+	$(sort $(wildcard src/kvserver/*.c)) $(SERVER_C) \
+	$(filter-out pd/tso_local.c,$(sort $(wildcard pd/*.c))) \
+	$(SHARED_C)

@@ -1,0 +1,42 @@
+# The two libraries and where they go.
+#
+# tikv_fdw is preloaded into the postmaster and every backend and must not
+# load gRPC; tikv_worker is loaded by the background workers alone.
+
+FDW_SO := $(OUT)/tikv_fdw.so
+WORKER_SO := $(OUT)/tikv_worker.so
+EXTENSION_SQL := $(OUT)/tikv_fdw--$(VERSION).sql
+UPGRADE_SQL := $(wildcard sql/tikv_fdw--*--*.sql)
+
+FDW_O := $(patsubst %.c,$(OUT)/obj/%.o,$(FDW_C) $(GEN_C))
+WORKER_O := $(patsubst %.c,$(OUT)/obj/%.o,$(WORKER_C) $(GEN_C))
+
+$(FDW_SO): $(FDW_O) build/exports_fdw.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_SO) -Wl,--version-script=build/exports_fdw.map \
+		-o $@ $(FDW_O) -lprotobuf-c -lm
+
+$(WORKER_SO): $(WORKER_O) build/exports_worker.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_SO) -Wl,--version-script=build/exports_worker.map \
+		-L$(PG_LIBDIR) -o $@ $(WORKER_O) \
+		-lgrpc -lgpr -lprotobuf-c -lpq -lpthread -lm
+
+$(EXTENSION_SQL): sql/tikv_fdw.sql tikv_fdw.control
+	cp sql/tikv_fdw.sql $@
+
+.PHONY: libs install-libs uninstall-libs
+libs: $(FDW_SO) $(WORKER_SO) $(EXTENSION_SQL)
+
+PKGLIB := $(DESTDIR)$(PG_PKGLIBDIR)
+EXTDIR := $(DESTDIR)$(PG_SHAREDIR)/extension
+
+# install(1) replaces the file, so a running server keeps the one it mapped.
+install-libs: libs
+	install -d '$(PKGLIB)' '$(EXTDIR)'
+	install -m 755 $(FDW_SO) $(WORKER_SO) '$(PKGLIB)'
+	install -m 644 tikv_fdw.control $(EXTENSION_SQL) $(UPGRADE_SQL) '$(EXTDIR)'
+
+uninstall-libs:
+	rm -f '$(PKGLIB)'/tikv_fdw.so '$(PKGLIB)'/tikv_worker.so
+	rm -f '$(EXTDIR)'/tikv_fdw.control '$(EXTDIR)'/tikv_fdw--*.sql

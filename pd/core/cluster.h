@@ -1,0 +1,77 @@
+/*
+ * cluster.h
+ *	  Stores and regions of the cluster: bootstrap, registration, heartbeats.
+ *
+ * Decisions read the state and add changes; cluster_apply takes changes over.
+ * What heartbeats report beside the region itself (leader, term, sizes) is
+ * noted directly and is not replicated: a new leader hears it again within a
+ * minute.
+ */
+#ifndef TIKV_PD_CORE_CLUSTER_H
+#define TIKV_PD_CORE_CLUSTER_H
+
+#include "pd/core/record.h"
+
+/* The version announced while no store has told a higher one. */
+#define CLUSTER_VERSION "8.5.0"
+
+/* Voters that the placement rules ask for per region. */
+#define CLUSTER_MAX_REPLICAS 3
+
+typedef struct StoreItem
+{
+	PdStore store; /* its strings are the arena's */
+	Arena arena;
+} StoreItem;
+
+typedef struct Cluster
+{
+	bool bootstrapped;
+	uint32_t max_peer_count;
+	int64_t bootstrap_time; /* unix nanoseconds */
+	StoreItem **stores;		/* by id */
+	size_t n_stores;
+	size_t size;
+	RegionTree regions;
+} Cluster;
+
+extern void cluster_init(Cluster *cluster);
+extern void cluster_free(Cluster *cluster);
+
+/* True for the records of this state, which it then has taken over. */
+extern bool cluster_apply(Cluster *cluster, const PdRecord *record);
+
+extern const PdStore *cluster_store(const Cluster *cluster, uint64_t id);
+
+/* The lowest version of the stores that are not tombstones; never NULL. */
+extern const char *cluster_version(const Cluster *cluster);
+
+/* The first store and the first region make the cluster exist. */
+extern PdError cluster_bootstrap(const Cluster *cluster, uint64_t cluster_id,
+								 const PdStore *store, const Region *region,
+								 int64_t now_ns, PdChanges *changes);
+
+/* A store registers or tells its new addresses, version, labels. */
+extern PdError cluster_put_store(const Cluster *cluster, const PdStore *store,
+								 PdChanges *changes);
+
+/* Note a store's statistics (StoreStats as it came). */
+extern PdError cluster_store_heartbeat(Cluster *cluster, uint64_t store_id,
+									   Bytes stats, int64_t now_ns,
+									   Arena *arena);
+
+/*
+ * A region as its leader describes it: refused when it is older than what is
+ * known, else what changed durably is added.  Once that is applied,
+ * cluster_note_region keeps the rest.
+ */
+extern PdError cluster_region_heartbeat(const Cluster *cluster,
+										const PdRegion *region,
+										PdChanges *changes);
+extern void cluster_note_region(Cluster *cluster, const PdRegion *region);
+
+/* May the region be split as its leader sees it? */
+extern PdError cluster_check_split(const Cluster *cluster, const Region *region,
+								   Arena *arena);
+
+#endif /* TIKV_PD_CORE_CLUSTER_H */

@@ -1,0 +1,49 @@
+/*
+ * keyspace.h
+ *	  Keyspaces by id and by name.
+ *
+ * A keyspace is a name for a prefix of the key space in API V2.  DEFAULT has
+ * id 0 and exists from the first start on.
+ */
+#ifndef TIKV_PD_CORE_KEYSPACE_H
+#define TIKV_PD_CORE_KEYSPACE_H
+
+#include "pd/core/record.h"
+
+#define KEYSPACE_DEFAULT_NAME "DEFAULT"
+#define KEYSPACE_DEFAULT_ID 0
+
+/* Ids fit into three bytes; anything above means "no keyspace". */
+#define KEYSPACE_MAX_ID UINT32_C(0xFFFFFF)
+#define KEYSPACE_NULL_ID UINT32_C(0xFFFFFFFF)
+
+typedef struct KeyspaceItem
+{
+	Keyspace keyspace; /* its strings are the arena's */
+	Arena arena;
+} KeyspaceItem;
+
+typedef struct Keyspaces
+{
+	KeyspaceItem **items; /* by id */
+	size_t n;
+	size_t size;
+} Keyspaces;
+
+extern void keyspaces_init(Keyspaces *keyspaces);
+extern void keyspaces_free(Keyspaces *keyspaces);
+
+/* Insert or replace by id; copied. */
+extern void keyspaces_put(Keyspaces *keyspaces, const Keyspace *keyspace);
+
+extern const Keyspace *keyspaces_by_name(const Keyspaces *keyspaces,
+										 const char *name);
+extern const Keyspace *keyspaces_by_id(const Keyspaces *keyspaces, uint32_t id);
+
+/* The position of the first keyspace whose id is not less. */
+extern size_t keyspaces_seek(const Keyspaces *keyspaces, uint32_t id);
+
+/* What the first start adds. */
+extern void keyspaces_first(int64_t now, PdChanges *changes);
+
+#endif /* TIKV_PD_CORE_KEYSPACE_H */

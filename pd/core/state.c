@@ -1,0 +1,124 @@
+/*
+ * state.c
+ *	  All that the Placement Driver knows, as one machine.
+ */
+#include "pd/core/state.h"
+
+#include "core/base/check.h"
+
+void
+pd_state_init(PdState *state)
+{
+	memset(state, 0, sizeof(*state));
+	arena_init(&state->member_arena);
+	cluster_init(&state->cluster);
+	gc_state_init(&state->gc);
+	keyspaces_init(&state->keyspaces);
+}
+
+void
+pd_state_free(PdState *state)
+{
+	arena_free(&state->member_arena);
+	cluster_free(&state->cluster);
+	gc_state_free(&state->gc);
+	keyspaces_free(&state->keyspaces);
+	pd_state_init(state);
+}
+
+static void
+apply_member(PdState *state, const PdMember *from)
+{
+	Arena arena;
+	PdMember to = *from;
+
+	arena_init(&arena);
+	to.name = arena_strdup(&arena, from->name);
+	to.client_url = arena_strdup(&arena, from->client_url);
+	to.peer_url = arena_strdup(&arena, from->peer_url);
+	to.version = arena_strdup(&arena, from->version);
+	arena_free(&state->member_arena);
+	state->member_arena = arena;
+	state->member = to;
+}
+
+void
+pd_state_apply(PdState *state, const PdRecord *record)
+{
+	if (cluster_apply(&state->cluster, record) ||
+		gc_state_apply(&state->gc, record))
+		return;
+	switch (record->kind)
+	{
+		case PD_RECORD_CLUSTER_ID:
+			state->cluster_id = record->number;
+			break;
+		case PD_RECORD_MEMBER:
+			apply_member(state, record->member);
+			break;
+		case PD_RECORD_ALLOC_ID:
+			state->ids.saved = record->number;
+			break;
+		case PD_RECORD_TIMESTAMP:
+			state->tso_saved_ms = record->number;
+			break;
+		case PD_RECORD_KEYSPACE:
+			keyspaces_put(&state->keyspaces, record->keyspace);
+			break;
+		case PD_RECORD_EXTERNAL_TS:
+			state->external_ts = record->number;
+			break;
+		default:
+			CHECK(false);
+	}
+}
+
+void
+pd_state_apply_all(PdState *state, const PdChanges *changes)
+{
+	for (size_t i = 0; i < changes->n; i++)
+		pd_state_apply(state, &changes->records[i]);
+}
+
+void
+pd_state_loaded(PdState *state)
+{
+	state->ids.last = state->ids.saved;
+}
+
+void
+pd_state_first(uint32_t random, int64_t now, PdChanges *changes)
+{
+	uint64_t cluster_id = ((uint64_t) now & UINT32_MAX) << 32 | random;
+
+	pd_changes_number(changes, PD_RECORD_CLUSTER_ID,
+					  cluster_id == 0 ? 1 : cluster_id);
+	keyspaces_first(now, changes);
+}
+
+void
+pd_state_set_member(const PdState *state, const PdMember *member,
+					PdChanges *changes)
+{
+	const PdMember *old = &state->member;
+	PdRecord record = {.kind = PD_RECORD_MEMBER, .member = member};
+
+	if (old->id == member->id && strcmp(old->name, member->name) == 0 &&
+		strcmp(old->client_url, member->client_url) == 0 &&
+		strcmp(old->peer_url, member->peer_url) == 0 &&
+		strcmp(old->version, member->version) == 0)
+		return;
+	pd_changes_add(changes, &record);
+}
+
+Status
+pd_state_take_ids(PdState *state, uint32_t count, uint64_t *last,
+				  PdChanges *changes)
+{
+	uint64_t saved_end;
+	Status status = id_take(&state->ids, count, last, &saved_end);
+
+	if (status == STATUS_OK && saved_end != state->ids.saved)
+		pd_changes_number(changes, PD_RECORD_ALLOC_ID, saved_end);
+	return status;
+}

@@ -1,0 +1,317 @@
+/*
+ * shmem.c
+ *	  The main shared memory of the extension, and the workers' slots in it.
+ *
+ * The postmaster makes everything here at preload and again after a crash of
+ * a child, which throws all shared memory away; only the eventfds outlive
+ * that, since they are the postmaster's own.  What the pieces hold is their
+ * files' business: bus.c, board.c, tso_shared.c, places.c.
+ */
+#include "postgres.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/timestamp.h"
+
+#include "bus/board.h"
+#include "bus/bus.h"
+#include "bus/places.h"
+#include "bus/shmem.h"
+#include "bus/tso_shared.h"
+
+static shmem_request_hook_type prev_shmem_request_hook;
+static shmem_startup_hook_type prev_shmem_startup_hook;
+
+/* The postmaster's own memory: it survives crash restarts. */
+static int	wake_fds[WORKER_KINDS];
+static bool registered[WORKER_KINDS];
+
+/* --------------------------------------------------------------- creation */
+
+static void
+request_shmem(void)
+{
+	if (prev_shmem_request_hook != NULL)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(TikvShmem)));
+	RequestAddinShmemSpace(MAXALIGN(bus_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(board_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(tso_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(places_shmem_size()));
+}
+
+static void
+init_worker_slots(TikvShmem *shmem)
+{
+	for (int i = 0; i < WORKER_KINDS; i++)
+	{
+		WorkerSlot *slot = &shmem->workers[i];
+
+		memset(slot, 0, sizeof(*slot));
+		SpinLockInit(&slot->mutex);
+		pg_atomic_init_u32(&slot->sleeping, 0);
+		slot->wake_fd = wake_fds[i];
+		slot->registered = registered[i];
+		slot->since = GetCurrentTimestamp();
+	}
+}
+
+static void
+startup_shmem(void)
+{
+	TikvShmem  *shmem;
+	bool		found;
+
+	if (prev_shmem_startup_hook != NULL)
+		prev_shmem_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shmem = ShmemInitStruct("tikv_fdw", sizeof(TikvShmem), &found);
+	if (!found)
+	{
+		memset(shmem, 0, sizeof(*shmem));
+		init_worker_slots(shmem);
+		pg_atomic_init_u64(&shmem->extension_generation, 0);
+	}
+	bus_shmem_init(shmem, found);
+	board_shmem_init(shmem, found);
+	tso_shmem_init(shmem, found);
+	places_shmem_init(shmem, found);
+	LWLockRelease(AddinShmemInitLock);
+	tikv_fdw_shmem = shmem;
+}
+
+/*
+ * One eventfd per worker, made before any fork so that its number means the
+ * same in every process.
+ */
+static void
+make_wake_fds(void)
+{
+	for (int i = 0; i < WORKER_KINDS; i++)
+	{
+		wake_fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (wake_fds[i] < 0)
+			ereport(FATAL,
+					(errcode_for_file_access(),
+					 errmsg("could not create an eventfd: %m")));
+		ReserveExternalFD();
+	}
+}
+
+void
+shmem_install(void)
+{
+	make_wake_fds();
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+void
+shmem_note_registered(WorkerKind kind)
+{
+	registered[kind] = true;
+}
+
+TikvShmem *
+tikv_shmem(void)
+{
+	return tikv_fdw_shmem;
+}
+
+int
+tikv_server_workers(void)
+{
+	TikvShmem  *shmem = tikv_shmem();
+	int			n = 0;
+
+	for (int i = WORKER_SERVER; shmem != NULL && i < WORKER_KINDS; i++)
+		n += shmem->workers[i].registered;
+	return n;
+}
+
+/* ----------------------------------------------------------------- waking */
+
+/* Async-signal safe; a full counter is as good as one more wake-up. */
+static void
+write_wake_fd(int fd)
+{
+	uint64		one = 1;
+	int			saved = errno;
+	ssize_t		written = write(fd, &one, sizeof(one));
+
+	(void) written;
+	errno = saved;
+}
+
+void
+worker_wake(WorkerKind kind)
+{
+	TikvShmem  *shmem = tikv_shmem();
+	WorkerSlot *slot;
+
+	if (shmem == NULL)
+		return;
+	slot = &shmem->workers[kind];
+	pg_memory_barrier();
+
+	/* Of many wakers one pays for the system call. */
+	if (pg_atomic_read_u32(&slot->sleeping) != 0 &&
+		pg_atomic_exchange_u32(&slot->sleeping, 0) != 0)
+		write_wake_fd(slot->wake_fd);
+}
+
+void
+worker_wake_all(void)
+{
+	for (int i = 0; i < WORKER_KINDS; i++)
+		worker_wake((WorkerKind) i);
+}
+
+void
+worker_wake_self(WorkerKind kind)
+{
+	if (tikv_fdw_shmem != NULL)
+		write_wake_fd(tikv_fdw_shmem->workers[kind].wake_fd);
+}
+
+int
+worker_wake_fd(WorkerKind kind)
+{
+	TikvShmem  *shmem = tikv_shmem();
+
+	return shmem == NULL ? -1 : shmem->workers[kind].wake_fd;
+}
+
+void
+worker_sleep_begin(WorkerKind kind)
+{
+	pg_atomic_write_u32(&tikv_shmem()->workers[kind].sleeping, 1);
+	pg_memory_barrier();
+}
+
+void
+worker_sleep_end(WorkerKind kind)
+{
+	pg_atomic_write_u32(&tikv_shmem()->workers[kind].sleeping, 0);
+}
+
+/* ----------------------------------------------------------------- states */
+
+static void
+set_state(WorkerSlot *slot, WorkerState state, const char *reason,
+		  const char *address)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&slot->mutex);
+	if (slot->state != state)
+		slot->since = now;
+	slot->state = state;
+	if (reason != NULL)
+		strlcpy(slot->reason, reason, sizeof(slot->reason));
+	if (address != NULL)
+		strlcpy(slot->address, address, sizeof(slot->address));
+	SpinLockRelease(&slot->mutex);
+}
+
+static void
+set_pid(WorkerSlot *slot, int pid)
+{
+	SpinLockAcquire(&slot->mutex);
+	slot->pid = pid;
+	SpinLockRelease(&slot->mutex);
+}
+
+void
+worker_enter(WorkerKind kind)
+{
+	WorkerSlot *slot = &tikv_shmem()->workers[kind];
+
+	pg_atomic_write_u32(&slot->sleeping, 0);
+	bus_worker_reset(kind);
+	set_pid(slot, MyProcPid);
+	set_state(slot, WORKER_STARTING, NULL, "");
+}
+
+/*
+ * The reason stays, also over the next start: a worker that ended itself has
+ * said why, and one that
+ * did not is explained by the server log.
+ */
+void
+worker_leave(WorkerKind kind)
+{
+	WorkerSlot *slot = &tikv_shmem()->workers[kind];
+
+	set_pid(slot, 0);
+	set_state(slot, WORKER_DOWN,
+			  slot->reason[0] == '\0' ? "it ended; the server log says why" : NULL,
+			  "");
+	bus_worker_reset(kind);
+}
+
+void
+worker_report(WorkerKind kind, WorkerState state, const char *reason,
+			  const char *address)
+{
+	set_state(&tikv_shmem()->workers[kind], state, reason, address);
+	bus_worker_open(kind, state == WORKER_SERVING);
+}
+
+bool
+worker_view(WorkerKind kind, WorkerView *out)
+{
+	TikvShmem  *shmem = tikv_shmem();
+	WorkerSlot *slot;
+
+	memset(out, 0, sizeof(*out));
+	if (shmem == NULL)
+		return false;
+	slot = &shmem->workers[kind];
+	SpinLockAcquire(&slot->mutex);
+	out->pid = slot->pid;
+	out->registered = slot->registered;
+	out->state = slot->state;
+	out->since = slot->since;
+	memcpy(out->reason, slot->reason, sizeof(out->reason));
+	memcpy(out->address, slot->address, sizeof(out->address));
+	SpinLockRelease(&slot->mutex);
+	return true;
+}
+
+const char *
+worker_name(WorkerKind kind)
+{
+	static const char *const names[WORKER_KINDS] = {
+		[WORKER_STORE] = "tikv store",
+		[WORKER_PD] = "tikv pd",
+		[WORKER_SERVER] = "tikv server 1",
+		[WORKER_SERVER + 1] = "tikv server 2",
+		[WORKER_SERVER + 2] = "tikv server 3",
+		[WORKER_SERVER + 3] = "tikv server 4",
+	};
+
+	return names[kind];
+}
+
+const char *
+worker_state_name(WorkerState state)
+{
+	static const char *const names[] = {
+		[WORKER_DOWN] = "down",
+		[WORKER_STARTING] = "starting",
+		[WORKER_WAITING] = "waiting",
+		[WORKER_SERVING] = "serving",
+		[WORKER_STOPPING] = "stopping",
+	};
+
+	return names[state];
+}

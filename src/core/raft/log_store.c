@@ -1,0 +1,149 @@
+/*
+ * log_store.c
+ *	  What the driver was asked to store, and what has become durable.
+ *
+ * Each ready leaves a record of the last entry it stores and of its term; the
+ * record goes when that ready is flushed.  Flushes finish in order, and a
+ * record whose entries were replaced meanwhile claims only what is left of
+ * them.  Also here: the received snapshot on its way to the driver, and memory
+ * that a ready still points to.
+ */
+#include "core/raft/log.h"
+
+#include "core/base/check.h"
+
+/* Beyond this many unflushed readies, the newest two share a record. */
+#define RAFT_MAX_RECORDS ((size_t) 1024)
+
+static void *
+grow(const RaftAllocator *alloc, void *old, size_t n, size_t cap, size_t size)
+{
+	void	   *p = alloc->alloc(alloc->arg, cap * size);
+
+	if (n > 0)
+		memcpy(p, old, n * size);
+	if (old != NULL)
+		alloc->free(alloc->arg, old);
+	return p;
+}
+
+void
+raft_log_record(RaftLog *log, uint64_t number, uint64_t last, uint64_t term)
+{
+	RaftLogRecord *record;
+
+	if (log->n_records == RAFT_MAX_RECORDS)
+		log->n_records--;
+	else if (log->n_records == log->cap_records)
+	{
+		size_t		cap = log->cap_records == 0 ? 4 : log->cap_records * 2;
+
+		log->records = grow(log->alloc, log->records, log->n_records, cap,
+							sizeof(RaftLogRecord));
+		log->cap_records = cap;
+	}
+	record = &log->records[log->n_records++];
+	record->number = number;
+	record->last = last;
+	record->term = term;
+}
+
+/* Everything that readies up to `number` stored survives a crash. */
+void
+raft_log_flushed(RaftLog *log, uint64_t number)
+{
+	size_t		done = 0;
+
+	while (done < log->n_records && log->records[done].number <= number)
+	{
+		const RaftLogRecord *record = &log->records[done++];
+
+		CHECK(record->last <= log->stored);
+		if (record->last > log->persisted)
+			log->persisted = record->last;
+		if (record->term > log->persisted_term)
+			log->persisted_term = record->term;
+	}
+	log->n_records -= done;
+	if (done > 0 && log->n_records > 0)
+		memmove(log->records, log->records + done,
+				log->n_records * sizeof(RaftLogRecord));
+}
+
+void
+raft_log_dispose(RaftLog *log, void *p)
+{
+	if (!log->ready_out)
+	{
+		log->alloc->free(log->alloc->arg, p);
+		return;
+	}
+	if (log->n_limbo == log->cap_limbo)
+	{
+		size_t		cap = log->cap_limbo == 0 ? 16 : log->cap_limbo * 2;
+
+		log->limbo = grow(log->alloc, log->limbo, log->n_limbo, cap,
+						  sizeof(void *));
+		log->cap_limbo = cap;
+	}
+	log->limbo[log->n_limbo++] = p;
+}
+
+/* No ready points into the log any more. */
+void
+raft_log_ready_done(RaftLog *log)
+{
+	log->ready_out = false;
+	for (size_t i = 0; i < log->n_limbo; i++)
+		log->alloc->free(log->alloc->arg, log->limbo[i]);
+	log->n_limbo = 0;
+}
+
+void
+raft_log_drop_snapshot(RaftLog *log)
+{
+	if (log->snapshot == NULL)
+		return;
+	raft_log_dispose(log, log->snapshot);
+	log->snapshot = NULL;
+}
+
+/*
+ * A snapshot replaces the whole log.  Its index is committed, so what a flush
+ * under way says about entries up to there needs no doubt, and about entries
+ * after it nothing is left.
+ */
+void
+raft_log_restore(RaftLog *log, const RaftSnapshot *snapshot)
+{
+	RaftSnapshot *copy;
+	uint64_t	index = snapshot->meta.index;
+
+	CHECK(index > log->commit);
+	if (raft_log_last(log) > log->commit)
+		raft_log_cut(log, log->commit + 1);
+	raft_log_drop_snapshot(log);
+	copy = log->alloc->alloc(log->alloc->arg,
+							 sizeof(RaftSnapshot) + snapshot->data.len);
+	*copy = *snapshot;
+	copy->data.data = (uint8_t *) (copy + 1);
+	if (snapshot->data.len > 0)
+		memcpy(copy + 1, snapshot->data.data, snapshot->data.len);
+	log->snapshot = copy;
+
+	while (log->n > 0)
+	{
+		RaftEntry  *e = &log->slots[log->head];
+
+		if (e->data.data != NULL)
+			raft_log_dispose(log, (void *) (uintptr_t) e->data.data);
+		log->head = (log->head + 1) & (log->cap - 1);
+		log->n--;
+	}
+	log->bytes = log->unstored_bytes = 0;
+	log->first = index + 1;
+	log->truncated_index = log->commit = index;
+	log->truncated_term = snapshot->meta.term;
+	log->stored = log->persisted = index;
+	log->conf_index = index;
+}

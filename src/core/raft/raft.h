@@ -1,0 +1,271 @@
+/*
+ * raft.h
+ *	  One peer of one Raft group, as a machine without clock, disk or network.
+ *
+ * The driver says what happened (raft_step, raft_tick, raft_propose ...), asks
+ * what to do about it (raft_ready), does it in one transaction, and says so
+ * (raft_advance when committed, raft_persisted when flushed).  In the manner
+ * of etcd-io/raft and tikv/raft-rs; README.md explains the protocol and how it
+ * differs from theirs.  Not thread safe; groups share nothing.
+ */
+#ifndef TIKV_RAFT_H
+#define TIKV_RAFT_H
+
+#include "core/raft/raft_types.h"
+
+typedef struct Raft Raft;
+
+typedef struct RaftConfig
+{
+	uint64_t	id;				/* this peer, not 0 */
+
+	/* Where it left off; all zero for a peer that waits for a snapshot. */
+	RaftHardState hard_state;
+	RaftConfState conf;
+	uint64_t	applied_index;
+	uint64_t	applied_term;
+	uint64_t	truncated_index;
+	uint64_t	truncated_term;
+	bool		restarted;		/* it may have voted or acknowledged before: */
+	/* unless it is a sole peer, wait one election timeout before either */
+
+	int			election_ticks; /* E; randomised to 2E */
+	int			heartbeat_ticks;
+	uint64_t	tick_us;		/* the driver's tick, to check lease_us against */
+	uint64_t	lease_us;		/* at most 0.9 of E; 0 for no lease */
+	bool		skip_bcast_commit;	/* commit index rides on the next message */
+	int64_t		priority;		/* of a voter in elections; higher wins ties */
+	uint64_t	seed;			/* of the election timeouts */
+
+	size_t		max_entry_bytes;	/* larger proposals: TOO_LARGE */
+	size_t		max_bytes_per_msg;
+	int			max_inflight_msgs;	/* per follower */
+	size_t		max_inflight_bytes;
+	size_t		max_uncommitted_bytes;	/* proposals beyond: BUSY */
+	size_t		max_unstored_bytes; /* received appends beyond are dropped */
+	size_t		max_committed_bytes;	/* handed out by one ready */
+	size_t		cache_bytes;	/* stored entries kept in memory */
+	int			max_pending_reads;	/* beyond: BUSY */
+	int			max_pending_msgs;	/* between two readies; beyond: dropped */
+} RaftConfig;
+
+/*
+ * What has to be done, in one transaction: write the hard state, replace the
+ * log from entries[0].index on by `entries`, install the snapshot if there is
+ * one, apply `committed` in order.  Committed entries are already in the
+ * stored log or among this ready's entries.  Then raft_advance.
+ *
+ * `messages` may leave at any time; `persisted_messages` only once this
+ * ready's transaction is flushed.  A `sole` ready must be flushed before
+ * raft_advance; its entries need no rows, since all of them are in `committed`.
+ *
+ * A conf change is always the last of `committed`; having applied it the
+ * driver calls raft_apply_conf_change before raft_advance, or nothing if it
+ * refused the change.
+ *
+ * All of it lives in the arena or in the group, until raft_advance.
+ */
+typedef struct RaftReady
+{
+	uint64_t	number;			/* grows by one */
+	bool		sole;
+	bool		has_hard_state;
+	RaftHardState hard_state;
+	bool		has_soft_state; /* role or leader changed */
+	RaftRole	role;
+	uint64_t	leader;
+	const RaftEntry *entries;
+	int			n_entries;
+	const RaftSnapshot *snapshot;	/* NULL: none */
+	const RaftEntry *committed;
+	int			n_committed;
+	const RaftMessage *messages;
+	int			n_messages;
+	const RaftMessage *persisted_messages;
+	int			n_persisted_messages;
+	const RaftReadState *read_states;
+	int			n_read_states;
+} RaftReady;
+
+typedef enum RaftProgressState
+{
+	RAFT_PROBE = 0,
+	RAFT_REPLICATE = 1,
+	RAFT_SNAPSHOT = 2
+} RaftProgressState;
+
+/* What the leader knows of one peer. */
+typedef struct RaftPeerStatus
+{
+	uint64_t	id;
+	uint64_t	match;
+	uint64_t	next;
+	RaftProgressState state;
+	bool		learner;
+	bool		recent_active;
+	bool		paused;			/* nothing is sent until it answers */
+	uint64_t	pending_snapshot;
+	int			inflight_msgs;
+	size_t		inflight_bytes;
+} RaftPeerStatus;
+
+typedef struct RaftStatus
+{
+	uint64_t	id;
+	RaftHardState hard_state;
+	RaftRole	role;
+	uint64_t	leader;
+	uint64_t	transferee;		/* of a transfer under way */
+	uint64_t	applied_index;
+	uint64_t	applied_term;
+	uint64_t	truncated_index;
+	uint64_t	truncated_term;
+	uint64_t	last_index;
+	uint64_t	last_term;
+	uint64_t	stored_index;	/* in the driver's log */
+	uint64_t	persisted_index;	/* and flushed */
+	uint64_t	pending_conf_index; /* a conf change at or below may be unapplied */
+	RaftConfState conf;
+	int			pending_reads;
+	size_t		memory_bytes;	/* of entries held in memory */
+	uint64_t	dropped_msgs;	/* by max_pending_msgs */
+	bool		hibernated;
+	int			n_peers;		/* leader only */
+	RaftPeerStatus peers[RAFT_MAX_PEERS];
+} RaftStatus;
+
+/* Defaults of DESIGN: tick 100 ms, heartbeat 0.5 s, E 3 s, lease 0.9 E. */
+extern void raft_config_init(RaftConfig *config, uint64_t id);
+
+/*
+ * Start from the stored state.  CORRUPT: it contradicts itself; INVALID: the
+ * configuration does.  The storage and allocator are copied, what they point
+ * to must outlive the group.
+ */
+extern Status raft_create(const RaftConfig *config,
+						  const RaftStorage *storage,
+						  const RaftAllocator *allocator,
+						  uint64_t now_us, Raft **out) MUST_CHECK;
+extern void raft_destroy(Raft *r);
+
+/* Input.  now_us is monotonic; at most one tick per tick_us. */
+extern void raft_tick(Raft *r, uint64_t now_us);
+
+/*
+ * A message from another peer, copied as far as needed.  INVALID: it breaks
+ * the protocol and was ignored.  CORRUPT: it contradicts what this peer knows
+ * to be committed; nothing was changed, and the driver should stop the group.
+ */
+extern Status raft_step(Raft *r, const RaftMessage *m,
+						uint64_t now_us) MUST_CHECK;
+
+/*
+ * Append a proposal; index and term of the entry come back.  NOT_LEADER,
+ * UNAVAILABLE (leadership is being transferred), BUSY, TOO_LARGE: nothing was
+ * done.  Only type, data, context and payload of `e` are read; data and
+ * context are copied.
+ */
+extern Status raft_propose(Raft *r, const RaftEntry *e, uint64_t *index,
+						   uint64_t *term) MUST_CHECK;
+
+/*
+ * Propose a conf change whose encoded form is e->data.  BUSY: an earlier one
+ * may be unapplied.  INVALID: the current configuration does not allow it.
+ */
+extern Status raft_propose_conf_change(Raft *r, const RaftConfChange *cc,
+									   const RaftEntry *e, uint64_t *index,
+									   uint64_t *term) MUST_CHECK;
+
+/* Would the change be accepted by the current configuration? */
+extern Status raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
+									 RaftConfState *result) MUST_CHECK;
+
+/*
+ * A committed conf change takes effect; the new configuration comes back, to
+ * be stored in the same transaction.  INVALID: refused, nothing changed.
+ */
+extern Status raft_apply_conf_change(Raft *r, const RaftConfChange *cc,
+									 RaftConfState *result) MUST_CHECK;
+
+/* Start an election now.  A sole voter is leader when this returns. */
+extern Status raft_campaign(Raft *r, uint64_t now_us) MUST_CHECK;
+
+/*
+ * Ask for a read index.  The answer is a RaftReadState with this context in a
+ * later ready, or none at all if leadership changes: ask again after some
+ * ticks.  On a follower the question goes to the leader; UNAVAILABLE if none
+ * is known.
+ */
+extern Status raft_read_index(Raft *r, Bytes context) MUST_CHECK;
+
+/* Hand leadership to a voter; the lease ends now.  UNAVAILABLE: not fit. */
+extern Status raft_transfer_leader(Raft *r, uint64_t to) MUST_CHECK;
+
+extern void raft_report_unreachable(Raft *r, uint64_t id);
+extern void raft_report_snapshot(Raft *r, uint64_t id, bool ok);
+
+/* Output. */
+extern bool raft_has_ready(const Raft *r);
+
+/*
+ * What is to be done now; false if nothing.  Ready and advance alternate, and
+ * raft_persisted may lag behind by any number of readies.  step, tick, propose
+ * may be called in between; their effects are in the next ready.
+ */
+extern bool raft_ready(Raft *r, Arena *arena, uint64_t now_us,
+					   RaftReady *out);
+
+/* The ready's transaction is committed (and flushed, if it was sole). */
+extern void raft_advance(Raft *r, const RaftReady *ready);
+
+/* All readies up to this number are flushed. */
+extern void raft_persisted(Raft *r, uint64_t number);
+
+/*
+ * Only the messages that need no flush, for a driver that cannot commit now:
+ * heartbeats go on.  Valid until the next call that changes the group.
+ */
+extern int	raft_take_messages(Raft *r, Arena *arena, uint64_t now_us,
+							   const RaftMessage **out);
+
+/*
+ * Forget the log up to `index` <= applied.  The driver removes the rows, and
+ * stores the index and its term as truncated.  A sole ready implies it for
+ * all that it applied.
+ */
+extern void raft_compact(Raft *r, uint64_t index);
+
+/* While on, no committed entries are handed out (a snapshot being applied). */
+extern void raft_pause_apply(Raft *r, bool on);
+
+/* Questions. */
+extern bool raft_is_sole(const Raft *r);	/* one voter, this one; no learner, not
+											 * joint, no snapshot to install */
+extern bool raft_takes_payload(const Raft *r);	/* and leader, no conf change
+												 * pending */
+extern RaftRole raft_role(const Raft *r);
+extern uint64_t raft_term(const Raft *r);
+extern uint64_t raft_leader(const Raft *r);
+extern uint64_t raft_applied_index(const Raft *r);
+extern uint64_t raft_last_index(const Raft *r);
+extern void raft_conf(const Raft *r, RaftConfState *out);
+extern void raft_status(const Raft *r, RaftStatus *out);
+extern Status raft_term_at(const Raft *r, uint64_t index, uint64_t *term);
+
+/*
+ * Until when reads may be served here without asking anybody: 0 if not at all,
+ * UINT64_MAX for a sole leader.  Suspending (a split or merge is committed and
+ * not applied) makes it 0; what was granted before is not given back.
+ */
+extern uint64_t raft_lease_end_us(const Raft *r);
+extern void raft_lease_suspend(Raft *r, bool on);
+
+/*
+ * Hibernation: a group without work may stop being ticked once all peers
+ * agree (the driver asks them).  Any step, proposal, read or campaign wakes.
+ */
+extern bool raft_can_hibernate(const Raft *r);
+extern void raft_hibernate(Raft *r);
+extern void raft_wake(Raft *r);
+
+#endif							/* TIKV_RAFT_H */

@@ -1,0 +1,278 @@
+/*
+ * dispatch.c
+ *	  KV requests inside a worker: reads in rounds, writes handed on.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "core/base/rpc_code.h"
+#include "kvrpcpb.pb-c.h"
+#include "kvserver/dispatch.h"
+#include "read/read.h"
+#include "utils/memutils.h"
+
+/* One round's bounds: what arrives meanwhile waits for the next. */
+#define ROUND_MAX_READS 1024
+
+/* A look that was overtaken by a change is repeated this often. */
+#define READ_ATTEMPTS 3
+
+/* A read that a round is about to answer. */
+typedef struct Read
+{
+	Request    *request;
+	RawCommand	command;
+	const BoardRegion *seen;	/* NULL: answered already */
+} Read;
+
+int64
+dispatch_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+void
+dispatch_init(Dispatch *dispatch, MemoryContext parent)
+{
+	memset(dispatch, 0, sizeof(*dispatch));
+	dispatch->reads_tail = &dispatch->reads;
+	dispatch->context = AllocSetContextCreate(parent, "tikv read round",
+											  ALLOCSET_DEFAULT_SIZES);
+}
+
+/* ---------------------------------------------------------------- submit */
+
+static void
+answer_info(Request *request)
+{
+	Kvrpcpb__StoreSafeTSResponse safe_ts = KVRPCPB__STORE_SAFE_TSRESPONSE__INIT;
+
+	if (request->method->id == METHOD_GET_STORE_SAFE_TS)
+		request->done(request, &safe_ts.base);
+	else
+		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
+}
+
+static void
+queue_read(Dispatch *dispatch, Request *request)
+{
+	request->next = NULL;
+	*dispatch->reads_tail = request;
+	dispatch->reads_tail = &request->next;
+	dispatch->n_reads++;
+}
+
+static void
+submit_write(Dispatch *dispatch, Request *request)
+{
+	RawCommand	command;
+
+	if (raw_decode(request, &dispatch->limits, &command))
+		dispatch->write(dispatch->arg, request, &command);
+}
+
+void
+dispatch_submit(void *arg, Request *request)
+{
+	Dispatch   *dispatch = arg;
+
+	if (request->method->kind == SERVICE_INFO)
+		answer_info(request);
+	else if (dispatch->refuse != NULL)
+		service_busy(request, dispatch->refuse);
+	else if (request->method->kind == SERVICE_WRITE)
+		submit_write(dispatch, request);
+	else
+		queue_read(dispatch, request);
+}
+
+/* ----------------------------------------------------------------- reads */
+
+static Request *
+pop_read(Dispatch *dispatch)
+{
+	Request    *request = dispatch->reads;
+
+	if (request == NULL)
+		return NULL;
+	dispatch->reads = request->next;
+	if (dispatch->reads == NULL)
+		dispatch->reads_tail = &dispatch->reads;
+	dispatch->n_reads--;
+	return request;
+}
+
+static bool
+timed_out(const Request *request, const RawCommand *command, int64 now_us)
+{
+	uint64		limit_ms = command->context.max_execution_ms;
+
+	return now_us >= request->deadline_us ||
+		(limit_ms > 0 && limit_ms < PG_INT32_MAX &&
+		 now_us - request->received_us > (int64) limit_ms * 1000);
+}
+
+static void
+refuse_late(Request *request)
+{
+	RegionError error = {.kind = REGION_SERVER_IS_BUSY,
+	.reason = "deadline is exceeded"};
+
+	service_region_error(request, &error);
+}
+
+/* Take what waits, decoded; requests nobody waits for any more are dropped. */
+static int
+take_reads(Dispatch *dispatch, Read *reads)
+{
+	int64		now_us = dispatch_now_us();
+	Request    *request;
+	int			n = 0;
+
+	while (n < ROUND_MAX_READS && (request = pop_read(dispatch)) != NULL)
+	{
+		Read	   *read = &reads[n];
+
+		if (dispatch->refuse != NULL)
+			service_busy(request, dispatch->refuse);
+		else if (raw_decode(request, &dispatch->limits, &read->command))
+		{
+			read->request = request;
+			if (timed_out(request, &read->command, now_us))
+				refuse_late(request);
+			else
+				n++;
+		}
+	}
+	return n;
+}
+
+static void
+look(ReadRound *round, Read *reads, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Read	   *read = &reads[i];
+		RegionError error;
+
+		if (read->request == NULL)
+			continue;
+		if (!read_round_look(round, &read->command.context, &read->seen,
+							 &error) ||
+			!raw_check_range(&read->command, read->request->method->id,
+							 &read->seen->region, &error))
+		{
+			service_region_error(read->request, &error);
+			read->request = NULL;
+		}
+	}
+}
+
+/* Answer what the round may answer; returns how many must look again. */
+static int
+answer(ReadRound *round, Read *reads, int n)
+{
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		Read	   *read = &reads[i];
+
+		if (read->request == NULL)
+			continue;
+		if (!read_round_valid(round, read->seen))
+		{
+			left++;
+			continue;
+		}
+		raw_read(read->request, &read->command, &read->seen->region,
+				 read_round_reader(round));
+		read->request = NULL;
+	}
+	return left;
+}
+
+static void
+refuse_rest(Read *reads, int n, const char *reason)
+{
+	for (int i = 0; i < n; i++)
+		if (reads[i].request != NULL)
+			service_busy(reads[i].request, reason);
+}
+
+/* One transaction, one snapshot; returns how many must look again. */
+static int
+run_round(Dispatch *dispatch, Read *reads, int n)
+{
+	ReadRound  *round;
+	TablesAnswer answered;
+	int			left = 0;
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(dispatch->context);
+	round = read_round_new();
+	look(round, reads, n);
+	answered = read_round_begin(round, &dispatch->tables, false);
+	if (answered == TABLES_OK)
+		left = answer(round, reads, n);
+	read_round_end(round);
+	CommitTransactionCommand();
+	dispatch->rounds++;
+	if (answered == TABLES_OK)
+		return left;
+	refuse_rest(reads, n, answered == TABLES_MISSING ?
+				"the extension is not installed" :
+				"the tables are locked by another session");
+	return 0;
+}
+
+/*
+ * Runs of the same decoded requests; an error in one round (a corrupt row,
+ * no memory for a value) is answered to all that were in it.
+ */
+static void
+run_rounds(Dispatch *dispatch, Read *reads, int n)
+{
+	PG_TRY();
+	{
+		int			left = n;
+
+		for (int i = 0; i < READ_ATTEMPTS && left > 0; i++)
+			left = run_round(dispatch, reads, n);
+		if (left > 0)
+			refuse_rest(reads, n, "the region is changing");
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(dispatch->context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		refuse_rest(reads, n, "the read failed, see the server's log");
+	}
+	PG_END_TRY();
+}
+
+int
+dispatch_run_reads(Dispatch *dispatch)
+{
+	Read	   *reads;
+	int			n;
+
+	if (dispatch->n_reads == 0)
+		return 0;
+	reads = MemoryContextAllocZero(dispatch->context,
+								   ROUND_MAX_READS * sizeof(Read));
+	n = take_reads(dispatch, reads);
+	if (n > 0)
+		run_rounds(dispatch, reads, n);
+	dispatch->reads_done += (uint64) n;
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(dispatch->context);
+	return n;
+}

@@ -1,0 +1,47 @@
+/*
+ * dispatch.h
+ *	  KV requests inside a worker: reads are answered here, in rounds; writes
+ *	  go where the worker says.
+ *
+ * The store and the server workers share it: both get requests from unary
+ * calls and BatchCommands.  All reads that wait are answered over one fresh
+ * snapshot, taken after the last of them arrived (DESIGN 4).
+ */
+#ifndef TIKV_KVSERVER_DISPATCH_H
+#define TIKV_KVSERVER_DISPATCH_H
+
+#include "postgres.h"
+
+#include "service/raw.h"
+#include "storage/tables.h"
+
+typedef struct Dispatch
+{
+	RawLimits	limits;
+	TableOids	tables;
+	const char *refuse;			/* not NULL: answer ServerIsBusy with this */
+
+	/* Take over a decoded write; the command's memory is the request's. */
+	void		(*write) (void *arg, Request *request, RawCommand *command);
+	void	   *arg;
+
+	Request    *reads;
+	Request   **reads_tail;
+	int			n_reads;
+	MemoryContext context;		/* of a round, reset after it */
+	uint64		rounds;
+	uint64		reads_done;
+} Dispatch;
+
+extern void dispatch_init(Dispatch *dispatch, MemoryContext parent);
+
+/* BatchService.submit and the unary handler's way in; arg is the Dispatch. */
+extern void dispatch_submit(void *arg, Request *request);
+
+/* Answer the reads that wait; returns how many. */
+extern int	dispatch_run_reads(Dispatch *dispatch);
+
+/* CLOCK_MONOTONIC in microseconds, as Request counts. */
+extern int64 dispatch_now_us(void);
+
+#endif							/* TIKV_KVSERVER_DISPATCH_H */

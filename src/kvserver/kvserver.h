@@ -1,0 +1,32 @@
+/*
+ * kvserver.h
+ *	  The KV service of a worker: the gRPC server on tikv.addr and the bus,
+ *	  both feeding one Dispatch.
+ */
+#ifndef TIKV_KVSERVER_KVSERVER_H
+#define TIKV_KVSERVER_KVSERVER_H
+
+#include "postgres.h"
+
+#include "bus/shmem.h"
+#include "kvserver/dispatch.h"
+#include "server/server.h"
+
+/*
+ * Listen on tikv.addr.  Throws if the address can't be used: the message
+ * names it and what the system said.
+ */
+extern Server *kvserver_start(WorkerKind self, Dispatch *dispatch);
+extern void kvserver_stop(Server *server);
+
+/* Requests that came over the bus; returns how many were taken. */
+extern int	kvserver_take_bus(WorkerKind self, Dispatch *dispatch);
+
+/* Sleep until there is something to do, at most timeout_us. */
+extern void kvserver_sleep(WorkerKind self, Server *server, int64 timeout_us);
+
+/* What requests are checked against, from the settings and the ident. */
+extern void kvserver_limits(RawLimits *limits, uint64 cluster_id,
+							int api_version);
+
+#endif							/* TIKV_KVSERVER_KVSERVER_H */

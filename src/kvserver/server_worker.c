@@ -1,0 +1,265 @@
+/*
+ * server_worker.c
+ *	  The `tikv server` process: more cores for gRPC.
+ *
+ * It shares tikv.addr with the store (SO_REUSEPORT), answers reads from the
+ * tables itself, and sends writes to the store over the bus.  It writes
+ * nothing and holds no region state of its own: all it knows is the board.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "bus/board.h"
+#include "bus/bus.h"
+#include "guc.h"
+#include "kvserver/kvserver.h"
+#include "server/batch.h"
+#include "utils/memutils.h"
+#include "worker_common.h"
+
+PGDLLEXPORT void tikv_server_main(Datum arg);
+
+#define MAX_EVENTS_PER_ROUND 4096
+#define CHECK_INTERVAL_US INT64CONST(1000000)
+#define RETRY_MS 100
+
+/* Writes at the store; a tag is a slot's index and how often it was used. */
+#define FORWARD_SLOTS 4096
+
+typedef struct ForwardSlot
+{
+	Request    *request;
+	uint32		uses;
+} ForwardSlot;
+
+typedef struct ServerWorker
+{
+	WorkerKind	self;
+	TableOids	tables;
+	uint64		generation;		/* of the board when it began to serve */
+	Server	   *server;
+	Dispatch	dispatch;
+	ForwardSlot slots[FORWARD_SLOTS];
+	uint32		free_slots[FORWARD_SLOTS];
+	int			n_free;
+	int64		next_check_us;
+} ServerWorker;
+
+/* ---------------------------------------------------------------- writes */
+
+static void
+forward_write(void *arg, Request *request, RawCommand *command)
+{
+	ServerWorker *worker = arg;
+	size_t		len = protobuf_c_message_get_packed_size(request->message);
+	uint8	   *bytes;
+	uint32		index;
+	ForwardSlot *slot;
+
+	(void) command;
+	if (worker->n_free == 0)
+	{
+		service_busy(request, "scheduler is busy: too many writes wait");
+		return;
+	}
+	index = worker->free_slots[worker->n_free - 1];
+	slot = &worker->slots[index];
+	bytes = arena_alloc(request->arena, len);
+	protobuf_c_message_pack(request->message, bytes);
+	if (bus_send(worker->self, WORKER_STORE, request->method->id,
+				 bytes_make(bytes, len),
+				 ((uint64) (slot->uses + 1) << 32) | index) != BUS_OK)
+	{
+		service_busy(request, "scheduler is busy: the bus to the store is full");
+		return;
+	}
+	worker->n_free--;
+	slot->request = request;
+	slot->uses++;
+}
+
+static Request *
+take_forwarded(ServerWorker *worker, uint64 tag)
+{
+	uint32		index = (uint32) tag;
+	ForwardSlot *slot;
+	Request    *request;
+
+	if (index >= FORWARD_SLOTS)
+		return NULL;
+	slot = &worker->slots[index];
+	if (slot->request == NULL || slot->uses != (uint32) (tag >> 32))
+		return NULL;
+	request = slot->request;
+	slot->request = NULL;
+	worker->free_slots[worker->n_free++] = index;
+	return request;
+}
+
+static void
+answer_forwarded(Request *request, const BusReply *reply)
+{
+	ProtobufCMessage *message;
+
+	switch (reply->code)
+	{
+		case BUS_OK:
+			message = service_unpack(request->method->response, reply->bytes,
+									 request->arena);
+			if (message != NULL)
+				request->done(request, message);
+			else
+				request->fail(request, RPC_INTERNAL,
+							  "the store's answer is not readable");
+			break;
+		case BUS_ERROR:
+			request->fail(request, reply->grpc_code,
+						  arena_printf(request->arena, "%.*s",
+									   (int) reply->bytes.len,
+									   (const char *) reply->bytes.data));
+			break;
+		case BUS_LOST:
+			request->fail(request, RPC_UNAVAILABLE,
+						  "the store went away: outcome unknown");
+			break;
+		default:
+			service_busy(request, "the store does not serve");
+			break;
+	}
+}
+
+static int
+take_answers(ServerWorker *worker)
+{
+	BusAnswer	answer;
+	int			n = 0;
+
+	while (bus_take_reply(worker->self, &answer))
+	{
+		Request    *request = take_forwarded(worker, answer.tag);
+
+		if (request != NULL)
+			answer_forwarded(request, &answer.reply);
+		if (answer.reply.bytes.data != NULL)
+			pfree((void *) answer.reply.bytes.data);
+		n++;
+	}
+	return n;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static void
+worker_init(ServerWorker *worker, WorkerKind self, MemoryContext context)
+{
+	memset(worker, 0, sizeof(*worker));
+	worker->self = self;
+	for (int i = 0; i < FORWARD_SLOTS; i++)
+		worker->free_slots[worker->n_free++] = (uint32) i;
+	dispatch_init(&worker->dispatch, context);
+	worker->dispatch.write = forward_write;
+	worker->dispatch.arg = worker;
+}
+
+/* Wait until the store serves the extension that we found. */
+static bool
+wait_for_store(ServerWorker *worker, BoardStore *board)
+{
+	while (!worker_should_stop())
+	{
+		board_store(board);
+		if (board->generation != 0 && board->store_id != 0 &&
+			board->extension_oid == worker->tables.extension)
+			return true;
+		worker_report(worker->self, WORKER_WAITING,
+					  "waiting for the store to serve", "");
+		worker_sleep(worker->self, RETRY_MS);
+		worker_handle_interrupts();
+	}
+	return false;
+}
+
+/* Serving goes on as long as the store's board is the one we began with. */
+static bool
+still_current(ServerWorker *worker)
+{
+	BoardStore	board;
+	int64		now_us = dispatch_now_us();
+
+	if (now_us < worker->next_check_us)
+		return true;
+	worker->next_check_us = now_us + CHECK_INTERVAL_US;
+	board_store(&board);
+	return board.generation == worker->generation;
+}
+
+static void
+serve(ServerWorker *worker)
+{
+	while (!worker_should_stop() && still_current(worker))
+	{
+		int			done;
+
+		worker_handle_interrupts();
+		done = server_poll(worker->server, MAX_EVENTS_PER_ROUND);
+		done += dispatch_run_reads(&worker->dispatch);
+		done += take_answers(worker);
+		batch_flush();
+		if (done == 0)
+			kvserver_sleep(worker->self, worker->server,
+						   Max(worker->next_check_us - dispatch_now_us(), 1));
+	}
+}
+
+static void
+refuse_forwarded(ServerWorker *worker)
+{
+	for (int i = 0; i < FORWARD_SLOTS; i++)
+		if (worker->slots[i].request != NULL)
+			worker->slots[i].request->fail(worker->slots[i].request,
+										   RPC_UNAVAILABLE,
+										   "the worker is stopping: outcome unknown");
+}
+
+static void
+run_worker(ServerWorker *worker)
+{
+	BoardStore	board;
+
+	worker_wait_for_extension(worker->self, &worker->tables);
+	if (worker_should_stop() || !wait_for_store(worker, &board))
+		return;
+	worker->generation = board.generation;
+	worker->dispatch.tables = worker->tables;
+	kvserver_limits(&worker->dispatch.limits, board.cluster_id,
+					board.api_version);
+	worker->server = kvserver_start(worker->self, &worker->dispatch);
+	serve(worker);
+	worker_report(worker->self, WORKER_STOPPING, "", "");
+	worker->dispatch.refuse = "the worker is stopping";
+	dispatch_run_reads(&worker->dispatch);
+	refuse_forwarded(worker);
+	batch_flush();
+	kvserver_stop(worker->server);
+	bus_worker_reset(worker->self);
+}
+
+void
+tikv_server_main(Datum arg)
+{
+	WorkerKind	self = WORKER_SERVER + DatumGetInt32(arg);
+
+	worker_startup(self);
+	while (!worker_should_stop())
+	{
+		MemoryContext life = AllocSetContextCreate(TopMemoryContext,
+												   "tikv server",
+												   ALLOCSET_DEFAULT_SIZES);
+		ServerWorker *worker = MemoryContextAlloc(life, sizeof(ServerWorker));
+
+		worker_init(worker, self, life);
+		run_worker(worker);
+		MemoryContextDelete(life);
+	}
+	proc_exit(0);
+}

@@ -1,0 +1,55 @@
+/*
+ * read.h
+ *	  The read path, shared by the store, the server workers and SQL backends.
+ *
+ * Whoever got a request answers it (DESIGN 4).  A round serves any number of
+ * requests over one fresh snapshot:
+ *
+ *		read_round_look		per request: board, region check, lease
+ *		read_round_begin	locks, snapshot, reader; then the board again
+ *		read_round_valid	per request: what it saw still holds
+ *		... reads through read_round_reader ...
+ *		read_round_end
+ *
+ * The second look comes after the snapshot was taken and before a row is
+ * read: the snapshot cannot change any more, so a lease that is good then
+ * covers all that will be read through it.
+ */
+#ifndef TIKV_READ_READ_H
+#define TIKV_READ_READ_H
+
+#include "postgres.h"
+
+#include "bus/board.h"
+#include "storage/raw_table.h"
+
+typedef struct ReadRound ReadRound;
+
+/* In CurrentMemoryContext, which must outlive the round. */
+extern ReadRound *read_round_new(void);
+
+/*
+ * May a request with this context read here?  On success *seen is the board's
+ * entry as this round sees it, valid until read_round_end.  Else *error says
+ * what to answer; it borrows from the round.
+ */
+extern bool read_round_look(ReadRound *round, const RequestContext *context,
+							const BoardRegion **seen, RegionError *error);
+
+/*
+ * Needs a transaction.  Locks the tables (waiting only if `wait`), takes a
+ * fresh registered snapshot in every isolation level, opens the reader and
+ * looks at the board again.
+ */
+extern TablesAnswer read_round_begin(ReadRound *round, const TableOids *oids,
+									 bool wait);
+
+/* True if what read_round_look saw still held after the snapshot. */
+extern bool read_round_valid(const ReadRound *round, const BoardRegion *seen);
+
+extern RawReader *read_round_reader(ReadRound *round);
+
+/* Releases snapshot and table locks.  After an error the abort does it. */
+extern void read_round_end(ReadRound *round);
+
+#endif							/* TIKV_READ_READ_H */

@@ -1,0 +1,644 @@
+/*
+ * batch.c
+ *	  tikvpb.Tikv/BatchCommands: many commands over one stream, answered in
+ *	  any order.
+ *
+ * The envelope is read and written by hand: a command's message is unpacked
+ * straight from the received bytes, and its answer is packed straight into
+ * the bytes that leave, while `done` runs.  Answers gather per stream until
+ * batch_flush, and while an earlier message is still being sent, so that a
+ * busy stream sends few large messages instead of many small ones.
+ *
+ * What a stream may hold is bounded: commands in flight by the service's
+ * max_inflight, answers in bytes by first reading no more and at last ending
+ * the stream.
+ */
+#include "server/batch.h"
+
+#include <stdlib.h>
+
+#include "core/base/check.h"
+#include "errorpb.pb-c.h"
+#include "server/delay.h"
+#include "server/internal.h"
+#include "server/submit.h"
+#include "service/wire.h"
+#include "tikvpb.pb-c.h"
+
+/* Clients send 128 commands at once, more only under priorities. */
+#define MAX_COMMANDS ((size_t) 65536)
+
+/* Neighbours share memory until it has grown to this. */
+#define SHARED_MEMORY_MAX ((size_t) 32 * 1024)
+
+/* Answers: a message of this size does not wait for the one before it. */
+#define MESSAGE_BYTES ((size_t) 1024 * 1024)
+#define PAUSE_BYTES ((size_t) 8 * 1024 * 1024)
+#define QUEUE_BYTES ((size_t) 48 * 1024 * 1024)
+#define GIVE_UP_BYTES ((size_t) 256 * 1024 * 1024)
+
+#define FEEDBACK_EVERY_US 1000000
+#define MAX_DELAY_MS 60000
+
+/* Fields of BatchCommandsRequest, BatchCommandsResponse and HealthFeedback. */
+#define FIELD_COMMANDS 1
+#define FIELD_IDS 2
+#define FIELD_FEEDBACK 4
+
+typedef struct BatchStream
+{
+	Link		link;			/* in `dirty` when something is to be done */
+	Link		open_link;		/* in `open_streams` */
+	Call	   *call;			/* NULL when closed */
+	int			inflight;		/* commands not answered yet */
+	bool		over;			/* ended by us or by the client */
+	bool		half_closed;	/* the client sends no more */
+	bool		paused;
+	bool		want_feedback;
+	int64_t		feedback_at_us; /* when it was sent last */
+	OutBuf		out;			/* Responses packed so far */
+	uint64_t   *ids;			/* their request ids */
+	size_t		n_ids;
+	size_t		cap_ids;
+} BatchStream;
+
+/* One command in flight; lives in its memory. */
+typedef struct Command
+{
+	Request		request;
+	BatchStream *stream;
+	RequestMemory *memory;
+	uint64_t	id;
+} Command;
+
+/* A BatchCommandsRequest taken apart; reused from message to message. */
+typedef struct Envelope
+{
+	Bytes	   *commands;
+	size_t		n_commands;
+	size_t		cap_commands;
+	uint64_t   *ids;
+	size_t		n_ids;
+	size_t		cap_ids;
+} Envelope;
+
+static Link dirty = {&dirty, &dirty};
+static Link open_streams = {&open_streams, &open_streams};
+static Envelope envelope;
+
+/* ---- streams ---- */
+
+static BatchStream *
+stream_of(Call *call)
+{
+	BatchStream *stream = call_user(call);
+
+	if (stream != NULL)
+		return stream;
+	stream = calloc(1, sizeof(*stream));
+	CHECK(stream != NULL);
+	link_init(&stream->link);
+	link_init(&stream->open_link);
+	link_move_to(&open_streams, &stream->open_link);
+	outbuf_init(&stream->out);
+	stream->call = call;
+	call_set_user(call, stream);
+	return stream;
+}
+
+static void
+mark_dirty(BatchStream *stream)
+{
+	if (link_empty(&stream->link))
+		link_move_to(&dirty, &stream->link);
+}
+
+static void
+free_if_unused(BatchStream *stream)
+{
+	if (stream->call != NULL || stream->inflight > 0)
+		return;
+	link_remove(&stream->link);
+	outbuf_free(&stream->out);
+	free(stream->ids);
+	free(stream);
+}
+
+static void
+end_stream(BatchStream *stream, RpcCode code, const char *text)
+{
+	if (stream->over)
+		return;
+	stream->over = true;
+	link_remove(&stream->link);
+	call_fail(stream->call, code, text);
+}
+
+/* ---- answers ---- */
+
+static void
+add_id(BatchStream *stream, uint64_t id)
+{
+	if (stream->n_ids == stream->cap_ids)
+	{
+		stream->cap_ids = stream->cap_ids == 0 ? 64 : 2 * stream->cap_ids;
+		stream->ids = realloc(stream->ids,
+							  stream->cap_ids * sizeof(*stream->ids));
+		CHECK(stream->ids != NULL);
+	}
+	stream->ids[stream->n_ids++] = id;
+}
+
+static void flush_stream(BatchStream *stream, int64_t now_us);
+
+/*
+ * After an answer was added: large messages leave at once, a client that
+ * does not read is not read from, and at last given up.
+ */
+static void
+after_answer(BatchStream *stream)
+{
+	size_t		waiting = stream->out.len + call_send_queued(stream->call);
+
+	mark_dirty(stream);
+	if (waiting >= PAUSE_BYTES && !stream->paused)
+	{
+		stream->paused = true;
+		call_pause(stream->call, true);
+	}
+	if (stream->out.len >= MESSAGE_BYTES && waiting <= QUEUE_BYTES)
+		flush_stream(stream, server_now_us());
+	else if (stream->out.len > GIVE_UP_BYTES)
+		end_stream(stream, RPC_RESOURCE_EXHAUSTED,
+				   "the client does not read its answers");
+}
+
+/*
+ * The Response of one command: its tag, and the tag of the member that has
+ * the command's number.  The caller writes exactly len bytes to the result
+ * and calls after_answer.
+ */
+static uint8_t *
+begin_answer(BatchStream *stream, uint64_t id, int member, size_t len)
+{
+	uint64_t	key = wire_key((uint32_t) member, WIRE_BYTES);
+	size_t		inner = wire_varint_len(key) + wire_varint_len(len) + len;
+	uint8_t    *p = outbuf_reserve(&stream->out,
+								   1 + wire_varint_len(inner) + inner);
+
+	add_id(stream, id);
+	*p++ = (uint8_t) wire_key(FIELD_COMMANDS, WIRE_BYTES);
+	p = wire_write_varint(p, inner);
+	p = wire_write_varint(p, key);
+	return wire_write_varint(p, len);
+}
+
+static void
+answer(BatchStream *stream, uint64_t id, int member,
+	   const ProtobufCMessage *reply)
+{
+	size_t		len = protobuf_c_message_get_packed_size(reply);
+
+	protobuf_c_message_pack(reply, begin_answer(stream, id, member, len));
+	after_answer(stream);
+}
+
+/* An empty Response tells the client that we do not know the command. */
+static void
+answer_nothing(BatchStream *stream, uint64_t id)
+{
+	uint8_t    *p = outbuf_reserve(&stream->out, 2);
+
+	add_id(stream, id);
+	p[0] = (uint8_t) wire_key(FIELD_COMMANDS, WIRE_BYTES);
+	p[1] = 0;
+	after_answer(stream);
+}
+
+/* Every KV response has its region error in field 1. */
+static void
+answer_busy(BatchStream *stream, uint64_t id, int member)
+{
+	Errorpb__ServerIsBusy busy = ERRORPB__SERVER_IS_BUSY__INIT;
+	Errorpb__Error error = ERRORPB__ERROR__INIT;
+	size_t		len;
+	uint8_t    *p;
+
+	busy.reason = "too many commands in flight";
+	error.message = "server is busy: too many commands in flight";
+	error.server_is_busy = &busy;
+	len = errorpb__error__get_packed_size(&error);
+	p = begin_answer(stream, id, member, 1 + wire_varint_len(len) + len);
+	*p++ = (uint8_t) wire_key(1, WIRE_BYTES);
+	errorpb__error__pack(&error, wire_write_varint(p, len));
+	after_answer(stream);
+}
+
+/* ---- commands in flight ---- */
+
+static void
+end_command(Command *command)
+{
+	BatchStream *stream = command->stream;
+
+	stream->inflight--;
+	if (stream->half_closed && !stream->over)
+		mark_dirty(stream);
+	request_memory_release(command->memory);
+	free_if_unused(stream);
+}
+
+static void
+command_done(Request *request, const ProtobufCMessage *reply)
+{
+	Command    *command = request->owner;
+	BatchStream *stream = command->stream;
+
+	if (!stream->over)
+		answer(stream, command->id, request->method->id, reply);
+	end_command(command);
+}
+
+/*
+ * What the protocol of a command cannot express fails the stream, as a node
+ * that breaks down would: a wrong cluster id is the usual case, and for a
+ * write whose outcome is unknown it is the only honest answer.
+ */
+static void
+command_fail(Request *request, int code, const char *text)
+{
+	Command    *command = request->owner;
+	BatchStream *stream = command->stream;
+
+	if (!stream->over && code == RPC_UNIMPLEMENTED)
+		answer_nothing(stream, command->id);
+	else
+		end_stream(stream, (RpcCode) code, text);
+	end_command(command);
+}
+
+static bool
+command_abandoned(Request *request)
+{
+	Command    *command = request->owner;
+
+	return command->stream->over;
+}
+
+static void
+answer_empty(Command *command)
+{
+	const Tikvpb__BatchCommandsEmptyRequest *request =
+		(const Tikvpb__BatchCommandsEmptyRequest *) command->request.message;
+	Tikvpb__BatchCommandsEmptyResponse reply =
+		TIKVPB__BATCH_COMMANDS_EMPTY_RESPONSE__INIT;
+
+	reply.test_id = request->test_id;
+	command_done(&command->request, &reply.base);
+}
+
+static void
+delay_empty(Command *command)
+{
+	const Tikvpb__BatchCommandsEmptyRequest *request =
+		(const Tikvpb__BatchCommandsEmptyRequest *) command->request.message;
+	uint64_t	delay_ms = request->delay_time;
+
+	if (delay_ms > MAX_DELAY_MS)
+		delay_ms = MAX_DELAY_MS;
+	if (delay_ms == 0)
+		answer_empty(command);
+	else
+		delay_add(command->request.received_us + (int64_t) delay_ms * 1000,
+				  command);
+}
+
+static Command *
+new_command(BatchStream *stream, const ServiceMethod *method, uint64_t id,
+			RequestMemory *memory)
+{
+	Command    *command = arena_zalloc(&memory->arena, sizeof(*command));
+
+	memory->refs++;
+	stream->inflight++;
+	command->stream = stream;
+	command->memory = memory;
+	command->id = id;
+	command->request.method = method;
+	command->request.arena = &memory->arena;
+	command->request.deadline_us = INT64_MAX;
+	command->request.done = command_done;
+	command->request.fail = command_fail;
+	command->request.abandoned = command_abandoned;
+	command->request.owner = command;
+	return command;
+}
+
+/*
+ * Which member of the oneof is set (the last one counts), and its bytes.
+ * *method stays NULL for members that are not built.
+ */
+static bool
+parse_command(Bytes bytes, const ServiceMethod **method, Bytes *body)
+{
+	WireReader	r = wire_reader(bytes);
+	WireField	f;
+
+	*method = NULL;
+	while (wire_read_field(&r, &f))
+	{
+		if (f.type != WIRE_BYTES || f.number > METHOD_EMPTY)
+			continue;
+		*method = service_method((int) f.number);
+		if (*method != NULL && !(*method)->in_batch)
+			*method = NULL;
+		*body = f.bytes;
+	}
+	return r.next == r.end;
+}
+
+static void
+run_command(BatchStream *stream, uint64_t id, Bytes bytes,
+			RequestMemory *memory, int64_t now_us)
+{
+	const ServiceMethod *method;
+	Command    *command;
+	Bytes		body;
+
+	if (!parse_command(bytes, &method, &body))
+	{
+		end_stream(stream, RPC_INVALID_ARGUMENT, "malformed command");
+		return;
+	}
+	if (method == NULL)
+	{
+		answer_nothing(stream, id);
+		return;
+	}
+	if (stream->inflight >= submit_max_inflight() && method->id != METHOD_EMPTY)
+	{
+		stream->call->server->counters.refused++;
+		answer_busy(stream, id, method->id);
+		return;
+	}
+	command = new_command(stream, method, id, memory);
+	command->request.received_us = now_us;
+	command->request.message = service_unpack(method->request, body,
+											  &memory->arena);
+	if (command->request.message == NULL)
+		command_fail(&command->request, RPC_INVALID_ARGUMENT,
+					 "malformed command");
+	else if (method->id != METHOD_EMPTY)
+	{
+		if (method->id == METHOD_GET_HEALTH_FEEDBACK)
+			stream->want_feedback = true;
+		submit_request(&command->request);
+	}
+	else if (stream->inflight > submit_max_inflight())
+		answer_empty(command);
+	else
+		delay_empty(command);
+}
+
+/* ---- the envelope ---- */
+
+static bool
+add_command(Envelope *e, Bytes bytes)
+{
+	if (e->n_commands == MAX_COMMANDS)
+		return false;
+	if (e->n_commands == e->cap_commands)
+	{
+		e->cap_commands = e->cap_commands == 0 ? 256 : 2 * e->cap_commands;
+		e->commands = realloc(e->commands,
+							  e->cap_commands * sizeof(*e->commands));
+		CHECK(e->commands != NULL);
+	}
+	e->commands[e->n_commands++] = bytes;
+	return true;
+}
+
+static bool
+add_request_id(Envelope *e, uint64_t id)
+{
+	if (e->n_ids == MAX_COMMANDS)
+		return false;
+	if (e->n_ids == e->cap_ids)
+	{
+		e->cap_ids = e->cap_ids == 0 ? 256 : 2 * e->cap_ids;
+		e->ids = realloc(e->ids, e->cap_ids * sizeof(*e->ids));
+		CHECK(e->ids != NULL);
+	}
+	e->ids[e->n_ids++] = id;
+	return true;
+}
+
+static bool
+add_packed_ids(Envelope *e, Bytes packed)
+{
+	WireReader	r = wire_reader(packed);
+	uint64_t	id;
+
+	while (r.next != r.end)
+		if (!wire_read_varint(&r, &id) || !add_request_id(e, id))
+			return false;
+	return true;
+}
+
+/* False if the bytes are not a BatchCommandsRequest, or an absurd one. */
+static bool
+parse_envelope(Envelope *e, Bytes message)
+{
+	WireReader	r = wire_reader(message);
+	WireField	f;
+	bool		good = true;
+
+	e->n_commands = 0;
+	e->n_ids = 0;
+	while (good && wire_read_field(&r, &f))
+	{
+		if (f.number == FIELD_COMMANDS && f.type == WIRE_BYTES)
+			good = add_command(e, f.bytes);
+		else if (f.number == FIELD_IDS && f.type == WIRE_BYTES)
+			good = add_packed_ids(e, f.bytes);
+		else if (f.number == FIELD_IDS && f.type == WIRE_VARINT)
+			good = add_request_id(e, f.value);
+	}
+	return good && r.next == r.end && e->n_commands == e->n_ids;
+}
+
+static void
+batch_message(Call *call, Bytes message)
+{
+	BatchStream *stream = stream_of(call);
+	int64_t		now_us = server_now_us();
+	RequestMemory *memory;
+
+	if (!parse_envelope(&envelope, message))
+	{
+		end_stream(stream, RPC_INVALID_ARGUMENT,
+				   "malformed BatchCommandsRequest");
+		return;
+	}
+	memory = request_memory_get();
+	for (size_t i = 0; i < envelope.n_commands && !stream->over; i++)
+	{
+		if (memory->arena.allocated > SHARED_MEMORY_MAX)
+		{
+			request_memory_release(memory);
+			memory = request_memory_get();
+		}
+		run_command(stream, envelope.ids[i], envelope.commands[i], memory,
+					now_us);
+	}
+	request_memory_release(memory);
+}
+
+/* ---- sending ---- */
+
+static void
+pack_ids(BatchStream *stream)
+{
+	size_t		len = 0;
+	uint8_t    *p;
+
+	for (size_t i = 0; i < stream->n_ids; i++)
+		len += wire_varint_len(stream->ids[i]);
+	p = outbuf_reserve(&stream->out, 1 + wire_varint_len(len) + len);
+	*p++ = (uint8_t) wire_key(FIELD_IDS, WIRE_BYTES);
+	p = wire_write_varint(p, len);
+	for (size_t i = 0; i < stream->n_ids; i++)
+		p = wire_write_varint(p, stream->ids[i]);
+	stream->n_ids = 0;
+}
+
+static void
+pack_feedback(BatchStream *stream, int64_t now_us)
+{
+	Kvrpcpb__HealthFeedback feedback;
+	size_t		len;
+	uint8_t    *p;
+
+	if (!stream->want_feedback && stream->feedback_at_us != 0 &&
+		now_us - stream->feedback_at_us < FEEDBACK_EVERY_US)
+		return;
+	stream->want_feedback = false;
+	stream->feedback_at_us = now_us;
+	submit_feedback(&feedback);
+	len = kvrpcpb__health_feedback__get_packed_size(&feedback);
+	p = outbuf_reserve(&stream->out, 1 + wire_varint_len(len) + len);
+	*p++ = (uint8_t) wire_key(FIELD_FEEDBACK, WIRE_BYTES);
+	kvrpcpb__health_feedback__pack(&feedback, wire_write_varint(p, len));
+}
+
+/* Send what has gathered as one message. */
+static void
+flush_stream(BatchStream *stream, int64_t now_us)
+{
+	pack_ids(stream);
+	pack_feedback(stream, now_us);
+	if (!call_send_outbuf(stream->call, &stream->out))
+		end_stream(stream, RPC_RESOURCE_EXHAUSTED,
+				   "the client does not read its answers");
+}
+
+/*
+ * Do what is due for a stream; it leaves the list unless something remains
+ * that a later round must see to.
+ */
+static void
+tend_stream(BatchStream *stream, int64_t now_us)
+{
+	if (stream->n_ids > 0 && call_send_idle(stream->call))
+		flush_stream(stream, now_us);
+	if (stream->over || stream->n_ids > 0)
+		return;
+	if (stream->paused)
+	{
+		if (call_send_queued(stream->call) >= PAUSE_BYTES)
+			return;
+		stream->paused = false;
+		call_pause(stream->call, false);
+	}
+	link_remove(&stream->link);
+	if (stream->half_closed && stream->inflight == 0)
+	{
+		stream->over = true;
+		call_finish(stream->call, RPC_OK, NULL);
+	}
+}
+
+static void
+answer_due(int64_t now_us)
+{
+	while (delay_next() <= now_us)
+	{
+		Command    *command = delay_take();
+
+		answer_empty(command);
+	}
+}
+
+/* No server sleeps past the next moment at which an Empty is due. */
+static void
+wake_for_delays(void)
+{
+	if (delay_next() == INT64_MAX)
+		return;
+	for (Link *l = open_streams.next; l != &open_streams; l = l->next)
+	{
+		BatchStream *stream = (BatchStream *) ((char *) l -
+											   offsetof(BatchStream, open_link));
+
+		pump_wake_at(call_server(stream->call), delay_next());
+	}
+}
+
+void
+batch_flush(void)
+{
+	int64_t		now_us;
+
+	if (link_empty(&dirty) && delay_next() == INT64_MAX)
+		return;
+	now_us = server_now_us();
+	answer_due(now_us);
+	for (Link *l = dirty.next, *next; l != &dirty; l = next)
+	{
+		next = l->next;
+		tend_stream((BatchStream *) l, now_us);
+	}
+	wake_for_delays();
+}
+
+/* ---- the handler ---- */
+
+static void
+batch_half_close(Call *call)
+{
+	BatchStream *stream = stream_of(call);
+
+	stream->half_closed = true;
+	mark_dirty(stream);
+}
+
+static void
+batch_closed(Call *call)
+{
+	BatchStream *stream = call_user(call);
+
+	if (stream == NULL)
+		return;
+	call_set_user(call, NULL);
+	link_remove(&stream->link);
+	link_remove(&stream->open_link);
+	stream->over = true;
+	stream->call = NULL;
+	free_if_unused(stream);
+}
+
+const CallHandler batch_handler = {
+	.message = batch_message,
+	.half_close = batch_half_close,
+	.closed = batch_closed,
+};

@@ -1,0 +1,275 @@
+/*
+ * internal.h
+ *	  What the files of this folder share: the server, its methods, its calls.
+ *
+ * One rule shapes all of it: gRPC starts helper threads whenever it likes, and
+ * a thread inherits the signal mask of its creator.  So gRPC is entered only
+ * between server_enter and server_leave, which block all signals, and never
+ * from inside a handler: what a handler asks for is noted in the Call, the
+ * call joins the server's `todo` list, and call_advance starts the gRPC
+ * operations that are due when the pump enters gRPC the next time.
+ */
+#ifndef TIKV_SERVER_INTERNAL_H
+#define TIKV_SERVER_INTERNAL_H
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <signal.h>
+
+#include "server/outbuf.h"
+#include "server/server.h"
+
+/* A doubly linked list with a head of the same type. */
+typedef struct Link
+{
+	struct Link *prev;
+	struct Link *next;
+} Link;
+
+typedef struct ServerMethod
+{
+	const char *path;
+	RpcKind		kind;
+	int			id;
+	const CallHandler *handler;
+	void	   *registered;		/* gRPC's handle; NULL: takes unknown paths */
+	bool		unbounded;		/* max_calls does not apply */
+	int			posted;			/* requests waiting for a client */
+	int			target;			/* how many should wait */
+	struct ServerMethod *short_next;	/* list of those under target */
+	bool		is_short;
+} ServerMethod;
+
+/* What a finished gRPC batch was about: the low bits of its tag. */
+typedef enum OpKind
+{
+	OP_NEW,						/* a client called */
+	OP_OPEN,					/* stream: initial metadata sent */
+	OP_RECV,					/* stream: a message, or its end */
+	OP_SEND,					/* stream: a message sent */
+	OP_STATUS,					/* answer and status sent */
+	OP_CLOSE					/* the client's side of the call is over */
+} OpKind;
+
+#define OP_MASK ((uintptr_t) 7)
+
+/* One message of a stream that waits to be sent. */
+typedef struct SendItem
+{
+	struct SendItem *next;
+	grpc_byte_buffer *buffer;
+	size_t		len;
+} SendItem;
+
+struct Call
+{
+	Link		link;			/* in live, fresh or held of the server */
+	Server	   *server;			/* NULL once the server has stopped */
+	ServerMethod *method;
+	grpc_call  *grpc;			/* NULL when gRPC is done with it */
+	Call	   *todo_next;
+	void	   *user;
+	int			refs;
+	int			pending;		/* batches that gRPC has not finished */
+	int64_t		received_us;
+	int64_t		deadline_us;	/* INT64_MAX: none */
+
+	bool		in_todo;
+	bool		delivered;		/* the handler has seen it */
+	bool		told;			/* the handler knows that it is over */
+	bool		counted;		/* in server->inflight */
+	bool		answered;		/* a status is decided */
+	bool		status_started;
+	bool		status_done;
+	bool		watch;			/* unary: want to know of a cancellation */
+	bool		close_started;
+	bool		gone;			/* the client is */
+	bool		opened;			/* stream: first batches started */
+	bool		sending;		/* stream: OP_OPEN or OP_SEND in flight */
+	bool		send_busy;		/* stream: OP_SEND, the first item is in use */
+	bool		receiving;		/* stream: OP_RECV in flight */
+	bool		read_end;		/* stream: no more messages come */
+	bool		paused;
+
+	RpcCode		code;
+	bool		has_text;
+	grpc_slice	text;			/* of the status */
+	grpc_byte_buffer *reply;	/* unary */
+
+	SendItem   *send_first;		/* stream: queue, the first may be in flight */
+	SendItem  **send_tail;
+	size_t		send_bytes;
+
+	/* filled by gRPC */
+	grpc_byte_buffer *received;
+	grpc_slice	merged;			/* of received, when it came in pieces */
+	bool		has_merged;
+	grpc_metadata_array metadata;
+	gpr_timespec grpc_deadline;
+	grpc_call_details *details; /* only of unknown paths */
+	int			cancelled;
+};
+
+#define SERVER_EVENTS 64
+
+typedef struct Waker Waker;
+
+struct Server
+{
+	grpc_server *grpc;
+	grpc_completion_queue *cq;
+	Waker	   *waker;
+	ServerConfig config;
+	int			port;
+	bool		serving;
+	bool		stopping;
+	bool		stopped;		/* gRPC has confirmed the shutdown */
+
+	ServerMethod *methods;		/* those with a handler, health, unknown */
+	int			n_methods;
+	ServerMethod *short_methods;
+
+	Link		live;			/* calls in progress */
+	Link		fresh;			/* unary, unanswered, not watched; oldest first */
+	Link		held;			/* over, but a handler still holds them */
+	Call	   *todo;
+	Call	  **todo_tail;
+	Call	   *pool;
+	int			n_pool;
+	int			n_posted;		/* requests that wait, all methods */
+	int			n_live;
+	int			n_replying;		/* statuses on their way */
+	Link		health_watchers;	/* see health.c */
+
+	grpc_event	events[SERVER_EVENTS];	/* taken from gRPC, not handled yet */
+	int			n_events;
+	int			next_event;
+	bool		woken;			/* a kick was seen outside server_wait */
+	int64_t		wake_at_us;		/* server_wait ends by then */
+	sigset_t	saved_mask;		/* of the worker, while inside gRPC */
+	int			entered;
+
+	ServerCounters counters;
+};
+
+/* ---- server.c ---- */
+
+extern int64_t server_now_us(void);
+
+/* Around every use of gRPC on the worker's thread; may nest. */
+extern void server_enter(Server *server);
+extern void server_leave(Server *server);
+
+/* ---- pump.c ---- */
+
+/* Start everything that calls and methods want from gRPC.  Entered. */
+extern void pump_start_todo(Server *server);
+extern void pump_todo(Call *call);
+
+/* Sleep no longer than until this moment of CLOCK_MONOTONIC. */
+extern void pump_wake_at(Server *server, int64_t at_us);
+
+/* ---- waker.c ---- */
+
+extern Waker *waker_start(grpc_completion_queue *cq, int wake_fd, int parent_fd,
+						  const char **error);
+extern void waker_stop(Waker *waker);
+
+/*
+ * Around a sleep: waker_arm says that the worker is about to block, with the
+ * signals that must still wake it; false if there is no need to sleep.
+ * waker_disarm follows when it is awake.
+ */
+extern bool waker_arm(Waker *waker, const sigset_t *deliverable);
+extern void waker_disarm(Waker *waker);
+
+/* An event with this tag is a kick: tell the waker that it has arrived. */
+extern void waker_kicked(Waker *waker);
+
+/* ---- call.c ---- */
+
+extern void *call_tag(Call *call, OpKind kind);
+extern void call_post(Server *server, ServerMethod *method);
+extern void call_event(Call *call, OpKind kind, bool success);
+extern void call_advance(Call *call);
+extern void call_forget_held(Server *server);
+extern void call_drop_pool(Server *server);
+
+/* Run a batch of operations of this call. */
+extern void call_start(Call *call, const grpc_op *ops, size_t n_ops,
+					   OpKind kind);
+
+/* What `received` holds, until call_drop_received. */
+extern Bytes call_received_bytes(Call *call);
+extern void call_drop_received(Call *call);
+
+/* The client is gone or has its status: nothing can be sent any more. */
+extern bool call_is_done(const Call *call);
+
+/* Decide the status; stream.c or call.c sends it when it is its turn. */
+extern void call_set_status(Call *call, RpcCode code, const char *text);
+
+/* The last operation of a call, ready to be put into a batch. */
+extern grpc_op call_status_op(Call *call);
+extern grpc_op call_close_op(Call *call);
+
+/* ---- stream.c ---- */
+
+extern void stream_begin(Call *call);
+extern void stream_event(Call *call, OpKind kind, bool success);
+extern void stream_advance(Call *call);
+extern void stream_drop_queue(Call *call);
+
+/* Take over what outbuf holds as one message; as call_send. */
+extern bool call_send_outbuf(Call *call, OutBuf *out);
+
+/* Bytes queued and not yet taken by gRPC. */
+extern size_t call_send_queued(const Call *call);
+
+/* ---- health.c ---- */
+
+extern const RpcMethod health_methods[];
+extern const int health_n_methods;
+extern void health_changed(Server *server);
+
+/* ---- address.c ---- */
+
+/* As server_probe_address; shared: beside others that share it, too. */
+extern bool address_probe(const char *addr, bool shared, char *err,
+						  size_t errlen);
+
+/* ---- links ---- */
+
+static inline void
+link_init(Link *head)
+{
+	head->prev = head->next = head;
+}
+
+static inline bool
+link_empty(const Link *head)
+{
+	return head->next == head;
+}
+
+static inline void
+link_remove(Link *l)
+{
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+	l->prev = l->next = l;
+}
+
+/* Move a link (which is in some list, or in none) to the end of a list. */
+static inline void
+link_move_to(Link *head, Link *l)
+{
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+	l->prev = head->prev;
+	l->next = head;
+	head->prev->next = l;
+	head->prev = l;
+}
+
+#endif							/* TIKV_SERVER_INTERNAL_H */

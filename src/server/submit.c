@@ -1,0 +1,111 @@
+/*
+ * submit.c
+ *	  What unary calls and BatchCommands share on the way to the service.
+ */
+#include "server/submit.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/base/check.h"
+
+/* Arenas keep one block each when pooled: 8 KiB. */
+#define POOL_MAX 256
+
+/* Slow scores run from 1, healthy, to 100; clients avoid stores above 80. */
+#define SLOW_SCORE_HEALTHY 1
+
+static BatchService service;
+static RequestMemory *pool;
+static int	n_pool;
+
+void
+batch_configure(const BatchService *from)
+{
+	service = *from;
+}
+
+int
+submit_max_inflight(void)
+{
+	return service.max_inflight;
+}
+
+RequestMemory *
+request_memory_get(void)
+{
+	RequestMemory *memory = pool;
+
+	if (memory != NULL)
+	{
+		pool = memory->next;
+		n_pool--;
+	}
+	else
+	{
+		memory = malloc(sizeof(*memory));
+		CHECK(memory != NULL);
+		arena_init(&memory->arena);
+	}
+	memory->refs = 1;
+	return memory;
+}
+
+void
+request_memory_release(RequestMemory *memory)
+{
+	CHECK(memory->refs > 0);
+	if (--memory->refs > 0)
+		return;
+	if (n_pool >= POOL_MAX)
+	{
+		arena_free(&memory->arena);
+		free(memory);
+		return;
+	}
+	arena_reset(&memory->arena);
+	memory->next = pool;
+	pool = memory;
+	n_pool++;
+}
+
+/*
+ * Clients keep the newest by number, over restarts and over the workers of a
+ * store, hence numbers that follow the clock.
+ */
+void
+submit_feedback(Kvrpcpb__HealthFeedback *out)
+{
+	static uint64_t last;
+	struct timespec ts;
+	uint64_t	now_ms;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	now_ms = (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+	last = now_ms > last ? now_ms : last + 1;
+	kvrpcpb__health_feedback__init(out);
+	out->store_id = service.store_id == NULL ? 0 : service.store_id(service.arg);
+	out->feedback_seq_no = last;
+	out->slow_score = SLOW_SCORE_HEALTHY;
+}
+
+static void
+answer_feedback(Request *request)
+{
+	Kvrpcpb__HealthFeedback feedback;
+	Kvrpcpb__GetHealthFeedbackResponse reply;
+
+	submit_feedback(&feedback);
+	kvrpcpb__get_health_feedback_response__init(&reply);
+	reply.health_feedback = &feedback;
+	request->done(request, &reply.base);
+}
+
+void
+submit_request(Request *request)
+{
+	if (request->method->id == METHOD_GET_HEALTH_FEEDBACK)
+		answer_feedback(request);
+	else
+		service.submit(service.arg, request);
+}

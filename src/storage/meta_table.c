@@ -1,0 +1,364 @@
+/*
+ * meta_table.c
+ *	  Which store this is and which regions it has: read at start, written
+ *	  when they change.
+ *
+ * Rows are found by reading the table, which has one row or a few hundred.
+ * No SQL is run: the tables refuse it, from whomever it comes.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "storage/row.h"
+#include "storage/state_table.h"
+#include "storage/uint_datum.h"
+
+/* Columns of store_meta, from 1 on. */
+enum
+{
+	META_CLUSTER_ID = 1,
+	META_STORE_ID,
+	META_API_VERSION,
+	META_STORAGE_FORMAT,
+	META_START_SEQ,
+	META_COLUMNS = META_START_SEQ
+};
+
+/* Columns of region. */
+enum
+{
+	REGION_ID = 1,
+	REGION_PEER_ID,
+	REGION_START_KEY,
+	REGION_END_KEY,
+	REGION_CONF_VER,
+	REGION_VERSION,
+	REGION_PEER_IDS,
+	REGION_PEER_STORES,
+	REGION_PEER_ROLES,
+	REGION_COLUMNS = REGION_PEER_ROLES
+};
+
+/* A walk over all rows of a small table, as they are committed now. */
+typedef struct SmallScan
+{
+	Relation	rel;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+} SmallScan;
+
+static void
+small_scan_begin(SmallScan *small, Relation rel)
+{
+	small->rel = rel;
+	small->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	small->scan = systable_beginscan(rel, InvalidOid, false, small->snapshot,
+									 0, NULL);
+}
+
+/* The next row, valid until the one after it; false at the end. */
+static bool
+small_scan_next(SmallScan *small, HeapTuple *tuple, Datum *values,
+				bool *isnull)
+{
+	*tuple = systable_getnext(small->scan);
+	if (!HeapTupleIsValid(*tuple))
+		return false;
+	heap_deform_tuple(*tuple, RelationGetDescr(small->rel), values, isnull);
+	return true;
+}
+
+static void
+small_scan_end(SmallScan *small)
+{
+	systable_endscan(small->scan);
+	UnregisterSnapshot(small->snapshot);
+}
+
+/*
+ * Write a row over the one at `old`, or as a new one if that is not valid,
+ * and let this transaction see it.
+ */
+static void
+save_row(Relation rel, const TableIndexes *indexes, ItemPointer old,
+		 Datum *values)
+{
+	bool		isnull[REGION_COLUMNS] = {false};
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+
+	if (ItemPointerIsValid(old))
+		row_update(rel, indexes, old, tuple, values, isnull);
+	else
+		row_insert(rel, indexes, tuple, values, isnull);
+	heap_freetuple(tuple);
+	CommandCounterIncrement();
+}
+
+/* ---- store_meta ---- */
+
+void
+store_meta_load(StoreMeta *out)
+{
+	Relation	rel = table_open_small("store_meta", NULL);
+	Datum		values[META_COLUMNS];
+	bool		isnull[META_COLUMNS];
+	SmallScan	small;
+	HeapTuple	tuple;
+
+	memset(out, 0, sizeof(*out));
+	small_scan_begin(&small, rel);
+	if (small_scan_next(&small, &tuple, values, isnull))
+	{
+		out->cluster_id = numeric_to_uint64(values[META_CLUSTER_ID - 1]);
+		out->store_id = numeric_to_uint64(values[META_STORE_ID - 1]);
+		out->api_version = DatumGetInt32(values[META_API_VERSION - 1]);
+		out->storage_format = DatumGetInt32(values[META_STORAGE_FORMAT - 1]);
+		out->start_seq = DatumGetInt64(values[META_START_SEQ - 1]);
+	}
+	small_scan_end(&small);
+	table_close_small(rel, NULL);
+}
+
+/* Where the one row is; invalid if there is none. */
+static ItemPointerData
+find_store_meta(Relation rel)
+{
+	Datum		values[META_COLUMNS];
+	bool		isnull[META_COLUMNS];
+	ItemPointerData place;
+	SmallScan	small;
+	HeapTuple	tuple;
+
+	ItemPointerSetInvalid(&place);
+	small_scan_begin(&small, rel);
+	if (small_scan_next(&small, &tuple, values, isnull))
+		place = tuple->t_self;
+	small_scan_end(&small);
+	return place;
+}
+
+void
+store_meta_save(const StoreMeta *meta)
+{
+	TableIndexes indexes;
+	Relation	rel = table_open_small("store_meta", &indexes);
+	ItemPointerData place = find_store_meta(rel);
+	Datum		values[META_COLUMNS];
+
+	values[META_CLUSTER_ID - 1] = uint64_to_numeric(meta->cluster_id);
+	values[META_STORE_ID - 1] = uint64_to_numeric(meta->store_id);
+	values[META_API_VERSION - 1] = Int32GetDatum(meta->api_version);
+	values[META_STORAGE_FORMAT - 1] = Int32GetDatum(meta->storage_format);
+	values[META_START_SEQ - 1] = Int64GetDatum(meta->start_seq);
+	save_row(rel, &indexes, &place, values);
+	table_close_small(rel, &indexes);
+}
+
+/* ---- region ---- */
+
+static void
+corrupt_region(uint64 region_id, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the descriptor of region " UINT64_FORMAT " is corrupt: %s",
+					region_id, what)));
+}
+
+/* The elements of a one-dimensional array of n numbers without NULLs. */
+static Datum *
+peer_array(Datum array, Oid type, int expected, uint64 region_id, int *n)
+{
+	int16		len;
+	bool		byval;
+	char		align;
+	Datum	   *elements;
+	bool	   *nulls;
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	deconstruct_array(DatumGetArrayTypeP(array), type, len, byval, align,
+					  &elements, &nulls, n);
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			corrupt_region(region_id, "a peer is NULL");
+	}
+	if (*n > REGION_MAX_PEERS)
+		corrupt_region(region_id, "too many peers");
+	if (expected >= 0 && *n != expected)
+		corrupt_region(region_id, "the peers' columns differ in length");
+	return elements;
+}
+
+static void
+load_peers(const Datum *values, Region *region)
+{
+	int			n;
+	Datum	   *ids = peer_array(values[REGION_PEER_IDS - 1], INT8OID, -1,
+								 region->id, &region->n_peers);
+	Datum	   *stores = peer_array(values[REGION_PEER_STORES - 1], INT8OID,
+									region->n_peers, region->id, &n);
+	Datum	   *roles = peer_array(values[REGION_PEER_ROLES - 1], INT4OID,
+								   region->n_peers, region->id, &n);
+
+	for (int i = 0; i < region->n_peers; i++)
+	{
+		int32		role = DatumGetInt32(roles[i]);
+
+		if (role < PEER_VOTER || role > PEER_DEMOTING_VOTER)
+			corrupt_region(region->id, "a peer has an unknown role");
+		region->peers[i].id = (uint64) DatumGetInt64(ids[i]);
+		region->peers[i].store_id = (uint64) DatumGetInt64(stores[i]);
+		region->peers[i].role = (PeerRole) role;
+	}
+}
+
+/* A copy of a region's bound. */
+static Bytes
+load_bound(Datum datum)
+{
+	bytea	   *bound = DatumGetByteaPCopy(datum);
+
+	return bytes_make(VARDATA(bound), VARSIZE(bound) - VARHDRSZ);
+}
+
+static void
+load_region(const Datum *values, Region *region)
+{
+	memset(region, 0, sizeof(*region));
+	region->id = (uint64) DatumGetInt64(values[REGION_ID - 1]);
+	region->start_key = load_bound(values[REGION_START_KEY - 1]);
+	region->end_key = load_bound(values[REGION_END_KEY - 1]);
+	region->epoch.conf_ver = (uint64) DatumGetInt64(values[REGION_CONF_VER - 1]);
+	region->epoch.version = (uint64) DatumGetInt64(values[REGION_VERSION - 1]);
+	load_peers(values, region);
+}
+
+static int
+compare_regions(const void *a, const void *b)
+{
+	return bytes_cmp(((const Region *) a)->start_key,
+					 ((const Region *) b)->start_key);
+}
+
+/* Regions come in the order of their keys. */
+int
+region_table_load(Region **out)
+{
+	Relation	rel = table_open_small("region", NULL);
+	Datum		values[REGION_COLUMNS];
+	bool		isnull[REGION_COLUMNS];
+	int			max = 8;
+	int			n = 0;
+	SmallScan	small;
+	HeapTuple	tuple;
+
+	*out = palloc(max * sizeof(Region));
+	small_scan_begin(&small, rel);
+	while (small_scan_next(&small, &tuple, values, isnull))
+	{
+		if (n == max)
+		{
+			max *= 2;
+			*out = repalloc(*out, max * sizeof(Region));
+		}
+		load_region(values, &(*out)[n++]);
+	}
+	small_scan_end(&small);
+	table_close_small(rel, NULL);
+	qsort(*out, n, sizeof(Region), compare_regions);
+	return n;
+}
+
+static ItemPointerData
+find_region(Relation rel, uint64 region_id)
+{
+	Datum		values[REGION_COLUMNS];
+	bool		isnull[REGION_COLUMNS];
+	ItemPointerData place;
+	SmallScan	small;
+	HeapTuple	tuple;
+
+	ItemPointerSetInvalid(&place);
+	small_scan_begin(&small, rel);
+	while (small_scan_next(&small, &tuple, values, isnull))
+	{
+		if ((uint64) DatumGetInt64(values[REGION_ID - 1]) == region_id)
+		{
+			place = tuple->t_self;
+			break;
+		}
+	}
+	small_scan_end(&small);
+	return place;
+}
+
+static Datum
+save_bound(Bytes bound)
+{
+	bytea	   *datum = palloc(VARHDRSZ + bound.len);
+
+	SET_VARSIZE(datum, VARHDRSZ + bound.len);
+	if (bound.len > 0)
+		memcpy(VARDATA(datum), bound.data, bound.len);
+	return PointerGetDatum(datum);
+}
+
+static Datum
+save_array(Datum *elements, int n, Oid type)
+{
+	int16		len;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	return PointerGetDatum(construct_array(elements, n, type, len, byval,
+										   align));
+}
+
+static void
+save_peers(const Region *region, Datum *values)
+{
+	Datum		ids[REGION_MAX_PEERS];
+	Datum		stores[REGION_MAX_PEERS];
+	Datum		roles[REGION_MAX_PEERS];
+
+	for (int i = 0; i < region->n_peers; i++)
+	{
+		ids[i] = uint64_to_int8(region->peers[i].id, "peer id");
+		stores[i] = uint64_to_int8(region->peers[i].store_id, "store id");
+		roles[i] = Int32GetDatum(region->peers[i].role);
+	}
+	values[REGION_PEER_IDS - 1] = save_array(ids, region->n_peers, INT8OID);
+	values[REGION_PEER_STORES - 1] = save_array(stores, region->n_peers, INT8OID);
+	values[REGION_PEER_ROLES - 1] = save_array(roles, region->n_peers, INT4OID);
+}
+
+void
+region_table_save(const Region *region, uint64 peer_id)
+{
+	TableIndexes indexes;
+	Relation	rel = table_open_small("region", &indexes);
+	ItemPointerData place = find_region(rel, region->id);
+	Datum		values[REGION_COLUMNS];
+
+	values[REGION_ID - 1] = uint64_to_int8(region->id, "region id");
+	values[REGION_PEER_ID - 1] = uint64_to_int8(peer_id, "peer id");
+	values[REGION_START_KEY - 1] = save_bound(region->start_key);
+	values[REGION_END_KEY - 1] = save_bound(region->end_key);
+	values[REGION_CONF_VER - 1] =
+		uint64_to_int8(region->epoch.conf_ver, "conf_ver");
+	values[REGION_VERSION - 1] = uint64_to_int8(region->epoch.version, "version");
+	save_peers(region, values);
+	save_row(rel, &indexes, &place, values);
+	table_close_small(rel, &indexes);
+}

@@ -1,0 +1,75 @@
+/*
+ * raw_reader.c
+ *	  The core's RawReader over the raw table: opening, closing, one key.
+ *	  Ranges are in raw_scan.c.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "bus/places.h"
+#include "storage/raw_row.h"
+
+typedef struct TableReader
+{
+	RawReader	base;			/* first: the interface is this struct */
+	RawFinder  *finder;
+	int64		now_s;
+} TableReader;
+
+static bool
+reader_get(RawReader *base, RawCf cf, Bytes key, Arena *arena, RawPair *out)
+{
+	TableReader *reader = (TableReader *) base;
+	RawFinder  *finder = reader->finder;
+	int64		expires_at;
+	bool		found;
+
+	found = raw_finder_find(finder, cf, key, place_hash((uint8) cf, key));
+	if (found)
+	{
+		expires_at = raw_row_expires_at(finder->slot);
+		found = !raw_expired(expires_at, reader->now_s);
+	}
+	if (found)
+	{
+		out->key = key;
+		out->value = arena_copy(arena, raw_row_value(finder->slot,
+													 finder->scratch));
+		out->expires_at = expires_at;
+	}
+	raw_finder_release(finder);
+	return found;
+}
+
+static void
+reader_scan(RawReader *base, const RawScan *scan,
+			bool (*emit) (void *arg, const RawPair *pair), void *arg)
+{
+	TableReader *reader = (TableReader *) base;
+
+	raw_scan_run(reader->finder, reader->now_s, scan, emit, arg);
+}
+
+RawReader *
+raw_reader_open(const OpenTables *tables, Snapshot snapshot, int64 now_s)
+{
+	TableReader *reader = palloc0(sizeof(TableReader));
+
+	reader->base.get = reader_get;
+	reader->base.scan = reader_scan;
+	reader->finder = raw_finder_open(tables, snapshot, false);
+	reader->now_s = now_s;
+	return &reader->base;
+}
+
+void
+raw_reader_close(RawReader *base)
+{
+	TableReader *reader = (TableReader *) base;
+
+	raw_finder_close(reader->finder);
+	MemoryContextDelete(reader->finder->scratch);
+	pfree(reader->finder);
+	pfree(reader);
+}

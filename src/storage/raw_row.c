@@ -1,0 +1,200 @@
+/*
+ * raw_row.c
+ *	  The way to the current row of a raw key.
+ *
+ * A key has at most one visible row, whatever number of dead versions an old
+ * snapshot keeps alive, so a row that is visible and carries the key is the
+ * answer, wherever its address came from.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/heapam.h"
+#include "access/stratnum.h"
+#include "access/tableam.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "bus/places.h"
+#include "storage/raw_row.h"
+#include "storage/row.h"
+
+Datum
+raw_probe_set(RawProbe *probe, Bytes prefix)
+{
+	Assert(prefix.len <= RAW_KEY_PREFIX);
+	SET_VARSIZE(probe->bytes, VARHDRSZ + prefix.len);
+	if (prefix.len > 0)
+		memcpy(VARDATA(probe->bytes), prefix.data, prefix.len);
+	return PointerGetDatum(probe->bytes);
+}
+
+/* The bytes of a column that may be stored out of line. */
+static Bytes
+fetch_bytes(Datum datum, MemoryContext context)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
+
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+	{
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		value = detoast_attr(value);
+		MemoryContextSwitchTo(caller);
+	}
+	return bytes_make(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+Bytes
+raw_row_rest(TupleTableSlot *slot, MemoryContext context)
+{
+	Datum		rest = raw_row_datum(slot, RAW_KEY_REST);
+
+	if (slot->tts_isnull[RAW_KEY_REST - 1])
+		return bytes_empty();
+	return fetch_bytes(rest, context);
+}
+
+Bytes
+raw_row_value(TupleTableSlot *slot, MemoryContext context)
+{
+	return fetch_bytes(raw_row_datum(slot, RAW_VALUE), context);
+}
+
+RawFinder *
+raw_finder_open(const OpenTables *tables, Snapshot snapshot, bool writer)
+{
+	RawFinder  *finder = palloc0(sizeof(RawFinder));
+
+	finder->heap = tables->raw;
+	finder->index = tables->raw_index;
+	finder->snapshot = snapshot;
+	finder->context = CurrentMemoryContext;
+	finder->scratch = AllocSetContextCreate(CurrentMemoryContext, "raw row",
+											ALLOCSET_DEFAULT_SIZES);
+	finder->slot = table_slot_create(tables->raw, NULL);
+	finder->writer = writer;
+	ScanKeyInit(&finder->keys[0], RAW_INDEX_CF, BTEqualStrategyNumber,
+				F_CHAREQ, CharGetDatum(0));
+	ScanKeyInit(&finder->keys[1], RAW_INDEX_KEY, BTEqualStrategyNumber,
+				F_BYTEAEQ, PointerGetDatum(finder->probe.bytes));
+	return finder;
+}
+
+/* Give back what the transaction would miss; the memory is the context's. */
+void
+raw_finder_close(RawFinder *finder)
+{
+	if (finder->scan != NULL)
+		index_endscan(finder->scan);
+	finder->scan = NULL;
+	ExecDropSingleTupleTableSlot(finder->slot);
+	finder->slot = NULL;
+}
+
+void
+raw_finder_begin(RawFinder *finder, RawCf cf, Bytes prefix)
+{
+	MemoryContext caller = MemoryContextSwitchTo(finder->context);
+
+	finder->keys[0].sk_argument = CharGetDatum((char) cf);
+	(void) raw_probe_set(&finder->probe, prefix);
+	if (finder->scan == NULL)
+		finder->scan = index_beginscan(finder->heap, finder->index,
+									   finder->snapshot, RAW_INDEX_COLUMNS, 0);
+	index_rescan(finder->scan, finder->keys, RAW_INDEX_COLUMNS, NULL, 0);
+	MemoryContextSwitchTo(caller);
+}
+
+bool
+raw_finder_next(RawFinder *finder)
+{
+	/* A btree scan allocates when it pleases, and keeps what it got. */
+	MemoryContext caller = MemoryContextSwitchTo(finder->context);
+	bool		found = index_getnext_slot(finder->scan, ForwardScanDirection,
+										   finder->slot);
+
+	MemoryContextSwitchTo(caller);
+	return found;
+}
+
+/*
+ * Hold no page: a pin that is left keeps the page from being tidied, by this
+ * process, too.
+ */
+void
+raw_finder_release(RawFinder *finder)
+{
+	ExecClearTuple(finder->slot);
+	if (finder->scan != NULL)
+		table_index_fetch_reset(finder->scan->xs_heapfetch);
+	MemoryContextReset(finder->scratch);
+}
+
+bool
+raw_finder_fetch(RawFinder *finder, ItemPointer tid)
+{
+	return row_fetch(finder->heap, &finder->nblocks, tid, finder->snapshot,
+					 finder->writer, finder->slot);
+}
+
+/* Whether the row in the slot has this rest of a key. */
+static bool
+row_has_rest(RawFinder *finder, Bytes rest)
+{
+	Datum		stored = raw_row_datum(finder->slot, RAW_KEY_REST);
+	bool		null = finder->slot->tts_isnull[RAW_KEY_REST - 1];
+
+	if (null || rest.len == 0)
+		return null && rest.len == 0;
+	/* The length alone settles most, without a fetch. */
+	if (toast_raw_datum_size(stored) != rest.len + VARHDRSZ)
+		return false;
+	return bytes_eq(raw_row_rest(finder->slot, finder->scratch), rest);
+}
+
+static bool
+find_by_place(RawFinder *finder, RawCf cf, const RawKey *key,
+			  ItemPointer place)
+{
+	return raw_finder_fetch(finder, place) &&
+		raw_row_cf(finder->slot) == cf &&
+		bytes_eq(raw_row_prefix(finder->slot), key->prefix) &&
+		row_has_rest(finder, key->rest);
+}
+
+static bool
+find_by_index(RawFinder *finder, RawCf cf, const RawKey *key)
+{
+	raw_finder_begin(finder, cf, key->prefix);
+	while (raw_finder_next(finder))
+	{
+		if (key->prefix.len < RAW_KEY_PREFIX ||
+			row_has_rest(finder, key->rest))
+			return true;
+		MemoryContextReset(finder->scratch);
+	}
+	return false;
+}
+
+/*
+ * A reader leaves the place of what it had to search for, but never replaces
+ * one that did not suit it: that may be newer than its snapshot.
+ */
+bool
+raw_finder_find(RawFinder *finder, RawCf cf, Bytes key, uint64 hash)
+{
+	RawKey		split = raw_key_split(key);
+	ItemPointerData place;
+	bool		known = place_find(hash, &place);
+
+	if (known && find_by_place(finder, cf, &split, &place))
+		return true;
+	MemoryContextReset(finder->scratch);
+	if (!find_by_index(finder, cf, &split))
+		return false;
+	if (!known && !finder->writer)
+		place_set(hash, &finder->slot->tts_tid);
+	return true;
+}

@@ -1,0 +1,159 @@
+/*
+ * raw_row.h
+ *	  Rows of tikv_internal.raw: their columns, how a key is split over two of
+ *	  them, and the way to the current row of a key.
+ *
+ * Private to the raw_*.c files of this folder.
+ */
+#ifndef TIKV_STORAGE_RAW_ROW_H
+#define TIKV_STORAGE_RAW_ROW_H
+
+#include "storage/raw_table.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+#include "executor/tuptable.h"
+#include "storage/block.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* Columns of the table, from 1 on. */
+enum
+{
+	RAW_TS = 1,
+	RAW_EXPIRES_AT,
+	RAW_CF,
+	RAW_KEY,
+	RAW_KEY_REST,
+	RAW_VALUE,
+	RAW_COLUMNS = RAW_VALUE
+};
+
+/* Columns of its index. */
+enum
+{
+	RAW_INDEX_CF = 1,
+	RAW_INDEX_KEY,
+	RAW_INDEX_COLUMNS = RAW_INDEX_KEY
+};
+
+/* A key as it is stored; `rest` is empty unless the prefix is full. */
+typedef struct RawKey
+{
+	Bytes		prefix;
+	Bytes		rest;
+} RawKey;
+
+static inline RawKey
+raw_key_split(Bytes key)
+{
+	Size		n = Min(key.len, RAW_KEY_PREFIX);
+	RawKey		split = {{key.data, n}, bytes_empty()};
+
+	if (key.len > n)
+		split.rest = bytes_make(key.data + n, key.len - n);
+	return split;
+}
+
+/* Room for a bytea of a stored key, for index searches. */
+typedef union RawProbe
+{
+	int32		aligned;
+	char		bytes[VARHDRSZ + RAW_KEY_PREFIX];
+} RawProbe;
+
+/* The prefix as a datum; lives as long as the probe. */
+extern Datum raw_probe_set(RawProbe *probe, Bytes prefix);
+
+/* Columns of the row in a slot.  The bytes live as long as the row is held. */
+static inline Datum
+raw_row_datum(TupleTableSlot *slot, AttrNumber column)
+{
+	slot_getsomeattrs(slot, RAW_COLUMNS);
+	return slot->tts_values[column - 1];
+}
+
+static inline int64
+raw_row_expires_at(TupleTableSlot *slot)
+{
+	return DatumGetInt64(raw_row_datum(slot, RAW_EXPIRES_AT));
+}
+
+static inline RawCf
+raw_row_cf(TupleTableSlot *slot)
+{
+	return (RawCf) DatumGetChar(raw_row_datum(slot, RAW_CF));
+}
+
+/* The first part of the key is never moved out of its row. */
+static inline Bytes
+raw_row_prefix(TupleTableSlot *slot)
+{
+	struct varlena *key = (struct varlena *)
+		DatumGetPointer(raw_row_datum(slot, RAW_KEY));
+
+	return bytes_make(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
+}
+
+/*
+ * The rest of the key (empty if there is none) and the value, fetched into
+ * `context` if they are stored elsewhere, which needs a registered snapshot.
+ */
+extern Bytes raw_row_rest(TupleTableSlot *slot, MemoryContext context);
+extern Bytes raw_row_value(TupleTableSlot *slot, MemoryContext context);
+
+/*
+ * The way to rows by key, under one snapshot: by the place cache, else by an
+ * index scan that is kept open between keys.
+ */
+typedef struct RawFinder
+{
+	Relation	heap;
+	Relation	index;
+	Snapshot	snapshot;
+	MemoryContext context;		/* of the index scan; outlives it */
+	MemoryContext scratch;		/* for a row's detoasted parts */
+	TupleTableSlot *slot;		/* the row that was found */
+	IndexScanDesc scan;			/* NULL until the first use */
+	ScanKeyData keys[RAW_INDEX_COLUMNS];
+	RawProbe	probe;
+	BlockNumber nblocks;		/* of the heap, as row_fetch remembers it */
+	bool		writer;			/* tidies pages on its way */
+} RawFinder;
+
+extern RawFinder *raw_finder_open(const OpenTables *tables, Snapshot snapshot,
+								  bool writer);
+extern void raw_finder_close(RawFinder *finder);
+
+/*
+ * Find the visible row of a key.  True with the row in finder->slot, held
+ * until raw_finder_release, which every find must be followed by.
+ */
+extern bool raw_finder_find(RawFinder *finder, RawCf cf, Bytes key,
+							uint64 hash);
+extern void raw_finder_release(RawFinder *finder);
+
+/*
+ * All visible rows whose key begins with the same prefix, one at a time in
+ * finder->slot, in no useful order.  End with raw_finder_release.
+ */
+extern void raw_finder_begin(RawFinder *finder, RawCf cf, Bytes prefix);
+extern bool raw_finder_next(RawFinder *finder);
+
+/* The row version at a TID that came from such a scan. */
+extern bool raw_finder_fetch(RawFinder *finder, ItemPointer tid);
+
+/* The reader's `scan` (raw_scan.c). */
+extern void raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
+						 bool (*emit) (void *arg, const RawPair *pair),
+						 void *arg);
+
+/* Rows with an expiry in the past are absent, whether removed or not. */
+static inline bool
+raw_expired(int64 expires_at, int64 now_s)
+{
+	return expires_at != 0 && expires_at <= now_s;
+}
+
+#endif							/* TIKV_STORAGE_RAW_ROW_H */

@@ -1,0 +1,183 @@
+/*
+ * raw_writer.c
+ *	  Writes raw keys: RawModify effects become heap and index changes.
+ *
+ * The store is the only writer of the table and folds its effects, so a key
+ * is written at most once per writer: the row that the snapshot sees is the
+ * current one, and no CommandCounterIncrement is needed.
+ *
+ * Where the new rows are is told to the place cache only after the commit;
+ * told earlier, every reader would go there in vain.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "bus/places.h"
+#include "storage/raw_row.h"
+#include "storage/row.h"
+
+/* The place of a key after this transaction; invalid: it is deleted. */
+typedef struct NewPlace
+{
+	uint64		hash;
+	ItemPointerData tid;
+} NewPlace;
+
+struct RawWriter
+{
+	Relation	heap;
+	TableIndexes indexes;
+	RawFinder  *finder;			/* NULL once closed */
+	MemoryContext context;		/* of the writer */
+	MemoryContext scratch;		/* for one row */
+	NewPlace   *places;
+	Size		n_places;
+	Size		max_places;
+};
+
+RawWriter *
+raw_writer_open(const OpenTables *tables, Snapshot snapshot)
+{
+	MemoryContext context;
+	MemoryContext caller;
+	RawWriter  *writer;
+
+	/* These end with the commit, before raw_writer_published. */
+	if (CurrentMemoryContext == TopTransactionContext ||
+		CurrentMemoryContext == CurTransactionContext)
+		elog(ERROR, "a raw writer needs a memory context that outlives its transaction");
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "raw writer",
+									ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	writer = palloc0(sizeof(RawWriter));
+	writer->heap = tables->raw;
+	writer->indexes = tables->raw_indexes;
+	writer->context = context;
+	writer->scratch = AllocSetContextCreate(context, "raw writer row",
+											ALLOCSET_DEFAULT_SIZES);
+	writer->max_places = 128;
+	writer->places = palloc(writer->max_places * sizeof(NewPlace));
+	writer->finder = raw_finder_open(tables, snapshot, true);
+	MemoryContextSwitchTo(caller);
+	return writer;
+}
+
+/* Remember what to tell the place cache. */
+static void
+remember(RawWriter *writer, uint64 hash, const ItemPointerData *tid)
+{
+	NewPlace   *place;
+
+	if (writer->n_places == writer->max_places)
+	{
+		writer->max_places *= 2;
+		writer->places = repalloc_huge(writer->places,
+									   writer->max_places * sizeof(NewPlace));
+	}
+	place = &writer->places[writer->n_places++];
+	place->hash = hash;
+	if (tid != NULL)
+		place->tid = *tid;
+	else
+		ItemPointerSetInvalid(&place->tid);
+}
+
+static Datum
+make_bytea(Bytes bytes)
+{
+	bytea	   *datum = palloc(VARHDRSZ + bytes.len);
+
+	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
+	if (bytes.len > 0)
+		memcpy(VARDATA(datum), bytes.data, bytes.len);
+	return PointerGetDatum(datum);
+}
+
+/* The columns of a row, allocated in the current context. */
+static void
+fill_row(const RawModify *modify, Datum *values, bool *isnull)
+{
+	RawKey		key = raw_key_split(modify->key);
+
+	memset(isnull, 0, RAW_COLUMNS * sizeof(bool));
+	values[RAW_TS - 1] = Int64GetDatum(0);
+	values[RAW_EXPIRES_AT - 1] = Int64GetDatum(modify->expires_at);
+	values[RAW_CF - 1] = CharGetDatum((char) modify->cf);
+	values[RAW_KEY - 1] = make_bytea(key.prefix);
+	values[RAW_KEY_REST - 1] = (Datum) 0;
+	if (key.rest.len > 0)
+		values[RAW_KEY_REST - 1] = make_bytea(key.rest);
+	else
+		isnull[RAW_KEY_REST - 1] = true;
+	values[RAW_VALUE - 1] = make_bytea(modify->value);
+}
+
+/* Write the row; `old` is the current version's place or NULL. */
+static void
+put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
+		ItemPointer old)
+{
+	MemoryContext caller = MemoryContextSwitchTo(writer->scratch);
+	Datum		values[RAW_COLUMNS];
+	bool		isnull[RAW_COLUMNS];
+	HeapTuple	tuple;
+
+	fill_row(modify, values, isnull);
+	tuple = heap_form_tuple(RelationGetDescr(writer->heap), values, isnull);
+	if (old != NULL)
+		row_update(writer->heap, &writer->indexes, old, tuple, values, isnull);
+	else
+		row_insert(writer->heap, &writer->indexes, tuple, values, isnull);
+	MemoryContextSwitchTo(writer->context);
+	remember(writer, hash, &tuple->t_self);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(writer->scratch);
+}
+
+/* Deleting an absent key does nothing. */
+void
+raw_writer_apply(RawWriter *writer, const RawModify *modify)
+{
+	uint64		hash = place_hash((uint8) modify->cf, modify->key);
+	ItemPointerData old;
+	bool		found;
+
+	found = raw_finder_find(writer->finder, modify->cf, modify->key, hash);
+	if (found)
+		old = writer->finder->slot->tts_tid;
+	raw_finder_release(writer->finder);
+	if (modify->kind == RAW_PUT)
+		put_row(writer, modify, hash, found ? &old : NULL);
+	else if (found)
+	{
+		row_delete(writer->heap, &old);
+		remember(writer, hash, NULL);
+	}
+}
+
+void
+raw_writer_close(RawWriter *writer)
+{
+	raw_finder_close(writer->finder);
+	writer->finder = NULL;
+}
+
+void
+raw_writer_published(RawWriter *writer)
+{
+	Assert(writer->finder == NULL);
+	for (Size i = 0; i < writer->n_places; i++)
+	{
+		NewPlace   *place = &writer->places[i];
+
+		if (ItemPointerIsValid(&place->tid))
+			place_set(place->hash, &place->tid);
+		else
+			place_forget(place->hash);
+	}
+	MemoryContextDelete(writer->context);
+}

@@ -1,0 +1,171 @@
+/*
+ * row.c
+ *	  Rows by address: fetch a remembered one, write a new version.
+ *
+ * The heap is used below the table access method interface, as the catalogs
+ * use it: no slots are formed for what is written, and a conflict is an error
+ * rather than a thing to follow.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "storage/row.h"
+
+/* The version in a pinned and locked page, if there is one at this offset. */
+static bool
+find_item(Relation heap, Buffer buffer, ItemPointer tid, HeapTuple tuple)
+{
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber offset = ItemPointerGetOffsetNumber(tid);
+	ItemId		item;
+
+	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
+		return false;
+	item = PageGetItemId(page, offset);
+	if (!ItemIdIsNormal(item))
+		return false;
+	tuple->t_data = (HeapTupleHeader) PageGetItem(page, item);
+	tuple->t_len = ItemIdGetLength(item);
+	tuple->t_tableOid = RelationGetRelid(heap);
+	tuple->t_self = *tid;
+	return true;
+}
+
+bool
+row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
+		  Snapshot snapshot, bool prune, TupleTableSlot *slot)
+{
+	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
+	Buffer		buffer;
+	bool		visible;
+
+	/* Tables only grow while we hold a lock on them. */
+	if (block >= *nblocks)
+	{
+		*nblocks = RelationGetNumberOfBlocks(heap);
+		if (block >= *nblocks)
+			return false;
+	}
+	ExecClearTuple(slot);
+	buffer = ReadBuffer(heap, block);
+	if (prune)
+		heap_page_prune_opt(heap, buffer);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+#if PG_VERSION_NUM < 170000
+	TestForOldSnapshot(snapshot, heap, BufferGetPage(buffer));
+#endif
+	visible = find_item(heap, buffer, tid, tuple) &&
+		HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (visible)
+		ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
+	else
+		ReleaseBuffer(buffer);
+	return visible;
+}
+
+/*
+ * Enter a row into the indexes.  `unchanged` is the hint for an entry that
+ * only follows its row to another page: it lets the btree look for dead
+ * duplicates before it splits a page.
+ */
+static void
+enter_row(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
+		  const Datum *values, const bool *isnull, bool unchanged)
+{
+	for (int i = 0; i < indexes->n; i++)
+	{
+		Relation	index = indexes->rels[i];
+		Form_pg_index form = index->rd_index;
+		Datum		index_values[INDEX_MAX_KEYS];
+		bool		index_isnull[INDEX_MAX_KEYS];
+
+		for (int k = 0; k < form->indnatts; k++)
+		{
+			AttrNumber	column = form->indkey.values[k];
+
+			index_values[k] = values[column - 1];
+			index_isnull[k] = isnull[column - 1];
+		}
+
+		/* btree does not look at an IndexInfo, so none is built. */
+		(void) index_insert(index, index_values, index_isnull, &tuple->t_self,
+							heap,
+							form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+							unchanged, NULL);
+	}
+}
+
+/* Say why a row could not be written, and end the transaction. */
+static void
+refuse_row(Relation heap, TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return;
+		case TM_BeingModified:
+		case TM_WouldBlock:
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("a row of table \"%s\" is locked by another transaction",
+							RelationGetRelationName(heap)),
+					 errhint("Tables of tikv_fdw must not be locked or written by users.")));
+			break;
+		case TM_SelfModified:
+			elog(ERROR, "a row of table \"%s\" was written twice in one turn",
+				 RelationGetRelationName(heap));
+			break;
+		default:
+			elog(ERROR, "a row of table \"%s\" was changed by another writer",
+				 RelationGetRelationName(heap));
+	}
+}
+
+void
+row_insert(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
+		   const Datum *values, const bool *isnull)
+{
+	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
+	enter_row(heap, indexes, tuple, values, isnull, false);
+}
+
+void
+row_update(Relation heap, const TableIndexes *indexes, ItemPointer otid,
+		   HeapTuple tuple, const Datum *values, const bool *isnull)
+{
+	TM_FailureData failure;
+	LockTupleMode lockmode;
+	TM_Result	result;
+
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes entries;
+
+	result = heap_update(heap, otid, tuple, GetCurrentCommandId(true),
+						 InvalidSnapshot, false, &failure, &lockmode, &entries);
+#else
+	result = heap_update(heap, otid, tuple, GetCurrentCommandId(true),
+						 InvalidSnapshot, false, &failure, &lockmode);
+#endif
+	refuse_row(heap, result);
+	if (!HeapTupleIsHeapOnly(tuple))
+		enter_row(heap, indexes, tuple, values, isnull, true);
+}
+
+void
+row_delete(Relation heap, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	refuse_row(heap, heap_delete(heap, tid, GetCurrentCommandId(true),
+								 InvalidSnapshot, false, &failure, false));
+}

@@ -1,0 +1,42 @@
+/*
+ * row.h
+ *	  Rows by address: fetch a remembered one, write a new version.
+ *
+ * What the executor does for any table, cut down to ours: plain btree
+ * indexes, no triggers, no constraints, no concurrent writer.
+ */
+#ifndef TIKV_STORAGE_ROW_H
+#define TIKV_STORAGE_ROW_H
+
+#include "storage/tables.h"
+
+#include "access/htup.h"
+#include "executor/tuptable.h"
+#include "storage/block.h"
+#include "utils/snapshot.h"
+
+/*
+ * Fetch the row version at tid into a buffer slot if it exists and is visible
+ * to the snapshot.  The TID may be anything: *nblocks is the caller's memory
+ * of the table's length (0 at first), looked up again when it seems short.
+ * `prune` lets the page be tidied on the way, which heap_update needs to find
+ * room; it must not be asked for while a tuple of that page is in use.
+ */
+extern bool row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
+					  Snapshot snapshot, bool prune, TupleTableSlot *slot);
+
+/*
+ * Insert a row, or replace the version at otid, with its index entries.
+ * values and isnull are those of the tuple, by column.  The new place is in
+ * tuple->t_self.  A row that somebody else locked or changed is an error:
+ * these tables have one writer.
+ */
+extern void row_insert(Relation heap, const TableIndexes *indexes,
+					   HeapTuple tuple, const Datum *values,
+					   const bool *isnull);
+extern void row_update(Relation heap, const TableIndexes *indexes,
+					   ItemPointer otid, HeapTuple tuple, const Datum *values,
+					   const bool *isnull);
+extern void row_delete(Relation heap, ItemPointer tid);
+
+#endif							/* TIKV_STORAGE_ROW_H */

@@ -1,0 +1,359 @@
+/*
+ * bootstrap.c
+ *	  How a store learns who it is, and what it tells PD.
+ *
+ * First start: an id from PD, then region 1's descriptor is saved, then PD is
+ * asked to bootstrap with it; a crash between any two of these resumes where
+ * it stopped (raftstore-and-pd 20).  Every start registers the store again,
+ * with its present addresses.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "bus/bus.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pdpb.pb-c.h"
+#include "store/store.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* raftstore-and-pd 1: where every new region's log begins. */
+#define RAFT_INIT_LOG_INDEX 5
+#define RAFT_INIT_LOG_TERM 5
+
+#define PD_CALL_TIMEOUT_MS 10000
+
+/* The TiKV release whose behaviour clients may expect (DESIGN 7). */
+#define STORE_VERSION "8.5.0"
+
+/* One request to PD; the reply is unpacked into the store's arena. */
+static ProtobufCMessage *
+pd_call(int method, const ProtobufCMessage *request,
+		const ProtobufCMessageDescriptor *reply_type, Arena *arena,
+		char *reason, Size size)
+{
+	size_t		len = protobuf_c_message_get_packed_size(request);
+	uint8	   *bytes = arena_alloc(arena, len);
+	BusReply	reply;
+	ProtobufCMessage *message;
+
+	protobuf_c_message_pack(request, bytes);
+	reply = bus_call(WORKER_PD, method, bytes_make(bytes, len),
+					 PD_CALL_TIMEOUT_MS);
+	if (reply.code != BUS_OK)
+	{
+		snprintf(reason, size, "the placement driver does not answer (%s)%s%.*s",
+				 request->descriptor->short_name,
+				 reply.code == BUS_ERROR ? ": " : "",
+				 reply.code == BUS_ERROR ? (int) reply.bytes.len : 0,
+				 (const char *) reply.bytes.data);
+		return NULL;
+	}
+	message = service_unpack(reply_type, reply.bytes, arena);
+	if (message == NULL)
+		snprintf(reason, size, "the placement driver's answer to %s is not readable",
+				 request->descriptor->short_name);
+	return message;
+}
+
+static bool
+header_ok(const Pdpb__ResponseHeader *header, char *reason, Size size)
+{
+	if (header != NULL && header->error == NULL)
+		return true;
+	snprintf(reason, size, "the placement driver refused: %s",
+			 header == NULL ? "no header" : header->error->message);
+	return false;
+}
+
+static bool
+pd_cluster_id(Arena *arena, uint64 *cluster_id, char *reason, Size size)
+{
+	Pdpb__GetMembersRequest request = PDPB__GET_MEMBERS_REQUEST__INIT;
+	Pdpb__GetMembersResponse *reply;
+
+	reply = (Pdpb__GetMembersResponse *)
+		pd_call(METHOD_PD_GET_MEMBERS, &request.base,
+				&pdpb__get_members_response__descriptor, arena, reason, size);
+	if (reply == NULL || !header_ok(reply->header, reason, size))
+		return false;
+	*cluster_id = reply->header->cluster_id;
+	return true;
+}
+
+static bool
+pd_alloc_id(Arena *arena, Pdpb__RequestHeader *header, uint64 *id,
+			char *reason, Size size)
+{
+	Pdpb__AllocIDRequest request = PDPB__ALLOC_IDREQUEST__INIT;
+	Pdpb__AllocIDResponse *reply;
+
+	request.header = header;
+	reply = (Pdpb__AllocIDResponse *)
+		pd_call(METHOD_PD_ALLOC_ID, &request.base,
+				&pdpb__alloc_idresponse__descriptor, arena, reason, size);
+	if (reply == NULL || !header_ok(reply->header, reason, size))
+		return false;
+	*id = reply->id;
+	return true;
+}
+
+static bool
+pd_is_bootstrapped(Arena *arena, Pdpb__RequestHeader *header, bool *answer,
+				   char *reason, Size size)
+{
+	Pdpb__IsBootstrappedRequest request = PDPB__IS_BOOTSTRAPPED_REQUEST__INIT;
+	Pdpb__IsBootstrappedResponse *reply;
+
+	request.header = header;
+	reply = (Pdpb__IsBootstrappedResponse *)
+		pd_call(METHOD_PD_IS_BOOTSTRAPPED, &request.base,
+				&pdpb__is_bootstrapped_response__descriptor, arena, reason,
+				size);
+	if (reply == NULL || !header_ok(reply->header, reason, size))
+		return false;
+	*answer = reply->bootstrapped;
+	return true;
+}
+
+static const char *
+advertised(const char *advertise, const char *addr)
+{
+	return advertise[0] != '\0' ? advertise : addr;
+}
+
+static void
+store_message(const Store *store, Metapb__Store *out)
+{
+	metapb__store__init(out);
+	out->id = store->meta.store_id;
+	out->address = (char *) advertised(tikv_fdw_settings.advertise_addr,
+									   tikv_fdw_settings.addr);
+	out->peer_address = tikv_fdw_settings.peer_addr;
+	out->status_address = tikv_fdw_settings.status_addr;
+	out->version = STORE_VERSION;
+	out->node_state = METAPB__NODE_STATE__Serving;
+	out->start_timestamp = (int64) time(NULL);
+	out->deploy_path = DataDir;
+}
+
+static bool
+pd_put_store(const Store *store, Arena *arena, Pdpb__RequestHeader *header,
+			 char *reason, Size size)
+{
+	Pdpb__PutStoreRequest request = PDPB__PUT_STORE_REQUEST__INIT;
+	Pdpb__PutStoreResponse *reply;
+	Metapb__Store message;
+
+	store_message(store, &message);
+	request.header = header;
+	request.store = &message;
+	reply = (Pdpb__PutStoreResponse *)
+		pd_call(METHOD_PD_PUT_STORE, &request.base,
+				&pdpb__put_store_response__descriptor, arena, reason, size);
+	return reply != NULL && header_ok(reply->header, reason, size);
+}
+
+static bool
+pd_bootstrap(const Store *store, const Region *region, Arena *arena,
+			 Pdpb__RequestHeader *header, char *reason, Size size)
+{
+	Pdpb__BootstrapRequest request = PDPB__BOOTSTRAP_REQUEST__INIT;
+	Pdpb__BootstrapResponse *reply;
+	Metapb__Store message;
+
+	store_message(store, &message);
+	request.header = header;
+	request.store = &message;
+	request.region = service_region_message(region, arena);
+	reply = (Pdpb__BootstrapResponse *)
+		pd_call(METHOD_PD_BOOTSTRAP, &request.base,
+				&pdpb__bootstrap_response__descriptor, arena, reason, size);
+	return reply != NULL && header_ok(reply->header, reason, size);
+}
+
+/* ------------------------------------------------------- what is stored */
+
+static void
+begin(void)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Save the descriptor of the first region and where its log begins. */
+static void
+save_first_region(Store *store, uint64 region_id, uint64 peer_id)
+{
+	Region		region = {0};
+	GroupState	state = {0};
+
+	region.id = region_id;
+	region.start_key = bytes_empty();
+	region.end_key = bytes_empty();
+	region.epoch.conf_ver = 1;
+	region.epoch.version = 1;
+	region.n_peers = 1;
+	region.peers[0].id = peer_id;
+	region.peers[0].store_id = store->meta.store_id;
+	region.peers[0].role = PEER_VOTER;
+	state.region_id = region_id;
+	state.term = RAFT_INIT_LOG_TERM;
+	state.commit_index = RAFT_INIT_LOG_INDEX;
+	state.applied_index = RAFT_INIT_LOG_INDEX;
+	state.applied_term = RAFT_INIT_LOG_TERM;
+	state.truncated_index = RAFT_INIT_LOG_INDEX;
+	state.truncated_term = RAFT_INIT_LOG_TERM;
+	begin();
+	region_table_save(&region, peer_id);
+	group_state_insert(&state);
+	end();
+}
+
+static void
+load_peers(Store *store)
+{
+	Region	   *regions;
+	MemoryContext old;
+
+	begin();
+	old = MemoryContextSwitchTo(store->context);
+	store->n_peers = region_table_load(&regions);
+	store->peers = palloc0(sizeof(Peer) * Max(store->n_peers, 1));
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		Peer	   *peer = &store->peers[i];
+
+		peer->region = regions[i];
+		for (int k = 0; k < regions[i].n_peers; k++)
+			if (regions[i].peers[k].store_id == store->meta.store_id)
+				peer->self = regions[i].peers[k];
+		if (peer->self.id == 0 ||
+			!group_state_load(regions[i].id, &peer->saved))
+			ereport(FATAL,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("region %llu of store %llu has no peer or no Raft state",
+							(unsigned long long) regions[i].id,
+							(unsigned long long) store->meta.store_id),
+					 errhint("Restore tikv_internal.region and raft_state from one consistent backup.")));
+	}
+	MemoryContextSwitchTo(old);
+	end();
+}
+
+/* Read the ident, count this start.  False if the tables can't be served. */
+static bool
+load_meta(Store *store, uint64 cluster_id, char *reason, Size size)
+{
+	begin();
+	store_meta_load(&store->meta);
+	end();
+	if (store->meta.cluster_id == 0)
+		return true;
+	if (store->meta.storage_format != STORAGE_FORMAT)
+	{
+		snprintf(reason, size,
+				 "the tables have storage format %d, this library serves %d; run ALTER EXTENSION tikv_fdw UPDATE or install the matching library",
+				 store->meta.storage_format, STORAGE_FORMAT);
+		return false;
+	}
+	if (store->meta.api_version != tikv_fdw_settings.api_version)
+	{
+		snprintf(reason, size,
+				 "the data was written with tikv.api_version = %d, the setting is %d; set it back",
+				 store->meta.api_version, tikv_fdw_settings.api_version);
+		return false;
+	}
+	if (store->meta.cluster_id != cluster_id)
+	{
+		snprintf(reason, size,
+				 "the store belongs to cluster %llu, the placement driver to %llu",
+				 (unsigned long long) store->meta.cluster_id,
+				 (unsigned long long) cluster_id);
+		return false;
+	}
+	return true;
+}
+
+static bool
+make_ident(Store *store, uint64 cluster_id, Arena *arena,
+		   Pdpb__RequestHeader *header, char *reason, Size size)
+{
+	if (!pd_alloc_id(arena, header, &store->meta.store_id, reason, size))
+		return false;
+	store->meta.cluster_id = cluster_id;
+	store->meta.api_version = tikv_fdw_settings.api_version;
+	store->meta.storage_format = STORAGE_FORMAT;
+	return true;
+}
+
+static void
+save_meta(Store *store)
+{
+	store->meta.start_seq++;
+	begin();
+	store_meta_save(&store->meta);
+	end();
+}
+
+/* Make region 1 if there is none, and have PD know it. */
+static bool
+bootstrap_cluster(Store *store, Arena *arena, Pdpb__RequestHeader *header,
+				  char *reason, Size size)
+{
+	bool		bootstrapped;
+	uint64		region_id;
+	uint64		peer_id;
+
+	if (!pd_is_bootstrapped(arena, header, &bootstrapped, reason, size))
+		return false;
+	if (store->n_peers == 0 && !bootstrapped)
+	{
+		if (!pd_alloc_id(arena, header, &region_id, reason, size) ||
+			!pd_alloc_id(arena, header, &peer_id, reason, size))
+			return false;
+		save_first_region(store, region_id, peer_id);
+		load_peers(store);
+	}
+	return bootstrapped ||
+		pd_bootstrap(store, &store->peers[0].region, arena, header, reason,
+					 size);
+}
+
+bool
+store_bootstrap(Store *store, char *reason, Size size)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Arena		arena;
+	uint64		cluster_id;
+	bool		ok;
+
+	arena_init(&arena);
+	ok = pd_cluster_id(&arena, &cluster_id, reason, size) &&
+		load_meta(store, cluster_id, reason, size);
+	if (ok)
+	{
+		header.cluster_id = cluster_id;
+		if (store->meta.cluster_id == 0)
+			ok = make_ident(store, cluster_id, &arena, &header, reason, size);
+	}
+	if (ok)
+	{
+		save_meta(store);
+		load_peers(store);
+		ok = bootstrap_cluster(store, &arena, &header, reason, size) &&
+			pd_put_store(store, &arena, &header, reason, size);
+	}
+	arena_free(&arena);
+	return ok;
+}

@@ -1,0 +1,37 @@
+/*
+ * queue.c
+ *	  The list of writes: first in, first out, counted.
+ */
+#include "store/store.h"
+
+void
+write_queue_init(WriteQueue *queue)
+{
+	memset(queue, 0, sizeof(*queue));
+	queue->tail = &queue->head;
+}
+
+void
+write_queue_push(WriteQueue *queue, Write *write)
+{
+	write->next = NULL;
+	*queue->tail = write;
+	queue->tail = &write->next;
+	queue->n++;
+	queue->bytes += write->command.write_bytes;
+}
+
+Write *
+write_queue_pop(WriteQueue *queue)
+{
+	Write	   *write = queue->head;
+
+	if (write == NULL)
+		return NULL;
+	queue->head = write->next;
+	if (queue->head == NULL)
+		queue->tail = &queue->head;
+	queue->n--;
+	queue->bytes -= write->command.write_bytes;
+	return write;
+}

@@ -1,0 +1,244 @@
+/*
+ * store.c
+ *	  The `tikv store` process: its start, its loop, its end.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "bus/bus.h"
+#include "bus/places.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "kvserver/kvserver.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "server/batch.h"
+#include "store/store.h"
+#include "utils/memutils.h"
+#include "worker_common.h"
+
+PGDLLEXPORT void tikv_store_main(Datum arg);
+
+#define HEARTBEAT_INTERVAL_US INT64CONST(10000000)
+#define CHECK_INTERVAL_US INT64CONST(1000000)
+#define MAX_EVENTS_PER_ROUND 4096
+#define RETRY_MS 1000
+
+/* -------------------------------------------------------------- the start */
+
+static void
+store_init(Store *store)
+{
+	MemoryContext context = store->context;
+
+	memset(store, 0, sizeof(*store));
+	store->context = context;
+	arena_init(&store->arena);
+	write_queue_init(&store->queue);
+	write_queue_init(&store->outbox);
+	overlay_init(&store->overlay);
+	store->turn_context = AllocSetContextCreate(context, "tikv turn",
+												ALLOCSET_DEFAULT_SIZES);
+	dispatch_init(&store->dispatch, context);
+	store->dispatch.write = store_submit;
+	store->dispatch.arg = store;
+}
+
+void
+store_report_blocker(Store *store, TablesAnswer answer)
+{
+	if (answer == TABLES_MISSING)
+		strlcpy(store->blocker, "the extension is not installed",
+				sizeof(store->blocker));
+	else
+		tables_describe_blocker(store->tables.raw, store->blocker,
+								sizeof(store->blocker));
+	worker_report(WORKER_STORE, WORKER_SERVING, store->blocker, NULL);
+}
+
+/* Publish who serves, then the regions: readers may begin. */
+static void
+publish(Store *store)
+{
+	BoardStore	board = {0};
+
+	board.cluster_id = store->meta.cluster_id;
+	board.store_id = store->meta.store_id;
+	board.extension_oid = store->tables.extension;
+	board.api_version = store->meta.api_version;
+	board_publish_store(&board);
+	for (int i = 0; i < store->n_peers; i++)
+		peer_publish(&store->peers[i]);
+}
+
+/* Everything between "the extension is there" and "clients may come". */
+static bool
+bring_up(Store *store, char *reason, Size size)
+{
+	board_reset();
+	place_clear();
+	if (!store_bootstrap(store, reason, size))
+		return false;
+	for (int i = 0; i < store->n_peers; i++)
+		peer_start(store, &store->peers[i]);
+	turn_run(store);
+	for (int i = 0; i < store->n_peers; i++)
+		if (store->peers[i].touched)
+		{
+			strlcpy(reason, store->blocker, size);
+			return false;
+		}
+	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
+					store->meta.api_version);
+	store->dispatch.tables = store->tables;
+	publish(store);
+	store_heartbeat(store);
+	return true;
+}
+
+/* --------------------------------------------------------------- the loop */
+
+static bool
+extension_is_ours(const Store *store)
+{
+	TableOids	now;
+	bool		found;
+
+	StartTransactionCommand();
+	found = tables_resolve(&now);
+	CommitTransactionCommand();
+	return found && memcmp(&now, &store->tables, sizeof(now)) == 0;
+}
+
+/* Once a second: still the same extension?  Every ten: tell PD. */
+static bool
+housekeeping(Store *store)
+{
+	int64		now_us = dispatch_now_us();
+
+	store_take_pd_answers(store);
+	if (now_us >= store->next_check_us)
+	{
+		store->next_check_us = now_us + CHECK_INTERVAL_US;
+		if (!extension_is_ours(store))
+			return false;
+		if (store->blocker[0] != '\0')
+		{
+			store->blocker[0] = '\0';
+			worker_report(WORKER_STORE, WORKER_SERVING, "", NULL);
+		}
+	}
+	if (now_us >= store->next_heartbeat_us)
+	{
+		store->next_heartbeat_us = now_us + HEARTBEAT_INTERVAL_US;
+		store_heartbeat(store);
+	}
+	return true;
+}
+
+/* How long the loop may sleep; 0: there is work. */
+static int64
+sleep_us(const Store *store)
+{
+	int64		now_us = dispatch_now_us();
+	int64		wait = Min(store->next_check_us, store->next_heartbeat_us) -
+		now_us;
+
+	if (store->queue.n > 0)
+		wait = Min(wait, pacer_wait_us(&store->pacer, now_us,
+									   tikv_fdw_settings.turn_min_interval_us));
+	return Max(wait, 0);
+}
+
+/* One round: take in, read, write, answer.  Returns how much was done. */
+static int
+work_round(Store *store)
+{
+	int			done = server_poll(store->server, MAX_EVENTS_PER_ROUND);
+
+	done += kvserver_take_bus(WORKER_STORE, &store->dispatch);
+	done += dispatch_run_reads(&store->dispatch);
+	if (store->queue.n > 0 &&
+		pacer_wait_us(&store->pacer, dispatch_now_us(),
+					  tikv_fdw_settings.turn_min_interval_us) == 0)
+		done += turn_run(store);
+	batch_flush();
+	return done;
+}
+
+static void
+serve(Store *store)
+{
+	store->next_check_us = dispatch_now_us() + CHECK_INTERVAL_US;
+	store->next_heartbeat_us = dispatch_now_us() + HEARTBEAT_INTERVAL_US;
+	while (!worker_should_stop())
+	{
+		worker_handle_interrupts();
+		if (!housekeeping(store))
+			return;
+		if (work_round(store) == 0)
+			kvserver_sleep(WORKER_STORE, store->server, sleep_us(store));
+	}
+}
+
+/* ---------------------------------------------------------------- the end */
+
+static void
+bring_down(Store *store, const char *reason)
+{
+	worker_report(WORKER_STORE, WORKER_STOPPING, reason, "");
+	board_reset();
+	store->dispatch.refuse = reason;
+	dispatch_run_reads(&store->dispatch);
+	store_refuse_all(store, reason);
+	batch_flush();
+	kvserver_stop(store->server);
+	store->server = NULL;
+	for (int i = 0; i < store->n_peers; i++)
+		raft_destroy(store->peers[i].raft);
+	store->n_peers = 0;
+	bus_worker_reset(WORKER_STORE);
+}
+
+/* One life of the extension: from its creation to its drop, or to a stop. */
+static void
+run_store(Store *store)
+{
+	char		reason[256] = "";
+
+	store_init(store);
+	worker_wait_for_extension(WORKER_STORE, &store->tables);
+	if (worker_should_stop())
+		return;
+	if (!bring_up(store, reason, sizeof(reason)))
+	{
+		worker_report(WORKER_STORE, WORKER_WAITING, reason, "");
+		worker_sleep(WORKER_STORE, RETRY_MS);
+		return;
+	}
+	store->server = kvserver_start(WORKER_STORE, &store->dispatch);
+	serve(store);
+	bring_down(store, worker_should_stop() ? "the worker is stopping" :
+			   "the extension was dropped");
+}
+
+void
+tikv_store_main(Datum arg)
+{
+	(void) arg;
+	worker_startup(WORKER_STORE);
+	while (!worker_should_stop())
+	{
+		MemoryContext life = AllocSetContextCreate(TopMemoryContext,
+												   "tikv store",
+												   ALLOCSET_DEFAULT_SIZES);
+		Store	   *store = MemoryContextAlloc(life, sizeof(Store));
+
+		store->context = life;
+		run_store(store);
+		overlay_free(&store->overlay);
+		arena_free(&store->arena);
+		MemoryContextDelete(life);
+	}
+	proc_exit(0);
+}

@@ -1,0 +1,141 @@
+/*
+ * store.h
+ *	  The single writer: all state of a `tikv store` process in one struct.
+ *
+ * The folder's own header.  One Store holds the peers of this node's regions,
+ * the queue of writes, and what the turn needs; there are no globals beside
+ * it, so that several stores per node can follow.
+ */
+#ifndef TIKV_STORE_STORE_H
+#define TIKV_STORE_STORE_H
+
+#include "postgres.h"
+
+#include "access/xlogdefs.h"
+#include "bus/board.h"
+#include "core/kv/overlay.h"
+#include "core/raft/raft.h"
+#include "kvserver/dispatch.h"
+#include "server/server.h"
+#include "service/messages.h"
+#include "storage/state_table.h"
+#include "store/guard.h"
+#include "core/base/pacer.h"
+
+/* One region's replica on this store. */
+typedef struct Peer
+{
+	Region		region;
+	RegionPeer	self;
+	Raft	   *raft;
+	GroupState	state;			/* as the running turn will store it */
+	GroupState	saved;			/* as last committed */
+	bool		touched;		/* has something for the turn's transaction */
+	RaftReady	ready;			/* what that is, until the turn has committed */
+} Peer;
+
+/* A write waiting for its turn, or for the WAL flush of its turn. */
+typedef struct Write
+{
+	Request    *request;
+	RawCommand	command;
+	Peer	   *peer;			/* set when it was checked */
+	const char *refused;		/* the raw error it will be answered with */
+	struct Write *next;
+} Write;
+
+typedef struct WriteQueue
+{
+	Write	   *head;
+	Write	  **tail;
+	int			n;
+	size_t		bytes;
+} WriteQueue;
+
+typedef struct Store
+{
+	MemoryContext context;		/* one life of the extension */
+	StoreMeta	meta;
+	TableOids	tables;
+	Server	   *server;
+	Dispatch	dispatch;
+
+	Peer	   *peers;			/* by region id, ascending */
+	int			n_peers;
+
+	WriteQueue	queue;			/* not begun */
+	WriteQueue	outbox;			/* done, waits for outbox_lsn to be flushed */
+	XLogRecPtr	outbox_lsn;
+
+	Overlay		overlay;		/* of the running turn */
+	Arena		arena;			/* of the running turn: what Raft hands out */
+	MemoryContext turn_context; /* reset after each turn */
+	Pacer		pacer;
+	Guard		guard;
+
+	uint64		turns;			/* writing turns since start */
+	uint64		aborted_turns;
+	int64		next_heartbeat_us;	/* of the store to PD, monotonic */
+	int64		next_check_us;	/* that the extension is still there */
+	char		blocker[256];	/* who keeps the turn from its tables */
+} Store;
+
+/* ---- bootstrap.c ---- */
+
+/*
+ * Learn who this store is (first start: get an id from PD and make region 1),
+ * load its peers and register with PD.  Waits for PD.  False with a reason if
+ * it cannot serve as things are.
+ */
+extern bool store_bootstrap(Store *store, char *reason, Size size);
+
+/* ---- heartbeat.c ---- */
+
+/* Tell PD about the store and the regions it leads; no wait. */
+extern void store_heartbeat(Store *store);
+extern void store_take_pd_answers(Store *store);
+
+/* ---- peer.c ---- */
+
+extern Peer *store_find_peer(Store *store, uint64 region_id);
+
+/*
+ * Create the Raft group from peer->saved; a sole peer leads at once.  What
+ * that changes (term, an empty entry) is stored by the next turn.
+ */
+extern void peer_start(Store *store, Peer *peer);
+
+/* The turn aborted: forget what was proposed and start again. */
+extern void peer_restart(Store *store, Peer *peer);
+
+/* The turn that stored peer->state has committed. */
+extern void peer_committed(Store *store, Peer *peer);
+extern void peer_region_state(const Peer *peer, RegionState *out);
+
+/* Put what others may know of the peer on the board. */
+extern void peer_publish(const Peer *peer);
+
+/* ---- turn.c ---- */
+
+/* Take a decoded write; answers ServerIsBusy at once when over a bound. */
+extern void store_submit(void *arg, Request *request, RawCommand *command);
+
+/*
+ * Execute one turn over what is waiting: evaluate, one transaction, replies.
+ * Returns the number of writes taken.
+ */
+extern int	turn_run(Store *store);
+
+/* Remember and report why the tables could not be opened. */
+extern void store_report_blocker(Store *store, TablesAnswer answer);
+
+/* Answer everything that waits; the store stops. */
+extern void store_refuse_all(Store *store, const char *reason);
+
+/* ---- queue.c ---- */
+
+extern void write_queue_init(WriteQueue *queue);
+extern void write_queue_push(WriteQueue *queue, Write *write);
+extern Write *write_queue_pop(WriteQueue *queue);
+
+#endif							/* TIKV_STORE_STORE_H */

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// cluster is one throw-away instance of scripts/cluster.
+type cluster struct {
+	script   string
+	dir      string
+	basePort int
+}
+
+func newCluster(o options) *cluster {
+	return &cluster{script: o.cluster, dir: o.dir, basePort: o.basePort}
+}
+
+// start waits until the instance serves; it also repairs a crashed one.
+// synchronous_commit = off is the user's setting that must not matter: a
+// write lost with the WAL buffers would show here.
+func (c *cluster) start() {
+	cmd := exec.Command(c.script, "start", "--dir", c.dir,
+		"--base-port", strconv.Itoa(c.basePort),
+		"--set", "synchronous_commit=off",
+		"--set", "default_transaction_isolation=serializable")
+	cmd.Stdout = os.Stdout
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		log.Fatalf("%s start: %v", c.script, err)
+	}
+}
+
+func (c *cluster) pdAddress() string {
+	return fmt.Sprintf("127.0.0.1:%d", 2379+c.basePort)
+}
+
+func (c *cluster) dsn() string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable connect_timeout=5",
+		54321+c.basePort)
+}
+
+func (c *cluster) postmaster() (int, error) {
+	text, err := os.ReadFile(filepath.Join(c.dir, "node0/data/postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.SplitN(string(text), "\n", 2)[0])
+	if err != nil {
+		return 0, err
+	}
+	// After a crash the file is stale, and the number may be somebody else's.
+	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !strings.Contains(string(title), c.dir) {
+		return 0, errors.New("the postmaster is not running")
+	}
+	return pid, nil
+}
+
+// process is a line of /proc.
+type process struct {
+	pid   int
+	title string
+}
+
+// children of a process, by /proc.
+func children(parent int) []process {
+	var found []process
+
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		// pid (name) state ppid ...; the name may hold blanks.
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		title, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+		found = append(found, process{pid, strings.TrimRight(string(title), "\x00 ")})
+	}
+	return found
+}
+
+// killAll sends SIGKILL to the postmaster and all its children, in random
+// order.  The postmaster is stopped first so that it starts nothing new.
+func (c *cluster) killAll(random *rand.Rand) error {
+	postmaster, err := c.postmaster()
+	if err != nil {
+		return err
+	}
+	if err = syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("postmaster %d: %w", postmaster, err)
+	}
+	victims := append(children(postmaster), process{pid: postmaster})
+	random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+	for _, victim := range victims {
+		_ = syscall.Kill(victim.pid, syscall.SIGKILL)
+		if random.Intn(4) == 0 {
+			time.Sleep(time.Duration(random.Intn(3000)) * time.Microsecond)
+		}
+	}
+	for _, victim := range victims {
+		if err := waitGone(victim.pid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitGone waits until a killed process no longer runs.
+func waitGone(pid int) error {
+	for i := 0; i < 1000; i++ {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return nil
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if len(fields) > 0 && fields[0] == "Z" {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return fmt.Errorf("process %d survives SIGKILL", pid)
+}
+
+// abortStore crashes the store alone; Postgres restarts all its processes.
+func (c *cluster) abortStore() error {
+	postmaster, err := c.postmaster()
+	if err != nil {
+		return err
+	}
+	for _, child := range children(postmaster) {
+		if strings.Contains(child.title, "tikv store") {
+			if err := syscall.Kill(child.pid, syscall.SIGABRT); err != nil {
+				return err
+			}
+			return waitGone(child.pid)
+		}
+	}
+	return errors.New("no process 'tikv store' below the postmaster")
+}
+
+// killDuringRecovery starts the server and kills it again within moments.
+func (c *cluster) killDuringRecovery(random *rand.Rand) {
+	cmd := exec.Command(c.script, "start", "--dir", c.dir, "--base-port", strconv.Itoa(c.basePort))
+	if err := cmd.Start(); err != nil {
+		log.Fatalf("%s start: %v", c.script, err)
+	}
+	time.Sleep(time.Duration(100+random.Intn(700)) * time.Millisecond)
+	if err := c.killAll(random); err != nil {
+		log.Printf("no second crash: %v", err)
+	}
+	// The script now waits for a server that is gone; its failure is expected.
+	_ = cmd.Wait()
+}

@@ -1,0 +1,167 @@
+# TikvTest.pm: nodes for the tests of whole instances.
+#
+# PostgreSQL::Test::Cluster makes instances for Postgres's own tests: fsync
+# off, no restart after a crash, Unix sockets.  This module adds what a TiKV
+# node needs on top (durability, ports of its own, the preloaded library) and
+# the few questions that all tests ask.  It holds no assertions about results.
+
+package TikvTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(
+  new_node configure_node serve wait_serving wait_for wait_state status
+  pids rawctl elapsed_note
+);
+
+my $wait_s = 60;
+
+# An initialised node with ports of its own, not started.  Settings override
+# the defaults.
+sub new_node
+{
+	my ($name, %settings) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(allows_streaming => 1);
+	configure_node($node, new_ports(), %settings);
+	return $node;
+}
+
+# Ports for the four addresses of a node.
+sub new_ports
+{
+	my %ports;
+
+	foreach my $what (qw(addr peer_addr status_addr pd_addr))
+	{
+		$ports{"tikv.$what"} =
+		  '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
+	}
+	return %ports;
+}
+
+# Append settings to a node; later ones win.
+sub configure_node
+{
+	my ($node, %settings) = @_;
+	my %all = (
+		'fsync' => 'on',
+		'restart_after_crash' => 'on',
+		'shared_preload_libraries' => 'tikv_fdw',
+		'log_statement' => 'none',
+		'max_connections' => '60',
+		%settings);
+
+	foreach my $name (sort keys %all)
+	{
+		(my $value = $all{$name}) =~ s/'/''/g;
+		$node->append_conf('postgresql.conf', "$name = '$value'");
+		$node->{tikv}{$name} = $all{$name};
+	}
+}
+
+# Create the extension and wait until the node serves.
+sub serve
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', 'CREATE EXTENSION tikv_fdw');
+	wait_serving($node);
+}
+
+# Wait until code returns something true, and return that; dies with what
+# was awaited after a minute.
+sub wait_for
+{
+	my ($what, $code) = @_;
+	my $end = time() + $wait_s;
+
+	while (time() < $end)
+	{
+		my $answer = $code->();
+
+		return $answer if $answer;
+		usleep(50_000);
+	}
+	die "gave up waiting for: $what";
+}
+
+# One value, or undef while the server cannot answer.
+sub try_query
+{
+	my ($node, $sql) = @_;
+	my ($answer, $out, $err) = $node->psql('postgres', $sql);
+
+	return $answer == 0 ? $out : undef;
+}
+
+sub wait_serving
+{
+	my ($node) = @_;
+
+	wait_for('all workers serving', sub {
+		my $out = try_query($node,
+			"SELECT count(*) > 0 AND bool_and(state = 'serving') FROM tikv_status()");
+		return defined $out && $out eq 't';
+	});
+}
+
+# Rows of tikv_status() as text, for messages.
+sub status
+{
+	my ($node) = @_;
+
+	return try_query($node, 'SELECT worker, state, reason FROM tikv_status()')
+	  // 'no answer';
+}
+
+# Wait until a worker has a state and its reason matches.
+sub wait_state
+{
+	my ($node, $worker, $state, $reason) = @_;
+
+	return wait_for("$worker to be $state ($reason)", sub {
+		my $out = try_query($node,
+			"SELECT reason FROM tikv_status() WHERE worker = '$worker' AND state = '$state'");
+		return defined $out && $out =~ $reason;
+	});
+}
+
+# Process ids of a worker, by its name in pg_stat_activity.
+sub pids
+{
+	my ($node, $worker) = @_;
+
+	return split /\n/, $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = '$worker'");
+}
+
+# Run rawctl against the node's PD; returns (exit status, stdout, stderr).
+sub rawctl
+{
+	my ($node, @arguments) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ $ENV{RAWCTL}, '--pd', $node->{tikv}{'tikv.pd_addr'},
+			@arguments ], '<', \undef, '>', \$out, '2>', \$err);
+	chomp $out;
+	return ($? >> 8, $out, $err);
+}
+
+# Times are reported, not asserted: the machine may be busy.
+sub elapsed_note
+{
+	my ($what, $began) = @_;
+
+	note(sprintf '%s took %.0f ms', $what, 1000 * (time() - $began));
+}
+
+1;

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Tests of whole instances: Perl TAP over PostgreSQL::Test::Cluster.
+#
+# usage: test/tap/run.sh [name...]      name as in t/<name>.pl
+#
+# initdb refuses root, and root's folders may be closed to the user who runs
+# servers: so everything runs from a copy in a folder of that user.  The logs
+# of a failed run are in out/tap.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+
+need_postgres
+pgxs=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")
+perl -MIPC::Run -e 1 2>/dev/null ||
+    die "Perl's IPC::Run is missing: apt-get install libipc-run-perl"
+[ -d "$pgxs/test/perl" ] ||
+    die "PostgreSQL::Test is missing: apt-get install postgresql-server-dev-$(pg_major "$PG_BINDIR")"
+
+work=$(make_server_tmp tikv_tap)
+finish()
+{
+    answer=$?
+    if [ $answer -ne 0 ]; then
+        rm -rf "$TOP/out/tap"
+        mkdir -p "$TOP/out/tap"
+        cp -r "$work"/tmp_check/log/. "$TOP/out/tap/" 2>/dev/null || :
+        warn "failed; logs are in out/tap"
+    fi
+    rm -rf "$work"
+    exit $answer
+}
+trap finish EXIT
+
+tar -C "$TOP/test" -cf - tap | as_server tar -C "$work" -xf -
+as_server mkdir "$work/bin"
+as_server tee "$work/bin/rawctl" <"$TOP/out/bin/rawctl" >/dev/null
+as_server chmod 755 "$work/bin/rawctl"
+
+tests=()
+for name in "$@"; do
+    tests+=("$work/tap/t/$(basename "$name" .pl).pl")
+done
+[ ${#tests[@]} -gt 0 ] || tests=("$work"/tap/t/*.pl)
+
+as_server env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" \
+    PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
+    PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \
+    prove ${VERBOSE:+-v} --timer -I "$pgxs/test/perl" -I "$work/tap" "${tests[@]}"

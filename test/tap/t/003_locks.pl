@@ -1,0 +1,71 @@
+# Somebody holds a lock on the tables: requests are answered ServerIsBusy at
+# once instead of waiting, tikv_status() says who is in the way, and service
+# goes on by itself when the lock is gone.
+
+use strict;
+use warnings;
+
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(time);
+
+my $node = new_node('locks');
+
+$node->start;
+serve($node);
+rawctl($node, 'put', 'k', 'before');
+
+# Run statements in an open transaction; while they hold their locks, writes
+# are busy and tikv_status names the session; then all is well again.
+sub check_blocked
+{
+	my ($what, $statement) = @_;
+	my $session = $node->background_psql('postgres');
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my ($answer, $out, $err);
+	my $began;
+
+	$session->query_safe("BEGIN; $statement");
+	$began = time();
+	($answer, $out, $err) = rawctl($node, 'put', 'k', "during $what");
+	isnt($answer, 0, "$what: a write is refused");
+	like($err, qr/busy|region error/i, "$what: as busy");
+	elapsed_note("$what: refusal after all retries", $began);
+
+	# tikv_status() itself must not touch the locked tables.
+	like(status($node), qr/\b$pid\b/, "$what: tikv_status() names the session");
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	wait_for("service after $what", sub {
+		return (rawctl($node, 'put', 'k', "after $what"))[0] == 0;
+	});
+	is((rawctl($node, 'get', 'k'))[1], "after $what", "$what: serves by itself afterwards");
+}
+
+my @pids = pids($node, 'tikv store');
+check_blocked('ACCESS EXCLUSIVE', 'LOCK TABLE tikv_internal.raw IN ACCESS EXCLUSIVE MODE');
+check_blocked('SHARE', 'LOCK TABLE tikv_internal.raw IN SHARE MODE');
+check_blocked('DROP EXTENSION', 'DROP EXTENSION tikv_fdw');
+check_blocked('REINDEX', 'REINDEX TABLE tikv_internal.raw');
+
+# ---- a table rewritten under the store: new files, same keys
+my $big = 'x' x 3000;
+foreach my $i (1 .. 200)
+{
+	$node->safe_psql('postgres', "SELECT tikv_put('row$i', '$big$i')") if $i % 10 == 0;
+}
+foreach my $command ('VACUUM FULL tikv_internal.raw', 'REINDEX TABLE tikv_internal.raw',
+	'REINDEX TABLE CONCURRENTLY tikv_internal.raw',
+	'CLUSTER tikv_internal.raw USING raw_key', 'VACUUM tikv_internal.raw')
+{
+	$node->safe_psql('postgres', $command);
+	is((rawctl($node, 'put', 'k', $command))[0], 0, "writes after $command");
+	is((rawctl($node, 'get', 'k'))[1], $command, "reads its write after $command");
+	is($node->safe_psql('postgres',
+			"SELECT convert_from(tikv_get('row200'), 'UTF8') = '${big}200'"),
+		't', "and an older one after $command");
+}
+is_deeply([ pids($node, 'tikv store') ], \@pids, 'the store was never restarted');
+
+$node->stop;
+done_testing();

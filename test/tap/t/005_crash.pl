@@ -1,0 +1,74 @@
+# Stops and crashes: a fast shutdown is fast, a crashed worker brings Postgres
+# back serving, and unsafe settings are refused.
+
+use strict;
+use warnings;
+
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(time);
+
+my $node = new_node('crash');
+my $began;
+
+$node->start;
+serve($node);
+rawctl($node, 'put', 'k', 'v0');
+
+# ---- shutdown, idle and with a client
+$began = time();
+$node->stop('fast');
+elapsed_note('fast shutdown', $began);
+cmp_ok(time() - $began, '<', 20, 'a fast shutdown ends');
+$began = time();
+$node->start;
+wait_serving($node);
+elapsed_note('start until serving', $began);
+is((rawctl($node, 'get', 'k'))[1], 'v0', 'data is there');
+
+# ---- each long-lived worker dies of SIGABRT: Postgres restarts all
+foreach my $worker ('tikv store', 'tikv pd')
+{
+	my ($pid) = pids($node, $worker);
+
+	rawctl($node, 'put', 'k', "before $worker");
+	$began = time();
+	kill 'ABRT', $pid;
+	wait_for("a new $worker", sub {
+		my ($answer, $out) = $node->psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE backend_type = '$worker' AND pid <> $pid");
+		return $answer == 0 && $out ne '';
+	});
+	wait_serving($node);
+	elapsed_note("serving after SIGABRT of $worker", $began);
+	is((rawctl($node, 'get', 'k'))[1], "before $worker", "nothing lost by SIGABRT of $worker");
+	is((rawctl($node, 'put', 'k', "after $worker"))[0], 0, "writes after SIGABRT of $worker");
+}
+
+# ---- a polite end of a worker: it is started again
+my ($pid) = pids($node, 'tikv store');
+kill 'TERM', $pid;
+wait_for('a new store', sub {
+	my @now = pids($node, 'tikv store');
+	return @now == 1 && $now[0] != $pid;
+});
+wait_serving($node);
+is((rawctl($node, 'put', 'k', 'after TERM'))[0], 0, 'writes after SIGTERM of the store');
+
+# ---- not without fsync
+$node->append_conf('postgresql.conf', 'fsync = off');
+$node->restart;
+wait_state($node, 'store', 'waiting', qr/fsync/);
+pass('with fsync off it does not serve and says why');
+isnt((rawctl($node, 'put', 'k', 'unsafe'))[0], 0, 'and takes no write');
+$node->append_conf('postgresql.conf', "fsync = on\nfull_page_writes = off");
+$node->restart;
+wait_state($node, 'store', 'waiting', qr/full_page_writes/);
+pass('nor with full_page_writes off');
+$node->append_conf('postgresql.conf', 'tikv.allow_unsafe = on');
+$node->restart;
+wait_serving($node);
+is((rawctl($node, 'get', 'k'))[1], 'after TERM', 'unless tikv.allow_unsafe is on');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,357 @@
+/*
+ * test_service_raw.c
+ *	  Raw requests: what is refused, with which words, and what reads answer.
+ */
+#include <stdlib.h>
+
+#include "core/base/rpc_code.h"
+#include "errorpb.pb-c.h"
+#include "kvrpcpb.pb-c.h"
+#include "service/raw.h"
+#include "unit.h"
+
+#define CLUSTER 77
+
+static const RawLimits limits = {
+	.max_key_size = 100,
+	.max_entry_size = 1000,
+	.cluster_id = CLUSTER,
+	.api_version = 1,
+};
+
+/* ------------------------------------------------- a request and its answer */
+
+static Arena arena;
+static int	answers;
+static int	fail_code;
+static char fail_text[256];
+static uint8_t packed[65536];
+static size_t packed_len;
+static const ProtobufCMessageDescriptor *packed_type;
+
+static void
+on_done(Request *request, const ProtobufCMessage *reply)
+{
+	(void) request;
+	answers++;
+	packed_type = reply->descriptor;
+	packed_len = protobuf_c_message_pack(reply, packed);
+}
+
+static void
+on_fail(Request *request, int code, const char *text)
+{
+	(void) request;
+	answers++;
+	fail_code = code;
+	snprintf(fail_text, sizeof(fail_text), "%s", text);
+}
+
+static void *
+reply(void)
+{
+	return service_unpack(packed_type, bytes_make(packed, packed_len), &arena);
+}
+
+static Request
+request_of(int method, const ProtobufCMessage *message)
+{
+	Request		r = {.method = service_method(method),.message = message,
+		.arena = &arena,.done = on_done,.fail = on_fail,
+		.deadline_us = INT64_MAX};
+
+	answers = 0;
+	fail_code = 0;
+	return r;
+}
+
+static ProtobufCBinaryData
+wire(const char *s)
+{
+	ProtobufCBinaryData b = {strlen(s), (uint8_t *) s};
+
+	return b;
+}
+
+/* ---------------------------------------------------- a reader over an array */
+
+typedef struct ArrayReader
+{
+	RawReader	base;
+	const char *pairs[16][2];	/* ascending; ends with NULL */
+} ArrayReader;
+
+static bool
+array_get(RawReader *reader, RawCf cf, Bytes key, Arena *a, RawPair *out)
+{
+	ArrayReader *r = (ArrayReader *) reader;
+
+	(void) a;
+	for (int i = 0; cf == RAW_CF_DEFAULT && r->pairs[i][0] != NULL; i++)
+		if (bytes_eq(bytes_cstr(r->pairs[i][0]), key))
+		{
+			out->key = key;
+			out->value = bytes_cstr(r->pairs[i][1]);
+			return true;
+		}
+	return false;
+}
+
+static void
+array_scan(RawReader *reader, const RawScan *scan,
+		   bool (*emit) (void *arg, const RawPair *pair), void *arg)
+{
+	ArrayReader *r = (ArrayReader *) reader;
+	int			n = 0;
+	uint32_t	left = scan->limit;
+
+	while (r->pairs[n][0] != NULL)
+		n++;
+	for (int k = 0; k < n && left > 0; k++)
+	{
+		int			i = scan->reverse ? n - 1 - k : k;
+		RawPair		pair = {bytes_cstr(r->pairs[i][0]),
+		bytes_cstr(r->pairs[i][1]), 0};
+
+		if (bytes_cmp(pair.key, scan->lower) < 0 ||
+			(scan->upper.len > 0 && bytes_cmp(pair.key, scan->upper) >= 0))
+			continue;
+		if (scan->key_only)
+			pair.value = bytes_empty();
+		if (!emit(arg, &pair))
+			return;
+		left--;
+	}
+}
+
+static ArrayReader array = {{array_get, array_scan},
+{{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}, {NULL, NULL}}};
+
+static Region
+whole(void)
+{
+	Region		r = {.id = 1};
+
+	return r;
+}
+
+/* ------------------------------------------------------------------- tests */
+
+static void
+gets(void)
+{
+	Kvrpcpb__RawGetRequest get = KVRPCPB__RAW_GET_REQUEST__INIT;
+	Region		region = whole();
+	RawCommand	command;
+	Request		request;
+	Kvrpcpb__RawGetResponse *answer;
+
+	get.key = wire("b");
+	request = request_of(METHOD_RAW_GET, &get.base);
+	OK(raw_decode(&request, &limits, &command), "a get decodes");
+	raw_read(&request, &command, &region, &array.base);
+	answer = reply();
+	OK(answer->value.len == 1 && answer->value.data[0] == '2' &&
+	   !answer->not_found, "and finds its value");
+	get.key = wire("x");
+	request = request_of(METHOD_RAW_GET, &get.base);
+	OK(raw_decode(&request, &limits, &command), "an absent key decodes too");
+	raw_read(&request, &command, &region, &array.base);
+	answer = reply();
+	OK(answer->not_found && answer->value.len == 0 && answer->error[0] == 0,
+	   "and is not found, without an error");
+	EQ_U64(answers, 1, "answered once");
+}
+
+static void
+expect_raw_error(Request *request, const char *text, const char *what)
+{
+	RawCommand	command;
+	Kvrpcpb__RawPutResponse *answer;
+
+	OK(!raw_decode(request, &limits, &command) && answers == 1, what);
+	answer = reply();
+	EQ_STR(answer->error, text, "with TiKV's words");
+}
+
+static void
+refusals(void)
+{
+	Kvrpcpb__RawPutRequest put = KVRPCPB__RAW_PUT_REQUEST__INIT;
+	Kvrpcpb__Context context = KVRPCPB__CONTEXT__INIT;
+	char		key[102];
+	char		value[1001];
+	Request		request;
+	RawCommand	command;
+	Kvrpcpb__RawPutResponse *answer;
+
+	memset(key, 'k', sizeof(key));
+	key[101] = 0;
+	memset(value, 'v', sizeof(value));
+	value[1000] = 0;
+	put.context = &context;
+	put.key = wire(key);
+	request = request_of(METHOD_RAW_PUT, &put.base);
+	expect_raw_error(&request, "max key size exceeded, size: 101, limit: 100",
+					 "a key over the limit is refused");
+	put.key = wire("k");
+	put.cf = "raft";
+	request = request_of(METHOD_RAW_PUT, &put.base);
+	expect_raw_error(&request, "invalid cf name: raft",
+					 "an unknown column family is refused");
+	put.cf = "lock";
+	put.ttl = 1;
+	request = request_of(METHOD_RAW_PUT, &put.base);
+	expect_raw_error(&request,
+					 "ttl is not enabled, but get put request with ttl",
+					 "a TTL is refused while TTL is off");
+	put.ttl = 0;
+	context.api_version = KVRPCPB__APIVERSION__V2;
+	request = request_of(METHOD_RAW_PUT, &put.base);
+	OK(!raw_decode(&request, &limits, &command), "API V2 is refused");
+	answer = reply();
+	OK(strstr(answer->error, "Api version in request does not match") != NULL,
+	   "with TiKV's words");
+	context.api_version = KVRPCPB__APIVERSION__V1;
+	context.cluster_id = CLUSTER + 1;
+	request = request_of(METHOD_RAW_PUT, &put.base);
+	OK(!raw_decode(&request, &limits, &command), "a foreign cluster is refused");
+	EQ_U64(fail_code, RPC_INVALID_ARGUMENT, "with a gRPC status");
+	context.cluster_id = CLUSTER;
+	put.value = wire(value);
+	request = request_of(METHOD_RAW_PUT, &put.base);
+	OK(!raw_decode(&request, &limits, &command), "an entry over the limit is refused");
+	answer = reply();
+	OK(answer->region_error != NULL &&
+	   answer->region_error->raft_entry_too_large != NULL &&
+	   answer->region_error->raft_entry_too_large->entry_size == 1001,
+	   "with raft_entry_too_large");
+	put.value = wire("v");
+	request = request_of(METHOD_RAW_PUT, &put.base);
+	OK(raw_decode(&request, &limits, &command) && answers == 0 &&
+	   command.n_modifies == 1 && command.cf == RAW_CF_LOCK &&
+	   command.write_bytes == 2, "what is left decodes");
+}
+
+static void
+batches(void)
+{
+	Kvrpcpb__KvPair p1 = KVRPCPB__KV_PAIR__INIT;
+	Kvrpcpb__KvPair p2 = KVRPCPB__KV_PAIR__INIT;
+	Kvrpcpb__KvPair *pairs[] = {&p1, &p2};
+	uint64_t	ttls[] = {0, 0, 0};
+	Kvrpcpb__RawBatchPutRequest put = KVRPCPB__RAW_BATCH_PUT_REQUEST__INIT;
+	Kvrpcpb__RawBatchGetRequest get = KVRPCPB__RAW_BATCH_GET_REQUEST__INIT;
+	ProtobufCBinaryData keys[] = {wire("a"), wire("x"), wire("d")};
+	Region		region = whole();
+	Request		request;
+	RawCommand	command;
+	Kvrpcpb__RawBatchPutResponse *put_answer;
+	Kvrpcpb__RawBatchGetResponse *get_answer;
+
+	p1.key = wire("k1");
+	p2.key = wire("k2");
+	put.pairs = pairs;
+	put.n_pairs = 2;
+	put.ttls = ttls;
+	put.n_ttls = 3;
+	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
+	OK(!raw_decode(&request, &limits, &command), "three TTLs for two pairs are refused");
+	put_answer = reply();
+	OK(strstr(put_answer->error, "ttls") != NULL, "and named");
+	put.n_ttls = 1;
+	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
+	OK(raw_decode(&request, &limits, &command) && command.n_modifies == 2,
+	   "one TTL serves all pairs");
+	get.keys = keys;
+	get.n_keys = 3;
+	request = request_of(METHOD_RAW_BATCH_GET, &get.base);
+	OK(raw_decode(&request, &limits, &command), "a batch get decodes");
+	raw_read(&request, &command, &region, &array.base);
+	get_answer = reply();
+	OK(get_answer->n_pairs == 2 && get_answer->pairs[1]->value.data[0] == '4',
+	   "and answers with the keys that exist");
+	get.cf = "nonsense";
+	request = request_of(METHOD_RAW_BATCH_GET, &get.base);
+	OK(!raw_decode(&request, &limits, &command), "a batch get has no error field");
+	get_answer = reply();
+	OK(get_answer->n_pairs == 1 && get_answer->pairs[0]->error != NULL,
+	   "so its first pair carries the error");
+}
+
+static char *
+scan(const char *start, const char *end, uint32_t limit, bool reverse,
+	 bool key_only, const Region *region)
+{
+	static char out[64];
+	Kvrpcpb__RawScanRequest message = KVRPCPB__RAW_SCAN_REQUEST__INIT;
+	Kvrpcpb__RawScanResponse *answer;
+	Request		request;
+	RawCommand	command;
+	RegionError error;
+	size_t		at = 0;
+
+	message.start_key = wire(start);
+	message.end_key = wire(end);
+	message.limit = limit;
+	message.reverse = reverse;
+	message.key_only = key_only;
+	request = request_of(METHOD_RAW_SCAN, &message.base);
+	if (!raw_decode(&request, &limits, &command))
+		return "refused";
+	if (!raw_check_range(&command, METHOD_RAW_SCAN, region, &error))
+	{
+		service_region_error(&request, &error);
+		answer = reply();
+		return answer->region_error->key_not_in_region != NULL ?
+			"not in region" : "wrong error";
+	}
+	raw_read(&request, &command, region, &array.base);
+	answer = reply();
+	for (size_t i = 0; i < answer->n_kvs; i++)
+		at += (size_t) snprintf(out + at, sizeof(out) - at, "%.*s%.*s ",
+								(int) answer->kvs[i]->key.len,
+								answer->kvs[i]->key.data,
+								(int) answer->kvs[i]->value.len,
+								answer->kvs[i]->value.data);
+	out[at] = 0;
+	return out;
+}
+
+static void
+scans(void)
+{
+	Region		all = whole();
+	Region		part = {.id = 2,.start_key = bytes_cstr("b"),
+		.end_key = bytes_cstr("d")};
+
+	EQ_STR(scan("", "", 10, false, false, &all), "a1 b2 c3 d4 ", "forward, no bounds");
+	EQ_STR(scan("b", "d", 10, false, false, &all), "b2 c3 ", "forward [b, d)");
+	EQ_STR(scan("", "", 2, false, true, &all), "a b ", "keys only, limited");
+	EQ_STR(scan("", "", 0, false, true, &all), "", "limit 0 is nothing");
+	EQ_STR(scan("d", "b", 10, true, false, &all), "c3 b2 ",
+		   "reverse: start is the exclusive upper bound");
+	EQ_STR(scan("", "", 2, true, false, &all), "d4 c3 ", "reverse from the end");
+	EQ_STR(scan("b", "", 10, false, false, &part), "b2 c3 ",
+		   "results stay in the region");
+	EQ_STR(scan("d", "", 10, true, false, &part), "c3 b2 ",
+		   "reverse may start at the region's end");
+	EQ_STR(scan("a", "", 10, false, false, &part), "not in region",
+		   "a start before the region is an error");
+	EQ_STR(scan("d", "", 10, false, false, &part), "not in region",
+		   "so is one at its end");
+	EQ_STR(scan("b", "", 10, true, false, &part), "not in region",
+		   "and a reverse start at the region's start");
+}
+
+int
+main(void)
+{
+	arena_init(&arena);
+	gets();
+	refusals();
+	batches();
+	scans();
+	arena_free(&arena);
+	return unit_done();
+}
