@@ -43,9 +43,10 @@ tools: $(TOOLS)
 unit: $(UNIT_CORE) $(UNIT_RPC)  ## unit tests under ASan and UBSan
 	$(ASAN_ENV) prove --exec '' -j2 $^
 
-# Parts that grow add themselves: build/raft.mk appends to these two.
-scenario: $(SCENARIO_TARGETS)  ## scripted scenarios of the core, message by message
-sim: $(SIM_TARGETS)    ## simulation from a seed: SEED= STEPS=
+# Modules with scenarios and simulations bring them in a makefile of their own,
+# such as build/raft.mk, as prerequisites of these two.
+scenario:              ## scripted scenarios of the core, message by message
+sim:                   ## simulation from a seed: SEED= STEPS=
 
 check: unit scenario sim  ## all tests that need no server
 
@@ -54,7 +55,7 @@ installcheck: regress tap  ## all tests against the installed server
 regress:               ## SQL tests (pg_regress, isolation specs)
 	scripts/regress
 
-tap:                   ## tests of whole instances (Perl TAP)
+tap: tools             ## tests of whole instances (Perl TAP)
 	test/tap/run.sh $(TESTS)
 
 crash:                 ## SIGKILL at random while clients write: ROUNDS=8

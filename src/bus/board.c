@@ -225,9 +225,23 @@ find_id(BoardShared *shared, uint64 region_id)
 	return -1;
 }
 
-/* Index of the last entry whose start key is not above key; -1 if none. */
+typedef enum StartBound
+{
+	START_UP_TO,				/* start <= key */
+	START_BELOW					/* start < key, an empty key being +infinity */
+} StartBound;
+
+static bool
+start_fits(Bytes start, Bytes key, StartBound bound)
+{
+	if (bound == START_UP_TO)
+		return bytes_cmp(start, key) <= 0;
+	return key.len == 0 || bytes_cmp(start, key) < 0;
+}
+
+/* Index of the last entry whose start key fits; -1 if none. */
 static int
-find_start(BoardShared *shared, Bytes key)
+find_start(BoardShared *shared, Bytes key, StartBound bound)
 {
 	int			low = 0;
 	int			high = directory_length(shared);
@@ -237,7 +251,7 @@ find_start(BoardShared *shared, Bytes key)
 		int			middle = (low + high) / 2;
 		Bytes		start = entry_key(shared, directory_entry(shared, middle), 0);
 
-		if (bytes_cmp(start, key) <= 0)
+		if (start_fits(start, key, bound))
 			low = middle + 1;
 		else
 			high = middle;
@@ -267,8 +281,19 @@ board_find(uint64 region_id, BoardRegion *out)
 	return false;
 }
 
-bool
-board_find_key(Bytes key, BoardRegion *out)
+/* True if the keys just below the bound are the region's. */
+static bool
+holds_below(const Region *region, Bytes bound)
+{
+	if (!start_fits(region->start_key, bound, START_BELOW))
+		return false;
+	if (region->end_key.len == 0)
+		return true;
+	return bound.len > 0 && bytes_cmp(bound, region->end_key) <= 0;
+}
+
+static bool
+find_by_key(Bytes key, StartBound bound, BoardRegion *out)
 {
 	BoardShared *shared = board();
 	ReadTry		try;
@@ -278,15 +303,28 @@ board_find_key(Bytes key, BoardRegion *out)
 	try = (ReadTry) {.sequence = &shared->directory_sequence};
 	while (read_begin(&try))
 	{
-		int			index = find_start(shared, key);
+		int			index = find_start(shared, key, bound);
 
 		if (index >= 0 && copy_entry(shared, index, out) &&
-			region_contains(&out->region, key))
+			(bound == START_UP_TO ? region_contains(&out->region, key) :
+			 holds_below(&out->region, key)))
 			return true;
 		if (read_ok(&try))
 			return false;
 	}
 	return false;
+}
+
+bool
+board_find_key(Bytes key, BoardRegion *out)
+{
+	return find_by_key(key, START_UP_TO, out);
+}
+
+bool
+board_find_below(Bytes key, BoardRegion *out)
+{
+	return find_by_key(key, START_BELOW, out);
 }
 
 int

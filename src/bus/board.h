@@ -57,6 +57,12 @@ extern bool board_find(uint64 region_id, BoardRegion *out);
 /* The region whose range holds the (encoded) key. */
 extern bool board_find_key(Bytes key, BoardRegion *out);
 
+/*
+ * The region that holds the keys just below the bound (empty: +infinity), for
+ * walking backwards: start < bound <= end.
+ */
+extern bool board_find_below(Bytes bound, BoardRegion *out);
+
 /* Copies of all regions in key order, palloc'd; for views. */
 extern int	board_all(BoardRegion **out);
 

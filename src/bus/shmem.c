@@ -242,19 +242,19 @@ worker_enter(WorkerKind kind)
 }
 
 /*
- * The reason stays, also over the next start: a worker that ended itself has
- * said why, and one that
- * did not is explained by the server log.
+ * A worker that said why it ends is waited for by those who read the reason:
+ * the postmaster tries it again.  The reason outlasts the next start, until
+ * the successor knows better.
  */
 void
 worker_leave(WorkerKind kind)
 {
 	WorkerSlot *slot = &tikv_shmem()->workers[kind];
+	bool		explained = slot->reason[0] != '\0';
 
 	set_pid(slot, 0);
-	set_state(slot, WORKER_DOWN,
-			  slot->reason[0] == '\0' ? "it ended; the server log says why" : NULL,
-			  "");
+	set_state(slot, explained ? WORKER_WAITING : WORKER_DOWN,
+			  explained ? NULL : "it ended; the server log says why", "");
 	bus_worker_reset(kind);
 }
 

@@ -34,7 +34,7 @@ typedef enum WorkerState
 {
 	WORKER_DOWN = 0,			/* no process */
 	WORKER_STARTING,
-	WORKER_WAITING,				/* alive, but something is missing: see reason */
+	WORKER_WAITING,				/* something is missing: see reason */
 	WORKER_SERVING,
 	WORKER_STOPPING
 } WorkerState;
@@ -102,7 +102,7 @@ extern void worker_sleep_end(WorkerKind kind);
 /* Wake this process's own worker from a signal handler. */
 extern void worker_wake_self(WorkerKind kind);
 
-/* A worker process enters (STARTING) and leaves (DOWN) its slot. */
+/* A worker process enters (STARTING) and leaves (DOWN, WAITING) its slot. */
 extern void worker_enter(WorkerKind kind);
 extern void worker_leave(WorkerKind kind);
 

@@ -177,19 +177,11 @@ kvserver_take_bus(WorkerKind self, Dispatch *dispatch)
 
 /* ----------------------------------------------------------------- sleep */
 
-/*
- * Whoever sends to this worker looks at `sleeping` after it put its request
- * into the ring; we set it before we look at the ring a last time.  One of
- * the two sees the other.
- */
 void
 kvserver_sleep(WorkerKind self, Server *server, int64 timeout_us)
 {
-	pg_atomic_uint32 *sleeping = &tikv_shmem()->workers[self].sleeping;
-
-	pg_atomic_write_u32(sleeping, 1);
-	pg_memory_barrier();
+	worker_sleep_begin(self);
 	if (!bus_pending(self) && timeout_us != 0)
 		server_wait(server, timeout_us);
-	pg_atomic_write_u32(sleeping, 0);
+	worker_sleep_end(self);
 }

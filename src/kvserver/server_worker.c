@@ -14,6 +14,7 @@
 #include "guc.h"
 #include "kvserver/kvserver.h"
 #include "server/batch.h"
+#include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
 
@@ -261,5 +262,5 @@ tikv_server_main(Datum arg)
 		run_worker(worker);
 		MemoryContextDelete(life);
 	}
-	proc_exit(0);
+	proc_exit(1);
 }

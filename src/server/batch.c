@@ -345,6 +345,7 @@ parse_command(Bytes bytes, const ServiceMethod **method, Bytes *body)
 	WireField	f;
 
 	*method = NULL;
+	*body = bytes_empty();
 	while (wire_read_field(&r, &f))
 	{
 		if (f.type != WIRE_BYTES || f.number > METHOD_EMPTY)
@@ -354,7 +355,7 @@ parse_command(Bytes bytes, const ServiceMethod **method, Bytes *body)
 			*method = NULL;
 		*body = f.bytes;
 	}
-	return r.next == r.end;
+	return !r.bad;
 }
 
 static void
@@ -464,7 +465,7 @@ parse_envelope(Envelope *e, Bytes message)
 		else if (f.number == FIELD_IDS && f.type == WIRE_VARINT)
 			good = add_request_id(e, f.value);
 	}
-	return good && r.next == r.end && e->n_commands == e->n_ids;
+	return good && !r.bad && e->n_commands == e->n_ids;
 }
 
 static void

@@ -34,7 +34,7 @@ parse_request(Bytes message, Bytes *service)
 	while (wire_read_field(&r, &f))
 		if (f.number == 1 && f.type == WIRE_BYTES)
 			*service = f.bytes;
-	return r.next == r.end;
+	return !r.bad;
 }
 
 /* HealthCheckResponse: 1 status. */

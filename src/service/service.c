@@ -197,7 +197,7 @@ depth_is_bounded(const ProtobufCMessageDescriptor *type, Bytes bytes, int depth)
 			!depth_is_bounded(field->descriptor, f.bytes, depth + 1))
 			return false;
 	}
-	return r.next == r.end;
+	return !r.bad;
 }
 
 ProtobufCMessage *

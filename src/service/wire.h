@@ -20,6 +20,7 @@ typedef struct WireReader
 {
 	const uint8_t *next;
 	const uint8_t *end;
+	bool		bad;			/* met bytes that are not protobuf */
 } WireReader;
 
 typedef struct WireField
@@ -33,9 +34,16 @@ typedef struct WireField
 static inline WireReader
 wire_reader(Bytes b)
 {
-	WireReader	r = {b.data, b.data == NULL ? NULL : b.data + b.len};
+	WireReader	r = {b.data, b.data == NULL ? NULL : b.data + b.len, false};
 
 	return r;
+}
+
+static inline bool
+wire_fail(WireReader *r)
+{
+	r->bad = true;
+	return false;
 }
 
 static inline bool
@@ -43,33 +51,40 @@ wire_read_varint(WireReader *r, uint64_t *out)
 {
 	uint64_t	v = 0;
 
-	for (int shift = 0; shift < 70; shift += 7)
+	for (int shift = 0; shift < 64 && r->next != r->end; shift += 7)
 	{
-		if (r->next == r->end)
-			return false;
-		v |= (uint64_t) (*r->next & 0x7f) << (shift < 63 ? shift : 63);
+		v |= (uint64_t) (*r->next & 0x7f) << shift;
 		if ((*r->next++ & 0x80) == 0)
 		{
 			*out = v;
 			return true;
 		}
 	}
-	return false;
+	return wire_fail(r);
 }
 
-/*
- * The next field.  False at the end and on bytes that are not protobuf;
- * wire_at_end tells which.
- */
+static inline bool
+wire_skip(WireReader *r, uint64_t len)
+{
+	if (len > (uint64_t) (r->end - r->next))
+		return wire_fail(r);
+	r->next += len;
+	return true;
+}
+
+/* The next field; false at the end, or with `bad` set. */
 static inline bool
 wire_read_field(WireReader *r, WireField *f)
 {
 	uint64_t	key;
 	uint64_t	len;
 
-	if (r->next == r->end || !wire_read_varint(r, &key) ||
-		(key >> 3) == 0 || (key >> 3) > 536870911)
+	f->value = 0;
+	f->bytes = bytes_empty();
+	if (r->next == r->end || !wire_read_varint(r, &key))
 		return false;
+	if ((key >> 3) == 0 || (key >> 3) > 536870911)
+		return wire_fail(r);
 	f->number = (uint32_t) (key >> 3);
 	f->type = (int) (key & 7);
 	switch (f->type)
@@ -77,23 +92,17 @@ wire_read_field(WireReader *r, WireField *f)
 		case WIRE_VARINT:
 			return wire_read_varint(r, &f->value);
 		case WIRE_BYTES:
-			if (!wire_read_varint(r, &len) || len > (uint64_t) (r->end - r->next))
+			if (!wire_read_varint(r, &len))
 				return false;
 			f->bytes = bytes_make(r->next, (size_t) len);
-			break;
+			return wire_skip(r, len);
 		case WIRE_FIXED64:
-			len = 8;
-			break;
+			return wire_skip(r, 8);
 		case WIRE_FIXED32:
-			len = 4;
-			break;
+			return wire_skip(r, 4);
 		default:
-			return false;
+			return wire_fail(r);
 	}
-	if (len > (uint64_t) (r->end - r->next))
-		return false;
-	r->next += len;
-	return true;
 }
 
 static inline size_t

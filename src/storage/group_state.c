@@ -150,7 +150,7 @@ find_current(const OpenTables *tables, Snapshot snapshot, GroupState *state)
 
 	found = ItemPointerIsValid(&state->place) &&
 		row_fetch(tables->raft_state, &nblocks, &state->place, snapshot, true,
-				  slot) &&
+				  slot) == ROW_FOUND &&
 		column(slot, STATE_REGION_ID) == state->region_id;
 	if (!found)
 		found = find_by_index(tables, snapshot, state->region_id, slot);

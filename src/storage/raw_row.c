@@ -18,7 +18,6 @@
 
 #include "bus/places.h"
 #include "storage/raw_row.h"
-#include "storage/row.h"
 
 Datum
 raw_probe_set(RawProbe *probe, Bytes prefix)
@@ -132,7 +131,7 @@ raw_finder_release(RawFinder *finder)
 	MemoryContextReset(finder->scratch);
 }
 
-bool
+RowFetch
 raw_finder_fetch(RawFinder *finder, ItemPointer tid)
 {
 	return row_fetch(finder->heap, &finder->nblocks, tid, finder->snapshot,
@@ -154,14 +153,19 @@ row_has_rest(RawFinder *finder, Bytes rest)
 	return bytes_eq(raw_row_rest(finder->slot, finder->scratch), rest);
 }
 
-static bool
+/* As raw_finder_fetch; another key's row is as good as none. */
+static RowFetch
 find_by_place(RawFinder *finder, RawCf cf, const RawKey *key,
 			  ItemPointer place)
 {
-	return raw_finder_fetch(finder, place) &&
-		raw_row_cf(finder->slot) == cf &&
-		bytes_eq(raw_row_prefix(finder->slot), key->prefix) &&
-		row_has_rest(finder, key->rest);
+	RowFetch	result = raw_finder_fetch(finder, place);
+
+	if (result == ROW_FOUND &&
+		(raw_row_cf(finder->slot) != cf ||
+		 !bytes_eq(raw_row_prefix(finder->slot), key->prefix) ||
+		 !row_has_rest(finder, key->rest)))
+		result = ROW_ABSENT;
+	return result;
 }
 
 static bool
@@ -179,22 +183,26 @@ find_by_index(RawFinder *finder, RawCf cf, const RawKey *key)
 }
 
 /*
- * A reader leaves the place of what it had to search for, but never replaces
- * one that did not suit it: that may be newer than its snapshot.
+ * A reader leaves the place of what it had to search for, unless the cache
+ * leads to a row that it cannot see: that may be newer than its snapshot.
  */
 bool
 raw_finder_find(RawFinder *finder, RawCf cf, Bytes key, uint64 hash)
 {
 	RawKey		split = raw_key_split(key);
+	RowFetch	fetch = ROW_ABSENT;
 	ItemPointerData place;
-	bool		known = place_find(hash, &place);
 
-	if (known && find_by_place(finder, cf, &split, &place))
-		return true;
-	MemoryContextReset(finder->scratch);
+	if (place_find(hash, &place))
+	{
+		fetch = find_by_place(finder, cf, &split, &place);
+		if (fetch == ROW_FOUND)
+			return true;
+		MemoryContextReset(finder->scratch);
+	}
 	if (!find_by_index(finder, cf, &split))
 		return false;
-	if (!known && !finder->writer)
+	if (fetch == ROW_ABSENT && !finder->writer)
 		place_set(hash, &finder->slot->tts_tid);
 	return true;
 }

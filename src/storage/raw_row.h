@@ -9,6 +9,7 @@
 #define TIKV_STORAGE_RAW_ROW_H
 
 #include "storage/raw_table.h"
+#include "storage/row.h"
 
 #include "access/genam.h"
 #include "access/skey.h"
@@ -142,7 +143,7 @@ extern void raw_finder_begin(RawFinder *finder, RawCf cf, Bytes prefix);
 extern bool raw_finder_next(RawFinder *finder);
 
 /* The row version at a TID that came from such a scan. */
-extern bool raw_finder_fetch(RawFinder *finder, ItemPointer tid);
+extern RowFetch raw_finder_fetch(RawFinder *finder, ItemPointer tid);
 
 /* The reader's `scan` (raw_scan.c). */
 extern void raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,

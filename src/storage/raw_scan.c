@@ -216,7 +216,7 @@ emit_group_row(RangeScan *range, GroupRow *row)
 
 		return emit_pair(range, &pair);
 	}
-	if (!raw_finder_fetch(finder, &row->tid))
+	if (raw_finder_fetch(finder, &row->tid) != ROW_FOUND)
 		elog(ERROR, "a row of table \"raw\" is gone under a snapshot that saw it");
 	more = emit_row(range, finder->slot, key);
 	raw_finder_release(finder);

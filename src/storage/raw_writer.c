@@ -17,7 +17,6 @@
 
 #include "bus/places.h"
 #include "storage/raw_row.h"
-#include "storage/row.h"
 
 /* The place of a key after this transaction; invalid: it is deleted. */
 typedef struct NewPlace

@@ -39,21 +39,21 @@ find_item(Relation heap, Buffer buffer, ItemPointer tid, HeapTuple tuple)
 	return true;
 }
 
-bool
+RowFetch
 row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
 		  Snapshot snapshot, bool prune, TupleTableSlot *slot)
 {
 	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
 	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
 	Buffer		buffer;
-	bool		visible;
+	RowFetch	result = ROW_ABSENT;
 
 	/* Tables only grow while we hold a lock on them. */
 	if (block >= *nblocks)
 	{
 		*nblocks = RelationGetNumberOfBlocks(heap);
 		if (block >= *nblocks)
-			return false;
+			return ROW_ABSENT;
 	}
 	ExecClearTuple(slot);
 	buffer = ReadBuffer(heap, block);
@@ -63,20 +63,22 @@ row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
 #if PG_VERSION_NUM < 170000
 	TestForOldSnapshot(snapshot, heap, BufferGetPage(buffer));
 #endif
-	visible = find_item(heap, buffer, tid, tuple) &&
-		HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+	if (find_item(heap, buffer, tid, tuple))
+		result = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer) ?
+			ROW_FOUND : ROW_INVISIBLE;
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	if (visible)
+	if (result == ROW_FOUND)
 		ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
 	else
 		ReleaseBuffer(buffer);
-	return visible;
+	return result;
 }
 
 /*
- * Enter a row into the indexes.  `unchanged` is the hint for an entry that
- * only follows its row to another page: it lets the btree look for dead
- * duplicates before it splits a page.
+ * Enter a row into the indexes.  `unchanged` says that the entry only follows
+ * its row to another page: the btree then looks for dead duplicates before it
+ * splits a page.  Nor is such an entry checked for uniqueness, which it cannot
+ * break, while the check walks all dead versions that an old snapshot keeps.
  */
 static void
 enter_row(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
@@ -99,8 +101,8 @@ enter_row(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
 
 		/* btree does not look at an IndexInfo, so none is built. */
 		(void) index_insert(index, index_values, index_isnull, &tuple->t_self,
-							heap,
-							form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+							heap, form->indisunique && !unchanged ?
+							UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 							unchanged, NULL);
 	}
 }

@@ -15,6 +15,13 @@
 #include "storage/block.h"
 #include "utils/snapshot.h"
 
+typedef enum RowFetch
+{
+	ROW_FOUND,					/* in the slot */
+	ROW_INVISIBLE,				/* there is a row: older, newer or undone */
+	ROW_ABSENT					/* there is none */
+} RowFetch;
+
 /*
  * Fetch the row version at tid into a buffer slot if it exists and is visible
  * to the snapshot.  The TID may be anything: *nblocks is the caller's memory
@@ -22,8 +29,8 @@
  * `prune` lets the page be tidied on the way, which heap_update needs to find
  * room; it must not be asked for while a tuple of that page is in use.
  */
-extern bool row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
-					  Snapshot snapshot, bool prune, TupleTableSlot *slot);
+extern RowFetch row_fetch(Relation heap, BlockNumber *nblocks,
+						  ItemPointer tid,					  Snapshot snapshot, bool prune, TupleTableSlot *slot);
 
 /*
  * Insert a row, or replace the version at otid, with its index entries.

@@ -11,7 +11,7 @@
 #include "guc.h"
 #include "kvserver/kvserver.h"
 #include "miscadmin.h"
-#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "server/batch.h"
 #include "store/store.h"
 #include "utils/memutils.h"
@@ -22,7 +22,7 @@ PGDLLEXPORT void tikv_store_main(Datum arg);
 #define HEARTBEAT_INTERVAL_US INT64CONST(10000000)
 #define CHECK_INTERVAL_US INT64CONST(1000000)
 #define MAX_EVENTS_PER_ROUND 4096
-#define RETRY_MS 1000
+#define RETRY_MS 100
 
 /* -------------------------------------------------------------- the start */
 
@@ -53,7 +53,8 @@ store_report_blocker(Store *store, TablesAnswer answer)
 	else
 		tables_describe_blocker(store->tables.raw, store->blocker,
 								sizeof(store->blocker));
-	worker_report(WORKER_STORE, WORKER_SERVING, store->blocker, NULL);
+	if (store->server != NULL)
+		worker_report(WORKER_STORE, WORKER_SERVING, store->blocker, NULL);
 }
 
 /* Publish who serves, then the regions: readers may begin. */
@@ -240,5 +241,5 @@ tikv_store_main(Datum arg)
 		arena_free(&store->arena);
 		MemoryContextDelete(life);
 	}
-	proc_exit(0);
+	proc_exit(1);
 }

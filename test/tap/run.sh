@@ -16,6 +16,8 @@ perl -MIPC::Run -e 1 2>/dev/null ||
 [ -d "$pgxs/test/perl" ] ||
     die "PostgreSQL::Test is missing: apt-get install postgresql-server-dev-$(pg_major "$PG_BINDIR")"
 
+# The test of many connections holds thousands of them.
+ulimit -n "$(ulimit -H -n)"
 work=$(make_server_tmp tikv_tap)
 finish()
 {
@@ -33,8 +35,10 @@ trap finish EXIT
 
 tar -C "$TOP/test" -cf - tap | as_server tar -C "$work" -xf -
 as_server mkdir "$work/bin"
-as_server tee "$work/bin/rawctl" <"$TOP/out/bin/rawctl" >/dev/null
-as_server chmod 755 "$work/bin/rawctl"
+for tool in rawctl badbytes; do
+    as_server tee "$work/bin/$tool" <"$TOP/out/bin/$tool" >/dev/null
+    as_server chmod 755 "$work/bin/$tool"
+done
 
 tests=()
 for name in "$@"; do
@@ -43,6 +47,7 @@ done
 [ ${#tests[@]} -gt 0 ] || tests=("$work"/tap/t/*.pl)
 
 as_server env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" \
+    BADBYTES="$work/bin/badbytes" \
     PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
     PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \
     prove ${VERBOSE:+-v} --timer -I "$pgxs/test/perl" -I "$work/tap" "${tests[@]}"

@@ -11,6 +11,8 @@
 
 #include "core/base/check.h"
 
+#define FIND_CONFLICT_STEPS 1024
+
 size_t
 raft_entry_bytes(const RaftEntry *e)
 {
@@ -108,14 +110,14 @@ raft_log_up_to_date(const RaftLog *log, uint64_t index, uint64_t term)
 /*
  * The highest index <= `index` whose term is <= `term`, with its term (0 when
  * it is truncated away): all entries in between cannot match a log that has
- * `term` at `index`, so that one answer skips a whole conflicting term.
- * Source: etcd-io/raft log.go (findConflictByTerm).
+ * `term` at `index`, so that one answer skips a whole conflicting term.  A very
+ * long run of entries is searched in several answers.  Source: etcd-io/raft log.go (findConflictByTerm).
  */
 uint64_t
 raft_log_find_conflict(const RaftLog *log, uint64_t index, uint64_t term,
 					   uint64_t *out_term)
 {
-	for (; index > 0; index--)
+	for (int steps = 0; index > 0; index--)
 	{
 		uint64_t	own;
 
@@ -123,7 +125,7 @@ raft_log_find_conflict(const RaftLog *log, uint64_t index, uint64_t term,
 		if (raft_log_term(log, index, &own) != STATUS_OK)
 			return index;
 		*out_term = own;
-		if (own <= term)
+		if (own <= term || ++steps == FIND_CONFLICT_STEPS)
 			return index;
 	}
 	*out_term = 0;
@@ -208,6 +210,8 @@ raft_log_cut(RaftLog *log, uint64_t from)
 	for (size_t i = 0; i < log->n_records; i++)
 		if (log->records[i].last >= from)
 			log->records[i].last = from - 1;
+	if (log->ready_last >= from)
+		log->ready_last = from - 1;
 }
 
 /*

@@ -58,6 +58,8 @@ typedef struct RaftLog
 	size_t		n_limbo;
 	size_t		cap_limbo;
 	bool		ready_out;		/* a ready borrows from this log */
+	uint64_t	ready_last;		/* it stores entries up to here; lowered like
+								 * RaftLogRecord.last */
 } RaftLog;
 
 extern size_t raft_entry_bytes(const RaftEntry *e);

@@ -1,0 +1,153 @@
+/*
+ * pd.h
+ *	  All state of a `tikv pd` process in one struct.
+ *
+ * The folder's own header.  The loop works in rounds: what has arrived is
+ * decided at once over the state in memory; the changes of a round become one
+ * entry of PD's Raft group and one transaction; what was answered after the
+ * first change waits in the outbox until that is durable.
+ */
+#ifndef TIKV_PD_PD_H
+#define TIKV_PD_PD_H
+
+#include "postgres.h"
+
+#include "bus/bus.h"
+#include "core/raft/raft.h"
+#include "pd/core/proposal.h"
+#include "pd/core/state.h"
+#include "pd/service.h"
+#include "server/server.h"
+
+/* Version that this PD announces of itself. */
+#define PD_VERSION CLUSTER_VERSION
+
+/* Who waits for an answer: a gRPC call, or a requester on the bus. */
+typedef struct ReplyTo
+{
+	Call	   *call;			/* NULL: bus */
+	BusRequest	bus;
+	bool		stream;
+} ReplyTo;
+
+typedef enum ReplyKind
+{
+	REPLY_MESSAGE,
+	REPLY_FAIL,					/* gRPC status */
+	REPLY_FINISH				/* a stream's good end */
+} ReplyKind;
+
+typedef struct Reply
+{
+	ReplyTo		to;
+	ReplyKind	kind;
+	Bytes		bytes;			/* REPLY_MESSAGE, packed, of the round's arena */
+	int			code;			/* REPLY_FAIL */
+	const char *text;
+	struct Reply *next;
+} Reply;
+
+/* A request for timestamps that waits for a greater bound. */
+typedef struct TsoWait
+{
+	ReplyTo		to;
+	bool		half_close;		/* not a request: the stream's good end */
+	const struct PdMethod *method;	/* Tso or GetMinTS */
+	uint32		count;
+	int64		since_us;		/* monotonic */
+	struct TsoWait *next;
+} TsoWait;
+
+typedef struct Pd
+{
+	PdState		state;
+	bool		leading;		/* state is loaded and this node may decide */
+	char		reason[256];	/* why not */
+
+	Raft	   *raft;
+	uint64		term;
+	uint64		revision;		/* index of the last applied entry */
+
+	Server	   *server;
+	char		client_url[160];
+
+	/* the round */
+	Arena		arena;
+	bool		changing;		/* a transaction is open, locks are held */
+	Proposal	proposal;
+	Reply	   *outbox;
+	Reply	  **outbox_tail;
+
+	/* timestamps; see tso_service.c */
+	TsoWait    *tso_waits;
+	TsoWait   **tso_waits_tail;
+	uint64		tso_bound_ms;	/* decided in this round, 0 none */
+	int64		tso_extended_us;	/* when the bound was last raised */
+	uint64		tso_last_seen;	/* newest timestamp at that time */
+
+	uint64		rounds;			/* writing rounds since start */
+	uint64		aborted_rounds;
+} Pd;
+
+/* ---- service.c ---- */
+
+/*
+ * Decide one request; the answer goes out now or with the round.  The bytes
+ * are only read during the call.
+ */
+extern void pd_serve(Pd *pd, const struct PdMethod *method, Bytes bytes,
+					 const ReplyTo *to);
+
+/* Answers, in order: at once, or behind what the round has changed. */
+extern void pd_reply(Pd *pd, const ReplyTo *to,
+					 const ProtobufCMessage *message);
+extern void pd_fail(Pd *pd, const ReplyTo *to, int code, const char *text);
+extern void pd_finish(Pd *pd, const ReplyTo *to);
+
+/* Send what waits; `committed` false: the round was lost, say so instead. */
+extern void pd_flush_outbox(Pd *pd, bool committed);
+
+/* Is the header's cluster id acceptable?  If not it was answered. */
+extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
+							 uint64 cluster_id);
+
+/* ---- tso_service.c ---- */
+extern void tso_request(Pd *pd, const struct PdMethod *method, Bytes bytes,
+						const ReplyTo *to);
+extern void tso_half_close(Pd *pd, const ReplyTo *to);
+
+/* Ask for a greater bound if one is needed or soon will be. */
+extern void tso_before_commit(Pd *pd);
+
+/* The round's bound is durable: publish it, answer who waited. */
+extern void tso_after_commit(Pd *pd);
+
+/* Leadership begins (everything is loaded) and ends. */
+extern void tso_lead(Pd *pd);
+extern void tso_resign(Pd *pd);
+
+/* How long the loop may sleep for the sake of timestamps; -1 for ever. */
+extern int64 tso_sleep_us(const Pd *pd);
+
+/* ---- group.c ---- */
+
+/*
+ * Load the state from the tables and lead.  False, with pd->reason set, if
+ * that cannot be done now.
+ */
+extern bool group_start(Pd *pd);
+extern void group_stop(Pd *pd);
+
+/*
+ * The round's first change: open the transaction and lock the tables.  False
+ * if they cannot be had at once; *why says what is in the way.
+ */
+extern bool group_begin(Pd *pd, const char **why);
+
+/* Add changes to the round and take them over into the state. */
+extern void group_change(Pd *pd, const PdChanges *changes);
+
+/* Make the round durable.  False: it was lost and the state is reloaded. */
+extern bool group_commit(Pd *pd);
+
+#endif							/* TIKV_PD_PD_H */

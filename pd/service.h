@@ -1,0 +1,117 @@
+/*
+ * service.h
+ *	  The table of PD's RPCs: messages <-> decisions of the machine.
+ *
+ * Every path of the services on PD's port is listed; one without a handler
+ * is answered with UNIMPLEMENTED by intent.  Handlers fill a response; the
+ * header, errors and the round's changes are service.c's.
+ */
+#ifndef TIKV_PD_SERVICE_H
+#define TIKV_PD_SERVICE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "core/base/rpc_code.h"
+#include "pd/core/state.h"
+#include "server/server.h"
+
+struct Pd;
+
+/* One request while it is decided. */
+typedef struct PdAsk
+{
+	struct Pd  *pd;
+	Arena	   *arena;			/* lives until the answer is packed */
+	PdChanges	changes;		/* what the handler decides */
+	PdError		error;			/* for the header; the payload is left out */
+	int			code;			/* an RpcCode other than OK: a gRPC status */
+	const char *text;
+	const PdRegion *heard;		/* noted once the changes are applied */
+	bool		silent;			/* streams: no response to this message */
+	int64_t		now;			/* unix seconds */
+	int64_t		now_ns;
+} PdAsk;
+
+/* `response` is initialised; its header is the caller's business. */
+typedef void (*PdHandler) (PdAsk *ask, const void *request, void *response);
+
+typedef enum PdFlags
+{
+	PD_ANY_CLUSTER = 1,			/* the header's cluster id is not looked at */
+	PD_BOOTSTRAPPED = 2,		/* NOT_BOOTSTRAPPED before the bootstrap */
+	PD_TSO = 4					/* answered by tso_service.c */
+} PdFlags;
+
+typedef struct PdMethod
+{
+	const char *path;
+	RpcKind		kind;
+	const ProtobufCMessageDescriptor *request;	/* NULL: UNIMPLEMENTED */
+	const ProtobufCMessageDescriptor *response;
+	PdHandler	handler;
+	int			flags;
+} PdMethod;
+
+extern const PdMethod pd_methods[];
+extern const int pd_n_methods;
+
+/* The same table for the gRPC server; made once. */
+extern const RpcMethod *pd_rpc_methods(void);
+
+/* The method behind a number of the bus (METHOD_PD_...), or NULL. */
+extern const PdMethod *pd_bus_method(int id);
+
+/* ---- handlers, by file ---- */
+
+/* service_cluster.c: members, ids, stores, settings */
+extern void pd_get_members(PdAsk *, const void *, void *);
+extern void pd_get_cluster_info(PdAsk *, const void *, void *);
+extern void pd_bootstrap(PdAsk *, const void *, void *);
+extern void pd_is_bootstrapped(PdAsk *, const void *, void *);
+extern void pd_alloc_id(PdAsk *, const void *, void *);
+extern void pd_is_snapshot_recovering(PdAsk *, const void *, void *);
+extern void pd_get_store(PdAsk *, const void *, void *);
+extern void pd_put_store(PdAsk *, const void *, void *);
+extern void pd_get_all_stores(PdAsk *, const void *, void *);
+extern void pd_store_heartbeat(PdAsk *, const void *, void *);
+extern void pd_get_cluster_config(PdAsk *, const void *, void *);
+extern void pd_set_external_timestamp(PdAsk *, const void *, void *);
+extern void pd_get_external_timestamp(PdAsk *, const void *, void *);
+
+/* service_region.c: routing, heartbeats, splits */
+extern void pd_get_region(PdAsk *, const void *, void *);
+extern void pd_get_prev_region(PdAsk *, const void *, void *);
+extern void pd_get_region_by_id(PdAsk *, const void *, void *);
+extern void pd_query_region(PdAsk *, const void *, void *);
+extern void pd_scan_regions(PdAsk *, const void *, void *);
+extern void pd_batch_scan_regions(PdAsk *, const void *, void *);
+extern void pd_region_heartbeat(PdAsk *, const void *, void *);
+extern void pd_ask_split(PdAsk *, const void *, void *);
+extern void pd_ask_batch_split(PdAsk *, const void *, void *);
+extern void pd_report_split(PdAsk *, const void *, void *);
+extern void pd_scatter_region(PdAsk *, const void *, void *);
+extern void pd_get_operator(PdAsk *, const void *, void *);
+
+/* service_gc.c: safe points and barriers */
+extern void pd_get_gc_safe_point(PdAsk *, const void *, void *);
+extern void pd_update_gc_safe_point(PdAsk *, const void *, void *);
+extern void pd_update_service_gc_safe_point(PdAsk *, const void *, void *);
+extern void pd_get_gc_state(PdAsk *, const void *, void *);
+extern void pd_get_all_gc_states(PdAsk *, const void *, void *);
+extern void pd_advance_txn_safe_point(PdAsk *, const void *, void *);
+extern void pd_advance_gc_safe_point(PdAsk *, const void *, void *);
+extern void pd_set_gc_barrier(PdAsk *, const void *, void *);
+extern void pd_delete_gc_barrier(PdAsk *, const void *, void *);
+extern void pd_set_global_gc_barrier(PdAsk *, const void *, void *);
+extern void pd_delete_global_gc_barrier(PdAsk *, const void *, void *);
+
+/* service_meta.c: keyspaces, and what clients ask of etcd */
+extern void pd_load_keyspace(PdAsk *, const void *, void *);
+extern void pd_load_keyspace_by_id(PdAsk *, const void *, void *);
+extern void pd_get_all_keyspaces(PdAsk *, const void *, void *);
+extern void pd_meta_get(PdAsk *, const void *, void *);
+extern void pd_etcd_member_list(PdAsk *, const void *, void *);
+extern void pd_etcd_range(PdAsk *, const void *, void *);
+extern void pd_etcd_put(PdAsk *, const void *, void *);
+
+#endif							/* TIKV_PD_SERVICE_H */

@@ -1,0 +1,349 @@
+--
+-- The storage layer under SQL: long keys, ranges, big values, rollback, HOT,
+-- the place cache.  It writes the tables itself, so it works in a database
+-- that no store serves.
+--
+\set ECHO none
+\getenv srcdir PG_ABS_SRCDIR
+\set module :srcdir '/out/storage_test.so'
+SET client_min_messages = warning;
+DROP DATABASE IF EXISTS tikv_storage_test;
+CREATE DATABASE tikv_storage_test;
+\c tikv_storage_test
+SET client_min_messages = warning;
+CREATE EXTENSION tikv_fdw;
+
+CREATE FUNCTION storage_test_cache(bool) RETURNS void
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_put(text, bytea, bytea, int8) RETURNS void
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_delete(text, bytea) RETURNS void
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_get(text, bytea, int8, bool) RETURNS bytea
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_scan(text, bytea, bytea, bool, bool, int4, int8,
+	OUT key bytea, OUT value bytea, OUT expires_at int8) RETURNS SETOF record
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_check() RETURNS SETOF text
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_open(bool) RETURNS text
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_blocker(regclass) RETURNS text
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_meta() RETURNS bool
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_region(int8, bytea, bytea, int4) RETURNS bool
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_group(int8, int8, bool) RETURNS int8
+	AS :'module' LANGUAGE C STRICT;
+
+-- Shorter to write.
+CREATE FUNCTION put(k bytea, v bytea) RETURNS void LANGUAGE SQL AS
+	$$ SELECT storage_test_put('default', k, v, 0) $$;
+CREATE FUNCTION del(k bytea) RETURNS void LANGUAGE SQL AS
+	$$ SELECT storage_test_delete('default', k) $$;
+CREATE FUNCTION get(k bytea) RETURNS bytea LANGUAGE SQL AS
+	$$ SELECT storage_test_get('default', k, 0, true) $$;
+CREATE FUNCTION scan(lower bytea, upper bytea, backward bool DEFAULT false,
+	key_only bool DEFAULT false, max int4 DEFAULT 100000)
+	RETURNS TABLE (key bytea, value bytea) LANGUAGE SQL AS
+	$$ SELECT s.key, s.value
+	   FROM storage_test_scan('', lower, upper, backward, key_only, max, 0) s $$;
+-- a bytea of n times the same byte
+CREATE FUNCTION rep(c text, n int) RETURNS bytea LANGUAGE SQL IMMUTABLE AS
+	$$ SELECT convert_to(repeat(c, n), 'UTF8') $$;
+-- what a scan must return, computed from an independent copy of the data
+CREATE TABLE model (key bytea PRIMARY KEY, value bytea);
+CREATE FUNCTION mput(k bytea, v bytea) RETURNS void LANGUAGE SQL AS
+	$$ INSERT INTO model VALUES (k, v)
+	   ON CONFLICT (key) DO UPDATE SET value = excluded.value $$;
+\set ECHO all
+
+SELECT storage_test_cache(true);
+
+--
+-- One key
+--
+SELECT get('a');
+SELECT put('a', '1');
+SELECT get('a');
+SELECT put('a', '2');
+SELECT get('a');
+SELECT del('a');
+SELECT get('a');
+SELECT del('a');
+SELECT put('a', '');
+SELECT get('a');
+-- the empty key, and a key of zeros
+SELECT put('', 'empty'), put('\x00', 'zero'), put('\x0000', 'zeros');
+SELECT get(''), get('\x00'), get('\x0000'), get('\x000000');
+
+--
+-- Column families are apart
+--
+SELECT storage_test_put('lock', 'a', 'in lock', 0);
+SELECT storage_test_put('write', 'a', 'in write', 0);
+SELECT storage_test_get('lock', 'a', 0, true), storage_test_get('write', 'a', 0, true), get('a');
+SELECT key, value FROM storage_test_scan('lock', '', '', false, false, 10, 0);
+SELECT storage_test_put('other', 'a', '', 0);
+
+--
+-- Rows past their time are absent, to get and scan
+--
+SELECT storage_test_put('lock', 'ttl', 'v', 1000);
+SELECT storage_test_get('lock', 'ttl', 999, true), storage_test_get('lock', 'ttl', 1000, true);
+SELECT key, expires_at FROM storage_test_scan('lock', '', '', false, false, 10, 999);
+SELECT key, expires_at FROM storage_test_scan('lock', '', '', false, false, 10, 1000);
+
+--
+-- Rollback: nothing happened, and the place cache knows no better
+--
+BEGIN;
+SELECT put('a', 'rolled back'), put('new', 'rolled back');
+ROLLBACK;
+SELECT get('a'), get('new');
+BEGIN;
+SELECT put('a', 'kept');
+COMMIT;
+SELECT get('a');
+
+--
+-- A statement's snapshot sees what was current then, the place cache or not
+--
+SELECT put('snap', 'old');
+BEGIN;
+DECLARE c CURSOR FOR SELECT storage_test_get('default', 'snap', 0, false), storage_test_get('default', 'snap', 0, true);
+SELECT put('snap', 'new');
+FETCH c;
+COMMIT;
+SELECT get('snap');
+
+--
+-- Key lengths around the split, in order and out of order
+--
+CREATE TABLE lengths AS SELECT unnest(ARRAY[0, 1, 100, 2047, 2048, 2049, 2050, 4096, 8192]) AS n;
+SELECT count(put(rep('k', n), rep('v', n))) FROM lengths;
+SELECT count(*) FROM lengths WHERE get(rep('k', n)) = rep('v', n);
+SELECT n, get(rep('k', n + 1)) IS NULL AS longer_is_absent FROM lengths WHERE n IN (100, 2050, 4096, 8192);
+SELECT length(key), length(value) FROM scan('k', 'l');
+SELECT length(key), length(value) FROM scan('k', 'l', true);
+SELECT length(key), length(value) FROM scan('k', 'l', false, true);
+-- bounds of every length: lower is inclusive, upper exclusive
+SELECT n, array_agg(length(key)) FROM lengths, scan(rep('k', n), 'l', false, true) WHERE n > 0 GROUP BY n ORDER BY n;
+SELECT n, array_agg(length(key)) FROM lengths, scan('k', rep('k', n), true, true) WHERE n > 0 GROUP BY n ORDER BY n;
+-- limits end within a group
+SELECT max, array_agg(length(key)) FROM unnest(ARRAY[0, 1, 4, 5, 6]) max, scan('k', 'l', false, true, max) GROUP BY max ORDER BY max;
+SELECT max, array_agg(length(key)) FROM unnest(ARRAY[1, 2, 5, 6]) max, scan('k', 'l', true, true, max) GROUP BY max ORDER BY max;
+-- update and delete in the middle of a group
+SELECT put(rep('k', 2049), 'changed'), del(rep('k', 4096));
+SELECT length(key), substr(value, 1, 10) FROM scan(rep('k', 2048), 'l');
+SELECT * FROM storage_test_check();
+
+--
+-- A model of everything: random keys of which many share a long prefix
+--
+SELECT setseed(0.42);
+CREATE TABLE script AS
+	SELECT i, CASE WHEN random() < 0.5 THEN rep('p', 2047) ELSE '' END ||
+		CASE WHEN random() < 0.8 THEN rep('q', (random() * 3)::int) ELSE '' END ||
+		decode(lpad(to_hex((random() * 1500)::int), 4, '0'), 'hex') AS key,
+		CASE WHEN random() < 0.7 THEN convert_to('value ' || i, 'UTF8') END AS value
+	FROM generate_series(1, 6000) i;
+DO $$
+DECLARE s record;
+BEGIN
+	FOR s IN SELECT * FROM script ORDER BY i LOOP
+		IF s.value IS NULL THEN
+			DELETE FROM model WHERE key = s.key;
+			PERFORM del(s.key);
+		ELSE
+			PERFORM mput(s.key, s.value), put(s.key, s.value);
+		END IF;
+		IF s.i % 10 = 0 THEN
+			COMMIT;
+		END IF;
+	END LOOP;
+END $$;
+SELECT count(*) > 2000 AS enough, count(*) FILTER (WHERE length(key) > 2048) > 500 AS enough_long FROM model;
+-- every key, and none but them
+SELECT count(*) FROM model WHERE get(key) IS DISTINCT FROM value;
+SELECT count(*) FROM script s WHERE NOT EXISTS (SELECT FROM model m WHERE m.key = s.key) AND get(s.key) IS NOT NULL;
+-- the same with the index alone
+SELECT storage_test_cache(false);
+SELECT count(*) FROM model WHERE get(key) IS DISTINCT FROM value;
+SELECT storage_test_cache(true);
+-- the other tests' keys are all in these ranges
+CREATE TABLE others AS SELECT key FROM scan('', '') s WHERE NOT EXISTS (SELECT FROM model m WHERE m.key = s.key);
+SELECT count(del(key)) > 0 AS deleted FROM others;
+-- whole ranges, order included
+CREATE FUNCTION differs(lo bytea, up bytea, backward bool, max int) RETURNS bool LANGUAGE SQL AS $$
+	SELECT (SELECT array_agg(key || '='::bytea || value) FROM scan(lo, up, backward, false, max)) IS DISTINCT FROM
+		(SELECT array_agg(key || '='::bytea || value) FROM
+			(SELECT * FROM model WHERE key >= lo AND (up = '' OR key < up)
+			 ORDER BY CASE WHEN backward THEN key END DESC, key LIMIT max) m)
+	OR (SELECT array_agg(key) FROM scan(lo, up, backward, true, max)) IS DISTINCT FROM
+		(SELECT array_agg(key) FROM scan(lo, up, backward, false, max)) $$;
+SELECT differs('', '', false, 100000), differs('', '', true, 100000);
+-- random bounds, from the keys and a little beside them, and random limits
+SELECT count(*) AS tried, count(*) FILTER (WHERE differs(lo, up, backward, max)) AS wrong FROM (
+	SELECT CASE WHEN random() < 0.3 THEN a.key || '\x00'::bytea ELSE a.key END AS lo,
+		CASE WHEN random() < 0.3 THEN b.key || '\xff'::bytea ELSE b.key END AS up,
+		random() < 0.5 AS backward, (random() * 50)::int + 1 AS max
+	FROM (SELECT key, row_number() OVER (ORDER BY md5(key)) n FROM model) a
+	JOIN (SELECT key, row_number() OVER (ORDER BY md5(key || 'x'::bytea)) n FROM model) b USING (n)
+	WHERE n <= 150 OFFSET 0) bounds;
+SELECT * FROM storage_test_check();
+
+--
+-- A group larger than one pass
+--
+SELECT count(put(rep('g', 2048) || int4send(i), int4send(i))) FROM generate_series(1, 2600) i;
+SELECT count(*), bool_and(key = rep('g', 2048) || int4send(n::int) AND value = int4send(n::int)) AS in_order
+	FROM (SELECT key, value, row_number() OVER () n FROM scan('g', 'h')) s;
+SELECT count(*), bool_and(key = rep('g', 2048) || int4send((2601 - n)::int)) AS in_order
+	FROM (SELECT key, row_number() OVER () n FROM scan('g', 'h', true)) s;
+SELECT count(*), min(value::text), max(value::text) FROM scan(rep('g', 2048) || int4send(1000), rep('g', 2048) || int4send(2100));
+SELECT count(del(rep('g', 2048) || int4send(i))) FROM generate_series(1, 2600) i;
+SELECT count(*) FROM scan('g', 'h');
+
+--
+-- Values that are stored out of line
+--
+SELECT put('big', rep('x', 1048576)), put('big2', rep('y', 3000));
+SELECT length(get('big')), get('big') = rep('x', 1048576) AS same;
+SELECT put('big', rep('z', 1048576));
+SELECT get('big') = rep('z', 1048576) AS same, get('big2') = rep('y', 3000) AS same2;
+SELECT key, length(value) FROM scan('big', 'bih');
+-- keys alone fetch nothing of the values
+SELECT pg_stat_force_next_flush();
+SELECT idx_scan AS before FROM pg_stat_all_tables WHERE relid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'tikv_internal.raw'::regclass) \gset
+SELECT key, length(value) FROM scan('big', 'bih', false, true);
+SELECT pg_stat_force_next_flush();
+SELECT idx_scan - :before AS toast_scans FROM pg_stat_all_tables WHERE relid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'tikv_internal.raw'::regclass);
+SELECT put('big', 'small'), del('big2');
+SELECT get('big'), get('big2');
+
+--
+-- Updates in place: no index entry for most
+--
+SELECT count(put(convert_to('hot' || i, 'UTF8'), rep('v', 100))) FROM generate_series(1, 50) i;
+SELECT pg_stat_force_next_flush();
+SELECT n_tup_upd AS upd, n_tup_hot_upd AS hot FROM pg_stat_all_tables WHERE relid = 'tikv_internal.raw'::regclass \gset
+DO $$
+BEGIN
+	FOR round IN 1..100 LOOP
+		PERFORM put(convert_to('hot' || i, 'UTF8'), rep('w', 100)) FROM generate_series(1, 50) i;
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT pg_stat_force_next_flush();
+SELECT n_tup_upd - :upd AS updates, (n_tup_hot_upd - :hot) / (n_tup_upd - :upd)::numeric > 0.9 AS mostly_hot
+	FROM pg_stat_all_tables WHERE relid = 'tikv_internal.raw'::regclass;
+
+--
+-- With a known place no index is asked; one that is wrong costs a search
+--
+SELECT put('placed', '1');
+SELECT pg_stat_force_next_flush();
+SELECT idx_scan AS before FROM pg_stat_all_indexes WHERE indexrelid = 'tikv_internal.raw_key'::regclass \gset
+SELECT put('placed', '2');
+SELECT get('placed');
+SELECT pg_stat_force_next_flush();
+SELECT idx_scan - :before AS index_scans FROM pg_stat_all_indexes WHERE indexrelid = 'tikv_internal.raw_key'::regclass;
+-- every row moves, the cache is not told
+VACUUM FULL tikv_internal.raw;
+SELECT get('placed');
+SELECT count(*) FROM model WHERE get(key) IS DISTINCT FROM value;
+SELECT put('placed', '3');
+SELECT get('placed');
+-- rows beyond the end of the table
+DELETE FROM model;
+SELECT count(del(key)) > 1000 AS many FROM scan('', 'placed');
+SELECT count(del(key)) > 500 AS many FROM scan('placee', '');
+VACUUM FULL tikv_internal.raw;
+SELECT get('placed');
+-- a place whose row is another key's now
+SELECT put('first', '1');
+SELECT del('placed'), del('first');
+VACUUM tikv_internal.raw;
+SELECT put('second', '2'), put('third', '3');
+SELECT get('placed'), get('first'), get('second'), get('third');
+SELECT * FROM storage_test_check();
+
+--
+-- REINDEX gives the index another file, CONCURRENTLY another OID
+--
+REINDEX TABLE CONCURRENTLY tikv_internal.raw;
+SELECT put('after', 'reindex');
+SELECT storage_test_cache(false);
+SELECT get('after'), get('second');
+REINDEX INDEX tikv_internal.raw_key;
+SELECT get('after'), get('second');
+SELECT storage_test_cache(true);
+SELECT * FROM storage_test_check();
+-- an index of a user's is kept, unless that would take an executor
+CREATE INDEX raw_expiry ON tikv_internal.raw (expires_at);
+SELECT storage_test_put('default', 'with', 'expiry', 5000);
+SET enable_seqscan = off;
+SELECT key, value FROM tikv_internal.raw WHERE expires_at = 5000;
+RESET enable_seqscan;
+DROP INDEX tikv_internal.raw_expiry;
+CREATE INDEX raw_half ON tikv_internal.raw (expires_at) WHERE expires_at > 0;
+SELECT put('with', 'partial index');
+SELECT get('with');
+DROP INDEX tikv_internal.raw_half;
+
+--
+-- What the check finds.  (DML is refused to users; here it makes damage.)
+--
+ALTER TABLE tikv_internal.raw DISABLE TRIGGER USER;
+SELECT * FROM storage_test_check();
+BEGIN;
+INSERT INTO tikv_internal.raw (ts, expires_at, cf, key, key_rest, value) VALUES
+	(0, 0, 'd', 'second', NULL, 'twice'),
+	(0, 0, 'x', 'family', NULL, ''),
+	(7, -1, 'd', 'versioned', NULL, ''),
+	(0, 0, 'd', 'short', 'rest', ''),
+	(0, 0, 'd', rep('d', 2048), '', ''),
+	(0, 0, 'd', rep('e', 2048), 'same', ''),
+	(0, 0, 'd', rep('e', 2048), 'same', ''),
+	(0, 0, 'd', rep('f', 2100), NULL, '');
+SELECT regexp_replace(c, 'row \(\d+,\d+\)', 'row') AS defect FROM storage_test_check() c ORDER BY 1;
+ROLLBACK;
+-- a row without an index entry
+UPDATE pg_index SET indisready = false, indisvalid = false WHERE indexrelid = 'tikv_internal.raw_key'::regclass;
+INSERT INTO tikv_internal.raw (ts, expires_at, cf, key, value) VALUES (0, 0, 'd', 'lost', 'v');
+UPDATE pg_index SET indisready = true, indisvalid = true WHERE indexrelid = 'tikv_internal.raw_key'::regclass;
+SELECT regexp_replace(c, 'row \(\d+,\d+\)', 'row') AS defect FROM storage_test_check() c ORDER BY 1;
+REINDEX INDEX tikv_internal.raw_key;
+SELECT * FROM storage_test_check();
+SELECT get('lost');
+
+--
+-- The small tables
+--
+SELECT storage_test_meta();
+SELECT * FROM tikv_internal.store_meta;
+SELECT storage_test_region(2, '', 'm', 1), storage_test_region(3, 'm', '', 16);
+SELECT storage_test_region(2, '', rep('m', 8000), 3);
+SELECT region_id, peer_id, length(end_key), conf_ver, version, peer_ids, peer_stores, peer_roles FROM tikv_internal.region WHERE region_id = 2;
+SELECT storage_test_region(-1, '', '', 1);
+SELECT storage_test_group(2, 6, false), storage_test_group(3, 6, false);
+SELECT storage_test_group(2, 7, false);
+SELECT storage_test_group(2, 8, true);
+VACUUM FULL tikv_internal.raft_state;
+SELECT storage_test_group(2, 9, false), storage_test_group(3, 10, true);
+SELECT storage_test_group(2, -1, false);
+SELECT region_id, applied_index FROM tikv_internal.raft_state ORDER BY 1;
+
+--
+-- Not installed, as far as anyone else can tell
+--
+DROP EXTENSION tikv_fdw CASCADE;
+SELECT storage_test_open(false), storage_test_open(true);
+BEGIN;
+CREATE EXTENSION tikv_fdw;
+SELECT storage_test_open(false), storage_test_open(true);
+COMMIT;
+SELECT storage_test_open(false), storage_test_open(true);
+SELECT storage_test_blocker('tikv_internal.raw');

@@ -1,0 +1,138 @@
+/*
+ * main.c
+ *	  What happens when Postgres loads tikv_fdw: settings, shared memory, and
+ *	  the registration of the workers.
+ *
+ * A backend that loads the library without preload (to show tikv_status, or
+ * to restore a dump) gets the settings and nothing else.  The workers'
+ * code is in tikv_worker, so that neither the postmaster nor a backend maps
+ * gRPC.
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/bgworker_internals.h"
+
+#include "bus/shmem.h"
+#include "guc.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+TikvShmem  *tikv_fdw_shmem;
+
+#define WORKER_LIBRARY "tikv_worker"
+#define RESTART_SECONDS 1
+
+/* The workers without which nothing is served. */
+#define ESSENTIAL_WORKERS 2
+
+static void
+register_worker(WorkerKind kind, const char *function, int argument)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = RESTART_SECONDS;
+	worker.bgw_main_arg = Int32GetDatum(argument);
+	strlcpy(worker.bgw_library_name, WORKER_LIBRARY,
+			sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, function,
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, worker_name(kind), sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, kind >= WORKER_SERVER ? "tikv server" :
+			worker_name(kind), sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+	shmem_note_registered(kind);
+}
+
+/* Workers that others have registered already: the pool is shared. */
+static int
+taken_worker_slots(void)
+{
+	int			n = 0;
+
+#if PG_VERSION_NUM >= 180000
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &BackgroundWorkerList)
+		n++;
+#else
+	slist_iter	iter;
+
+	slist_foreach(iter, &BackgroundWorkerList)
+		n++;
+#endif
+	return n;
+}
+
+static int
+wanted_servers(void)
+{
+	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (tikv_fdw_settings.server_workers >= 0)
+		return tikv_fdw_settings.server_workers;
+	return cores <= 2 ? 0 : (int) Min(cores - 1, TIKV_MAX_SERVERS);
+}
+
+/* As many servers as there is room for, after the essential workers. */
+static int
+affordable_servers(int wanted)
+{
+	int			room = max_worker_processes - taken_worker_slots();
+	int			servers = Min(wanted, Max(room - ESSENTIAL_WORKERS, 0));
+
+	if (room < ESSENTIAL_WORKERS)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("tikv_fdw cannot run: it needs %d background workers and max_worker_processes leaves room for %d",
+						ESSENTIAL_WORKERS, Max(room, 0)),
+				 errhint("Set max_worker_processes to at least %d and restart.",
+						 max_worker_processes - room + ESSENTIAL_WORKERS +
+						 wanted)));
+	else if (servers < wanted)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("tikv_fdw runs with %d instead of %d server workers",
+						servers, wanted),
+				 errdetail("max_worker_processes is %d.", max_worker_processes),
+				 errhint("Set max_worker_processes to at least %d and restart.",
+						 max_worker_processes - room + ESSENTIAL_WORKERS +
+						 wanted)));
+	return servers;
+}
+
+static void
+register_workers(void)
+{
+	int			room = max_worker_processes - taken_worker_slots();
+	int			servers = affordable_servers(wanted_servers());
+
+	if (room >= 1)
+		register_worker(WORKER_STORE, "tikv_store_main", 0);
+	if (room >= ESSENTIAL_WORKERS)
+		register_worker(WORKER_PD, "tikv_pd_main", 0);
+	for (int i = 0; i < servers; i++)
+		register_worker((WorkerKind) (WORKER_SERVER + i), "tikv_server_main",
+						i);
+}
+
+void
+_PG_init(void)
+{
+	guc_define();
+
+	/* pg_upgrade runs the server without preload meaning anything to us. */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+	shmem_install();
+	register_workers();
+}

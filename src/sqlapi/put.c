@@ -1,0 +1,179 @@
+/*
+ * put.c
+ *	  The SQL functions that write: tikv_put, tikv_insert, tikv_delete and the
+ *	  batches.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "service/service.h"
+#include "sqlapi/sqlapi.h"
+
+PG_FUNCTION_INFO_V1(tikv_put);
+PG_FUNCTION_INFO_V1(tikv_insert);
+PG_FUNCTION_INFO_V1(tikv_delete);
+PG_FUNCTION_INFO_V1(tikv_batch_put);
+PG_FUNCTION_INFO_V1(tikv_batch_delete);
+
+static ProtobufCBinaryData
+to_wire(Bytes bytes)
+{
+	ProtobufCBinaryData wire = {bytes.len, unconstify(uint8 *, bytes.data)};
+
+	return wire;
+}
+
+/* --------------------------------------------------------------- messages */
+
+static ProtobufCMessage *
+build_put(const SqlWrite *write, int from, int n, Kvrpcpb__Context *context,
+		  Arena *arena)
+{
+	Kvrpcpb__RawPutRequest *put = arena_alloc(arena, sizeof(*put));
+
+	(void) n;
+	kvrpcpb__raw_put_request__init(put);
+	put->context = context;
+	put->key = to_wire(write->keys[from]);
+	put->value = to_wire(write->values[from]);
+	put->for_cas = write->method == METHOD_SQL_INSERT;
+	return &put->base;
+}
+
+static ProtobufCMessage *
+build_delete(const SqlWrite *write, int from, int n,
+			 Kvrpcpb__Context *context, Arena *arena)
+{
+	Kvrpcpb__RawDeleteRequest *del = arena_alloc(arena, sizeof(*del));
+
+	(void) n;
+	kvrpcpb__raw_delete_request__init(del);
+	del->context = context;
+	del->key = to_wire(write->keys[from]);
+	return &del->base;
+}
+
+static ProtobufCMessage *
+build_batch_put(const SqlWrite *write, int from, int n,
+				Kvrpcpb__Context *context, Arena *arena)
+{
+	Kvrpcpb__RawBatchPutRequest *put = arena_alloc(arena, sizeof(*put));
+	Kvrpcpb__KvPair *pairs = arena_alloc(arena, n * sizeof(*pairs));
+
+	kvrpcpb__raw_batch_put_request__init(put);
+	put->context = context;
+	put->n_pairs = n;
+	put->pairs = arena_alloc(arena, n * sizeof(*put->pairs));
+	for (int i = 0; i < n; i++)
+	{
+		kvrpcpb__kv_pair__init(&pairs[i]);
+		pairs[i].key = to_wire(write->keys[from + i]);
+		pairs[i].value = to_wire(write->values[from + i]);
+		put->pairs[i] = &pairs[i];
+	}
+	return &put->base;
+}
+
+static ProtobufCMessage *
+build_batch_delete(const SqlWrite *write, int from, int n,
+				   Kvrpcpb__Context *context, Arena *arena)
+{
+	Kvrpcpb__RawBatchDeleteRequest *del = arena_alloc(arena, sizeof(*del));
+
+	kvrpcpb__raw_batch_delete_request__init(del);
+	del->context = context;
+	del->n_keys = n;
+	del->keys = arena_alloc(arena, n * sizeof(*del->keys));
+	for (int i = 0; i < n; i++)
+		del->keys[i] = to_wire(write->keys[from + i]);
+	return &del->base;
+}
+
+/* -------------------------------------------------------------- functions */
+
+static void
+put_one(FunctionCallInfo fcinfo, const char *function, int method)
+{
+	Bytes		key = bytea_bytes(PG_GETARG_DATUM(0));
+	Bytes		value = bytea_bytes(PG_GETARG_DATUM(1));
+	SqlWrite	write = {
+		.function = function,
+		.method = method,
+		.response = &kvrpcpb__raw_put_response__descriptor,
+		.keys = &key,
+		.values = &value,
+		.n = 1,
+		.build = build_put,
+	};
+
+	sql_write(&write);
+}
+
+Datum
+tikv_put(PG_FUNCTION_ARGS)
+{
+	put_one(fcinfo, "tikv_put()", METHOD_RAW_PUT);
+	PG_RETURN_VOID();
+}
+
+/* Over the bus only: the raw API has no insert. */
+Datum
+tikv_insert(PG_FUNCTION_ARGS)
+{
+	put_one(fcinfo, "tikv_insert()", METHOD_SQL_INSERT);
+	PG_RETURN_VOID();
+}
+
+Datum
+tikv_delete(PG_FUNCTION_ARGS)
+{
+	Bytes		key = bytea_bytes(PG_GETARG_DATUM(0));
+	SqlWrite	write = {
+		.function = "tikv_delete()",
+		.method = METHOD_RAW_DELETE,
+		.response = &kvrpcpb__raw_delete_response__descriptor,
+		.keys = &key,
+		.n = 1,
+		.build = build_delete,
+	};
+
+	sql_write(&write);
+	PG_RETURN_VOID();
+}
+
+Datum
+tikv_batch_put(PG_FUNCTION_ARGS)
+{
+	int			n_values;
+	SqlWrite	write = {
+		.function = "tikv_batch_put()",
+		.method = METHOD_RAW_BATCH_PUT,
+		.response = &kvrpcpb__raw_batch_put_response__descriptor,
+		.build = build_batch_put,
+	};
+
+	write.keys = bytea_array(PG_GETARG_DATUM(0), "keys", &write.n);
+	write.values = bytea_array(PG_GETARG_DATUM(1), "values", &n_values);
+	if (write.n != n_values)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there are %d keys and %d values", write.n, n_values)));
+	sql_write(&write);
+	PG_RETURN_VOID();
+}
+
+Datum
+tikv_batch_delete(PG_FUNCTION_ARGS)
+{
+	SqlWrite	write = {
+		.function = "tikv_batch_delete()",
+		.method = METHOD_RAW_BATCH_DELETE,
+		.response = &kvrpcpb__raw_batch_delete_response__descriptor,
+		.build = build_batch_delete,
+	};
+
+	write.keys = bytea_array(PG_GETARG_DATUM(0), "keys", &write.n);
+	sql_write(&write);
+	PG_RETURN_VOID();
+}

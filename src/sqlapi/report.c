@@ -1,0 +1,165 @@
+/*
+ * report.c
+ *	  Which SQLSTATE an answer becomes, and what the message says.
+ *
+ * Two things matter to whoever reads one: did anything happen, and what can
+ * be done.  So errors that leave the outcome open have a state of their own
+ * (08007), and the reason of a worker that does not serve is passed on.
+ */
+#include "postgres.h"
+
+#include "core/base/rpc_code.h"
+#include "guc.h"
+#include "lib/stringinfo.h"
+#include "sqlapi/sqlapi.h"
+
+void
+report_not_serving(WorkerKind kind)
+{
+	WorkerView	worker;
+
+	worker_view(kind, &worker);
+	if (worker.state == WORKER_SERVING)
+		ereport(ERROR,
+				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+				 errmsg("no region on this store serves the key yet"),
+				 errdetail("Nothing was done."),
+				 errhint("See tikv.regions; try again.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("%s does not serve", worker_name(kind)),
+			 errdetail("Nothing was done. It is %s%s%s.",
+					   worker_state_name(worker.state),
+					   worker.reason[0] == '\0' ? "" : ": ", worker.reason),
+			 errhint("See SELECT * FROM tikv_status().")));
+}
+
+/* A gRPC code that a worker answered instead of a reply. */
+static int
+sqlstate_of(int grpc_code)
+{
+	switch (grpc_code)
+	{
+		case RPC_INVALID_ARGUMENT:
+			return ERRCODE_INVALID_PARAMETER_VALUE;
+		case RPC_RESOURCE_EXHAUSTED:
+			return ERRCODE_INSUFFICIENT_RESOURCES;
+		case RPC_UNIMPLEMENTED:
+			return ERRCODE_FEATURE_NOT_SUPPORTED;
+		case RPC_UNAVAILABLE:
+		case RPC_DEADLINE_EXCEEDED:
+		case RPC_CANCELLED:
+			return ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN;
+		default:
+			return ERRCODE_INTERNAL_ERROR;
+	}
+}
+
+void
+report_bus(WorkerKind to, const BusReply *reply)
+{
+	switch (reply->code)
+	{
+		case BUS_BUSY:
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("%s is busy", worker_name(to)),
+					 errdetail("Nothing was done: too many requests wait, or too many bytes."),
+					 errhint("Try again. tikv.bus_slots and tikv.bus_memory are the bounds.")));
+		case BUS_TIMEOUT:
+			ereport(ERROR,
+					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+					 errmsg("%s did not answer within %d ms", worker_name(to),
+							tikv_fdw_settings.request_timeout_ms),
+					 errdetail("The outcome is unknown: the request may yet be carried out."),
+					 errhint("tikv.request_timeout is the bound.")));
+		case BUS_LOST:
+			ereport(ERROR,
+					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+					 errmsg("%s went away", worker_name(to)),
+					 errdetail("The outcome is unknown: the request may have been carried out.")));
+		case BUS_ERROR:
+			ereport(ERROR,
+					(errcode(sqlstate_of(reply->grpc_code)),
+					 errmsg("%s refused: %.*s", worker_name(to),
+							(int) reply->bytes.len,
+							(const char *) reply->bytes.data)));
+		case BUS_DOWN:
+		case BUS_OK:
+			break;
+	}
+	report_not_serving(to);
+}
+
+/* True if the request met another region than it meant: look again. */
+static bool
+is_misrouted(const Errorpb__Error *error)
+{
+	return error->not_leader != NULL || error->region_not_found != NULL ||
+		error->key_not_in_region != NULL || error->epoch_not_match != NULL ||
+		error->store_not_match != NULL || error->mismatch_peer_id != NULL ||
+		error->region_not_initialized != NULL ||
+		error->proposal_in_merging_mode != NULL;
+}
+
+void
+report_region_error(const Errorpb__Error *error)
+{
+	if (is_misrouted(error))
+		return;
+	if (error->server_is_busy != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("the store is busy"),
+				 errdetail("Nothing was written: %s.",
+						   error->server_is_busy->reason),
+				 errhint("Try again; SELECT * FROM tikv_status() may say more.")));
+	if (error->disk_full != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DISK_FULL),
+				 errmsg("the disk is full"),
+				 errdetail("Nothing was written: %s.", error->disk_full->reason),
+				 errhint("Free space; tikv.reserve_space is the bound.")));
+	if (error->raft_entry_too_large != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the write is too large"),
+				 errdetail("Its keys and values have %llu bytes; 8 MiB is the limit.",
+						   (unsigned long long) error->raft_entry_too_large->entry_size)));
+	if (error->stale_command != NULL || error->undetermined_result != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+				 errmsg("the region changed while the write was on its way"),
+				 errdetail("The outcome is unknown: %s.", error->message)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("the store refused the write: %s", error->message)));
+}
+
+/* How the key is shown: as bytea is, cut where it gets long. */
+static char *
+key_text(Bytes key)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "\\x");
+	for (size_t i = 0; i < key.len && i < 64; i++)
+		appendStringInfo(&text, "%02x", key.data[i]);
+	if (key.len > 64)
+		appendStringInfoString(&text, "...");
+	return text.data;
+}
+
+void
+report_raw_error(const char *text, Bytes key)
+{
+	if (strcmp(text, "key exists") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("key already exists"),
+				 errdetail("Key is %s.", key_text(key))));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the store refused the write: %s", text)));
+}

@@ -1,0 +1,132 @@
+/*
+ * sqlapi.h
+ *	  What the SQL functions share: may this session use the store, where does
+ *	  a key live, and which error is which.
+ *
+ * The folder's own header.  The functions read the tables themselves (the
+ * read path of src/read) and write by asking the store over the bus; so a
+ * write is no part of the SQL transaction around it.
+ */
+#ifndef TIKV_SQLAPI_SQLAPI_H
+#define TIKV_SQLAPI_SQLAPI_H
+
+#include "postgres.h"
+
+#include "bus/board.h"
+#include "bus/bus.h"
+#include "fmgr.h"
+#include "kvrpcpb.pb-c.h"
+#include "read/read.h"
+#include "storage/tables.h"
+
+/* How long this call may still wait: tikv.request_timeout from its start. */
+typedef struct Patience
+{
+	int64		end_us;			/* board_now_us() */
+} Patience;
+
+/* ---- session.c ---- */
+
+extern Patience patience_begin(void);
+extern int	patience_left_ms(const Patience *patience);
+
+/* Sleep a little before the next try; throws if the time is up. */
+extern void patience_retry(const Patience *patience);
+
+/*
+ * Why this session can't use the store, or NULL; *hint says what to do.
+ * Never throws, for tikv_status.
+ */
+extern const char *session_refusal(const char **hint);
+
+/*
+ * The tables of the extension in this database, which the store serves; waits
+ * for a store that is still starting.  Throws if it will not serve them.
+ */
+extern const TableOids *session_tables(const Patience *patience);
+
+/* The tables were found missing: look them up again next time. */
+extern void session_forget_tables(void);
+
+/* ---- round.c ---- */
+
+/* Address a request to a region as the board has it. */
+extern RequestContext region_context(const BoardRegion *region);
+
+/*
+ * A round over the regions of all keys, begun and valid; with n_keys 1 and
+ * `below`, over the region just below that bound instead.  *seen gets the
+ * region of each key.  Waits and retries; throws when the time is up.
+ */
+typedef struct SqlRound
+{
+	ReadRound  *round;
+	RawReader  *reader;
+	const BoardRegion **seen;	/* one per key */
+} SqlRound;
+
+extern void sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys,
+							bool below);
+extern void sql_round_end(SqlRound *round);
+
+/* ---- submit.c ---- */
+
+typedef struct SqlWrite SqlWrite;
+
+/* A write of some keys; cut into one request per region that holds some. */
+struct SqlWrite
+{
+	const char *function;		/* "tikv_put()", for messages */
+	int			method;
+	const ProtobufCMessageDescriptor *response;
+	const Bytes *keys;
+	const Bytes *values;		/* NULL for deletes */
+	int			n;
+
+	/* The request for keys [from, from + n), in the arena. */
+	ProtobufCMessage *(*build) (const SqlWrite *write, int from, int n,
+								Kvrpcpb__Context *context, Arena *arena);
+};
+
+/* Returns when all is durable; throws otherwise. */
+extern void sql_write(const SqlWrite *write);
+
+/* ---- check_state.c ---- */
+
+typedef void (*DefectReport) (void *arg, const char *defect);
+
+/* Verify ident, regions and Raft positions against each other. */
+extern void check_state(DefectReport defect, void *arg);
+
+/* ---- value.c ---- */
+
+/* Borrowed from the (detoasted) datum. */
+extern Bytes bytea_bytes(Datum datum);
+extern Datum bytes_bytea(Bytes bytes);
+
+/* The elements of a bytea[]; throws on a NULL one. */
+extern Bytes *bytea_array(Datum array, const char *what, int *n);
+
+/* Throws if a key is longer than tikv.max_key_size. */
+extern void check_key_length(Bytes key);
+
+/* Memory for what the core hands out during one call; emptied by this. */
+extern Arena *call_arena(void);
+
+/* ---- report.c ---- */
+
+/* A worker does not serve, or the store has no region for a key; and why. */
+extern void report_not_serving(WorkerKind kind) pg_attribute_noreturn();
+
+/* An answer of the bus that is no reply. */
+extern void report_bus(WorkerKind to, const BusReply *reply)
+			pg_attribute_noreturn();
+
+/* Throws unless the write was refused in a way that allows to try again. */
+extern void report_region_error(const Errorpb__Error *error);
+
+/* The `error` text of a raw response. */
+extern void report_raw_error(const char *text, Bytes key)
+			pg_attribute_noreturn();
+
+#endif							/* TIKV_SQLAPI_SQLAPI_H */

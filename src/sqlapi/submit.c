@@ -1,0 +1,193 @@
+/*
+ * submit.c
+ *	  The way of a SQL function's write: to the store, over the bus, as the
+ *	  same message a TiKV client would send.
+ *
+ * The store evaluates, commits and answers; so the write is durable when the
+ * function returns, whatever becomes of the SQL transaction.  A write that
+ * met another region than it meant did nothing and is sent again; one whose
+ * outcome is open never is.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+
+#include "guc.h"
+#include "service/service.h"
+#include "sqlapi/sqlapi.h"
+
+/* For the context lines of errors. */
+typedef struct Progress
+{
+	const SqlWrite *write;
+	int			done;			/* keys known to be written */
+	bool		waiting;
+} Progress;
+
+static void
+add_context(void *arg)
+{
+	const Progress *progress = arg;
+
+	if (progress->waiting)
+		errcontext("%s was waiting for the store; the write may yet be carried out",
+				   progress->write->function);
+	if (progress->done > 0)
+		errcontext("%s has written the first %d of %d keys",
+				   progress->write->function, progress->done,
+				   progress->write->n);
+}
+
+/* A request's addressing, as a client would fill it. */
+static void
+fill_context(const BoardRegion *region, Kvrpcpb__Context *context,
+			 Metapb__RegionEpoch *epoch, Metapb__Peer *peer)
+{
+	kvrpcpb__context__init(context);
+	metapb__region_epoch__init(epoch);
+	metapb__peer__init(peer);
+	epoch->conf_ver = region->region.epoch.conf_ver;
+	epoch->version = region->region.epoch.version;
+	peer->id = region->self.id;
+	peer->store_id = region->self.store_id;
+	context->region_id = region->region.id;
+	context->region_epoch = epoch;
+	context->peer = peer;
+}
+
+/* How many keys from `from` on are in the region. */
+static int
+keys_in_region(const SqlWrite *write, int from, const Region *region)
+{
+	int			n = 1;
+
+	while (from + n < write->n &&
+		   region_contains(region, write->keys[from + n]))
+		n++;
+	return n;
+}
+
+static Bytes
+pack(const ProtobufCMessage *message)
+{
+	size_t		len = protobuf_c_message_get_packed_size(message);
+	uint8	   *bytes;
+
+	if (len > (size_t) tikv_fdw_settings.bus_memory_kb * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the write is too large"),
+				 errdetail("The request has %zu bytes; tikv.bus_memory is %d kB.",
+						   len, tikv_fdw_settings.bus_memory_kb)));
+	bytes = MemoryContextAllocHuge(CurrentMemoryContext, len + 1);
+	protobuf_c_message_pack(message, bytes);
+	return bytes_make(bytes, len);
+}
+
+/* A field of a response, by name; every raw write's response has both. */
+static void *
+response_field(const ProtobufCMessage *message, const char *name)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(message->descriptor,
+														name);
+
+	return *(void *const *) ((const uint8 *) message + field->offset);
+}
+
+/* True if it was carried out, false if it must be sent again. */
+static bool
+judge(const SqlWrite *write, int from, Bytes reply, Arena *arena)
+{
+	ProtobufCMessage *message = service_unpack(write->response, reply, arena);
+	const Errorpb__Error *region_error;
+	const char *error;
+
+	if (message == NULL)
+		elog(ERROR, "the store's answer is not readable");
+	region_error = response_field(message, "region_error");
+	if (region_error != NULL)
+	{
+		report_region_error(region_error);
+		return false;
+	}
+	error = response_field(message, "error");
+	if (error[0] != '\0')
+		report_raw_error(error, write->keys[from]);
+	return true;
+}
+
+/* One request to one region; true if it was carried out. */
+static bool
+send_part(Progress *progress, int from, int n, const BoardRegion *region,
+		  const Patience *patience)
+{
+	const SqlWrite *write = progress->write;
+	Arena	   *arena = call_arena();
+	Kvrpcpb__Context context;
+	Metapb__RegionEpoch epoch;
+	Metapb__Peer peer;
+	Bytes		request;
+	BusReply	reply;
+
+	fill_context(region, &context, &epoch, &peer);
+	request = pack(write->build(write, from, n, &context, arena));
+	progress->waiting = true;
+	reply = bus_call(WORKER_STORE, write->method, request,
+					 Max(patience_left_ms(patience), 1));
+	progress->waiting = false;
+	pfree(unconstify(uint8 *, request.data));
+	if (reply.code == BUS_DOWN)
+		return false;
+	if (reply.code != BUS_OK)
+		report_bus(WORKER_STORE, &reply);
+	return judge(write, from, reply.bytes, arena);
+}
+
+static void
+send_all(Progress *progress)
+{
+	const SqlWrite *write = progress->write;
+	Patience	patience = patience_begin();
+
+	while (progress->done < write->n)
+	{
+		int			from = progress->done;
+		BoardRegion region;
+		int			n;
+
+		(void) session_tables(&patience);
+		if (!board_find_key(write->keys[from], &region))
+		{
+			patience_retry(&patience);
+			continue;
+		}
+		n = keys_in_region(write, from, &region.region);
+		if (send_part(progress, from, n, &region, &patience))
+			progress->done += n;
+		else
+			patience_retry(&patience);
+	}
+}
+
+void
+sql_write(const SqlWrite *write)
+{
+	Progress	progress = {.write = write};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = add_context,
+		.arg = &progress,
+	};
+
+	PreventCommandDuringRecovery(write->function);
+	PreventCommandIfReadOnly(write->function);
+	PreventCommandIfParallelMode(write->function);
+	for (int i = 0; i < write->n; i++)
+		check_key_length(write->keys[i]);
+	error_context_stack = &callback;
+	send_all(&progress);
+	error_context_stack = callback.previous;
+	(void) call_arena();
+}

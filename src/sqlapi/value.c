@@ -1,0 +1,82 @@
+/*
+ * value.c
+ *	  Between SQL's bytea and the core's Bytes.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+
+#include "guc.h"
+#include "sqlapi/sqlapi.h"
+
+Bytes
+bytea_bytes(Datum datum)
+{
+	bytea	   *value = DatumGetByteaPP(datum);
+
+	return bytes_make(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+Datum
+bytes_bytea(Bytes bytes)
+{
+	bytea	   *value = palloc(VARHDRSZ + bytes.len);
+
+	SET_VARSIZE(value, VARHDRSZ + bytes.len);
+	if (bytes.len > 0)
+		memcpy(VARDATA(value), bytes.data, bytes.len);
+	return PointerGetDatum(value);
+}
+
+Bytes *
+bytea_array(Datum array, const char *what, int *n)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	Bytes	   *out;
+
+	deconstruct_array(DatumGetArrayTypeP(array), BYTEAOID, -1, false,
+					  TYPALIGN_INT, &elements, &nulls, n);
+	out = palloc(sizeof(Bytes) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("element %d of the %s is null", i + 1, what)));
+		out[i] = bytea_bytes(elements[i]);
+	}
+	return out;
+}
+
+void
+check_key_length(Bytes key)
+{
+	if (key.len > (size_t) tikv_fdw_settings.max_key_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("key is too long"),
+				 errdetail("It has %zu bytes; tikv.max_key_size is %d.",
+						   key.len, tikv_fdw_settings.max_key_size)));
+}
+
+/*
+ * One arena for the session: an error in between leaves to the next call
+ * what it would have freed.
+ */
+Arena *
+call_arena(void)
+{
+	static Arena arena;
+	static bool ready;
+
+	if (!ready)
+	{
+		arena_init(&arena);
+		ready = true;
+	}
+	arena_reset(&arena);
+	return &arena;
+}

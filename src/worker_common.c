@@ -1,0 +1,327 @@
+/*
+ * worker_common.c
+ *	  The life of a worker outside of its work.
+ *
+ * Signals: each handler also writes to the worker's eventfd, for a worker
+ * that serves gRPC sleeps in gRPC's poller and not on its latch.  SIGTERM
+ * only sets a flag, so that the worker's loop can answer what is in hand
+ * before it ends.
+ *
+ * The database: a worker that names one in vain dies with FATAL, every
+ * second.  So it says in shared memory that it is connecting; its successor,
+ * finding that mark, connects to no database, waits until the one it needs
+ * exists, and ends to be started again.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/procsignal.h"
+#include "storage/sinval.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#include "core/base/check.h"
+#include "guc.h"
+#include "worker_common.h"
+
+PG_MODULE_MAGIC;
+
+#define LOOK_INTERVAL_MS 1000
+
+/* For the signal handlers. */
+static WorkerKind self_kind;
+
+/* ---------------------------------------------------------------- signals */
+
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	SignalHandlerForShutdownRequest(postgres_signal_arg);
+	worker_wake_self(self_kind);
+}
+
+static void
+on_sighup(SIGNAL_ARGS)
+{
+	SignalHandlerForConfigReload(postgres_signal_arg);
+	worker_wake_self(self_kind);
+}
+
+static void
+on_sigusr1(SIGNAL_ARGS)
+{
+	procsignal_sigusr1_handler(postgres_signal_arg);
+	worker_wake_self(self_kind);
+}
+
+bool
+worker_should_stop(void)
+{
+	return ShutdownRequestPending;
+}
+
+/* --------------------------------------------------------------- settings */
+
+/* Why the server's settings do not allow to promise durability; or NULL. */
+static const char *
+unsafe_settings(void)
+{
+	if (tikv_fdw_settings.allow_unsafe)
+		return NULL;
+	if (!enableFsync)
+		return "fsync is off: an acknowledged write could be lost; turn it on, or set tikv.allow_unsafe";
+	if (!fullPageWrites)
+		return "full_page_writes is off: a crash could corrupt the data; turn it on, or set tikv.allow_unsafe";
+	return NULL;
+}
+
+/*
+ * The session's settings, whatever the user's defaults say.  PGC_S_OVERRIDE
+ * outlasts a reload.
+ */
+static void
+pin_settings(void)
+{
+	static const char *const pins[][2] = {
+		{"synchronous_commit", "local"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"idle_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+		{"transaction_timeout", "0"},
+#endif
+		{"search_path", "pg_catalog"},
+		{"row_security", "off"},
+		{"session_replication_role", "origin"},
+	};
+
+	for (int i = 0; i < (int) lengthof(pins); i++)
+		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void
+worker_handle_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		if (unsafe_settings() != NULL)
+			ereport(FATAL,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%s stops serving", worker_name(self_kind)),
+					 errdetail_internal("%s", unsafe_settings())));
+	}
+}
+
+/* ----------------------------------------------------------------- waiting */
+
+/* Take the counter down to zero; it says nothing but "wake up". */
+static void
+drain_wake_fd(int fd)
+{
+	uint64		count;
+	ssize_t		got = read(fd, &count, sizeof(count));
+
+	(void) got;
+}
+
+void
+worker_sleep(WorkerKind kind, long timeout_ms)
+{
+	int			fd = worker_wake_fd(kind);
+	int			events;
+
+	worker_sleep_begin(kind);
+	events = WaitLatchOrSocket(MyLatch,
+							   WL_LATCH_SET | WL_TIMEOUT | WL_SOCKET_READABLE |
+							   WL_EXIT_ON_PM_DEATH,
+							   fd, timeout_ms, PG_WAIT_EXTENSION);
+	worker_sleep_end(kind);
+	if (events & WL_SOCKET_READABLE)
+		drain_wake_fd(fd);
+	if (events & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	worker_handle_interrupts();
+}
+
+/* Sleep before the next look at what is missing; ends the process on SIGTERM. */
+static void
+wait_for_change(WorkerKind kind, const char *reason)
+{
+	worker_report(kind, WORKER_WAITING, reason, "");
+	pgstat_report_activity(STATE_IDLE, reason);
+	if (!worker_should_stop())
+		worker_sleep(kind, LOOK_INTERVAL_MS);
+	if (worker_should_stop())
+		proc_exit(1);
+}
+
+/*
+ * As worker_handle_interrupts and wait_for_change, but for a server that may
+ * become safe by a reload.
+ */
+static void
+wait_for_safe_settings(WorkerKind kind)
+{
+	while (unsafe_settings() != NULL)
+	{
+		char		reason[256];
+
+		strlcpy(reason, unsafe_settings(), sizeof(reason));
+		worker_report(kind, WORKER_WAITING, reason, "");
+		pgstat_report_activity(STATE_IDLE, reason);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (worker_should_stop())
+			proc_exit(1);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+}
+
+static bool
+database_exists(void)
+{
+	Oid			oid;
+
+	StartTransactionCommand();
+	oid = get_database_oid(tikv_fdw_settings.database, true);
+	CommitTransactionCommand();
+	return OidIsValid(oid);
+}
+
+/* The way of a successor whose predecessor could not connect. */
+static void
+wait_for_database(WorkerKind kind)
+{
+	char		reason[256];
+
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	snprintf(reason, sizeof(reason),
+			 "database \"%s\" (tikv.database) does not exist or cannot be connected to",
+			 tikv_fdw_settings.database);
+
+	/* At least once: it may exist and refuse connections. */
+	do
+		wait_for_change(kind, reason);
+	while (!database_exists());
+	proc_exit(1);
+}
+
+static void
+connect_to_database(WorkerKind kind)
+{
+	WorkerSlot *slot = &tikv_shmem()->workers[kind];
+
+	if (slot->connecting)
+	{
+		slot->connecting = false;
+		wait_for_database(kind);
+	}
+	slot->connecting = true;
+	BackgroundWorkerInitializeConnection(tikv_fdw_settings.database, NULL, 0);
+	slot->connecting = false;
+}
+
+/* --------------------------------------------------------- start and stop */
+
+static void
+leave_slot(int code, Datum kind)
+{
+	(void) code;
+	worker_leave((WorkerKind) DatumGetInt32(kind));
+}
+
+/*
+ * A broken invariant ends this process alone: its successor starts from what
+ * is durable.
+ */
+static void
+check_failed_fatal(const char *expr, const char *file, int line)
+{
+	ereport(FATAL,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg_internal("%s: broken invariant %s at %s:%d",
+							 worker_name(self_kind), expr, file, line)));
+}
+
+void
+worker_startup(WorkerKind kind)
+{
+	if (tikv_shmem() == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tikv_fdw must be loaded via shared_preload_libraries")));
+	self_kind = kind;
+	pqsignal(SIGTERM, on_sigterm);
+	pqsignal(SIGHUP, on_sighup);
+	pqsignal(SIGUSR1, on_sigusr1);
+	pqsignal(SIGINT, SIG_IGN);	/* there is no statement to cancel */
+	BackgroundWorkerUnblockSignals();
+	check_set_hook(check_failed_fatal);
+	worker_enter(kind);
+	before_shmem_exit(leave_slot, Int32GetDatum(kind));
+	connect_to_database(kind);
+	pin_settings();
+	wait_for_safe_settings(kind);
+}
+
+static bool
+find_extension(TableOids *tables)
+{
+	bool		found;
+
+	StartTransactionCommand();
+	found = tables_resolve(tables);
+	CommitTransactionCommand();
+	return found;
+}
+
+void
+worker_wait_for_extension(WorkerKind kind, TableOids *tables)
+{
+	char		reason[256];
+
+	snprintf(reason, sizeof(reason),
+			 "waiting for CREATE EXTENSION tikv_fdw in database \"%s\"",
+			 tikv_fdw_settings.database);
+	while (!worker_should_stop())
+	{
+		if (find_extension(tables))
+		{
+			worker_report(kind, WORKER_STARTING, "", "");
+			pgstat_report_activity(STATE_IDLE, "");
+			return;
+		}
+		worker_report(kind, WORKER_WAITING, reason, "");
+		pgstat_report_activity(STATE_IDLE, reason);
+		worker_sleep(kind, LOOK_INTERVAL_MS);
+	}
+	memset(tables, 0, sizeof(*tables));
+}

@@ -1,0 +1,64 @@
+package compat;
+
+import org.tikv.common.TiConfiguration;
+import org.tikv.common.TiSession;
+import org.tikv.raw.RawKVClient;
+
+/**
+ * Asks everything of the raw commands, and of the timestamps, through the Java client.
+ *
+ * <p>Arguments: kvcheck, tso; none means both. TIKV_PD names the PD endpoints, separated by commas.
+ * The first check that fails is named and ends the program.
+ */
+public final class Main {
+  private Main() {}
+
+  public static void main(String[] args) throws Exception {
+    String endpoints = System.getenv("TIKV_PD");
+    if (endpoints == null || endpoints.isEmpty()) {
+      System.err.println("TIKV_PD is not set");
+      System.exit(2);
+    }
+    String[] parts = args.length > 0 ? args : new String[] {"kvcheck", "tso"};
+    for (String part : parts) {
+      try {
+        run(part, endpoints);
+      } catch (CheckFailed e) {
+        System.err.println(part + ": " + e.getMessage());
+        System.exit(1);
+      } catch (Exception e) {
+        System.err.println(part + ": " + e);
+        e.printStackTrace();
+        System.exit(1);
+      }
+      System.out.println(part + ": ok");
+    }
+    System.exit(0); // threads of the client outlive its session
+  }
+
+  private static void run(String part, String endpoints) throws Exception {
+    switch (part) {
+      case "kvcheck" -> kvcheck(endpoints);
+      case "tso" -> tso(endpoints);
+      default -> throw new CheckFailed("no such part");
+    }
+  }
+
+  /** Once as the client is by default, once after its own warm-up calls. */
+  private static void kvcheck(String endpoints) throws Exception {
+    for (boolean warmUp : new boolean[] {false, true}) {
+      TiConfiguration conf = TiConfiguration.createRawDefault(endpoints);
+      conf.setWarmUpEnable(warmUp);
+      try (TiSession session = TiSession.create(conf);
+          RawKVClient client = session.createRawClient()) {
+        new RawChecks(client, System.nanoTime()).run();
+      }
+    }
+  }
+
+  private static void tso(String endpoints) throws Exception {
+    try (TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints))) {
+      TimestampCheck.run(session, 16, 200);
+    }
+  }
+}

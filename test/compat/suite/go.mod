@@ -1,0 +1,3 @@
+module tikv_fdw/test/compat/suite
+
+go 1.18

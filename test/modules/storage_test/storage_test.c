@@ -1,0 +1,326 @@
+/*
+ * storage_test.c
+ *	  The storage layer called from SQL, inside the backend's transaction.
+ *
+ * A test library, never installed: sql/storage.sql loads it.  Its functions
+ * do what the store's turn and a reader do, over the tables of the database
+ * they are called in, which must not be the one that a store serves.
+ *
+ * The place cache is the backend's own here, in ordinary memory, and can be
+ * switched off; places are published at the end of the transaction, as the
+ * store does after its commit.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "bus/places.h"
+#include "storage/raw_table.h"
+#include "storage_test.h"
+
+PG_MODULE_MAGIC;
+
+extern void _PG_init(void);
+
+PG_FUNCTION_INFO_V1(storage_test_cache);
+PG_FUNCTION_INFO_V1(storage_test_put);
+PG_FUNCTION_INFO_V1(storage_test_delete);
+PG_FUNCTION_INFO_V1(storage_test_get);
+PG_FUNCTION_INFO_V1(storage_test_scan);
+PG_FUNCTION_INFO_V1(storage_test_check);
+PG_FUNCTION_INFO_V1(storage_test_blocker);
+PG_FUNCTION_INFO_V1(storage_test_open);
+
+/* Writers whose transaction is not over. */
+static List *unpublished;
+static TikvShmem *local_shmem;
+static bool cache_on;
+
+/* ---- the place cache of this backend ---- */
+
+/* The storage layer asks for the server's shared memory; this is ours. */
+TikvShmem *
+tikv_shmem(void)
+{
+	return cache_on ? local_shmem : NULL;
+}
+
+/* storage_test_cache(on bool): also forgets everything. */
+Datum
+storage_test_cache(PG_FUNCTION_ARGS)
+{
+	if (local_shmem == NULL)
+	{
+		local_shmem = MemoryContextAllocZero(TopMemoryContext,
+											 sizeof(TikvShmem));
+		/* Zeros are an empty cache. */
+		local_shmem->places =
+			MemoryContextAllocExtended(TopMemoryContext, places_shmem_size(),
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	}
+	cache_on = true;
+	place_clear();
+	cache_on = PG_GETARG_BOOL(0);
+	PG_RETURN_VOID();
+}
+
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	ListCell   *cell;
+
+	(void) arg;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	foreach(cell, unpublished)
+	{
+		/* An aborted one is left to its context; a test affords that. */
+		if (event == XACT_EVENT_COMMIT)
+			raw_writer_published(lfirst(cell));
+	}
+	list_free(unpublished);
+	unpublished = NIL;
+}
+
+void
+_PG_init(void)
+{
+	RegisterXactCallback(end_transaction, NULL);
+}
+
+/* ---- common ---- */
+
+void
+storage_test_tables(bool write, bool wait, OpenTables *tables)
+{
+	TableOids	oids;
+	TablesAnswer answer = TABLES_MISSING;
+
+	if (tables_resolve(&oids))
+		answer = tables_open(&oids, write, wait, tables);
+	if (answer == TABLES_LOCKED)
+		elog(ERROR, "tables are locked");
+	if (answer == TABLES_MISSING)
+		elog(ERROR, "tables are missing");
+}
+
+static Datum
+bytes_datum(Bytes bytes)
+{
+	bytea	   *out = palloc(VARHDRSZ + bytes.len);
+
+	SET_VARSIZE(out, VARHDRSZ + bytes.len);
+	if (bytes.len > 0)
+		memcpy(VARDATA(out), bytes.data, bytes.len);
+	return PointerGetDatum(out);
+}
+
+static RawCf
+arg_cf(text *name)
+{
+	RawCf		cf;
+
+	if (!raw_cf_parse(text_to_cstring(name), &cf))
+		elog(ERROR, "no such column family");
+	return cf;
+}
+
+/* ---- writes ---- */
+
+static void
+write_one(const RawModify *modify)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	Snapshot	snapshot;
+	OpenTables	tables;
+	RawWriter  *writer;
+
+	storage_test_tables(true, false, &tables);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	writer = raw_writer_open(&tables, snapshot);
+	raw_writer_apply(writer, modify);
+	raw_writer_close(writer);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, true);
+	unpublished = lappend(unpublished, writer);
+	MemoryContextSwitchTo(caller);
+}
+
+/* storage_test_put(cf text, key bytea, value bytea, expires_at int8) */
+Datum
+storage_test_put(PG_FUNCTION_ARGS)
+{
+	RawModify	modify = {
+		.kind = RAW_PUT,
+		.cf = arg_cf(PG_GETARG_TEXT_PP(0)),
+		.key = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
+		.value = storage_test_arg(PG_GETARG_BYTEA_PP(2)),
+		.expires_at = PG_GETARG_INT64(3),
+	};
+
+	write_one(&modify);
+	PG_RETURN_VOID();
+}
+
+/* storage_test_delete(cf text, key bytea) */
+Datum
+storage_test_delete(PG_FUNCTION_ARGS)
+{
+	RawModify	modify = {
+		.kind = RAW_DELETE,
+		.cf = arg_cf(PG_GETARG_TEXT_PP(0)),
+		.key = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
+	};
+
+	write_one(&modify);
+	PG_RETURN_VOID();
+}
+
+/* ---- reads ---- */
+
+static Snapshot
+read_snapshot(bool latest)
+{
+	return RegisterSnapshot(latest ? GetLatestSnapshot() : GetActiveSnapshot());
+}
+
+/*
+ * storage_test_get(cf text, key bytea, now_s int8, latest bool): under a
+ * fresh snapshot, or under that of the calling statement.
+ */
+Datum
+storage_test_get(PG_FUNCTION_ARGS)
+{
+	RawCf		cf = arg_cf(PG_GETARG_TEXT_PP(0));
+	Bytes		key = storage_test_arg(PG_GETARG_BYTEA_PP(1));
+	Snapshot	snapshot;
+	OpenTables	tables;
+	RawReader  *reader;
+	RawPair		pair;
+	Arena		arena;
+	Datum		result = (Datum) 0;
+	bool		found;
+
+	storage_test_tables(false, true, &tables);
+	snapshot = read_snapshot(PG_GETARG_BOOL(3));
+	reader = raw_reader_open(&tables, snapshot, PG_GETARG_INT64(2));
+	arena_init(&arena);
+	found = reader->get(reader, cf, key, &arena, &pair);
+	if (found)
+		result = bytes_datum(pair.value);
+	arena_free(&arena);
+	raw_reader_close(reader);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, false);
+	if (!found)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
+static bool
+emit_row(void *arg, const RawPair *pair)
+{
+	ReturnSetInfo *rsinfo = arg;
+	Datum		values[3];
+	bool		isnull[3] = {false};
+
+	values[0] = bytes_datum(pair->key);
+	values[1] = bytes_datum(pair->value);
+	values[2] = Int64GetDatum(pair->expires_at);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+	return true;
+}
+
+/*
+ * storage_test_scan(cf text, lower bytea, upper bytea, reverse bool,
+ * key_only bool, max int4, now_s int8) returns (key, value, expires_at)
+ */
+Datum
+storage_test_scan(PG_FUNCTION_ARGS)
+{
+	RawScan		scan = {
+		.cf = arg_cf(PG_GETARG_TEXT_PP(0)),
+		.lower = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
+		.upper = storage_test_arg(PG_GETARG_BYTEA_PP(2)),
+		.reverse = PG_GETARG_BOOL(3),
+		.key_only = PG_GETARG_BOOL(4),
+		.limit = (uint32) PG_GETARG_INT32(5),
+	};
+	Snapshot	snapshot;
+	OpenTables	tables;
+	RawReader  *reader;
+
+	InitMaterializedSRF(fcinfo, 0);
+	storage_test_tables(false, true, &tables);
+	snapshot = read_snapshot(true);
+	reader = raw_reader_open(&tables, snapshot, PG_GETARG_INT64(6));
+	reader->scan(reader, &scan, emit_row, fcinfo->resultinfo);
+	raw_reader_close(reader);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, false);
+	return (Datum) 0;
+}
+
+/* ---- the rest ---- */
+
+static void
+report_row(void *arg, const char *defect)
+{
+	ReturnSetInfo *rsinfo = arg;
+	Datum		value = CStringGetTextDatum(defect);
+	bool		isnull = false;
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+}
+
+/* storage_test_check() returns setof text: what raw_table_check reports */
+Datum
+storage_test_check(PG_FUNCTION_ARGS)
+{
+	Snapshot	snapshot;
+	OpenTables	tables;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	storage_test_tables(false, true, &tables);
+	snapshot = read_snapshot(true);
+	(void) raw_table_check(&tables, snapshot, report_row, fcinfo->resultinfo);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, false);
+	return (Datum) 0;
+}
+
+/* storage_test_open(write bool) returns text: can the tables be opened now? */
+Datum
+storage_test_open(PG_FUNCTION_ARGS)
+{
+	static const char *const answers[] = {
+		[TABLES_OK] = "ok", [TABLES_MISSING] = "missing",
+		[TABLES_LOCKED] = "locked",
+	};
+	bool		write = PG_GETARG_BOOL(0);
+	TablesAnswer answer = TABLES_MISSING;
+	TableOids	oids;
+	OpenTables	tables;
+
+	if (tables_resolve(&oids))
+		answer = tables_open(&oids, write, false, &tables);
+	if (answer == TABLES_OK)
+		tables_close(&tables, write);
+	PG_RETURN_TEXT_P(cstring_to_text(answers[answer]));
+}
+
+/* storage_test_blocker(relation regclass) returns text */
+Datum
+storage_test_blocker(PG_FUNCTION_ARGS)
+{
+	char		out[200];
+
+	tables_describe_blocker(PG_GETARG_OID(0), out, sizeof(out));
+	PG_RETURN_TEXT_P(cstring_to_text(out));
+}

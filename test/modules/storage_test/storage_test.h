@@ -1,0 +1,23 @@
+/*
+ * storage_test.h
+ *	  What the files of this test library share.
+ */
+#ifndef TIKV_STORAGE_TEST_H
+#define TIKV_STORAGE_TEST_H
+
+#include "core/base/bytes.h"
+#include "storage/tables.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* Resolve and open the tables, or raise an error. */
+extern void storage_test_tables(bool write, bool wait, OpenTables *tables);
+
+static inline Bytes
+storage_test_arg(bytea *arg)
+{
+	return bytes_make(VARDATA_ANY(arg), VARSIZE_ANY_EXHDR(arg));
+}
+
+#endif							/* TIKV_STORAGE_TEST_H */

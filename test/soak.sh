@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# What takes too long for scripts/check: many crashes, a node that idles, a
+# table under an old snapshot, many seeds of the simulation.
+#
+# usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SEEDS=50
+
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+
+STEPS=(crash worker_crash idle old_snapshot simulation)
+BASE_PORT=7000
+IDLE_LIMIT_PERCENT=0.5
+SNAPSHOT_S=300
+
+DIR=
+
+stop_node()
+{
+    [ -z "$DIR" ] || "$TOP/scripts/cluster" stop --wipe --dir "$DIR"
+    DIR=
+}
+
+start_node()
+{
+    DIR=$(make_server_tmp tikv_soak)
+    "$TOP/scripts/cluster" start --dir "$DIR" --base-port $BASE_PORT
+    eval "$("$TOP/scripts/cluster" env --dir "$DIR")"
+}
+
+query()
+{
+    "$PG_BINDIR/psql" -X -q -At -v ON_ERROR_STOP=1 -c "$1"
+}
+
+soak_crash()
+{
+    "$TOP/test/faults/crash/run.sh" "${ROUNDS:-50}" -mode all
+}
+
+soak_worker_crash()
+{
+    "$TOP/test/faults/crash/run.sh" "${ROUNDS:-50}" -mode worker
+}
+
+# CPU ticks of all workers so far.
+worker_ticks()
+{
+    local pid total=0 ticks
+
+    for pid in $(query "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'tikv %'"); do
+        ticks=$(awk '{sub(/.*\) /, ""); print $12 + $13}' "/proc/$pid/stat")
+        total=$((total + ticks))
+    done
+    echo $total
+}
+
+# All workers together use next to no CPU when nobody asks for anything.
+soak_idle()
+{
+    local seconds=${IDLE_S:-120} before after
+
+    start_node
+    query "SELECT tikv_put('idle', 'v')" >/dev/null
+    sleep 10
+    before=$(worker_ticks)
+    sleep "$seconds"
+    after=$(worker_ticks)
+    stop_node
+    awk -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v s="$seconds" \
+        -v limit=$IDLE_LIMIT_PERCENT 'BEGIN {
+            used = 100 * ticks / hz / s
+            printf "idle for %d s: %.2f %% of a core (limit %s %%)\n", s, used, limit
+            exit used > limit
+        }'
+}
+
+# One key overwritten while another session holds its snapshot: the rate must
+# not collapse, and the table must shrink to use again afterwards.
+soak_old_snapshot()
+{
+    local free busy pid
+
+    start_node
+    query "CREATE PROCEDURE hammer(n int) LANGUAGE plpgsql AS
+        \$\$ BEGIN FOR i IN 1 .. n LOOP PERFORM tikv_put('hot', i::text::bytea); END LOOP; END \$\$"
+    query 'CALL hammer(2000)'
+    free=$(time_hammer 5000)
+    query "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class;
+        SELECT pg_sleep($SNAPSHOT_S)" >/dev/null &
+    pid=$!
+    sleep 1
+    busy=$(time_hammer 5000)
+    while kill -0 $pid 2>/dev/null; do
+        query 'CALL hammer(2000)'
+    done
+    wait $pid || :
+    query 'VACUUM tikv_internal.raw'
+    say "5000 overwrites of a key: $free ms; under an old snapshot: $busy ms;" \
+        "table after $SNAPSHOT_S s of them:" \
+        "$(query "SELECT pg_size_pretty(pg_relation_size('tikv_internal.raw'))")"
+    stop_node
+    [ "$busy" -le $((free * 4)) ] ||
+        die "an old snapshot slows overwrites of one key more than fourfold"
+}
+
+time_hammer()
+{
+    local began
+
+    began=$(date +%s%3N)
+    query "CALL hammer($1)"
+    echo $(($(date +%s%3N) - began))
+}
+
+soak_simulation()
+{
+    local seed
+
+    for seed in $(seq 1 "${SEEDS:-50}"); do
+        make -s -C "$TOP" sim SEED="$seed" || die "make sim SEED=$seed fails"
+    done
+}
+
+need_postgres
+trap stop_node EXIT
+[ $# -gt 0 ] || set -- "${STEPS[@]}"
+for name in "$@"; do
+    step "$name"
+    "soak_$name"
+done
