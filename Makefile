@@ -13,6 +13,7 @@ include build/module.mk
 include build/test.mk
 -include build/raft.mk
 -include build/storage_test.mk
+-include build/bench.mk
 
 .PHONY: all install uninstall clean help
 

@@ -21,9 +21,9 @@ endif
 
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" tikv_fdw.control 2>/dev/null)
 
-# `make V=1` shows the commands.
+# `make V=1` shows the commands, `make -s QUIET=1` shows nothing.
 Q := $(if $(V),,@)
-say = @printf '  %-5s %s\n' $(1) $(2)
+say = $(if $(QUIET),,@printf '  %-5s %s\n' $(1) $(2))
 
 CC := gcc
 OPT ?= -O2

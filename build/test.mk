@@ -41,7 +41,7 @@ $(TOOLS): $(OUT)/bin/%: $(OUT)/obj/test/tools/%.o $(OUT)/obj/libtikvservice.a \
 tools: $(TOOLS)
 
 unit: $(UNIT_CORE) $(UNIT_RPC)  ## unit tests under ASan and UBSan
-	$(ASAN_ENV) prove --exec '' -j2 $^
+	$(ASAN_ENV) prove --exec 'timeout 120' -j2 $^
 
 # Modules with scenarios and simulations bring them in a makefile of their own,
 # such as build/raft.mk, as prerequisites of these two.

@@ -155,9 +155,21 @@ install_packages()
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     step "installing packages: ${missing[*]}"
-    as_admin apt-get update -qq
-    as_admin env DEBIAN_FRONTEND=noninteractive \
+    run_quietly as_admin apt-get update -qq
+    run_quietly as_admin env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# Run a command whose output matters only if it fails.
+run_quietly()
+{
+    local log answer=0
+
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 || answer=$?
+    [ $answer -eq 0 ] || cat "$log" >&2
+    rm -f "$log"
+    return $answer
 }
 
 # What it takes to build and run.
@@ -195,7 +207,7 @@ install_check_packages()
 # Build, and install into the server if the installed files differ.
 build_and_install()
 {
-    make -s -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" all
+    make -s -C "$TOP" -j"$(nproc)" QUIET=1 PG_CONFIG="$PG_CONFIG" all
     install_if_changed
 }
 

@@ -24,7 +24,8 @@ REVOKE ALL ON SCHEMA tikv_internal FROM PUBLIC;
 /*
  * Fixed-width columns come first so that a lookup reaches them without
  * walking the key.  Key columns are never compressed: the index must hold
- * them as they are.
+ * them as they are.  Values stay in the row as long as it fits a page, since
+ * a value of some kilobytes costs two to three times as much in TOAST.
  */
 CREATE TABLE tikv_internal.raw (
 	ts int8 NOT NULL,
@@ -35,6 +36,7 @@ CREATE TABLE tikv_internal.raw (
 	value bytea NOT NULL
 ) USING heap WITH (
 	fillfactor = 80,
+	toast_tuple_target = 8160,
 	autovacuum_vacuum_scale_factor = 0.05,
 	autovacuum_vacuum_cost_delay = 0,
 	autovacuum_freeze_min_age = 0,
@@ -162,19 +164,19 @@ COMMENT ON FUNCTION tikv_get(bytea) IS
 
 CREATE FUNCTION tikv_put(key bytea, value bytea) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_put'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_put(bytea, bytea) IS
 'Store a raw key. Durable when it returns; not part of the SQL transaction: ROLLBACK does not undo it';
 
 CREATE FUNCTION tikv_insert(key bytea, value bytea) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_insert'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_insert(bytea, bytea) IS
 'Store a raw key that does not exist yet, else fail (unique_violation). Durable when it returns; ROLLBACK does not undo it';
 
 CREATE FUNCTION tikv_delete(key bytea) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_delete'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_delete(bytea) IS
 'Remove a raw key; no error if there is none. Durable when it returns; ROLLBACK does not undo it';
 

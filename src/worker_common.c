@@ -127,10 +127,13 @@ worker_handle_interrupts(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		if (unsafe_settings() != NULL)
+		{
+			worker_report(self_kind, WORKER_STOPPING, unsafe_settings(), "");
 			ereport(FATAL,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("%s stops serving", worker_name(self_kind)),
 					 errdetail_internal("%s", unsafe_settings())));
+		}
 	}
 }
 

@@ -7,7 +7,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
 STEPS=(crash worker_crash idle old_snapshot simulation)
-BASE_PORT=7000
+BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=300
 

@@ -78,9 +78,9 @@ check_others()
             complain "$file: only src/server knows gRPC"
     }
     case $dir in
-        src/core/* | pd/core | src/bus | src/storage | src/sqlapi)
+        src/core/* | pd/core | src/bus | src/storage)
             grep -nE '^#include ".*\.pb-c\.h"' "$file" &&
-                complain "$file: protobuf belongs to src/service and pd/service*"
+                complain "$file: protobuf messages are built and read above this layer"
             ;;
     esac
 }

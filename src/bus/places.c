@@ -1,11 +1,13 @@
 /*
  * places.c
- *	  The place cache: a direct-mapped table of (tag, TID) words.
+ *	  The place cache: buckets of (tag, TID) words.
  *
  * A word is 16 bits of the hash, the block and the offset.  No TID has offset
- * 0, so an empty word is 0 and needs no flag.  Two keys that share a word
- * drive each other out; two that share the tag as well cost a wasted fetch,
- * since every user verifies the row.  Nothing here is ever an answer.
+ * 0, so an empty word is 0 and needs no flag.  A bucket's words are ordered by
+ * age; keys that share a bucket drive the oldest out, and those that share
+ * the tag as well cost a wasted fetch, since every user verifies the row.
+ * Nothing here is ever an answer, so the words of a bucket need not agree and
+ * no lock is taken.
  */
 #include "postgres.h"
 
@@ -16,77 +18,108 @@
 #include "bus/places.h"
 
 /* 8 MiB of address space; pages are touched as keys are used. */
-#define PLACE_WORDS ((uint64) 1 << 20)
+#define PLACE_BUCKETS ((uint64) 1 << 18)
+#define PLACE_WORDS (PLACE_BUCKETS * PLACE_WAYS)
 
 struct PlaceShared
 {
 	/* Nothing was set since the last clearing: a clear has nothing to do. */
 	pg_atomic_uint32 used;
+	/* No bucket lies on two cache lines. */
+	char pad[PG_CACHE_LINE_SIZE - sizeof(pg_atomic_uint32)];
 	pg_atomic_uint64 words[FLEXIBLE_ARRAY_MEMBER];
 };
 
 static PlaceShared *
 places(void)
 {
-	TikvShmem  *shmem = tikv_shmem();
+	TikvShmem *shmem = tikv_shmem();
 
 	return shmem == NULL ? NULL : shmem->places;
 }
 
 static inline pg_atomic_uint64 *
-place_word(PlaceShared *shared, uint64 hash)
+place_bucket(PlaceShared *shared, uint64 hash)
 {
-	return &shared->words[hash & (PLACE_WORDS - 1)];
-}
-
-static inline uint64
-place_tag(uint64 hash)
-{
-	return hash >> 48;
+	return &shared->words[(hash & (PLACE_BUCKETS - 1)) * PLACE_WAYS];
 }
 
 static inline uint64
 place_pack(uint64 hash, const ItemPointerData *tid)
 {
-	return place_tag(hash) << 48 |
+	return (hash >> 48) << 48 |
 		(uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16 |
 		ItemPointerGetOffsetNumberNoCheck(tid);
 }
 
-/* Any hash will do as long as all processes of one server agree. */
+static inline bool
+place_is_of(uint64 word, uint64 hash)
+{
+	return word != 0 && word >> 48 == hash >> 48;
+}
+
 uint64
 place_hash(uint8 cf, Bytes key)
 {
 	return hash_bytes_extended(key.data, (int) key.len, cf);
 }
 
-/* False if nothing is remembered, or there is no shared memory. */
-bool
-place_find(uint64 hash, ItemPointer tid)
+int
+place_find(uint64 hash, ItemPointerData found[PLACE_WAYS])
 {
 	PlaceShared *shared = places();
-	uint64		word;
+	pg_atomic_uint64 *bucket;
+	int n = 0;
 
 	if (shared == NULL)
-		return false;
-	word = pg_atomic_read_u64(place_word(shared, hash));
-	if (word == 0 || word >> 48 != place_tag(hash))
-		return false;
-	ItemPointerSet(tid, (BlockNumber) (word >> 16), (OffsetNumber) word);
-	return true;
+		return 0;
+	bucket = place_bucket(shared, hash);
+	for (int i = 0; i < PLACE_WAYS; i++)
+	{
+		uint64 word = pg_atomic_read_u64(&bucket[i]);
+
+		if (place_is_of(word, hash))
+			ItemPointerSet(&found[n++], (BlockNumber) (word >> 16),
+						   (OffsetNumber) word);
+	}
+	return n;
 }
 
+/*
+ * Of this key two places are kept, so that a hot key does not drive out the
+ * others of its bucket.
+ */
 void
 place_set(uint64 hash, const ItemPointerData *tid)
 {
 	PlaceShared *shared = places();
+	pg_atomic_uint64 *bucket;
+	uint64 keep[PLACE_WAYS] = {0};
+	bool previous = false;
+	int n = 0;
 
 	if (shared == NULL)
 		return;
 	/* Mostly read: the flag's cache line stays shared between processes. */
 	if (pg_atomic_read_u32(&shared->used) == 0)
 		pg_atomic_write_u32(&shared->used, 1);
-	pg_atomic_write_u64(place_word(shared, hash), place_pack(hash, tid));
+	bucket = place_bucket(shared, hash);
+	keep[n++] = place_pack(hash, tid);
+	for (int i = 0; i < PLACE_WAYS && n < PLACE_WAYS; i++)
+	{
+		uint64 word = pg_atomic_read_u64(&bucket[i]);
+		bool same_key = place_is_of(word, hash);
+
+		if (word == 0 || word == keep[0] || (same_key && previous))
+			continue;
+		previous = previous || same_key;
+		keep[n++] = word;
+	}
+	for (int i = 0; i < PLACE_WAYS; i++)
+	{
+		if (pg_atomic_read_u64(&bucket[i]) != keep[i])
+			pg_atomic_write_u64(&bucket[i], keep[i]);
+	}
 }
 
 /* Forget this key only: a word that another key took over stays. */
@@ -94,15 +127,18 @@ void
 place_forget(uint64 hash)
 {
 	PlaceShared *shared = places();
-	pg_atomic_uint64 *word;
-	uint64		seen;
+	pg_atomic_uint64 *bucket;
 
 	if (shared == NULL)
 		return;
-	word = place_word(shared, hash);
-	seen = pg_atomic_read_u64(word);
-	if (seen != 0 && seen >> 48 == place_tag(hash))
-		(void) pg_atomic_compare_exchange_u64(word, &seen, 0);
+	bucket = place_bucket(shared, hash);
+	for (int i = 0; i < PLACE_WAYS; i++)
+	{
+		uint64 seen = pg_atomic_read_u64(&bucket[i]);
+
+		if (place_is_of(seen, hash))
+			(void) pg_atomic_compare_exchange_u64(&bucket[i], &seen, 0);
+	}
 }
 
 /*
@@ -138,10 +174,10 @@ places_shmem_size(void)
 void
 places_shmem_init(TikvShmem *shmem, bool found)
 {
-	bool		attached;
+	bool attached;
 
-	shmem->places = ShmemInitStruct("tikv_fdw places", places_shmem_size(),
-									&attached);
+	shmem->places =
+		ShmemInitStruct("tikv_fdw places", places_shmem_size(), &attached);
 	if (found || attached)
 		return;
 	pg_atomic_init_u32(&shmem->places->used, 0);

@@ -7,7 +7,7 @@
  * remember where the newest row is.  The cache may be wrong in any way: a
  * user fetches the TID, and only if the row is visible to its own fresh
  * snapshot and carries the key is it the answer (a key has one visible row);
- * otherwise the index is asked.  One atomic word per entry, no locks.
+ * otherwise the index is asked.  One atomic word per place, no locks.
  */
 #ifndef TIKV_BUS_PLACES_H
 #define TIKV_BUS_PLACES_H
@@ -16,8 +16,20 @@
 #include "core/base/bytes.h"
 #include "storage/itemptr.h"
 
+/* So many places of a key may be known: the newest and older ones. */
+#define PLACE_WAYS 4
+
+/* Any process of the server gets the same hash. */
 extern uint64 place_hash(uint8 cf, Bytes key);
-extern bool place_find(uint64 hash, ItemPointer tid);
+
+/*
+ * Where rows of this key may be, the newest first; returns their number.  A
+ * reader whose snapshot is a moment older than the newest row needs the one
+ * before it.
+ */
+extern int place_find(uint64 hash, ItemPointerData places[PLACE_WAYS]);
+
+/* The newest row is there now; what was newest becomes the one before. */
 extern void place_set(uint64 hash, const ItemPointerData *tid);
 extern void place_forget(uint64 hash);
 extern void place_clear(void);

@@ -205,14 +205,17 @@ worker_sleep_end(WorkerKind kind)
 
 /* ----------------------------------------------------------------- states */
 
-static void
+/* Returns the state it had. */
+static WorkerState
 set_state(WorkerSlot *slot, WorkerState state, const char *reason,
 		  const char *address)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	WorkerState before;
 
 	SpinLockAcquire(&slot->mutex);
-	if (slot->state != state)
+	before = slot->state;
+	if (before != state)
 		slot->since = now;
 	slot->state = state;
 	if (reason != NULL)
@@ -220,6 +223,7 @@ set_state(WorkerSlot *slot, WorkerState state, const char *reason,
 	if (address != NULL)
 		strlcpy(slot->address, address, sizeof(slot->address));
 	SpinLockRelease(&slot->mutex);
+	return before;
 }
 
 static void
@@ -238,7 +242,7 @@ worker_enter(WorkerKind kind)
 	pg_atomic_write_u32(&slot->sleeping, 0);
 	bus_worker_reset(kind);
 	set_pid(slot, MyProcPid);
-	set_state(slot, WORKER_STARTING, NULL, "");
+	(void) set_state(slot, WORKER_STARTING, NULL, "");
 }
 
 /*
@@ -253,8 +257,9 @@ worker_leave(WorkerKind kind)
 	bool		explained = slot->reason[0] != '\0';
 
 	set_pid(slot, 0);
-	set_state(slot, explained ? WORKER_WAITING : WORKER_DOWN,
-			  explained ? NULL : "it ended; the server log says why", "");
+	(void) set_state(slot, explained ? WORKER_WAITING : WORKER_DOWN,
+					 explained ? NULL : "it ended; the server log says why",
+					 "");
 	bus_worker_reset(kind);
 }
 
@@ -262,8 +267,14 @@ void
 worker_report(WorkerKind kind, WorkerState state, const char *reason,
 			  const char *address)
 {
-	set_state(&tikv_shmem()->workers[kind], state, reason, address);
+	WorkerState before = set_state(&tikv_shmem()->workers[kind], state, reason,
+								   address);
+
 	bus_worker_open(kind, state == WORKER_SERVING);
+
+	/* Others may be waiting for just this. */
+	if (state == WORKER_SERVING && before != WORKER_SERVING)
+		worker_wake_all();
 }
 
 bool

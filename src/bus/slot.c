@@ -18,7 +18,13 @@
 #include "guc.h"
 
 /* What of the area lies in main shared memory; untouched pages cost nothing. */
-#define AREA_IN_PLACE_BYTES ((Size) 4 << 20)
+#define AREA_IN_PLACE_BYTES ((Size) 16 << 20)
+
+/*
+ * DSA keeps a block of 64 kB for each of its size classes; one for all that
+ * is not large (DSA's largest class) wastes less than two dozen.
+ */
+#define SMALLEST_CHUNK 8192
 
 /* Of the slots, what one worker that hangs can keep from the others. */
 #define SHARE_NUMERATOR 3
@@ -70,7 +76,8 @@ slot_put(SlotBytes *bytes, Bytes from)
 		if (from.len > (size_t) tikv_fdw_settings.bus_memory_kb * 1024 ||
 			from.len > MaxAllocSize)
 			return false;
-		bytes->place = dsa_allocate_extended(attach_area(), from.len,
+		bytes->place = dsa_allocate_extended(attach_area(),
+											 Max(from.len, SMALLEST_CHUNK),
 											 DSA_ALLOC_NO_OOM);
 		if (!DsaPointerIsValid(bytes->place))
 			return false;

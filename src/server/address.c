@@ -22,7 +22,7 @@ split_address(const char *addr, char *host, size_t hostlen, char *port,
 {
 	const char *colon = strrchr(addr, ':');
 	const char *start = addr;
-	size_t		len;
+	size_t len;
 
 	if (colon == NULL || colon == addr)
 		return false;
@@ -38,7 +38,8 @@ split_address(const char *addr, char *host, size_t hostlen, char *port,
 		return false;
 	if (len >= hostlen || strlen(colon + 1) >= portlen)
 		return false;
-	if (colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+	if (colon[1] == '\0' ||
+		strspn(colon + 1, "0123456789") != strlen(colon + 1))
 		return false;
 	memcpy(host, start, len);
 	host[len] = '\0';
@@ -53,9 +54,9 @@ split_address(const char *addr, char *host, size_t hostlen, char *port,
 static int
 try_bind(const struct addrinfo *ai, bool shared)
 {
-	int			fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int			on = 1;
-	int			saved = 0;
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int on = 1;
+	int saved = 0;
 
 	if (fd < 0)
 		return errno == EAFNOSUPPORT ? 0 : errno;
@@ -74,16 +75,17 @@ bool
 address_probe(const char *addr, bool shared, char *err, size_t errlen)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,.ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+							 .ai_socktype = SOCK_STREAM,
+							 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *list;
-	char		host[256];
-	char		port[8];
-	int			rc;
+	char host[256];
+	char port[8];
+	int rc;
 
 	if (!split_address(addr, host, sizeof(host), port, sizeof(port)))
 	{
-		snprintf(err, errlen, "invalid listen address \"%s\": expected host:port",
-				 addr);
+		snprintf(err, errlen,
+				 "invalid listen address \"%s\": expected host:port", addr);
 		return false;
 	}
 	rc = getaddrinfo(host, port, &hints, &list);

@@ -20,13 +20,11 @@
 #include "core/base/check.h"
 #include "errorpb.pb-c.h"
 #include "server/delay.h"
+#include "server/envelope.h"
 #include "server/internal.h"
 #include "server/submit.h"
 #include "service/wire.h"
 #include "tikvpb.pb-c.h"
-
-/* Clients send 128 commands at once, more only under priorities. */
-#define MAX_COMMANDS ((size_t) 65536)
 
 /* Neighbours share memory until it has grown to this. */
 #define SHARED_MEMORY_MAX ((size_t) 32 * 1024)
@@ -40,47 +38,36 @@
 #define FEEDBACK_EVERY_US 1000000
 #define MAX_DELAY_MS 60000
 
-/* Fields of BatchCommandsRequest, BatchCommandsResponse and HealthFeedback. */
-#define FIELD_COMMANDS 1
+/* Fields of BatchCommandsResponse. */
+#define FIELD_RESPONSES 1
 #define FIELD_IDS 2
 #define FIELD_FEEDBACK 4
 
 typedef struct BatchStream
 {
-	Link		link;			/* in `dirty` when something is to be done */
-	Link		open_link;		/* in `open_streams` */
-	Call	   *call;			/* NULL when closed */
-	int			inflight;		/* commands not answered yet */
-	bool		over;			/* ended by us or by the client */
-	bool		half_closed;	/* the client sends no more */
-	bool		paused;
-	bool		want_feedback;
-	int64_t		feedback_at_us; /* when it was sent last */
-	OutBuf		out;			/* Responses packed so far */
-	uint64_t   *ids;			/* their request ids */
-	size_t		n_ids;
-	size_t		cap_ids;
+	Link link;		  /* in `dirty` when something is to be done */
+	Link open_link;	  /* in `open_streams` */
+	Call *call;		  /* NULL when closed */
+	int inflight;	  /* commands not answered yet */
+	bool over;		  /* ended by us or by the client */
+	bool half_closed; /* the client sends no more */
+	bool paused;
+	bool want_feedback;
+	int64_t feedback_at_us; /* when it was sent last */
+	OutBuf out;				/* Responses packed so far */
+	uint64_t *ids;			/* their request ids */
+	size_t n_ids;
+	size_t cap_ids;
 } BatchStream;
 
 /* One command in flight; lives in its memory. */
 typedef struct Command
 {
-	Request		request;
+	Request request;
 	BatchStream *stream;
 	RequestMemory *memory;
-	uint64_t	id;
+	uint64_t id;
 } Command;
-
-/* A BatchCommandsRequest taken apart; reused from message to message. */
-typedef struct Envelope
-{
-	Bytes	   *commands;
-	size_t		n_commands;
-	size_t		cap_commands;
-	uint64_t   *ids;
-	size_t		n_ids;
-	size_t		cap_ids;
-} Envelope;
 
 static Link dirty = {&dirty, &dirty};
 static Link open_streams = {&open_streams, &open_streams};
@@ -142,8 +129,8 @@ add_id(BatchStream *stream, uint64_t id)
 	if (stream->n_ids == stream->cap_ids)
 	{
 		stream->cap_ids = stream->cap_ids == 0 ? 64 : 2 * stream->cap_ids;
-		stream->ids = realloc(stream->ids,
-							  stream->cap_ids * sizeof(*stream->ids));
+		stream->ids =
+			realloc(stream->ids, stream->cap_ids * sizeof(*stream->ids));
 		CHECK(stream->ids != NULL);
 	}
 	stream->ids[stream->n_ids++] = id;
@@ -158,7 +145,7 @@ static void flush_stream(BatchStream *stream, int64_t now_us);
 static void
 after_answer(BatchStream *stream)
 {
-	size_t		waiting = stream->out.len + call_send_queued(stream->call);
+	size_t waiting = stream->out.len + call_send_queued(stream->call);
 
 	mark_dirty(stream);
 	if (waiting >= PAUSE_BYTES && !stream->paused)
@@ -181,13 +168,13 @@ after_answer(BatchStream *stream)
 static uint8_t *
 begin_answer(BatchStream *stream, uint64_t id, int member, size_t len)
 {
-	uint64_t	key = wire_key((uint32_t) member, WIRE_BYTES);
-	size_t		inner = wire_varint_len(key) + wire_varint_len(len) + len;
-	uint8_t    *p = outbuf_reserve(&stream->out,
-								   1 + wire_varint_len(inner) + inner);
+	uint64_t key = wire_key((uint32_t) member, WIRE_BYTES);
+	size_t inner = wire_varint_len(key) + wire_varint_len(len) + len;
+	uint8_t *p =
+		outbuf_reserve(&stream->out, 1 + wire_varint_len(inner) + inner);
 
 	add_id(stream, id);
-	*p++ = (uint8_t) wire_key(FIELD_COMMANDS, WIRE_BYTES);
+	*p++ = (uint8_t) wire_key(FIELD_RESPONSES, WIRE_BYTES);
 	p = wire_write_varint(p, inner);
 	p = wire_write_varint(p, key);
 	return wire_write_varint(p, len);
@@ -197,7 +184,7 @@ static void
 answer(BatchStream *stream, uint64_t id, int member,
 	   const ProtobufCMessage *reply)
 {
-	size_t		len = protobuf_c_message_get_packed_size(reply);
+	size_t len = protobuf_c_message_get_packed_size(reply);
 
 	protobuf_c_message_pack(reply, begin_answer(stream, id, member, len));
 	after_answer(stream);
@@ -207,10 +194,10 @@ answer(BatchStream *stream, uint64_t id, int member,
 static void
 answer_nothing(BatchStream *stream, uint64_t id)
 {
-	uint8_t    *p = outbuf_reserve(&stream->out, 2);
+	uint8_t *p = outbuf_reserve(&stream->out, 2);
 
 	add_id(stream, id);
-	p[0] = (uint8_t) wire_key(FIELD_COMMANDS, WIRE_BYTES);
+	p[0] = (uint8_t) wire_key(FIELD_RESPONSES, WIRE_BYTES);
 	p[1] = 0;
 	after_answer(stream);
 }
@@ -221,8 +208,8 @@ answer_busy(BatchStream *stream, uint64_t id, int member)
 {
 	Errorpb__ServerIsBusy busy = ERRORPB__SERVER_IS_BUSY__INIT;
 	Errorpb__Error error = ERRORPB__ERROR__INIT;
-	size_t		len;
-	uint8_t    *p;
+	size_t len;
+	uint8_t *p;
 
 	busy.reason = "too many commands in flight";
 	error.message = "server is busy: too many commands in flight";
@@ -251,7 +238,7 @@ end_command(Command *command)
 static void
 command_done(Request *request, const ProtobufCMessage *reply)
 {
-	Command    *command = request->owner;
+	Command *command = request->owner;
 	BatchStream *stream = command->stream;
 
 	if (!stream->over)
@@ -267,7 +254,7 @@ command_done(Request *request, const ProtobufCMessage *reply)
 static void
 command_fail(Request *request, int code, const char *text)
 {
-	Command    *command = request->owner;
+	Command *command = request->owner;
 	BatchStream *stream = command->stream;
 
 	if (!stream->over && code == RPC_UNIMPLEMENTED)
@@ -280,7 +267,7 @@ command_fail(Request *request, int code, const char *text)
 static bool
 command_abandoned(Request *request)
 {
-	Command    *command = request->owner;
+	Command *command = request->owner;
 
 	return command->stream->over;
 }
@@ -302,7 +289,7 @@ delay_empty(Command *command)
 {
 	const Tikvpb__BatchCommandsEmptyRequest *request =
 		(const Tikvpb__BatchCommandsEmptyRequest *) command->request.message;
-	uint64_t	delay_ms = request->delay_time;
+	uint64_t delay_ms = request->delay_time;
 
 	if (delay_ms > MAX_DELAY_MS)
 		delay_ms = MAX_DELAY_MS;
@@ -317,7 +304,7 @@ static Command *
 new_command(BatchStream *stream, const ServiceMethod *method, uint64_t id,
 			RequestMemory *memory)
 {
-	Command    *command = arena_zalloc(&memory->arena, sizeof(*command));
+	Command *command = arena_zalloc(&memory->arena, sizeof(*command));
 
 	memory->refs++;
 	stream->inflight++;
@@ -334,39 +321,15 @@ new_command(BatchStream *stream, const ServiceMethod *method, uint64_t id,
 	return command;
 }
 
-/*
- * Which member of the oneof is set (the last one counts), and its bytes.
- * *method stays NULL for members that are not built.
- */
-static bool
-parse_command(Bytes bytes, const ServiceMethod **method, Bytes *body)
-{
-	WireReader	r = wire_reader(bytes);
-	WireField	f;
-
-	*method = NULL;
-	*body = bytes_empty();
-	while (wire_read_field(&r, &f))
-	{
-		if (f.type != WIRE_BYTES || f.number > METHOD_EMPTY)
-			continue;
-		*method = service_method((int) f.number);
-		if (*method != NULL && !(*method)->in_batch)
-			*method = NULL;
-		*body = f.bytes;
-	}
-	return !r.bad;
-}
-
 static void
 run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 			RequestMemory *memory, int64_t now_us)
 {
 	const ServiceMethod *method;
-	Command    *command;
-	Bytes		body;
+	Command *command;
+	Bytes body;
 
-	if (!parse_command(bytes, &method, &body))
+	if (!envelope_parse_command(bytes, &method, &body))
 	{
 		end_stream(stream, RPC_INVALID_ARGUMENT, "malformed command");
 		return;
@@ -384,8 +347,8 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 	}
 	command = new_command(stream, method, id, memory);
 	command->request.received_us = now_us;
-	command->request.message = service_unpack(method->request, body,
-											  &memory->arena);
+	command->request.message =
+		service_unpack(method->request, body, &memory->arena);
 	if (command->request.message == NULL)
 		command_fail(&command->request, RPC_INVALID_ARGUMENT,
 					 "malformed command");
@@ -401,81 +364,16 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 		delay_empty(command);
 }
 
-/* ---- the envelope ---- */
-
-static bool
-add_command(Envelope *e, Bytes bytes)
-{
-	if (e->n_commands == MAX_COMMANDS)
-		return false;
-	if (e->n_commands == e->cap_commands)
-	{
-		e->cap_commands = e->cap_commands == 0 ? 256 : 2 * e->cap_commands;
-		e->commands = realloc(e->commands,
-							  e->cap_commands * sizeof(*e->commands));
-		CHECK(e->commands != NULL);
-	}
-	e->commands[e->n_commands++] = bytes;
-	return true;
-}
-
-static bool
-add_request_id(Envelope *e, uint64_t id)
-{
-	if (e->n_ids == MAX_COMMANDS)
-		return false;
-	if (e->n_ids == e->cap_ids)
-	{
-		e->cap_ids = e->cap_ids == 0 ? 256 : 2 * e->cap_ids;
-		e->ids = realloc(e->ids, e->cap_ids * sizeof(*e->ids));
-		CHECK(e->ids != NULL);
-	}
-	e->ids[e->n_ids++] = id;
-	return true;
-}
-
-static bool
-add_packed_ids(Envelope *e, Bytes packed)
-{
-	WireReader	r = wire_reader(packed);
-	uint64_t	id;
-
-	while (r.next != r.end)
-		if (!wire_read_varint(&r, &id) || !add_request_id(e, id))
-			return false;
-	return true;
-}
-
-/* False if the bytes are not a BatchCommandsRequest, or an absurd one. */
-static bool
-parse_envelope(Envelope *e, Bytes message)
-{
-	WireReader	r = wire_reader(message);
-	WireField	f;
-	bool		good = true;
-
-	e->n_commands = 0;
-	e->n_ids = 0;
-	while (good && wire_read_field(&r, &f))
-	{
-		if (f.number == FIELD_COMMANDS && f.type == WIRE_BYTES)
-			good = add_command(e, f.bytes);
-		else if (f.number == FIELD_IDS && f.type == WIRE_BYTES)
-			good = add_packed_ids(e, f.bytes);
-		else if (f.number == FIELD_IDS && f.type == WIRE_VARINT)
-			good = add_request_id(e, f.value);
-	}
-	return good && !r.bad && e->n_commands == e->n_ids;
-}
+/* ---- messages of the client ---- */
 
 static void
 batch_message(Call *call, Bytes message)
 {
 	BatchStream *stream = stream_of(call);
-	int64_t		now_us = server_now_us();
+	int64_t now_us = server_now_us();
 	RequestMemory *memory;
 
-	if (!parse_envelope(&envelope, message))
+	if (!envelope_parse(&envelope, message))
 	{
 		end_stream(stream, RPC_INVALID_ARGUMENT,
 				   "malformed BatchCommandsRequest");
@@ -500,8 +398,8 @@ batch_message(Call *call, Bytes message)
 static void
 pack_ids(BatchStream *stream)
 {
-	size_t		len = 0;
-	uint8_t    *p;
+	size_t len = 0;
+	uint8_t *p;
 
 	for (size_t i = 0; i < stream->n_ids; i++)
 		len += wire_varint_len(stream->ids[i]);
@@ -517,8 +415,8 @@ static void
 pack_feedback(BatchStream *stream, int64_t now_us)
 {
 	Kvrpcpb__HealthFeedback feedback;
-	size_t		len;
-	uint8_t    *p;
+	size_t len;
+	uint8_t *p;
 
 	if (!stream->want_feedback && stream->feedback_at_us != 0 &&
 		now_us - stream->feedback_at_us < FEEDBACK_EVERY_US)
@@ -574,7 +472,7 @@ answer_due(int64_t now_us)
 {
 	while (delay_next() <= now_us)
 	{
-		Command    *command = delay_take();
+		Command *command = delay_take();
 
 		answer_empty(command);
 	}
@@ -588,8 +486,8 @@ wake_for_delays(void)
 		return;
 	for (Link *l = open_streams.next; l != &open_streams; l = l->next)
 	{
-		BatchStream *stream = (BatchStream *) ((char *) l -
-											   offsetof(BatchStream, open_link));
+		BatchStream *stream =
+			(BatchStream *) ((char *) l - offsetof(BatchStream, open_link));
 
 		pump_wake_at(call_server(stream->call), delay_next());
 	}
@@ -598,7 +496,7 @@ wake_for_delays(void)
 void
 batch_flush(void)
 {
-	int64_t		now_us;
+	int64_t now_us;
 
 	if (link_empty(&dirty) && delay_next() == INT64_MAX)
 		return;

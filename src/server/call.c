@@ -24,7 +24,7 @@
 static Call *
 new_call(Server *server, ServerMethod *method)
 {
-	Call	   *call = server->pool;
+	Call *call = server->pool;
 	grpc_metadata_array metadata;
 
 	if (call != NULL)
@@ -61,7 +61,7 @@ free_call(Call *call)
 static void
 recycle_call(Call *call)
 {
-	Server	   *server = call->server;
+	Server *server = call->server;
 
 	link_remove(&call->link);
 	if (server == NULL || server->n_pool >= POOL_MAX)
@@ -79,7 +79,7 @@ call_drop_pool(Server *server)
 {
 	while (server->pool != NULL)
 	{
-		Call	   *call = server->pool;
+		Call *call = server->pool;
 
 		server->pool = call->todo_next;
 		free_call(call);
@@ -92,7 +92,7 @@ call_forget_held(Server *server)
 {
 	while (!link_empty(&server->held))
 	{
-		Call	   *call = (Call *) server->held.next;
+		Call *call = (Call *) server->held.next;
 
 		link_remove(&call->link);
 		call->server = NULL;
@@ -127,7 +127,7 @@ drop_details(Call *call)
 static void
 dispose_call(Call *call)
 {
-	Server	   *server = call->server;
+	Server *server = call->server;
 
 	call_drop_received(call);
 	stream_drop_queue(call);
@@ -174,20 +174,22 @@ ask_for_more(Server *server, ServerMethod *method)
 void
 call_post(Server *server, ServerMethod *method)
 {
-	Call	   *call = new_call(server, method);
-	void	   *tag = call_tag(call, OP_NEW);
+	Call *call = new_call(server, method);
+	void *tag = call_tag(call, OP_NEW);
 	grpc_call_error rc;
 
 	method->posted++;
 	server->n_posted++;
 	if (method->registered != NULL)
-		rc = grpc_server_request_registered_call(server->grpc, method->registered,
-												 &call->grpc,
-												 &call->grpc_deadline,
-												 &call->metadata,
-												 method->kind == RPC_UNARY ?
-												 &call->received : NULL,
-												 server->cq, server->cq, tag);
+		rc =
+			grpc_server_request_registered_call(server->grpc,
+												method->registered, &call->grpc,
+												&call->grpc_deadline,
+												&call->metadata,
+												method->kind == RPC_UNARY ?
+													&call->received :
+													NULL,
+												server->cq, server->cq, tag);
 	else
 	{
 		call->details = malloc(sizeof(*call->details));
@@ -214,7 +216,8 @@ call_received_bytes(Call *call)
 		grpc_byte_buffer_reader_peek(&reader, &slice))
 	{
 		grpc_byte_buffer_reader_destroy(&reader);
-		return bytes_make(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
+		return bytes_make(GRPC_SLICE_START_PTR(*slice),
+						  GRPC_SLICE_LENGTH(*slice));
 	}
 	call->merged = grpc_byte_buffer_reader_readall(&reader);
 	call->has_merged = true;
@@ -259,21 +262,21 @@ static void
 refuse_unknown(Call *call)
 {
 	const grpc_slice *slice = &call->details->method;
-	Bytes		path = bytes_make(GRPC_SLICE_START_PTR(*slice),
-								  GRPC_SLICE_LENGTH(*slice));
-	char		text[300];
+	Bytes path =
+		bytes_make(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
+	char text[300];
 
 	snprintf(text, sizeof(text), "%s %.*s",
-			 path_is_known(call->server, path) ? "not implemented:"
-			 : "unknown method", path.len > 256 ? 256 : (int) path.len,
-			 (const char *) path.data);
+			 path_is_known(call->server, path) ? "not implemented:" :
+												 "unknown method",
+			 path.len > 256 ? 256 : (int) path.len, (const char *) path.data);
 	call_set_status(call, RPC_UNIMPLEMENTED, text);
 }
 
 static void
 begin_unary(Call *call)
 {
-	Server	   *server = call->server;
+	Server *server = call->server;
 
 	server->counters.calls++;
 	if (call->received == NULL)
@@ -298,14 +301,14 @@ begin_unary(Call *call)
 static void
 begin(Call *call)
 {
-	Server	   *server = call->server;
+	Server *server = call->server;
 
 	server->n_live++;
 	link_move_to(&server->live, &call->link);
 	call->received_us = server_now_us();
-	call->deadline_us = deadline_us_of(call->details != NULL ?
-									   call->details->deadline :
-									   call->grpc_deadline);
+	call->deadline_us =
+		deadline_us_of(call->details != NULL ? call->details->deadline :
+											   call->grpc_deadline);
 	if (server->stopping)
 		call_set_status(call, RPC_UNAVAILABLE, "server is stopping");
 	else if (call->details != NULL)
@@ -323,7 +326,7 @@ begin(Call *call)
 static void
 new_event(Call *call, bool success)
 {
-	Server	   *server = call->server;
+	Server *server = call->server;
 	ServerMethod *method = call->method;
 
 	server->n_posted--;
@@ -362,7 +365,8 @@ call_set_status(Call *call, RpcCode code, const char *text)
 	call->code = code;
 	if (text != NULL && text[0] != '\0')
 	{
-		call->text = grpc_slice_from_copied_buffer(text, strnlen(text, STATUS_TEXT_MAX));
+		call->text =
+			grpc_slice_from_copied_buffer(text, strnlen(text, STATUS_TEXT_MAX));
 		call->has_text = true;
 	}
 	stop_counting(call);
@@ -418,7 +422,7 @@ call_event(Call *call, OpKind kind, bool success)
 grpc_op
 call_status_op(Call *call)
 {
-	grpc_op		op = {.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
+	grpc_op op = {.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
 
 	op.data.send_status_from_server.status = (grpc_status_code) call->code;
 	op.data.send_status_from_server.status_details =
@@ -431,7 +435,7 @@ call_status_op(Call *call)
 grpc_op
 call_close_op(Call *call)
 {
-	grpc_op		op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
 
 	op.data.recv_close_on_server.cancelled = &call->cancelled;
 	call->close_started = true;
@@ -441,19 +445,13 @@ call_close_op(Call *call)
 static void
 answer_unary(Call *call)
 {
-	grpc_op		ops[4];
-	size_t		n = 0;
+	grpc_op ops[4];
+	size_t n = 0;
 
-	ops[n++] = (grpc_op)
-	{
-		.op = GRPC_OP_SEND_INITIAL_METADATA
-	};
+	ops[n++] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
 	if (call->reply != NULL)
 	{
-		ops[n] = (grpc_op)
-		{
-			.op = GRPC_OP_SEND_MESSAGE
-		};
+		ops[n] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE};
 		ops[n++].data.send_message.send_message = call->reply;
 	}
 	ops[n++] = call_status_op(call);
@@ -469,7 +467,7 @@ advance_unary(Call *call)
 		answer_unary(call);
 	else if (call->watch && !call->answered && !call->close_started)
 	{
-		grpc_op		op = call_close_op(call);
+		grpc_op op = call_close_op(call);
 
 		call_start(call, &op, 1, OP_CLOSE);
 	}
@@ -519,13 +517,14 @@ bool
 call_over(Call *call)
 {
 	return call->server == NULL || call->gone || call->told ||
-		(call->deadline_us != INT64_MAX && call->deadline_us <= server_now_us());
+		(call->deadline_us != INT64_MAX &&
+		 call->deadline_us <= server_now_us());
 }
 
 int64_t
 call_deadline_left_us(Call *call)
 {
-	int64_t		left;
+	int64_t left;
 
 	if (call->deadline_us == INT64_MAX)
 		return INT64_MAX;
@@ -550,10 +549,10 @@ call_metadata(Call *call, const char *key)
 }
 
 void
-call_reply(Call *call, size_t len, void (*pack) (void *arg, uint8_t *out),
+call_reply(Call *call, size_t len, void (*pack)(void *arg, uint8_t *out),
 		   void *arg)
 {
-	grpc_slice	slice;
+	grpc_slice slice;
 
 	if (call_is_done(call) || call->method->kind != RPC_UNARY)
 		return;

@@ -13,8 +13,8 @@
 
 typedef struct Delayed
 {
-	int64_t		due_us;
-	void	   *item;
+	int64_t due_us;
+	void *item;
 } Delayed;
 
 static Delayed *heap;
@@ -24,7 +24,7 @@ static size_t cap_heap;
 static void
 swap(size_t a, size_t b)
 {
-	Delayed		t = heap[a];
+	Delayed t = heap[a];
 
 	heap[a] = heap[b];
 	heap[b] = t;
@@ -33,7 +33,7 @@ swap(size_t a, size_t b)
 void
 delay_add(int64_t due_us, void *item)
 {
-	size_t		i = n_heap++;
+	size_t i = n_heap++;
 
 	if (n_heap > cap_heap)
 	{
@@ -41,10 +41,7 @@ delay_add(int64_t due_us, void *item)
 		heap = realloc(heap, cap_heap * sizeof(*heap));
 		CHECK(heap != NULL);
 	}
-	heap[i] = (Delayed)
-	{
-		due_us, item
-	};
+	heap[i] = (Delayed){due_us, item};
 	while (i > 0 && heap[(i - 1) / 2].due_us > heap[i].due_us)
 	{
 		swap(i, (i - 1) / 2);
@@ -61,15 +58,15 @@ delay_next(void)
 void *
 delay_take(void)
 {
-	void	   *item;
-	size_t		i = 0;
+	void *item;
+	size_t i = 0;
 
 	CHECK(n_heap > 0);
 	item = heap[0].item;
 	heap[0] = heap[--n_heap];
 	for (;;)
 	{
-		size_t		least = i;
+		size_t least = i;
 
 		for (size_t c = 2 * i + 1; c <= 2 * i + 2; c++)
 			if (c < n_heap && heap[c].due_us < heap[least].due_us)

@@ -16,4 +16,4 @@ extern int64_t delay_next(void);
 /* Take the earliest item; only if one waits. */
 extern void *delay_take(void);
 
-#endif							/* TIKV_SERVER_DELAY_H */
+#endif /* TIKV_SERVER_DELAY_H */

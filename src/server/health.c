@@ -19,16 +19,16 @@
 
 typedef struct HealthWatcher
 {
-	Link		link;			/* in server->health_watchers */
-	Call	   *call;
+	Link link; /* in server->health_watchers */
+	Call *call;
 } HealthWatcher;
 
 /* HealthCheckRequest: 1 service.  False if it is no such message. */
 static bool
 parse_request(Bytes message, Bytes *service)
 {
-	WireReader	r = wire_reader(message);
-	WireField	f;
+	WireReader r = wire_reader(message);
+	WireField f;
 
 	*service = bytes_empty();
 	while (wire_read_field(&r, &f))
@@ -55,8 +55,8 @@ current_status(const Server *server)
 static void
 check_message(Call *call, Bytes message)
 {
-	Bytes		service;
-	uint8_t		buf[2];
+	Bytes service;
+	uint8_t buf[2];
 
 	if (!parse_request(message, &service))
 		call_fail(call, RPC_INVALID_ARGUMENT, "malformed request");
@@ -69,7 +69,7 @@ check_message(Call *call, Bytes message)
 static void
 send_status(Call *call, int status)
 {
-	uint8_t		buf[2];
+	uint8_t buf[2];
 
 	if (!call_send_bytes(call, response(buf, status)))
 		call_fail(call, RPC_RESOURCE_EXHAUSTED, "the client does not read");
@@ -79,7 +79,7 @@ static void
 watch_message(Call *call, Bytes message)
 {
 	HealthWatcher *watcher;
-	Bytes		service;
+	Bytes service;
 
 	if (call_user(call) != NULL || !parse_request(message, &service))
 	{
@@ -115,17 +115,17 @@ watch_closed(Call *call)
 void
 health_changed(Server *server)
 {
-	for (Link *l = server->health_watchers.next;
-		 l != &server->health_watchers; l = l->next)
+	for (Link *l = server->health_watchers.next; l != &server->health_watchers;
+		 l = l->next)
 		send_status(((HealthWatcher *) l)->call, current_status(server));
 }
 
 static const CallHandler check_handler = {.message = check_message};
 static const CallHandler watch_handler = {.message = watch_message,
-.closed = watch_closed};
+										  .closed = watch_closed};
 
 const RpcMethod health_methods[] = {
 	{"/grpc.health.v1.Health/Check", RPC_UNARY, 0, &check_handler},
 	{"/grpc.health.v1.Health/Watch", RPC_STREAM, 0, &watch_handler},
 };
-const int	health_n_methods = sizeof(health_methods) / sizeof(health_methods[0]);
+const int health_n_methods = sizeof(health_methods) / sizeof(health_methods[0]);

@@ -29,26 +29,26 @@ typedef struct Link
 typedef struct ServerMethod
 {
 	const char *path;
-	RpcKind		kind;
-	int			id;
+	RpcKind kind;
+	int id;
 	const CallHandler *handler;
-	void	   *registered;		/* gRPC's handle; NULL: takes unknown paths */
-	bool		unbounded;		/* max_calls does not apply */
-	int			posted;			/* requests waiting for a client */
-	int			target;			/* how many should wait */
-	struct ServerMethod *short_next;	/* list of those under target */
-	bool		is_short;
+	void *registered; /* gRPC's handle; NULL: takes unknown paths */
+	bool unbounded;	  /* max_calls does not apply */
+	int posted;		  /* requests waiting for a client */
+	int target;		  /* how many should wait */
+	struct ServerMethod *short_next; /* list of those under target */
+	bool is_short;
 } ServerMethod;
 
 /* What a finished gRPC batch was about: the low bits of its tag. */
 typedef enum OpKind
 {
-	OP_NEW,						/* a client called */
-	OP_OPEN,					/* stream: initial metadata sent */
-	OP_RECV,					/* stream: a message, or its end */
-	OP_SEND,					/* stream: a message sent */
-	OP_STATUS,					/* answer and status sent */
-	OP_CLOSE					/* the client's side of the call is over */
+	OP_NEW,	   /* a client called */
+	OP_OPEN,   /* stream: initial metadata sent */
+	OP_RECV,   /* stream: a message, or its end */
+	OP_SEND,   /* stream: a message sent */
+	OP_STATUS, /* answer and status sent */
+	OP_CLOSE   /* the client's side of the call is over */
 } OpKind;
 
 #define OP_MASK ((uintptr_t) 7)
@@ -58,56 +58,56 @@ typedef struct SendItem
 {
 	struct SendItem *next;
 	grpc_byte_buffer *buffer;
-	size_t		len;
+	size_t len;
 } SendItem;
 
 struct Call
 {
-	Link		link;			/* in live, fresh or held of the server */
-	Server	   *server;			/* NULL once the server has stopped */
+	Link link;		/* in live, fresh or held of the server */
+	Server *server; /* NULL once the server has stopped */
 	ServerMethod *method;
-	grpc_call  *grpc;			/* NULL when gRPC is done with it */
-	Call	   *todo_next;
-	void	   *user;
-	int			refs;
-	int			pending;		/* batches that gRPC has not finished */
-	int64_t		received_us;
-	int64_t		deadline_us;	/* INT64_MAX: none */
+	grpc_call *grpc; /* NULL when gRPC is done with it */
+	Call *todo_next;
+	void *user;
+	int refs;
+	int pending; /* batches that gRPC has not finished */
+	int64_t received_us;
+	int64_t deadline_us; /* INT64_MAX: none */
 
-	bool		in_todo;
-	bool		delivered;		/* the handler has seen it */
-	bool		told;			/* the handler knows that it is over */
-	bool		counted;		/* in server->inflight */
-	bool		answered;		/* a status is decided */
-	bool		status_started;
-	bool		status_done;
-	bool		watch;			/* unary: want to know of a cancellation */
-	bool		close_started;
-	bool		gone;			/* the client is */
-	bool		opened;			/* stream: first batches started */
-	bool		sending;		/* stream: OP_OPEN or OP_SEND in flight */
-	bool		send_busy;		/* stream: OP_SEND, the first item is in use */
-	bool		receiving;		/* stream: OP_RECV in flight */
-	bool		read_end;		/* stream: no more messages come */
-	bool		paused;
+	bool in_todo;
+	bool delivered; /* the handler has seen it */
+	bool told;		/* the handler knows that it is over */
+	bool counted;	/* in server->inflight */
+	bool answered;	/* a status is decided */
+	bool status_started;
+	bool status_done;
+	bool watch; /* unary: want to know of a cancellation */
+	bool close_started;
+	bool gone;		/* the client is */
+	bool opened;	/* stream: first batches started */
+	bool sending;	/* stream: OP_OPEN or OP_SEND in flight */
+	bool send_busy; /* stream: OP_SEND, the first item is in use */
+	bool receiving; /* stream: OP_RECV in flight */
+	bool read_end;	/* stream: no more messages come */
+	bool paused;
 
-	RpcCode		code;
-	bool		has_text;
-	grpc_slice	text;			/* of the status */
-	grpc_byte_buffer *reply;	/* unary */
+	RpcCode code;
+	bool has_text;
+	grpc_slice text;		 /* of the status */
+	grpc_byte_buffer *reply; /* unary */
 
-	SendItem   *send_first;		/* stream: queue, the first may be in flight */
-	SendItem  **send_tail;
-	size_t		send_bytes;
+	SendItem *send_first; /* stream: queue, the first may be in flight */
+	SendItem **send_tail;
+	size_t send_bytes;
 
 	/* filled by gRPC */
 	grpc_byte_buffer *received;
-	grpc_slice	merged;			/* of received, when it came in pieces */
-	bool		has_merged;
+	grpc_slice merged; /* of received, when it came in pieces */
+	bool has_merged;
 	grpc_metadata_array metadata;
 	gpr_timespec grpc_deadline;
 	grpc_call_details *details; /* only of unknown paths */
-	int			cancelled;
+	int cancelled;
 };
 
 #define SERVER_EVENTS 64
@@ -118,36 +118,36 @@ struct Server
 {
 	grpc_server *grpc;
 	grpc_completion_queue *cq;
-	Waker	   *waker;
+	Waker *waker;
 	ServerConfig config;
-	int			port;
-	bool		serving;
-	bool		stopping;
-	bool		stopped;		/* gRPC has confirmed the shutdown */
+	int port;
+	bool serving;
+	bool stopping;
+	bool stopped; /* gRPC has confirmed the shutdown */
 
-	ServerMethod *methods;		/* those with a handler, health, unknown */
-	int			n_methods;
+	ServerMethod *methods; /* those with a handler, health, unknown */
+	int n_methods;
 	ServerMethod *short_methods;
 
-	Link		live;			/* calls in progress */
-	Link		fresh;			/* unary, unanswered, not watched; oldest first */
-	Link		held;			/* over, but a handler still holds them */
-	Call	   *todo;
-	Call	  **todo_tail;
-	Call	   *pool;
-	int			n_pool;
-	int			n_posted;		/* requests that wait, all methods */
-	int			n_live;
-	int			n_replying;		/* statuses on their way */
-	Link		health_watchers;	/* see health.c */
+	Link live;	/* calls in progress */
+	Link fresh; /* unary, unanswered, not watched; oldest first */
+	Link held;	/* over, but a handler still holds them */
+	Call *todo;
+	Call **todo_tail;
+	Call *pool;
+	int n_pool;
+	int n_posted; /* requests that wait, all methods */
+	int n_live;
+	int n_replying;		  /* statuses on their way */
+	Link health_watchers; /* see health.c */
 
-	grpc_event	events[SERVER_EVENTS];	/* taken from gRPC, not handled yet */
-	int			n_events;
-	int			next_event;
-	bool		woken;			/* a kick was seen outside server_wait */
-	int64_t		wake_at_us;		/* server_wait ends by then */
-	sigset_t	saved_mask;		/* of the worker, while inside gRPC */
-	int			entered;
+	grpc_event events[SERVER_EVENTS]; /* taken from gRPC, not handled yet */
+	int n_events;
+	int next_event;
+	bool woken;			 /* a kick was seen outside server_wait */
+	int64_t wake_at_us;	 /* server_wait ends by then */
+	sigset_t saved_mask; /* of the worker, while inside gRPC */
+	int entered;
 
 	ServerCounters counters;
 };
@@ -272,4 +272,4 @@ link_move_to(Link *head, Link *l)
 	head->prev = l;
 }
 
-#endif							/* TIKV_SERVER_INTERNAL_H */
+#endif /* TIKV_SERVER_INTERNAL_H */

@@ -34,8 +34,8 @@ close_slice(OutBuf *out)
 static size_t
 chunk_size(const OutBuf *out, size_t need)
 {
-	size_t		size = out->n_slices == 0 ? out->last_len + out->last_len / 4
-		: 2 * out->len;
+	size_t size =
+		out->n_slices == 0 ? out->last_len + out->last_len / 4 : 2 * out->len;
 
 	if (size < OUTBUF_CHUNK_MIN)
 		size = OUTBUF_CHUNK_MIN;
@@ -47,14 +47,14 @@ chunk_size(const OutBuf *out, size_t need)
 static void
 open_slice(OutBuf *out, size_t need)
 {
-	size_t		size = chunk_size(out, need);
+	size_t size = chunk_size(out, need);
 
 	close_slice(out);
 	if (out->n_slices == out->cap_slices)
 	{
 		out->cap_slices = out->cap_slices == 0 ? 8 : 2 * out->cap_slices;
-		out->slices = realloc(out->slices,
-							  out->cap_slices * sizeof(*out->slices));
+		out->slices =
+			realloc(out->slices, out->cap_slices * sizeof(*out->slices));
 		CHECK(out->slices != NULL);
 	}
 	out->slices[out->n_slices++] = grpc_slice_malloc(size);
@@ -65,7 +65,7 @@ open_slice(OutBuf *out, size_t need)
 uint8_t *
 outbuf_reserve(OutBuf *out, size_t n)
 {
-	uint8_t    *p;
+	uint8_t *p;
 
 	if (out->n_slices == 0 || out->room < n)
 		open_slice(out, n);

@@ -15,13 +15,13 @@
 
 typedef struct OutBuf
 {
-	grpc_slice *slices;			/* the last one is still being filled */
-	size_t		n_slices;
-	size_t		cap_slices;
-	size_t		used;			/* bytes of the last slice */
-	size_t		room;			/* bytes left in it */
-	size_t		len;			/* of the whole message */
-	size_t		last_len;		/* of the previous message: a guess */
+	grpc_slice *slices; /* the last one is still being filled */
+	size_t n_slices;
+	size_t cap_slices;
+	size_t used;	 /* bytes of the last slice */
+	size_t room;	 /* bytes left in it */
+	size_t len;		 /* of the whole message */
+	size_t last_len; /* of the previous message: a guess */
 } OutBuf;
 
 extern void outbuf_init(OutBuf *out);
@@ -35,4 +35,4 @@ extern grpc_byte_buffer *outbuf_take(OutBuf *out);
 /* Throw away the message and give back the memory. */
 extern void outbuf_free(OutBuf *out);
 
-#endif							/* TIKV_SERVER_OUTBUF_H */
+#endif /* TIKV_SERVER_OUTBUF_H */

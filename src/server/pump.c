@@ -8,6 +8,7 @@
  * thread that drains the queue was measured to cost streams 1.3 to 4 times
  * their throughput.
  */
+#include <string.h>
 #include <unistd.h>
 
 #include "core/base/check.h"
@@ -23,7 +24,7 @@
 void
 pump_todo(Call *call)
 {
-	Server	   *server = call->server;
+	Server *server = call->server;
 
 	if (call->in_todo)
 		return;
@@ -57,7 +58,7 @@ pump_start_todo(Server *server)
 	post_requests(server);
 	while (server->todo != NULL)
 	{
-		Call	   *call = server->todo;
+		Call *call = server->todo;
 
 		server->todo = call->todo_next;
 		if (server->todo == NULL)
@@ -80,7 +81,7 @@ watch_calls(Server *server, int64_t before_us)
 {
 	while (!link_empty(&server->fresh))
 	{
-		Call	   *call = (Call *) server->fresh.next;
+		Call *call = (Call *) server->fresh.next;
 
 		if (call->received_us >= before_us)
 			break;
@@ -101,7 +102,8 @@ gather(Server *server, gpr_timespec deadline)
 	server->n_events = 0;
 	while (server->n_events < SERVER_EVENTS)
 	{
-		grpc_event	event = grpc_completion_queue_next(server->cq, deadline, NULL);
+		grpc_event event =
+			grpc_completion_queue_next(server->cq, deadline, NULL);
 
 		deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
 		if (event.type != GRPC_OP_COMPLETE)
@@ -137,14 +139,14 @@ refill(Server *server)
 int
 server_poll(Server *server, int max_events)
 {
-	int			handled = 0;
+	int handled = 0;
 
 	if (!link_empty(&server->fresh))
 		watch_calls(server, server_now_us() - WATCH_AFTER_US);
 	while (handled < max_events && (has_events(server) || refill(server)))
 	{
-		grpc_event	event = server->events[server->next_event++];
-		uintptr_t	tag = (uintptr_t) event.tag;
+		grpc_event event = server->events[server->next_event++];
+		uintptr_t tag = (uintptr_t) event.tag;
 
 		handled++;
 		call_event((Call *) (tag & ~OP_MASK), (OpKind) (tag & OP_MASK),
@@ -162,7 +164,7 @@ server_poll(Server *server, int max_events)
 static gpr_timespec
 deadline_of(Server *server, int64_t timeout_us)
 {
-	int64_t		at = INT64_MAX;
+	int64_t at = INT64_MAX;
 
 	if (timeout_us >= 0)
 		at = server_now_us() + timeout_us;
@@ -170,21 +172,20 @@ deadline_of(Server *server, int64_t timeout_us)
 		at = server->wake_at_us;
 	if (at == INT64_MAX)
 		return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-	return (gpr_timespec)
-	{
-		.tv_sec = at / 1000000,.tv_nsec = (int32_t) (at % 1000000) * 1000,
-		.clock_type = GPR_CLOCK_MONOTONIC
-	};
+	return (gpr_timespec){.tv_sec = at / 1000000,
+						  .tv_nsec = (int32_t) (at % 1000000) * 1000,
+						  .clock_type = GPR_CLOCK_MONOTONIC};
 }
 
 /* Nothing is ready: sleep.  Entered. */
 static void
 sleep_in_grpc(Server *server, int64_t timeout_us)
 {
-	sigset_t	deliverable;
+	sigset_t deliverable;
 
 	watch_calls(server, INT64_MAX);
 	pump_start_todo(server);
+	memset(&deliverable, 0, sizeof(deliverable)); /* compared as memory */
 	sigfillset(&deliverable);
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sigismember(&server->saved_mask, sig) == 1)
@@ -211,8 +212,8 @@ server_wait(Server *server, int64_t timeout_us)
 void
 server_wake(Server *server)
 {
-	uint64_t	one = 1;
-	ssize_t		rc = write(server->config.wake_fd, &one, sizeof(one));
+	uint64_t one = 1;
+	ssize_t rc = write(server->config.wake_fd, &one, sizeof(one));
 
 	/* A full counter wakes as well, and there is nobody to tell. */
 	(void) rc;

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <grpc/grpc_security.h>
+#include <grpc/support/log.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,17 @@
 #define MAX_STREAMS_PER_CONNECTION 4096
 #define MAX_METADATA_BYTES (64 * 1024)
 #define POSTED_AT_FIRST 8
+
+/*
+ * What all connections together may buffer, in multiples of the largest
+ * message.  Far beyond what clients need, but not beyond the machine.
+ */
+#define QUOTA_MESSAGES 8
+#define QUOTA_MIN_BYTES ((size_t) 512 * 1024 * 1024)
+
+/* A client whose machine has vanished is noticed, without troubling others. */
+#define KEEPALIVE_MS 60000
+#define KEEPALIVE_TIMEOUT_MS 20000
 
 int64_t
 server_now_us(void)
@@ -33,7 +45,7 @@ server_now_us(void)
 void
 server_enter(Server *server)
 {
-	sigset_t	all;
+	sigset_t all;
 
 	if (server->entered++ > 0)
 		return;
@@ -48,21 +60,49 @@ server_leave(Server *server)
 		pthread_sigmask(SIG_SETMASK, &server->saved_mask, NULL);
 }
 
+/*
+ * gRPC writes a line to stderr for every damaged header that a stranger sends.
+ * What matters is reported by its return values; only a failed assertion,
+ * after which gRPC aborts, must still be readable.
+ */
+static void
+keep_quiet(gpr_log_func_args *args)
+{
+	if (strncmp(args->message, "assertion failed", 16) == 0)
+		fprintf(stderr, "gRPC: %s:%d: %s\n", args->file, args->line,
+				args->message);
+}
+
 static grpc_arg
 int_arg(const char *key, int value)
 {
-	return (grpc_arg)
-	{
-		.type = GRPC_ARG_INTEGER,.key = (char *) key,.value.integer = value
-	};
+	return (grpc_arg){.type = GRPC_ARG_INTEGER,
+					  .key = (char *) key,
+					  .value.integer = value};
+}
+
+static grpc_resource_quota *
+create_quota(const ServerConfig *config)
+{
+	grpc_resource_quota *quota = grpc_resource_quota_create("tikv");
+	size_t bytes = QUOTA_MIN_BYTES;
+
+	if (config->max_message > SIZE_MAX / QUOTA_MESSAGES)
+		bytes = SIZE_MAX;
+	else if (config->max_message * QUOTA_MESSAGES > bytes)
+		bytes = config->max_message * QUOTA_MESSAGES;
+	grpc_resource_quota_resize(quota, bytes);
+	return quota;
 }
 
 static grpc_server *
 create_grpc_server(const ServerConfig *config)
 {
-	int			max_message = config->max_message > INT_MAX ? -1 :
-		(int) config->max_message;
-	grpc_arg	args[] = {
+	grpc_resource_quota *quota = create_quota(config);
+	grpc_server *server;
+	int max_message =
+		config->max_message > INT_MAX ? -1 : (int) config->max_message;
+	grpc_arg args[] = {
 		int_arg(GRPC_ARG_ALLOW_REUSEPORT, config->shared_port),
 		int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message),
 		int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
@@ -71,14 +111,20 @@ create_grpc_server(const ServerConfig *config)
 		int_arg(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0),
 		int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 0),
 		int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+		int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
+		int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
 		int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
 		int_arg(GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, 0),
+		{.type = GRPC_ARG_POINTER,
+		 .key = (char *) GRPC_ARG_RESOURCE_QUOTA,
+		 .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
 	};
-	grpc_channel_args list = {
-		.num_args = sizeof(args) / sizeof(args[0]),.args = args
-	};
+	grpc_channel_args list = {.num_args = sizeof(args) / sizeof(args[0]),
+							  .args = args};
 
-	return grpc_server_create(&list, NULL);
+	server = grpc_server_create(&list, NULL);
+	grpc_resource_quota_unref(quota);
+	return server;
 }
 
 /* ---- methods ---- */
@@ -97,18 +143,18 @@ add_method(Server *server, const RpcMethod *from, bool unbounded)
 	method->handler = from->handler;
 	method->unbounded = unbounded;
 	method->target = POSTED_AT_FIRST;
-	method->registered =
-		grpc_server_register_method(server->grpc, from->path, NULL,
-									from->kind == RPC_UNARY ?
-									GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER :
-									GRPC_SRM_PAYLOAD_NONE, 0);
+	method->registered = grpc_server_register_method(
+		server->grpc, from->path, NULL,
+		from->kind == RPC_UNARY ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER :
+								  GRPC_SRM_PAYLOAD_NONE,
+		0);
 	CHECK(method->registered != NULL);
 }
 
 static void
 add_methods(Server *server)
 {
-	int			n = server->config.n_methods + health_n_methods + 1;
+	int n = server->config.n_methods + health_n_methods + 1;
 
 	server->methods = calloc((size_t) n, sizeof(*server->methods));
 	CHECK(server->methods != NULL);
@@ -136,7 +182,7 @@ post_all(Server *server)
 static Server *
 new_server(const ServerConfig *config)
 {
-	Server	   *server = calloc(1, sizeof(*server));
+	Server *server = calloc(1, sizeof(*server));
 
 	CHECK(server != NULL);
 	server->config = *config;
@@ -155,14 +201,15 @@ bind_port(Server *server, char *err, size_t errlen)
 {
 	grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
 
-	server->port = grpc_server_add_http2_port(server->grpc, server->config.addr,
-											  creds);
+	server->port =
+		grpc_server_add_http2_port(server->grpc, server->config.addr, creds);
 	grpc_server_credentials_release(creds);
 	if (server->port != 0)
 		return true;
 	if (address_probe(server->config.addr, server->config.shared_port, err,
 					  errlen))
-		snprintf(err, errlen, "could not listen on \"%s\"", server->config.addr);
+		snprintf(err, errlen, "could not listen on \"%s\"",
+				 server->config.addr);
 	return false;
 }
 
@@ -183,8 +230,8 @@ destroy_grpc(Server *server)
 		waker_stop(server->waker);
 	grpc_completion_queue_shutdown(server->cq);
 	while (grpc_completion_queue_next(server->cq,
-									  gpr_inf_future(GPR_CLOCK_MONOTONIC),
-									  NULL).type != GRPC_QUEUE_SHUTDOWN)
+									  gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
+			   .type != GRPC_QUEUE_SHUTDOWN)
 		;
 	grpc_completion_queue_destroy(server->cq);
 	grpc_shutdown();
@@ -205,13 +252,15 @@ abandon_start(Server *server)
 Server *
 server_start(const ServerConfig *config, char *err, size_t errlen)
 {
-	Server	   *server;
+	Server *server;
 	const char *problem = NULL;
 
 	if (!address_probe(config->addr, config->shared_port, err, errlen))
 		return NULL;
 	server = new_server(config);
 	server_enter(server);
+	if (getenv("GRPC_VERBOSITY") == NULL)
+		gpr_set_log_function(keep_quiet);
 	grpc_init();
 	server->cq = grpc_completion_queue_create_for_next(NULL);
 	server->grpc = create_grpc_server(config);
@@ -222,8 +271,8 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 		abandon_start(server);
 		return NULL;
 	}
-	server->waker = waker_start(server->cq, config->wake_fd, config->parent_fd,
-								&problem);
+	server->waker =
+		waker_start(server->cq, config->wake_fd, config->parent_fd, &problem);
 	if (server->waker == NULL)
 	{
 		snprintf(err, errlen, "could not start the waker thread: %s", problem);
@@ -240,11 +289,11 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 
 /* Handle events until `done` or until the moment given. */
 static bool
-drain_until(Server *server, bool (*done) (const Server *server), int64_t end_us)
+drain_until(Server *server, bool (*done)(const Server *server), int64_t end_us)
 {
 	while (!done(server))
 	{
-		int64_t		left = end_us - server_now_us();
+		int64_t left = end_us - server_now_us();
 
 		if (left <= 0)
 			return false;
@@ -270,8 +319,8 @@ all_over(const Server *server)
 void
 server_stop(Server *server, int timeout_ms)
 {
-	int64_t		now = server_now_us();
-	int64_t		timeout_us = (int64_t) timeout_ms * 1000;
+	int64_t now = server_now_us();
+	int64_t timeout_us = (int64_t) timeout_ms * 1000;
 
 	server->stopping = true;
 	server_enter(server);
@@ -284,7 +333,7 @@ server_stop(Server *server, int timeout_ms)
 	grpc_server_cancel_all_calls(server->grpc);
 	server_leave(server);
 	if (!drain_until(server, all_over, now + timeout_us))
-		return;					/* the process ends; better leak than hang */
+		return; /* the process ends; better leak than hang */
 
 	server_enter(server);
 	destroy_grpc(server);

@@ -18,7 +18,7 @@
 void
 stream_begin(Call *call)
 {
-	Server	   *server = call->server;
+	Server *server = call->server;
 
 	if (server->counters.open_streams >= MAX_STREAMS)
 	{
@@ -36,7 +36,7 @@ stream_begin(Call *call)
 static void
 pop_item(Call *call)
 {
-	SendItem   *item = call->send_first;
+	SendItem *item = call->send_first;
 
 	call->send_first = item->next;
 	if (call->send_first == NULL)
@@ -53,7 +53,7 @@ pop_item(Call *call)
 void
 stream_drop_queue(Call *call)
 {
-	bool		keep_first = call->send_busy;
+	bool keep_first = call->send_busy;
 
 	if (call->send_first == NULL)
 		return;
@@ -65,7 +65,7 @@ stream_drop_queue(Call *call)
 	}
 	for (SendItem *item = call->send_first->next; item != NULL;)
 	{
-		SendItem   *next = item->next;
+		SendItem *next = item->next;
 
 		call->send_bytes -= item->len;
 		grpc_byte_buffer_destroy(item->buffer);
@@ -87,7 +87,7 @@ may_send(const Call *call, size_t len)
 static void
 queue_buffer(Call *call, grpc_byte_buffer *buffer, size_t len)
 {
-	SendItem   *item = malloc(sizeof(*item));
+	SendItem *item = malloc(sizeof(*item));
 
 	CHECK(item != NULL);
 	item->next = NULL;
@@ -100,10 +100,10 @@ queue_buffer(Call *call, grpc_byte_buffer *buffer, size_t len)
 }
 
 bool
-call_send(Call *call, size_t len, void (*pack) (void *arg, uint8_t *out),
+call_send(Call *call, size_t len, void (*pack)(void *arg, uint8_t *out),
 		  void *arg)
 {
-	grpc_slice	slice;
+	grpc_slice slice;
 
 	if (!may_send(call, len))
 		return false;
@@ -117,7 +117,7 @@ call_send(Call *call, size_t len, void (*pack) (void *arg, uint8_t *out),
 bool
 call_send_outbuf(Call *call, OutBuf *out)
 {
-	size_t		len = out->len;
+	size_t len = out->len;
 
 	if (!may_send(call, len))
 		return false;
@@ -205,8 +205,8 @@ stream_event(Call *call, OpKind kind, bool success)
 static void
 open_stream(Call *call)
 {
-	grpc_op		open = {.op = GRPC_OP_SEND_INITIAL_METADATA};
-	grpc_op		close = call_close_op(call);
+	grpc_op open = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+	grpc_op close = call_close_op(call);
 
 	call->opened = true;
 	call->sending = true;
@@ -217,7 +217,7 @@ open_stream(Call *call)
 static void
 refuse_stream(Call *call)
 {
-	grpc_op		ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+	grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
 
 	call->opened = true;
 	ops[1] = call_status_op(call);
@@ -228,7 +228,7 @@ refuse_stream(Call *call)
 static void
 receive(Call *call)
 {
-	grpc_op		op = {.op = GRPC_OP_RECV_MESSAGE};
+	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 
 	call_drop_received(call);
 	op.data.recv_message.recv_message = &call->received;
@@ -239,7 +239,7 @@ receive(Call *call)
 static void
 send_first(Call *call)
 {
-	grpc_op		op = {.op = GRPC_OP_SEND_MESSAGE};
+	grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
 
 	op.data.send_message.send_message = call->send_first->buffer;
 	call->sending = true;
@@ -250,7 +250,7 @@ send_first(Call *call)
 static void
 send_status(Call *call)
 {
-	grpc_op		op = call_status_op(call);
+	grpc_op op = call_status_op(call);
 
 	call_start(call, &op, 1, OP_STATUS);
 }

@@ -17,7 +17,7 @@
 
 static BatchService service;
 static RequestMemory *pool;
-static int	n_pool;
+static int n_pool;
 
 void
 batch_configure(const BatchService *from)
@@ -78,13 +78,14 @@ submit_feedback(Kvrpcpb__HealthFeedback *out)
 {
 	static uint64_t last;
 	struct timespec ts;
-	uint64_t	now_ms;
+	uint64_t now_ms;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	now_ms = (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
 	last = now_ms > last ? now_ms : last + 1;
 	kvrpcpb__health_feedback__init(out);
-	out->store_id = service.store_id == NULL ? 0 : service.store_id(service.arg);
+	out->store_id =
+		service.store_id == NULL ? 0 : service.store_id(service.arg);
 	out->feedback_seq_no = last;
 	out->slow_score = SLOW_SCORE_HEALTHY;
 }

@@ -14,8 +14,8 @@
  */
 typedef struct RequestMemory
 {
-	Arena		arena;
-	int			refs;
+	Arena arena;
+	int refs;
 	struct RequestMemory *next; /* in the pool */
 } RequestMemory;
 
@@ -26,9 +26,9 @@ extern void request_memory_release(RequestMemory *memory);
 /* Hand a request to the worker, unless it can be answered right here. */
 extern void submit_request(Request *request);
 
-extern int	submit_max_inflight(void);
+extern int submit_max_inflight(void);
 
 /* How this store feels, with the next sequence number. */
 extern void submit_feedback(Kvrpcpb__HealthFeedback *out);
 
-#endif							/* TIKV_SERVER_SUBMIT_H */
+#endif /* TIKV_SERVER_SUBMIT_H */

@@ -9,10 +9,18 @@
 
 #include "server/batch.h"
 
-#define SERVED(name, id) \
-	{"/tikvpb.Tikv/" name, RPC_UNARY, id, &unary_handler}
-#define LEFT_OUT(name) {"/tikvpb.Tikv/" name, RPC_UNARY, 0, NULL}
-#define LEFT_OUT_STREAM(name) {"/tikvpb.Tikv/" name, RPC_STREAM, 0, NULL}
+#define SERVED(name, id)                                    \
+	{                                                       \
+		"/tikvpb.Tikv/" name, RPC_UNARY, id, &unary_handler \
+	}
+#define LEFT_OUT(name)                           \
+	{                                            \
+		"/tikvpb.Tikv/" name, RPC_UNARY, 0, NULL \
+	}
+#define LEFT_OUT_STREAM(name)                     \
+	{                                             \
+		"/tikvpb.Tikv/" name, RPC_STREAM, 0, NULL \
+	}
 
 const RpcMethod tikv_methods[] = {
 	/* transactions */
@@ -56,7 +64,7 @@ const RpcMethod tikv_methods[] = {
 
 	/* the whole store */
 	{"/tikvpb.Tikv/BatchCommands", RPC_STREAM, METHOD_BATCH_COMMANDS,
-	&batch_handler},
+	 &batch_handler},
 	SERVED("GetHealthFeedback", METHOD_GET_HEALTH_FEEDBACK),
 	SERVED("GetStoreSafeTS", METHOD_GET_STORE_SAFE_TS),
 	LEFT_OUT("UnsafeDestroyRange"),
@@ -102,4 +110,4 @@ const RpcMethod tikv_methods[] = {
 
 	{"/tikvpb.VersionedKv/VersionedCoprocessor", RPC_UNARY, 0, NULL},
 };
-const int	tikv_n_methods = sizeof(tikv_methods) / sizeof(tikv_methods[0]);
+const int tikv_n_methods = sizeof(tikv_methods) / sizeof(tikv_methods[0]);

@@ -10,4 +10,4 @@
 extern const RpcMethod tikv_methods[];
 extern const int tikv_n_methods;
 
-#endif							/* TIKV_SERVER_TIKV_METHODS_H */
+#endif /* TIKV_SERVER_TIKV_METHODS_H */

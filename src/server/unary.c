@@ -8,8 +8,8 @@
 /* Lives in its own memory, together with the message. */
 typedef struct UnaryRequest
 {
-	Request		request;
-	Call	   *call;
+	Request request;
+	Call *call;
 	RequestMemory *memory;
 } UnaryRequest;
 

@@ -31,26 +31,26 @@
 
 struct Waker
 {
-	pthread_t	thread;
+	pthread_t thread;
 	grpc_channel *channel;
-	grpc_call  *call;
-	int			wake_fd;
-	int			parent_fd;
-	int			signal_fd;		/* of the signals that may end a sleep */
-	int			control_fd;		/* eventfd: leave the park, or stop */
-	sigset_t	signals;		/* what signal_fd watches */
-	atomic_bool sleeping;		/* written by the worker */
-	atomic_bool parked;			/* written by the thread */
+	grpc_call *call;
+	int wake_fd;
+	int parent_fd;
+	int signal_fd;		  /* of the signals that may end a sleep */
+	int control_fd;		  /* eventfd: leave the park, or stop */
+	sigset_t signals;	  /* what signal_fd watches */
+	atomic_bool sleeping; /* written by the worker */
+	atomic_bool parked;	  /* written by the thread */
 	atomic_bool stopping;
 	atomic_bool parent_died;
-	atomic_bool kick_pending;	/* a kick is in the queue */
+	atomic_bool kick_pending; /* a kick is in the queue */
 };
 
 static void
 add_one(int fd)
 {
-	uint64_t	one = 1;
-	ssize_t		rc;
+	uint64_t one = 1;
+	ssize_t rc;
 
 	do
 		rc = write(fd, &one, sizeof(one));
@@ -61,8 +61,8 @@ add_one(int fd)
 static bool
 drain(int fd)
 {
-	struct pollfd p = {.fd = fd,.events = POLLIN};
-	uint64_t	count;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint64_t count;
 
 	if (fd < 0 || poll(&p, 1, 0) <= 0 || (p.revents & POLLIN) == 0)
 		return false;
@@ -82,7 +82,7 @@ kick(Waker *waker)
 static void
 park(Waker *waker)
 {
-	struct pollfd p = {.fd = waker->control_fd,.events = POLLIN};
+	struct pollfd p = {.fd = waker->control_fd, .events = POLLIN};
 
 	atomic_store(&waker->parked, true);
 	if (atomic_load(&waker->sleeping))
@@ -95,16 +95,16 @@ park(Waker *waker)
 static void *
 waker_main(void *arg)
 {
-	Waker	   *waker = arg;
+	Waker *waker = arg;
 
 	while (!atomic_load(&waker->stopping))
 	{
-		bool		dead = atomic_load(&waker->parent_died);
+		bool dead = atomic_load(&waker->parent_died);
 		struct pollfd p[] = {
-			{.fd = waker->control_fd,.events = POLLIN},
-			{.fd = waker->wake_fd,.events = POLLIN},
-			{.fd = waker->signal_fd,.events = POLLIN},
-			{.fd = dead ? -1 : waker->parent_fd,.events = POLLIN},
+			{.fd = waker->control_fd, .events = POLLIN},
+			{.fd = waker->wake_fd, .events = POLLIN},
+			{.fd = waker->signal_fd, .events = POLLIN},
+			{.fd = dead ? -1 : waker->parent_fd, .events = POLLIN},
 		};
 
 		if (poll(p, 4, -1) <= 0)
@@ -123,7 +123,7 @@ static const char *
 start_thread(Waker *waker)
 {
 	pthread_attr_t attr;
-	int			rc;
+	int rc;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, WAKER_STACK_SIZE);
@@ -148,22 +148,21 @@ Waker *
 waker_start(grpc_completion_queue *cq, int wake_fd, int parent_fd,
 			const char **error)
 {
-	Waker	   *waker = calloc(1, sizeof(*waker));
+	Waker *waker = calloc(1, sizeof(*waker));
 
 	CHECK(waker != NULL);
 	waker->wake_fd = wake_fd;
 	waker->parent_fd = parent_fd;
-	sigemptyset(&waker->signals);
-	waker->signal_fd = signalfd(-1, &waker->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	waker->signal_fd =
+		signalfd(-1, &waker->signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	waker->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	waker->channel = grpc_lame_client_channel_create("waker",
-													 GRPC_STATUS_UNAVAILABLE,
-													 "not a channel");
-	waker->call = grpc_channel_create_call(waker->channel, NULL, 0, cq,
-										   grpc_slice_from_static_string("/"),
-										   NULL,
-										   gpr_inf_future(GPR_CLOCK_MONOTONIC),
-										   NULL);
+	waker->channel =
+		grpc_lame_client_channel_create("waker", GRPC_STATUS_UNAVAILABLE,
+										"not a channel");
+	waker->call =
+		grpc_channel_create_call(waker->channel, NULL, 0, cq,
+								 grpc_slice_from_static_string("/"), NULL,
+								 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
 	if (waker->signal_fd < 0 || waker->control_fd < 0)
 		*error = strerror(errno);
 	else

@@ -13,34 +13,36 @@
 #include "service/wire.h"
 #include "tikvpb.pb-c.h"
 
-#define KV(id, name, kind, type, in_batch) \
-	{id, "/tikvpb.Tikv/" name, kind, \
-	 &kvrpcpb__##type##request__descriptor, \
-	 &kvrpcpb__##type##response__descriptor, in_batch}
+#define KV(id, name, kind, type, in_batch)                                     \
+	{                                                                          \
+		id, "/tikvpb.Tikv/" name, kind, &kvrpcpb__##type##request__descriptor, \
+			&kvrpcpb__##type##response__descriptor, in_batch                   \
+	}
 
 const ServiceMethod service_methods[] = {
 	KV(METHOD_RAW_GET, "RawGet", SERVICE_READ, raw_get_, true),
 	KV(METHOD_RAW_BATCH_GET, "RawBatchGet", SERVICE_READ, raw_batch_get_, true),
 	KV(METHOD_RAW_PUT, "RawPut", SERVICE_WRITE, raw_put_, true),
-	KV(METHOD_RAW_BATCH_PUT, "RawBatchPut", SERVICE_WRITE, raw_batch_put_, true),
+	KV(METHOD_RAW_BATCH_PUT, "RawBatchPut", SERVICE_WRITE, raw_batch_put_,
+	   true),
 	KV(METHOD_RAW_DELETE, "RawDelete", SERVICE_WRITE, raw_delete_, true),
 	KV(METHOD_RAW_BATCH_DELETE, "RawBatchDelete", SERVICE_WRITE,
 	   raw_batch_delete_, true),
 	KV(METHOD_RAW_SCAN, "RawScan", SERVICE_READ, raw_scan_, true),
 	KV(METHOD_GET_HEALTH_FEEDBACK, "GetHealthFeedback", SERVICE_INFO,
 	   get_health_feedback_, true),
-	KV(METHOD_GET_STORE_SAFE_TS, "GetStoreSafeTS", SERVICE_INFO,
-	   store_safe_ts, false),
+	KV(METHOD_GET_STORE_SAFE_TS, "GetStoreSafeTS", SERVICE_INFO, store_safe_ts,
+	   false),
 
 	/* no RPCs of their own */
 	{METHOD_EMPTY, NULL, SERVICE_INFO,
-		&tikvpb__batch_commands_empty_request__descriptor,
-	&tikvpb__batch_commands_empty_response__descriptor, true},
+	 &tikvpb__batch_commands_empty_request__descriptor,
+	 &tikvpb__batch_commands_empty_response__descriptor, true},
 	{METHOD_SQL_INSERT, NULL, SERVICE_WRITE,
-		&kvrpcpb__raw_put_request__descriptor,
-	&kvrpcpb__raw_put_response__descriptor, false},
+	 &kvrpcpb__raw_put_request__descriptor,
+	 &kvrpcpb__raw_put_response__descriptor, false},
 };
-const int	service_n_methods =
+const int service_n_methods =
 	sizeof(service_methods) / sizeof(service_methods[0]);
 
 #define METHOD_ID_MAX 512
@@ -95,14 +97,14 @@ service_allocator(Arena *arena)
 
 typedef struct Budget
 {
-	Arena	   *arena;
-	size_t		left;
+	Arena *arena;
+	size_t left;
 } Budget;
 
 static void *
 alloc_from_budget(void *data, size_t size)
 {
-	Budget	   *budget = data;
+	Budget *budget = data;
 
 	if (size > budget->left)
 		return NULL;
@@ -130,7 +132,7 @@ memory_allowed(size_t len)
 typedef struct TypeNote
 {
 	const ProtobufCMessageDescriptor *type;
-	bool		recursive;
+	bool recursive;
 } TypeNote;
 
 static bool
@@ -163,7 +165,7 @@ type_is_recursive(const ProtobufCMessageDescriptor *type)
 {
 	static TypeNote notes[TYPES_MAX];
 	const ProtobufCMessageDescriptor *path[DEPTH_MAX];
-	size_t		at = ((uintptr_t) type >> 4) % TYPES_MAX;
+	size_t at = ((uintptr_t) type >> 4) % TYPES_MAX;
 
 	for (int i = 0; i < TYPES_MAX && notes[at].type != NULL; i++)
 	{
@@ -181,8 +183,8 @@ type_is_recursive(const ProtobufCMessageDescriptor *type)
 static bool
 depth_is_bounded(const ProtobufCMessageDescriptor *type, Bytes bytes, int depth)
 {
-	WireReader	r = wire_reader(bytes);
-	WireField	f;
+	WireReader r = wire_reader(bytes);
+	WireField f;
 
 	if (depth > DEPTH_MAX)
 		return false;
@@ -204,7 +206,7 @@ ProtobufCMessage *
 service_unpack(const ProtobufCMessageDescriptor *type, Bytes bytes,
 			   Arena *arena)
 {
-	Budget		budget = {arena, memory_allowed(bytes.len)};
+	Budget budget = {arena, memory_allowed(bytes.len)};
 	ProtobufCAllocator allocator = {alloc_from_budget, free_nothing, &budget};
 
 	if (type_is_recursive(type) && !depth_is_bounded(type, bytes, 0))

@@ -20,21 +20,21 @@ typedef struct WireReader
 {
 	const uint8_t *next;
 	const uint8_t *end;
-	bool		bad;			/* met bytes that are not protobuf */
+	bool bad; /* met bytes that are not protobuf */
 } WireReader;
 
 typedef struct WireField
 {
-	uint32_t	number;
-	int			type;
-	uint64_t	value;			/* WIRE_VARINT */
-	Bytes		bytes;			/* WIRE_BYTES */
+	uint32_t number;
+	int type;
+	uint64_t value; /* WIRE_VARINT */
+	Bytes bytes;	/* WIRE_BYTES */
 } WireField;
 
 static inline WireReader
 wire_reader(Bytes b)
 {
-	WireReader	r = {b.data, b.data == NULL ? NULL : b.data + b.len, false};
+	WireReader r = {b.data, b.data == NULL ? NULL : b.data + b.len, false};
 
 	return r;
 }
@@ -49,7 +49,7 @@ wire_fail(WireReader *r)
 static inline bool
 wire_read_varint(WireReader *r, uint64_t *out)
 {
-	uint64_t	v = 0;
+	uint64_t v = 0;
 
 	for (int shift = 0; shift < 64 && r->next != r->end; shift += 7)
 	{
@@ -76,8 +76,8 @@ wire_skip(WireReader *r, uint64_t len)
 static inline bool
 wire_read_field(WireReader *r, WireField *f)
 {
-	uint64_t	key;
-	uint64_t	len;
+	uint64_t key;
+	uint64_t len;
 
 	f->value = 0;
 	f->bytes = bytes_empty();
@@ -108,7 +108,7 @@ wire_read_field(WireReader *r, WireField *f)
 static inline size_t
 wire_varint_len(uint64_t v)
 {
-	size_t		n = 1;
+	size_t n = 1;
 
 	while (v >= 0x80)
 	{
@@ -136,4 +136,4 @@ wire_key(uint32_t number, int type)
 	return (uint64_t) number << 3 | (uint64_t) type;
 }
 
-#endif							/* TIKV_SERVICE_WIRE_H */
+#endif /* TIKV_SERVICE_WIRE_H */

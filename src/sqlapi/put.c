@@ -92,11 +92,22 @@ build_batch_delete(const SqlWrite *write, int from, int n,
 
 /* -------------------------------------------------------------- functions */
 
+/* A write that silently does nothing would be worse than an error. */
+static Bytes
+not_null_argument(FunctionCallInfo fcinfo, int argument, const char *what)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the %s is null", what)));
+	return bytea_bytes(PG_GETARG_DATUM(argument));
+}
+
 static void
 put_one(FunctionCallInfo fcinfo, const char *function, int method)
 {
-	Bytes		key = bytea_bytes(PG_GETARG_DATUM(0));
-	Bytes		value = bytea_bytes(PG_GETARG_DATUM(1));
+	Bytes		key = not_null_argument(fcinfo, 0, "key");
+	Bytes		value = not_null_argument(fcinfo, 1, "value");
 	SqlWrite	write = {
 		.function = function,
 		.method = method,
@@ -128,7 +139,7 @@ tikv_insert(PG_FUNCTION_ARGS)
 Datum
 tikv_delete(PG_FUNCTION_ARGS)
 {
-	Bytes		key = bytea_bytes(PG_GETARG_DATUM(0));
+	Bytes		key = not_null_argument(fcinfo, 0, "key");
 	SqlWrite	write = {
 		.function = "tikv_delete()",
 		.method = METHOD_RAW_DELETE,

@@ -64,8 +64,8 @@ report_bus(WorkerKind to, const BusReply *reply)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					 errmsg("%s is busy", worker_name(to)),
-					 errdetail("Nothing was done: too many requests wait, or too many bytes."),
-					 errhint("Try again. tikv.bus_slots and tikv.bus_memory are the bounds.")));
+					 errdetail("Nothing was done: too much waits for it, or it did not come to this request in time."),
+					 errhint("Try again. tikv.bus_slots, tikv.bus_memory and tikv.request_timeout are the bounds.")));
 		case BUS_TIMEOUT:
 			ereport(ERROR,
 					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),

@@ -39,8 +39,8 @@ enum
 static uint64
 column(TupleTableSlot *slot, AttrNumber number)
 {
-	bool		isnull;
-	Datum		value = slot_getattr(slot, number, &isnull);
+	bool isnull;
+	Datum value = slot_getattr(slot, number, &isnull);
 
 	Assert(!isnull);
 	return (uint64) DatumGetInt64(value);
@@ -84,11 +84,11 @@ read_row(TupleTableSlot *slot, GroupState *out)
 bool
 group_state_load(uint64 region_id, GroupState *out)
 {
-	Relation	rel = table_open_small("raft_state", NULL);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Relation rel = table_open_small("raft_state", NULL);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	bool		found = false;
+	bool found = false;
 
 	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -110,10 +110,10 @@ void
 group_state_insert(GroupState *state)
 {
 	TableIndexes indexes;
-	Relation	rel = table_open_small("raft_state", &indexes);
-	Datum		values[STATE_COLUMNS];
-	bool		isnull[STATE_COLUMNS];
-	HeapTuple	tuple = form_row(rel, state, values, isnull);
+	Relation rel = table_open_small("raft_state", &indexes);
+	Datum values[STATE_COLUMNS];
+	bool isnull[STATE_COLUMNS];
+	HeapTuple tuple = form_row(rel, state, values, isnull);
 
 	row_insert(rel, &indexes, tuple, values, isnull);
 	state->place = tuple->t_self;
@@ -129,7 +129,7 @@ find_by_index(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 {
 	ScanKeyData key;
 	IndexScanDesc scan;
-	bool		found;
+	bool found;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
 				uint64_to_int8(region_id, "region id"));
@@ -146,10 +146,10 @@ find_current(const OpenTables *tables, Snapshot snapshot, GroupState *state)
 {
 	TupleTableSlot *slot = table_slot_create(tables->raft_state, NULL);
 	BlockNumber nblocks = 0;
-	bool		found;
+	bool found;
 
 	found = ItemPointerIsValid(&state->place) &&
-		row_fetch(tables->raft_state, &nblocks, &state->place, snapshot, true,
+		row_fetch(tables->raft_state, &nblocks, &state->place, 0, snapshot, true,
 				  slot) == ROW_FOUND &&
 		column(slot, STATE_REGION_ID) == state->region_id;
 	if (!found)
@@ -167,9 +167,9 @@ void
 group_state_update(const OpenTables *tables, Snapshot snapshot,
 				   GroupState *state)
 {
-	Datum		values[STATE_COLUMNS];
-	bool		isnull[STATE_COLUMNS];
-	HeapTuple	tuple;
+	Datum values[STATE_COLUMNS];
+	bool isnull[STATE_COLUMNS];
+	HeapTuple tuple;
 
 	find_current(tables, snapshot, state);
 	tuple = form_row(tables->raft_state, state, values, isnull);

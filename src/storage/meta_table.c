@@ -51,8 +51,8 @@ enum
 /* A walk over all rows of a small table, as they are committed now. */
 typedef struct SmallScan
 {
-	Relation	rel;
-	Snapshot	snapshot;
+	Relation rel;
+	Snapshot snapshot;
 	SysScanDesc scan;
 } SmallScan;
 
@@ -61,14 +61,13 @@ small_scan_begin(SmallScan *small, Relation rel)
 {
 	small->rel = rel;
 	small->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	small->scan = systable_beginscan(rel, InvalidOid, false, small->snapshot,
-									 0, NULL);
+	small->scan =
+		systable_beginscan(rel, InvalidOid, false, small->snapshot, 0, NULL);
 }
 
 /* The next row, valid until the one after it; false at the end. */
 static bool
-small_scan_next(SmallScan *small, HeapTuple *tuple, Datum *values,
-				bool *isnull)
+small_scan_next(SmallScan *small, HeapTuple *tuple, Datum *values, bool *isnull)
 {
 	*tuple = systable_getnext(small->scan);
 	if (!HeapTupleIsValid(*tuple))
@@ -92,8 +91,8 @@ static void
 save_row(Relation rel, const TableIndexes *indexes, ItemPointer old,
 		 Datum *values)
 {
-	bool		isnull[REGION_COLUMNS] = {false};
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+	bool isnull[REGION_COLUMNS] = {false};
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
 
 	if (ItemPointerIsValid(old))
 		row_update(rel, indexes, old, tuple, values, isnull);
@@ -108,11 +107,11 @@ save_row(Relation rel, const TableIndexes *indexes, ItemPointer old,
 void
 store_meta_load(StoreMeta *out)
 {
-	Relation	rel = table_open_small("store_meta", NULL);
-	Datum		values[META_COLUMNS];
-	bool		isnull[META_COLUMNS];
-	SmallScan	small;
-	HeapTuple	tuple;
+	Relation rel = table_open_small("store_meta", NULL);
+	Datum values[META_COLUMNS];
+	bool isnull[META_COLUMNS];
+	SmallScan small;
+	HeapTuple tuple;
 
 	memset(out, 0, sizeof(*out));
 	small_scan_begin(&small, rel);
@@ -132,11 +131,11 @@ store_meta_load(StoreMeta *out)
 static ItemPointerData
 find_store_meta(Relation rel)
 {
-	Datum		values[META_COLUMNS];
-	bool		isnull[META_COLUMNS];
+	Datum values[META_COLUMNS];
+	bool isnull[META_COLUMNS];
 	ItemPointerData place;
-	SmallScan	small;
-	HeapTuple	tuple;
+	SmallScan small;
+	HeapTuple tuple;
 
 	ItemPointerSetInvalid(&place);
 	small_scan_begin(&small, rel);
@@ -150,9 +149,9 @@ void
 store_meta_save(const StoreMeta *meta)
 {
 	TableIndexes indexes;
-	Relation	rel = table_open_small("store_meta", &indexes);
+	Relation rel = table_open_small("store_meta", &indexes);
 	ItemPointerData place = find_store_meta(rel);
-	Datum		values[META_COLUMNS];
+	Datum values[META_COLUMNS];
 
 	values[META_CLUSTER_ID - 1] = uint64_to_numeric(meta->cluster_id);
 	values[META_STORE_ID - 1] = uint64_to_numeric(meta->store_id);
@@ -178,11 +177,11 @@ corrupt_region(uint64 region_id, const char *what)
 static Datum *
 peer_array(Datum array, Oid type, int expected, uint64 region_id, int *n)
 {
-	int16		len;
-	bool		byval;
-	char		align;
-	Datum	   *elements;
-	bool	   *nulls;
+	int16 len;
+	bool byval;
+	char align;
+	Datum *elements;
+	bool *nulls;
 
 	get_typlenbyvalalign(type, &len, &byval, &align);
 	deconstruct_array(DatumGetArrayTypeP(array), type, len, byval, align,
@@ -202,17 +201,17 @@ peer_array(Datum array, Oid type, int expected, uint64 region_id, int *n)
 static void
 load_peers(const Datum *values, Region *region)
 {
-	int			n;
-	Datum	   *ids = peer_array(values[REGION_PEER_IDS - 1], INT8OID, -1,
-								 region->id, &region->n_peers);
-	Datum	   *stores = peer_array(values[REGION_PEER_STORES - 1], INT8OID,
-									region->n_peers, region->id, &n);
-	Datum	   *roles = peer_array(values[REGION_PEER_ROLES - 1], INT4OID,
-								   region->n_peers, region->id, &n);
+	int n;
+	Datum *ids = peer_array(values[REGION_PEER_IDS - 1], INT8OID, -1,
+							region->id, &region->n_peers);
+	Datum *stores = peer_array(values[REGION_PEER_STORES - 1], INT8OID,
+							   region->n_peers, region->id, &n);
+	Datum *roles = peer_array(values[REGION_PEER_ROLES - 1], INT4OID,
+							  region->n_peers, region->id, &n);
 
 	for (int i = 0; i < region->n_peers; i++)
 	{
-		int32		role = DatumGetInt32(roles[i]);
+		int32 role = DatumGetInt32(roles[i]);
 
 		if (role < PEER_VOTER || role > PEER_DEMOTING_VOTER)
 			corrupt_region(region->id, "a peer has an unknown role");
@@ -226,7 +225,7 @@ load_peers(const Datum *values, Region *region)
 static Bytes
 load_bound(Datum datum)
 {
-	bytea	   *bound = DatumGetByteaPCopy(datum);
+	bytea *bound = DatumGetByteaPCopy(datum);
 
 	return bytes_make(VARDATA(bound), VARSIZE(bound) - VARHDRSZ);
 }
@@ -238,7 +237,8 @@ load_region(const Datum *values, Region *region)
 	region->id = (uint64) DatumGetInt64(values[REGION_ID - 1]);
 	region->start_key = load_bound(values[REGION_START_KEY - 1]);
 	region->end_key = load_bound(values[REGION_END_KEY - 1]);
-	region->epoch.conf_ver = (uint64) DatumGetInt64(values[REGION_CONF_VER - 1]);
+	region->epoch.conf_ver =
+		(uint64) DatumGetInt64(values[REGION_CONF_VER - 1]);
 	region->epoch.version = (uint64) DatumGetInt64(values[REGION_VERSION - 1]);
 	load_peers(values, region);
 }
@@ -254,13 +254,13 @@ compare_regions(const void *a, const void *b)
 int
 region_table_load(Region **out)
 {
-	Relation	rel = table_open_small("region", NULL);
-	Datum		values[REGION_COLUMNS];
-	bool		isnull[REGION_COLUMNS];
-	int			max = 8;
-	int			n = 0;
-	SmallScan	small;
-	HeapTuple	tuple;
+	Relation rel = table_open_small("region", NULL);
+	Datum values[REGION_COLUMNS];
+	bool isnull[REGION_COLUMNS];
+	int max = 8;
+	int n = 0;
+	SmallScan small;
+	HeapTuple tuple;
 
 	*out = palloc(max * sizeof(Region));
 	small_scan_begin(&small, rel);
@@ -282,11 +282,11 @@ region_table_load(Region **out)
 static ItemPointerData
 find_region(Relation rel, uint64 region_id)
 {
-	Datum		values[REGION_COLUMNS];
-	bool		isnull[REGION_COLUMNS];
+	Datum values[REGION_COLUMNS];
+	bool isnull[REGION_COLUMNS];
 	ItemPointerData place;
-	SmallScan	small;
-	HeapTuple	tuple;
+	SmallScan small;
+	HeapTuple tuple;
 
 	ItemPointerSetInvalid(&place);
 	small_scan_begin(&small, rel);
@@ -305,7 +305,7 @@ find_region(Relation rel, uint64 region_id)
 static Datum
 save_bound(Bytes bound)
 {
-	bytea	   *datum = palloc(VARHDRSZ + bound.len);
+	bytea *datum = palloc(VARHDRSZ + bound.len);
 
 	SET_VARSIZE(datum, VARHDRSZ + bound.len);
 	if (bound.len > 0)
@@ -316,9 +316,9 @@ save_bound(Bytes bound)
 static Datum
 save_array(Datum *elements, int n, Oid type)
 {
-	int16		len;
-	bool		byval;
-	char		align;
+	int16 len;
+	bool byval;
+	char align;
 
 	get_typlenbyvalalign(type, &len, &byval, &align);
 	return PointerGetDatum(construct_array(elements, n, type, len, byval,
@@ -328,9 +328,9 @@ save_array(Datum *elements, int n, Oid type)
 static void
 save_peers(const Region *region, Datum *values)
 {
-	Datum		ids[REGION_MAX_PEERS];
-	Datum		stores[REGION_MAX_PEERS];
-	Datum		roles[REGION_MAX_PEERS];
+	Datum ids[REGION_MAX_PEERS];
+	Datum stores[REGION_MAX_PEERS];
+	Datum roles[REGION_MAX_PEERS];
 
 	for (int i = 0; i < region->n_peers; i++)
 	{
@@ -339,7 +339,8 @@ save_peers(const Region *region, Datum *values)
 		roles[i] = Int32GetDatum(region->peers[i].role);
 	}
 	values[REGION_PEER_IDS - 1] = save_array(ids, region->n_peers, INT8OID);
-	values[REGION_PEER_STORES - 1] = save_array(stores, region->n_peers, INT8OID);
+	values[REGION_PEER_STORES - 1] =
+		save_array(stores, region->n_peers, INT8OID);
 	values[REGION_PEER_ROLES - 1] = save_array(roles, region->n_peers, INT4OID);
 }
 
@@ -347,9 +348,9 @@ void
 region_table_save(const Region *region, uint64 peer_id)
 {
 	TableIndexes indexes;
-	Relation	rel = table_open_small("region", &indexes);
+	Relation rel = table_open_small("region", &indexes);
 	ItemPointerData place = find_region(rel, region->id);
-	Datum		values[REGION_COLUMNS];
+	Datum values[REGION_COLUMNS];
 
 	values[REGION_ID - 1] = uint64_to_int8(region->id, "region id");
 	values[REGION_PEER_ID - 1] = uint64_to_int8(peer_id, "peer id");
@@ -357,7 +358,8 @@ region_table_save(const Region *region, uint64 peer_id)
 	values[REGION_END_KEY - 1] = save_bound(region->end_key);
 	values[REGION_CONF_VER - 1] =
 		uint64_to_int8(region->epoch.conf_ver, "conf_ver");
-	values[REGION_VERSION - 1] = uint64_to_int8(region->epoch.version, "version");
+	values[REGION_VERSION - 1] =
+		uint64_to_int8(region->epoch.version, "version");
 	save_peers(region, values);
 	save_row(rel, &indexes, &place, values);
 	table_close_small(rel, &indexes);

@@ -31,29 +31,29 @@
 
 /* How a report names the row whose tid_number is in `row`. */
 #define ROW "row (%u,%u): "
-#define ROW_ARGS (uint32) (row >> 16), (uint32) (row & 0xffff)
+#define ROW_ARGS (uint32)(row >> 16), (uint32) (row & 0xffff)
 
 typedef struct Check
 {
 	const OpenTables *tables;
-	Snapshot	snapshot;
-	void		(*report) (void *arg, const char *defect);
-	void	   *arg;
-	int64		defects;
-	MemoryContext row;			/* reset for every row */
+	Snapshot snapshot;
+	void (*report)(void *arg, const char *defect);
+	void *arg;
+	int64 defects;
+	MemoryContext row; /* reset for every row */
 	Tuplesortstate *heap_tids;
 	Tuplesortstate *index_tids;
-	Tuplesortstate *long_keys;	/* cf and whole key */
+	Tuplesortstate *long_keys; /* cf and whole key */
 } Check;
 
-static void
-defect(Check *check, const char *fmt,...) pg_attribute_printf(2, 3);
+static void defect(Check *check, const char *fmt, ...)
+	pg_attribute_printf(2, 3);
 
 static void
-defect(Check *check, const char *fmt,...)
+defect(Check *check, const char *fmt, ...)
 {
-	char		text[256];
-	va_list		args;
+	char text[256];
+	va_list args;
 
 	if (check->defects++ >= CHECK_MAX_REPORTS)
 		return;
@@ -84,7 +84,7 @@ begin_sort(Oid type)
 static bool
 next_sorted(Tuplesortstate *sort, Datum *value)
 {
-	bool		isnull;
+	bool isnull;
 
 #if PG_VERSION_NUM >= 160000
 	return tuplesort_getdatum(sort, true, true, value, &isnull, NULL);
@@ -99,9 +99,9 @@ next_sorted(Tuplesortstate *sort, Datum *value)
 static void
 put_long_key(Check *check, RawCf cf, Bytes prefix, Bytes rest)
 {
-	Size		size = VARHDRSZ + 1 + prefix.len + rest.len;
-	bytea	   *key = palloc(size);
-	char	   *p = VARDATA(key);
+	Size size = VARHDRSZ + 1 + prefix.len + rest.len;
+	bytea *key = palloc(size);
+	char *p = VARDATA(key);
 
 	SET_VARSIZE(key, size);
 	*p++ = (char) cf;
@@ -114,11 +114,11 @@ put_long_key(Check *check, RawCf cf, Bytes prefix, Bytes rest)
 static void
 check_columns(Check *check, TupleTableSlot *slot)
 {
-	int64		row = tid_number(&slot->tts_tid);
-	RawCf		cf = raw_row_cf(slot);
-	Bytes		prefix = raw_row_prefix(slot);
-	Bytes		rest = raw_row_rest(slot, check->row);
-	bool		has_rest = !slot->tts_isnull[RAW_KEY_REST - 1];
+	int64 row = tid_number(&slot->tts_tid);
+	RawCf cf = raw_row_cf(slot);
+	Bytes prefix = raw_row_prefix(slot);
+	Bytes rest = raw_row_rest(slot, check->row);
+	bool has_rest = !slot->tts_isnull[RAW_KEY_REST - 1];
 
 	if (cf != RAW_CF_DEFAULT && cf != RAW_CF_LOCK && cf != RAW_CF_WRITE)
 		defect(check, ROW "unknown column family %d", ROW_ARGS, (int) cf);
@@ -142,8 +142,8 @@ static void
 check_heap(Check *check)
 {
 	TupleTableSlot *slot = table_slot_create(check->tables->raw, NULL);
-	TableScanDesc scan = table_beginscan(check->tables->raw, check->snapshot,
-										 0, NULL);
+	TableScanDesc scan =
+		table_beginscan(check->tables->raw, check->snapshot, 0, NULL);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -165,16 +165,16 @@ check_heap(Check *check)
 /* The entry that was just walked, to compare the next one with. */
 typedef struct LastEntry
 {
-	bool		valid;
-	RawCf		cf;
-	Size		len;
-	uint8		key[RAW_KEY_PREFIX];
+	bool valid;
+	RawCf cf;
+	Size len;
+	uint8 key[RAW_KEY_PREFIX];
 } LastEntry;
 
 static void
 check_order(Check *check, LastEntry *last, RawCf cf, Bytes key, int64 row)
 {
-	int			c = -1;
+	int c = -1;
 
 	if (last->valid)
 	{
@@ -197,18 +197,18 @@ static void
 check_entry(Check *check, IndexScanDesc scan, TupleTableSlot *slot,
 			LastEntry *last)
 {
-	int64		row = tid_number(&slot->tts_tid);
-	TupleDesc	desc = RelationGetDescr(scan->indexRelation);
-	bool		isnull;
-	RawCf		cf;
+	int64 row = tid_number(&slot->tts_tid);
+	TupleDesc desc = RelationGetDescr(scan->indexRelation);
+	bool isnull;
+	RawCf cf;
 	struct varlena *entry;
-	Bytes		key;
+	Bytes key;
 
 	cf = (RawCf) DatumGetChar(index_getattr(scan->xs_itup, RAW_INDEX_CF, desc,
 											&isnull));
-	entry = (struct varlena *)
-		DatumGetPointer(index_getattr(scan->xs_itup, RAW_INDEX_KEY, desc,
-									  &isnull));
+	entry = (struct varlena *) DatumGetPointer(index_getattr(scan->xs_itup,
+															 RAW_INDEX_KEY,
+															 desc, &isnull));
 	key = bytes_make(VARDATA_ANY(entry), VARSIZE_ANY_EXHDR(entry));
 	if (cf != raw_row_cf(slot) || !bytes_eq(key, raw_row_prefix(slot)))
 		defect(check, ROW "its index entry has another key", ROW_ARGS);
@@ -219,11 +219,11 @@ check_entry(Check *check, IndexScanDesc scan, TupleTableSlot *slot,
 static void
 check_index(Check *check)
 {
-	LastEntry  *last = palloc0(sizeof(LastEntry));
+	LastEntry *last = palloc0(sizeof(LastEntry));
 	TupleTableSlot *slot = table_slot_create(check->tables->raw, NULL);
-	IndexScanDesc scan = index_beginscan(check->tables->raw,
-										 check->tables->raw_index,
-										 check->snapshot, 0, 0);
+	IndexScanDesc scan =
+		index_beginscan(check->tables->raw, check->tables->raw_index,
+						check->snapshot, 0, 0);
 
 	scan->xs_want_itup = true;
 	index_rescan(scan, NULL, 0, NULL, 0);
@@ -243,10 +243,10 @@ check_index(Check *check)
 static void
 compare_passes(Check *check)
 {
-	Datum		heap_value;
-	Datum		index_value;
-	bool		in_heap;
-	bool		in_index;
+	Datum heap_value;
+	Datum index_value;
+	bool in_heap;
+	bool in_index;
 
 	tuplesort_performsort(check->heap_tids);
 	tuplesort_performsort(check->index_tids);
@@ -254,9 +254,9 @@ compare_passes(Check *check)
 	in_index = next_sorted(check->index_tids, &index_value);
 	while (in_heap || in_index)
 	{
-		int64		heap_tid = in_heap ? DatumGetInt64(heap_value) : PG_INT64_MAX;
-		int64		index_tid = in_index ? DatumGetInt64(index_value) : PG_INT64_MAX;
-		int64		row = Min(heap_tid, index_tid);
+		int64 heap_tid = in_heap ? DatumGetInt64(heap_value) : PG_INT64_MAX;
+		int64 index_tid = in_index ? DatumGetInt64(index_value) : PG_INT64_MAX;
+		int64 row = Min(heap_tid, index_tid);
 
 		if (heap_tid < index_tid)
 			defect(check, ROW "no index entry leads to it", ROW_ARGS);
@@ -272,13 +272,13 @@ compare_passes(Check *check)
 static void
 check_long_keys(Check *check)
 {
-	bytea	   *previous = NULL;
-	Datum		value;
+	bytea *previous = NULL;
+	Datum value;
 
 	tuplesort_performsort(check->long_keys);
 	while (next_sorted(check->long_keys, &value))
 	{
-		bytea	   *key = DatumGetByteaPP(value);
+		bytea *key = DatumGetByteaPP(value);
 
 		if (previous != NULL && VARSIZE_ANY(key) == VARSIZE_ANY(previous) &&
 			memcmp(key, previous, VARSIZE_ANY(key)) == 0)
@@ -292,10 +292,13 @@ check_long_keys(Check *check)
 
 int64
 raw_table_check(const OpenTables *tables, Snapshot snapshot,
-				void (*report) (void *arg, const char *defect), void *arg)
+				void (*report)(void *arg, const char *defect), void *arg)
 {
-	Check		check = {
-		.tables = tables, .snapshot = snapshot, .report = report, .arg = arg,
+	Check check = {
+		.tables = tables,
+		.snapshot = snapshot,
+		.report = report,
+		.arg = arg,
 	};
 
 	check.row = AllocSetContextCreate(CurrentMemoryContext, "raw check row",

@@ -12,18 +12,18 @@
 
 typedef struct TableReader
 {
-	RawReader	base;			/* first: the interface is this struct */
-	RawFinder  *finder;
-	int64		now_s;
+	RawReader base; /* first: the interface is this struct */
+	RawFinder *finder;
+	int64 now_s;
 } TableReader;
 
 static bool
 reader_get(RawReader *base, RawCf cf, Bytes key, Arena *arena, RawPair *out)
 {
 	TableReader *reader = (TableReader *) base;
-	RawFinder  *finder = reader->finder;
-	int64		expires_at;
-	bool		found;
+	RawFinder *finder = reader->finder;
+	int64 expires_at;
+	bool found;
 
 	found = raw_finder_find(finder, cf, key, place_hash((uint8) cf, key));
 	if (found)
@@ -34,8 +34,8 @@ reader_get(RawReader *base, RawCf cf, Bytes key, Arena *arena, RawPair *out)
 	if (found)
 	{
 		out->key = key;
-		out->value = arena_copy(arena, raw_row_value(finder->slot,
-													 finder->scratch));
+		out->value =
+			arena_copy(arena, raw_row_value(finder->slot, finder->scratch));
 		out->expires_at = expires_at;
 	}
 	raw_finder_release(finder);
@@ -44,7 +44,7 @@ reader_get(RawReader *base, RawCf cf, Bytes key, Arena *arena, RawPair *out)
 
 static void
 reader_scan(RawReader *base, const RawScan *scan,
-			bool (*emit) (void *arg, const RawPair *pair), void *arg)
+			bool (*emit)(void *arg, const RawPair *pair), void *arg)
 {
 	TableReader *reader = (TableReader *) base;
 

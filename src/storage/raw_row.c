@@ -48,7 +48,7 @@ fetch_bytes(Datum datum, MemoryContext context)
 Bytes
 raw_row_rest(TupleTableSlot *slot, MemoryContext context)
 {
-	Datum		rest = raw_row_datum(slot, RAW_KEY_REST);
+	Datum rest = raw_row_datum(slot, RAW_KEY_REST);
 
 	if (slot->tts_isnull[RAW_KEY_REST - 1])
 		return bytes_empty();
@@ -64,7 +64,7 @@ raw_row_value(TupleTableSlot *slot, MemoryContext context)
 RawFinder *
 raw_finder_open(const OpenTables *tables, Snapshot snapshot, bool writer)
 {
-	RawFinder  *finder = palloc0(sizeof(RawFinder));
+	RawFinder *finder = palloc0(sizeof(RawFinder));
 
 	finder->heap = tables->raw;
 	finder->index = tables->raw_index;
@@ -74,8 +74,8 @@ raw_finder_open(const OpenTables *tables, Snapshot snapshot, bool writer)
 											ALLOCSET_DEFAULT_SIZES);
 	finder->slot = table_slot_create(tables->raw, NULL);
 	finder->writer = writer;
-	ScanKeyInit(&finder->keys[0], RAW_INDEX_CF, BTEqualStrategyNumber,
-				F_CHAREQ, CharGetDatum(0));
+	ScanKeyInit(&finder->keys[0], RAW_INDEX_CF, BTEqualStrategyNumber, F_CHAREQ,
+				CharGetDatum(0));
 	ScanKeyInit(&finder->keys[1], RAW_INDEX_KEY, BTEqualStrategyNumber,
 				F_BYTEAEQ, PointerGetDatum(finder->probe.bytes));
 	return finder;
@@ -111,8 +111,8 @@ raw_finder_next(RawFinder *finder)
 {
 	/* A btree scan allocates when it pleases, and keeps what it got. */
 	MemoryContext caller = MemoryContextSwitchTo(finder->context);
-	bool		found = index_getnext_slot(finder->scan, ForwardScanDirection,
-										   finder->slot);
+	bool found =
+		index_getnext_slot(finder->scan, ForwardScanDirection, finder->slot);
 
 	MemoryContextSwitchTo(caller);
 	return found;
@@ -142,8 +142,8 @@ raw_finder_fetch(RawFinder *finder, ItemPointer tid)
 static bool
 row_has_rest(RawFinder *finder, Bytes rest)
 {
-	Datum		stored = raw_row_datum(finder->slot, RAW_KEY_REST);
-	bool		null = finder->slot->tts_isnull[RAW_KEY_REST - 1];
+	Datum stored = raw_row_datum(finder->slot, RAW_KEY_REST);
+	bool null = finder->slot->tts_isnull[RAW_KEY_REST - 1];
 
 	if (null || rest.len == 0)
 		return null && rest.len == 0;
@@ -155,10 +155,9 @@ row_has_rest(RawFinder *finder, Bytes rest)
 
 /* As raw_finder_fetch; another key's row is as good as none. */
 static RowFetch
-find_by_place(RawFinder *finder, RawCf cf, const RawKey *key,
-			  ItemPointer place)
+find_by_place(RawFinder *finder, RawCf cf, const RawKey *key, ItemPointer place)
 {
-	RowFetch	result = raw_finder_fetch(finder, place);
+	RowFetch result = raw_finder_fetch(finder, place);
 
 	if (result == ROW_FOUND &&
 		(raw_row_cf(finder->slot) != cf ||
@@ -174,8 +173,7 @@ find_by_index(RawFinder *finder, RawCf cf, const RawKey *key)
 	raw_finder_begin(finder, cf, key->prefix);
 	while (raw_finder_next(finder))
 	{
-		if (key->prefix.len < RAW_KEY_PREFIX ||
-			row_has_rest(finder, key->rest))
+		if (key->prefix.len < RAW_KEY_PREFIX || row_has_rest(finder, key->rest))
 			return true;
 		MemoryContextReset(finder->scratch);
 	}
@@ -189,8 +187,8 @@ find_by_index(RawFinder *finder, RawCf cf, const RawKey *key)
 bool
 raw_finder_find(RawFinder *finder, RawCf cf, Bytes key, uint64 hash)
 {
-	RawKey		split = raw_key_split(key);
-	RowFetch	fetch = ROW_ABSENT;
+	RawKey split = raw_key_split(key);
+	RowFetch fetch = ROW_ABSENT;
 	ItemPointerData place;
 
 	if (place_find(hash, &place))

@@ -42,15 +42,15 @@ enum
 /* A key as it is stored; `rest` is empty unless the prefix is full. */
 typedef struct RawKey
 {
-	Bytes		prefix;
-	Bytes		rest;
+	Bytes prefix;
+	Bytes rest;
 } RawKey;
 
 static inline RawKey
 raw_key_split(Bytes key)
 {
-	Size		n = Min(key.len, RAW_KEY_PREFIX);
-	RawKey		split = {{key.data, n}, bytes_empty()};
+	Size n = Min(key.len, RAW_KEY_PREFIX);
+	RawKey split = {{key.data, n}, bytes_empty()};
 
 	if (key.len > n)
 		split.rest = bytes_make(key.data + n, key.len - n);
@@ -60,8 +60,8 @@ raw_key_split(Bytes key)
 /* Room for a bytea of a stored key, for index searches. */
 typedef union RawProbe
 {
-	int32		aligned;
-	char		bytes[VARHDRSZ + RAW_KEY_PREFIX];
+	int32 aligned;
+	char bytes[VARHDRSZ + RAW_KEY_PREFIX];
 } RawProbe;
 
 /* The prefix as a datum; lives as long as the probe. */
@@ -91,8 +91,8 @@ raw_row_cf(TupleTableSlot *slot)
 static inline Bytes
 raw_row_prefix(TupleTableSlot *slot)
 {
-	struct varlena *key = (struct varlena *)
-		DatumGetPointer(raw_row_datum(slot, RAW_KEY));
+	struct varlena *key =
+		(struct varlena *) DatumGetPointer(raw_row_datum(slot, RAW_KEY));
 
 	return bytes_make(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
 }
@@ -110,17 +110,17 @@ extern Bytes raw_row_value(TupleTableSlot *slot, MemoryContext context);
  */
 typedef struct RawFinder
 {
-	Relation	heap;
-	Relation	index;
-	Snapshot	snapshot;
-	MemoryContext context;		/* of the index scan; outlives it */
-	MemoryContext scratch;		/* for a row's detoasted parts */
-	TupleTableSlot *slot;		/* the row that was found */
-	IndexScanDesc scan;			/* NULL until the first use */
+	Relation heap;
+	Relation index;
+	Snapshot snapshot;
+	MemoryContext context; /* of the index scan; outlives it */
+	MemoryContext scratch; /* for a row's detoasted parts */
+	TupleTableSlot *slot;  /* the row that was found */
+	IndexScanDesc scan;	   /* NULL until the first use */
 	ScanKeyData keys[RAW_INDEX_COLUMNS];
-	RawProbe	probe;
-	BlockNumber nblocks;		/* of the heap, as row_fetch remembers it */
-	bool		writer;			/* tidies pages on its way */
+	RawProbe probe;
+	BlockNumber nblocks; /* of the heap, as row_fetch remembers it */
+	bool writer;		 /* tidies pages on its way */
 } RawFinder;
 
 extern RawFinder *raw_finder_open(const OpenTables *tables, Snapshot snapshot,
@@ -147,7 +147,7 @@ extern RowFetch raw_finder_fetch(RawFinder *finder, ItemPointer tid);
 
 /* The reader's `scan` (raw_scan.c). */
 extern void raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
-						 bool (*emit) (void *arg, const RawPair *pair),
+						 bool (*emit)(void *arg, const RawPair *pair),
 						 void *arg);
 
 /* Rows with an expiry in the past are absent, whether removed or not. */
@@ -157,4 +157,4 @@ raw_expired(int64 expires_at, int64 now_s)
 	return expires_at != 0 && expires_at <= now_s;
 }
 
-#endif							/* TIKV_STORAGE_RAW_ROW_H */
+#endif /* TIKV_STORAGE_RAW_ROW_H */

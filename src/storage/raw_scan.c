@@ -30,28 +30,28 @@
 
 typedef struct RangeScan
 {
-	RawFinder  *finder;			/* for the rows of groups */
+	RawFinder *finder; /* for the rows of groups */
 	const RawScan *scan;
-	int64		now_s;
-	bool		(*emit) (void *arg, const RawPair *pair);
-	void	   *arg;
-	MemoryContext caller;		/* in which emit runs */
-	RawKey		lower;
-	RawKey		upper;
-	uint32		left;			/* pairs that may still be emitted */
-	MemoryContext row;			/* reset for every row */
-	MemoryContext group;		/* reset for every pass over a group */
-	uint8	   *key;			/* a long key put together; NULL at first */
-	Size		key_size;
-	bool		in_group;		/* key begins with the last group's prefix */
+	int64 now_s;
+	bool (*emit)(void *arg, const RawPair *pair);
+	void *arg;
+	MemoryContext caller; /* in which emit runs */
+	RawKey lower;
+	RawKey upper;
+	uint32 left;		 /* pairs that may still be emitted */
+	MemoryContext row;	 /* reset for every row */
+	MemoryContext group; /* reset for every pass over a group */
+	uint8 *key;			 /* a long key put together; NULL at first */
+	Size key_size;
+	bool in_group; /* key begins with the last group's prefix */
 } RangeScan;
 
 /* A row of a group: where it is, and what orders it. */
 typedef struct GroupRow
 {
-	Bytes		rest;
+	Bytes rest;
 	ItemPointerData tid;
-	int64		expires_at;
+	int64 expires_at;
 } GroupRow;
 
 /* Emit a pair; false if the scan is over. */
@@ -59,7 +59,7 @@ static bool
 emit_pair(RangeScan *range, const RawPair *pair)
 {
 	MemoryContext context = MemoryContextSwitchTo(range->caller);
-	bool		more = range->emit(range->arg, pair);
+	bool more = range->emit(range->arg, pair);
 
 	MemoryContextSwitchTo(context);
 	Assert(range->left > 0);
@@ -71,11 +71,11 @@ emit_pair(RangeScan *range, const RawPair *pair)
 static bool
 emit_row(RangeScan *range, TupleTableSlot *slot, Bytes key)
 {
-	RawPair		pair;
+	RawPair pair;
 
 	pair.key = key;
-	pair.value = range->scan->key_only ? bytes_empty() :
-		raw_row_value(slot, range->row);
+	pair.value =
+		range->scan->key_only ? bytes_empty() : raw_row_value(slot, range->row);
 	pair.expires_at = raw_row_expires_at(slot);
 	return emit_pair(range, &pair);
 }
@@ -92,7 +92,7 @@ group_prefix(const RangeScan *range)
 static Bytes
 group_key(RangeScan *range, Bytes rest)
 {
-	Size		need = RAW_KEY_PREFIX + rest.len;
+	Size need = RAW_KEY_PREFIX + rest.len;
 
 	if (range->key_size < need)
 	{
@@ -125,7 +125,7 @@ compare_group_rows(Datum a, Datum b, void *arg)
 static bool
 group_in_bounds(const RangeScan *range, Bytes rest)
 {
-	Bytes		prefix = group_prefix(range);
+	Bytes prefix = group_prefix(range);
 
 	if (range->lower.rest.len > 0 && bytes_eq(range->lower.prefix, prefix) &&
 		bytes_cmp(rest, range->lower.rest) < 0)
@@ -141,8 +141,8 @@ static void
 group_keep(RangeScan *range, binaryheap *rows, int capacity, Bytes rest)
 {
 	TupleTableSlot *slot = range->finder->slot;
-	GroupRow   *row;
-	bool		full = rows->bh_size == capacity;
+	GroupRow *row;
+	bool full = rows->bh_size == capacity;
 
 	if (full)
 	{
@@ -156,8 +156,10 @@ group_keep(RangeScan *range, binaryheap *rows, int capacity, Bytes rest)
 		row = MemoryContextAlloc(range->group, sizeof(GroupRow));
 	row->rest = bytes_empty();
 	if (rest.len > 0)
-		row->rest = bytes_make(memcpy(MemoryContextAlloc(range->group, rest.len),
-									  rest.data, rest.len), rest.len);
+		row->rest =
+			bytes_make(memcpy(MemoryContextAlloc(range->group, rest.len),
+							  rest.data, rest.len),
+					   rest.len);
 	row->tid = slot->tts_tid;
 	row->expires_at = raw_row_expires_at(slot);
 	if (full)
@@ -173,16 +175,16 @@ group_keep(RangeScan *range, binaryheap *rows, int capacity, Bytes rest)
 static int
 group_gather(RangeScan *range, const Bytes *after, GroupRow **out, bool *more)
 {
-	RawFinder  *finder = range->finder;
-	int			capacity = (int) Min(range->left, GROUP_ROWS);
+	RawFinder *finder = range->finder;
+	int capacity = (int) Min(range->left, GROUP_ROWS);
 	binaryheap *rows = binaryheap_allocate(capacity, compare_group_rows, range);
-	int64		seen = 0;
-	int			n;
+	int64 seen = 0;
+	int n;
 
 	raw_finder_begin(finder, range->scan->cf, group_prefix(range));
 	while (raw_finder_next(finder))
 	{
-		Bytes		rest = raw_row_rest(finder->slot, finder->scratch);
+		Bytes rest = raw_row_rest(finder->slot, finder->scratch);
 
 		CHECK_FOR_INTERRUPTS();
 		if (group_in_bounds(range, rest) &&
@@ -197,7 +199,8 @@ group_gather(RangeScan *range, const Bytes *after, GroupRow **out, bool *more)
 	raw_finder_release(finder);
 	n = rows->bh_size;
 	for (int i = n; i > 0; i--)
-		out[i - 1] = (GroupRow *) DatumGetPointer(binaryheap_remove_first(rows));
+		out[i - 1] =
+			(GroupRow *) DatumGetPointer(binaryheap_remove_first(rows));
 	binaryheap_free(rows);
 	*more = seen > n;
 	return n;
@@ -206,18 +209,19 @@ group_gather(RangeScan *range, const Bytes *after, GroupRow **out, bool *more)
 static bool
 emit_group_row(RangeScan *range, GroupRow *row)
 {
-	RawFinder  *finder = range->finder;
-	Bytes		key = group_key(range, row->rest);
-	bool		more;
+	RawFinder *finder = range->finder;
+	Bytes key = group_key(range, row->rest);
+	bool more;
 
 	if (range->scan->key_only)
 	{
-		RawPair		pair = {key, bytes_empty(), row->expires_at};
+		RawPair pair = {key, bytes_empty(), row->expires_at};
 
 		return emit_pair(range, &pair);
 	}
 	if (raw_finder_fetch(finder, &row->tid) != ROW_FOUND)
-		elog(ERROR, "a row of table \"raw\" is gone under a snapshot that saw it");
+		elog(ERROR,
+			 "a row of table \"raw\" is gone under a snapshot that saw it");
 	more = emit_row(range, finder->slot, key);
 	raw_finder_release(finder);
 	return more;
@@ -227,15 +231,15 @@ emit_group_row(RangeScan *range, GroupRow *row)
 static bool
 emit_group(RangeScan *range)
 {
-	GroupRow  **rows = palloc(GROUP_ROWS * sizeof(GroupRow *));
-	Bytes		after = bytes_empty();
-	bool		first = true;
-	bool		more = true;
-	bool		go_on = true;
+	GroupRow **rows = palloc(GROUP_ROWS * sizeof(GroupRow *));
+	Bytes after = bytes_empty();
+	bool first = true;
+	bool more = true;
+	bool go_on = true;
 
 	while (more && go_on)
 	{
-		int			n = group_gather(range, first ? NULL : &after, rows, &more);
+		int n = group_gather(range, first ? NULL : &after, rows, &more);
 
 		for (int i = 0; i < n && go_on; i++)
 		{
@@ -245,7 +249,8 @@ emit_group(RangeScan *range)
 
 		/* The last row's rest is still in range->key, behind the prefix. */
 		if (n > 0)
-			after = bytes_make(range->key + RAW_KEY_PREFIX, rows[n - 1]->rest.len);
+			after =
+				bytes_make(range->key + RAW_KEY_PREFIX, rows[n - 1]->rest.len);
 		first = false;
 		MemoryContextReset(range->group);
 	}
@@ -260,7 +265,7 @@ static int
 scan_keys(RangeScan *range, ScanKey keys, RawProbe *probes)
 {
 	const RawScan *scan = range->scan;
-	int			n = 0;
+	int n = 0;
 
 	ScanKeyInit(&keys[n++], RAW_INDEX_CF, BTEqualStrategyNumber, F_CHAREQ,
 				CharGetDatum((char) scan->cf));
@@ -270,8 +275,8 @@ scan_keys(RangeScan *range, ScanKey keys, RawProbe *probes)
 
 	/* A bound with a rest lies within a group, whose beginning is inside. */
 	if (scan->upper.len > 0 && range->upper.rest.len == 0)
-		ScanKeyInit(&keys[n++], RAW_INDEX_KEY, BTLessStrategyNumber,
-					F_BYTEALT, raw_probe_set(&probes[1], range->upper.prefix));
+		ScanKeyInit(&keys[n++], RAW_INDEX_KEY, BTLessStrategyNumber, F_BYTEALT,
+					raw_probe_set(&probes[1], range->upper.prefix));
 	else if (scan->upper.len > 0)
 		ScanKeyInit(&keys[n++], RAW_INDEX_KEY, BTLessEqualStrategyNumber,
 					F_BYTEALE, raw_probe_set(&probes[1], range->upper.prefix));
@@ -282,7 +287,7 @@ scan_keys(RangeScan *range, ScanKey keys, RawProbe *probes)
 static bool
 scan_row(RangeScan *range, TupleTableSlot *slot)
 {
-	Bytes		prefix = raw_row_prefix(slot);
+	Bytes prefix = raw_row_prefix(slot);
 
 	if (prefix.len < RAW_KEY_PREFIX)
 	{
@@ -306,13 +311,13 @@ scan_row(RangeScan *range, TupleTableSlot *slot)
 static void
 scan_walk(RangeScan *range)
 {
-	RawFinder  *finder = range->finder;
-	ScanDirection direction = range->scan->reverse ?
-		BackwardScanDirection : ForwardScanDirection;
+	RawFinder *finder = range->finder;
+	ScanDirection direction =
+		range->scan->reverse ? BackwardScanDirection : ForwardScanDirection;
 	TupleTableSlot *slot = table_slot_create(finder->heap, NULL);
-	RawProbe   *probes = palloc(2 * sizeof(RawProbe));
+	RawProbe *probes = palloc(2 * sizeof(RawProbe));
 	ScanKeyData keys[SCAN_MAX_KEYS];
-	int			n_keys = scan_keys(range, keys, probes);
+	int n_keys = scan_keys(range, keys, probes);
 	IndexScanDesc walk = index_beginscan(finder->heap, finder->index,
 										 finder->snapshot, n_keys, 0);
 
@@ -333,11 +338,14 @@ scan_walk(RangeScan *range)
  */
 void
 raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
-			 bool (*emit) (void *arg, const RawPair *pair), void *arg)
+			 bool (*emit)(void *arg, const RawPair *pair), void *arg)
 {
-	RangeScan	range = {
-		.finder = finder, .scan = scan, .now_s = now_s,
-		.emit = emit, .arg = arg,
+	RangeScan range = {
+		.finder = finder,
+		.scan = scan,
+		.now_s = now_s,
+		.emit = emit,
+		.arg = arg,
 		.lower = raw_key_split(scan->lower),
 		.upper = raw_key_split(scan->upper),
 		.left = scan->limit,
@@ -349,8 +357,8 @@ raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
 	context = AllocSetContextCreate(finder->context, "raw scan",
 									ALLOCSET_DEFAULT_SIZES);
 	range.caller = MemoryContextSwitchTo(context);
-	range.row = AllocSetContextCreate(context, "raw scan row",
-									  ALLOCSET_DEFAULT_SIZES);
+	range.row =
+		AllocSetContextCreate(context, "raw scan row", ALLOCSET_DEFAULT_SIZES);
 	range.group = AllocSetContextCreate(context, "raw scan group",
 										ALLOCSET_DEFAULT_SIZES);
 	scan_walk(&range);

@@ -39,8 +39,8 @@ typedef struct RawWriter RawWriter;
 
 extern RawWriter *raw_writer_open(const OpenTables *tables, Snapshot snapshot);
 extern void raw_writer_apply(RawWriter *writer, const RawModify *modify);
-extern void raw_writer_close(RawWriter *writer);	/* before the commit */
-extern void raw_writer_published(RawWriter *writer);	/* after it; frees */
+extern void raw_writer_close(RawWriter *writer);	 /* before the commit */
+extern void raw_writer_published(RawWriter *writer); /* after it; frees */
 
 /*
  * Verify the table: keys unique, key/key_rest split at the right place,
@@ -48,7 +48,7 @@ extern void raw_writer_published(RawWriter *writer);	/* after it; frees */
  * a text that is valid during the call; returns their number.
  */
 extern int64 raw_table_check(const OpenTables *tables, Snapshot snapshot,
-							 void (*report) (void *arg, const char *defect),
+							 void (*report)(void *arg, const char *defect),
 							 void *arg);
 
-#endif							/* TIKV_STORAGE_RAW_TABLE_H */
+#endif /* TIKV_STORAGE_RAW_TABLE_H */

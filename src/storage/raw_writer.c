@@ -21,20 +21,20 @@
 /* The place of a key after this transaction; invalid: it is deleted. */
 typedef struct NewPlace
 {
-	uint64		hash;
+	uint64 hash;
 	ItemPointerData tid;
 } NewPlace;
 
 struct RawWriter
 {
-	Relation	heap;
+	Relation heap;
 	TableIndexes indexes;
-	RawFinder  *finder;			/* NULL once closed */
-	MemoryContext context;		/* of the writer */
-	MemoryContext scratch;		/* for one row */
-	NewPlace   *places;
-	Size		n_places;
-	Size		max_places;
+	RawFinder *finder;	   /* NULL once closed */
+	MemoryContext context; /* of the writer */
+	MemoryContext scratch; /* for one row */
+	NewPlace *places;
+	Size n_places;
+	Size max_places;
 };
 
 RawWriter *
@@ -42,12 +42,14 @@ raw_writer_open(const OpenTables *tables, Snapshot snapshot)
 {
 	MemoryContext context;
 	MemoryContext caller;
-	RawWriter  *writer;
+	RawWriter *writer;
 
 	/* These end with the commit, before raw_writer_published. */
 	if (CurrentMemoryContext == TopTransactionContext ||
 		CurrentMemoryContext == CurTransactionContext)
-		elog(ERROR, "a raw writer needs a memory context that outlives its transaction");
+		elog(
+			ERROR,
+			"a raw writer needs a memory context that outlives its transaction");
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "raw writer",
 									ALLOCSET_DEFAULT_SIZES);
@@ -69,7 +71,7 @@ raw_writer_open(const OpenTables *tables, Snapshot snapshot)
 static void
 remember(RawWriter *writer, uint64 hash, const ItemPointerData *tid)
 {
-	NewPlace   *place;
+	NewPlace *place;
 
 	if (writer->n_places == writer->max_places)
 	{
@@ -88,7 +90,7 @@ remember(RawWriter *writer, uint64 hash, const ItemPointerData *tid)
 static Datum
 make_bytea(Bytes bytes)
 {
-	bytea	   *datum = palloc(VARHDRSZ + bytes.len);
+	bytea *datum = palloc(VARHDRSZ + bytes.len);
 
 	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
 	if (bytes.len > 0)
@@ -100,7 +102,7 @@ make_bytea(Bytes bytes)
 static void
 fill_row(const RawModify *modify, Datum *values, bool *isnull)
 {
-	RawKey		key = raw_key_split(modify->key);
+	RawKey key = raw_key_split(modify->key);
 
 	memset(isnull, 0, RAW_COLUMNS * sizeof(bool));
 	values[RAW_TS - 1] = Int64GetDatum(0);
@@ -121,9 +123,9 @@ put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
 		ItemPointer old)
 {
 	MemoryContext caller = MemoryContextSwitchTo(writer->scratch);
-	Datum		values[RAW_COLUMNS];
-	bool		isnull[RAW_COLUMNS];
-	HeapTuple	tuple;
+	Datum values[RAW_COLUMNS];
+	bool isnull[RAW_COLUMNS];
+	HeapTuple tuple;
 
 	fill_row(modify, values, isnull);
 	tuple = heap_form_tuple(RelationGetDescr(writer->heap), values, isnull);
@@ -141,9 +143,9 @@ put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
 void
 raw_writer_apply(RawWriter *writer, const RawModify *modify)
 {
-	uint64		hash = place_hash((uint8) modify->cf, modify->key);
+	uint64 hash = place_hash((uint8) modify->cf, modify->key);
 	ItemPointerData old;
-	bool		found;
+	bool found;
 
 	found = raw_finder_find(writer->finder, modify->cf, modify->key, hash);
 	if (found)
@@ -171,7 +173,7 @@ raw_writer_published(RawWriter *writer)
 	Assert(writer->finder == NULL);
 	for (Size i = 0; i < writer->n_places; i++)
 	{
-		NewPlace   *place = &writer->places[i];
+		NewPlace *place = &writer->places[i];
 
 		if (ItemPointerIsValid(&place->tid))
 			place_set(place->hash, &place->tid);

@@ -23,9 +23,9 @@
 static bool
 find_item(Relation heap, Buffer buffer, ItemPointer tid, HeapTuple tuple)
 {
-	Page		page = BufferGetPage(buffer);
+	Page page = BufferGetPage(buffer);
 	OffsetNumber offset = ItemPointerGetOffsetNumber(tid);
-	ItemId		item;
+	ItemId item;
 
 	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
 		return false;
@@ -39,15 +39,41 @@ find_item(Relation heap, Buffer buffer, ItemPointer tid, HeapTuple tuple)
 	return true;
 }
 
-RowFetch
-row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
-		  Snapshot snapshot, bool prune, TupleTableSlot *slot)
+/* A version of a row: where it is, and who made it (invalid: anybody). */
+typedef struct Version
 {
-	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
-	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
-	Buffer		buffer;
-	RowFetch	result = ROW_ABSENT;
+	ItemPointerData tid;
+	TransactionId xmin;
+} Version;
 
+/* The version that replaced this one; false if none is known. */
+static bool
+find_successor(HeapTuple tuple, Version *next)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 ||
+		ItemPointerEquals(&tuple->t_self, &header->t_ctid) ||
+		HeapTupleHeaderIndicatesMovedPartitions(header) ||
+		HeapTupleHeaderIsOnlyLocked(header))
+		return false;
+	next->tid = header->t_ctid;
+	next->xmin = HeapTupleHeaderGetUpdateXid(header);
+	return true;
+}
+
+/* Fetch one version; if it is invisible, *next is its successor, if any. */
+static RowFetch
+fetch_version(Relation heap, BlockNumber *nblocks, Version *version,
+			  Snapshot snapshot, bool prune, TupleTableSlot *slot,
+			  Version *next)
+{
+	HeapTuple tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&version->tid);
+	Buffer buffer;
+	RowFetch result = ROW_ABSENT;
+
+	ItemPointerSetInvalid(&next->tid);
 	/* Tables only grow while we hold a lock on them. */
 	if (block >= *nblocks)
 	{
@@ -55,7 +81,6 @@ row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
 		if (block >= *nblocks)
 			return ROW_ABSENT;
 	}
-	ExecClearTuple(slot);
 	buffer = ReadBuffer(heap, block);
 	if (prune)
 		heap_page_prune_opt(heap, buffer);
@@ -63,15 +88,43 @@ row_fetch(Relation heap, BlockNumber *nblocks, ItemPointer tid,
 #if PG_VERSION_NUM < 170000
 	TestForOldSnapshot(snapshot, heap, BufferGetPage(buffer));
 #endif
-	if (find_item(heap, buffer, tid, tuple))
+	/* A place freed and used again holds a row made by somebody else. */
+	if (find_item(heap, buffer, &version->tid, tuple) &&
+		(!TransactionIdIsValid(version->xmin) ||
+		 version->xmin == HeapTupleHeaderGetXmin(tuple->t_data)))
 		result = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer) ?
-			ROW_FOUND : ROW_INVISIBLE;
+			ROW_FOUND :
+			ROW_INVISIBLE;
+	if (result == ROW_INVISIBLE && !find_successor(tuple, next))
+		ItemPointerSetInvalid(&next->tid);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (result == ROW_FOUND)
 		ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
 	else
 		ReleaseBuffer(buffer);
 	return result;
+}
+
+RowFetch
+row_fetch(Relation heap, BlockNumber *nblocks, const ItemPointerData *tid,
+		  int follow, Snapshot snapshot, bool prune, TupleTableSlot *slot)
+{
+	Version version = {*tid, InvalidTransactionId};
+	Version next;
+	RowFetch first;
+	RowFetch result;
+
+	ExecClearTuple(slot);
+	first = result = fetch_version(heap, nblocks, &version, snapshot, prune,
+								   slot, &next);
+	while (result == ROW_INVISIBLE && follow-- > 0 &&
+		   ItemPointerIsValid(&next.tid))
+	{
+		version = next;
+		result = fetch_version(heap, nblocks, &version, snapshot, prune, slot,
+							   &next);
+	}
+	return result == ROW_FOUND ? ROW_FOUND : first;
 }
 
 /*
@@ -86,14 +139,14 @@ enter_row(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
 {
 	for (int i = 0; i < indexes->n; i++)
 	{
-		Relation	index = indexes->rels[i];
+		Relation index = indexes->rels[i];
 		Form_pg_index form = index->rd_index;
-		Datum		index_values[INDEX_MAX_KEYS];
-		bool		index_isnull[INDEX_MAX_KEYS];
+		Datum index_values[INDEX_MAX_KEYS];
+		bool index_isnull[INDEX_MAX_KEYS];
 
 		for (int k = 0; k < form->indnatts; k++)
 		{
-			AttrNumber	column = form->indkey.values[k];
+			AttrNumber column = form->indkey.values[k];
 
 			index_values[k] = values[column - 1];
 			index_isnull[k] = isnull[column - 1];
@@ -101,8 +154,9 @@ enter_row(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
 
 		/* btree does not look at an IndexInfo, so none is built. */
 		(void) index_insert(index, index_values, index_isnull, &tuple->t_self,
-							heap, form->indisunique && !unchanged ?
-							UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+							heap,
+							form->indisunique && !unchanged ? UNIQUE_CHECK_YES :
+															  UNIQUE_CHECK_NO,
 							unchanged, NULL);
 	}
 }
@@ -117,11 +171,14 @@ refuse_row(Relation heap, TM_Result result)
 			return;
 		case TM_BeingModified:
 		case TM_WouldBlock:
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("a row of table \"%s\" is locked by another transaction",
-							RelationGetRelationName(heap)),
-					 errhint("Tables of tikv_fdw must not be locked or written by users.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg(
+					 "a row of table \"%s\" is locked by another transaction",
+					 RelationGetRelationName(heap)),
+				 errhint(
+					 "Tables of tikv_fdw must not be locked or written by users.")));
 			break;
 		case TM_SelfModified:
 			elog(ERROR, "a row of table \"%s\" was written twice in one turn",
@@ -147,7 +204,7 @@ row_update(Relation heap, const TableIndexes *indexes, ItemPointer otid,
 {
 	TM_FailureData failure;
 	LockTupleMode lockmode;
-	TM_Result	result;
+	TM_Result result;
 
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes entries;
@@ -168,6 +225,7 @@ row_delete(Relation heap, ItemPointer tid)
 {
 	TM_FailureData failure;
 
-	refuse_row(heap, heap_delete(heap, tid, GetCurrentCommandId(true),
-								 InvalidSnapshot, false, &failure, false));
+	refuse_row(heap,
+			   heap_delete(heap, tid, GetCurrentCommandId(true),
+						   InvalidSnapshot, false, &failure, false));
 }

@@ -17,20 +17,23 @@
 
 typedef enum RowFetch
 {
-	ROW_FOUND,					/* in the slot */
-	ROW_INVISIBLE,				/* there is a row: older, newer or undone */
-	ROW_ABSENT					/* there is none */
+	ROW_FOUND,	   /* in the slot */
+	ROW_INVISIBLE, /* there is a row: older, newer or undone */
+	ROW_ABSENT	   /* there is none */
 } RowFetch;
 
 /*
  * Fetch the row version at tid into a buffer slot if it exists and is visible
- * to the snapshot.  The TID may be anything: *nblocks is the caller's memory
- * of the table's length (0 at first), looked up again when it seems short.
- * `prune` lets the page be tidied on the way, which heap_update needs to find
- * room; it must not be asked for while a tuple of that page is in use.
+ * to the snapshot; else go on to the version that replaced it, at most
+ * `follow` times.  The answer is about the first one, if none was found.  The
+ * TID may be anything: *nblocks is the caller's memory of the table's length
+ * (0 at first), looked up again when it seems short.  `prune` lets the page
+ * be tidied on the way, which heap_update needs to find room; it must not be
+ * asked for while a tuple of that page is in use.
  */
 extern RowFetch row_fetch(Relation heap, BlockNumber *nblocks,
-						  ItemPointer tid,					  Snapshot snapshot, bool prune, TupleTableSlot *slot);
+						  const ItemPointerData *tid, int follow,
+						  Snapshot snapshot, bool prune, TupleTableSlot *slot);
 
 /*
  * Insert a row, or replace the version at otid, with its index entries.
@@ -46,4 +49,4 @@ extern void row_update(Relation heap, const TableIndexes *indexes,
 					   const bool *isnull);
 extern void row_delete(Relation heap, ItemPointer tid);
 
-#endif							/* TIKV_STORAGE_ROW_H */
+#endif /* TIKV_STORAGE_ROW_H */

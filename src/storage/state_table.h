@@ -12,37 +12,37 @@
 #include "storage/itemptr.h"
 #include "utils/snapshot.h"
 
-#define STORAGE_FORMAT 1		/* what this library can serve */
+#define STORAGE_FORMAT 1 /* what this library can serve */
 
 /* tikv_internal.store_meta, one row. */
 typedef struct StoreMeta
 {
-	uint64		cluster_id;		/* 0: no ident yet */
-	uint64		store_id;
-	int			api_version;
-	int			storage_format;
-	int64		start_seq;		/* grows at every start */
+	uint64 cluster_id; /* 0: no ident yet */
+	uint64 store_id;
+	int api_version;
+	int storage_format;
+	int64 start_seq; /* grows at every start */
 } StoreMeta;
 
 extern void store_meta_load(StoreMeta *out);
 extern void store_meta_save(const StoreMeta *meta);
 
 /* tikv_internal.region: descriptors and states of the peers on this store. */
-extern int	region_table_load(Region **out);	/* palloc'd, keys too */
+extern int region_table_load(Region **out); /* palloc'd, keys too */
 extern void region_table_save(const Region *region, uint64 peer_id);
 
 /* tikv_internal.raft_state: one row per group, rewritten every writing turn. */
 typedef struct GroupState
 {
-	uint64		region_id;
-	uint64		term;
-	uint64		vote;
-	uint64		commit_index;
-	uint64		applied_index;
-	uint64		applied_term;
-	uint64		truncated_index;
-	uint64		truncated_term;
-	ItemPointerData place;		/* the row, remembered by its TID */
+	uint64 region_id;
+	uint64 term;
+	uint64 vote;
+	uint64 commit_index;
+	uint64 applied_index;
+	uint64 applied_term;
+	uint64 truncated_index;
+	uint64 truncated_term;
+	ItemPointerData place; /* the row, remembered by its TID */
 } GroupState;
 
 extern bool group_state_load(uint64 region_id, GroupState *out);
@@ -56,4 +56,4 @@ extern void group_state_insert(GroupState *state);
 extern void group_state_update(const OpenTables *tables, Snapshot snapshot,
 							   GroupState *state);
 
-#endif							/* TIKV_STORAGE_STATE_TABLE_H */
+#endif /* TIKV_STORAGE_STATE_TABLE_H */

@@ -34,6 +34,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "storage/tables.h"
 
@@ -43,28 +44,31 @@
 /* How tables_open was asked to lock. */
 typedef struct OpenMode
 {
-	LOCKMODE	lock;
-	bool		wait;
+	LOCKMODE lock;
+	bool wait;
 } OpenMode;
 
-/* True if the relation was made by the transaction that asks. */
+/*
+ * True if the schema was made by the transaction that asks (or is gone).
+ * Nothing is locked: whoever replaces the tables must not be waited for.
+ */
 static bool
-is_uncommitted(Oid oid)
+is_uncommitted(Oid schema)
 {
-	Relation	rel = try_relation_open(oid, AccessShareLock);
-	bool		created;
+	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	TransactionId creator;
 
-	if (rel == NULL)
+	if (!HeapTupleIsValid(tuple))
 		return true;
-	created = rel->rd_createSubid != InvalidSubTransactionId;
-	relation_close(rel, AccessShareLock);
-	return created;
+	creator = HeapTupleHeaderGetXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+	return TransactionIdIsCurrentTransactionId(creator);
 }
 
 bool
 tables_resolve(TableOids *out)
 {
-	Oid			schema;
+	Oid schema;
 
 	memset(out, 0, sizeof(*out));
 	out->extension = get_extension_oid(EXTENSION_NAME, true);
@@ -87,7 +91,7 @@ tables_resolve(TableOids *out)
 		return false;
 
 	/* Nobody can serve tables that may yet be rolled back. */
-	return !is_uncommitted(out->raw);
+	return !is_uncommitted(schema);
 }
 
 /* Lock one relation without opening it. */
@@ -153,12 +157,13 @@ static void
 keep_index(TableIndexes *indexes, Relation index)
 {
 	if (!is_plain_btree(index) || indexes->n == TABLE_MAX_INDEXES)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("index \"%s\" on a table of tikv_fdw cannot be maintained",
-						RelationGetRelationName(index)),
-				 errhint("Drop the index; tables in %s take no indexes of users.",
-						 INTERNAL_SCHEMA)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("index \"%s\" on a table of tikv_fdw cannot be maintained",
+					RelationGetRelationName(index)),
+			 errhint("Drop the index; tables in %s take no indexes of users.",
+					 INTERNAL_SCHEMA)));
 	indexes->rels[indexes->n++] = index;
 }
 
@@ -171,19 +176,18 @@ keep_index(TableIndexes *indexes, Relation index)
  */
 static TablesAnswer
 open_indexes(Relation heap, Oid hint, const AttrNumber *columns, int n,
-			 OpenMode mode, bool write, Relation *read,
-			 TableIndexes *writable)
+			 OpenMode mode, bool write, Relation *read, TableIndexes *writable)
 {
-	List	   *oids = RelationGetIndexList(heap);
+	List *oids = RelationGetIndexList(heap);
 	TablesAnswer answer = TABLES_OK;
-	ListCell   *cell;
+	ListCell *cell;
 
 	*read = NULL;
-	foreach(cell, oids)
+	foreach (cell, oids)
 	{
-		Oid			oid = lfirst_oid(cell);
-		Relation	index;
-		bool		readable;
+		Oid oid = lfirst_oid(cell);
+		Relation index;
+		bool readable;
 
 		/* A reader opens the index it knows and no other. */
 		if (!write && *read != NULL)
@@ -217,9 +221,9 @@ open_indexes(Relation heap, Oid hint, const AttrNumber *columns, int n,
 static TablesAnswer
 lock_toast(Relation heap, OpenMode mode, OpenTables *out)
 {
-	Oid			oid = heap->rd_rel->reltoastrelid;
-	Relation	toast;
-	List	   *indexes;
+	Oid oid = heap->rd_rel->reltoastrelid;
+	Relation toast;
+	List *indexes;
 	TablesAnswer answer;
 
 	if (!OidIsValid(oid))
@@ -288,9 +292,9 @@ open_raw(const TableOids *oids, OpenMode mode, bool write, OpenTables *out)
 static TablesAnswer
 open_raft_state(const TableOids *oids, OpenMode mode, OpenTables *out)
 {
-	static const AttrNumber columns[] = {1};	/* region_id */
-	TablesAnswer answer = open_relation(oids->raft_state, mode,
-										&out->raft_state);
+	static const AttrNumber columns[] = {1}; /* region_id */
+	TablesAnswer answer =
+		open_relation(oids->raft_state, mode, &out->raft_state);
 
 	if (answer == TABLES_OK)
 		answer = open_indexes(out->raft_state, oids->raft_state_index, columns,
@@ -302,7 +306,7 @@ open_raft_state(const TableOids *oids, OpenMode mode, OpenTables *out)
 TablesAnswer
 tables_open(const TableOids *oids, bool write, bool wait, OpenTables *out)
 {
-	OpenMode	mode = {write ? RowExclusiveLock : AccessShareLock, wait};
+	OpenMode mode = {write ? RowExclusiveLock : AccessShareLock, wait};
 	TablesAnswer answer;
 
 	memset(out, 0, sizeof(*out));
@@ -327,15 +331,14 @@ tables_close(OpenTables *tables, bool write)
 Relation
 table_open_small(const char *name, TableIndexes *indexes)
 {
-	OpenMode	mode = {indexes == NULL ? AccessShareLock : RowExclusiveLock,
-	false};
-	Oid			schema = get_namespace_oid(INTERNAL_SCHEMA, true);
-	Oid			oid = OidIsValid(schema) ? get_relname_relid(name, schema) :
-		InvalidOid;
+	OpenMode mode = {indexes == NULL ? AccessShareLock : RowExclusiveLock,
+					 false};
+	Oid schema = get_namespace_oid(INTERNAL_SCHEMA, true);
+	Oid oid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 	TablesAnswer answer = TABLES_MISSING;
-	Relation	rel;
-	List	   *oids;
-	ListCell   *cell;
+	Relation rel;
+	List *oids;
+	ListCell *cell;
 
 	if (OidIsValid(oid))
 		answer = open_relation(oid, mode, &rel);
@@ -343,9 +346,9 @@ table_open_small(const char *name, TableIndexes *indexes)
 	{
 		indexes->n = 0;
 		oids = RelationGetIndexList(rel);
-		foreach(cell, oids)
+		foreach (cell, oids)
 		{
-			Relation	index;
+			Relation index;
 
 			answer = open_relation(lfirst_oid(cell), mode, &index);
 			if (answer != TABLES_OK)
@@ -379,13 +382,15 @@ static void
 describe_holder(VirtualTransactionId vxid, char *out, Size size)
 {
 #if PG_VERSION_NUM >= 170000
-	PGPROC	   *proc = vxid.procNumber == INVALID_PROC_NUMBER ? NULL :
+	PGPROC *proc = vxid.procNumber == INVALID_PROC_NUMBER ?
+		NULL :
 		ProcNumberGetProc(vxid.procNumber);
 #else
-	PGPROC	   *proc = vxid.backendId == InvalidBackendId ? NULL :
+	PGPROC *proc = vxid.backendId == InvalidBackendId ?
+		NULL :
 		BackendIdGetProc(vxid.backendId);
 #endif
-	int			pid = proc == NULL ? 0 : proc->pid;
+	int pid = proc == NULL ? 0 : proc->pid;
 
 	if (pid == 0)
 		snprintf(out, size, "a prepared transaction (pg_prepared_xacts)");
@@ -401,9 +406,9 @@ describe_holder(VirtualTransactionId vxid, char *out, Size size)
 void
 tables_describe_blocker(Oid relation, char *out, Size size)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 	VirtualTransactionId *holders;
-	int			n;
+	int n;
 
 	out[0] = '\0';
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
@@ -412,8 +417,27 @@ tables_describe_blocker(Oid relation, char *out, Size size)
 		describe_holder(holders[0], out, size);
 	if (n > 1)
 	{
-		Size		len = strlen(out);
+		Size len = strlen(out);
 
 		snprintf(out + len, size - len, " (and %d more)", n - 1);
 	}
+}
+
+/* Whoever locks an index has locked its table, too. */
+void
+tables_describe_blockers(const TableOids *oids, char *out, Size size)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oids->raw));
+	Oid toast = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		toast = ((Form_pg_class) GETSTRUCT(tuple))->reltoastrelid;
+		ReleaseSysCache(tuple);
+	}
+	tables_describe_blocker(oids->raw, out, size);
+	if (out[0] == '\0' && OidIsValid(toast))
+		tables_describe_blocker(toast, out, size);
+	if (out[0] == '\0')
+		tables_describe_blocker(oids->raft_state, out, size);
 }

@@ -17,20 +17,20 @@
 
 typedef struct TableOids
 {
-	Oid			extension;		/* pg_extension.oid of tikv_fdw */
-	Oid			raw;
-	Oid			raw_index;
-	Oid			raft_state;
-	Oid			raft_state_index;
-	Oid			region;
-	Oid			store_meta;
+	Oid extension; /* pg_extension.oid of tikv_fdw */
+	Oid raw;
+	Oid raw_index;
+	Oid raft_state;
+	Oid raft_state_index;
+	Oid region;
+	Oid store_meta;
 } TableOids;
 
 typedef enum TablesAnswer
 {
 	TABLES_OK,
-	TABLES_MISSING,				/* the extension is not (any more) installed */
-	TABLES_LOCKED				/* somebody holds a conflicting lock */
+	TABLES_MISSING, /* the extension is not (any more) installed */
+	TABLES_LOCKED	/* somebody holds a conflicting lock */
 } TablesAnswer;
 
 /*
@@ -46,22 +46,22 @@ extern bool tables_resolve(TableOids *out);
 /* Open indexes of a table that every new row version must be entered in. */
 typedef struct TableIndexes
 {
-	int			n;
-	Relation	rels[TABLE_MAX_INDEXES];
+	int n;
+	Relation rels[TABLE_MAX_INDEXES];
 } TableIndexes;
 
 typedef struct OpenTables
 {
-	Relation	raw;
-	Relation	raw_index;
-	Relation	raft_state;		/* NULL unless opened for writing */
-	Relation	raft_state_index;
+	Relation raw;
+	Relation raw_index;
+	Relation raft_state; /* NULL unless opened for writing */
+	Relation raft_state_index;
 	/* Written to; empty unless opened for writing. */
 	TableIndexes raw_indexes;
 	TableIndexes raft_state_indexes;
 	/* Locked ahead, so that a value never waits; invalid with `wait`. */
-	Oid			raw_toast;
-	Oid			raw_toast_index;
+	Oid raw_toast;
+	Oid raw_toast_index;
 } OpenTables;
 
 /*
@@ -82,7 +82,12 @@ extern void tables_close(OpenTables *tables, bool write);
 extern Relation table_open_small(const char *name, TableIndexes *indexes);
 extern void table_close_small(Relation rel, TableIndexes *indexes);
 
-/* Text that names the holder of a conflicting lock, for tikv_status(). */
+/*
+ * Text that names the holder of a conflicting lock on one relation, or on any
+ * of those that a writer needs, for tikv_status(); empty if there is none.
+ */
 extern void tables_describe_blocker(Oid relation, char *out, Size size);
+extern void tables_describe_blockers(const TableOids *oids, char *out,
+									 Size size);
 
-#endif							/* TIKV_STORAGE_TABLES_H */
+#endif /* TIKV_STORAGE_TABLES_H */

@@ -25,28 +25,28 @@ typedef struct RpcClient
 
 typedef struct RpcStream
 {
-	RpcClient  *client;
-	grpc_call  *call;
+	RpcClient *client;
+	grpc_call *call;
 	grpc_metadata_array initial;
 	grpc_metadata_array trailing;
 	grpc_status_code code;
-	grpc_slice	text;
-	bool		has_headers;
-	char		status_text[512];
+	grpc_slice text;
+	bool has_headers;
+	char status_text[512];
 } RpcStream;
 
 typedef struct RpcMessage
 {
-	bool		present;
-	uint8_t    *data;
-	size_t		len;
+	bool present;
+	uint8_t *data;
+	size_t len;
 } RpcMessage;
 
 static inline RpcClient
 rpc_connect(int port, const grpc_channel_args *args)
 {
-	RpcClient	client;
-	char		target[64];
+	RpcClient client;
+	char target[64];
 	grpc_channel_credentials *creds = grpc_insecure_credentials_create();
 
 	snprintf(target, sizeof(target), "127.0.0.1:%d", port);
@@ -77,19 +77,20 @@ rpc_after_ms(int ms)
 static inline bool
 rpc_batch(RpcStream *s, grpc_op *ops, size_t n)
 {
-	grpc_event	event;
+	grpc_event event;
 
 	if (grpc_call_start_batch(s->call, ops, n, ops, NULL) != GRPC_CALL_OK)
 		abort();
-	event = grpc_completion_queue_pluck(s->client->cq, ops, rpc_after_ms(-1), NULL);
+	event =
+		grpc_completion_queue_pluck(s->client->cq, ops, rpc_after_ms(-1), NULL);
 	return event.success != 0;
 }
 
 static inline grpc_byte_buffer *
 rpc_buffer(Bytes message)
 {
-	grpc_slice	slice = grpc_slice_from_copied_buffer((const char *) message.data,
-													  message.len);
+	grpc_slice slice =
+		grpc_slice_from_copied_buffer((const char *) message.data, message.len);
 	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
 
 	grpc_slice_unref(slice);
@@ -99,9 +100,9 @@ rpc_buffer(Bytes message)
 static inline RpcMessage
 rpc_message(grpc_byte_buffer *buffer)
 {
-	RpcMessage	m = {false, NULL, 0};
+	RpcMessage m = {false, NULL, 0};
 	grpc_byte_buffer_reader reader;
-	grpc_slice	slice;
+	grpc_slice slice;
 
 	if (buffer == NULL)
 		return m;
@@ -122,14 +123,14 @@ static inline RpcStream
 rpc_open(RpcClient *client, const char *path, int timeout_ms,
 		 grpc_metadata *metadata, size_t n_metadata)
 {
-	RpcStream	s = {.client = client};
-	grpc_op		op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
-	grpc_slice	method = grpc_slice_from_copied_string(path);
+	RpcStream s = {.client = client};
+	grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+	grpc_slice method = grpc_slice_from_copied_string(path);
 
-	s.call = grpc_channel_create_call(client->channel, NULL,
-									  GRPC_PROPAGATE_DEFAULTS, client->cq,
-									  method, NULL, rpc_after_ms(timeout_ms),
-									  NULL);
+	s.call =
+		grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+								 client->cq, method, NULL,
+								 rpc_after_ms(timeout_ms), NULL);
 	grpc_slice_unref(method);
 	grpc_metadata_array_init(&s.initial);
 	grpc_metadata_array_init(&s.trailing);
@@ -142,9 +143,9 @@ rpc_open(RpcClient *client, const char *path, int timeout_ms,
 static inline bool
 rpc_send(RpcStream *s, Bytes message)
 {
-	grpc_op		op = {.op = GRPC_OP_SEND_MESSAGE};
+	grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
 	grpc_byte_buffer *buffer = rpc_buffer(message);
-	bool		ok;
+	bool ok;
 
 	op.data.send_message.send_message = buffer;
 	ok = rpc_batch(s, &op, 1);
@@ -155,7 +156,7 @@ rpc_send(RpcStream *s, Bytes message)
 static inline bool
 rpc_half_close(RpcStream *s)
 {
-	grpc_op		op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+	grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
 
 	return rpc_batch(s, &op, 1);
 }
@@ -164,7 +165,7 @@ rpc_half_close(RpcStream *s)
 static inline bool
 rpc_headers(RpcStream *s)
 {
-	grpc_op		op = {.op = GRPC_OP_RECV_INITIAL_METADATA};
+	grpc_op op = {.op = GRPC_OP_RECV_INITIAL_METADATA};
 
 	s->has_headers = true;
 	op.data.recv_initial_metadata.recv_initial_metadata = &s->initial;
@@ -176,7 +177,7 @@ static inline RpcMessage
 rpc_recv(RpcStream *s)
 {
 	grpc_byte_buffer *buffer = NULL;
-	grpc_op		op = {.op = GRPC_OP_RECV_MESSAGE};
+	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 
 	if (!s->has_headers)
 		rpc_headers(s);
@@ -189,7 +190,7 @@ rpc_recv(RpcStream *s)
 static inline int
 rpc_status(RpcStream *s)
 {
-	grpc_op		op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+	grpc_op op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
 
 	if (!s->has_headers)
 		rpc_headers(s);
@@ -198,7 +199,8 @@ rpc_status(RpcStream *s)
 	op.data.recv_status_on_client.status_details = &s->text;
 	rpc_batch(s, &op, 1);
 	snprintf(s->status_text, sizeof(s->status_text), "%.*s",
-			 (int) GRPC_SLICE_LENGTH(s->text), (char *) GRPC_SLICE_START_PTR(s->text));
+			 (int) GRPC_SLICE_LENGTH(s->text),
+			 (char *) GRPC_SLICE_START_PTR(s->text));
 	grpc_slice_unref(s->text);
 	return (int) s->code;
 }
@@ -216,9 +218,9 @@ static inline int
 rpc_unary(RpcClient *client, const char *path, Bytes request, int timeout_ms,
 		  RpcMessage *reply, char *text, size_t textlen)
 {
-	RpcStream	s = rpc_open(client, path, timeout_ms, NULL, 0);
-	RpcMessage	m;
-	int			code;
+	RpcStream s = rpc_open(client, path, timeout_ms, NULL, 0);
+	RpcMessage m;
+	int code;
 
 	rpc_send(&s, request);
 	rpc_half_close(&s);
@@ -235,4 +237,4 @@ rpc_unary(RpcClient *client, const char *path, Bytes request, int timeout_ms,
 	return code;
 }
 
-#endif							/* TIKV_TEST_RPC_CLIENT_H */
+#endif /* TIKV_TEST_RPC_CLIENT_H */

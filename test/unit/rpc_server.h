@@ -19,15 +19,15 @@
 
 typedef struct TestServer
 {
-	Server	   *server;
+	Server *server;
 	ServerConfig config;
-	int			port;
-	pthread_t	thread;
+	int port;
+	pthread_t thread;
 	atomic_bool stop;
-	int			stop_timeout_ms;
-	int64_t		stop_took_us;
-	atomic_long rounds;			/* of the loop */
-	_Atomic(void (*) (struct TestServer *)) round;	/* called once per round */
+	int stop_timeout_ms;
+	int64_t stop_took_us;
+	atomic_long rounds;							  /* of the loop */
+	_Atomic(void (*)(struct TestServer *)) round; /* called once per round */
 } TestServer;
 
 static inline int64_t
@@ -56,11 +56,11 @@ static inline void *
 test_server_main(void *arg)
 {
 	TestServer *t = arg;
-	int64_t		begin;
+	int64_t begin;
 
 	while (!atomic_load(&t->stop))
 	{
-		void		(*round) (TestServer *) = atomic_load(&t->round);
+		void (*round)(TestServer *) = atomic_load(&t->round);
 
 		server_poll(t->server, 1000);
 		if (round != NULL)
@@ -78,7 +78,7 @@ test_server_main(void *arg)
 static inline bool
 test_server_start(TestServer *t, const RpcMethod *methods, int n_methods)
 {
-	char		err[256];
+	char err[256];
 
 	atomic_store(&t->stop, false);
 	if (t->config.addr == NULL)
@@ -114,4 +114,4 @@ test_server_stop(TestServer *t)
 	close(t->config.wake_fd);
 }
 
-#endif							/* TIKV_TEST_RPC_SERVER_H */
+#endif /* TIKV_TEST_RPC_SERVER_H */

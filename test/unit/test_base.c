@@ -26,20 +26,20 @@ static void
 test_bytes_order(void)
 {
 	/* Ascending: every pair must compare as its positions do. */
-	Bytes		sorted[] = {
-		bytes_empty(), bytes_make("\0", 1), bytes_make("\0\0", 2),
-		bytes_make("\0\1", 2), bytes_cstr("a"), bytes_make("a\0", 2),
-		bytes_cstr("ab"), bytes_cstr("b"), bytes_cstr("\x7f"),
-		bytes_cstr("\x80"), bytes_cstr("\xff"), bytes_cstr("\xff\xff"),
+	Bytes sorted[] = {
+		bytes_empty(),		   bytes_make("\0", 1), bytes_make("\0\0", 2),
+		bytes_make("\0\1", 2), bytes_cstr("a"),		bytes_make("a\0", 2),
+		bytes_cstr("ab"),	   bytes_cstr("b"),		bytes_cstr("\x7f"),
+		bytes_cstr("\x80"),	   bytes_cstr("\xff"),	bytes_cstr("\xff\xff"),
 	};
-	int			n = (int) (sizeof(sorted) / sizeof(sorted[0]));
-	int			wrong = 0;
+	int n = (int) (sizeof(sorted) / sizeof(sorted[0]));
+	int wrong = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		for (int k = 0; k < n; k++)
 		{
-			int			want = sign(i - k);
+			int want = sign(i - k);
 
 			if (sign(bytes_cmp(sorted[i], sorted[k])) != want ||
 				bytes_eq(sorted[i], sorted[k]) != (want == 0))
@@ -60,15 +60,15 @@ test_bytes_order(void)
 static void
 test_arena_alloc(void)
 {
-	Arena		arena;
-	uint8_t    *previous = NULL;
-	bool		aligned = true;
-	bool		apart = true;
+	Arena arena;
+	uint8_t *previous = NULL;
+	bool aligned = true;
+	bool apart = true;
 
 	arena_init(&arena);
 	for (size_t size = 0; size < 3000; size += 7)
 	{
-		uint8_t    *p = arena_alloc(&arena, size);
+		uint8_t *p = arena_alloc(&arena, size);
 
 		aligned = aligned && (uintptr_t) p % 16 == 0;
 		apart = apart && p != previous;
@@ -84,9 +84,9 @@ test_arena_alloc(void)
 static void
 test_arena_keeps(void)
 {
-	Arena		arena;
-	uint8_t    *parts[200];
-	bool		intact = true;
+	Arena arena;
+	uint8_t *parts[200];
+	bool intact = true;
 
 	arena_init(&arena);
 	for (int i = 0; i < 200; i++)
@@ -108,9 +108,9 @@ test_arena_keeps(void)
 static void
 test_arena_large(void)
 {
-	Arena		arena;
-	uint8_t    *small;
-	uint8_t    *large;
+	Arena arena;
+	uint8_t *small;
+	uint8_t *large;
 
 	arena_init(&arena);
 	small = arena_alloc(&arena, 10);
@@ -133,9 +133,9 @@ test_arena_large(void)
 static void
 test_arena_copies(void)
 {
-	Arena		arena;
-	char		source[] = "zero\0inside";
-	Bytes		copy;
+	Arena arena;
+	char source[] = "zero\0inside";
+	Bytes copy;
 
 	arena_init(&arena);
 	copy = arena_copy(&arena, bytes_make(source, sizeof(source)));
@@ -187,7 +187,7 @@ test_check(void)
 static void
 test_status(void)
 {
-	bool		distinct = true;
+	bool distinct = true;
 
 	EQ_U64(STATUS_OK, 0, "STATUS_OK is 0");
 	for (int a = STATUS_OK; a <= STATUS_CORRUPT; a++)
@@ -203,7 +203,7 @@ test_status(void)
 static void
 test_families(void)
 {
-	RawCf		cf = RAW_CF_LOCK;
+	RawCf cf = RAW_CF_LOCK;
 
 	OK(raw_cf_parse("", &cf) && cf == RAW_CF_DEFAULT, "no name is default");
 	OK(raw_cf_parse("default", &cf) && cf == RAW_CF_DEFAULT, "default");

@@ -69,7 +69,7 @@ test_log_stays_empty(void)
 	EQ_U64(st.applied_index, 1006, "a thousand entries and the empty one");
 	EQ_U64(st.truncated_index, 1006, "truncated is applied");
 	EQ_U64(st.memory_bytes, 0, "no memory is held");
-	raft_compact(f.raft, 1006);
+	raft_compact(f.raft, 1006, 6);
 	raft_tick(f.raft, 1);
 	OK(!raft_has_ready(f.raft), "an idle sole group wants nothing");
 	fixture_free(&f);

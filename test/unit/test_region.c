@@ -11,7 +11,7 @@
 static Region
 sample_region(void)
 {
-	Region		region = {
+	Region region = {
 		.id = 7,
 		.start_key = bytes_cstr("b"),
 		.end_key = bytes_cstr("m"),
@@ -57,11 +57,11 @@ test_epoch_rules(void)
 {
 	static const struct
 	{
-		EpochRule	rule;
-		bool		version;	/* is compared */
-		bool		conf_ver;
+		EpochRule rule;
+		bool version; /* is compared */
+		bool conf_ver;
 		const char *name;
-	}			table[] = {
+	} table[] = {
 		{EPOCH_DATA, true, false, "data"},
 		{EPOCH_CONF_CHANGE, false, true, "conf change"},
 		{EPOCH_RANGE_CHANGE, true, true, "range change"},
@@ -71,7 +71,7 @@ test_epoch_rules(void)
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 	{
-		EpochRule	rule = table[i].rule;
+		EpochRule rule = table[i].rule;
 
 		OK(region_epoch_matches(current, current, rule), table[i].name);
 		for (int d = -1; d <= 1; d += 2)
@@ -92,7 +92,7 @@ test_epoch_rules(void)
 static void
 test_contains(void)
 {
-	Region		region = sample_region();
+	Region region = sample_region();
 
 	OK(!region_contains(&region, bytes_empty()), "empty key before start");
 	OK(!region_contains(&region, bytes_cstr("a\xff")), "key before start");
@@ -109,7 +109,7 @@ test_contains(void)
 static void
 test_accepts(void)
 {
-	Region		region = sample_region();
+	Region region = sample_region();
 	RegionState state = leading(&region);
 	RequestContext ctx = good_context();
 	RegionError error = {.kind = REGION_DISK_FULL};
@@ -134,7 +134,7 @@ test_accepts(void)
 static void
 test_order(void)
 {
-	Region		region = sample_region();
+	Region region = sample_region();
 	RegionState state = leading(&region);
 	RequestContext ctx = good_context();
 	RegionError error;
@@ -184,7 +184,7 @@ test_order(void)
 static void
 test_absent_peer(void)
 {
-	Region		region = sample_region();
+	Region region = sample_region();
 	RegionState state = leading(&region);
 	RequestContext ctx = good_context();
 	RegionError error;
@@ -198,7 +198,7 @@ test_absent_peer(void)
 static void
 test_other_region(void)
 {
-	Region		region = sample_region();
+	Region region = sample_region();
 	RegionState state = leading(&region);
 	RequestContext ctx = good_context();
 	RegionError error;
@@ -213,7 +213,7 @@ test_other_region(void)
 static void
 test_leader_hint(void)
 {
-	Region		region = sample_region();
+	Region region = sample_region();
 	RegionState state = leading(&region);
 	RequestContext ctx = good_context();
 	RegionError error;
@@ -237,10 +237,10 @@ test_terms(void)
 {
 	static const struct
 	{
-		uint64_t	request;
-		bool		passes;
+		uint64_t request;
+		bool passes;
 		const char *name;
-	}			table[] = {
+	} table[] = {
 		{0, true, "term 0 is not checked"},
 		{20, true, "current term"},
 		{19, true, "one behind"},
@@ -249,7 +249,7 @@ test_terms(void)
 		{21, true, "ahead"},
 		{UINT64_MAX, true, "as far ahead as can be"},
 	};
-	Region		region = sample_region();
+	Region region = sample_region();
 	RegionState state = leading(&region);
 	RequestContext ctx = good_context();
 	RegionError error;
@@ -258,16 +258,17 @@ test_terms(void)
 	{
 		ctx.term = table[i].request;
 		OK(region_check(STORE, &state, &ctx, EPOCH_DATA, &error) ==
-		   table[i].passes, table[i].name);
+			   table[i].passes,
+		   table[i].name);
 	}
 }
 
 static void
 test_check_key(void)
 {
-	Region		region = sample_region();
+	Region region = sample_region();
 	RegionError error = {.kind = REGION_OK};
-	Bytes		outside = bytes_cstr("z");
+	Bytes outside = bytes_cstr("z");
 
 	OK(region_check_key(&region, bytes_cstr("c"), &error), "key inside");
 	EQ_U64(error.kind, REGION_OK, "leaves the error alone");

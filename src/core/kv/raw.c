@@ -16,8 +16,8 @@ raw_cf_parse(const char *name, RawCf *cf)
 	static const struct
 	{
 		const char *name;
-		RawCf		cf;
-	}			families[] = {
+		RawCf cf;
+	} families[] = {
 		{"", RAW_CF_DEFAULT},
 		{"default", RAW_CF_DEFAULT},
 		{"lock", RAW_CF_LOCK},

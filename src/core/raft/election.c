@@ -48,6 +48,9 @@ is_ordered(const Raft *r, const RaftMessage *m)
 		m->context.len != TRANSFER_WORD_LEN + 8 ||
 		memcmp(m->context.data, transfer_word, TRANSFER_WORD_LEN) != 0)
 		return false;
+#ifdef RAFT_MUTATION_OLD_TRANSFER_ORDER
+	return true;
+#endif
 	return m->term != r->term + 1 ||
 		raft_get_u64(m->context.data + TRANSFER_WORD_LEN) >= r->generation;
 }
@@ -63,6 +66,32 @@ raft_ignores_vote(const Raft *r, const RaftMessage *m)
 	if (r->role == RAFT_LEADER)
 		return m->term > r->term;
 	return r->contact_elapsed <= r->config.election_ticks;
+}
+
+static void
+tell_commit(const Raft *r, RaftMessage *m)
+{
+	if (raft_log_term(&r->log, r->log.commit, &m->commit_term) == STATUS_OK)
+		m->commit = r->log.commit;
+}
+
+/*
+ * Whoever loses an election may learn what is committed from it.  Without that
+ * a group can stand still: peers that the newest configuration makes learners
+ * have the longest logs and may not lead, while the only voter does not know
+ * yet that this configuration is committed.  Source: tikv/raft-rs src/raft.rs
+ * (maybe_commit_by_vote).
+ */
+static void
+learn_commit(Raft *r, const RaftMessage *m)
+{
+	if (r->role == RAFT_LEADER || r->log.snapshot != NULL ||
+		m->commit <= r->log.commit ||
+		!raft_log_matches(&r->log, m->commit, m->commit_term))
+		return;
+	r->log.commit = m->commit;
+	if (r->role != RAFT_FOLLOWER && r->log.conf_index > r->log.applied)
+		raft_become_follower(r, r->term, RAFT_NONE);
 }
 
 /* `generation` is that of the order, in the term before. */
@@ -85,6 +114,7 @@ ask_for_votes(Raft *r, RaftCampaign kind, uint64_t generation)
 		m.index = raft_log_last(&r->log);
 		m.log_term = raft_log_last_term(&r->log);
 		m.priority = r->config.priority;
+		tell_commit(r, &m);
 		if (kind == RAFT_CAMPAIGN_TRANSFER)
 			m.context = bytes_make(context, sizeof(context));
 		raft_send(r, &m);
@@ -136,10 +166,22 @@ campaign(Raft *r, RaftCampaign kind)
 		kind = RAFT_CAMPAIGN_REAL;
 	}
 	become_candidate(r);
-	if (count_vote(r, r->config.id, true) == RAFT_VOTE_WON)
+	if (count_vote(r, r->config.id, true) == RAFT_VOTE_WON && raft_is_sole(r))
 		raft_become_leader(r);
 	else
 		ask_for_votes(r, kind, generation);
+}
+
+/*
+ * The own vote is flushed.  An only voter with learners has waited for that;
+ * others were not asked before it, and a sole peer's ready flushes it along.
+ */
+void
+raft_vote_flushed(Raft *r)
+{
+	if (r->role == RAFT_CANDIDATE && r->log.persisted_term == r->term &&
+		raft_joint_vote(&r->conf, raft_peer_vote, r) == RAFT_VOTE_WON)
+		raft_become_leader(r);
 }
 
 /*
@@ -208,6 +250,11 @@ raft_handle_vote_request(Raft *r, const RaftMessage *m)
 	answer.reject = !granted;
 	/* a granted pre-vote speaks of the term asked for, which may be ours soon */
 	answer.term = granted ? m->term : r->term;
+	if (!granted)
+	{
+		learn_commit(r, m);
+		tell_commit(r, &answer);
+	}
 	raft_send(r, &answer);
 	if (granted && !pre)
 	{
@@ -224,6 +271,10 @@ raft_handle_vote_response(Raft *r, const RaftMessage *m)
 
 	if (r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE) ||
 		m->term != term)
+		return;
+	if (m->reject)
+		learn_commit(r, m);
+	if (r->role == RAFT_FOLLOWER)
 		return;
 	switch (count_vote(r, m->from, !m->reject))
 	{
@@ -249,8 +300,12 @@ void
 raft_handle_timeout_now(Raft *r, const RaftMessage *m)
 {
 	if (r->role != RAFT_FOLLOWER || r->leader != m->from ||
-		m->context.len != 8 || raft_get_u64(m->context.data) < r->generation)
+		m->context.len != 8)
 		return;
+#ifndef RAFT_MUTATION_OLD_TRANSFER_ORDER
+	if (raft_get_u64(m->context.data) < r->generation)
+		return;
+#endif
 	r->generation = raft_get_u64(m->context.data);
 	if (raft_hup(r, RAFT_CAMPAIGN_TRANSFER) != STATUS_OK)
 		r->election_elapsed = 0;

@@ -132,6 +132,15 @@ raft_log_find_conflict(const RaftLog *log, uint64_t index, uint64_t term,
 	return 0;
 }
 
+/* Only entries that are not stored can have one. */
+bool
+raft_log_has_payload(const RaftLog *log, uint64_t index)
+{
+	const RaftEntry *e = slot(log, index);
+
+	return e->payload != NULL || e->payload_size > 0;
+}
+
 static void
 grow_slots(RaftLog *log)
 {
@@ -207,9 +216,11 @@ raft_log_cut(RaftLog *log, uint64_t from)
 	 * same ones come back later: what is written in between may be durable
 	 * first.
 	 */
+#ifndef RAFT_MUTATION_FLUSH_OF_CUT_ENTRIES
 	for (size_t i = 0; i < log->n_records; i++)
 		if (log->records[i].last >= from)
 			log->records[i].last = from - 1;
+#endif
 	if (log->ready_last >= from)
 		log->ready_last = from - 1;
 }

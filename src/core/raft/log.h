@@ -85,6 +85,7 @@ extern bool raft_log_up_to_date(const RaftLog *log, uint64_t index,
 extern uint64_t raft_log_find_conflict(const RaftLog *log, uint64_t index,
 									   uint64_t term, uint64_t *out_term);
 
+extern bool raft_log_has_payload(const RaftLog *log, uint64_t index);
 extern void raft_log_append(RaftLog *log, const RaftEntry *e);
 extern void raft_log_cut(RaftLog *log, uint64_t from);
 extern Status raft_log_slice(const RaftLog *log, uint64_t low, uint64_t high,

@@ -230,9 +230,29 @@ raft_reset(Raft *r, uint64_t term)
 	}
 }
 
+/*
+ * Entries with a payload have no bytes that could be stored as rows.  They are
+ * a sole leader's, which nobody else has seen, so they end with its term.
+ */
+static void
+forget_payloads(Raft *r)
+{
+	const RaftLog *log = &r->log;
+	uint64_t	index = log->stored > log->commit ? log->stored : log->commit;
+
+	while (++index <= raft_log_last(log))
+		if (raft_log_has_payload(log, index))
+		{
+			raft_log_cut(&r->log, index);
+			return;
+		}
+}
+
 void
 raft_become_follower(Raft *r, uint64_t term, uint64_t leader)
 {
+	if (r->role == RAFT_LEADER)
+		forget_payloads(r);
 	raft_reset(r, term);
 	r->role = RAFT_FOLLOWER;
 	r->leader = leader;

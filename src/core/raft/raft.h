@@ -55,8 +55,9 @@ typedef struct RaftConfig
  * one, apply `committed` in order.  Committed entries are already in the
  * stored log or among this ready's entries.  Then raft_advance.
  *
- * `messages` may leave at any time; `persisted_messages` only once this
- * ready's transaction is flushed.  A `sole` ready must be flushed before
+ * `messages` leave once this ready's transaction is committed, flushed or not:
+ * what they call committed is then visible here.  `persisted_messages` leave
+ * once it is flushed.  A `sole` ready must be flushed before
  * raft_advance; its entries need no rows, since all of them are in `committed`.
  *
  * A conf change is always the last of `committed`; having applied it the
@@ -187,7 +188,7 @@ extern Status raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
 extern Status raft_apply_conf_change(Raft *r, const RaftConfChange *cc,
 									 RaftConfState *result) MUST_CHECK;
 
-/* Start an election now.  A sole voter is leader when this returns. */
+/* Start an election now.  A sole peer is leader when this returns. */
 extern Status raft_campaign(Raft *r, uint64_t now_us) MUST_CHECK;
 
 /*
@@ -229,11 +230,11 @@ extern int	raft_take_messages(Raft *r, Arena *arena, uint64_t now_us,
 							   const RaftMessage **out);
 
 /*
- * Forget the log up to `index` <= applied.  The driver removes the rows, and
- * stores the index and its term as truncated.  A sole ready implies it for
- * all that it applied.
+ * The log up to `index` <= applied, whose entry has this term (raft_term_at),
+ * is gone: the driver has removed the rows and stored both as truncated.  A
+ * sole ready implies it for all that it applied.
  */
-extern void raft_compact(Raft *r, uint64_t index);
+extern void raft_compact(Raft *r, uint64_t index, uint64_t term);
 
 /* While on, no committed entries are handed out (a snapshot being applied). */
 extern void raft_pause_apply(Raft *r, bool on);

@@ -113,6 +113,7 @@ struct Raft
 	RaftHardState saved;
 	RaftRole	told_role;
 	uint64_t	told_leader;
+	uint64_t	visible_index;	/* applied when the ready that is out commits */
 	uint64_t	snapshot_out;	/* index of the snapshot in the ready that is out */
 };
 
@@ -142,6 +143,7 @@ extern void raft_randomize_timeout(Raft *r);
 extern bool raft_ignores_vote(const Raft *r, const RaftMessage *m);
 extern void raft_handle_vote_request(Raft *r, const RaftMessage *m);
 extern void raft_handle_vote_response(Raft *r, const RaftMessage *m);
+extern void raft_vote_flushed(Raft *r);
 extern void raft_handle_timeout_now(Raft *r, const RaftMessage *m);
 extern bool raft_quorum_active(Raft *r);
 

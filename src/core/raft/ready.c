@@ -28,15 +28,12 @@ sole_leader(const Raft *r)
 	return r->role == RAFT_LEADER && raft_is_sole(r);
 }
 
-/*
- * The entries to store.  A sole group stores only what it commits at once, and
- * only as leader: the payload of its entries has no other form.
- */
+/* A sole leader stores only what it applies at once. */
 static bool
 has_entries(const Raft *r)
 {
 	return raft_log_last(&r->log) > r->log.stored &&
-		(!raft_is_sole(r) || (sole_leader(r) && !r->apply_paused));
+		!(sole_leader(r) && r->apply_paused);
 }
 
 static bool
@@ -133,6 +130,7 @@ raft_take_messages(Raft *r, Arena *arena, uint64_t now_us,
 	int			n = 0;
 
 	raft_observe_clock(r, now_us);
+	r->visible_index = r->log.applied;
 	if (!raft_needs_flush(r, RAFT_MSG_APPEND, false))
 		n = raft_leader_sends(r, arena, &sends);
 	return take_messages(r, arena, false, sends, n, out);
@@ -202,6 +200,8 @@ fill_log(Raft *r, Arena *arena, RaftReady *out)
 							 &out->n_entries) == STATUS_OK);
 		out->entries = entries;
 	}
+	r->visible_index = out->n_committed == 0 ? r->log.applied :
+		out->committed[out->n_committed - 1].index;
 	if (out->n_entries > 0)
 		stored = out->entries[out->n_entries - 1].index;
 	r->snapshot_out = out->snapshot == NULL ? 0 : out->snapshot->meta.index;
@@ -340,6 +340,10 @@ raft_persisted(Raft *r, uint64_t number)
 
 	CHECK(number <= r->advanced_number);
 	raft_log_flushed(&r->log, number);
+#ifdef RAFT_MUTATION_LEADER_COUNTS_UNFLUSHED
+	r->log.persisted = r->log.stored;
+#endif
+	raft_vote_flushed(r);
 	if (r->role != RAFT_LEADER)
 		return;
 	self->match = r->log.persisted;
@@ -350,14 +354,10 @@ raft_persisted(Raft *r, uint64_t number)
 }
 
 void
-raft_compact(Raft *r, uint64_t index)
+raft_compact(Raft *r, uint64_t index, uint64_t term)
 {
-	uint64_t	term;
-
-	if (index <= r->log.truncated_index || index > r->log.applied)
-		return;
-	CHECK(raft_log_term(&r->log, index, &term) == STATUS_OK);
-	raft_log_compact(&r->log, index, term);
+	if (index > r->log.truncated_index && index <= r->log.applied)
+		raft_log_compact(&r->log, index, term);
 }
 
 void

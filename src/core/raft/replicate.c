@@ -150,6 +150,22 @@ raft_leader_has_sends(const Raft *r)
 	return false;
 }
 
+/*
+ * Followers learn of a commit when it is visible here, not before: else a read
+ * at a follower could show what a later read by lease here does not.
+ */
+static uint64_t
+told_commit(const Raft *r)
+{
+	uint64_t	visible = r->visible_index > r->log.applied ?
+		r->visible_index : r->log.applied;
+
+#ifdef RAFT_MUTATION_TELL_UNAPPLIED_COMMIT
+	visible = r->log.commit;
+#endif
+	return visible < r->log.commit ? visible : r->log.commit;
+}
+
 static void
 note_sent(Raft *r, RaftProgress *p, const RaftMessage *m)
 {
@@ -181,7 +197,7 @@ make_append(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 	if (!may_append(r, p))
 		return false;
 	if (p->next <= r->log.truncated_index)
-		return !blocked && raft_send_snapshot(r, p, arena, m);
+		return raft_send_snapshot(r, p, arena, m);
 	*m = (RaftMessage) {.type = RAFT_MSG_APPEND,.to = p->id};
 	m->index = p->next - 1;
 	CHECK(raft_log_term(&r->log, m->index, &m->log_term) == STATUS_OK);
@@ -191,7 +207,7 @@ make_append(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 							 &entries, &n) == STATUS_OK);
 	m->entries = entries;
 	m->n_entries = n;
-	m->commit = r->log.commit;
+	m->commit = told_commit(r);
 	note_sent(r, p, m);
 	return true;
 }
@@ -204,7 +220,7 @@ make_heartbeat(Raft *r, const RaftProgress *p, Arena *arena, RaftMessage *m)
 	raft_put_u64(context, r->round);
 	raft_put_u64(context + 8, r->generation);
 	*m = (RaftMessage) {.type = RAFT_MSG_HEARTBEAT,.to = p->id};
-	m->commit = p->match < r->log.commit ? p->match : r->log.commit;
+	m->commit = told_commit(r) < p->match ? told_commit(r) : p->match;
 	m->context = bytes_make(context, 16);
 }
 

@@ -17,8 +17,8 @@
 /* Which halves of the epoch a command compares. */
 typedef struct EpochHalves
 {
-	bool		version;
-	bool		conf_ver;
+	bool version;
+	bool conf_ver;
 } EpochHalves;
 
 static EpochHalves
@@ -124,8 +124,8 @@ bool
 region_check(uint64_t store_id, const RegionState *state,
 			 const RequestContext *ctx, EpochRule rule, RegionError *error)
 {
-	uint64_t	named_store = ctx->has_peer ? ctx->peer_store_id : 0;
-	uint64_t	named_peer = ctx->has_peer ? ctx->peer_id : 0;
+	uint64_t named_store = ctx->has_peer ? ctx->peer_store_id : 0;
+	uint64_t named_peer = ctx->has_peer ? ctx->peer_id : 0;
 
 	if (named_store != store_id)
 		return refuse_mismatch(error, REGION_STORE_NOT_MATCH, ctx->region_id,

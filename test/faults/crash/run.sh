@@ -27,4 +27,4 @@ finish()
 }
 trap finish EXIT
 "$TOP/out/bin/crash" -rounds "$ROUNDS" -dir "$dir" \
-    -cluster "$TOP/scripts/cluster" ${SEED:+-seed "$SEED"} "$@"
+    -cluster "$TOP/scripts/cluster" -base-port "${BASE_PORT:-5000}" ${SEED:+-seed "$SEED"} "$@"

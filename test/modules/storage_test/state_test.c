@@ -19,8 +19,8 @@ PG_FUNCTION_INFO_V1(storage_test_group);
 Datum
 storage_test_meta(PG_FUNCTION_ARGS)
 {
-	StoreMeta	saved = {PG_UINT64_MAX, 4, 1, STORAGE_FORMAT, 7};
-	StoreMeta	loaded;
+	StoreMeta saved = {PG_UINT64_MAX, 4, 1, STORAGE_FORMAT, 7};
+	StoreMeta loaded;
 
 	(void) fcinfo;
 	for (int i = 0; i < 3; i++)
@@ -40,20 +40,20 @@ storage_test_meta(PG_FUNCTION_ARGS)
 Datum
 storage_test_region(PG_FUNCTION_ARGS)
 {
-	Region		region = {
+	Region region = {
 		.id = (uint64) PG_GETARG_INT64(0),
 		.start_key = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
 		.end_key = storage_test_arg(PG_GETARG_BYTEA_PP(2)),
 		.epoch = {3, 9},
 		.n_peers = PG_GETARG_INT32(3),
 	};
-	Region	   *all;
-	int			n;
-	bool		same = false;
+	Region *all;
+	int n;
+	bool same = false;
 
 	for (int i = 0; i < region.n_peers; i++)
-		region.peers[i] = (RegionPeer){100 + (uint64) i, 1 + (uint64) i,
-		(PeerRole) (i % 4)};
+		region.peers[i] =
+			(RegionPeer){100 + (uint64) i, 1 + (uint64) i, (PeerRole) (i % 4)};
 	region_table_save(&region, region.peers[0].id);
 	n = region_table_load(&all);
 	for (int i = 0; i < n; i++)
@@ -73,8 +73,8 @@ storage_test_region(PG_FUNCTION_ARGS)
 static void
 update_group(GroupState *state)
 {
-	OpenTables	tables;
-	Snapshot	snapshot;
+	OpenTables tables;
+	Snapshot snapshot;
 
 	storage_test_tables(true, false, &tables);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -91,8 +91,8 @@ update_group(GroupState *state)
 Datum
 storage_test_group(PG_FUNCTION_ARGS)
 {
-	uint64		id = (uint64) PG_GETARG_INT64(0);
-	GroupState	state = {.region_id = id};
+	uint64 id = (uint64) PG_GETARG_INT64(0);
+	GroupState state = {.region_id = id};
 
 	if (!group_state_load(id, &state))
 		group_state_insert(&state);

@@ -57,8 +57,8 @@ storage_test_cache(PG_FUNCTION_ARGS)
 {
 	if (local_shmem == NULL)
 	{
-		local_shmem = MemoryContextAllocZero(TopMemoryContext,
-											 sizeof(TikvShmem));
+		local_shmem =
+			MemoryContextAllocZero(TopMemoryContext, sizeof(TikvShmem));
 		/* Zeros are an empty cache. */
 		local_shmem->places =
 			MemoryContextAllocExtended(TopMemoryContext, places_shmem_size(),
@@ -73,12 +73,12 @@ storage_test_cache(PG_FUNCTION_ARGS)
 static void
 end_transaction(XactEvent event, void *arg)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	(void) arg;
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
 		return;
-	foreach(cell, unpublished)
+	foreach (cell, unpublished)
 	{
 		/* An aborted one is left to its context; a test affords that. */
 		if (event == XACT_EVENT_COMMIT)
@@ -99,7 +99,7 @@ _PG_init(void)
 void
 storage_test_tables(bool write, bool wait, OpenTables *tables)
 {
-	TableOids	oids;
+	TableOids oids;
 	TablesAnswer answer = TABLES_MISSING;
 
 	if (tables_resolve(&oids))
@@ -113,7 +113,7 @@ storage_test_tables(bool write, bool wait, OpenTables *tables)
 static Datum
 bytes_datum(Bytes bytes)
 {
-	bytea	   *out = palloc(VARHDRSZ + bytes.len);
+	bytea *out = palloc(VARHDRSZ + bytes.len);
 
 	SET_VARSIZE(out, VARHDRSZ + bytes.len);
 	if (bytes.len > 0)
@@ -124,7 +124,7 @@ bytes_datum(Bytes bytes)
 static RawCf
 arg_cf(text *name)
 {
-	RawCf		cf;
+	RawCf cf;
 
 	if (!raw_cf_parse(text_to_cstring(name), &cf))
 		elog(ERROR, "no such column family");
@@ -137,9 +137,9 @@ static void
 write_one(const RawModify *modify)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-	Snapshot	snapshot;
-	OpenTables	tables;
-	RawWriter  *writer;
+	Snapshot snapshot;
+	OpenTables tables;
+	RawWriter *writer;
 
 	storage_test_tables(true, false, &tables);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -156,7 +156,7 @@ write_one(const RawModify *modify)
 Datum
 storage_test_put(PG_FUNCTION_ARGS)
 {
-	RawModify	modify = {
+	RawModify modify = {
 		.kind = RAW_PUT,
 		.cf = arg_cf(PG_GETARG_TEXT_PP(0)),
 		.key = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
@@ -172,7 +172,7 @@ storage_test_put(PG_FUNCTION_ARGS)
 Datum
 storage_test_delete(PG_FUNCTION_ARGS)
 {
-	RawModify	modify = {
+	RawModify modify = {
 		.kind = RAW_DELETE,
 		.cf = arg_cf(PG_GETARG_TEXT_PP(0)),
 		.key = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
@@ -197,15 +197,15 @@ read_snapshot(bool latest)
 Datum
 storage_test_get(PG_FUNCTION_ARGS)
 {
-	RawCf		cf = arg_cf(PG_GETARG_TEXT_PP(0));
-	Bytes		key = storage_test_arg(PG_GETARG_BYTEA_PP(1));
-	Snapshot	snapshot;
-	OpenTables	tables;
-	RawReader  *reader;
-	RawPair		pair;
-	Arena		arena;
-	Datum		result = (Datum) 0;
-	bool		found;
+	RawCf cf = arg_cf(PG_GETARG_TEXT_PP(0));
+	Bytes key = storage_test_arg(PG_GETARG_BYTEA_PP(1));
+	Snapshot snapshot;
+	OpenTables tables;
+	RawReader *reader;
+	RawPair pair;
+	Arena arena;
+	Datum result = (Datum) 0;
+	bool found;
 
 	storage_test_tables(false, true, &tables);
 	snapshot = read_snapshot(PG_GETARG_BOOL(3));
@@ -227,8 +227,8 @@ static bool
 emit_row(void *arg, const RawPair *pair)
 {
 	ReturnSetInfo *rsinfo = arg;
-	Datum		values[3];
-	bool		isnull[3] = {false};
+	Datum values[3];
+	bool isnull[3] = {false};
 
 	values[0] = bytes_datum(pair->key);
 	values[1] = bytes_datum(pair->value);
@@ -244,7 +244,7 @@ emit_row(void *arg, const RawPair *pair)
 Datum
 storage_test_scan(PG_FUNCTION_ARGS)
 {
-	RawScan		scan = {
+	RawScan scan = {
 		.cf = arg_cf(PG_GETARG_TEXT_PP(0)),
 		.lower = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
 		.upper = storage_test_arg(PG_GETARG_BYTEA_PP(2)),
@@ -252,9 +252,9 @@ storage_test_scan(PG_FUNCTION_ARGS)
 		.key_only = PG_GETARG_BOOL(4),
 		.limit = (uint32) PG_GETARG_INT32(5),
 	};
-	Snapshot	snapshot;
-	OpenTables	tables;
-	RawReader  *reader;
+	Snapshot snapshot;
+	OpenTables tables;
+	RawReader *reader;
 
 	InitMaterializedSRF(fcinfo, 0);
 	storage_test_tables(false, true, &tables);
@@ -273,8 +273,8 @@ static void
 report_row(void *arg, const char *defect)
 {
 	ReturnSetInfo *rsinfo = arg;
-	Datum		value = CStringGetTextDatum(defect);
-	bool		isnull = false;
+	Datum value = CStringGetTextDatum(defect);
+	bool isnull = false;
 
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 }
@@ -283,8 +283,8 @@ report_row(void *arg, const char *defect)
 Datum
 storage_test_check(PG_FUNCTION_ARGS)
 {
-	Snapshot	snapshot;
-	OpenTables	tables;
+	Snapshot snapshot;
+	OpenTables tables;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	storage_test_tables(false, true, &tables);
@@ -300,13 +300,14 @@ Datum
 storage_test_open(PG_FUNCTION_ARGS)
 {
 	static const char *const answers[] = {
-		[TABLES_OK] = "ok", [TABLES_MISSING] = "missing",
+		[TABLES_OK] = "ok",
+		[TABLES_MISSING] = "missing",
 		[TABLES_LOCKED] = "locked",
 	};
-	bool		write = PG_GETARG_BOOL(0);
+	bool write = PG_GETARG_BOOL(0);
 	TablesAnswer answer = TABLES_MISSING;
-	TableOids	oids;
-	OpenTables	tables;
+	TableOids oids;
+	OpenTables tables;
 
 	if (tables_resolve(&oids))
 		answer = tables_open(&oids, write, false, &tables);
@@ -315,12 +316,16 @@ storage_test_open(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(answers[answer]));
 }
 
-/* storage_test_blocker(relation regclass) returns text */
+/* storage_test_blocker() returns text: who is in a writer's way */
 Datum
 storage_test_blocker(PG_FUNCTION_ARGS)
 {
-	char		out[200];
+	TableOids oids;
+	char out[200];
 
-	tables_describe_blocker(PG_GETARG_OID(0), out, sizeof(out));
+	(void) fcinfo;
+	if (!tables_resolve(&oids))
+		elog(ERROR, "tables are missing");
+	tables_describe_blockers(&oids, out, sizeof(out));
 	PG_RETURN_TEXT_P(cstring_to_text(out));
 }

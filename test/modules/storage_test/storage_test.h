@@ -20,4 +20,4 @@ storage_test_arg(bytea *arg)
 	return bytes_make(VARDATA_ANY(arg), VARSIZE_ANY_EXHDR(arg));
 }
 
-#endif							/* TIKV_STORAGE_TEST_H */
+#endif /* TIKV_STORAGE_TEST_H */

@@ -76,8 +76,9 @@ compact(Image *image, uint64_t index, uint64_t term)
 	if (gone > image->n)
 		gone = image->n;
 	image->n -= gone;
-	memmove(image->log, image->log + gone,
-			(size_t) image->n * sizeof(SimEntry));
+	if (image->n > 0)
+		memmove(image->log, image->log + gone,
+				(size_t) image->n * sizeof(SimEntry));
 	image->truncated_index = index;
 	image->truncated_term = term;
 }

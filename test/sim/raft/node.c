@@ -148,7 +148,7 @@ fill_config(Sim *sim, const Node *n, RaftConfig *c)
 	c->seed = sim->seed * 131 + (uint64_t) n->incarnation;
 	if (!sim->small_limits)
 		return;
-	c->max_bytes_per_msg = 400;
+	c->max_bytes_per_msg = sim->tiny_messages ? 1 : 400;
 	c->max_inflight_msgs = 3;
 	c->max_inflight_bytes = 1500;
 	c->max_uncommitted_bytes = 4000;
@@ -213,7 +213,7 @@ node_crash(Sim *sim, Node *n)
 		n->pending = txn->next;
 		keep = keep && sim_chance(sim, 0.5);
 		if (keep)
-			image_apply(&n->durable, txn);
+			check_durable(sim, n, txn);
 		txn_free(txn);
 	}
 	n->pending_end = &n->pending;

@@ -146,6 +146,7 @@ typedef struct Node
 	uint64_t	paused_until;
 	uint64_t	down_until;		/* not running until then */
 	uint64_t	absent_since;	/* the leader's configuration lacks it; 0: not */
+	uint64_t	add_op;			/* the change that brings it, until it runs */
 	bool		snapshot_asked;
 	uint64_t	isolated_since; /* cut off from everybody; 0: not */
 	uint64_t	isolated_term;
@@ -205,18 +206,23 @@ typedef struct Sim
 	uint64_t	delay_us;		/* usual upper bound */
 	bool		hibernates;		/* a trait of this run */
 	bool		small_limits;
+	bool		tiny_messages;	/* one entry each */
 	bool		skip_bcast;
 
 	Op		   *ops;			/* ops[0] is unused */
 	uint64_t	n_ops;
 	uint64_t	cap_ops;
 	uint64_t	floor[SIM_KEYS];	/* newest version any client has seen */
+	uint64_t   *waiting;		/* ops whose clients wait */
+	int			n_waiting;
+	int			cap_waiting;
 	uint64_t	acked;
 	uint64_t	lease_reads;
 	uint64_t	index_reads;
 	uint64_t	elections;
 	uint64_t	conf_changes;
 	uint64_t	snapshots;
+	bool		quiet;			/* clients only read */
 	uint64_t	fault_until;	/* a composed fault is under way */
 	int			plot;			/* its kind, and how far it has come */
 	int			plot_stage;
@@ -287,8 +293,7 @@ extern void conf_event(Sim *sim);
 /* check.c */
 extern void check_init(Sim *sim);
 extern void check_free(Sim *sim);
-extern void check_append(Sim *sim, const Node *n, uint64_t index,
-						 const SimEntry *e, uint64_t prev_term);
+extern void check_durable(Sim *sim, Node *n, const Txn *txn);
 extern void check_apply(Sim *sim, const Node *n, uint64_t index,
 						const SimEntry *e, uint64_t chain);
 extern void check_conf(Sim *sim, const Node *n, const RaftConfState *from,
@@ -298,8 +303,17 @@ extern uint64_t check_committed(const Sim *sim);
 extern bool check_settled(Sim *sim);
 
 /* faults.c */
-extern void fault_event(Sim *sim);
+extern void fault_event(Sim *sim, bool extra);
 extern void fault_heal(Sim *sim);
 extern void fault_note_isolation(Sim *sim);
+extern void fault_cut(Sim *sim, int a, int b, bool both);
+extern void fault_mend(Sim *sim);
+extern void fault_isolate(Sim *sim, int slot);
+extern void fault_crash(Sim *sim, Node *n, uint64_t down_us);
+
+/* plots.c */
+extern bool plot_play(Sim *sim);
+extern void plot_begin(Sim *sim);
+extern void plot_new_leader(Sim *sim);
 
 #endif							/* TIKV_SIM_RAFT_H */

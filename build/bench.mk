@@ -1,0 +1,17 @@
+# Programs that the benchmark uses: one per test/bench/*.c, linked with the
+# core, the services and the gRPC server, as each needs.
+
+BENCH_C := $(sort $(wildcard test/bench/*.c))
+BENCH := $(BENCH_C:test/bench/%.c=$(OUT)/bin/%)
+
+$(BENCH): $(OUT)/bin/%: $(OUT)/obj/test/bench/%.o $(OUT)/obj/libtikvserver.a \
+		$(OUT)/obj/libtikvservice.a $(OUT)/obj/libtikvcore.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -Wl,--as-needed -o $@ $^ \
+		-lgrpc -lgpr -lprotobuf-c -lz -lm -lpthread
+
+.PHONY: bench-programs
+bench-programs: $(BENCH)
+
+bench: bench-programs

@@ -1,0 +1,273 @@
+/*
+ * service_gc.c
+ *	  Handlers: safe points and barriers, the old RPCs and the new.
+ *
+ * All keyspaces share one state, which the answers name by the scope that was
+ * asked for.  Values and refusals are decided in core/gc_state.c.
+ */
+#include "postgres.h"
+
+#include "pd/convert.h"
+#include "pd/pd.h"
+
+static const GcState *
+gc_of(const PdAsk *ask)
+{
+	return &ask->pd->state.gc;
+}
+
+/* ---- the old RPCs ---- */
+
+void
+pd_get_gc_safe_point(PdAsk *ask, const void *request, void *response)
+{
+	(void) request;
+	((Pdpb__GetGCSafePointResponse *) response)->safe_point =
+		gc_of(ask)->gc_safe_point;
+}
+
+void
+pd_update_gc_safe_point(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__UpdateGCSafePointRequest *in = request;
+
+	((Pdpb__UpdateGCSafePointResponse *) response)->new_safe_point =
+		gc_update_safe_point(gc_of(ask), in->safe_point, ask->now,
+							 &ask->changes);
+}
+
+void
+pd_update_service_gc_safe_point(PdAsk *ask, const void *request,
+								void *response)
+{
+	const Pdpb__UpdateServiceGCSafePointRequest *in = request;
+	Pdpb__UpdateServiceGCSafePointResponse *out = response;
+	char	   *id = arena_printf(ask->arena, "%.*s", (int) in->service_id.len,
+								  (const char *) in->service_id.data);
+	GcService	service = {0};
+	PdError		error = gc_update_service(gc_of(ask), id, in->ttl,
+										  in->safe_point, ask->now,
+										  &ask->changes, &service);
+
+	/* Errors of this RPC are gRPC statuses (client-contract 1.9). */
+	if (error.type != PD_OK)
+	{
+		ask->code = RPC_UNKNOWN;
+		ask->text = error.text;
+		return;
+	}
+	out->service_id = to_binary(bytes_cstr(service.id));
+	out->ttl = in->ttl;
+	out->min_safe_point = service.min_safe_point;
+}
+
+/* ---- the state as a message ---- */
+
+static Pdpb__KeyspaceScope *
+scope_message(const Pdpb__KeyspaceScope *asked, Arena *arena)
+{
+	Pdpb__KeyspaceScope *out = NEW_MESSAGE(arena, Pdpb__KeyspaceScope,
+										   pdpb__keyspace_scope__init);
+
+	out->keyspace_case = PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
+	out->keyspace_id = KEYSPACE_NULL_ID;
+	if (asked != NULL &&
+		asked->keyspace_case == PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID)
+		out->keyspace_id = asked->keyspace_id;
+	return out;
+}
+
+static Pdpb__GCBarrierInfo *
+barrier_message(const GcBarrier *barrier, int64 now, Arena *arena)
+{
+	Pdpb__GCBarrierInfo *out = NEW_MESSAGE(arena, Pdpb__GCBarrierInfo,
+										   pdpb__gcbarrier_info__init);
+
+	out->barrier_id = (char *) barrier->id;
+	out->barrier_ts = barrier->ts;
+	out->ttl_seconds = gc_barrier_ttl(barrier, now);
+	return out;
+}
+
+static Pdpb__GlobalGCBarrierInfo *
+global_message(const GcBarrier *barrier, int64 now, Arena *arena)
+{
+	Pdpb__GlobalGCBarrierInfo *out =
+		NEW_MESSAGE(arena, Pdpb__GlobalGCBarrierInfo,
+					pdpb__global_gcbarrier_info__init);
+
+	out->barrier_id = (char *) barrier->id;
+	out->barrier_ts = barrier->ts;
+	out->ttl_seconds = gc_barrier_ttl(barrier, now);
+	return out;
+}
+
+static Pdpb__GCState *
+state_message(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool barriers)
+{
+	const GcState *gc = gc_of(ask);
+	Pdpb__GCState *out = NEW_MESSAGE(ask->arena, Pdpb__GCState,
+									 pdpb__gcstate__init);
+
+	out->keyspace_scope = scope_message(scope, ask->arena);
+	out->txn_safe_point = gc->txn_safe_point;
+	out->gc_safe_point = gc->gc_safe_point;
+	if (!barriers)
+		return out;
+	out->gc_barriers = arena_alloc(ask->arena,
+								   gc->barriers.n * sizeof(*out->gc_barriers));
+	for (size_t i = 0; i < gc->barriers.n; i++)
+		if (gc_barrier_ttl(&gc->barriers.items[i], ask->now) > 0)
+			out->gc_barriers[out->n_gc_barriers++] =
+				barrier_message(&gc->barriers.items[i], ask->now, ask->arena);
+	return out;
+}
+
+static Pdpb__GlobalGCBarrierInfo **
+global_list(PdAsk *ask, size_t *n)
+{
+	const BarrierSet *set = &gc_of(ask)->globals;
+	Pdpb__GlobalGCBarrierInfo **out = arena_alloc(ask->arena,
+												  set->n * sizeof(*out));
+
+	*n = 0;
+	for (size_t i = 0; i < set->n; i++)
+		if (gc_barrier_ttl(&set->items[i], ask->now) > 0)
+			out[(*n)++] = global_message(&set->items[i], ask->now, ask->arena);
+	return out;
+}
+
+void
+pd_get_gc_state(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__GetGCStateRequest *in = request;
+	Pdpb__GetGCStateResponse *out = response;
+
+	out->gc_state = state_message(ask, in->keyspace_scope,
+								  !in->exclude_gc_barriers);
+	if (!in->include_global_gc_barriers)
+		return;
+	out->global_gc_barriers = NEW_MESSAGE(ask->arena,
+										  Pdpb__GlobalGCBarriersInfo,
+										  pdpb__global_gcbarriers_info__init);
+	out->global_gc_barriers->barriers =
+		global_list(ask, &out->global_gc_barriers->n_barriers);
+}
+
+/* Unified GC: one state, that of no keyspace. */
+void
+pd_get_all_gc_states(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__GetAllKeyspacesGCStatesRequest *in = request;
+	Pdpb__GetAllKeyspacesGCStatesResponse *out = response;
+
+	out->n_gc_states = 1;
+	out->gc_states = arena_alloc(ask->arena, sizeof(*out->gc_states));
+	out->gc_states[0] = state_message(ask, NULL, !in->exclude_gc_barriers);
+	if (!in->exclude_global_gc_barriers)
+		out->global_gc_barriers = global_list(ask,
+											  &out->n_global_gc_barriers);
+}
+
+/* ---- advances ---- */
+
+void
+pd_advance_txn_safe_point(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__AdvanceTxnSafePointRequest *in = request;
+	Pdpb__AdvanceTxnSafePointResponse *out = response;
+	GcAdvance	advance;
+
+	ask->error = gc_advance_txn_safe_point(gc_of(ask), in->target, ask->now,
+										   &ask->changes, &advance);
+	if (ask->error.type != PD_OK)
+		return;
+	out->old_txn_safe_point = advance.old_point;
+	out->new_txn_safe_point = advance.new_point;
+	out->blocker_description = arena_strdup(ask->arena, advance.blocker_text);
+}
+
+void
+pd_advance_gc_safe_point(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__AdvanceGCSafePointRequest *in = request;
+	Pdpb__AdvanceGCSafePointResponse *out = response;
+	GcAdvance	advance;
+
+	ask->error = gc_advance_gc_safe_point(gc_of(ask), in->target,
+										  &ask->changes, &advance);
+	if (ask->error.type != PD_OK)
+		return;
+	out->old_gc_safe_point = advance.old_point;
+	out->new_gc_safe_point = advance.new_point;
+}
+
+/* ---- barriers ---- */
+
+void
+pd_set_gc_barrier(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__SetGCBarrierRequest *in = request;
+	Pdpb__SetGCBarrierResponse *out = response;
+	GcBarrier	barrier;
+
+	ask->error = gc_set_barrier(gc_of(ask), PD_RECORD_GC_BARRIER,
+								in->barrier_id, in->barrier_ts,
+								in->ttl_seconds, ask->now, &ask->changes,
+								&barrier);
+	if (ask->error.type == PD_OK)
+		out->new_barrier_info = barrier_message(&barrier, ask->now, ask->arena);
+}
+
+void
+pd_delete_gc_barrier(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__DeleteGCBarrierRequest *in = request;
+	Pdpb__DeleteGCBarrierResponse *out = response;
+	const GcBarrier *deleted;
+
+	ask->error = gc_delete_barrier(gc_of(ask), PD_RECORD_GC_BARRIER,
+								   in->barrier_id, &ask->changes, &deleted);
+	if (ask->error.type == PD_OK && deleted != NULL)
+	{
+		GcBarrier	copy = *deleted;
+
+		copy.id = arena_strdup(ask->arena, deleted->id);
+		out->deleted_barrier_info = barrier_message(&copy, ask->now,
+													ask->arena);
+	}
+}
+
+void
+pd_set_global_gc_barrier(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__SetGlobalGCBarrierRequest *in = request;
+	Pdpb__SetGlobalGCBarrierResponse *out = response;
+	GcBarrier	barrier;
+
+	ask->error = gc_set_barrier(gc_of(ask), PD_RECORD_GLOBAL_BARRIER,
+								in->barrier_id, in->barrier_ts,
+								in->ttl_seconds, ask->now, &ask->changes,
+								&barrier);
+	if (ask->error.type == PD_OK)
+		out->new_barrier_info = global_message(&barrier, ask->now, ask->arena);
+}
+
+void
+pd_delete_global_gc_barrier(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__DeleteGlobalGCBarrierRequest *in = request;
+	Pdpb__DeleteGlobalGCBarrierResponse *out = response;
+	const GcBarrier *deleted;
+
+	ask->error = gc_delete_barrier(gc_of(ask), PD_RECORD_GLOBAL_BARRIER,
+								   in->barrier_id, &ask->changes, &deleted);
+	if (ask->error.type == PD_OK && deleted != NULL)
+	{
+		GcBarrier	copy = *deleted;
+
+		copy.id = arena_strdup(ask->arena, deleted->id);
+		out->deleted_barrier_info = global_message(&copy, ask->now,
+												   ask->arena);
+	}
+}

@@ -1,0 +1,404 @@
+/*
+ * service_region.c
+ *	  Handlers: routing, heartbeats, splits.
+ *
+ * The rules of each answer are client-contract 1.7.
+ */
+#include "postgres.h"
+
+#include "pd/convert.h"
+#include "pd/pd.h"
+
+static const RegionTree *
+tree_of(const PdAsk *ask)
+{
+	return &ask->pd->state.cluster.regions;
+}
+
+/* ---- one region as a message ---- */
+
+static Pdpb__PeerStats **
+down_peers(const PdRegion *region, Arena *arena)
+{
+	Pdpb__PeerStats **out = arena_alloc(arena, region->n_down * sizeof(*out));
+
+	for (size_t i = 0; i < region->n_down; i++)
+	{
+		out[i] = NEW_MESSAGE(arena, Pdpb__PeerStats, pdpb__peer_stats__init);
+		out[i]->peer = to_peer(&region->down[i].peer, arena);
+		out[i]->down_seconds = region->down[i].down_seconds;
+	}
+	return out;
+}
+
+static Metapb__Peer **
+pending_peers(const PdRegion *region, Arena *arena)
+{
+	Metapb__Peer **out = arena_alloc(arena, region->n_pending * sizeof(*out));
+
+	for (size_t i = 0; i < region->n_pending; i++)
+		out[i] = to_peer(&region->pending[i], arena);
+	return out;
+}
+
+/* Three messages share these fields under the same names. */
+#define FILL_REGION(to, from, arena) \
+	do { \
+		(to)->region = to_region(&(from)->meta, (arena)); \
+		if ((from)->leader.id != 0) \
+			(to)->leader = to_peer(&(from)->leader, (arena)); \
+		(to)->n_down_peers = (from)->n_down; \
+		(to)->down_peers = down_peers((from), (arena)); \
+		(to)->n_pending_peers = (from)->n_pending; \
+		(to)->pending_peers = pending_peers((from), (arena)); \
+	} while (0)
+
+static void
+answer_region(PdAsk *ask, const PdRegion *region, Pdpb__GetRegionResponse *out)
+{
+	if (region != NULL)
+		FILL_REGION(out, region, ask->arena);
+}
+
+void
+pd_get_region(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__GetRegionRequest *in = request;
+
+	answer_region(ask, region_tree_find(tree_of(ask),
+										from_binary(in->region_key)),
+				  response);
+}
+
+void
+pd_get_prev_region(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__GetRegionRequest *in = request;
+
+	answer_region(ask, region_tree_prev(tree_of(ask),
+										from_binary(in->region_key)),
+				  response);
+}
+
+void
+pd_get_region_by_id(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__GetRegionByIDRequest *in = request;
+
+	answer_region(ask, region_tree_get(tree_of(ask), in->region_id), response);
+}
+
+/* ---- many lookups in one message ---- */
+
+typedef struct QueryAnswer
+{
+	PdAsk	   *ask;
+	Pdpb__QueryRegionResponse *out;
+	size_t		room;
+} QueryAnswer;
+
+/* Mention a region once; it is looked for among those already mentioned. */
+static uint64
+mention(QueryAnswer *answer, const PdRegion *region)
+{
+	Pdpb__QueryRegionResponse *out = answer->out;
+	Arena	   *arena = answer->ask->arena;
+	Pdpb__QueryRegionResponse__RegionsByIdEntry *entry;
+
+	if (region == NULL)
+		return 0;
+	for (size_t i = out->n_regions_by_id; i > 0; i--)
+		if (out->regions_by_id[i - 1]->key == region->meta.id)
+			return region->meta.id;
+	entry = NEW_MESSAGE(arena, Pdpb__QueryRegionResponse__RegionsByIdEntry,
+						pdpb__query_region_response__regions_by_id_entry__init);
+	entry->key = region->meta.id;
+	entry->value = NEW_MESSAGE(arena, Pdpb__RegionResponse,
+							   pdpb__region_response__init);
+	FILL_REGION(entry->value, region, arena);
+	if (out->n_regions_by_id == answer->room)
+	{
+		size_t		room = Max(answer->room * 2, 8);
+		void	   *grown = arena_alloc(arena, room * sizeof(entry));
+
+		if (answer->room > 0)
+			memcpy(grown, out->regions_by_id, answer->room * sizeof(entry));
+		out->regions_by_id = grown;
+		answer->room = room;
+	}
+	out->regions_by_id[out->n_regions_by_id++] = entry;
+	return region->meta.id;
+}
+
+void
+pd_query_region(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__QueryRegionRequest *in = request;
+	Pdpb__QueryRegionResponse *out = response;
+	const RegionTree *tree = tree_of(ask);
+	QueryAnswer answer = {ask, out, 0};
+
+	out->n_key_id_map = in->n_keys;
+	out->key_id_map = arena_alloc(ask->arena, in->n_keys * sizeof(uint64_t));
+	for (size_t i = 0; i < in->n_keys; i++)
+		out->key_id_map[i] =
+			mention(&answer, region_tree_find(tree, from_binary(in->keys[i])));
+	out->n_prev_key_id_map = in->n_prev_keys;
+	out->prev_key_id_map = arena_alloc(ask->arena,
+									   in->n_prev_keys * sizeof(uint64_t));
+	for (size_t i = 0; i < in->n_prev_keys; i++)
+		out->prev_key_id_map[i] =
+			mention(&answer,
+					region_tree_prev(tree, from_binary(in->prev_keys[i])));
+	for (size_t i = 0; i < in->n_ids; i++)
+		(void) mention(&answer, region_tree_get(tree, in->ids[i]));
+}
+
+/* ---- ranges ---- */
+
+static Pdpb__Region **
+region_list(const PdRegion **regions, size_t n, Arena *arena)
+{
+	Pdpb__Region **out = arena_alloc(arena, n * sizeof(*out));
+
+	for (size_t i = 0; i < n; i++)
+	{
+		out[i] = NEW_MESSAGE(arena, Pdpb__Region, pdpb__region__init);
+		FILL_REGION(out[i], regions[i], arena);
+	}
+	return out;
+}
+
+void
+pd_scan_regions(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__ScanRegionsRequest *in = request;
+	Pdpb__ScanRegionsResponse *out = response;
+	KeyRange	range = {from_binary(in->start_key), from_binary(in->end_key)};
+	const PdRegion **regions;
+	bool		complete;
+	size_t		n = region_tree_scan(tree_of(ask), range,
+									 in->limit > 0 ? (size_t) in->limit : 0,
+									 ask->arena, &regions, &complete);
+
+	out->n_regions = out->n_region_metas = out->n_leaders = n;
+	out->regions = region_list(regions, n, ask->arena);
+	out->region_metas = arena_alloc(ask->arena, n * sizeof(Metapb__Region *));
+	out->leaders = arena_alloc(ask->arena, n * sizeof(Metapb__Peer *));
+	for (size_t i = 0; i < n; i++)
+	{
+		out->region_metas[i] = out->regions[i]->region;
+		out->leaders[i] = to_peer(&regions[i]->leader, ask->arena);
+	}
+}
+
+void
+pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__BatchScanRegionsRequest *in = request;
+	Pdpb__BatchScanRegionsResponse *out = response;
+	KeyRange   *ranges = arena_alloc(ask->arena,
+									 in->n_ranges * sizeof(KeyRange));
+	const PdRegion **regions;
+	bool		complete;
+
+	for (size_t i = 0; i < in->n_ranges; i++)
+	{
+		ranges[i].start = from_binary(in->ranges[i]->start_key);
+		ranges[i].end = from_binary(in->ranges[i]->end_key);
+	}
+	if (region_tree_batch_scan(tree_of(ask), ranges, in->n_ranges,
+							   in->limit > 0 ? (size_t) in->limit : 0,
+							   ask->arena, &regions, &out->n_regions,
+							   &complete) != STATUS_OK)
+		ask->error = pd_error(PD_UNKNOWN,
+							  "the ranges must be in order and must not overlap");
+	else if (in->contain_all_key_range && !complete)
+		ask->error = pd_error(PD_REGIONS_NOT_CONTAIN_ALL_KEY_RANGE,
+							  "the regions do not cover the ranges");
+	else
+		out->regions = region_list(regions, out->n_regions, ask->arena);
+}
+
+/* ---- what leaders report ---- */
+
+static bool
+heard_region(const Pdpb__RegionHeartbeatRequest *in, PdRegion *out,
+			 Arena *arena)
+{
+	memset(out, 0, sizeof(*out));
+	if (in->region == NULL || !from_region(in->region, &out->meta))
+		return false;
+	out->leader = from_peer(in->leader);
+	out->term = in->term;
+	out->n_down = in->n_down_peers;
+	out->down = arena_zalloc(arena, out->n_down * sizeof(*out->down));
+	for (size_t i = 0; i < out->n_down; i++)
+	{
+		out->down[i].peer = from_peer(in->down_peers[i]->peer);
+		out->down[i].down_seconds = in->down_peers[i]->down_seconds;
+	}
+	out->n_pending = in->n_pending_peers;
+	out->pending = arena_alloc(arena, out->n_pending * sizeof(*out->pending));
+	for (size_t i = 0; i < out->n_pending; i++)
+		out->pending[i] = from_peer(in->pending_peers[i]);
+	out->approximate_size = in->approximate_size;
+	out->approximate_keys = in->approximate_keys;
+	out->bytes_written = in->bytes_written;
+	out->bytes_read = in->bytes_read;
+	out->keys_written = in->keys_written;
+	out->keys_read = in->keys_read;
+	return true;
+}
+
+/* An answer goes out only when there is something to say. */
+void
+pd_region_heartbeat(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__RegionHeartbeatRequest *in = request;
+	Pdpb__RegionHeartbeatResponse *out = response;
+	PdRegion   *region = arena_alloc(ask->arena, sizeof(*region));
+
+	if (!heard_region(in, region, ask->arena))
+	{
+		ask->error = pd_error(PD_UNKNOWN, "invalid region in heartbeat");
+		return;
+	}
+	if (cluster_store(&ask->pd->state.cluster, region->leader.store_id) == NULL)
+	{
+		ask->code = RPC_UNKNOWN;
+		ask->text = "invalid store ID in region heartbeat, not found";
+		return;
+	}
+	ask->error = cluster_region_heartbeat(&ask->pd->state.cluster, region,
+										  &ask->changes);
+	if (ask->error.type != PD_OK)
+	{
+		out->target_peer = in->leader;
+		return;
+	}
+	ask->heard = region;
+	ask->silent = true;
+}
+
+/* ---- splits ---- */
+
+/* Ids of one new region: its own, then one for each peer. */
+static bool
+split_ids(PdAsk *ask, size_t n_peers, uint64_t *region_id, uint64_t **peers)
+{
+	uint64		last;
+
+	if (pd_state_take_ids(&ask->pd->state, (uint32) n_peers + 1, &last,
+						  &ask->changes) != STATUS_OK)
+	{
+		ask->error = pd_error(PD_UNKNOWN, "could not allocate ids");
+		return false;
+	}
+	*region_id = last - n_peers;
+	*peers = arena_alloc(ask->arena, n_peers * sizeof(uint64_t));
+	for (size_t i = 0; i < n_peers; i++)
+		(*peers)[i] = last - n_peers + 1 + i;
+	return true;
+}
+
+static bool
+may_split(PdAsk *ask, const Metapb__Region *message, Region *region)
+{
+	if (message == NULL || !from_region(message, region))
+	{
+		ask->error = pd_error(PD_UNKNOWN, "invalid region in split request");
+		return false;
+	}
+	ask->error = cluster_check_split(&ask->pd->state.cluster, region,
+									 ask->arena);
+	return ask->error.type == PD_OK;
+}
+
+void
+pd_ask_split(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__AskSplitRequest *in = request;
+	Pdpb__AskSplitResponse *out = response;
+	Region		region;
+
+	if (!may_split(ask, in->region, &region))
+		return;
+	if (split_ids(ask, (size_t) region.n_peers, &out->new_region_id,
+				  &out->new_peer_ids))
+		out->n_new_peer_ids = (size_t) region.n_peers;
+}
+
+/* TiKV never asks for more at once (split batch limit). */
+#define MAX_SPLIT_COUNT 1024
+
+void
+pd_ask_batch_split(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__AskBatchSplitRequest *in = request;
+	Pdpb__AskBatchSplitResponse *out = response;
+	Region		region;
+
+	if (!may_split(ask, in->region, &region))
+		return;
+	if (in->split_count == 0 || in->split_count > MAX_SPLIT_COUNT)
+	{
+		ask->error = pd_error(PD_UNKNOWN, "invalid split count");
+		return;
+	}
+	out->ids = arena_alloc(ask->arena, in->split_count * sizeof(*out->ids));
+	for (uint32 i = 0; i < in->split_count; i++)
+	{
+		Pdpb__SplitID *id = NEW_MESSAGE(ask->arena, Pdpb__SplitID,
+										pdpb__split_id__init);
+
+		if (!split_ids(ask, (size_t) region.n_peers, &id->new_region_id,
+					   &id->new_peer_ids))
+			return;
+		id->n_new_peer_ids = (size_t) region.n_peers;
+		out->ids[out->n_ids++] = id;
+	}
+}
+
+/* Only news: what was split is learned from the leaders' heartbeats. */
+void
+pd_report_split(PdAsk *ask, const void *request, void *response)
+{
+	(void) ask;
+	(void) request;
+	(void) response;
+}
+
+/* One store: every region is where it can be. */
+void
+pd_scatter_region(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__ScatterRegionRequest *in = request;
+	Pdpb__ScatterRegionResponse *out = response;
+
+	if (in->n_regions_id == 0 &&
+		region_tree_get(tree_of(ask), in->region_id) == NULL)
+	{
+		ask->error = pd_errorf(ask->arena, PD_REGION_NOT_FOUND,
+							   "region %llu not found",
+							   (unsigned long long) in->region_id);
+		return;
+	}
+	out->failed_regions_id = arena_alloc(ask->arena,
+										 in->n_regions_id * sizeof(uint64_t));
+	for (size_t i = 0; i < in->n_regions_id; i++)
+		if (region_tree_get(tree_of(ask), in->regions_id[i]) == NULL)
+			out->failed_regions_id[out->n_failed_regions_id++] =
+				in->regions_id[i];
+	out->finished_percentage = in->n_regions_id == 0 ? 100 :
+		(in->n_regions_id - out->n_failed_regions_id) * 100 / in->n_regions_id;
+}
+
+/* No operator is ever running while there is one store. */
+void
+pd_get_operator(PdAsk *ask, const void *request, void *response)
+{
+	(void) request;
+	(void) response;
+	ask->error = pd_error(PD_REGION_NOT_FOUND, "Not Found");
+}

@@ -1,0 +1,201 @@
+/*
+ * worker.c
+ *	  The `tikv pd` process: its start, its loop, its end.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "bus/board.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pd/pd.h"
+#include "pgstat.h"
+#include "postmaster/postmaster.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "worker_common.h"
+
+PGDLLEXPORT void tikv_pd_main(Datum arg);
+
+#define CHECK_INTERVAL_US INT64CONST(1000000)
+#define MAX_EVENTS_PER_ROUND 4096
+#define MAX_BUS_PER_ROUND 1024
+#define MAX_MESSAGE_BYTES ((size_t) 150 << 20)
+#define MAX_UNARY_CALLS 16384
+#define STOP_MS 500
+#define RETRY_MS 100
+
+static Server *
+start_server(Pd *pd)
+{
+	ServerConfig config = {0};
+	char		error[256];
+	Server	   *server;
+
+	config.addr = tikv_fdw_settings.pd_addr;
+	config.methods = pd_rpc_methods();
+	config.n_methods = pd_n_methods;
+	config.wake_fd = worker_wake_fd(WORKER_PD);
+	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
+	config.max_message = MAX_MESSAGE_BYTES;
+	config.max_calls = MAX_UNARY_CALLS;
+	config.arg = pd;
+	server = server_start(&config, error, sizeof(error));
+	if (server == NULL)
+	{
+		worker_report(WORKER_PD, WORKER_DOWN, error, "");
+		ereport(FATAL,
+				(errcode(ERRCODE_CONNECTION_EXCEPTION),
+				 errmsg("%s cannot listen on tikv.pd_addr: %s",
+						worker_name(WORKER_PD), error),
+				 errhint("Free the port or change tikv.pd_addr; the worker tries again.")));
+	}
+	server_set_serving(server, true);
+	return server;
+}
+
+static int
+take_bus(Pd *pd)
+{
+	BusRequest	request;
+	int			n = 0;
+
+	while (n < MAX_BUS_PER_ROUND && bus_take(WORKER_PD, &request))
+	{
+		const PdMethod *method = pd_bus_method(request.method);
+		ReplyTo		to = {.bus = request};
+
+		if (method == NULL)
+			pd_fail(pd, &to, RPC_UNIMPLEMENTED, "no such method");
+		else
+			pd_serve(pd, method, request.bytes, &to);
+		n++;
+	}
+	return n;
+}
+
+/* End of a round: what was decided becomes durable, then it is told. */
+static bool
+finish_round(Pd *pd)
+{
+	bool		wrote;
+
+	tso_before_commit(pd);
+	wrote = pd->changing;
+	if (!group_commit(pd))
+		return false;
+	pd_flush_outbox(pd, true);
+	tso_after_commit(pd);
+	arena_reset(&pd->arena);
+	if (wrote)
+		pgstat_report_stat(false);
+	return true;
+}
+
+static bool
+extension_is_ours(const TableOids *ours)
+{
+	TableOids	now;
+	bool		found;
+
+	StartTransactionCommand();
+	found = tables_resolve(&now);
+	CommitTransactionCommand();
+	return found && now.extension == ours->extension;
+}
+
+static void
+sleep_round(Pd *pd, int64 next_check_us)
+{
+	int64		wait = Max(next_check_us - board_now_us(), 1);
+	int64		tso = tso_sleep_us(pd);
+
+	if (tso >= 0)
+		wait = Min(wait, tso);
+	worker_sleep_begin(WORKER_PD);
+	if (!bus_pending(WORKER_PD))
+		server_wait(pd->server, wait);
+	worker_sleep_end(WORKER_PD);
+}
+
+/* Serve until asked to stop, the extension goes, or a round is lost. */
+static const char *
+serve(Pd *pd, const TableOids *tables)
+{
+	int64		next_check_us = board_now_us() + CHECK_INTERVAL_US;
+
+	while (!worker_should_stop())
+	{
+		int			done;
+
+		worker_handle_interrupts();
+		done = server_poll(pd->server, MAX_EVENTS_PER_ROUND);
+		done += take_bus(pd);
+		if (!finish_round(pd))
+			return "a change could not be saved, see the server's log";
+		if (board_now_us() >= next_check_us)
+		{
+			next_check_us = board_now_us() + CHECK_INTERVAL_US;
+			if (!extension_is_ours(tables))
+				return "the extension was dropped";
+		}
+		if (done == 0)
+			sleep_round(pd, next_check_us);
+	}
+	return "the worker is stopping";
+}
+
+static void
+bring_down(Pd *pd, const char *reason)
+{
+	worker_report(WORKER_PD, WORKER_STOPPING, reason, "");
+	server_set_serving(pd->server, false);
+	tso_resign(pd);
+	pd_flush_outbox(pd, true);
+	server_stop(pd->server, STOP_MS);
+	pd->server = NULL;
+	group_stop(pd);
+	bus_worker_reset(WORKER_PD);
+}
+
+/* One life: from the extension's creation to its drop, or to a stop. */
+static void
+run_pd(Pd *pd)
+{
+	TableOids	tables;
+
+	worker_wait_for_extension(WORKER_PD, &tables);
+	if (worker_should_stop())
+		return;
+	if (!group_start(pd))
+	{
+		worker_report(WORKER_PD, WORKER_WAITING, pd->reason, "");
+		worker_sleep(WORKER_PD, RETRY_MS);
+		return;
+	}
+	arena_reset(&pd->arena);
+	tso_lead(pd);
+	pd->server = start_server(pd);
+	worker_report(WORKER_PD, WORKER_SERVING, "", tikv_fdw_settings.pd_addr);
+	bring_down(pd, serve(pd, &tables));
+}
+
+void
+tikv_pd_main(Datum arg)
+{
+	Pd		   *pd;
+
+	(void) arg;
+	worker_startup(WORKER_PD);
+	pd = MemoryContextAllocZero(TopMemoryContext, sizeof(Pd));
+	while (!worker_should_stop())
+	{
+		memset(pd, 0, sizeof(*pd));
+		arena_init(&pd->arena);
+		pd->outbox_tail = &pd->outbox;
+		pd->tso_waits_tail = &pd->tso_waits;
+		run_pd(pd);
+		arena_free(&pd->arena);
+	}
+	proc_exit(1);
+}

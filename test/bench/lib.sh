@@ -1,0 +1,188 @@
+# shellcheck shell=bash
+# lib.sh: how the benchmark measures.  Sourced by run.sh.
+#
+# A measurement runs one load and notes what came out of it beside what the
+# server's processes spent meanwhile.  Times of processes come from /proc, in
+# clock ticks; the server is a process and all its children, ended ones
+# included, so backends of a load count although they are gone afterwards.
+
+OUT=$TOP/out/bench
+RESULTS=$OUT/results.tsv
+BASE_PORT=8000
+
+CLUSTER_DIR=
+TICK_HZ=$(getconf CLK_TCK)
+
+# ------------------------------------------------------------- processes
+
+# CPU ticks so far of the process $1 and of all its children.
+tree_ticks()
+{
+    # A process may end in the middle of this.
+    { cat /proc/[0-9]*/stat 2>/dev/null || :; } | awk -v root="$1" '
+        {
+            pid = $1
+            sub(/^.*\) /, "")
+            if (pid == root)
+                ticks += $12 + $13 + $14 + $15
+            else if ($2 == root)
+                ticks += $12 + $13
+        }
+        END { print ticks + 0 }'
+}
+
+# CPU ticks so far of the process $1 alone.
+process_ticks()
+{
+    awk '{sub(/^.*\) /, ""); print $12 + $13}' "/proc/$1/stat"
+}
+
+# Ticks that the machine was not idle, and those that its host took from it.
+machine_ticks()
+{
+    awk '/^cpu /{print $2 + $3 + $4 + $7 + $8, $9; exit}' /proc/stat
+}
+
+# Nanoseconds that all threads of the processes named have run: finer than
+# ticks, for what idles.
+processes_ns()
+{
+    local pid
+
+    for pid in "$@"; do
+        cat /proc/"$pid"/task/*/schedstat 2>/dev/null || :
+    done | awk '{ns += $1} END {printf "%.0f\n", ns}'
+}
+
+# kB of memory of the process $1 and its children, what is shared divided.
+tree_pss_kb()
+{
+    local pid
+
+    for pid in $1 $(pgrep -P "$1"); do
+        cat /proc/"$pid"/smaps_rollup 2>/dev/null || :
+    done | awk '/^Pss:/{kb += $2} END {print kb + 0}'
+}
+
+# --------------------------------------------------------------- cluster
+
+psql_bench()
+{
+    "$PG_BINDIR/psql" -X -q -At -v ON_ERROR_STOP=1 "$@"
+}
+
+postmaster_pid()
+{
+    head -n 1 "$CLUSTER_DIR/node0/data/postmaster.pid"
+}
+
+worker_pids()
+{
+    psql_bench -c "SELECT pid FROM pg_stat_activity
+        WHERE backend_type LIKE 'tikv%' ORDER BY pid"
+}
+
+store_pid()
+{
+    psql_bench -c "SELECT pid FROM tikv_status() WHERE worker = 'store'"
+}
+
+start_cluster()
+{
+    CLUSTER_DIR=$(make_server_tmp tikv_bench)
+    "$TOP/scripts/cluster" start --dir "$CLUSTER_DIR" --base-port $BASE_PORT \
+        "${CLUSTER_SETTINGS[@]}"
+    eval "$("$TOP/scripts/cluster" env --dir "$CLUSTER_DIR")"
+    find_processes
+}
+
+find_processes()
+{
+    POSTMASTER=$(postmaster_pid)
+    STORE=$(store_pid)
+    [ -n "$STORE" ] || die "there is no store in tikv_status()"
+}
+
+# The cluster's last words stay when something failed.
+stop_cluster()
+{
+    [ -n "$CLUSTER_DIR" ] || return 0
+    cp "$CLUSTER_DIR/node0/log" "$OUT/server.log" 2>/dev/null || :
+    "$TOP/scripts/cluster" stop --wipe --dir "$CLUSTER_DIR" || :
+    CLUSTER_DIR=
+}
+
+# ----------------------------------------------------------- measurements
+
+# Round of the measurements that follow; ratios are taken within a round.
+ROUND=1
+
+note()
+{
+    printf '    %s\n' "$*"
+}
+
+# A single figure: id, value.
+record_value()
+{
+    printf 'value\t%s\t%s\t%s\n' "$1" "$ROUND" "$2" >>"$RESULTS"
+    note "$1: $2"
+}
+
+# A figure that could not be had, and why.
+record_missing()
+{
+    printf 'missing\t%s\t%s\t%s\n' "$1" "$ROUND" "$2" >>"$RESULTS"
+    note "$1: not measured: $2"
+}
+
+# The state of the machine before a load: server $1, one process of it $2.
+measure_begin()
+{
+    SERVER=$1
+    WATCHED=$2
+    # What the load before left to do must not count here.
+    sleep 0.3
+    read -r BUSY0 STOLEN0 < <(machine_ticks)
+    SERVER0=$(tree_ticks "$SERVER")
+    WATCHED0=$(process_ticks "$WATCHED")
+    CLIENT0=$(client_ticks)
+    BEGAN=$EPOCHREALTIME
+}
+
+# CPU ticks of what this shell has run and waited for.
+client_ticks()
+{
+    awk '{sub(/^.*\) /, ""); print $14 + $15}' /proc/$$/stat
+}
+
+# After the load: id, operations done, operations per second, p50 and p99 in
+# microseconds, and server ticks that were the load's preparation.
+measure_end()
+{
+    local id=$1 ops=$2 rate=$3 p50=$4 p99=$5 before=${6:-0}
+    local ended=$EPOCHREALTIME busy stolen
+
+    read -r busy stolen < <(machine_ticks)
+    # Backends end a little after their client.
+    sleep 0.2
+    awk -v OFS='\t' -v id="$id" -v round="$ROUND" -v ops="$ops" \
+        -v rate="$rate" -v p50="$p50" -v p99="$p99" -v hz="$TICK_HZ" \
+        -v seconds="$(awk "BEGIN {print $ended - $BEGAN}")" \
+        -v server=$(($(tree_ticks "$SERVER") - SERVER0 - before)) \
+        -v watched=$(($(process_ticks "$WATCHED") - WATCHED0)) \
+        -v client=$(($(client_ticks) - CLIENT0)) \
+        -v busy=$((busy - BUSY0)) -v stolen=$((stolen - STOLEN0)) \
+        -v cores="$(nproc)" -v file="$RESULTS" 'BEGIN {
+            us = 1e6 / hz / ops
+            all = seconds * hz * cores
+            other = busy - server - client
+            other = 100 * (other > 0 ? other : 0) / all
+            print "load", id, round, sprintf("%.0f", rate), p50, p99,
+                sprintf("%.2f", server * us), sprintf("%.2f", watched * us),
+                sprintf("%.2f", client * us), sprintf("%.0f", other),
+                sprintf("%.0f", 100 * stolen / all) >>file
+            printf "    %-22s %7.0f/s  p50 %5.0f us  p99 %6.0f us  server %6.1f us/op  client %5.1f us/op  others %2.0f %%\n",
+                id, rate, p50, p99, server * us, client * us, other
+        }'
+}

@@ -1,0 +1,729 @@
+/*
+ * rpc_load.c
+ *	  A load generator on the gRPC C core: unary calls or BatchCommands.
+ *
+ * One thread keeps a number of commands in flight and prints one line:
+ * operations per second, latencies, errors, CPU per operation of itself and,
+ * with --server-pid, of the server.  Requests are put together and answers
+ * taken apart by hand, so that the generator is cheaper than the server.
+ *
+ * --addr HOST:PORT    the server (127.0.0.1:20160)
+ * --mode MODE         empty, rawget, rawput, stream-get, stream-put
+ * --method PATH       of --mode empty (/bench.Echo/Empty)
+ * --inflight N        commands in flight (64)
+ * --batch N           commands per message of a stream (16)
+ * --connections N     TCP connections, in turn (1)
+ * --seconds N         to measure (5), after --warmup N (1)
+ * --keys N            different keys (100000); --hot 1: only one
+ * --key-size N        bytes (16); --value-size N  bytes (100)
+ * --fill 1            first write every key, over one stream
+ * --pd HOST:PORT      ask for the region, its epoch and its leader
+ * --server-pid P,P..  processes whose CPU time to report
+ */
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+
+#include "kvrpcpb.pb-c.h"
+#include "load_request.h"
+#include "pdpb.pb-c.h"
+#include "service/service.h"
+
+static grpc_completion_queue *cq;
+static grpc_channel **channels;
+static Bytes
+buffer_bytes(grpc_byte_buffer *buffer, grpc_slice *hold)
+{
+	grpc_byte_buffer_reader reader;
+
+	grpc_byte_buffer_reader_init(&reader, buffer);
+	*hold = grpc_byte_buffer_reader_readall(&reader);
+	grpc_byte_buffer_reader_destroy(&reader);
+	return bytes_make(GRPC_SLICE_START_PTR(*hold), GRPC_SLICE_LENGTH(*hold));
+}
+
+static grpc_byte_buffer *
+take_slice(grpc_slice slice)
+{
+	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+
+	grpc_slice_unref(slice);
+	return buffer;
+}
+
+static void
+start(grpc_call *call, grpc_op *ops, size_t n, void *tag)
+{
+	if (grpc_call_start_batch(call, ops, n, tag, NULL) != GRPC_CALL_OK)
+		abort();
+}
+
+/* ---- unary ---- */
+
+typedef struct Unary
+{
+	grpc_call *call;
+	grpc_channel *channel;
+	void *registered;
+	grpc_byte_buffer *request;
+	grpc_byte_buffer *reply;
+	grpc_metadata_array initial;
+	grpc_metadata_array trailing;
+	grpc_status_code code;
+	grpc_slice text;
+	int64_t begin_us;
+} Unary;
+
+static grpc_slice
+unary_request(void)
+{
+	bool put = strcmp(opt.mode, "rawput") == 0;
+	grpc_slice slice;
+
+	if (strcmp(opt.mode, "empty") == 0)
+		return grpc_empty_slice();
+	slice = grpc_slice_malloc(request_size(put));
+	write_request(GRPC_SLICE_START_PTR(slice), put, pick_key());
+	return slice;
+}
+
+static void
+unary_begin(Unary *u)
+{
+	grpc_op ops[6] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
+					  {.op = GRPC_OP_SEND_MESSAGE},
+					  {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+					  {.op = GRPC_OP_RECV_INITIAL_METADATA},
+					  {.op = GRPC_OP_RECV_MESSAGE},
+					  {.op = GRPC_OP_RECV_STATUS_ON_CLIENT}};
+
+	u->begin_us = now_us();
+	u->call =
+		grpc_channel_create_registered_call(u->channel, NULL, 0, cq,
+											u->registered,
+											gpr_inf_future(GPR_CLOCK_MONOTONIC),
+											NULL);
+	u->request = take_slice(unary_request());
+	u->reply = NULL;
+	u->initial.count = 0;
+	u->trailing.count = 0;
+	ops[1].data.send_message.send_message = u->request;
+	ops[3].data.recv_initial_metadata.recv_initial_metadata = &u->initial;
+	ops[4].data.recv_message.recv_message = &u->reply;
+	ops[5].data.recv_status_on_client.trailing_metadata = &u->trailing;
+	ops[5].data.recv_status_on_client.status = &u->code;
+	ops[5].data.recv_status_on_client.status_details = &u->text;
+	start(u->call, ops, 6, u);
+}
+
+static void
+unary_end(Unary *u)
+{
+	grpc_slice hold;
+
+	if (u->code != GRPC_STATUS_OK || u->reply == NULL)
+	{
+		char text[300];
+
+		snprintf(text, sizeof(text), "status %d: %.*s", (int) u->code,
+				 (int) GRPC_SLICE_LENGTH(u->text),
+				 (char *) GRPC_SLICE_START_PTR(u->text));
+		count_error(text);
+	}
+	else
+	{
+		count_one(now_us() - u->begin_us);
+		if (strcmp(opt.mode, "empty") != 0)
+			check_answer(buffer_bytes(u->reply, &hold));
+		if (strcmp(opt.mode, "empty") != 0)
+			grpc_slice_unref(hold);
+	}
+	if (u->reply != NULL)
+		grpc_byte_buffer_destroy(u->reply);
+	grpc_byte_buffer_destroy(u->request);
+	grpc_slice_unref(u->text);
+	grpc_call_unref(u->call);
+}
+
+static const char *
+unary_path(void)
+{
+	if (strcmp(opt.mode, "empty") == 0)
+		return opt.method;
+	return strcmp(opt.mode, "rawput") == 0 ? "/tikvpb.Tikv/RawPut" :
+											 "/tikvpb.Tikv/RawGet";
+}
+
+static void
+run_unary(int64_t warm_until, int64_t until)
+{
+	Unary *calls = calloc((size_t) opt.inflight, sizeof(*calls));
+	long active = opt.inflight;
+
+	for (long i = 0; i < opt.inflight; i++)
+	{
+		calls[i].channel = channels[i % opt.connections];
+		calls[i].registered =
+			grpc_channel_register_call(calls[i].channel, unary_path(), NULL,
+									   NULL);
+		grpc_metadata_array_init(&calls[i].initial);
+		grpc_metadata_array_init(&calls[i].trailing);
+		unary_begin(&calls[i]);
+	}
+	while (active > 0)
+	{
+		grpc_event e =
+			grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC),
+									   NULL);
+		int64_t now = now_us();
+
+		keep_time(now, warm_until, until);
+		unary_end(e.tag);
+		if (now < until)
+			unary_begin(e.tag);
+		else
+			active--;
+	}
+	for (long i = 0; i < opt.inflight; i++)
+	{
+		grpc_metadata_array_destroy(&calls[i].initial);
+		grpc_metadata_array_destroy(&calls[i].trailing);
+	}
+	free(calls);
+}
+
+/* ---- streams ---- */
+
+typedef enum StreamOp
+{
+	STREAM_OPEN,
+	STREAM_SEND,
+	STREAM_RECV,
+	STREAM_STATUS
+} StreamOp;
+
+typedef struct Stream Stream;
+
+typedef struct StreamTag
+{
+	Stream *stream;
+	StreamOp op;
+} StreamTag;
+
+struct Stream
+{
+	grpc_call *call;
+	StreamTag tags[4];
+	grpc_byte_buffer *request;
+	grpc_byte_buffer *reply;
+	grpc_metadata_array initial;
+	grpc_metadata_array trailing;
+	grpc_status_code code;
+	grpc_slice text;
+	bool put;
+	bool sending;
+	bool over;
+	long idle; /* commands that may be sent */
+	uint64_t *free_ids;
+	int64_t *begin_us; /* by id */
+	uint64_t next_key; /* of a fill; UINT64_MAX: random */
+	uint64_t last_key;
+	uint64_t finished;
+};
+
+/* A BatchCommandsRequest of n commands with the ids that are free. */
+static grpc_slice
+batch_request(Stream *s, long n)
+{
+	int member = s->put ? METHOD_RAW_PUT : METHOD_RAW_GET;
+	uint64_t key = wire_key((uint32_t) member, WIRE_BYTES);
+	size_t body = request_size(s->put);
+	size_t inner = wire_varint_len(key) + wire_varint_len(body) + body;
+	size_t len = (size_t) n * bytes_size(inner);
+	size_t ids_len = 0;
+	int64_t now = now_us();
+	grpc_slice slice;
+	uint8_t *p;
+
+	for (long i = 1; i <= n; i++)
+		ids_len += wire_varint_len(s->free_ids[s->idle - i]);
+	slice = grpc_slice_malloc(len + bytes_size(ids_len));
+	p = GRPC_SLICE_START_PTR(slice);
+	for (long i = 0; i < n; i++)
+	{
+		p = wire_write_varint(p, wire_key(1, WIRE_BYTES));
+		p = wire_write_varint(p, inner);
+		p = wire_write_varint(p, key);
+		p = wire_write_varint(p, body);
+		p = write_request(p, s->put,
+						  s->next_key == UINT64_MAX ? pick_key() :
+													  s->next_key++);
+	}
+	p = wire_write_varint(p, wire_key(2, WIRE_BYTES));
+	p = wire_write_varint(p, ids_len);
+	while (n-- > 0)
+	{
+		uint64_t id = s->free_ids[--s->idle];
+
+		s->begin_us[id] = now;
+		p = wire_write_varint(p, id);
+	}
+	return slice;
+}
+
+static void
+stream_send(Stream *s, bool more)
+{
+	grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
+	long n = opt.batch;
+
+	if (s->next_key != UINT64_MAX && s->last_key - s->next_key < (uint64_t) n)
+		n = (long) (s->last_key - s->next_key);
+	if (s->sending || s->over || !more || n == 0 || s->idle < n)
+		return;
+	s->request = take_slice(batch_request(s, n));
+	op.data.send_message.send_message = s->request;
+	s->sending = true;
+	start(s->call, &op, 1, &s->tags[STREAM_SEND]);
+}
+
+static void
+stream_recv(Stream *s)
+{
+	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+
+	s->reply = NULL;
+	op.data.recv_message.recv_message = &s->reply;
+	start(s->call, &op, 1, &s->tags[STREAM_RECV]);
+}
+
+static void
+stream_open(Stream *s, grpc_channel *channel)
+{
+	grpc_op open[2] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
+					   {.op = GRPC_OP_RECV_INITIAL_METADATA}};
+	grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+
+	for (int i = 0; i < 4; i++)
+		s->tags[i] = (StreamTag){s, (StreamOp) i};
+	s->idle = opt.inflight / opt.connections;
+	s->free_ids = calloc((size_t) s->idle, sizeof(uint64_t));
+	s->begin_us = calloc((size_t) s->idle, sizeof(int64_t));
+	for (long i = 0; i < s->idle; i++)
+		s->free_ids[i] = (uint64_t) i;
+	grpc_metadata_array_init(&s->initial);
+	grpc_metadata_array_init(&s->trailing);
+	s->call = grpc_channel_create_call(
+		channel, NULL, 0, cq,
+		grpc_slice_from_static_string("/tikvpb.Tikv/BatchCommands"), NULL,
+		gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+	open[1].data.recv_initial_metadata.recv_initial_metadata = &s->initial;
+	start(s->call, open, 2, &s->tags[STREAM_OPEN]);
+	status.data.recv_status_on_client.trailing_metadata = &s->trailing;
+	status.data.recv_status_on_client.status = &s->code;
+	status.data.recv_status_on_client.status_details = &s->text;
+	start(s->call, &status, 1, &s->tags[STREAM_STATUS]);
+	stream_recv(s);
+	stream_send(s, true);
+}
+
+static void
+stream_close(Stream *s)
+{
+	grpc_slice_unref(s->text);
+	grpc_metadata_array_destroy(&s->initial);
+	grpc_metadata_array_destroy(&s->trailing);
+	free(s->free_ids);
+	free(s->begin_us);
+	grpc_call_unref(s->call);
+}
+
+static void
+finish_id(Stream *s, uint64_t id, int64_t now)
+{
+	count_one(now - s->begin_us[id]);
+	s->free_ids[s->idle++] = id;
+	s->finished++;
+}
+
+/* BatchCommandsResponse: 1 responses, 2 request ids. */
+static void
+stream_answers(Stream *s, Bytes message)
+{
+	WireReader r = wire_reader(message);
+	WireField f;
+	int64_t now = now_us();
+
+	while (wire_read_field(&r, &f))
+	{
+		WireReader inner = wire_reader(f.bytes);
+		WireField member;
+		uint64_t id;
+
+		if (f.number == 1 && f.type == WIRE_BYTES)
+		{
+			if (wire_read_field(&inner, &member))
+				check_answer(member.bytes);
+			else
+				count_error("empty response");
+		}
+		else if (f.number == 2 && f.type == WIRE_BYTES)
+			while (inner.next != inner.end && wire_read_varint(&inner, &id))
+				finish_id(s, id, now);
+	}
+	if (r.bad)
+		count_error("malformed BatchCommandsResponse");
+}
+
+/* Handle one event; false when the stream has ended. */
+static bool
+stream_event(Stream *s, StreamOp op, bool more)
+{
+	grpc_slice hold;
+
+	if (op == STREAM_SEND)
+	{
+		grpc_byte_buffer_destroy(s->request);
+		s->sending = false;
+	}
+	else if (op == STREAM_RECV && s->reply != NULL)
+	{
+		stream_answers(s, buffer_bytes(s->reply, &hold));
+		grpc_slice_unref(hold);
+		grpc_byte_buffer_destroy(s->reply);
+		stream_recv(s);
+	}
+	else if (op == STREAM_STATUS)
+	{
+		s->over = true;
+		if (s->code != GRPC_STATUS_CANCELLED)
+			fprintf(stderr, "stream ended: %d %.*s\n", (int) s->code,
+					(int) GRPC_SLICE_LENGTH(s->text),
+					(char *) GRPC_SLICE_START_PTR(s->text));
+		return false;
+	}
+	stream_send(s, more);
+	return true;
+}
+
+static void
+drain_queue(void)
+{
+	gpr_timespec soon = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+									 gpr_time_from_millis(50, GPR_TIMESPAN));
+
+	while (grpc_completion_queue_next(cq, soon, NULL).type == GRPC_OP_COMPLETE)
+		;
+}
+
+static void
+run_streams(int64_t warm_until, int64_t until)
+{
+	Stream *streams = calloc((size_t) opt.connections, sizeof(*streams));
+	long active = opt.connections;
+	bool cancelled = false;
+
+	for (long i = 0; i < opt.connections; i++)
+	{
+		streams[i].put = strcmp(opt.mode, "stream-put") == 0;
+		streams[i].next_key = UINT64_MAX;
+		stream_open(&streams[i], channels[i]);
+	}
+	while (active > 0)
+	{
+		grpc_event e =
+			grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC),
+									   NULL);
+		StreamTag *tag = e.tag;
+		int64_t now = now_us();
+
+		keep_time(now, warm_until, until);
+		if (now >= until && !cancelled)
+		{
+			cancelled = true;
+			for (long i = 0; i < opt.connections; i++)
+				grpc_call_cancel(streams[i].call, NULL);
+		}
+		if (!stream_event(tag->stream, tag->op, now < until))
+			active--;
+	}
+	drain_queue();
+	for (long i = 0; i < opt.connections; i++)
+		stream_close(&streams[i]);
+	free(streams);
+}
+
+/* Write every key once, in order. */
+static void
+fill(void)
+{
+	Stream s = {.put = true, .next_key = 0, .last_key = (uint64_t) opt.keys};
+	bool cancelled = false;
+	bool open = true;
+
+	stream_open(&s, channels[0]);
+	while (open)
+	{
+		grpc_event e =
+			grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC),
+									   NULL);
+
+		open = stream_event(&s, ((StreamTag *) e.tag)->op, true);
+		if (s.finished == s.last_key && !cancelled)
+		{
+			cancelled = true;
+			grpc_call_cancel(s.call, NULL);
+		}
+	}
+	drain_queue();
+	stream_close(&s);
+	if (!cancelled)
+		exit(1);
+}
+
+/* ---- the region ---- */
+
+static Bytes
+blocking_call(grpc_channel *channel, const char *path,
+			  const ProtobufCMessage *m, grpc_slice *hold)
+{
+	Unary u = {.channel = channel};
+	grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(m));
+	grpc_op ops[6] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
+					  {.op = GRPC_OP_SEND_MESSAGE},
+					  {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+					  {.op = GRPC_OP_RECV_INITIAL_METADATA},
+					  {.op = GRPC_OP_RECV_MESSAGE},
+					  {.op = GRPC_OP_RECV_STATUS_ON_CLIENT}};
+
+	protobuf_c_message_pack(m, GRPC_SLICE_START_PTR(slice));
+	u.request = take_slice(slice);
+	u.call =
+		grpc_channel_create_call(channel, NULL, 0, cq,
+								 grpc_slice_from_static_string(path), NULL,
+								 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+	grpc_metadata_array_init(&u.initial);
+	grpc_metadata_array_init(&u.trailing);
+	ops[1].data.send_message.send_message = u.request;
+	ops[3].data.recv_initial_metadata.recv_initial_metadata = &u.initial;
+	ops[4].data.recv_message.recv_message = &u.reply;
+	ops[5].data.recv_status_on_client.trailing_metadata = &u.trailing;
+	ops[5].data.recv_status_on_client.status = &u.code;
+	ops[5].data.recv_status_on_client.status_details = &u.text;
+	start(u.call, ops, 6, &u);
+	grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+	if (u.code != GRPC_STATUS_OK || u.reply == NULL)
+	{
+		fprintf(stderr, "%s: status %d: %.*s\n", path, (int) u.code,
+				(int) GRPC_SLICE_LENGTH(u.text),
+				(char *) GRPC_SLICE_START_PTR(u.text));
+		exit(1);
+	}
+	grpc_byte_buffer_destroy(u.request);
+	grpc_slice_unref(u.text);
+	grpc_call_unref(u.call);
+	grpc_metadata_array_destroy(&u.initial);
+	grpc_metadata_array_destroy(&u.trailing);
+	return buffer_bytes(u.reply, hold);
+}
+
+static uint64_t
+ask_cluster_id(grpc_channel *channel)
+{
+	Pdpb__GetMembersRequest request = PDPB__GET_MEMBERS_REQUEST__INIT;
+	Pdpb__GetMembersResponse *reply;
+	grpc_slice hold;
+	Bytes b =
+		blocking_call(channel, "/pdpb.PD/GetMembers", &request.base, &hold);
+
+	reply = pdpb__get_members_response__unpack(NULL, b.len, b.data);
+	if (reply == NULL || reply->header == NULL)
+	{
+		fprintf(stderr, "GetMembers: no header\n");
+		exit(1);
+	}
+	return reply->header->cluster_id;
+}
+
+/* Fill in the context from the region that holds the first key. */
+static void
+ask_pd(Kvrpcpb__Context *ctx)
+{
+	grpc_channel_credentials *creds = grpc_insecure_credentials_create();
+	grpc_channel *channel = grpc_channel_create(opt.pd, creds, NULL);
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__GetRegionRequest request = PDPB__GET_REGION_REQUEST__INIT;
+	Pdpb__GetRegionResponse *reply;
+	uint8_t key[4096];
+	grpc_slice hold;
+	Bytes b;
+
+	write_key(key, 0);
+	header.cluster_id = ask_cluster_id(channel);
+	request.header = &header;
+	request.region_key.data = key;
+	request.region_key.len = (size_t) opt.key_size;
+	b = blocking_call(channel, "/pdpb.PD/GetRegion", &request.base, &hold);
+	reply = pdpb__get_region_response__unpack(NULL, b.len, b.data);
+	if (reply == NULL || reply->region == NULL || reply->leader == NULL)
+	{
+		fprintf(stderr, "GetRegion: no region or no leader\n");
+		exit(1);
+	}
+	ctx->region_id = reply->region->id;
+	ctx->region_epoch = reply->region->region_epoch;
+	ctx->peer = reply->leader;
+	ctx->cluster_id = header.cluster_id;
+	grpc_channel_credentials_release(creds);
+}
+
+static void
+make_context(void)
+{
+	Kvrpcpb__Context ctx = KVRPCPB__CONTEXT__INIT;
+	Metapb__RegionEpoch epoch = METAPB__REGION_EPOCH__INIT;
+	Metapb__Peer peer = METAPB__PEER__INIT;
+
+	epoch.conf_ver = 1;
+	epoch.version = 1;
+	peer.id = 2;
+	peer.store_id = 1;
+	ctx.region_id = 1;
+	ctx.region_epoch = &epoch;
+	ctx.peer = &peer;
+	if (opt.pd != NULL)
+		ask_pd(&ctx);
+	context_len = kvrpcpb__context__get_packed_size(&ctx);
+	if (context_len > sizeof(context))
+		abort();
+	kvrpcpb__context__pack(&ctx, context);
+}
+
+/* ---- main ---- */
+
+static bool
+set_option(const char *name, const char *text)
+{
+	struct
+	{
+		const char *name;
+		const char **text;
+		long *number;
+	} known[] = {
+		{"--addr", &opt.addr, NULL},
+		{"--mode", &opt.mode, NULL},
+		{"--method", &opt.method, NULL},
+		{"--pd", &opt.pd, NULL},
+		{"--server-pid", &server_pids, NULL},
+		{"--inflight", NULL, &opt.inflight},
+		{"--batch", NULL, &opt.batch},
+		{"--connections", NULL, &opt.connections},
+		{"--seconds", NULL, &opt.seconds},
+		{"--warmup", NULL, &opt.warmup},
+		{"--keys", NULL, &opt.keys},
+		{"--key-size", NULL, &opt.key_size},
+		{"--value-size", NULL, &opt.value_size},
+		{"--hot", NULL, &opt.hot},
+		{"--fill", NULL, &opt.fill},
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	{
+		if (strcmp(known[i].name, name) != 0)
+			continue;
+		if (known[i].text != NULL)
+			*known[i].text = text;
+		else
+			*known[i].number = atol(text);
+		return true;
+	}
+	return false;
+}
+
+static bool
+options_are_good(void)
+{
+	static const char *const modes[] = {"empty", "rawget", "rawput",
+										"stream-get", "stream-put"};
+	bool known = false;
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		known = known || strcmp(opt.mode, modes[i]) == 0;
+	return known && opt.connections > 0 && opt.batch > 0 && opt.keys > 0 &&
+		opt.inflight >= opt.connections && opt.key_size >= 16 &&
+		opt.key_size <= 4096 && opt.value_size >= 0 &&
+		(strncmp(opt.mode, "stream", 6) != 0 ||
+		 opt.inflight / opt.connections >= opt.batch);
+}
+
+static void
+connect_all(void)
+{
+	grpc_channel_credentials *creds = grpc_insecure_credentials_create();
+	grpc_arg list[] = {
+		{.type = GRPC_ARG_INTEGER,
+		 .key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+		 .value.integer = 1},
+		{.type = GRPC_ARG_INTEGER,
+		 .key = (char *) GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+		 .value.integer = -1},
+	};
+	grpc_channel_args args = {2, list};
+
+	cq = grpc_completion_queue_create_for_next(NULL);
+	channels = calloc((size_t) opt.connections, sizeof(*channels));
+	for (long i = 0; i < opt.connections; i++)
+		channels[i] = grpc_channel_create(opt.addr, creds, &args);
+	grpc_channel_credentials_release(creds);
+}
+
+static void
+report(void)
+{
+	double ops = (double) (done > 0 ? done : 1);
+
+	printf("mode=%s inflight=%ld batch=%ld ops_per_s=%.0f p50_us=%lld "
+		   "p95_us=%lld p99_us=%lld errors=%llu client_cpu_us=%.2f",
+		   opt.mode, opt.inflight, opt.batch,
+		   (double) done / (double) opt.seconds, (long long) percentile(0.5),
+		   (long long) percentile(0.95), (long long) percentile(0.99),
+		   (unsigned long long) errors, 1e6 * own_s / ops);
+	if (server_pids != NULL)
+		printf(" server_cpu_us=%.2f", 1e6 * server_s / ops);
+	printf("\n");
+}
+
+int
+main(int argc, char **argv)
+{
+	int64_t begin;
+
+	for (int i = 1; i < argc; i += 2)
+		if (i + 1 == argc || !set_option(argv[i], argv[i + 1]))
+		{
+			fprintf(stderr, "rpc_load: bad option %s\n", argv[i]);
+			return 2;
+		}
+	if (!options_are_good())
+	{
+		fprintf(stderr, "rpc_load: options do not fit together\n");
+		return 2;
+	}
+	grpc_init();
+	connect_all();
+	make_context();
+	value = malloc((size_t) opt.value_size + 1);
+	memset(value, 'v', (size_t) opt.value_size + 1);
+	if (opt.fill)
+		fill();
+
+	begin = now_us();
+	if (strncmp(opt.mode, "stream", 6) == 0)
+		run_streams(begin + opt.warmup * 1000000,
+					begin + (opt.warmup + opt.seconds) * 1000000);
+	else
+		run_unary(begin + opt.warmup * 1000000,
+				  begin + (opt.warmup + opt.seconds) * 1000000);
+	report();
+	return errors > 0;
+}

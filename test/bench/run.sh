@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# Benchmarks of a throw-away node beside what they are compared with, in one
+# run; prints a table of ratios and keeps it in out/bench/results.md.
+#
+# usage: test/bench/run.sh [full|quick|profile] [part...]
+#   parts: build first_put idle rpc old_snapshot sql (default: all; quick
+#   leaves out build)
+#
+# full     what docs/performance.md shows; about 20 minutes
+# quick    two minutes: does everything work?  Its figures say little
+# profile  where the store's time goes, by perf
+#
+# From the environment: QUICK=1 and MODE= choose as the first argument does,
+# BENCH_OLD_SNAPSHOT_SECONDS how long a snapshot is held (quick 5, full 180),
+# BENCH_SECONDS the length of one load, BENCH_ROUNDS how often each is run,
+# BENCH_KEYS how many keys there are.
+#
+# Measures what is installed in the server (make install).
+
+BENCH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$BENCH/../../scripts/lib.sh"
+. "$BENCH/lib.sh"
+. "$BENCH/node.sh"
+. "$BENCH/rpc.sh"
+. "$BENCH/sql.sh"
+. "$BENCH/profile.sh"
+
+MODE=${MODE:-full}
+[ -z "${QUICK:-}" ] || MODE=quick
+case ${1:-} in
+    full | quick | profile)
+        MODE=$1
+        shift
+        ;;
+    -*)
+        sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+esac
+
+case $MODE in
+    full)
+        KEYS=${BENCH_KEYS:-200000}
+        ROUNDS=${BENCH_ROUNDS:-5}
+        SECONDS_PER_RUN=${BENCH_SECONDS:-5}
+        OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-180}
+        IDLE_SECONDS=30
+        FIRST_PUTS=5
+        PARTS=(build first_put idle rpc old_snapshot sql)
+        ;;
+    quick)
+        KEYS=${BENCH_KEYS:-20000}
+        ROUNDS=${BENCH_ROUNDS:-1}
+        SECONDS_PER_RUN=${BENCH_SECONDS:-2}
+        OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-5}
+        IDLE_SECONDS=5
+        FIRST_PUTS=1
+        PARTS=(first_put idle rpc old_snapshot sql)
+        ;;
+    profile)
+        KEYS=${BENCH_KEYS:-200000}
+        ROUNDS=1
+        SECONDS_PER_RUN=${BENCH_SECONDS:-10}
+        PARTS=(profile)
+        ;;
+    *) die "no mode '$MODE' (see $0 --help)" ;;
+esac
+[ $# -eq 0 ] || PARTS=("$@")
+
+KEY_SIZE=16
+VALUE_SIZE=100
+WRITERS=64
+SQL_CLIENTS=4
+
+# Memory for all keys, and no checkpoint in the middle of a load.
+CLUSTER_SETTINGS=(
+    --set shared_buffers=1GB
+    --set max_wal_size=8GB
+    --set checkpoint_timeout=1h
+    --set max_connections=200
+)
+
+finish()
+{
+    local answer=$?
+
+    trap - EXIT
+    stop_echo_server
+    stop_cluster
+    exit $answer
+}
+
+wants()
+{
+    local part
+
+    for part in "${PARTS[@]}"; do
+        [ "$part" != "$1" ] || return 0
+    done
+    return 1
+}
+
+check_parts()
+{
+    local part
+
+    for part in "${PARTS[@]}"; do
+        case $part in
+            build | first_put | idle | rpc | old_snapshot | sql | profile) ;;
+            *) die "no part '$part' (see $0 --help)" ;;
+        esac
+    done
+}
+
+# What stands side by side in a row of the table runs in the same round.
+run_rounds()
+{
+    for ROUND in $(seq 1 "$ROUNDS"); do
+        step "round $ROUND of $ROUNDS, $SECONDS_PER_RUN s each"
+        if wants rpc || wants old_snapshot; then
+            bench_unary
+            bench_hot ''
+        fi
+        ! wants rpc || bench_streams
+        if wants sql; then
+            bench_sql pg_upsert upsert $WRITERS
+            wants rpc || bench_rpc put rawput --inflight 64
+            bench_sql pg_select select $SQL_CLIENTS
+            bench_sql sql_get get $SQL_CLIENTS
+            bench_sql sql_put put $WRITERS
+        fi
+    done
+    ROUND=1
+}
+
+run_parts()
+{
+    ! wants build || bench_build
+    start_cluster
+    ! wants first_put || bench_first_put "$FIRST_PUTS"
+    ! wants idle || bench_idle "$IDLE_SECONDS"
+    ! wants sql || setup_sql
+    if wants rpc || wants old_snapshot || wants sql || wants profile; then
+        setup_rpc
+    fi
+    ! wants profile || bench_profile
+    if wants rpc || wants old_snapshot || wants sql; then
+        start_echo_server
+        run_rounds
+    fi
+    ! wants old_snapshot || bench_old_snapshot
+}
+
+print_machine()
+{
+    printf 'Machine: %s cores, %s, %s GB; Linux %s; %s; gRPC %s.\n' "$(nproc)" \
+        "$(awk -F': ' '/^model name/{print $2; exit}' /proc/cpuinfo)" \
+        "$(awk '/^MemTotal/{printf "%.0f", $2 / 1048576}' /proc/meminfo)" \
+        "$(uname -r | sed 's/-.*//')" "$("$PG_BINDIR/postgres" --version)" \
+        "$(pkg-config --modversion grpc 2>/dev/null || echo '?')"
+    printf 'Load: %s keys of %s bytes, values of %s bytes; %s round(s) of %s s.\n\n' \
+        "$KEYS" "$KEY_SIZE" "$VALUE_SIZE" "$ROUNDS" "$SECONDS_PER_RUN"
+}
+
+need_postgres
+check_parts
+is_installed || warn "what is installed is not what was built last: measuring the former"
+for program in "$RPC_LOAD" "$ECHO_SERVER"; do
+    [ -x "$program" ] || die "$program is not built: start with make bench"
+done
+mkdir -p "$OUT"
+: >"$RESULTS"
+trap finish EXIT
+trap 'exit 130' INT TERM
+run_parts
+stop_echo_server
+stop_cluster
+if [ "$MODE" != profile ]; then
+    {
+        print_machine
+        awk -f "$BENCH/report.awk" "$BENCH/rows.txt" "$RESULTS"
+    } | tee "$OUT/results.md"
+fi

@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# sql.sh: the parts that pgbench drives.  Sourced by run.sh.
+
+# The value that pgbench writes, as SQL text.
+sql_value()
+{
+    printf '\\x%s' "$(printf '%*s' $((VALUE_SIZE * 2)) '' | tr ' ' 7)"
+}
+
+setup_sql()
+{
+    step "preparing $KEYS rows, as a plain table and as raw keys"
+    psql_bench -v keys="$KEYS" -v value="$(sql_value)" -f "$BENCH/sql/setup.sql" \
+        >/dev/null
+}
+
+run_pgbench()
+{
+    local script=$1 clients=$2
+
+    shift 2
+    "$PG_BINDIR/pgbench" -n -M prepared -c "$clients" \
+        -j "$((clients < 2 ? 1 : 2))" -D keys="$KEYS" -D value="$(sql_value)" \
+        -f "$BENCH/sql/$script.sql" "$@"
+}
+
+# Percentiles of pgbench's own log of single transactions, in microseconds.
+pgbench_percentiles()
+{
+    cat "$1".* | awk '{print $3}' | sort -n | awk '
+        {us[NR] = $1}
+        END {
+            if (NR == 0)
+                exit 1
+            print us[int((NR - 1) * 0.5) + 1], us[int((NR - 1) * 0.99) + 1]
+        }'
+}
+
+# Ticks of the server for the clients' connections and first statements.
+connection_ticks()
+{
+    local before
+
+    before=$(tree_ticks "$POSTMASTER")
+    run_pgbench "$1" "$2" -t 1 >/dev/null 2>&1
+    sleep 0.2
+    echo $(($(tree_ticks "$POSTMASTER") - before))
+}
+
+# Measure a pgbench script: id, script, number of clients.
+bench_sql()
+{
+    local id=$1 script=$2 clients=$3 log=$OUT/pgbench ops rate p50 p99 before
+
+    before=$(connection_ticks "$script" "$clients")
+    rm -f "$log".*
+    measure_begin "$POSTMASTER" "$STORE"
+    run_pgbench "$script" "$clients" -T "$SECONDS_PER_RUN" -l \
+        --log-prefix="$log" --sampling-rate=0.1 >"$log.txt" 2>&1 || {
+        cat "$log.txt" >&2
+        die "pgbench $script failed"
+    }
+    mv "$log.txt" "$OUT/pgbench_$id.txt"
+    ops=$(awk '/actually processed/{print $NF + 0}' "$OUT/pgbench_$id.txt")
+    rate=$(awk '/^tps = .*without/{print $3}' "$OUT/pgbench_$id.txt")
+    read -r p50 p99 < <(pgbench_percentiles "$log")
+    rm -f "$log".*
+    measure_end "$id" $((ops - clients)) "$rate" "$p50" "$p99" "$before"
+}

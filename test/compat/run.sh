@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# Builds the client programs and runs them against the node whose PD is named
+# by TIKV_PD.
+#
+# usage: test/compat/run.sh [part...]
+#
+# Parts, in their order: descriptors (needs no node), pdcheck, errors,
+# pdclient, go, go-2022, rust, java, idle, badbytes.  `build` instead only
+# builds.  One line is printed for each program; its output is in
+# out/compat/<program>.log.  A part whose toolchain is missing fails.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+. "$TOP/test/compat/toolchains.sh"
+
+PARTS=(descriptors pdcheck errors pdclient go go-2022 rust java idle badbytes)
+
+LOGS=$TOP/out/compat
+BIN=$LOGS/bin
+
+# A program that hangs fails.
+PROGRAM_TIMEOUT_S=${PROGRAM_TIMEOUT_S:-300}
+BUILD_TIMEOUT_S=1800
+
+FAILED=no
+
+# Run a command under a name: one line for people, the rest into a log.
+report()
+{
+    local name=$1 seconds=$2 began=$SECONDS answer=0 log
+
+    shift 2
+    log=$LOGS/${name// /-}.log
+    timeout "$seconds" "$@" >"$log" 2>&1 || answer=$?
+    if [ $answer -eq 0 ]; then
+        printf 'ok      %4d s  %-22s %s\n' $((SECONDS - began)) "$name" \
+            "$(tail -n 1 "$log")"
+        return 0
+    fi
+    FAILED=yes
+    printf 'FAILED  %4d s  %-22s exit status %d%s\n' $((SECONDS - began)) \
+        "$name" $answer "$([ $answer -ne 124 ] || echo ', it took too long')"
+    tail -n 15 "$log" | sed 's/^/        /'
+    return 1
+}
+
+program()
+{
+    report "$1" "$PROGRAM_TIMEOUT_S" "${@:2}" || true
+}
+
+# Fail the part $1 if its tool $2 is missing.
+has_tool()
+{
+    local reason
+
+    reason=$("missing_$2")
+    [ -n "$reason" ] || return 0
+    FAILED=yes
+    printf 'FAILED          %-22s %s: run test/compat/toolchains.sh\n' "$1" \
+        "$reason"
+    return 1
+}
+
+# Build all commands of a Go module, once.
+build_go()
+{
+    local module=$1
+
+    has_tool "$module" go || return 1
+    [ ! -e "$BIN/$module.built" ] || return 0
+    report "build $module" $BUILD_TIMEOUT_S \
+        go -C "$TOP/test/compat/$module" build -buildvcs=false -o "$BIN/$module/" ./... ||
+        return 1
+    touch "$BIN/$module.built"
+}
+
+build_rust()
+{
+    has_tool rust cargo || return 1
+    report "build rust" $BUILD_TIMEOUT_S cargo build --locked \
+        --manifest-path "$TOP/test/compat/rust/Cargo.toml"
+}
+
+build_java()
+{
+    has_tool java java || return 1
+    report "build java" $BUILD_TIMEOUT_S mvn -B -q \
+        -f "$TOP/test/compat/java/pom.xml" compile dependency:copy-dependencies
+}
+
+part_descriptors()
+{
+    has_tool descriptors protoc && build_go descriptors || return 0
+    program descriptors "$BIN/descriptors/descriptors" -proto "$TOP/proto" \
+        -ahead "$TOP/test/compat/descriptors/ahead.txt"
+}
+
+# A program of the module `wire`.
+wire_program()
+{
+    build_go wire || return 0
+    program "$1" "$BIN/wire/$1"
+}
+
+part_pdcheck()
+{
+    wire_program pdcheck
+}
+
+part_errors()
+{
+    wire_program errors
+}
+
+part_pdclient()
+{
+    wire_program pdclient
+}
+
+part_idle()
+{
+    wire_program idle
+}
+
+part_badbytes()
+{
+    wire_program badbytes
+}
+
+# kvcheck and tso of a Go client.
+go_client()
+{
+    build_go "$1" || return 0
+    program "$1 kvcheck" "$BIN/$1/kvcheck"
+    program "$1 tso" "$BIN/$1/tso"
+}
+
+part_go()
+{
+    go_client go
+}
+
+part_go-2022()
+{
+    go_client go-2022
+}
+
+part_rust()
+{
+    local program=$TOP/test/compat/rust/target/debug/compat
+
+    build_rust || return 0
+    program "rust kvcheck" "$program" kvcheck
+    program "rust tso" "$program" tso
+}
+
+part_java()
+{
+    local java=$TOP/test/compat/java/target
+
+    build_java || return 0
+    program "java kvcheck" java -cp "$java/classes:$java/lib/*" compat.Main kvcheck
+    program "java tso" java -cp "$java/classes:$java/lib/*" compat.Main tso
+}
+
+build_all()
+{
+    local module
+
+    for module in descriptors wire go go-2022; do
+        build_go "$module" || true
+    done
+    build_rust || true
+    build_java || true
+}
+
+use_toolchains
+rm -rf "$BIN"
+mkdir -p "$BIN"
+if [ "${1:-}" = build ]; then
+    build_all
+    [ $FAILED = no ]
+    exit
+fi
+if [ $# -eq 0 ]; then
+    set -- "${PARTS[@]}"
+fi
+for part in "$@"; do
+    declare -F "part_$part" >/dev/null ||
+        die "no part '$part'; parts are: ${PARTS[*]}"
+done
+if [ "$*" != descriptors ] && [ -z "${TIKV_PD:-}" ]; then
+    die "TIKV_PD is not set: eval \"\$(scripts/cluster env)\""
+fi
+for part in "$@"; do
+    "part_$part"
+done
+[ $FAILED = no ]

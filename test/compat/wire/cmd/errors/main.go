@@ -1,0 +1,37 @@
+// errors sends a store what it has to refuse, one call at a time and inside a
+// batch, and checks each answer: errors about the region, limits, deadlines,
+// calls that are cancelled or unknown, health, content types, compression.
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tikv_fdw/test/compat/wire/internal/node"
+)
+
+type tester struct {
+	*node.Node
+	*node.Report
+	ctx    context.Context
+	prefix string
+}
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	report := node.NewReport("errors")
+	n, err := node.Connect(ctx)
+	report.Fatal(err)
+	t := &tester{n, report, ctx, fmt.Sprintf("compat/errors/%d/", time.Now().UnixNano())}
+
+	t.checkRegionErrors()
+	t.checkLimits()
+	t.checkClusterID()
+	t.checkBatch()
+	t.checkTransport()
+	t.checkHealth()
+	report.Check("the node still answers", n.Alive(ctx))
+	report.Exit()
+}

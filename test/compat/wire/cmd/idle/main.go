@@ -1,0 +1,205 @@
+// idle opens very many connections that do nothing, and others that ping as
+// clients do, with and without a call, and more often than they do. None may
+// be closed or told to go away, every ping has to be answered, and new calls
+// have to work meanwhile.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"tikv_fdw/test/compat/wire/internal/h2"
+	"tikv_fdw/test/compat/wire/internal/node"
+)
+
+type options struct {
+	connections int
+	duration    time.Duration
+	ping        time.Duration
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.connections, "connections", 2000, "idle connections to each port")
+	flag.DurationVar(&o.duration, "duration", 25*time.Second, "how long they stay")
+	flag.DurationVar(&o.ping, "ping", 10*time.Second, "time between the pings of a usual client")
+	flag.Parse()
+
+	report := node.NewReport("idle")
+	report.Fatal(raiseFileLimit(2*o.connections + 200))
+	n, err := node.Connect(context.Background())
+	report.Fatal(err)
+
+	ports := map[string]string{"store": n.StoreAddr, "PD": n.PDAddr}
+	streams := map[string]string{"store": "/tikvpb.Tikv/BatchCommands", "PD": "/pdpb.PD/Tso"}
+	idle := map[string][]net.Conn{}
+	for port, addr := range ports {
+		idle[port], err = openIdle(addr, o.connections)
+		report.Check(fmt.Sprintf("open %d connections to %s", o.connections, port), err)
+	}
+	report.Check("calls beside the idle connections", n.Alive(context.Background()))
+
+	var group sync.WaitGroup
+	var mutex sync.Mutex
+	for port, addr := range ports {
+		for _, p := range []pinger{
+			{"without a call", addr, "", o.ping, o.duration},
+			{"with an open stream", addr, streams[port], o.ping, o.duration},
+			{"in haste", addr, "", 100 * time.Millisecond, o.duration},
+			{"in haste with a stream", addr, streams[port], 100 * time.Millisecond, o.duration},
+		} {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				err := p.run()
+				mutex.Lock()
+				report.Check("pings to "+port+" "+p.what, err)
+				mutex.Unlock()
+			}()
+		}
+	}
+	group.Wait()
+	for port, conns := range idle {
+		report.Check("idle connections to "+port+" stay open", stillOpen(conns))
+	}
+	report.Check("calls after all", n.Alive(context.Background()))
+	report.Exit()
+}
+
+// raiseFileLimit makes room for n open files, or says what is missing.
+func raiseFileLimit(n int) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	if limit.Max < uint64(n) {
+		return fmt.Errorf("needs %d open files, the limit is %d", n, limit.Max)
+	}
+	limit.Cur = limit.Max
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+// openIdle opens connections with the HTTP/2 preface; every 50th says nothing
+// at all.
+func openIdle(addr string, count int) ([]net.Conn, error) {
+	var conns []net.Conn
+	for i := 0; i < count; i++ {
+		if i%50 == 0 {
+			raw, err := net.DialTimeout("tcp", addr, 10*time.Second)
+			if err != nil {
+				return conns, fmt.Errorf("connection %d: %w", i, err)
+			}
+			conns = append(conns, raw)
+			continue
+		}
+		c, err := h2.Open(addr)
+		if err != nil {
+			return conns, fmt.Errorf("connection %d: %w", i, err)
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
+}
+
+// stillOpen reads what has come on each connection: only the end of the
+// stream or a GOAWAY is wrong.
+func stillOpen(conns []net.Conn) error {
+	closed := 0
+	var first error
+	for _, conn := range conns {
+		if err := openOne(conn); err != nil {
+			closed++
+			first = err
+		}
+	}
+	return node.Expect(closed == 0, "%d of %d are closed, one by: %v", closed, len(conns), first)
+}
+
+func openOne(conn net.Conn) error {
+	conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+	framer := http2.NewFramer(conn, conn)
+	for {
+		frame, err := framer.ReadFrame()
+		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if away, ok := frame.(*http2.GoAwayFrame); ok {
+			return fmt.Errorf("GOAWAY %v %s", away.ErrCode, away.DebugData())
+		}
+	}
+}
+
+// A pinger is one connection that pings, and the stream it has open if any.
+type pinger struct {
+	what     string
+	addr     string
+	stream   string
+	every    time.Duration
+	duration time.Duration
+}
+
+func (p pinger) run() error {
+	c, err := h2.Open(p.addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if p.stream != "" {
+		if _, err := c.Begin(p.stream); err != nil {
+			return err
+		}
+	}
+	answered := make(chan error, 1)
+	acks := make(chan struct{}, 1024)
+	go func() { answered <- p.read(c, acks) }()
+
+	sent := 0
+	ticker := time.NewTicker(p.every)
+	defer ticker.Stop()
+	for end := time.Now().Add(p.duration); time.Now().Before(end); sent++ {
+		if err := c.Framer.WritePing(false, [8]byte{1, byte(sent)}); err != nil {
+			return err
+		}
+		select {
+		case <-acks:
+		case err := <-answered:
+			return fmt.Errorf("after %d pings: %w", sent, err)
+		case <-time.After(3 * time.Second):
+			return fmt.Errorf("ping %d is not answered", sent)
+		}
+		<-ticker.C
+	}
+	return nil
+}
+
+// read counts answers to pings until the connection fails or is told to go.
+func (p pinger) read(c *h2.Conn, acks chan<- struct{}) error {
+	for {
+		frame, err := c.Framer.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f := frame.(type) {
+		case *http2.PingFrame:
+			if f.IsAck() {
+				acks <- struct{}{}
+			} else if err := c.Framer.WritePing(true, f.Data); err != nil {
+				return err
+			}
+		case *http2.GoAwayFrame:
+			return fmt.Errorf("GOAWAY %v %s", f.ErrCode, f.DebugData())
+		case *http2.RSTStreamFrame:
+			return fmt.Errorf("the stream was reset: %v", f.ErrCode)
+		}
+	}
+}

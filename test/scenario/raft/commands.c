@@ -1,0 +1,567 @@
+/*
+ * commands.c
+ *	  The words of a scenario script.
+ *
+ * README.md beside this file lists them.
+ */
+#include "cluster.h"
+
+static bool
+parse_u64(const char *s, uint64_t *out)
+{
+	char	   *end;
+
+	if (s == NULL || *s < '0' || *s > '9')
+		return false;
+	*out = strtoull(s, &end, 10);
+	return *end == '\0';
+}
+
+/* Changes as text: "explicit v4 l5 r2", or nothing to leave a joint one. */
+bool
+parse_change(const char *text, RaftConfChange *out)
+{
+	char		copy[MAX_DATA * 2];
+	char	   *save = NULL;
+
+	memset(out, 0, sizeof(*out));
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *w = strtok_r(copy, " ", &save); w != NULL;
+		 w = strtok_r(NULL, " ", &save))
+	{
+		RaftConfChangeSingle *c = &out->changes[out->n];
+
+		if (strcmp(w, "explicit") == 0)
+			out->transition = RAFT_CONF_EXPLICIT;
+		else if (strcmp(w, "implicit") == 0)
+			out->transition = RAFT_CONF_IMPLICIT;
+		else if (strcmp(w, "leave") != 0)
+		{
+			if (out->n == RAFT_MAX_PEERS || !parse_u64(w + 1, &c->id))
+				return false;
+			c->type = *w == 'v' ? RAFT_CONF_ADD_NODE : *w == 'l' ?
+				RAFT_CONF_ADD_LEARNER : RAFT_CONF_REMOVE_NODE;
+			out->n++;
+		}
+	}
+	return true;
+}
+
+static void
+say_status(Cluster *c, Status s)
+{
+	if (s != STATUS_OK)
+		fprintf(c->out, "%s\n", status_text(s));
+}
+
+static Node *
+node_arg(Cluster *c, const char *word)
+{
+	uint64_t	id;
+
+	if (!parse_u64(word, &id) || id < 1 || id > MAX_NODES ||
+		c->nodes[id] == NULL)
+	{
+		fprintf(c->out, "no such node: %s\n", word == NULL ? "" : word);
+		return NULL;
+	}
+	return c->nodes[id];
+}
+
+/* ------------------------------------------------------------ cluster */
+
+/* "nodes 1 2 3 [learners 4]" */
+static void
+cmd_nodes(Cluster *c, char *rest)
+{
+	RaftConfState conf = {.auto_leave = false};
+	RaftIdSet  *set = &conf.voters;
+	char	   *save = NULL;
+
+	for (char *w = strtok_r(rest, " ", &save); w != NULL;
+		 w = strtok_r(NULL, " ", &save))
+	{
+		if (strcmp(w, "learners") == 0)
+			set = &conf.learners;
+		else if (!parse_u64(w, &set->id[set->n++]))
+			fprintf(c->out, "not a number: %s\n", w);
+	}
+	for (int i = 0; i < conf.voters.n; i++)
+		cluster_add(c, conf.voters.id[i], &conf);
+	for (int i = 0; i < conf.learners.n; i++)
+		cluster_add(c, conf.learners.id[i], &conf);
+}
+
+/* "option max_inflight_msgs 2" */
+static void
+cmd_option(Cluster *c, char *rest)
+{
+	char	   *save = NULL;
+	char	   *name = strtok_r(rest, " ", &save);
+	uint64_t	v = 0;
+	RaftConfig *o = &c->options;
+
+	if (name == NULL || !parse_u64(strtok_r(NULL, " ", &save), &v))
+		fprintf(c->out, "option name value\n");
+	else if (strcmp(name, "max_bytes_per_msg") == 0)
+		o->max_bytes_per_msg = v;
+	else if (strcmp(name, "max_inflight_msgs") == 0)
+		o->max_inflight_msgs = (int) v;
+	else if (strcmp(name, "max_inflight_bytes") == 0)
+		o->max_inflight_bytes = v;
+	else if (strcmp(name, "max_uncommitted_bytes") == 0)
+		o->max_uncommitted_bytes = v;
+	else if (strcmp(name, "max_unstored_bytes") == 0)
+		o->max_unstored_bytes = v;
+	else if (strcmp(name, "max_committed_bytes") == 0)
+		o->max_committed_bytes = v;
+	else if (strcmp(name, "cache_bytes") == 0)
+		o->cache_bytes = v;
+	else if (strcmp(name, "skip_bcast_commit") == 0)
+		o->skip_bcast_commit = v != 0;
+	else if (strcmp(name, "priority") == 0)
+		o->priority = (int64_t) v;
+	else
+		fprintf(c->out, "no such option: %s\n", name);
+}
+
+/* "log 1 1 1 4": node 1 restarts with entries of terms 1 1 4, none committed */
+static void
+cmd_set_log(Cluster *c, char *rest)
+{
+	char	   *save = NULL;
+	Node	   *n = node_arg(c, strtok_r(rest, " ", &save));
+	State	   *s;
+	uint64_t	term;
+
+	if (n == NULL)
+		return;
+	node_stop(n);
+	s = &n->stored;
+	s->n = 0;
+	for (char *w = strtok_r(NULL, " ", &save); parse_u64(w, &term);
+		 w = strtok_r(NULL, " ", &save))
+	{
+		memset(&s->log[s->n], 0, sizeof(LogEntry));
+		s->log[s->n++].term = term;
+		if (s->hard_state.term < term)
+			s->hard_state.term = term;
+	}
+	n->flushed = n->stored;
+	node_create(c, n, false);
+}
+
+/* "term 1 7": node 1 restarts in a later term */
+static void
+cmd_set_term(Cluster *c, char *rest)
+{
+	char	   *save = NULL;
+	Node	   *n = node_arg(c, strtok_r(rest, " ", &save));
+	uint64_t	term;
+
+	if (n == NULL || !parse_u64(strtok_r(NULL, " ", &save), &term))
+		return;
+	node_stop(n);
+	n->stored.hard_state.term = term;
+	n->flushed = n->stored;
+	node_create(c, n, false);
+}
+
+static void
+cmd_cut(Cluster *c, char *rest, bool cut)
+{
+	char	   *save = NULL;
+	uint64_t	a = 0;
+	uint64_t	b = 0;
+
+	if (!parse_u64(strtok_r(rest, " ", &save), &a) || a > MAX_NODES)
+		fprintf(c->out, "which link?\n");
+	else if (!parse_u64(strtok_r(NULL, " ", &save), &b) || b > MAX_NODES)
+		for (int i = 1; i <= MAX_NODES; i++)
+			c->cut[a][i] = c->cut[i][a] = cut;
+	else
+	{
+		c->cut[a][b] = cut;
+		if (strtok_r(NULL, " ", &save) == NULL)
+			c->cut[b][a] = cut;
+	}
+}
+
+/* --------------------------------------------------------------- time */
+
+static void
+tick(Node *n, uint64_t ticks)
+{
+	for (uint64_t i = 0; i < ticks && n->raft != NULL; i++)
+	{
+		n->now_us += n->config.tick_us;
+		raft_tick(n->raft, n->now_us);
+	}
+}
+
+/* "tick 1 5" or "tick all 5" */
+static void
+cmd_tick(Cluster *c, char *rest)
+{
+	char	   *save = NULL;
+	char	   *who = strtok_r(rest, " ", &save);
+	uint64_t	ticks = 1;
+	Node	   *n;
+
+	(void) parse_u64(strtok_r(NULL, " ", &save), &ticks);
+	if (who != NULL && strcmp(who, "all") == 0)
+	{
+		for (int i = 1; i <= MAX_NODES; i++)
+			if (c->nodes[i] != NULL)
+				tick(c->nodes[i], ticks);
+	}
+	else if ((n = node_arg(c, who)) != NULL)
+		tick(n, ticks);
+}
+
+/* ------------------------------------------------------------- turns */
+
+static void
+deliver(Cluster *c, Mail *mail, bool print)
+{
+	if (print)
+		print_message(c->out, &mail->m);
+	mail_deliver(c, mail);
+	mail_free(mail);
+}
+
+static Mail *
+take_mail(Cluster *c, uint64_t from, uint64_t to)
+{
+	for (Mail **at = &c->mail.first; *at != NULL; at = &(*at)->next)
+	{
+		Mail	   *mail = *at;
+
+		if ((from != 0 && mail->m.from != from) ||
+			(to != 0 && mail->m.to != to))
+			continue;
+		*at = mail->next;
+		if (mail->next == NULL)
+			c->mail.end = at;
+		return mail;
+	}
+	return NULL;
+}
+
+/* "deliver [1->2 | 1 | ->2]": what is under way now, not what follows */
+static void
+cmd_deliver(Cluster *c, char *rest, bool drop)
+{
+	char	   *arrow = strstr(rest, "->");
+	uint64_t	from = 0;
+	uint64_t	to = 0;
+	MailList	taken;
+	Mail	   *mail;
+
+	if (arrow != NULL)
+	{
+		*arrow = '\0';
+		(void) parse_u64(arrow + 2, &to);
+	}
+	(void) parse_u64(rest, &from);
+	mail_init(&taken);
+	while ((mail = take_mail(c, from, to)) != NULL)
+		mail_push(&taken, mail);
+	while ((mail = taken.first) != NULL)
+	{
+		taken.first = mail->next;
+		if (!drop)
+			deliver(c, mail, true);
+		else
+		{
+			fprintf(c->out, "lost ");
+			print_message(c->out, &mail->m);
+			mail_free(mail);
+		}
+	}
+}
+
+/* Everything runs until nothing is left to do. */
+static void
+settle(Cluster *c, bool print)
+{
+	bool		busy = true;
+
+	for (int rounds = 0; busy && rounds < 1000; rounds++)
+	{
+		Mail	   *mail;
+
+		busy = false;
+		for (int i = 1; i <= MAX_NODES; i++)
+			if (c->nodes[i] != NULL && node_turn(c, c->nodes[i], false))
+			{
+				node_flush(c, c->nodes[i]);
+				busy = true;
+			}
+		for (int n = 0; n < 1000 && (mail = take_mail(c, 0, 0)) != NULL; n++)
+		{
+			deliver(c, mail, print);
+			busy = true;
+		}
+	}
+	if (busy)
+		fprintf(c->out, "does not settle\n");
+}
+
+static void
+cmd_turn(Cluster *c, Node *n)
+{
+	if (!node_turn(c, n, true))
+		fprintf(c->out, "nothing to do\n");
+}
+
+/* "elect 1": enough time for a first election, in which 1 comes first */
+static void
+cmd_elect(Cluster *c, Node *n)
+{
+	for (int i = 1; i <= MAX_NODES; i++)
+		if (c->nodes[i] != NULL && c->nodes[i]->raft != NULL &&
+			raft_role(c->nodes[i]->raft) != RAFT_LEADER)
+			tick(c->nodes[i], 10);
+	settle(c, false);
+	for (int i = 0; i < 12 && n->raft != NULL &&
+		 raft_role(n->raft) == RAFT_FOLLOWER; i++)
+		tick(n, 1);
+	settle(c, false);
+	print_status(c->out, n);
+}
+
+/* ---------------------------------------------------------- requests */
+
+static void
+cmd_propose(Cluster *c, Node *n, const char *data)
+{
+	RaftEntry	e = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t	index;
+	uint64_t	term;
+	Status		s;
+
+	e.data = bytes_cstr(data);
+	s = raft_propose(n->raft, &e, &index, &term);
+	if (s == STATUS_OK)
+		fprintf(c->out, "%" PRIu64 "/%" PRIu64 "\n", index, term);
+	else
+		say_status(c, s);
+}
+
+static void
+cmd_conf(Cluster *c, Node *n, const char *text)
+{
+	RaftEntry	e = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
+	RaftConfChange cc;
+	uint64_t	index;
+	uint64_t	term;
+	Status		s;
+
+	if (!parse_change(text, &cc))
+	{
+		fprintf(c->out, "not a change: %s\n", text);
+		return;
+	}
+	e.data = bytes_cstr(text);
+	s = raft_propose_conf_change(n->raft, &cc, &e, &index, &term);
+	if (s == STATUS_OK)
+		fprintf(c->out, "%" PRIu64 "/%" PRIu64 "\n", index, term);
+	else
+		say_status(c, s);
+}
+
+static void
+cmd_lease(Cluster *c, const Node *n)
+{
+	uint64_t	end = raft_lease_end_us(n->raft);
+
+	if (end == UINT64_MAX)
+		fprintf(c->out, "without end\n");
+	else if (end <= n->now_us)
+		fprintf(c->out, "none\n");
+	else
+		fprintf(c->out, "%" PRIu64 " ms\n", (end - n->now_us) / 1000);
+}
+
+static void
+cmd_compact(Cluster *c, Node *n, const char *word)
+{
+	State	   *s = &n->stored;
+	uint64_t	index;
+	uint64_t	term;
+	int			gone;
+
+	if (!parse_u64(word, &index) || index > s->applied_index ||
+		index <= s->truncated_index ||
+		raft_term_at(n->raft, index, &term) != STATUS_OK)
+	{
+		fprintf(c->out, "cannot compact to %s\n", word);
+		return;
+	}
+	gone = (int) (index - s->truncated_index);
+	s->n -= gone;
+	memmove(s->log, s->log + gone, (size_t) s->n * sizeof(LogEntry));
+	s->truncated_index = index;
+	s->truncated_term = term;
+	raft_compact(n->raft, index, term);
+}
+
+/* --------------------------------------------------------- the words */
+
+static bool
+cluster_command(Cluster *c, const char *word, char *rest)
+{
+	if (strcmp(word, "nodes") == 0)
+		cmd_nodes(c, rest);
+	else if (strcmp(word, "option") == 0)
+		cmd_option(c, rest);
+	else if (strcmp(word, "start-log") == 0)
+		cmd_set_log(c, rest);
+	else if (strcmp(word, "start-term") == 0)
+		cmd_set_term(c, rest);
+	else if (strcmp(word, "cut") == 0)
+		cmd_cut(c, rest, true);
+	else if (strcmp(word, "join") == 0)
+		cmd_cut(c, rest, false);
+	else if (strcmp(word, "mend") == 0)
+		memset(c->cut, 0, sizeof(c->cut));
+	else if (strcmp(word, "tick") == 0)
+		cmd_tick(c, rest);
+	else if (strcmp(word, "deliver") == 0)
+		cmd_deliver(c, rest, false);
+	else if (strcmp(word, "drop") == 0)
+		cmd_deliver(c, rest, true);
+	else if (strcmp(word, "settle") == 0)
+		settle(c, strcmp(rest, "quietly") != 0);
+	else
+		return false;
+	return true;
+}
+
+static bool
+time_command(Cluster *c, const char *word, Node *n, const char *rest)
+{
+	if (strcmp(word, "restart") == 0 || strcmp(word, "crash") == 0)
+	{
+		node_stop(n);
+		if (*word == 'r')
+			node_create(c, n, true);
+	}
+	else if (n->raft == NULL)
+		print_status(c->out, n);
+	else if (strcmp(word, "turn") == 0)
+		cmd_turn(c, n);
+	else if (strcmp(word, "flush") == 0)
+		node_flush(c, n);
+	else if (strcmp(word, "elect") == 0)
+		cmd_elect(c, n);
+	else if (strcmp(word, "campaign") == 0)
+		say_status(c, raft_campaign(n->raft, n->now_us));
+	else if (strcmp(word, "clock") == 0)
+		n->now_us += strtoull(rest, NULL, 10) * 1000;
+	else if (strcmp(word, "clock-back") == 0)
+		n->now_us -= strtoull(rest, NULL, 10) * 1000;
+	else if (strcmp(word, "hibernate") == 0)
+	{
+		if (raft_can_hibernate(n->raft))
+			raft_hibernate(n->raft);
+		else
+			fprintf(c->out, "has work\n");
+	}
+	else if (strcmp(word, "wake") == 0)
+		raft_wake(n->raft);
+	else
+		return false;
+	return true;
+}
+
+static void
+conf_line(Cluster *c, const Node *n)
+{
+	RaftConfState conf;
+
+	raft_conf(n->raft, &conf);
+	fprintf(c->out, "node %" PRIu64, n->id);
+	print_conf(c->out, &conf);
+	fprintf(c->out, "\n");
+}
+
+static bool
+request_command(Cluster *c, const char *word, Node *n, const char *rest)
+{
+	uint64_t	id = strtoull(rest, NULL, 10);
+
+	if (strcmp(word, "propose") == 0)
+		cmd_propose(c, n, rest);
+	else if (strcmp(word, "conf") == 0)
+		cmd_conf(c, n, rest);
+	else if (strcmp(word, "transfer") == 0)
+		say_status(c, raft_transfer_leader(n->raft, id));
+	else if (strcmp(word, "read") == 0)
+		say_status(c, raft_read_index(n->raft, bytes_cstr(rest)));
+	else if (strcmp(word, "lease") == 0)
+		cmd_lease(c, n);
+	else if (strcmp(word, "suspend-lease") == 0)
+		raft_lease_suspend(n->raft, strcmp(rest, "on") == 0);
+	else if (strcmp(word, "compact") == 0)
+		cmd_compact(c, n, rest);
+	else if (strcmp(word, "pause-apply") == 0)
+		raft_pause_apply(n->raft, strcmp(rest, "on") == 0);
+	else if (strcmp(word, "slow-snapshot") == 0)
+		n->slow_snapshot = strcmp(rest, "on") == 0;
+	else if (strcmp(word, "unreachable") == 0)
+		raft_report_unreachable(n->raft, id);
+	else if (strcmp(word, "snapshot-sent") == 0)
+		raft_report_snapshot(n->raft, id, true);
+	else if (strcmp(word, "snapshot-failed") == 0)
+		raft_report_snapshot(n->raft, id, false);
+	else if (strcmp(word, "show-conf") == 0)
+		conf_line(c, n);
+	else if (strcmp(word, "log") == 0)
+		print_log(c->out, n);
+	else if (strcmp(word, "progress") == 0)
+		print_progress(c->out, n);
+	else
+		return false;
+	return true;
+}
+
+static void
+for_all(Cluster *c, void (*print) (FILE *, const Node *))
+{
+	for (int i = 1; i <= MAX_NODES; i++)
+		if (c->nodes[i] != NULL)
+			print(c->out, c->nodes[i]);
+}
+
+void
+run_command(Cluster *c, char *line)
+{
+	char	   *save = NULL;
+	char	   *word = strtok_r(line, " ", &save);
+	char	   *rest = save;
+	Node	   *n;
+	char	   *who;
+
+	if (word == NULL || cluster_command(c, word, rest))
+		return;
+	if (strcmp(word, "status") == 0 && *rest == '\0')
+	{
+		for_all(c, print_status);
+		return;
+	}
+	if (strcmp(word, "log") == 0 && *rest == '\0')
+	{
+		for_all(c, print_log);
+		return;
+	}
+	who = strtok_r(NULL, " ", &save);
+	if ((n = node_arg(c, who)) == NULL)
+		return;
+	if (strcmp(word, "status") == 0)
+		print_status(c->out, n);
+	else if (!time_command(c, word, n, save) &&
+			 !request_command(c, word, n, save))
+		fprintf(c->out, "no such command: %s\n", word);
+}
