@@ -29,7 +29,7 @@ static GucContext
 at_start(void)
 {
 	return process_shared_preload_libraries_in_progress ? PGC_POSTMASTER :
-		PGC_SIGHUP;
+														  PGC_SIGHUP;
 }
 
 /* ---------------------------------------------------------------- addresses */
@@ -37,8 +37,8 @@ at_start(void)
 static bool
 is_port(const char *text)
 {
-	char	   *end;
-	long		port;
+	char *end;
+	long port;
 
 	if (*text < '0' || *text > '9')
 		return false;
@@ -66,8 +66,9 @@ check_address(char **newval, void **extra, GucSource source)
 	(void) source;
 	if (is_address(*newval))
 		return true;
-	GUC_check_errdetail("An address is written as host:port or [v6]:port, with a port from 1 to %d.",
-						MAX_PORT);
+	GUC_check_errdetail(
+		"An address is written as host:port or [v6]:port, with a port from 1 to %d.",
+		MAX_PORT);
 	return false;
 }
 
@@ -95,7 +96,7 @@ define_address(const char *name, const char *what, const char *detail,
 	DefineCustomStringVariable(name, what, detail, variable, value, at_start(),
 							   0,
 							   value[0] == '\0' ? check_optional_address :
-							   check_address,
+												  check_address,
 							   NULL, NULL);
 }
 
@@ -104,27 +105,28 @@ define_addresses(void)
 {
 	TikvSettings *s = &tikv_fdw_settings;
 
-	define_address("tikv.addr",
-				   "Address on which TiKV clients are served.",
-				   "All workers that serve keys listen here. On an address other hosts can reach, everyone who can connect may read and write every key.",
-				   &s->addr, "127.0.0.1:20160");
+	define_address(
+		"tikv.addr", "Address on which TiKV clients are served.",
+		"All workers that serve keys listen here. On an address other hosts can reach, everyone who can connect may read and write every key.",
+		&s->addr, "127.0.0.1:20160");
 	define_address("tikv.advertise_addr",
 				   "Address that clients are told to reach tikv.addr by.",
-				   "Empty means the value of tikv.addr.",
-				   &s->advertise_addr, "");
-	define_address("tikv.pd_addr",
-				   "Address of the built-in Placement Driver: what clients are configured with.",
-				   NULL, &s->pd_addr, "127.0.0.1:2379");
+				   "Empty means the value of tikv.addr.", &s->advertise_addr,
+				   "");
+	define_address(
+		"tikv.pd_addr",
+		"Address of the built-in Placement Driver: what clients are configured with.",
+		NULL, &s->pd_addr, "127.0.0.1:2379");
 	define_address("tikv.pd_advertise_addr",
 				   "Address that clients are told to reach tikv.pd_addr by.",
 				   "Empty means the value of tikv.pd_addr.",
 				   &s->pd_advertise_addr, "");
-	define_address("tikv.peer_addr",
-				   "Address on which other stores of the cluster reach this one.",
-				   NULL, &s->peer_addr, "127.0.0.1:20170");
-	define_address("tikv.status_addr",
-				   "Address of the HTTP status port.",
-				   NULL, &s->status_addr, "127.0.0.1:20180");
+	define_address(
+		"tikv.peer_addr",
+		"Address on which other stores of the cluster reach this one.", NULL,
+		&s->peer_addr, "127.0.0.1:20170");
+	define_address("tikv.status_addr", "Address of the HTTP status port.", NULL,
+				   &s->status_addr, "127.0.0.1:20180");
 }
 
 /* ------------------------------------------------------------------ the rest */
@@ -139,8 +141,8 @@ define_bool(const char *name, const char *what, const char *detail,
 
 typedef struct IntBounds
 {
-	int			min;
-	int			max;
+	int min;
+	int max;
 } IntBounds;
 
 static void
@@ -157,23 +159,24 @@ define_place(void)
 {
 	TikvSettings *s = &tikv_fdw_settings;
 
-	define_bool("tikv.allow_unsafe",
-				"Serve although fsync or full_page_writes is off.",
-				"Acknowledged writes can then be lost, or the cluster corrupted, by a crash of the operating system.",
-				&s->allow_unsafe, false, at_start());
-	define_int("tikv.api_version",
-			   "API version of the keys, as TiKV's storage.api-version.",
-			   "Kept with the data at the first start; it cannot be changed over existing data.",
-			   &s->api_version, 1, (IntBounds) {1, 1}, at_start(), 0);
-	DefineCustomStringVariable("tikv.database",
-							   "Database that holds the extension and its data.",
-							   "The workers connect to it and wait there for CREATE EXTENSION tikv_fdw.",
-							   &s->database, "postgres", at_start(), 0,
-							   check_database, NULL, NULL);
-	define_int("tikv.server_workers",
-			   "Number of further processes that serve gRPC beside the store.",
-			   "-1 chooses by the number of cores: none up to two cores, then one less than there are, at most four.",
-			   &s->server_workers, -1, (IntBounds) {-1, 4}, at_start(), 0);
+	define_bool(
+		"tikv.allow_unsafe", "Serve although fsync or full_page_writes is off.",
+		"Acknowledged writes can then be lost, or the cluster corrupted, by a crash of the operating system.",
+		&s->allow_unsafe, false, at_start());
+	define_int(
+		"tikv.api_version",
+		"API version of the keys, as TiKV's storage.api-version.",
+		"Kept with the data at the first start; it cannot be changed over existing data.",
+		&s->api_version, 1, (IntBounds){1, 1}, at_start(), 0);
+	DefineCustomStringVariable(
+		"tikv.database", "Database that holds the extension and its data.",
+		"The workers connect to it and wait there for CREATE EXTENSION tikv_fdw.",
+		&s->database, "postgres", at_start(), 0, check_database, NULL, NULL);
+	define_int(
+		"tikv.server_workers",
+		"Number of further processes that serve gRPC beside the store.",
+		"-1 chooses by the number of cores: none up to two cores, then one less than there are, at most four.",
+		&s->server_workers, -1, (IntBounds){-1, 4}, at_start(), 0);
 }
 
 static void
@@ -181,35 +184,32 @@ define_limits(void)
 {
 	TikvSettings *s = &tikv_fdw_settings;
 
-	define_int("tikv.bus_memory",
-			   "Shared memory for long requests and answers between processes.",
-			   "Short ones need none. What does not fit is answered with an error that says so.",
-			   &s->bus_memory_kb, 64 * 1024, (IntBounds) {1024, 1024 * 1024},
-			   at_start(), GUC_UNIT_KB);
+	define_int(
+		"tikv.bus_memory",
+		"Shared memory for long requests and answers between processes.",
+		"Short ones need none. What does not fit is answered with an error that says so.",
+		&s->bus_memory_kb, 64 * 1024, (IntBounds){1024, 1024 * 1024},
+		at_start(), GUC_UNIT_KB);
 	define_int("tikv.bus_slots",
 			   "Requests that may be on their way between processes at once.",
-			   NULL, &s->bus_slots, 1024, (IntBounds) {4, 65536}, at_start(),
-			   0);
-	define_int("tikv.max_key_size",
-			   "Longest key that is accepted, in bytes.",
-			   "All nodes of a cluster must agree.",
-			   &s->max_key_size, 8192, (IntBounds) {64, 8192}, at_start(),
-			   GUC_UNIT_BYTE);
+			   NULL, &s->bus_slots, 1024, (IntBounds){4, 65536}, at_start(), 0);
+	define_int("tikv.max_key_size", "Longest key that is accepted, in bytes.",
+			   "All nodes of a cluster must agree.", &s->max_key_size, 8192,
+			   (IntBounds){64, 8192}, at_start(), GUC_UNIT_BYTE);
 	define_int("tikv.max_pending_bytes",
 			   "Bytes of writes that may wait in the store.",
 			   "Over it new writes are answered with ServerIsBusy at once.",
-			   &s->max_pending_kb, 64 * 1024, (IntBounds) {64, INT_MAX},
+			   &s->max_pending_kb, 64 * 1024, (IntBounds){64, INT_MAX},
 			   PGC_SIGHUP, GUC_UNIT_KB);
-	define_int("tikv.max_pending_writes",
-			   "Writes that may wait in the store.",
+	define_int("tikv.max_pending_writes", "Writes that may wait in the store.",
 			   "Over it new writes are answered with ServerIsBusy at once.",
-			   &s->max_pending_writes, 16384, (IntBounds) {1, 1000000},
+			   &s->max_pending_writes, 16384, (IntBounds){1, 1000000},
 			   PGC_SIGHUP, 0);
-	define_int("tikv.reserve_space",
-			   "Free disk space below which writes are refused.",
-			   "Watched on the data directory and on the WAL's. -1 is the larger of 1 GB and 5 % of the file system.",
-			   &s->reserve_space_mb, -1, (IntBounds) {-1, INT_MAX}, PGC_SIGHUP,
-			   GUC_UNIT_MB);
+	define_int(
+		"tikv.reserve_space", "Free disk space below which writes are refused.",
+		"Watched on the data directory and on the WAL's. -1 is the larger of 1 GB and 5 % of the file system.",
+		&s->reserve_space_mb, -1, (IntBounds){-1, INT_MAX}, PGC_SIGHUP,
+		GUC_UNIT_MB);
 }
 
 static void
@@ -217,16 +217,17 @@ define_times(void)
 {
 	TikvSettings *s = &tikv_fdw_settings;
 
-	define_int("tikv.request_timeout",
-			   "Time a SQL function waits for a worker's answer.",
-			   "A write that was not answered in time may have been carried out: its outcome is unknown.",
-			   &s->request_timeout_ms, 10000, (IntBounds) {1, INT_MAX / 2},
-			   PGC_USERSET, GUC_UNIT_MS);
-	define_int("tikv.turn_min_interval",
-			   "Least time between two writing transactions of the store, in microseconds.",
-			   "Under load it gathers more writes into one transaction, which saves transaction ids and flushes; a write that comes to an idle store does not wait.",
-			   &s->turn_min_interval_us, 1000, (IntBounds) {0, 1000000},
-			   PGC_SIGHUP, 0);
+	define_int(
+		"tikv.request_timeout",
+		"Time a SQL function waits for a worker's answer.",
+		"A write that was not answered in time may have been carried out: its outcome is unknown.",
+		&s->request_timeout_ms, 10000, (IntBounds){1, INT_MAX / 2}, PGC_USERSET,
+		GUC_UNIT_MS);
+	define_int(
+		"tikv.turn_min_interval",
+		"Least time between two writing transactions of the store, in microseconds.",
+		"Under load it gathers more writes into one transaction, which saves transaction ids and flushes; a write that comes to an idle store does not wait.",
+		&s->turn_min_interval_us, 1000, (IntBounds){0, 1000000}, PGC_SIGHUP, 0);
 }
 
 void

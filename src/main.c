@@ -24,7 +24,7 @@ PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 
-TikvShmem  *tikv_fdw_shmem;
+TikvShmem *tikv_fdw_shmem;
 
 #define WORKER_LIBRARY "tikv_worker"
 #define RESTART_SECONDS 1
@@ -37,8 +37,8 @@ register_worker(WorkerKind kind, const char *function, int argument)
 {
 	BackgroundWorker worker = {0};
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_flags =
+		BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = RESTART_SECONDS;
 	worker.bgw_main_arg = Int32GetDatum(argument);
@@ -47,8 +47,9 @@ register_worker(WorkerKind kind, const char *function, int argument)
 	strlcpy(worker.bgw_function_name, function,
 			sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, worker_name(kind), sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, kind >= WORKER_SERVER ? "tikv server" :
-			worker_name(kind), sizeof(worker.bgw_type));
+	strlcpy(worker.bgw_type,
+			kind >= WORKER_SERVER ? "tikv server" : worker_name(kind),
+			sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
 	shmem_note_registered(kind);
 }
@@ -57,17 +58,17 @@ register_worker(WorkerKind kind, const char *function, int argument)
 static int
 taken_worker_slots(void)
 {
-	int			n = 0;
+	int n = 0;
 
 #if PG_VERSION_NUM >= 180000
-	dlist_iter	iter;
+	dlist_iter iter;
 
-	dlist_foreach(iter, &BackgroundWorkerList)
+	dlist_foreach (iter, &BackgroundWorkerList)
 		n++;
 #else
-	slist_iter	iter;
+	slist_iter iter;
 
-	slist_foreach(iter, &BackgroundWorkerList)
+	slist_foreach (iter, &BackgroundWorkerList)
 		n++;
 #endif
 	return n;
@@ -76,7 +77,7 @@ taken_worker_slots(void)
 static int
 wanted_servers(void)
 {
-	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (tikv_fdw_settings.server_workers >= 0)
 		return tikv_fdw_settings.server_workers;
@@ -87,16 +88,18 @@ wanted_servers(void)
 static int
 affordable_servers(int wanted)
 {
-	int			room = max_worker_processes - taken_worker_slots();
-	int			servers = Min(wanted, Max(room - ESSENTIAL_WORKERS, 0));
+	int room = max_worker_processes - taken_worker_slots();
+	int servers = Min(wanted, Max(room - ESSENTIAL_WORKERS, 0));
 
 	if (room < ESSENTIAL_WORKERS)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("tikv_fdw cannot run: it needs %d background workers and max_worker_processes leaves room for %d",
-						ESSENTIAL_WORKERS, Max(room, 0)),
-				 errhint("Set max_worker_processes to at least %d and restart.",
-						 max_worker_processes - room + ESSENTIAL_WORKERS +
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg(
+				 "tikv_fdw cannot run: it needs %d background workers and max_worker_processes leaves room for %d",
+				 ESSENTIAL_WORKERS, Max(room, 0)),
+			 errhint("Set max_worker_processes to at least %d and restart.",
+					 max_worker_processes - room + ESSENTIAL_WORKERS +
 						 wanted)));
 	else if (servers < wanted)
 		ereport(WARNING,
@@ -106,15 +109,15 @@ affordable_servers(int wanted)
 				 errdetail("max_worker_processes is %d.", max_worker_processes),
 				 errhint("Set max_worker_processes to at least %d and restart.",
 						 max_worker_processes - room + ESSENTIAL_WORKERS +
-						 wanted)));
+							 wanted)));
 	return servers;
 }
 
 static void
 register_workers(void)
 {
-	int			room = max_worker_processes - taken_worker_slots();
-	int			servers = affordable_servers(wanted_servers());
+	int room = max_worker_processes - taken_worker_slots();
+	int servers = affordable_servers(wanted_servers());
 
 	if (room >= 1)
 		register_worker(WORKER_STORE, "tikv_store_main", 0);

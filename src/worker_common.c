@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "access/xact.h"
@@ -40,6 +41,9 @@
 PG_MODULE_MAGIC;
 
 #define LOOK_INTERVAL_MS 1000
+
+/* What a worker asks for, if the hard limit allows it. */
+#define MAX_DESCRIPTORS 65536
 
 /* For the signal handlers. */
 static WorkerKind self_kind;
@@ -95,21 +99,21 @@ unsafe_settings(void)
 static void
 pin_settings(void)
 {
-	static const char *const pins[][2] = {
-		{"synchronous_commit", "local"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"idle_session_timeout", "0"},
+	static const char *const pins[][2] =
+	{ {"synchronous_commit", "local"},
+	  {"default_transaction_isolation", "read committed"},
+	  {"default_transaction_read_only", "off"},
+	  {"default_transaction_deferrable", "off"},
+	  {"statement_timeout", "0"},
+	  {"lock_timeout", "0"},
+	  {"idle_in_transaction_session_timeout", "0"},
+	  {"idle_session_timeout", "0"},
 #if PG_VERSION_NUM >= 170000
-		{"transaction_timeout", "0"},
+	  {"transaction_timeout", "0"},
 #endif
-		{"search_path", "pg_catalog"},
-		{"row_security", "off"},
-		{"session_replication_role", "origin"},
+	  {"search_path", "pg_catalog"},
+	  {"row_security", "off"},
+	  {"session_replication_role", "origin"},
 	};
 
 	for (int i = 0; i < (int) lengthof(pins); i++)
@@ -143,8 +147,8 @@ worker_handle_interrupts(void)
 static void
 drain_wake_fd(int fd)
 {
-	uint64		count;
-	ssize_t		got = read(fd, &count, sizeof(count));
+	uint64 count;
+	ssize_t got = read(fd, &count, sizeof(count));
 
 	(void) got;
 }
@@ -152,13 +156,13 @@ drain_wake_fd(int fd)
 void
 worker_sleep(WorkerKind kind, long timeout_ms)
 {
-	int			fd = worker_wake_fd(kind);
-	int			events;
+	int fd = worker_wake_fd(kind);
+	int events;
 
 	worker_sleep_begin(kind);
 	events = WaitLatchOrSocket(MyLatch,
 							   WL_LATCH_SET | WL_TIMEOUT | WL_SOCKET_READABLE |
-							   WL_EXIT_ON_PM_DEATH,
+								   WL_EXIT_ON_PM_DEATH,
 							   fd, timeout_ms, PG_WAIT_EXTENSION);
 	worker_sleep_end(kind);
 	if (events & WL_SOCKET_READABLE)
@@ -189,7 +193,7 @@ wait_for_safe_settings(WorkerKind kind)
 {
 	while (unsafe_settings() != NULL)
 	{
-		char		reason[256];
+		char reason[256];
 
 		strlcpy(reason, unsafe_settings(), sizeof(reason));
 		worker_report(kind, WORKER_WAITING, reason, "");
@@ -211,7 +215,7 @@ wait_for_safe_settings(WorkerKind kind)
 static bool
 database_exists(void)
 {
-	Oid			oid;
+	Oid oid;
 
 	StartTransactionCommand();
 	oid = get_database_oid(tikv_fdw_settings.database, true);
@@ -223,12 +227,13 @@ database_exists(void)
 static void
 wait_for_database(WorkerKind kind)
 {
-	char		reason[256];
+	char reason[256];
 
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	snprintf(reason, sizeof(reason),
-			 "database \"%s\" (tikv.database) does not exist or cannot be connected to",
-			 tikv_fdw_settings.database);
+	snprintf(
+		reason, sizeof(reason),
+		"database \"%s\" (tikv.database) does not exist or cannot be connected to",
+		tikv_fdw_settings.database);
 
 	/* At least once: it may exist and refuse connections. */
 	do
@@ -274,18 +279,40 @@ check_failed_fatal(const char *expr, const char *file, int line)
 							 worker_name(self_kind), expr, file, line)));
 }
 
+/*
+ * A server of thousands of connections needs as many descriptors.  The usual
+ * soft limit of 1,024 protects programs that use select(); this process uses
+ * none.  Postgres's own use of files is bounded by its own count.
+ */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? MAX_DESCRIPTORS :
+		Min(limit.rlim_max, MAX_DESCRIPTORS);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		ereport(LOG,
+				(errmsg("%s could not raise its limit of open files: %m",
+						worker_name(self_kind))));
+}
+
 void
 worker_startup(WorkerKind kind)
 {
 	if (tikv_shmem() == NULL)
-		ereport(FATAL,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("tikv_fdw must be loaded via shared_preload_libraries")));
+		ereport(
+			FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("tikv_fdw must be loaded via shared_preload_libraries")));
 	self_kind = kind;
+	raise_descriptor_limit();
 	pqsignal(SIGTERM, on_sigterm);
 	pqsignal(SIGHUP, on_sighup);
 	pqsignal(SIGUSR1, on_sigusr1);
-	pqsignal(SIGINT, SIG_IGN);	/* there is no statement to cancel */
+	pqsignal(SIGINT, SIG_IGN); /* there is no statement to cancel */
 	BackgroundWorkerUnblockSignals();
 	check_set_hook(check_failed_fatal);
 	worker_enter(kind);
@@ -298,7 +325,7 @@ worker_startup(WorkerKind kind)
 static bool
 find_extension(TableOids *tables)
 {
-	bool		found;
+	bool found;
 
 	StartTransactionCommand();
 	found = tables_resolve(tables);
@@ -309,7 +336,7 @@ find_extension(TableOids *tables)
 void
 worker_wait_for_extension(WorkerKind kind, TableOids *tables)
 {
-	char		reason[256];
+	char reason[256];
 
 	snprintf(reason, sizeof(reason),
 			 "waiting for CREATE EXTENSION tikv_fdw in database \"%s\"",

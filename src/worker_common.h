@@ -45,4 +45,4 @@ extern void worker_handle_interrupts(void);
  */
 extern void worker_sleep(WorkerKind kind, long timeout_ms);
 
-#endif							/* TIKV_WORKER_COMMON_H */
+#endif /* TIKV_WORKER_COMMON_H */

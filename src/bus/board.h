@@ -25,29 +25,29 @@ typedef RelFileLocator RelFileNode;
 
 typedef struct BoardStore
 {
-	uint64		generation;		/* 0: nothing served yet */
-	uint64		cluster_id;
-	uint64		store_id;
-	Oid			extension_oid;	/* the extension whose tables are served */
-	int			api_version;
-	RelFileNode raw_node;		/* the raw table's file, for the place cache */
+	uint64 generation; /* 0: nothing served yet */
+	uint64 cluster_id;
+	uint64 store_id;
+	Oid extension_oid; /* the extension whose tables are served */
+	int api_version;
+	RelFileNode raw_node; /* the raw table's file, for the place cache */
 } BoardStore;
 
 /* A private copy of one entry; the Region's keys point into `keys`. */
 typedef struct BoardRegion
 {
-	uint64		generation;		/* of the board when copied */
-	uint64		sequence;		/* of the entry when copied */
-	int			index;			/* of the entry */
-	Region		region;
-	RegionPeer	self;
-	RegionPeer	leader;
-	uint64		term;
-	bool		is_leader;
-	int64		lease_end_us;	/* CLOCK_MONOTONIC_RAW; PG_INT64_MAX: no end */
-	uint64		applied_index;
-	uint64		safe_ts;
-	uint8		keys[2 * BOARD_KEY_MAX];
+	uint64 generation; /* of the board when copied */
+	uint64 sequence;   /* of the entry when copied */
+	int index;		   /* of the entry */
+	Region region;
+	RegionPeer self;
+	RegionPeer leader;
+	uint64 term;
+	bool is_leader;
+	int64 lease_end_us; /* CLOCK_MONOTONIC_RAW; PG_INT64_MAX: no end */
+	uint64 applied_index;
+	uint64 safe_ts;
+	uint8 keys[2 * BOARD_KEY_MAX];
 } BoardRegion;
 
 /* ---- readers ---- */
@@ -64,7 +64,7 @@ extern bool board_find_key(Bytes key, BoardRegion *out);
 extern bool board_find_below(Bytes bound, BoardRegion *out);
 
 /* Copies of all regions in key order, palloc'd; for views. */
-extern int	board_all(BoardRegion **out);
+extern int board_all(BoardRegion **out);
 
 /*
  * The look after the snapshot: same generation, epoch, term, leadership, and
@@ -93,4 +93,4 @@ extern uint64 board_max_ts(void);
 extern Size board_shmem_size(void);
 extern void board_shmem_init(TikvShmem *shmem, bool found);
 
-#endif							/* TIKV_BUS_BOARD_H */
+#endif /* TIKV_BUS_BOARD_H */

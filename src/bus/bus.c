@@ -29,7 +29,7 @@
 static BusShared *
 bus(void)
 {
-	TikvShmem  *shmem = tikv_shmem();
+	TikvShmem *shmem = tikv_shmem();
 
 	return shmem == NULL ? NULL : shmem->bus;
 }
@@ -37,7 +37,7 @@ bus(void)
 static Bytes
 copy_bytes(Bytes from)
 {
-	uint8	   *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
+	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
 
 	if (from.len > 0)
 		memcpy(to, from.data, from.len);
@@ -49,21 +49,21 @@ copy_bytes(Bytes from)
 /* What a requester asks for, until it is in the worker's queue. */
 typedef struct Sending
 {
-	WorkerKind	to;
-	int			method;
-	Bytes		request;
-	int			from;
-	Latch	   *latch;
-	uint64		tag;
-	uint32		index;			/* the slot, once there is one */
-	uint64		generation;
+	WorkerKind to;
+	int method;
+	Bytes request;
+	int from;
+	Latch *latch;
+	uint64 tag;
+	uint32 index; /* the slot, once there is one */
+	uint64 generation;
 } Sending;
 
 /* True if the bytes fit; a system error frees the slot and goes on up. */
 static bool
 fill_slot(const Sending *sending, BusSlot *slot)
 {
-	bool		stored;
+	bool stored;
 
 	slot->method = sending->method;
 	slot->from = sending->from;
@@ -87,8 +87,8 @@ fill_slot(const Sending *sending, BusSlot *slot)
 static bool
 enqueue(BusShared *shared, const Sending *sending)
 {
-	BusQueue   *queue = &shared->requests[sending->to];
-	bool		pushed = false;
+	BusQueue *queue = &shared->requests[sending->to];
+	bool pushed = false;
 
 	SpinLockAcquire(&queue->mutex);
 	if (shared->open[sending->to])
@@ -105,7 +105,7 @@ enqueue(BusShared *shared, const Sending *sending)
 static BusCode
 send_request(Sending *sending)
 {
-	BusShared  *shared = bus();
+	BusShared *shared = bus();
 
 	if (shared == NULL || !shared->open[sending->to])
 		return BUS_DOWN;
@@ -129,7 +129,7 @@ send_request(Sending *sending)
 BusCode
 bus_send(WorkerKind self, WorkerKind to, int method, Bytes request, uint64 tag)
 {
-	Sending		sending = {
+	Sending sending = {
 		.to = to,
 		.method = method,
 		.request = request,
@@ -145,7 +145,7 @@ bus_send(WorkerKind self, WorkerKind to, int method, Bytes request, uint64 tag)
 static SlotState
 slot_state(const Sending *sending)
 {
-	uint64		word = pg_atomic_read_u64(&bus()->slots[sending->index].word);
+	uint64 word = pg_atomic_read_u64(&bus()->slots[sending->index].word);
 
 	Assert(word >> 8 == sending->generation);
 	return (SlotState) (word & 0xff);
@@ -155,8 +155,8 @@ slot_state(const Sending *sending)
 static BusReply
 take_answer(uint32 index)
 {
-	BusSlot    *slot = &bus()->slots[index];
-	BusReply	reply;
+	BusSlot *slot = &bus()->slots[index];
+	BusReply reply;
 
 	pg_read_barrier();
 	reply.code = slot->code;
@@ -174,7 +174,7 @@ take_answer(uint32 index)
 static BusCode
 leave_slot(const Sending *sending)
 {
-	BusSlot    *slot = &bus()->slots[sending->index];
+	BusSlot *slot = &bus()->slots[sending->index];
 
 	if (slot_move(slot, sending->generation, SLOT_QUEUED, SLOT_LEFT_QUEUED))
 		return BUS_BUSY;
@@ -212,15 +212,15 @@ wait_a_while(int64 timeout_ms)
 static BusCode
 wait_for_answer(const Sending *sending, int worker_pid, int timeout_ms)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  timeout_ms);
-	BusCode		left = BUS_OK;
+	TimestampTz end =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	BusCode left = BUS_OK;
 
 	while (slot_state(sending) != SLOT_ANSWERED)
 	{
-		long		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-																end);
-		WorkerView	worker;
+		long remaining =
+			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		WorkerView worker;
 
 		if (remaining <= 0)
 			return leave_slot(sending);
@@ -232,7 +232,8 @@ wait_for_answer(const Sending *sending, int worker_pid, int timeout_ms)
 		{
 			left = leave_slot(sending);
 			return left == BUS_TIMEOUT ? BUS_LOST :
-				left == BUS_BUSY ? BUS_DOWN : BUS_OK;
+				left == BUS_BUSY	   ? BUS_DOWN :
+										 BUS_OK;
 		}
 	}
 	return BUS_OK;
@@ -241,15 +242,15 @@ wait_for_answer(const Sending *sending, int worker_pid, int timeout_ms)
 BusReply
 bus_call(WorkerKind to, int method, Bytes request, int timeout_ms)
 {
-	Sending		sending = {
+	Sending sending = {
 		.to = to,
 		.method = method,
 		.request = request,
 		.from = FROM_LATCH,
 		.latch = MyLatch,
 	};
-	BusReply	reply = {0};
-	WorkerView	worker;
+	BusReply reply = {0};
+	WorkerView worker;
 
 	worker_view(to, &worker);
 	reply.code = send_request(&sending);
@@ -270,12 +271,12 @@ bus_call(WorkerKind to, int method, Bytes request, int timeout_ms)
 bool
 bus_take_reply(WorkerKind self, BusAnswer *answer)
 {
-	BusShared  *shared = bus();
-	uint32		index;
+	BusShared *shared = bus();
+	uint32 index;
 
 	while (queue_pop(&shared->replies[self], &index))
 	{
-		BusSlot    *slot = &shared->slots[index];
+		BusSlot *slot = &shared->slots[index];
 
 		if (slot->from_pid == MyProcPid)
 		{
@@ -293,13 +294,13 @@ bus_take_reply(WorkerKind self, BusAnswer *answer)
 bool
 bus_take(WorkerKind self, BusRequest *request)
 {
-	BusShared  *shared = bus();
-	uint32		index;
+	BusShared *shared = bus();
+	uint32 index;
 
 	while (queue_pop(&shared->requests[self], &index))
 	{
-		BusSlot    *slot = &shared->slots[index];
-		uint64		generation = pg_atomic_read_u64(&slot->word) >> 8;
+		BusSlot *slot = &shared->slots[index];
+		uint64 generation = pg_atomic_read_u64(&slot->word) >> 8;
 
 		if (!slot_move(slot, generation, SLOT_QUEUED, SLOT_TAKEN))
 		{
@@ -351,8 +352,7 @@ put_reply_safely(BusSlot *slot, BusCode code, int grpc_code, Bytes reply)
 		FlushErrorState();
 		slot->code = BUS_ERROR;
 		slot->grpc_code = CODE_NO_MEMORY;
-		(void) slot_put(&slot->reply,
-						bytes_cstr("no memory for the answer"));
+		(void) slot_put(&slot->reply, bytes_cstr("no memory for the answer"));
 	}
 	PG_END_TRY();
 }
@@ -361,10 +361,10 @@ put_reply_safely(BusSlot *slot, BusCode code, int grpc_code, Bytes reply)
 static void
 deliver(uint32 index, uint64 generation)
 {
-	BusShared  *shared = bus();
-	BusSlot    *slot = &shared->slots[index];
-	int			from = slot->from;
-	Latch	   *latch = slot->latch;
+	BusShared *shared = bus();
+	BusSlot *slot = &shared->slots[index];
+	int from = slot->from;
+	Latch *latch = slot->latch;
 
 	if (!slot_move(slot, generation, SLOT_TAKEN, SLOT_ANSWERED))
 	{
@@ -386,8 +386,8 @@ deliver(uint32 index, uint64 generation)
 static bool
 in_hand(const BusSlot *slot, uint64 generation)
 {
-	uint64		word = pg_atomic_read_u64(unconstify(pg_atomic_uint64 *,
-													 &slot->word));
+	uint64 word =
+		pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &slot->word));
 
 	return word == slot_word(generation, SLOT_TAKEN) ||
 		word == slot_word(generation, SLOT_LEFT_TAKEN);
@@ -396,7 +396,7 @@ in_hand(const BusSlot *slot, uint64 generation)
 void
 bus_answer(const BusRequest *request, BusCode code, int grpc_code, Bytes reply)
 {
-	BusSlot    *slot = &bus()->slots[request->slot];
+	BusSlot *slot = &bus()->slots[request->slot];
 
 	if (!in_hand(slot, request->generation))
 		return;
@@ -407,7 +407,7 @@ bus_answer(const BusRequest *request, BusCode code, int grpc_code, Bytes reply)
 bool
 bus_pending(WorkerKind self)
 {
-	BusShared  *shared = bus();
+	BusShared *shared = bus();
 
 	return ring_length(shared->requests[self].ring) > 0 ||
 		ring_length(shared->replies[self].ring) > 0;
@@ -418,8 +418,8 @@ bus_pending(WorkerKind self)
 void
 bus_worker_open(WorkerKind self, bool open)
 {
-	BusShared  *shared = bus();
-	BusQueue   *queue = &shared->requests[self];
+	BusShared *shared = bus();
+	BusQueue *queue = &shared->requests[self];
 
 	SpinLockAcquire(&queue->mutex);
 	shared->open[self] = open;
@@ -430,7 +430,7 @@ bus_worker_open(WorkerKind self, bool open)
 static void
 refuse_queued(WorkerKind self)
 {
-	BusRequest	request;
+	BusRequest request;
 
 	while (bus_take(self, &request))
 		bus_answer(&request, BUS_DOWN, 0, bytes_empty());
@@ -440,12 +440,12 @@ refuse_queued(WorkerKind self)
 static void
 lose_taken(WorkerKind self)
 {
-	BusShared  *shared = bus();
+	BusShared *shared = bus();
 
 	for (uint32 i = 0; i < shared->n_slots; i++)
 	{
-		BusSlot    *slot = &shared->slots[i];
-		BusRequest	request = {0};
+		BusSlot *slot = &shared->slots[i];
+		BusRequest request = {0};
 
 		request.slot = i;
 		request.generation = pg_atomic_read_u64(&slot->word) >> 8;

@@ -20,21 +20,21 @@
 
 typedef enum BusCode
 {
-	BUS_OK = 0,					/* reply holds the response message */
-	BUS_BUSY,					/* a bound (of time, too); nothing happened */
-	BUS_DOWN,					/* the worker is not serving; nothing happened */
-	BUS_TIMEOUT,				/* gave up waiting: outcome unknown */
-	BUS_LOST,					/* the worker went away: outcome unknown */
-	BUS_ERROR					/* reply holds a text; see grpc_code */
+	BUS_OK = 0,	 /* reply holds the response message */
+	BUS_BUSY,	 /* a bound (of time, too); nothing happened */
+	BUS_DOWN,	 /* the worker is not serving; nothing happened */
+	BUS_TIMEOUT, /* gave up waiting: outcome unknown */
+	BUS_LOST,	 /* the worker went away: outcome unknown */
+	BUS_ERROR	 /* reply holds a text; see grpc_code */
 } BusCode;
 
 /* ---- requester ---- */
 
 typedef struct BusReply
 {
-	BusCode		code;
-	int			grpc_code;		/* with BUS_ERROR */
-	Bytes		bytes;			/* palloc'd in CurrentMemoryContext */
+	BusCode code;
+	int grpc_code; /* with BUS_ERROR */
+	Bytes bytes;   /* palloc'd in CurrentMemoryContext */
 } BusReply;
 
 /*
@@ -55,8 +55,8 @@ extern BusCode bus_send(WorkerKind self, WorkerKind to, int method,
 
 typedef struct BusAnswer
 {
-	uint64		tag;
-	BusReply	reply;
+	uint64 tag;
+	BusReply reply;
 } BusAnswer;
 
 /* Next answer to bus_send of this worker, if any; bytes are palloc'd. */
@@ -66,10 +66,10 @@ extern bool bus_take_reply(WorkerKind self, BusAnswer *answer);
 
 typedef struct BusRequest
 {
-	uint32		slot;
-	uint64		generation;		/* of the slot: a late answer is recognised */
-	int			method;
-	Bytes		bytes;			/* in shared memory until bus_answer */
+	uint32 slot;
+	uint64 generation; /* of the slot: a late answer is recognised */
+	int method;
+	Bytes bytes; /* in shared memory until bus_answer */
 } BusRequest;
 
 /* The next request for this worker, if any. */
@@ -94,4 +94,4 @@ extern void bus_worker_open(WorkerKind self, bool open);
 extern Size bus_shmem_size(void);
 extern void bus_shmem_init(TikvShmem *shmem, bool found);
 
-#endif							/* TIKV_BUS_BUS_H */
+#endif /* TIKV_BUS_BUS_H */

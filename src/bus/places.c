@@ -78,9 +78,11 @@ place_find(uint64 hash, ItemPointerData found[PLACE_WAYS])
 	{
 		uint64 word = pg_atomic_read_u64(&bucket[i]);
 
-		if (place_is_of(word, hash))
-			ItemPointerSet(&found[n++], (BlockNumber) (word >> 16),
-						   (OffsetNumber) word);
+		if (!place_is_of(word, hash))
+			continue;
+		ItemPointerSet(&found[n], (BlockNumber) (word >> 16),
+					   (OffsetNumber) word);
+		n++;
 	}
 	return n;
 }

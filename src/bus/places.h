@@ -37,4 +37,4 @@ extern void place_clear(void);
 extern Size places_shmem_size(void);
 extern void places_shmem_init(TikvShmem *shmem, bool found);
 
-#endif							/* TIKV_BUS_PLACES_H */
+#endif /* TIKV_BUS_PLACES_H */

@@ -16,17 +16,17 @@
 
 typedef struct Ring
 {
-	volatile uint32_t head;		/* of the next entry to pop */
-	volatile uint32_t tail;		/* of the next entry to push */
-	uint32_t	mask;			/* capacity - 1; the capacity is a power of two */
-	uint32_t	entries[];
+	volatile uint32_t head; /* of the next entry to pop */
+	volatile uint32_t tail; /* of the next entry to push */
+	uint32_t mask;			/* capacity - 1; the capacity is a power of two */
+	uint32_t entries[];
 } Ring;
 
 /* The power of two that holds at least n entries; n is at most 2^31. */
 static inline uint32_t
 ring_capacity(uint32_t n)
 {
-	uint32_t	capacity = 1;
+	uint32_t capacity = 1;
 
 	while (capacity < n)
 		capacity <<= 1;
@@ -76,4 +76,4 @@ ring_pop(Ring *ring, uint32_t *entry)
 	return true;
 }
 
-#endif							/* TIKV_BUS_RING_H */
+#endif /* TIKV_BUS_RING_H */

@@ -29,7 +29,7 @@ static shmem_request_hook_type prev_shmem_request_hook;
 static shmem_startup_hook_type prev_shmem_startup_hook;
 
 /* The postmaster's own memory: it survives crash restarts. */
-static int	wake_fds[WORKER_KINDS];
+static int wake_fds[WORKER_KINDS];
 static bool registered[WORKER_KINDS];
 
 /* --------------------------------------------------------------- creation */
@@ -65,8 +65,8 @@ init_worker_slots(TikvShmem *shmem)
 static void
 startup_shmem(void)
 {
-	TikvShmem  *shmem;
-	bool		found;
+	TikvShmem *shmem;
+	bool found;
 
 	if (prev_shmem_startup_hook != NULL)
 		prev_shmem_startup_hook();
@@ -129,8 +129,8 @@ tikv_shmem(void)
 int
 tikv_server_workers(void)
 {
-	TikvShmem  *shmem = tikv_shmem();
-	int			n = 0;
+	TikvShmem *shmem = tikv_shmem();
+	int n = 0;
 
 	for (int i = WORKER_SERVER; shmem != NULL && i < WORKER_KINDS; i++)
 		n += shmem->workers[i].registered;
@@ -143,9 +143,9 @@ tikv_server_workers(void)
 static void
 write_wake_fd(int fd)
 {
-	uint64		one = 1;
-	int			saved = errno;
-	ssize_t		written = write(fd, &one, sizeof(one));
+	uint64 one = 1;
+	int saved = errno;
+	ssize_t written = write(fd, &one, sizeof(one));
 
 	(void) written;
 	errno = saved;
@@ -154,7 +154,7 @@ write_wake_fd(int fd)
 void
 worker_wake(WorkerKind kind)
 {
-	TikvShmem  *shmem = tikv_shmem();
+	TikvShmem *shmem = tikv_shmem();
 	WorkerSlot *slot;
 
 	if (shmem == NULL)
@@ -185,7 +185,7 @@ worker_wake_self(WorkerKind kind)
 int
 worker_wake_fd(WorkerKind kind)
 {
-	TikvShmem  *shmem = tikv_shmem();
+	TikvShmem *shmem = tikv_shmem();
 
 	return shmem == NULL ? -1 : shmem->workers[kind].wake_fd;
 }
@@ -254,7 +254,7 @@ void
 worker_leave(WorkerKind kind)
 {
 	WorkerSlot *slot = &tikv_shmem()->workers[kind];
-	bool		explained = slot->reason[0] != '\0';
+	bool explained = slot->reason[0] != '\0';
 
 	set_pid(slot, 0);
 	(void) set_state(slot, explained ? WORKER_WAITING : WORKER_DOWN,
@@ -267,8 +267,8 @@ void
 worker_report(WorkerKind kind, WorkerState state, const char *reason,
 			  const char *address)
 {
-	WorkerState before = set_state(&tikv_shmem()->workers[kind], state, reason,
-								   address);
+	WorkerState before =
+		set_state(&tikv_shmem()->workers[kind], state, reason, address);
 
 	bus_worker_open(kind, state == WORKER_SERVING);
 
@@ -280,7 +280,7 @@ worker_report(WorkerKind kind, WorkerState state, const char *reason,
 bool
 worker_view(WorkerKind kind, WorkerView *out)
 {
-	TikvShmem  *shmem = tikv_shmem();
+	TikvShmem *shmem = tikv_shmem();
 	WorkerSlot *slot;
 
 	memset(out, 0, sizeof(*out));
@@ -317,10 +317,8 @@ const char *
 worker_state_name(WorkerState state)
 {
 	static const char *const names[] = {
-		[WORKER_DOWN] = "down",
-		[WORKER_STARTING] = "starting",
-		[WORKER_WAITING] = "waiting",
-		[WORKER_SERVING] = "serving",
+		[WORKER_DOWN] = "down",			[WORKER_STARTING] = "starting",
+		[WORKER_WAITING] = "waiting",	[WORKER_SERVING] = "serving",
 		[WORKER_STOPPING] = "stopping",
 	};
 

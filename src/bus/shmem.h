@@ -26,31 +26,31 @@ typedef enum WorkerKind
 {
 	WORKER_STORE = 0,
 	WORKER_PD,
-	WORKER_SERVER,				/* TIKV_MAX_SERVERS slots from here */
+	WORKER_SERVER, /* TIKV_MAX_SERVERS slots from here */
 	WORKER_KINDS = WORKER_SERVER + TIKV_MAX_SERVERS
 } WorkerKind;
 
 typedef enum WorkerState
 {
-	WORKER_DOWN = 0,			/* no process */
+	WORKER_DOWN = 0, /* no process */
 	WORKER_STARTING,
-	WORKER_WAITING,				/* something is missing: see reason */
+	WORKER_WAITING, /* something is missing: see reason */
 	WORKER_SERVING,
 	WORKER_STOPPING
 } WorkerState;
 
 typedef struct WorkerSlot
 {
-	slock_t		mutex;			/* guards the plain fields */
-	int			pid;			/* 0: none */
-	bool		registered;		/* the postmaster was asked to run it */
-	bool		connecting;		/* died while connecting: see worker_common.c */
-	int			wake_fd;		/* eventfd, the same number in every process */
+	slock_t mutex;	 /* guards the plain fields */
+	int pid;		 /* 0: none */
+	bool registered; /* the postmaster was asked to run it */
+	bool connecting; /* died while connecting: see worker_common.c */
+	int wake_fd;	 /* eventfd, the same number in every process */
 	WorkerState state;
-	TimestampTz since;			/* when it entered that state */
-	char		reason[256];	/* why it waits or is down; else empty */
-	char		address[128];	/* where it listens; else empty */
-	pg_atomic_uint32 sleeping;	/* 1: must be woken by its eventfd */
+	TimestampTz since;		   /* when it entered that state */
+	char reason[256];		   /* why it waits or is down; else empty */
+	char address[128];		   /* where it listens; else empty */
+	pg_atomic_uint32 sleeping; /* 1: must be woken by its eventfd */
 } WorkerSlot;
 
 typedef struct BusShared BusShared;
@@ -60,12 +60,12 @@ typedef struct PlaceShared PlaceShared;
 
 typedef struct TikvShmem
 {
-	WorkerSlot	workers[WORKER_KINDS];
+	WorkerSlot workers[WORKER_KINDS];
 	/* Bumped at the commit of CREATE EXTENSION, so that workers look again. */
 	pg_atomic_uint64 extension_generation;
-	BusShared  *bus;
+	BusShared *bus;
 	BoardShared *board;
-	TsoShared  *tso;
+	TsoShared *tso;
 	PlaceShared *places;
 } TikvShmem;
 
@@ -82,7 +82,7 @@ extern void shmem_install(void);
 extern void shmem_note_registered(WorkerKind kind);
 
 /* How many `tikv server` processes the postmaster was asked to run. */
-extern int	tikv_server_workers(void);
+extern int tikv_server_workers(void);
 
 /* The shared state; NULL when the library was not preloaded. */
 extern TikvShmem *tikv_shmem(void);
@@ -107,7 +107,7 @@ extern void worker_enter(WorkerKind kind);
 extern void worker_leave(WorkerKind kind);
 
 /* The eventfd of a worker, for its own wait; -1 without preload. */
-extern int	worker_wake_fd(WorkerKind kind);
+extern int worker_wake_fd(WorkerKind kind);
 
 /*
  * Publish this worker's state; reason and address may be NULL (unchanged).
@@ -119,12 +119,12 @@ extern void worker_report(WorkerKind kind, WorkerState state,
 /* A copy of a worker's plain fields, without the mutex. */
 typedef struct WorkerView
 {
-	int			pid;
-	bool		registered;
+	int pid;
+	bool registered;
 	WorkerState state;
 	TimestampTz since;
-	char		reason[256];
-	char		address[128];
+	char reason[256];
+	char address[128];
 } WorkerView;
 
 /* False without preload. */
@@ -133,4 +133,4 @@ extern bool worker_view(WorkerKind kind, WorkerView *out);
 extern const char *worker_name(WorkerKind kind);
 extern const char *worker_state_name(WorkerState state);
 
-#endif							/* TIKV_BUS_SHMEM_H */
+#endif /* TIKV_BUS_SHMEM_H */

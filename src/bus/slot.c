@@ -76,9 +76,9 @@ slot_put(SlotBytes *bytes, Bytes from)
 		if (from.len > (size_t) tikv_fdw_settings.bus_memory_kb * 1024 ||
 			from.len > MaxAllocSize)
 			return false;
-		bytes->place = dsa_allocate_extended(attach_area(),
-											 Max(from.len, SMALLEST_CHUNK),
-											 DSA_ALLOC_NO_OOM);
+		bytes->place =
+			dsa_allocate_extended(attach_area(), Max(from.len, SMALLEST_CHUNK),
+								  DSA_ALLOC_NO_OOM);
 		if (!DsaPointerIsValid(bytes->place))
 			return false;
 		memcpy(dsa_get_address(area, bytes->place), from.data, from.len);
@@ -101,8 +101,7 @@ slot_get(SlotBytes *bytes)
 {
 	if (!DsaPointerIsValid(bytes->place))
 		return bytes_make(bytes->small, bytes->len);
-	return bytes_make(dsa_get_address(attach_area(), bytes->place),
-					  bytes->len);
+	return bytes_make(dsa_get_address(attach_area(), bytes->place), bytes->len);
 }
 
 /* -------------------------------------------------------------- the slots */
@@ -110,9 +109,9 @@ slot_get(SlotBytes *bytes)
 uint32
 slot_claim(WorkerKind to, uint64 *generation)
 {
-	BusShared  *shared = bus();
-	BusSlot    *slot;
-	uint32		index;
+	BusShared *shared = bus();
+	BusSlot *slot;
+	uint32 index;
 
 	SpinLockAcquire(&shared->free_mutex);
 	index = shared->first_free;
@@ -141,9 +140,9 @@ slot_claim(WorkerKind to, uint64 *generation)
 void
 slot_free(uint32 index)
 {
-	BusShared  *shared = bus();
-	BusSlot    *slot = &shared->slots[index];
-	uint64		generation = pg_atomic_read_u64(&slot->word) >> 8;
+	BusShared *shared = bus();
+	BusSlot *slot = &shared->slots[index];
+	uint64 generation = pg_atomic_read_u64(&slot->word) >> 8;
 
 	slot_drop(&slot->request);
 	slot_drop(&slot->reply);
@@ -161,7 +160,7 @@ slot_free(uint32 index)
 bool
 queue_push(BusQueue *queue, uint32 index)
 {
-	bool		pushed;
+	bool pushed;
 
 	SpinLockAcquire(&queue->mutex);
 	pushed = ring_push(queue->ring, index);
@@ -172,7 +171,7 @@ queue_push(BusQueue *queue, uint32 index)
 bool
 queue_pop(BusQueue *queue, uint32 *index)
 {
-	bool		popped;
+	bool popped;
 
 	/* Most looks find nothing; an entry pushed just now is seen next time. */
 	if (ring_length(queue->ring) == 0)
@@ -203,7 +202,7 @@ rings_size(void)
 static Size
 area_in_place_size(void)
 {
-	Size		limit = (Size) tikv_fdw_settings.bus_memory_kb * 1024;
+	Size limit = (Size) tikv_fdw_settings.bus_memory_kb * 1024;
 
 	return MAXALIGN(Max(Min(AREA_IN_PLACE_BYTES, limit), dsa_minimum_size()));
 }
@@ -211,7 +210,7 @@ area_in_place_size(void)
 Size
 bus_shmem_size(void)
 {
-	Size		size = MAXALIGN(sizeof(BusShared));
+	Size size = MAXALIGN(sizeof(BusShared));
 
 	size = add_size(size, mul_size(slot_count(), MAXALIGN(sizeof(BusSlot))));
 	size = add_size(size, rings_size());
@@ -225,7 +224,7 @@ bus_shmem_size(void)
 static void
 make_area(BusShared *shared, void *place)
 {
-	dsa_area   *made;
+	dsa_area *made;
 
 	shared->area_tranche = LWLockNewTrancheId();
 	LWLockRegisterTranche(shared->area_tranche, "TikvBus");
@@ -233,8 +232,9 @@ make_area(BusShared *shared, void *place)
 	made = dsa_create_in_place(place, area_in_place_size(),
 							   shared->area_tranche, NULL);
 	dsa_pin(made);
-	dsa_set_size_limit(made, Max((Size) tikv_fdw_settings.bus_memory_kb * 1024,
-								 area_in_place_size()));
+	dsa_set_size_limit(made,
+					   Max((Size) tikv_fdw_settings.bus_memory_kb * 1024,
+						   area_in_place_size()));
 	dsa_detach(made);
 }
 
@@ -251,12 +251,12 @@ static void
 init_slots(BusShared *shared)
 {
 	shared->n_slots = slot_count();
-	shared->max_per_worker = Max(1, shared->n_slots / SHARE_DENOMINATOR *
-								 SHARE_NUMERATOR);
+	shared->max_per_worker =
+		Max(1, shared->n_slots / SHARE_DENOMINATOR * SHARE_NUMERATOR);
 	shared->first_free = 0;
 	for (uint32 i = 0; i < shared->n_slots; i++)
 	{
-		BusSlot    *slot = &shared->slots[i];
+		BusSlot *slot = &shared->slots[i];
 
 		pg_atomic_init_u64(&slot->word, slot_word(1, SLOT_FREE));
 		slot->next_free = i + 1 < shared->n_slots ? i + 1 : NO_SLOT;
@@ -268,9 +268,9 @@ init_slots(BusShared *shared)
 void
 bus_shmem_init(TikvShmem *shmem, bool found)
 {
-	BusShared  *shared;
-	bool		attached;
-	char	   *next;
+	BusShared *shared;
+	bool attached;
+	char *next;
 
 	shared = ShmemInitStruct("tikv_fdw bus", bus_shmem_size(), &attached);
 	shmem->bus = shared;

@@ -24,59 +24,59 @@
 
 typedef enum SlotState
 {
-	SLOT_FREE = 0,				/* in the free list */
-	SLOT_CLAIMED,				/* the requester fills it */
-	SLOT_QUEUED,				/* in the worker's ring */
-	SLOT_TAKEN,					/* the worker works on it */
-	SLOT_ANSWERED,				/* the requester's again, with the answer */
-	SLOT_LEFT_QUEUED,			/* in the ring, but nobody waits */
-	SLOT_LEFT_TAKEN				/* at the worker, but nobody waits */
+	SLOT_FREE = 0,	  /* in the free list */
+	SLOT_CLAIMED,	  /* the requester fills it */
+	SLOT_QUEUED,	  /* in the worker's ring */
+	SLOT_TAKEN,		  /* the worker works on it */
+	SLOT_ANSWERED,	  /* the requester's again, with the answer */
+	SLOT_LEFT_QUEUED, /* in the ring, but nobody waits */
+	SLOT_LEFT_TAKEN	  /* at the worker, but nobody waits */
 } SlotState;
 
 /* Bytes of a slot: inline, or a chunk of the area. */
 typedef struct SlotBytes
 {
-	dsa_pointer place;			/* InvalidDsaPointer: inline */
-	uint32		len;
-	uint8		small[SLOT_INLINE];
+	dsa_pointer place; /* InvalidDsaPointer: inline */
+	uint32 len;
+	uint8 small[SLOT_INLINE];
 } SlotBytes;
 
 typedef struct BusSlot
 {
-	pg_atomic_uint64 word;		/* generation << 8 | SlotState */
-	uint32		next_free;
-	int			method;
-	int			to;				/* WorkerKind */
-	int			from;			/* WorkerKind, or FROM_LATCH */
-	int			from_pid;
-	Latch	   *latch;			/* FROM_LATCH: to be set by the answer */
-	uint64		tag;
-	BusCode		code;
-	int			grpc_code;
-	SlotBytes	request;
-	SlotBytes	reply;
+	pg_atomic_uint64 word; /* generation << 8 | SlotState */
+	uint32 next_free;
+	int method;
+	int to;	  /* WorkerKind */
+	int from; /* WorkerKind, or FROM_LATCH */
+	int from_pid;
+	Latch *latch; /* FROM_LATCH: to be set by the answer */
+	uint64 tag;
+	BusCode code;
+	int grpc_code;
+	SlotBytes request;
+	SlotBytes reply;
 } BusSlot;
 
 /* A worker's two queues of slot numbers. */
 typedef struct BusQueue
 {
-	slock_t		mutex;
-	Ring	   *ring;
+	slock_t mutex;
+	Ring *ring;
 } BusQueue;
 
 struct BusShared
 {
-	uint32		n_slots;
-	uint32		max_per_worker; /* slots on their way to one worker */
-	slock_t		free_mutex;		/* guards the next three */
-	uint32		first_free;
-	uint32		used[WORKER_KINDS];
-	bool		open[WORKER_KINDS]; /* guarded by the request queue's mutex */
-	BusQueue	requests[WORKER_KINDS];
-	BusQueue	replies[WORKER_KINDS];
-	int			area_tranche;
-	void	   *area;			/* for dsa_attach_in_place */
-	BusSlot    *slots;
+	uint32 n_slots;
+	uint32 max_per_worker; /* slots on their way to one worker */
+	slock_t free_mutex;	   /* guards the next three */
+	uint32 first_free;
+	uint32 used[WORKER_KINDS];
+	bool open[WORKER_KINDS]; /* guarded by the request queue's mutex */
+	BusQueue requests[WORKER_KINDS];
+	BusQueue replies[WORKER_KINDS];
+	int area_tranche;
+	void *area; /* for dsa_attach_in_place */
+	BusSlot *slots;
 };
 
 #define NO_SLOT PG_UINT32_MAX
@@ -91,7 +91,7 @@ slot_word(uint64 generation, SlotState state)
 static inline bool
 slot_move(BusSlot *slot, uint64 generation, SlotState from, SlotState to)
 {
-	uint64		expected = slot_word(generation, from);
+	uint64 expected = slot_word(generation, from);
 
 	return pg_atomic_compare_exchange_u64(&slot->word, &expected,
 										  slot_word(generation, to));
@@ -116,4 +116,4 @@ extern Bytes slot_get(SlotBytes *bytes);
 extern bool queue_push(BusQueue *queue, uint32 index);
 extern bool queue_pop(BusQueue *queue, uint32 *index);
 
-#endif							/* TIKV_BUS_SLOT_H */
+#endif /* TIKV_BUS_SLOT_H */

@@ -20,7 +20,7 @@ tso_shmem_size(void)
 void
 tso_shmem_init(TikvShmem *shmem, bool found)
 {
-	bool		attached;
+	bool attached;
 
 	shmem->tso = ShmemInitStruct("tikv_fdw tso", tso_shmem_size(), &attached);
 	if (found || attached)

@@ -13,12 +13,12 @@
 
 struct TsoShared
 {
-	pg_atomic_uint64 last;		/* newest timestamp handed out (TiKV form) */
-	pg_atomic_uint64 bound_ms;	/* physical must stay below; 0: not leading */
+	pg_atomic_uint64 last;	   /* newest timestamp handed out (TiKV form) */
+	pg_atomic_uint64 bound_ms; /* physical must stay below; 0: not leading */
 	pg_atomic_uint64 lead_until_us; /* CLOCK_MONOTONIC_RAW end of leadership */
 };
 
 extern Size tso_shmem_size(void);
 extern void tso_shmem_init(TikvShmem *shmem, bool found);
 
-#endif							/* TIKV_BUS_TSO_SHARED_H */
+#endif /* TIKV_BUS_TSO_SHARED_H */

@@ -82,13 +82,15 @@ extern int	server_port(Server *server);
 
 /*
  * Handle what is ready, at most max_events, without blocking; returns how
- * many events were handled.
+ * many events were handled.  What was asked of calls, here or since, is
+ * handed to gRPC by this function and by server_wait.
  */
 extern int	server_poll(Server *server, int max_events);
 
 /*
  * Sleep until there is an event, wake_fd or parent_fd is readable, or
- * timeout_us passes (-1: no limit).  Returns at once if an event waits.
+ * timeout_us passes (-1: no limit; gRPC counts in milliseconds and rounds
+ * up), or a signal arrives.  Returns at once if an event waits.
  * Events found are handled by the next server_poll.  wake_fd is drained.
  */
 extern void server_wait(Server *server, int64_t timeout_us);

@@ -24,8 +24,8 @@ static void
 put_defect(void *arg, const char *defect)
 {
 	ReturnSetInfo *result = arg;
-	Datum		values[1] = {CStringGetTextDatum(defect)};
-	bool		nulls[1] = {false};
+	Datum values[1] = {CStringGetTextDatum(defect)};
+	bool nulls[1] = {false};
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	pfree(DatumGetPointer(values[0]));
@@ -34,8 +34,8 @@ put_defect(void *arg, const char *defect)
 static void
 check_rows(ReturnSetInfo *result, const TableOids *oids)
 {
-	OpenTables	tables;
-	Snapshot	snapshot;
+	OpenTables tables;
+	Snapshot snapshot;
 
 	if (tables_open(oids, false, true, &tables) != TABLES_OK)
 	{
@@ -54,8 +54,8 @@ Datum
 tikv_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Patience	patience = patience_begin();
-	TableOids	tables = *session_tables(&patience);
+	Patience patience = patience_begin();
+	TableOids tables = *session_tables(&patience);
 
 	PreventCommandIfParallelMode("tikv_check()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);

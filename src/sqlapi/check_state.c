@@ -12,17 +12,17 @@
 typedef struct Report
 {
 	DefectReport report;
-	void	   *arg;
+	void *arg;
 } Report;
 
-static void put_defect_of(const Report *report, const char *format,...)
-			pg_attribute_printf(2, 3);
+static void put_defect_of(const Report *report, const char *format, ...)
+	pg_attribute_printf(2, 3);
 
 static void
-put_defect_of(const Report *report, const char *format,...)
+put_defect_of(const Report *report, const char *format, ...)
 {
-	char		text[512];
-	va_list		args;
+	char text[512];
+	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
@@ -33,21 +33,24 @@ put_defect_of(const Report *report, const char *format,...)
 static void
 check_ident(const Report *report)
 {
-	StoreMeta	meta;
-	BoardStore	store;
+	StoreMeta meta;
+	BoardStore store;
 
 	store_meta_load(&meta);
 	board_store(&store);
 	if (meta.storage_format != STORAGE_FORMAT)
 		put_defect_of(report, "store_meta: storage format %d is not %d",
 					  meta.storage_format, STORAGE_FORMAT);
-	if (store.store_id != 0 && (meta.store_id != store.store_id ||
-								meta.cluster_id != store.cluster_id))
-		put_defect_of(report, "store_meta: store %llu of cluster %llu, but store %llu of cluster %llu serves",
-					  (unsigned long long) meta.store_id,
-					  (unsigned long long) meta.cluster_id,
-					  (unsigned long long) store.store_id,
-					  (unsigned long long) store.cluster_id);
+	if (store.store_id != 0 &&
+		(meta.store_id != store.store_id ||
+		 meta.cluster_id != store.cluster_id))
+		put_defect_of(
+			report,
+			"store_meta: store %llu of cluster %llu, but store %llu of cluster %llu serves",
+			(unsigned long long) meta.store_id,
+			(unsigned long long) meta.cluster_id,
+			(unsigned long long) store.store_id,
+			(unsigned long long) store.cluster_id);
 }
 
 /*
@@ -58,8 +61,8 @@ static void
 check_progress(const Report *report, uint64 region_id)
 {
 	BoardRegion board;
-	GroupState	state;
-	bool		on_board = board_find(region_id, &board);
+	GroupState state;
+	bool on_board = board_find(region_id, &board);
 
 	if (!group_state_load(region_id, &state))
 	{
@@ -69,16 +72,19 @@ check_progress(const Report *report, uint64 region_id)
 	}
 	if (state.applied_index > state.commit_index ||
 		state.truncated_index > state.applied_index)
-		put_defect_of(report, "region %llu: truncated %llu, applied %llu, committed %llu are not in order",
-					  (unsigned long long) region_id,
-					  (unsigned long long) state.truncated_index,
-					  (unsigned long long) state.applied_index,
-					  (unsigned long long) state.commit_index);
+		put_defect_of(
+			report,
+			"region %llu: truncated %llu, applied %llu, committed %llu are not in order",
+			(unsigned long long) region_id,
+			(unsigned long long) state.truncated_index,
+			(unsigned long long) state.applied_index,
+			(unsigned long long) state.commit_index);
 	if (on_board && board.applied_index > state.applied_index)
-		put_defect_of(report, "region %llu: the board says applied %llu, the table %llu",
-					  (unsigned long long) region_id,
-					  (unsigned long long) board.applied_index,
-					  (unsigned long long) state.applied_index);
+		put_defect_of(
+			report, "region %llu: the board says applied %llu, the table %llu",
+			(unsigned long long) region_id,
+			(unsigned long long) board.applied_index,
+			(unsigned long long) state.applied_index);
 }
 
 static int
@@ -95,7 +101,7 @@ check_bounds(const Report *report, const Region *regions, int n)
 	for (int i = 0; i < n; i++)
 	{
 		const Region *region = &regions[i];
-		bool		endless = region->end_key.len == 0;
+		bool endless = region->end_key.len == 0;
 
 		if (!endless && bytes_cmp(region->start_key, region->end_key) >= 0)
 			put_defect_of(report, "region %llu is empty",
@@ -112,8 +118,8 @@ check_bounds(const Report *report, const Region *regions, int n)
 static void
 check_regions(const Report *report)
 {
-	Region	   *regions;
-	int			n = region_table_load(&regions);
+	Region *regions;
+	int n = region_table_load(&regions);
 
 	qsort(regions, n, sizeof(Region), by_start_key);
 	check_bounds(report, regions, n);
@@ -124,7 +130,7 @@ check_regions(const Report *report)
 void
 check_state(DefectReport defect, void *arg)
 {
-	Report		report = {defect, arg};
+	Report report = {defect, arg};
 
 	check_ident(&report);
 	check_regions(&report);

@@ -29,7 +29,7 @@ PG_FUNCTION_INFO_V1(tikv_members);
 static void
 fill_header(Pdpb__RequestHeader *header)
 {
-	BoardStore	store;
+	BoardStore store;
 
 	board_store(&store);
 	pdpb__request_header__init(header);
@@ -41,16 +41,17 @@ static ProtobufCMessage *
 ask_pd(int method, const ProtobufCMessage *request,
 	   const ProtobufCMessageDescriptor *type, Arena *arena)
 {
-	size_t		len = protobuf_c_message_get_packed_size(request);
-	uint8	   *bytes = arena_alloc(arena, len);
-	Patience	patience = patience_begin();
+	size_t len = protobuf_c_message_get_packed_size(request);
+	uint8 *bytes = arena_alloc(arena, len);
+	Patience patience = patience_begin();
 	ProtobufCMessage *message;
-	BusReply	reply;
+	BusReply reply;
 
 	(void) session_tables(&patience);
 	protobuf_c_message_pack(request, bytes);
 	while ((reply = bus_call(WORKER_PD, method, bytes_make(bytes, len),
-							 Max(patience_left_ms(&patience), 1))).code == BUS_DOWN &&
+							 Max(patience_left_ms(&patience), 1)))
+				   .code == BUS_DOWN &&
 		   patience_left_ms(&patience) > 0)
 		patience_retry(&patience);
 	if (reply.code != BUS_OK)
@@ -106,8 +107,8 @@ unix_time(int64 seconds, bool *isnull)
 static void
 put_store(ReturnSetInfo *result, const Metapb__Store *store)
 {
-	Datum		values[8];
-	bool		nulls[8] = {false};
+	Datum values[8];
+	bool nulls[8] = {false};
 
 	values[0] = Int64GetDatum((int64) store->id);
 	values[1] = text_or_null(store->address, &nulls[1]);
@@ -128,7 +129,7 @@ tikv_stores(PG_FUNCTION_ARGS)
 	Pdpb__GetAllStoresRequest request = PDPB__GET_ALL_STORES_REQUEST__INIT;
 	Pdpb__RequestHeader header;
 	Pdpb__GetAllStoresResponse *reply;
-	Arena	   *arena = call_arena();
+	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
 	fill_header(&header);
@@ -148,7 +149,7 @@ tikv_stores(PG_FUNCTION_ARGS)
 static Datum
 text_array(char **texts, size_t n)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * Max(n, 1));
+	Datum *elements = palloc(sizeof(Datum) * Max(n, 1));
 
 	for (size_t i = 0; i < n; i++)
 		elements[i] = CStringGetTextDatum(texts[i]);
@@ -160,27 +161,26 @@ text_array(char **texts, size_t n)
 static Datum
 unsigned_numeric(uint64 value)
 {
-	char		text[24];
+	char text[24];
 
 	snprintf(text, sizeof(text), UINT64_FORMAT, value);
 	return DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-							   ObjectIdGetDatum(InvalidOid),
-							   Int32GetDatum(-1));
+							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }
 
 static void
 put_member(ReturnSetInfo *result, const Pdpb__Member *member,
 		   const Pdpb__Member *leader)
 {
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum values[5];
+	bool nulls[5] = {false};
 
 	values[0] = CStringGetTextDatum(member->name);
 	values[1] = unsigned_numeric(member->member_id);
 	values[2] = text_array(member->peer_urls, member->n_peer_urls);
 	values[3] = text_array(member->client_urls, member->n_client_urls);
-	values[4] = BoolGetDatum(leader != NULL &&
-							 leader->member_id == member->member_id);
+	values[4] =
+		BoolGetDatum(leader != NULL && leader->member_id == member->member_id);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -190,7 +190,7 @@ tikv_members(PG_FUNCTION_ARGS)
 	Pdpb__GetMembersRequest request = PDPB__GET_MEMBERS_REQUEST__INIT;
 	Pdpb__RequestHeader header;
 	Pdpb__GetMembersResponse *reply;
-	Arena	   *arena = call_arena();
+	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
 	fill_header(&header);

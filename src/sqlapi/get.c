@@ -18,12 +18,12 @@ PG_FUNCTION_INFO_V1(tikv_batch_get);
 Datum
 tikv_get(PG_FUNCTION_ARGS)
 {
-	Bytes		key = bytea_bytes(PG_GETARG_DATUM(0));
-	SqlRound	round;
-	RawPair		pair;
-	Arena	   *arena;
-	Datum		value = (Datum) 0;
-	bool		found;
+	Bytes key = bytea_bytes(PG_GETARG_DATUM(0));
+	SqlRound round;
+	RawPair pair;
+	Arena *arena;
+	Datum value = (Datum) 0;
+	bool found;
 
 	PreventCommandIfParallelMode("tikv_get()");
 	check_key_length(key);
@@ -45,10 +45,10 @@ put_pairs(ReturnSetInfo *result, RawReader *reader, const Bytes *keys, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		Arena	   *arena = call_arena();
-		RawPair		pair;
-		Datum		values[2];
-		bool		nulls[2] = {false, false};
+		Arena *arena = call_arena();
+		RawPair pair;
+		Datum values[2];
+		bool nulls[2] = {false, false};
 
 		CHECK_FOR_INTERRUPTS();
 		if (!reader->get(reader, RAW_CF_DEFAULT, keys[i], arena, &pair))
@@ -66,9 +66,9 @@ Datum
 tikv_batch_get(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	SqlRound	round;
-	Bytes	   *keys;
-	int			n;
+	SqlRound round;
+	Bytes *keys;
+	int n;
 
 	PreventCommandIfParallelMode("tikv_batch_get()");
 	keys = bytea_array(PG_GETARG_DATUM(0), "keys", &n);

@@ -42,8 +42,8 @@ build_put(const SqlWrite *write, int from, int n, Kvrpcpb__Context *context,
 }
 
 static ProtobufCMessage *
-build_delete(const SqlWrite *write, int from, int n,
-			 Kvrpcpb__Context *context, Arena *arena)
+build_delete(const SqlWrite *write, int from, int n, Kvrpcpb__Context *context,
+			 Arena *arena)
 {
 	Kvrpcpb__RawDeleteRequest *del = arena_alloc(arena, sizeof(*del));
 
@@ -106,9 +106,9 @@ not_null_argument(FunctionCallInfo fcinfo, int argument, const char *what)
 static void
 put_one(FunctionCallInfo fcinfo, const char *function, int method)
 {
-	Bytes		key = not_null_argument(fcinfo, 0, "key");
-	Bytes		value = not_null_argument(fcinfo, 1, "value");
-	SqlWrite	write = {
+	Bytes key = not_null_argument(fcinfo, 0, "key");
+	Bytes value = not_null_argument(fcinfo, 1, "value");
+	SqlWrite write = {
 		.function = function,
 		.method = method,
 		.response = &kvrpcpb__raw_put_response__descriptor,
@@ -139,8 +139,8 @@ tikv_insert(PG_FUNCTION_ARGS)
 Datum
 tikv_delete(PG_FUNCTION_ARGS)
 {
-	Bytes		key = not_null_argument(fcinfo, 0, "key");
-	SqlWrite	write = {
+	Bytes key = not_null_argument(fcinfo, 0, "key");
+	SqlWrite write = {
 		.function = "tikv_delete()",
 		.method = METHOD_RAW_DELETE,
 		.response = &kvrpcpb__raw_delete_response__descriptor,
@@ -156,8 +156,8 @@ tikv_delete(PG_FUNCTION_ARGS)
 Datum
 tikv_batch_put(PG_FUNCTION_ARGS)
 {
-	int			n_values;
-	SqlWrite	write = {
+	int n_values;
+	SqlWrite write = {
 		.function = "tikv_batch_put()",
 		.method = METHOD_RAW_BATCH_PUT,
 		.response = &kvrpcpb__raw_batch_put_response__descriptor,
@@ -177,7 +177,7 @@ tikv_batch_put(PG_FUNCTION_ARGS)
 Datum
 tikv_batch_delete(PG_FUNCTION_ARGS)
 {
-	SqlWrite	write = {
+	SqlWrite write = {
 		.function = "tikv_batch_delete()",
 		.method = METHOD_RAW_BATCH_DELETE,
 		.response = &kvrpcpb__raw_batch_delete_response__descriptor,

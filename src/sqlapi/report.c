@@ -16,7 +16,7 @@
 void
 report_not_serving(WorkerKind kind)
 {
-	WorkerView	worker;
+	WorkerView worker;
 
 	worker_view(kind, &worker);
 	if (worker.state == WORKER_SERVING)
@@ -61,23 +61,30 @@ report_bus(WorkerKind to, const BusReply *reply)
 	switch (reply->code)
 	{
 		case BUS_BUSY:
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-					 errmsg("%s is busy", worker_name(to)),
-					 errdetail("Nothing was done: too much waits for it, or it did not come to this request in time."),
-					 errhint("Try again. tikv.bus_slots, tikv.bus_memory and tikv.request_timeout are the bounds.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("%s is busy", worker_name(to)),
+				 errdetail(
+					 "Nothing was done: too much waits for it, or it did not come to this request in time."),
+				 errhint(
+					 "Try again. tikv.bus_slots, tikv.bus_memory and tikv.request_timeout are the bounds.")));
 		case BUS_TIMEOUT:
-			ereport(ERROR,
-					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-					 errmsg("%s did not answer within %d ms", worker_name(to),
-							tikv_fdw_settings.request_timeout_ms),
-					 errdetail("The outcome is unknown: the request may yet be carried out."),
-					 errhint("tikv.request_timeout is the bound.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+				 errmsg("%s did not answer within %d ms", worker_name(to),
+						tikv_fdw_settings.request_timeout_ms),
+				 errdetail(
+					 "The outcome is unknown: the request may yet be carried out."),
+				 errhint("tikv.request_timeout is the bound.")));
 		case BUS_LOST:
-			ereport(ERROR,
-					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-					 errmsg("%s went away", worker_name(to)),
-					 errdetail("The outcome is unknown: the request may have been carried out.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+				 errmsg("%s went away", worker_name(to)),
+				 errdetail(
+					 "The outcome is unknown: the request may have been carried out.")));
 		case BUS_ERROR:
 			ereport(ERROR,
 					(errcode(sqlstate_of(reply->grpc_code)),
@@ -108,24 +115,27 @@ report_region_error(const Errorpb__Error *error)
 	if (is_misrouted(error))
 		return;
 	if (error->server_is_busy != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("the store is busy"),
-				 errdetail("Nothing was written: %s.",
-						   error->server_is_busy->reason),
-				 errhint("Try again; SELECT * FROM tikv_status() may say more.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("the store is busy"),
+			 errdetail("Nothing was written: %s.",
+					   error->server_is_busy->reason),
+			 errhint("Try again; SELECT * FROM tikv_status() may say more.")));
 	if (error->disk_full != NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_DISK_FULL),
-				 errmsg("the disk is full"),
-				 errdetail("Nothing was written: %s.", error->disk_full->reason),
+				(errcode(ERRCODE_DISK_FULL), errmsg("the disk is full"),
+				 errdetail("Nothing was written: %s.",
+						   error->disk_full->reason),
 				 errhint("Free space; tikv.reserve_space is the bound.")));
 	if (error->raft_entry_too_large != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the write is too large"),
-				 errdetail("Its keys and values have %llu bytes; 8 MiB is the limit.",
-						   (unsigned long long) error->raft_entry_too_large->entry_size)));
+				 errdetail(
+					 "Its keys and values have %llu bytes; 8 MiB is the limit.",
+					 (unsigned long long)
+						 error->raft_entry_too_large->entry_size)));
 	if (error->stale_command != NULL || error->undetermined_result != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),

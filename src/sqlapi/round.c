@@ -48,7 +48,7 @@ look_at_all(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 			continue;
 		}
 		if (!(below ? board_find_below(keys[i], &found) :
-			  board_find_key(keys[i], &found)))
+					  board_find_key(keys[i], &found)))
 			return false;
 		context = region_context(&found);
 		if (!read_round_look(round->round, &context, &round->seen[i], &error))
@@ -87,7 +87,7 @@ try_begin(SqlRound *round, const TableOids *tables, const Bytes *keys,
 void
 sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 {
-	Patience	patience = patience_begin();
+	Patience patience = patience_begin();
 
 	round->seen = palloc0(sizeof(BoardRegion *) * Max(n_keys, 1));
 	for (;;)

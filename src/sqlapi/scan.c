@@ -25,20 +25,20 @@ PG_FUNCTION_INFO_V1(tikv_scan);
 typedef struct KeyScan
 {
 	/* What is left of the range, [lower, upper); in the calls' context. */
-	Bytes		lower;
-	Bytes		upper;			/* empty: +infinity */
-	int64		left;			/* of the caller's limit */
-	bool		reverse;
-	bool		key_only;
-	bool		exhausted;		/* no page after this one */
+	Bytes lower;
+	Bytes upper; /* empty: +infinity */
+	int64 left;	 /* of the caller's limit */
+	bool reverse;
+	bool key_only;
+	bool exhausted; /* no page after this one */
 
-	MemoryContext page;			/* the pairs below, and the round */
-	Datum		keys[PAGE_KEYS];
-	Datum		values[PAGE_KEYS];
-	int			n;
-	int			next;
-	Size		bytes;
-	bool		full;			/* the page ended, not the range */
+	MemoryContext page; /* the pairs below, and the round */
+	Datum keys[PAGE_KEYS];
+	Datum values[PAGE_KEYS];
+	int n;
+	int next;
+	Size bytes;
+	bool full; /* the page ended, not the range */
 } KeyScan;
 
 /* ---------------------------------------------------------------- the page */
@@ -46,7 +46,7 @@ typedef struct KeyScan
 static bool
 keep_pair(void *arg, const RawPair *pair)
 {
-	KeyScan	   *scan = arg;
+	KeyScan *scan = arg;
 	MemoryContext old = MemoryContextSwitchTo(scan->page);
 
 	scan->keys[scan->n] = bytes_bytea(pair->key);
@@ -63,7 +63,7 @@ keep_pair(void *arg, const RawPair *pair)
 static RawScan
 cut_to_region(const KeyScan *scan, const Region *region)
 {
-	RawScan		cut = {0};
+	RawScan cut = {0};
 
 	cut.cf = RAW_CF_DEFAULT;
 	cut.lower = scan->lower;
@@ -83,7 +83,7 @@ cut_to_region(const KeyScan *scan, const Region *region)
 static Bytes
 copy_bound(Bytes key, bool after)
 {
-	uint8	   *copy = palloc(key.len + 1);
+	uint8 *copy = palloc(key.len + 1);
 
 	if (key.len > 0)
 		memcpy(copy, key.data, key.len);
@@ -94,7 +94,7 @@ copy_bound(Bytes key, bool after)
 static void
 replace_bound(Bytes *bound, Bytes key, bool after)
 {
-	uint8	   *old = unconstify(uint8 *, bound->data);
+	uint8 *old = unconstify(uint8 *, bound->data);
 
 	*bound = copy_bound(key, after);
 	pfree(old);
@@ -105,9 +105,9 @@ static void
 advance(KeyScan *scan, const Region *region, MemoryContext lasting)
 {
 	MemoryContext old = MemoryContextSwitchTo(lasting);
-	Bytes		last = scan->n == 0 ? bytes_empty() :
-		bytea_bytes(scan->keys[scan->n - 1]);
-	Bytes		next = scan->reverse ? region->start_key : region->end_key;
+	Bytes last =
+		scan->n == 0 ? bytes_empty() : bytea_bytes(scan->keys[scan->n - 1]);
+	Bytes next = scan->reverse ? region->start_key : region->end_key;
 
 	scan->left -= scan->n;
 	if (scan->left == 0)
@@ -140,8 +140,8 @@ static void
 read_page(KeyScan *scan, MemoryContext lasting)
 {
 	MemoryContext old;
-	SqlRound	round;
-	RawScan		cut;
+	SqlRound round;
+	RawScan cut;
 
 	MemoryContextReset(scan->page);
 	scan->n = scan->next = 0;
@@ -176,7 +176,7 @@ next_page(KeyScan *scan, MemoryContext lasting)
 static int64
 limit_argument(FunctionCallInfo fcinfo)
 {
-	int64		limit;
+	int64 limit;
 
 	if (PG_ARGISNULL(2))
 		return PG_INT64_MAX;
@@ -191,7 +191,7 @@ limit_argument(FunctionCallInfo fcinfo)
 static Bytes
 bound_argument(FunctionCallInfo fcinfo, int argument)
 {
-	Bytes		bound = bytes_empty();
+	Bytes bound = bytes_empty();
 
 	if (!PG_ARGISNULL(argument))
 		bound = bytea_bytes(PG_GETARG_DATUM(argument));
@@ -202,7 +202,7 @@ bound_argument(FunctionCallInfo fcinfo, int argument)
 static KeyScan *
 scan_begin(FunctionCallInfo fcinfo, MemoryContext lasting)
 {
-	KeyScan	   *scan = palloc0(sizeof(KeyScan));
+	KeyScan *scan = palloc0(sizeof(KeyScan));
 
 	PreventCommandIfParallelMode("tikv_scan()");
 	scan->lower = bound_argument(fcinfo, 0);
@@ -219,8 +219,8 @@ scan_begin(FunctionCallInfo fcinfo, MemoryContext lasting)
 static Datum
 scan_row(KeyScan *scan, TupleDesc desc)
 {
-	Datum		values[2];
-	bool		nulls[2] = {false, scan->key_only};
+	Datum values[2];
+	bool nulls[2] = {false, scan->key_only};
 
 	values[0] = scan->keys[scan->next];
 	values[1] = scan->key_only ? (Datum) 0 : scan->values[scan->next];
@@ -232,12 +232,12 @@ Datum
 tikv_scan(PG_FUNCTION_ARGS)
 {
 	FuncCallContext *calls;
-	KeyScan	   *scan;
+	KeyScan *scan;
 
 	if (SRF_IS_FIRSTCALL())
 	{
 		MemoryContext old;
-		TupleDesc	desc;
+		TupleDesc desc;
 
 		calls = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(calls->multi_call_memory_ctx);
@@ -249,8 +249,7 @@ tikv_scan(PG_FUNCTION_ARGS)
 	}
 	calls = SRF_PERCALL_SETUP();
 	scan = calls->user_fctx;
-	if (scan->next < scan->n ||
-		next_page(scan, calls->multi_call_memory_ctx))
+	if (scan->next < scan->n || next_page(scan, calls->multi_call_memory_ctx))
 		SRF_RETURN_NEXT(calls, scan_row(scan, calls->tuple_desc));
 	SRF_RETURN_DONE(calls);
 }

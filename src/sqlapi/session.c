@@ -38,17 +38,17 @@ static bool created_here;
 Patience
 patience_begin(void)
 {
-	Patience	patience;
+	Patience patience;
 
-	patience.end_us = board_now_us() +
-		(int64) tikv_fdw_settings.request_timeout_ms * 1000;
+	patience.end_us =
+		board_now_us() + (int64) tikv_fdw_settings.request_timeout_ms * 1000;
 	return patience;
 }
 
 int
 patience_left_ms(const Patience *patience)
 {
-	int64		left_us = patience->end_us - board_now_us();
+	int64 left_us = patience->end_us - board_now_us();
 
 	return left_us <= 0 ? 0 : (int) ((left_us + 999) / 1000);
 }
@@ -56,7 +56,7 @@ patience_left_ms(const Patience *patience)
 void
 patience_retry(const Patience *patience)
 {
-	int			left_ms = patience_left_ms(patience);
+	int left_ms = patience_left_ms(patience);
 
 	if (left_ms == 0)
 		report_not_serving(WORKER_STORE);
@@ -102,7 +102,7 @@ find_tables(void)
 static bool
 in_our_database(void)
 {
-	char	   *name = get_database_name(MyDatabaseId);
+	char *name = get_database_name(MyDatabaseId);
 
 	return name != NULL && strcmp(name, tikv_fdw_settings.database) == 0;
 }
@@ -112,12 +112,14 @@ session_refusal(const char **hint)
 {
 	if (tikv_shmem() == NULL)
 	{
-		*hint = "Add tikv_fdw to shared_preload_libraries and restart the server.";
+		*hint =
+			"Add tikv_fdw to shared_preload_libraries and restart the server.";
 		return "tikv_fdw is not in shared_preload_libraries";
 	}
 	if (RecoveryInProgress())
 	{
-		*hint = "Ask the primary; the workers start when this server is promoted.";
+		*hint =
+			"Ask the primary; the workers start when this server is promoted.";
 		return "this server is a standby";
 	}
 	if (created_here)
@@ -127,10 +129,12 @@ session_refusal(const char **hint)
 	}
 	if (!in_our_database())
 	{
-		*hint = psprintf("Connect to database \"%s\", or change tikv.database and restart the server.",
-						 tikv_fdw_settings.database);
-		return psprintf("the store serves database \"%s\" (tikv.database), not this one",
-						tikv_fdw_settings.database);
+		*hint = psprintf(
+			"Connect to database \"%s\", or change tikv.database and restart the server.",
+			tikv_fdw_settings.database);
+		return psprintf(
+			"the store serves database \"%s\" (tikv.database), not this one",
+			tikv_fdw_settings.database);
 	}
 	if (!find_tables())
 	{
@@ -156,8 +160,7 @@ refuse(void)
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s", refusal),
-				 errhint("%s", hint)));
+				 errmsg("%s", refusal), errhint("%s", hint)));
 }
 
 const TableOids *
@@ -165,7 +168,7 @@ session_tables(const Patience *patience)
 {
 	for (;;)
 	{
-		BoardStore	store;
+		BoardStore store;
 
 		if (!known_good())
 			refuse();
@@ -181,7 +184,7 @@ session_tables(const Patience *patience)
 static void
 on_xact_end(XactEvent event, void *arg)
 {
-	TikvShmem  *shmem = tikv_shmem();
+	TikvShmem *shmem = tikv_shmem();
 
 	(void) arg;
 	if (!created_here)

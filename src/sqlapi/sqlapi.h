@@ -22,13 +22,13 @@
 /* How long this call may still wait: tikv.request_timeout from its start. */
 typedef struct Patience
 {
-	int64		end_us;			/* board_now_us() */
+	int64 end_us; /* board_now_us() */
 } Patience;
 
 /* ---- session.c ---- */
 
 extern Patience patience_begin(void);
-extern int	patience_left_ms(const Patience *patience);
+extern int patience_left_ms(const Patience *patience);
 
 /* Sleep a little before the next try; throws if the time is up. */
 extern void patience_retry(const Patience *patience);
@@ -60,9 +60,9 @@ extern RequestContext region_context(const BoardRegion *region);
  */
 typedef struct SqlRound
 {
-	ReadRound  *round;
-	RawReader  *reader;
-	const BoardRegion **seen;	/* one per key */
+	ReadRound *round;
+	RawReader *reader;
+	const BoardRegion **seen; /* one per key */
 } SqlRound;
 
 extern void sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys,
@@ -76,16 +76,16 @@ typedef struct SqlWrite SqlWrite;
 /* A write of some keys; cut into one request per region that holds some. */
 struct SqlWrite
 {
-	const char *function;		/* "tikv_put()", for messages */
-	int			method;
+	const char *function; /* "tikv_put()", for messages */
+	int method;
 	const ProtobufCMessageDescriptor *response;
 	const Bytes *keys;
-	const Bytes *values;		/* NULL for deletes */
-	int			n;
+	const Bytes *values; /* NULL for deletes */
+	int n;
 
 	/* The request for keys [from, from + n), in the arena. */
-	ProtobufCMessage *(*build) (const SqlWrite *write, int from, int n,
-								Kvrpcpb__Context *context, Arena *arena);
+	ProtobufCMessage *(*build)(const SqlWrite *write, int from, int n,
+							   Kvrpcpb__Context *context, Arena *arena);
 };
 
 /* Returns when all is durable; throws otherwise. */
@@ -93,7 +93,7 @@ extern void sql_write(const SqlWrite *write);
 
 /* ---- check_state.c ---- */
 
-typedef void (*DefectReport) (void *arg, const char *defect);
+typedef void (*DefectReport)(void *arg, const char *defect);
 
 /* Verify ident, regions and Raft positions against each other. */
 extern void check_state(DefectReport defect, void *arg);
@@ -120,13 +120,13 @@ extern void report_not_serving(WorkerKind kind) pg_attribute_noreturn();
 
 /* An answer of the bus that is no reply. */
 extern void report_bus(WorkerKind to, const BusReply *reply)
-			pg_attribute_noreturn();
+	pg_attribute_noreturn();
 
 /* Throws unless the write was refused in a way that allows to try again. */
 extern void report_region_error(const Errorpb__Error *error);
 
 /* The `error` text of a raw response. */
 extern void report_raw_error(const char *text, Bytes key)
-			pg_attribute_noreturn();
+	pg_attribute_noreturn();
 
-#endif							/* TIKV_SQLAPI_SQLAPI_H */
+#endif /* TIKV_SQLAPI_SQLAPI_H */

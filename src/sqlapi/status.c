@@ -28,7 +28,7 @@ PG_FUNCTION_INFO_V1(tikv_regions);
 typedef struct StatusRow
 {
 	const char *worker;
-	int			pid;
+	int pid;
 	const char *state;
 	const char *reason;
 	const char *address;
@@ -45,8 +45,8 @@ text_or_null(const char *text, bool *isnull)
 static void
 put_status(ReturnSetInfo *result, const StatusRow *row)
 {
-	Datum		values[6] = {0};
-	bool		nulls[6] = {false};
+	Datum values[6] = {0};
+	bool nulls[6] = {false};
 
 	values[0] = CStringGetTextDatum(row->worker);
 	values[1] = Int32GetDatum(row->pid);
@@ -69,8 +69,8 @@ short_name(WorkerKind kind)
 static void
 put_worker(ReturnSetInfo *result, WorkerKind kind)
 {
-	WorkerView	view;
-	StatusRow	row = {.worker = short_name(kind)};
+	WorkerView view;
+	StatusRow row = {.worker = short_name(kind)};
 
 	worker_view(kind, &view);
 	row.pid = view.pid;
@@ -79,11 +79,13 @@ put_worker(ReturnSetInfo *result, WorkerKind kind)
 	row.address = view.address;
 	row.since = view.since;
 	if (!view.registered)
-		row.reason = "not registered: max_worker_processes is too small, see the server log";
+		row.reason =
+			"not registered: max_worker_processes is too small, see the server log";
 	else if (view.pid == 0 && RecoveryInProgress())
 	{
 		row.state = worker_state_name(WORKER_WAITING);
-		row.reason = "this server is a standby: its workers start when it is promoted";
+		row.reason =
+			"this server is a standby: its workers start when it is promoted";
 	}
 	else if (view.pid == 0 && view.reason[0] == '\0')
 		row.reason = "it has not come up; the server log may say why";
@@ -94,9 +96,10 @@ put_worker(ReturnSetInfo *result, WorkerKind kind)
 static bool
 has_row(WorkerKind kind)
 {
-	WorkerView	view;
+	WorkerView view;
 
-	return worker_view(kind, &view) && (view.registered || kind < WORKER_SERVER);
+	return worker_view(kind, &view) &&
+		(view.registered || kind < WORKER_SERVER);
 }
 
 static void
@@ -104,7 +107,7 @@ put_not_loaded(ReturnSetInfo *result)
 {
 	for (int i = 0; i < WORKER_SERVER; i++)
 	{
-		StatusRow	row = {
+		StatusRow row = {
 			.worker = short_name((WorkerKind) i),
 			.state = worker_state_name(WORKER_DOWN),
 			.reason = "tikv_fdw is not in shared_preload_libraries",
@@ -119,7 +122,7 @@ Datum
 tikv_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	StatusRow	session = {.worker = "this session", .state = "refused"};
+	StatusRow session = {.worker = "this session", .state = "refused"};
 	const char *hint;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -145,7 +148,7 @@ tikv_status(PG_FUNCTION_ARGS)
 static Datum
 store_ids(const Region *region)
 {
-	Datum		ids[REGION_MAX_PEERS];
+	Datum ids[REGION_MAX_PEERS];
 
 	for (int i = 0; i < region->n_peers; i++)
 		ids[i] = Int64GetDatum((int64) region->peers[i].store_id);
@@ -157,8 +160,8 @@ store_ids(const Region *region)
 static void
 put_region(ReturnSetInfo *result, const BoardRegion *entry)
 {
-	Datum		values[11];
-	bool		nulls[11] = {false};
+	Datum values[11];
+	bool nulls[11] = {false};
 	const Region *region = &entry->region;
 
 	values[0] = Int64GetDatum((int64) region->id);
@@ -181,7 +184,7 @@ Datum
 tikv_regions(PG_FUNCTION_ARGS)
 {
 	BoardRegion *regions;
-	int			n;
+	int n;
 
 	InitMaterializedSRF(fcinfo, 0);
 	n = board_all(&regions);

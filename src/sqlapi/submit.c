@@ -21,8 +21,8 @@
 typedef struct Progress
 {
 	const SqlWrite *write;
-	int			done;			/* keys known to be written */
-	bool		waiting;
+	int done; /* keys known to be written */
+	bool waiting;
 } Progress;
 
 static void
@@ -31,8 +31,9 @@ add_context(void *arg)
 	const Progress *progress = arg;
 
 	if (progress->waiting)
-		errcontext("%s was waiting for the store; the write may yet be carried out",
-				   progress->write->function);
+		errcontext(
+			"%s was waiting for the store; the write may yet be carried out",
+			progress->write->function);
 	if (progress->done > 0)
 		errcontext("%s has written the first %d of %d keys",
 				   progress->write->function, progress->done,
@@ -60,7 +61,7 @@ fill_context(const BoardRegion *region, Kvrpcpb__Context *context,
 static int
 keys_in_region(const SqlWrite *write, int from, const Region *region)
 {
-	int			n = 1;
+	int n = 1;
 
 	while (from + n < write->n &&
 		   region_contains(region, write->keys[from + n]))
@@ -71,15 +72,16 @@ keys_in_region(const SqlWrite *write, int from, const Region *region)
 static Bytes
 pack(const ProtobufCMessage *message)
 {
-	size_t		len = protobuf_c_message_get_packed_size(message);
-	uint8	   *bytes;
+	size_t len = protobuf_c_message_get_packed_size(message);
+	uint8 *bytes;
 
 	if (len > (size_t) tikv_fdw_settings.bus_memory_kb * 1024)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the write is too large"),
-				 errdetail("The request has %zu bytes; tikv.bus_memory is %d kB.",
-						   len, tikv_fdw_settings.bus_memory_kb)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("the write is too large"),
+			 errdetail("The request has %zu bytes; tikv.bus_memory is %d kB.",
+					   len, tikv_fdw_settings.bus_memory_kb)));
 	bytes = MemoryContextAllocHuge(CurrentMemoryContext, len + 1);
 	protobuf_c_message_pack(message, bytes);
 	return bytes_make(bytes, len);
@@ -124,12 +126,12 @@ send_part(Progress *progress, int from, int n, const BoardRegion *region,
 		  const Patience *patience)
 {
 	const SqlWrite *write = progress->write;
-	Arena	   *arena = call_arena();
+	Arena *arena = call_arena();
 	Kvrpcpb__Context context;
 	Metapb__RegionEpoch epoch;
 	Metapb__Peer peer;
-	Bytes		request;
-	BusReply	reply;
+	Bytes request;
+	BusReply reply;
 
 	fill_context(region, &context, &epoch, &peer);
 	request = pack(write->build(write, from, n, &context, arena));
@@ -149,13 +151,13 @@ static void
 send_all(Progress *progress)
 {
 	const SqlWrite *write = progress->write;
-	Patience	patience = patience_begin();
+	Patience patience = patience_begin();
 
 	while (progress->done < write->n)
 	{
-		int			from = progress->done;
+		int from = progress->done;
 		BoardRegion region;
-		int			n;
+		int n;
 
 		(void) session_tables(&patience);
 		if (!board_find_key(write->keys[from], &region))
@@ -174,7 +176,7 @@ send_all(Progress *progress)
 void
 sql_write(const SqlWrite *write)
 {
-	Progress	progress = {.write = write};
+	Progress progress = {.write = write};
 	ErrorContextCallback callback = {
 		.previous = error_context_stack,
 		.callback = add_context,

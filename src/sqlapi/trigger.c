@@ -34,10 +34,12 @@ tikv_refuse_dml(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "tikv_refuse_dml is a trigger function");
 	if (!is_our_worker())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("table \"%s\" belongs to tikv_fdw and is written by its workers only",
-						RelationGetRelationName(trigger->tg_relation)),
-				 errhint("Use tikv_put() and tikv_delete(), or a TiKV client.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg(
+				 "table \"%s\" belongs to tikv_fdw and is written by its workers only",
+				 RelationGetRelationName(trigger->tg_relation)),
+			 errhint("Use tikv_put() and tikv_delete(), or a TiKV client.")));
 	PG_RETURN_POINTER(NULL);
 }

@@ -14,7 +14,7 @@
 Bytes
 bytea_bytes(Datum datum)
 {
-	bytea	   *value = DatumGetByteaPP(datum);
+	bytea *value = DatumGetByteaPP(datum);
 
 	return bytes_make(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
@@ -22,7 +22,7 @@ bytea_bytes(Datum datum)
 Datum
 bytes_bytea(Bytes bytes)
 {
-	bytea	   *value = palloc(VARHDRSZ + bytes.len);
+	bytea *value = palloc(VARHDRSZ + bytes.len);
 
 	SET_VARSIZE(value, VARHDRSZ + bytes.len);
 	if (bytes.len > 0)
@@ -33,9 +33,9 @@ bytes_bytea(Bytes bytes)
 Bytes *
 bytea_array(Datum array, const char *what, int *n)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	Bytes	   *out;
+	Datum *elements;
+	bool *nulls;
+	Bytes *out;
 
 	deconstruct_array(DatumGetArrayTypeP(array), BYTEAOID, -1, false,
 					  TYPALIGN_INT, &elements, &nulls, n);

@@ -149,8 +149,8 @@ find_current(const OpenTables *tables, Snapshot snapshot, GroupState *state)
 	bool found;
 
 	found = ItemPointerIsValid(&state->place) &&
-		row_fetch(tables->raft_state, &nblocks, &state->place, 0, snapshot, true,
-				  slot) == ROW_FOUND &&
+		row_fetch(tables->raft_state, &nblocks, &state->place, 0, snapshot,
+				  true, slot) == ROW_FOUND &&
 		column(slot, STATE_REGION_ID) == state->region_id;
 	if (!found)
 		found = find_by_index(tables, snapshot, state->region_id, slot);

@@ -19,6 +19,13 @@
 #include "bus/places.h"
 #include "storage/raw_row.h"
 
+/*
+ * A reader may look between the writer's commit and the moment it tells the
+ * new places: they are then this many versions behind at most, if the reader
+ * is quick.
+ */
+#define PLACE_FOLLOW 4
+
 Datum
 raw_probe_set(RawProbe *probe, Bytes prefix)
 {
@@ -134,8 +141,8 @@ raw_finder_release(RawFinder *finder)
 RowFetch
 raw_finder_fetch(RawFinder *finder, ItemPointer tid)
 {
-	return row_fetch(finder->heap, &finder->nblocks, tid, finder->snapshot,
-					 finder->writer, finder->slot);
+	return row_fetch(finder->heap, &finder->nblocks, tid, PLACE_FOLLOW,
+					 finder->snapshot, finder->writer, finder->slot);
 }
 
 /* Whether the row in the slot has this rest of a key. */
@@ -155,7 +162,7 @@ row_has_rest(RawFinder *finder, Bytes rest)
 
 /* As raw_finder_fetch; another key's row is as good as none. */
 static RowFetch
-find_by_place(RawFinder *finder, RawCf cf, const RawKey *key, ItemPointer place)
+fetch_place(RawFinder *finder, RawCf cf, const RawKey *key, ItemPointer place)
 {
 	RowFetch result = raw_finder_fetch(finder, place);
 
@@ -164,7 +171,28 @@ find_by_place(RawFinder *finder, RawCf cf, const RawKey *key, ItemPointer place)
 		 !bytes_eq(raw_row_prefix(finder->slot), key->prefix) ||
 		 !row_has_rest(finder, key->rest)))
 		result = ROW_ABSENT;
+	MemoryContextReset(finder->scratch);
 	return result;
+}
+
+/* Try the places of a key; if none will do, say what the newest holds. */
+static RowFetch
+find_by_place(RawFinder *finder, RawCf cf, const RawKey *key, uint64 hash)
+{
+	ItemPointerData places[PLACE_WAYS];
+	int n = place_find(hash, places);
+	RowFetch newest = ROW_ABSENT;
+
+	for (int i = 0; i < n; i++)
+	{
+		RowFetch result = fetch_place(finder, cf, key, &places[i]);
+
+		if (result == ROW_FOUND)
+			return ROW_FOUND;
+		if (i == 0)
+			newest = result;
+	}
+	return newest;
 }
 
 static bool
@@ -188,19 +216,13 @@ bool
 raw_finder_find(RawFinder *finder, RawCf cf, Bytes key, uint64 hash)
 {
 	RawKey split = raw_key_split(key);
-	RowFetch fetch = ROW_ABSENT;
-	ItemPointerData place;
+	RowFetch newest = find_by_place(finder, cf, &split, hash);
 
-	if (place_find(hash, &place))
-	{
-		fetch = find_by_place(finder, cf, &split, &place);
-		if (fetch == ROW_FOUND)
-			return true;
-		MemoryContextReset(finder->scratch);
-	}
+	if (newest == ROW_FOUND)
+		return true;
 	if (!find_by_index(finder, cf, &split))
 		return false;
-	if (fetch == ROW_ABSENT && !finder->writer)
+	if (newest == ROW_ABSENT && !finder->writer)
 		place_set(hash, &finder->slot->tts_tid);
 	return true;
 }

@@ -115,8 +115,8 @@ row_fetch(Relation heap, BlockNumber *nblocks, const ItemPointerData *tid,
 	RowFetch result;
 
 	ExecClearTuple(slot);
-	first = result = fetch_version(heap, nblocks, &version, snapshot, prune,
-								   slot, &next);
+	first = result =
+		fetch_version(heap, nblocks, &version, snapshot, prune, slot, &next);
 	while (result == ROW_INVISIBLE && follow-- > 0 &&
 		   ItemPointerIsValid(&next.tid))
 	{

@@ -51,8 +51,8 @@ store_report_blocker(Store *store, TablesAnswer answer)
 		strlcpy(store->blocker, "the extension is not installed",
 				sizeof(store->blocker));
 	else
-		tables_describe_blocker(store->tables.raw, store->blocker,
-								sizeof(store->blocker));
+		tables_describe_blockers(&store->tables, store->blocker,
+								 sizeof(store->blocker));
 	if (store->server != NULL)
 		worker_report(WORKER_STORE, WORKER_SERVING, store->blocker, NULL);
 }
@@ -108,7 +108,8 @@ extension_is_ours(const Store *store)
 	StartTransactionCommand();
 	found = tables_resolve(&now);
 	CommitTransactionCommand();
-	return found && memcmp(&now, &store->tables, sizeof(now)) == 0;
+	return found && now.extension == store->tables.extension &&
+		now.raw == store->tables.raw;
 }
 
 /* Once a second: still the same extension?  Every ten: tell PD. */

@@ -84,9 +84,10 @@ finish()
 {
     local answer=$?
 
-    trap - EXIT
+    trap - EXIT ERR
     stop_echo_server
     stop_cluster
+    [ $answer -eq 0 ] || warn "failed; output of the parts is in out/bench"
     exit $answer
 }
 
@@ -171,6 +172,8 @@ done
 mkdir -p "$OUT"
 : >"$RESULTS"
 trap finish EXIT
+set -E
+trap 'warn "${BASH_SOURCE[0]}:$LINENO: failed: $BASH_COMMAND"' ERR
 trap 'exit 130' INT TERM
 run_parts
 stop_echo_server

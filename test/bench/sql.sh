@@ -42,7 +42,10 @@ connection_ticks()
     local before
 
     before=$(tree_ticks "$POSTMASTER")
-    run_pgbench "$1" "$2" -t 1 >/dev/null 2>&1
+    run_pgbench "$1" "$2" -t 1 >"$OUT/pgbench.txt" 2>&1 || {
+        cat "$OUT/pgbench.txt" >&2
+        die "pgbench $1 failed"
+    }
     sleep 0.2
     echo $(($(tree_ticks "$POSTMASTER") - before))
 }

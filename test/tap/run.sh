@@ -16,8 +16,6 @@ perl -MIPC::Run -e 1 2>/dev/null ||
 [ -d "$pgxs/test/perl" ] ||
     die "PostgreSQL::Test is missing: apt-get install postgresql-server-dev-$(pg_major "$PG_BINDIR")"
 
-# The test of many connections holds thousands of them.
-ulimit -n "$(ulimit -H -n)"
 work=$(make_server_tmp tikv_tap)
 finish()
 {
@@ -46,7 +44,10 @@ for name in "$@"; do
 done
 [ ${#tests[@]} -gt 0 ] || tests=("$work"/tap/t/*.pl)
 
-as_server env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" \
+# The test of many connections holds thousands of them.
+# shellcheck disable=SC2016
+as_server bash -c 'ulimit -n "$(ulimit -H -n)" && exec "$@"' run \
+    env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" \
     BADBYTES="$work/bin/badbytes" \
     PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
     PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \

@@ -17,6 +17,7 @@ typedef struct Fixture
 {
 	Raft	   *raft;
 	Arena		arena;
+	Arena		log_arena;		/* data of the stored log */
 	RaftConfig	config;
 	RaftAllocator alloc;
 	uint64_t	now_us;
@@ -130,6 +131,7 @@ fixture_init(Fixture *f, uint64_t id, int voters)
 {
 	memset(f, 0, sizeof(*f));
 	arena_init(&f->arena);
+	arena_init(&f->log_arena);
 	f->alloc = (RaftAllocator) {NULL, fixture_alloc, fixture_release};
 	raft_config_init(&f->config, id);
 	f->hard_state = (RaftHardState) {FIXTURE_START, 0, FIXTURE_START};
@@ -142,18 +144,10 @@ fixture_init(Fixture *f, uint64_t id, int voters)
 }
 
 static inline void
-fixture_forget_from(Fixture *f, uint64_t index)
-{
-	for (; f->last >= index; f->last--)
-		free((void *) (uintptr_t) f->log[f->last].data.data);
-}
-
-static inline void
 fixture_free(Fixture *f)
 {
 	raft_destroy(f->raft);
-	if (f->last > f->truncated_index)
-		fixture_forget_from(f, f->truncated_index + 1);
+	arena_free(&f->log_arena);
 	arena_free(&f->arena);
 }
 
@@ -165,26 +159,21 @@ fixture_store(Fixture *f, const RaftReady *rd)
 		f->hard_state = rd->hard_state;
 	if (rd->snapshot != NULL)
 	{
-		if (f->last > f->truncated_index)
-			fixture_forget_from(f, f->truncated_index + 1);
 		f->last = f->truncated_index = rd->snapshot->meta.index;
 		f->truncated_term = rd->snapshot->meta.term;
 		f->applied_index = f->truncated_index;
 		f->applied_term = f->truncated_term;
 		f->conf = rd->snapshot->meta.conf;
 	}
-	if (rd->n_entries > 0 && !rd->sole && rd->entries[0].index <= f->last)
-		fixture_forget_from(f, rd->entries[0].index);
+	if (rd->n_entries > 0 && !rd->sole)
+		f->last = rd->entries[0].index - 1;
 	for (int i = 0; i < rd->n_entries && !rd->sole; i++)
 	{
 		RaftEntry  *e = &f->log[++f->last];
-		uint8_t    *copy = malloc(rd->entries[i].data.len + 1);
 
 		*e = rd->entries[i];
 		CHECK(e->index == f->last);
-		if (e->data.len > 0)
-			memcpy(copy, e->data.data, e->data.len);
-		e->data.data = copy;
+		e->data = arena_copy(&f->log_arena, e->data);
 		e->context = bytes_empty();
 	}
 	if (rd->n_committed > 0)

@@ -105,8 +105,7 @@ raft_switch_conf(Raft *r, const RaftConfState *conf)
 	if (r->transferee != RAFT_NONE && !raft_is_voter(r, r->transferee))
 		raft_abort_transfer(r);
 	r->round_wanted = r->n_peers > 1;
-	if (raft_commit_advance(r))
-		raft_want_append_all(r);
+	raft_commit_advance(r);
 	raft_rounds_advance(r);
 }
 

@@ -218,8 +218,8 @@ raft_campaign(Raft *r, uint64_t now_us)
 
 /*
  * One vote a term, to a candidate whose log is at least as new (Raft paper
- * 5.2, 5.4.1).  Between equally long logs a peer of higher priority refuses,
- * as in raft-rs.
+ * 5.2, 5.4.1).  Between equally long logs a peer of higher priority that could
+ * lead itself refuses, as in raft-rs.
  */
 static bool
 grants(const Raft *r, const RaftMessage *m)
@@ -235,7 +235,7 @@ grants(const Raft *r, const RaftMessage *m)
 	return free && raft_log_up_to_date(&r->log, m->index, m->log_term) &&
 		(m->index > raft_log_last(&r->log) ||
 		 m->log_term > raft_log_last_term(&r->log) ||
-		 r->config.priority <= m->priority);
+		 r->config.priority <= m->priority || !raft_promotable(r));
 }
 
 void
@@ -248,8 +248,15 @@ raft_handle_vote_request(Raft *r, const RaftMessage *m)
 	answer.type = pre ? RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE :
 		RAFT_MSG_REQUEST_VOTE_RESPONSE;
 	answer.reject = !granted;
-	/* a granted pre-vote speaks of the term asked for, which may be ours soon */
-	answer.term = granted ? m->term : r->term;
+
+	/*
+	 * A granted pre-vote speaks of the term asked for; a refused one, of the
+	 * candidate's, or it would be taken for an old message if that is higher.
+	 */
+	if (granted)
+		answer.term = m->term;
+	else if (pre && m->term - 1 > r->term)
+		answer.term = m->term - 1;
 	if (!granted)
 	{
 		learn_commit(r, m);

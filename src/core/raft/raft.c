@@ -217,6 +217,7 @@ raft_reset(Raft *r, uint64_t term)
 	r->heartbeat_elapsed = 0;
 	r->pending_conf_index = 0;
 	r->uncommitted_bytes = 0;
+	r->told_index = 0;
 	r->lease_suspended = false;
 	r->round = 0;
 	r->round_wanted = false;

@@ -114,6 +114,7 @@ struct Raft
 	RaftRole	told_role;
 	uint64_t	told_leader;
 	uint64_t	visible_index;	/* applied when the ready that is out commits */
+	uint64_t	told_index;		/* commit as followers were last told */
 	uint64_t	snapshot_out;	/* index of the snapshot in the ready that is out */
 };
 
@@ -149,7 +150,8 @@ extern bool raft_quorum_active(Raft *r);
 
 /* replicate.c, follower.c */
 extern void raft_append_own(Raft *r, const RaftEntry *e);
-extern bool raft_commit_advance(Raft *r);
+extern void raft_commit_advance(Raft *r);
+extern void raft_tell_commit(Raft *r);
 extern void raft_want_append_all(Raft *r);
 extern Status raft_handle_append(Raft *r, const RaftMessage *m) MUST_CHECK;
 extern Status raft_handle_heartbeat(Raft *r, const RaftMessage *m) MUST_CHECK;

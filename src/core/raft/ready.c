@@ -250,6 +250,7 @@ raft_ready(Raft *r, Arena *arena, uint64_t now_us, RaftReady *out)
 	out->number = ++r->ready_number;
 	r->log.ready_out = true;
 	fill_log(r, arena, out);
+	raft_tell_commit(r);
 	n_sends = raft_leader_sends(r, arena, &sends);
 	out->n_messages = take_messages(r, arena, false, sends, n_sends,
 									&out->messages);
@@ -349,8 +350,7 @@ raft_persisted(Raft *r, uint64_t number)
 	self->match = r->log.persisted;
 	if (self->next <= self->match)
 		self->next = self->match + 1;
-	if (raft_commit_advance(r) && !r->config.skip_bcast_commit)
-		raft_want_append_all(r);
+	raft_commit_advance(r);
 }
 
 void

@@ -50,7 +50,7 @@ raft_propose(Raft *r, const RaftEntry *e, uint64_t *index, uint64_t *term)
  * Commit what a quorum has.  Only an entry of the own term may be counted:
  * one of an earlier term can still be overwritten (Raft paper figure 8).
  */
-bool
+void
 raft_commit_advance(Raft *r)
 {
 	uint64_t	index = raft_joint_acked(&r->conf, raft_peer_match, r);
@@ -58,13 +58,12 @@ raft_commit_advance(Raft *r)
 
 	if (index <= r->log.commit ||
 		raft_log_term(&r->log, index, &term) != STATUS_OK)
-		return false;
+		return;
 #ifndef RAFT_MUTATION_COMMIT_OLD_TERM
 	if (term != r->term)
-		return false;
+		return;
 #endif
 	r->log.commit = index;
-	return true;
 }
 
 void
@@ -72,6 +71,33 @@ raft_want_append_all(Raft *r)
 {
 	for (int i = 0; i < r->n_peers; i++)
 		r->peers[i].want_append = true;
+}
+
+/*
+ * Followers learn of a commit when it is visible here, not before: else a read
+ * at a follower could show what a later read by lease here does not.
+ */
+static uint64_t
+told_commit(const Raft *r)
+{
+	uint64_t	visible = r->visible_index > r->log.applied ?
+		r->visible_index : r->log.applied;
+
+#ifdef RAFT_MUTATION_TELL_UNAPPLIED_COMMIT
+	visible = r->log.commit;
+#endif
+	return visible < r->log.commit ? visible : r->log.commit;
+}
+
+/* More has become visible: say so, unless that can wait for a heartbeat. */
+void
+raft_tell_commit(Raft *r)
+{
+	if (r->role != RAFT_LEADER || told_commit(r) <= r->told_index)
+		return;
+	r->told_index = told_commit(r);
+	if (!r->config.skip_bcast_commit)
+		raft_want_append_all(r);
 }
 
 static void
@@ -106,8 +132,7 @@ raft_handle_append_response(Raft *r, const RaftMessage *m)
 		raft_progress_replicate(p);
 	else if (p->state == RAFT_REPLICATE)
 		raft_inflights_free_to(&p->inflights, m->index);
-	if (raft_commit_advance(r) && !r->config.skip_bcast_commit)
-		raft_want_append_all(r);
+	raft_commit_advance(r);
 	raft_transfer_progress(r, p);
 }
 
@@ -148,22 +173,6 @@ raft_leader_has_sends(const Raft *r)
 		if (r->peers[i].id != r->config.id && may_append(r, &r->peers[i]))
 			return true;
 	return false;
-}
-
-/*
- * Followers learn of a commit when it is visible here, not before: else a read
- * at a follower could show what a later read by lease here does not.
- */
-static uint64_t
-told_commit(const Raft *r)
-{
-	uint64_t	visible = r->visible_index > r->log.applied ?
-		r->visible_index : r->log.applied;
-
-#ifdef RAFT_MUTATION_TELL_UNAPPLIED_COMMIT
-	visible = r->log.commit;
-#endif
-	return visible < r->log.commit ? visible : r->log.commit;
 }
 
 static void

@@ -50,6 +50,7 @@ func RunRaw(client Raw, name string, seed int64) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for _, s := range steps {
+		fmt.Printf("%s: %s\n", name, s.name)
 		r := &run{ctx: ctx, client: client, seed: seed}
 		r.prefix = []byte(fmt.Sprintf("compat/%s/%d/%s/", name, time.Now().UnixNano(), s.name))
 		if err := r.perform(s); err != nil {

@@ -29,6 +29,7 @@ PG_MODULE_MAGIC;
 extern void _PG_init(void);
 
 PG_FUNCTION_INFO_V1(storage_test_cache);
+PG_FUNCTION_INFO_V1(storage_test_misplace);
 PG_FUNCTION_INFO_V1(storage_test_put);
 PG_FUNCTION_INFO_V1(storage_test_delete);
 PG_FUNCTION_INFO_V1(storage_test_get);
@@ -51,10 +52,12 @@ tikv_shmem(void)
 	return cache_on ? local_shmem : NULL;
 }
 
-/* storage_test_cache(on bool): also forgets everything. */
+/* storage_test_cache(mode text): 'empty' (and on), 'on', 'off' */
 Datum
 storage_test_cache(PG_FUNCTION_ARGS)
 {
+	char *mode = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
 	if (local_shmem == NULL)
 	{
 		local_shmem =
@@ -64,9 +67,20 @@ storage_test_cache(PG_FUNCTION_ARGS)
 			MemoryContextAllocExtended(TopMemoryContext, places_shmem_size(),
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	}
-	cache_on = true;
-	place_clear();
-	cache_on = PG_GETARG_BOOL(0);
+	cache_on = strcmp(mode, "off") != 0;
+	if (strcmp(mode, "empty") == 0)
+		place_clear();
+	PG_RETURN_VOID();
+}
+
+/* storage_test_misplace(key bytea, place tid): tell the cache a place */
+Datum
+storage_test_misplace(PG_FUNCTION_ARGS)
+{
+	Bytes key = storage_test_arg(PG_GETARG_BYTEA_PP(0));
+
+	place_set(place_hash(RAW_CF_DEFAULT, key),
+			  (ItemPointer) PG_GETARG_POINTER(1));
 	PG_RETURN_VOID();
 }
 

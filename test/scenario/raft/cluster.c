@@ -213,6 +213,14 @@ cluster_add(Cluster *c, uint64_t id, const RaftConfState *conf)
 	n->config.seed = id;
 	n->now_us = 1000000;
 	n->stored.conf = *conf;
+	if (conf->voters.n > 0)
+	{
+		State	   *s = &n->stored;
+
+		s->hard_state = (RaftHardState) {START, 0, START};
+		s->truncated_index = s->applied_index = START;
+		s->truncated_term = s->applied_term = START;
+	}
 	arena_init(&n->arena);
 	mail_init(&n->held);
 	n->flushed = n->stored;
@@ -237,6 +245,7 @@ cluster_init(Cluster *c, FILE *out)
 	memset(c, 0, sizeof(*c));
 	c->out = out;
 	mail_init(&c->mail);
+	mail_init(&c->held);
 	raft_config_init(&c->options, 1);
 	c->options.election_ticks = 10;
 	c->options.heartbeat_ticks = 2;
@@ -247,6 +256,7 @@ void
 cluster_free(Cluster *c)
 {
 	mail_clear(&c->mail);
+	mail_clear(&c->held);
 	for (int i = 1; i <= MAX_NODES; i++)
 	{
 		Node	   *n = c->nodes[i];

@@ -13,6 +13,8 @@
 #include "core/raft/raft.h"
 
 #define MAX_NODES 9				/* ids 1 to 9 */
+#define START 5					/* index and term that a new group's log begins
+								 * after, as a region's does */
 #define MAX_LOG 512
 #define MAX_DATA 48
 
@@ -70,6 +72,7 @@ typedef struct Cluster
 	Node	   *nodes[MAX_NODES + 1];	/* by id; NULL: none */
 	bool		cut[MAX_NODES + 1][MAX_NODES + 1];	/* [from][to] */
 	MailList	mail;			/* under way, oldest first */
+	MailList	held;			/* held up on the way */
 	RaftConfig	options;		/* of nodes yet to be made */
 	FILE	   *out;
 } Cluster;

@@ -125,7 +125,10 @@ cmd_option(Cluster *c, char *rest)
 		fprintf(c->out, "no such option: %s\n", name);
 }
 
-/* "log 1 1 1 4": node 1 restarts with entries of terms 1 1 4, none committed */
+/*
+ * "start-log 1 1 1 4": node 1 starts over with entries of terms 1 1 4 from
+ * index 1 on, none of them committed
+ */
 static void
 cmd_set_log(Cluster *c, char *rest)
 {
@@ -138,6 +141,9 @@ cmd_set_log(Cluster *c, char *rest)
 		return;
 	node_stop(n);
 	s = &n->stored;
+	s->truncated_index = s->truncated_term = 0;
+	s->applied_index = s->applied_term = 0;
+	memset(&s->hard_state, 0, sizeof(s->hard_state));
 	s->n = 0;
 	for (char *w = strtok_r(NULL, " ", &save); parse_u64(w, &term);
 		 w = strtok_r(NULL, " ", &save))
@@ -151,18 +157,21 @@ cmd_set_log(Cluster *c, char *rest)
 	node_create(c, n, false);
 }
 
-/* "term 1 7": node 1 restarts in a later term */
+/* "start-term 1 7", "start-priority 1 2": node 1 starts over with that */
 static void
-cmd_set_term(Cluster *c, char *rest)
+cmd_start_with(Cluster *c, char *rest, bool term)
 {
 	char	   *save = NULL;
 	Node	   *n = node_arg(c, strtok_r(rest, " ", &save));
-	uint64_t	term;
+	uint64_t	value;
 
-	if (n == NULL || !parse_u64(strtok_r(NULL, " ", &save), &term))
+	if (n == NULL || !parse_u64(strtok_r(NULL, " ", &save), &value))
 		return;
 	node_stop(n);
-	n->stored.hard_state.term = term;
+	if (term)
+		n->stored.hard_state.term = value;
+	else
+		n->config.priority = (int64_t) value;
 	n->flushed = n->stored;
 	node_create(c, n, false);
 }
@@ -248,9 +257,16 @@ take_mail(Cluster *c, uint64_t from, uint64_t to)
 	return NULL;
 }
 
-/* "deliver [1->2 | 1 | ->2]": what is under way now, not what follows */
+typedef enum Fate
+{
+	DELIVER,
+	DROP,
+	HOLD
+} Fate;
+
+/* "deliver [1->2 | 1-> | ->2]": what is under way now, not what follows */
 static void
-cmd_deliver(Cluster *c, char *rest, bool drop)
+cmd_deliver(Cluster *c, char *rest, Fate fate)
 {
 	char	   *arrow = strstr(rest, "->");
 	uint64_t	from = 0;
@@ -270,14 +286,48 @@ cmd_deliver(Cluster *c, char *rest, bool drop)
 	while ((mail = taken.first) != NULL)
 	{
 		taken.first = mail->next;
-		if (!drop)
+		if (fate == DELIVER)
 			deliver(c, mail, true);
+		else if (fate == HOLD)
+			mail_push(&c->held, mail);
 		else
 		{
 			fprintf(c->out, "lost ");
 			print_message(c->out, &mail->m);
 			mail_free(mail);
 		}
+	}
+}
+
+static void
+deliver_held(Cluster *c)
+{
+	Mail	   *mail;
+
+	while ((mail = c->held.first) != NULL)
+	{
+		c->held.first = mail->next;
+		deliver(c, mail, true);
+	}
+	mail_init(&c->held);
+}
+
+/* What is under way arrives in the opposite order. */
+static void
+reverse_mail(Cluster *c)
+{
+	Mail	   *reversed = NULL;
+	Mail	   *mail;
+
+	while ((mail = take_mail(c, 0, 0)) != NULL)
+	{
+		mail->next = reversed;
+		reversed = mail;
+	}
+	while ((mail = reversed) != NULL)
+	{
+		reversed = mail->next;
+		mail_push(&c->mail, mail);
 	}
 }
 
@@ -419,7 +469,9 @@ cluster_command(Cluster *c, const char *word, char *rest)
 	else if (strcmp(word, "start-log") == 0)
 		cmd_set_log(c, rest);
 	else if (strcmp(word, "start-term") == 0)
-		cmd_set_term(c, rest);
+		cmd_start_with(c, rest, true);
+	else if (strcmp(word, "start-priority") == 0)
+		cmd_start_with(c, rest, false);
 	else if (strcmp(word, "cut") == 0)
 		cmd_cut(c, rest, true);
 	else if (strcmp(word, "join") == 0)
@@ -429,9 +481,15 @@ cluster_command(Cluster *c, const char *word, char *rest)
 	else if (strcmp(word, "tick") == 0)
 		cmd_tick(c, rest);
 	else if (strcmp(word, "deliver") == 0)
-		cmd_deliver(c, rest, false);
+		cmd_deliver(c, rest, DELIVER);
 	else if (strcmp(word, "drop") == 0)
-		cmd_deliver(c, rest, true);
+		cmd_deliver(c, rest, DROP);
+	else if (strcmp(word, "hold") == 0)
+		cmd_deliver(c, rest, HOLD);
+	else if (strcmp(word, "deliver-held") == 0)
+		deliver_held(c);
+	else if (strcmp(word, "reverse") == 0)
+		reverse_mail(c);
 	else if (strcmp(word, "settle") == 0)
 		settle(c, strcmp(rest, "quietly") != 0);
 	else

@@ -324,6 +324,7 @@ check_node(Sim *sim, Node *n)
 		if (!raft_is_sole(n->raft))
 			sim_fail(sim, "node %d leads term %" PRIu64
 					 " on a vote that is not flushed", n->slot, term);
+		n->isolated_term = 0;
 		return;
 	}
 	if (role == RAFT_LEADER &&

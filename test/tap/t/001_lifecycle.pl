@@ -15,9 +15,11 @@ my ($answer, $out, $err);
 # ---- no database yet
 $node->start;
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'starts without its database');
-ok($node->safe_psql('postgres',
-		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'tikv %'") > 0,
-	'its workers are in pg_stat_activity');
+wait_for('the reason in pg_stat_activity', sub {
+	return $node->safe_psql('postgres',
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'tikv store' AND query LIKE '%\"kv\"%does not exist%'");
+});
+pass('its workers are in pg_stat_activity and say why they wait');
 
 # ---- the database comes, the extension not yet
 $node->safe_psql('postgres', 'CREATE DATABASE kv');

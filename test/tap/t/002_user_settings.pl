@@ -33,8 +33,10 @@ foreach my $i (1 .. 20)
 
 	is($answer, 0, "put $i is acknowledged") if $answer != 0 || $i == 20;
 }
-is($node->safe_psql('postgres', q{SELECT tikv_put('sql', 'written')}), '',
-	'SQL writes, though its session is read-only by default');
+my ($answer, $out, $err) = $node->psql('postgres', q{SELECT tikv_put('sql', 'v')});
+like($err, qr/read-only transaction/, 'a read-only transaction does not write');
+is($node->safe_psql('postgres', q{BEGIN READ WRITE; SELECT tikv_put('sql', 'written'); COMMIT}),
+	'', 'one that is not does');
 $node->stop('immediate');
 $node->start;
 wait_serving($node);

@@ -13,6 +13,7 @@ const TASKS: usize = 8;
 
 macro_rules! step {
     ($client:expr, $name:ident $(, $extra:expr)*) => {
+        println!("kvcheck: {}", stringify!($name));
         let run = Run::new($client, stringify!($name));
         $name(&run $(, $extra)*).await.map_err(|e| format!("{}: {e}", stringify!($name)))?;
         run.remove_all().await?;
@@ -32,6 +33,7 @@ pub async fn run(client: &RawClient) -> Outcome {
     step!(client, pages);
     step!(client, concurrent_tasks);
     step!(client, shared_key);
+    println!("kvcheck: random");
     let run = Run::new(client, "random");
     random(&run, seed).await.map_err(|e| format!("random, seed {seed}: {e}"))?;
     run.remove_all().await
@@ -263,16 +265,12 @@ async fn shared_key(run: &Run) -> Outcome {
     for who in 0..TASKS as u32 {
         let (run, key, finished) = (run.clone(), key.clone(), finished.clone());
         tasks.push(tokio::spawn(async move {
-            let mut last = HashMap::new();
             if who % 2 == 0 {
-                for i in 1..=WRITES {
-                    run.put(&key, format!("{who} {i}").as_bytes()).await?;
-                    last.insert(who, i);
-                    look(&run, &key, &mut last).await?;
-                }
+                let outcome = overwrite(&run, &key, who, WRITES).await;
                 finished.fetch_add(1, Ordering::SeqCst);
-                return Ok(());
+                return outcome;
             }
+            let mut last = HashMap::new();
             while finished.load(Ordering::SeqCst) < TASKS as u32 / 2 {
                 look(&run, &key, &mut last).await?;
             }
@@ -283,6 +281,16 @@ async fn shared_key(run: &Run) -> Outcome {
     let mut last = HashMap::new();
     let number = look(run, &key, &mut last).await?;
     same(number, WRITES, "number of the write that stayed")
+}
+
+async fn overwrite(run: &Run, key: &[u8], who: u32, writes: u32) -> Outcome {
+    let mut last = HashMap::new();
+    for i in 1..=writes {
+        run.put(key, format!("{who} {i}").as_bytes()).await?;
+        last.insert(who, i);
+        look(run, key, &mut last).await?;
+    }
+    Ok(())
 }
 
 async fn look(run: &Run, key: &[u8], last: &mut HashMap<u32, u32>) -> Result<u32, String> {

@@ -60,8 +60,9 @@ final class Keys {
     client.batchPut(pairs);
   }
 
+  /** The client sorts the list that it is given. */
   void batchDelete(List<ByteString> keys) {
-    client.batchDelete(keys);
+    client.batchDelete(new ArrayList<>(keys));
   }
 
   /** Reads one key; null means absent. */
@@ -72,7 +73,7 @@ final class Keys {
   /** The pairs that are present, whatever their order. */
   void expectBatch(List<ByteString> keys, Map<ByteString, ByteString> want) {
     Map<ByteString, ByteString> got = new HashMap<>();
-    for (KvPair pair : client.batchGet(keys)) {
+    for (KvPair pair : client.batchGet(new ArrayList<>(keys))) {
       if (got.put(pair.getKey(), pair.getValue()) != null) {
         throw new CheckFailed("batch get: " + brief(pair.getKey()) + " came twice");
       }
@@ -124,7 +125,7 @@ final class Keys {
       if (left.isEmpty()) {
         return;
       }
-      client.batchDelete(left);
+      batchDelete(left);
     }
   }
 

@@ -45,6 +45,7 @@ final class RawChecks {
   }
 
   private void step(String name, Check check) throws Exception {
+    System.out.println("kvcheck: " + name);
     Keys keys = new Keys(client, name);
     try {
       check.run(keys);

@@ -1,0 +1,19 @@
+# The bus and the board with many processes and without a server.
+
+BUS_TESTS := $(OUT)/asan/bin/test_bus $(OUT)/asan/bin/test_board
+BUS_TEST_O := $(patsubst %.c,$(OUT)/asan/%.o,test/modules/bus_test/shims.c \
+	src/bus/bus.c src/bus/slot.c src/bus/board.c src/bus/board_write.c)
+
+$(OUT)/asan/test/modules/bus_test/%.o: test/modules/bus_test/%.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(PG_CFLAGS) $(ASAN_CFLAGS) $(INCLUDES) -Itest/unit -I$(<D) \
+		-MMD -MP -c -o $@ $<
+
+$(BUS_TESTS): $(OUT)/asan/bin/%: $(OUT)/asan/test/modules/bus_test/%.o \
+		$(BUS_TEST_O) $(OUT)/asan/libtikvcore.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ASAN_CFLAGS) -o $@ $^ -lm
+
+unit: $(BUS_TESTS)
