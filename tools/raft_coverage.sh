@@ -39,17 +39,17 @@ base="src/core/base/arena.c src/core/base/check.c src/core/base/status.c"
 link() { # link PROGRAM SOURCES...
 	program=$1
 	shift
-	"$cc" $flags "$@" "$out"/*.o $base --coverage -o "$out/$program"
+	"$cc" $flags "$@" "$out"/*.o $base -lgcov -o "$out/$program"
 }
 
 for t in test/unit/test_raft_*.c; do
 	name=$(basename "$t" .c)
-	link "$name" -x c -fno-profile-arcs -fno-test-coverage "$t" -x none
+	link "$name" "$t"
 	"$out/$name" >"$out/$name.log" || { cat "$out/$name.log"; exit 1; }
 done
-link scenario -fno-profile-arcs -fno-test-coverage test/scenario/raft/*.c
+link scenario test/scenario/raft/*.c
 "$out/scenario" test/scenario/raft/*.txt >"$out/scenario.log"
-link sim -fno-profile-arcs -fno-test-coverage test/sim/raft/*.c
+link sim test/sim/raft/*.c
 env -u SEED SEEDS="${SEEDS:-300}" "$out/sim" >"$out/sim.log"
 
 cd "$out"
