@@ -118,11 +118,19 @@ sleep_round(Pd *pd, int64 next_check_us)
 	worker_sleep_end(WORKER_PD);
 }
 
+/* Grows at the commit of every CREATE EXTENSION. */
+static uint64
+extension_generation(void)
+{
+	return pg_atomic_read_u64(&tikv_shmem()->extension_generation);
+}
+
 /* Serve until asked to stop, the extension goes, or a round is lost. */
 static const char *
 serve(Pd *pd, const TableOids *tables)
 {
 	int64		next_check_us = board_now_us() + CHECK_INTERVAL_US;
+	uint64		generation = extension_generation();
 
 	while (!worker_should_stop())
 	{
@@ -133,8 +141,10 @@ serve(Pd *pd, const TableOids *tables)
 		done += take_bus(pd);
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
-		if (board_now_us() >= next_check_us)
+		if (board_now_us() >= next_check_us ||
+			generation != extension_generation())
 		{
+			generation = extension_generation();
 			next_check_us = board_now_us() + CHECK_INTERVAL_US;
 			if (!extension_is_ours(tables))
 				return "the extension was dropped";

@@ -99,6 +99,13 @@ bring_up(Store *store, char *reason, Size size)
 
 /* --------------------------------------------------------------- the loop */
 
+/* Grows at the commit of every CREATE EXTENSION. */
+static uint64
+extension_generation(void)
+{
+	return pg_atomic_read_u64(&tikv_shmem()->extension_generation);
+}
+
 static bool
 extension_is_ours(const Store *store)
 {
@@ -119,8 +126,10 @@ housekeeping(Store *store)
 	int64		now_us = dispatch_now_us();
 
 	store_take_pd_answers(store);
-	if (now_us >= store->next_check_us)
+	if (now_us >= store->next_check_us ||
+		store->extension_generation != extension_generation())
 	{
+		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
 		if (!extension_is_ours(store))
 			return false;
@@ -171,6 +180,7 @@ work_round(Store *store)
 static void
 serve(Store *store)
 {
+	store->extension_generation = extension_generation();
 	store->next_check_us = dispatch_now_us() + CHECK_INTERVAL_US;
 	store->next_heartbeat_us = dispatch_now_us() + HEARTBEAT_INTERVAL_US;
 	while (!worker_should_stop())
