@@ -14,6 +14,7 @@ include build/test.mk
 -include build/raft.mk
 -include build/storage_test.mk
 -include build/bench.mk
+-include build/bus_test.mk
 
 .PHONY: all install uninstall clean help
 

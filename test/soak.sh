@@ -22,7 +22,7 @@ stop_node()
 start_node()
 {
     DIR=$(make_server_tmp tikv_soak)
-    "$TOP/scripts/cluster" start --dir "$DIR" --base-port $BASE_PORT
+    "$TOP/scripts/cluster" start --dir "$DIR" --base-port "$BASE_PORT"
     eval "$("$TOP/scripts/cluster" env --dir "$DIR")"
 }
 

@@ -30,16 +30,19 @@ coverage_check(int ok, const char *expr, const char *file, int line)
 #define CHECK(expr) coverage_check((expr), #expr, __FILE__, __LINE__)
 HEADER
 
-flags="-std=gnu11 -O0 -g -Isrc -I. -Itest/unit -Itest/sim/raft -Itest/scenario/raft"
+compile() {
+	"$cc" -std=gnu11 -O0 -g -Isrc -I. -Itest/unit -Itest/sim/raft \
+		-Itest/scenario/raft "$@"
+}
 for f in src/core/raft/*.c; do
-	"$cc" $flags --coverage -include "$out/check.h" -c "$f" \
+	compile --coverage -include "$out/check.h" -c "$f" \
 		-o "$out/$(basename "$f" .c).o"
 done
-base="src/core/base/arena.c src/core/base/check.c src/core/base/status.c"
 link() { # link PROGRAM SOURCES...
 	program=$1
 	shift
-	"$cc" $flags "$@" "$out"/*.o $base -lgcov -o "$out/$program"
+	compile "$@" "$out"/*.o src/core/base/arena.c src/core/base/check.c \
+		src/core/base/status.c -lgcov -o "$out/$program"
 }
 
 for t in test/unit/test_raft_*.c; do

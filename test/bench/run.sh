@@ -3,8 +3,8 @@
 # run; prints a table of ratios and keeps it in out/bench/results.md.
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
-#   parts: build first_put idle rpc old_snapshot sql (default: all; quick
-#   leaves out build)
+#   parts: build first_put idle unary streams old_snapshot sql (default: all;
+#   quick leaves out build)
 #
 # full     what docs/performance.md shows; about 20 minutes
 # quick    two minutes: does everything work?  Its figures say little
@@ -46,7 +46,7 @@ case $MODE in
         OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-180}
         IDLE_SECONDS=30
         FIRST_PUTS=5
-        PARTS=(build first_put idle rpc old_snapshot sql)
+        PARTS=(build first_put idle unary streams old_snapshot sql)
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
@@ -55,7 +55,7 @@ case $MODE in
         OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-5}
         IDLE_SECONDS=5
         FIRST_PUTS=1
-        PARTS=(first_put idle rpc old_snapshot sql)
+        PARTS=(first_put idle unary streams old_snapshot sql)
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
@@ -101,13 +101,21 @@ wants()
     return 1
 }
 
+# Is there a part that compares with unary calls?
+wants_rpc()
+{
+    wants unary || wants streams || wants old_snapshot || wants sql ||
+        wants profile
+}
+
 check_parts()
 {
     local part
 
     for part in "${PARTS[@]}"; do
         case $part in
-            build | first_put | idle | rpc | old_snapshot | sql | profile) ;;
+            build | first_put | idle | unary | streams) ;;
+            old_snapshot | sql | profile) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
     done
@@ -118,14 +126,13 @@ run_rounds()
 {
     for ROUND in $(seq 1 "$ROUNDS"); do
         step "round $ROUND of $ROUNDS, $SECONDS_PER_RUN s each"
-        if wants rpc || wants old_snapshot; then
-            bench_unary
+        bench_unary
+        if wants unary || wants old_snapshot; then
             bench_hot ''
         fi
-        ! wants rpc || bench_streams
+        ! wants streams || bench_streams
         if wants sql; then
             bench_sql pg_upsert upsert $WRITERS
-            wants rpc || bench_rpc put rawput --inflight 64
             bench_sql pg_select select $SQL_CLIENTS
             bench_sql sql_get get $SQL_CLIENTS
             bench_sql sql_put put $WRITERS
@@ -141,11 +148,9 @@ run_parts()
     ! wants first_put || bench_first_put "$FIRST_PUTS"
     ! wants idle || bench_idle "$IDLE_SECONDS"
     ! wants sql || setup_sql
-    if wants rpc || wants old_snapshot || wants sql || wants profile; then
-        setup_rpc
-    fi
+    ! wants_rpc || setup_rpc
     ! wants profile || bench_profile
-    if wants rpc || wants old_snapshot || wants sql; then
+    if wants_rpc && ! wants profile; then
         start_echo_server
         run_rounds
     fi

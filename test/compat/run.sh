@@ -10,6 +10,7 @@
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+# shellcheck source=toolchains.sh
 . "$TOP/test/compat/toolchains.sh"
 
 PARTS=(descriptors pdcheck errors pdclient go go-2022 rust java idle badbytes)
@@ -22,6 +23,7 @@ PROGRAM_TIMEOUT_S=${PROGRAM_TIMEOUT_S:-300}
 BUILD_TIMEOUT_S=1800
 
 FAILED=no
+BUILT=()
 
 # Run a command under a name: one line for people, the rest into a log.
 report()
@@ -61,17 +63,17 @@ has_tool()
     return 1
 }
 
-# Build all commands of a Go module, once.
+# Build all commands of a Go module, once in a run.
 build_go()
 {
     local module=$1
 
     has_tool "$module" go || return 1
-    [ ! -e "$BIN/$module.built" ] || return 0
+    [[ " ${BUILT[*]} " != *" $module "* ]] || return 0
     report "build $module" $BUILD_TIMEOUT_S \
         go -C "$TOP/test/compat/$module" build -buildvcs=false -o "$BIN/$module/" ./... ||
         return 1
-    touch "$BIN/$module.built"
+    BUILT+=("$module")
 }
 
 build_rust()
@@ -175,7 +177,6 @@ build_all()
 }
 
 use_toolchains
-rm -rf "$BIN"
 mkdir -p "$BIN"
 if [ "${1:-}" = build ]; then
     build_all

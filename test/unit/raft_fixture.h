@@ -10,28 +10,28 @@
 #include "core/base/check.h"
 #include "core/raft/raft.h"
 
-#define FIXTURE_START 5			/* index and term of the truncated end */
+#define FIXTURE_START 5 /* index and term of the truncated end */
 #define FIXTURE_MAX 20000
 
 typedef struct Fixture
 {
-	Raft	   *raft;
-	Arena		arena;
-	Arena		log_arena;		/* data of the stored log */
-	RaftConfig	config;
+	Raft *raft;
+	Arena arena;
+	Arena log_arena; /* data of the stored log */
+	RaftConfig config;
 	RaftAllocator alloc;
-	uint64_t	now_us;
+	uint64_t now_us;
 
 	/* what is stored */
 	RaftHardState hard_state;
-	uint64_t	truncated_index;
-	uint64_t	truncated_term;
-	uint64_t	applied_index;
-	uint64_t	applied_term;
+	uint64_t truncated_index;
+	uint64_t truncated_term;
+	uint64_t applied_index;
+	uint64_t applied_term;
 	RaftConfState conf;
-	RaftEntry	log[FIXTURE_MAX];	/* log[i] has index i */
-	uint64_t	last;
-	bool		snapshot_ready;
+	RaftEntry log[FIXTURE_MAX]; /* log[i] has index i */
+	uint64_t last;
+	bool snapshot_ready;
 } Fixture;
 
 static inline void *
@@ -52,8 +52,8 @@ static inline Status
 fixture_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 				Arena *arena, RaftEntry **out, int *n)
 {
-	Fixture    *f = arg;
-	size_t		bytes = 0;
+	Fixture *f = arg;
+	size_t bytes = 0;
 
 	if (low <= f->truncated_index || high > f->last + 1)
 		return STATUS_CORRUPT;
@@ -71,7 +71,7 @@ fixture_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 static inline Status
 fixture_term(void *arg, uint64_t index, uint64_t *term)
 {
-	Fixture    *f = arg;
+	Fixture *f = arg;
 
 	if (index <= f->truncated_index || index > f->last)
 		return STATUS_NOT_FOUND;
@@ -89,7 +89,7 @@ static inline Status
 fixture_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 				 RaftSnapshot *out)
 {
-	Fixture    *f = arg;
+	Fixture *f = arg;
 
 	(void) to;
 	(void) index;
@@ -105,8 +105,8 @@ fixture_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 static inline RaftStorage
 fixture_storage(Fixture *f)
 {
-	return (RaftStorage) {f, fixture_entries, fixture_term, fixture_last,
-		fixture_snapshot};
+	return (RaftStorage){f, fixture_entries, fixture_term, fixture_last,
+						 fixture_snapshot};
 }
 
 /* Start the peer from what is stored. */
@@ -121,8 +121,8 @@ fixture_create(Fixture *f)
 	f->config.applied_term = f->applied_term;
 	f->config.truncated_index = f->truncated_index;
 	f->config.truncated_term = f->truncated_term;
-	CHECK(raft_create(&f->config, &storage, &f->alloc, f->now_us,
-					  &f->raft) == STATUS_OK);
+	CHECK(raft_create(&f->config, &storage, &f->alloc, f->now_us, &f->raft) ==
+		  STATUS_OK);
 }
 
 /* Peer `id` of the voters 1..voters, with an empty log that begins at 5. */
@@ -132,9 +132,9 @@ fixture_init(Fixture *f, uint64_t id, int voters)
 	memset(f, 0, sizeof(*f));
 	arena_init(&f->arena);
 	arena_init(&f->log_arena);
-	f->alloc = (RaftAllocator) {NULL, fixture_alloc, fixture_release};
+	f->alloc = (RaftAllocator){NULL, fixture_alloc, fixture_release};
 	raft_config_init(&f->config, id);
-	f->hard_state = (RaftHardState) {FIXTURE_START, 0, FIXTURE_START};
+	f->hard_state = (RaftHardState){FIXTURE_START, 0, FIXTURE_START};
 	f->truncated_index = f->truncated_term = FIXTURE_START;
 	f->applied_index = f->applied_term = FIXTURE_START;
 	f->last = FIXTURE_START;
@@ -169,7 +169,7 @@ fixture_store(Fixture *f, const RaftReady *rd)
 		f->last = rd->entries[0].index - 1;
 	for (int i = 0; i < rd->n_entries && !rd->sole; i++)
 	{
-		RaftEntry  *e = &f->log[++f->last];
+		RaftEntry *e = &f->log[++f->last];
 
 		*e = rd->entries[i];
 		CHECK(e->index == f->last);
@@ -194,8 +194,8 @@ fixture_store(Fixture *f, const RaftReady *rd)
 static inline int
 fixture_turn(Fixture *f)
 {
-	RaftReady	rd;
-	int			n = 0;
+	RaftReady rd;
+	int n = 0;
 
 	while (raft_ready(f->raft, &f->arena, f->now_us, &rd))
 	{
@@ -216,4 +216,4 @@ fixture_restart(Fixture *f)
 	fixture_create(f);
 }
 
-#endif							/* TIKV_TEST_RAFT_FIXTURE_H */
+#endif /* TIKV_TEST_RAFT_FIXTURE_H */

@@ -13,11 +13,11 @@ static RaftConfState
 conf_of(const char *text)
 {
 	RaftConfState conf = {.auto_leave = false};
-	bool		outgoing = false;
+	bool outgoing = false;
 
 	for (const char *p = text; *p != '\0'; p++)
 	{
-		RaftIdSet  *set = outgoing ? &conf.voters_outgoing : &conf.voters;
+		RaftIdSet *set = outgoing ? &conf.voters_outgoing : &conf.voters;
 
 		if (*p == '(' || *p == ')')
 			outgoing = *p == '(';
@@ -48,7 +48,7 @@ static const char *
 text_of(const RaftConfState *conf)
 {
 	static char out[256];
-	char		outgoing[64] = "";
+	char outgoing[64] = "";
 
 	out[0] = '\0';
 	put_set(out, "", &conf->voters);
@@ -75,9 +75,10 @@ change_of(const char *text, RaftConfTransition transition)
 		if (*p == ' ')
 			continue;
 		c = &cc.changes[cc.n++];
-		c->type = *p == 'v' ? RAFT_CONF_ADD_NODE : *p == 'l' ?
-			RAFT_CONF_ADD_LEARNER : *p == 'r' ? RAFT_CONF_REMOVE_NODE :
-			(RaftConfChangeType) 3;
+		c->type = *p == 'v' ? RAFT_CONF_ADD_NODE :
+			*p == 'l'		? RAFT_CONF_ADD_LEARNER :
+			*p == 'r'		? RAFT_CONF_REMOVE_NODE :
+							  (RaftConfChangeType) 3;
 		c->id = (uint64_t) (*++p - '0');
 	}
 	return cc;
@@ -90,8 +91,8 @@ check(const char *before, const char *change, RaftConfTransition transition,
 	RaftConfState conf = conf_of(before);
 	RaftConfChange cc = change_of(change, transition);
 	RaftConfState out;
-	Status		s = raft_conf_changed(&conf, &cc, &out);
-	char		what[200];
+	Status s = raft_conf_changed(&conf, &cc, &out);
+	char what[200];
 
 	snprintf(what, sizeof(what), "%s with %s", before,
 			 *change ? change : "nothing");
@@ -159,7 +160,7 @@ test_limits(void)
 	EQ_U64(raft_conf_changed(&conf, &cc, &out), STATUS_INVALID,
 		   "fewer than none");
 	cc.n = 1;
-	cc.changes[0] = (RaftConfChangeSingle) {RAFT_CONF_ADD_LEARNER, 100};
+	cc.changes[0] = (RaftConfChangeSingle){RAFT_CONF_ADD_LEARNER, 100};
 	for (uint64_t id = 10; conf.learners.n + 3 < RAFT_MAX_PEERS; id++)
 		(void) raft_set_add(&conf.learners, id);
 	EQ_U64(raft_conf_changed(&conf, &cc, &out), STATUS_INVALID,

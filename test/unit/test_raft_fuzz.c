@@ -16,7 +16,7 @@ static uint64_t
 rnd(uint64_t n)
 {
 	rng += UINT64_C(0x9E3779B97F4A7C15);
-	uint64_t	z = rng;
+	uint64_t z = rng;
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -52,7 +52,7 @@ static RaftSnapshot snapshot;
 static void
 some_entries(RaftMessage *m)
 {
-	uint64_t	term = m->log_term;
+	uint64_t term = m->log_term;
 
 	m->n_entries = (int) rnd(6);
 	m->entries = rnd(50) ? entries : NULL;
@@ -61,9 +61,9 @@ some_entries(RaftMessage *m)
 		term += rnd(5) == 0;
 		if (term > m->term && rnd(10))
 			term = m->term;
-		entries[i] = (RaftEntry) {.index = m->index + 1 + (uint64_t) i,.term = term};
-		entries[i].type = rnd(12) ? RAFT_ENTRY_NORMAL :
-			(RaftEntryType) rnd(4);
+		entries[i] =
+			(RaftEntry){.index = m->index + 1 + (uint64_t) i, .term = term};
+		entries[i].type = rnd(12) ? RAFT_ENTRY_NORMAL : (RaftEntryType) rnd(4);
 		if (rnd(60) == 0)
 			entries[i].index++;
 		entries[i].data = bytes_make(noise, rnd(20));
@@ -106,7 +106,7 @@ some_snapshot(RaftMessage *m, uint64_t commit)
 static RaftMessage
 some_message(const Raft *r)
 {
-	RaftStatus	st;
+	RaftStatus st;
 	RaftMessage m;
 
 	raft_status(r, &st);
@@ -118,7 +118,7 @@ some_message(const Raft *r)
 	if (rnd(400) == 0)
 		m.term = number(st.hard_state.term);
 	if (m.term > 1000000)
-		m.term = 1000000;		/* or no term would be left to go on */
+		m.term = 1000000; /* or no term would be left to go on */
 	m.index = number(rnd(2) ? st.last_index : st.hard_state.commit);
 	if (rnd(2) && raft_term_at(r, m.index, &m.log_term) != STATUS_OK)
 		m.log_term = rnd(m.term + 1);
@@ -134,7 +134,7 @@ some_message(const Raft *r)
 	{
 		m.entries = entries;
 		m.n_entries = rnd(20) ? 1 : 0;
-		entries[0] = (RaftEntry) {.data = bytes_make(noise, rnd(30))};
+		entries[0] = (RaftEntry){.data = bytes_make(noise, rnd(30))};
 	}
 	if (m.type == RAFT_MSG_SNAPSHOT)
 		some_snapshot(&m, st.hard_state.commit);
@@ -145,7 +145,7 @@ some_message(const Raft *r)
 static void
 help_campaign(Raft *r, uint64_t now_us)
 {
-	RaftMessage m = {.from = 2,.term = raft_term(r)};
+	RaftMessage m = {.from = 2, .term = raft_term(r)};
 
 	if (raft_role(r) == RAFT_PRE_CANDIDATE)
 	{
@@ -164,16 +164,16 @@ help_campaign(Raft *r, uint64_t now_us)
 static void
 do_something(Fixture *f)
 {
-	RaftEntry	e = {.type = RAFT_ENTRY_NORMAL,.data = bytes_cstr("x")};
-	RaftEntry	ce = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL, .data = bytes_cstr("x")};
+	RaftEntry ce = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
 	RaftConfChange cc = {.n = (int) rnd(4),
-		.transition = (RaftConfTransition) rnd(3)};
-	uint64_t	a;
-	uint64_t	b;
+						 .transition = (RaftConfTransition) rnd(3)};
+	uint64_t a;
+	uint64_t b;
 
 	for (int i = 0; i < cc.n; i++)
-		cc.changes[i] = (RaftConfChangeSingle) {(RaftConfChangeType) rnd(4),
-			rnd(6)};
+		cc.changes[i] =
+			(RaftConfChangeSingle){(RaftConfChangeType) rnd(4), rnd(6)};
 	switch (rnd(10))
 	{
 		case 0:
@@ -214,7 +214,7 @@ do_something(Fixture *f)
 static void
 turn(Fixture *f)
 {
-	RaftReady	rd;
+	RaftReady rd;
 	RaftConfChange cc = {.n = 1};
 
 	arena_reset(&f->arena);
@@ -224,8 +224,8 @@ turn(Fixture *f)
 	if (rd.n_committed > 0 &&
 		rd.committed[rd.n_committed - 1].type != RAFT_ENTRY_NORMAL)
 	{
-		cc.changes[0] = (RaftConfChangeSingle) {(RaftConfChangeType) rnd(3),
-			1 + rnd(5)};
+		cc.changes[0] =
+			(RaftConfChangeSingle){(RaftConfChangeType) rnd(3), 1 + rnd(5)};
 		if (cc.changes[0].id != 1 || rnd(10) == 0)
 			(void) !raft_apply_conf_change(f->raft, &cc, &f->conf);
 	}
@@ -234,9 +234,9 @@ turn(Fixture *f)
 		raft_persisted(f->raft, rd.number);
 	if (rnd(10) == 0 && f->applied_index > f->truncated_index)
 	{
-		uint64_t	index = f->truncated_index + 1 +
-			rnd(f->applied_index - f->truncated_index);
-		uint64_t	term;
+		uint64_t index =
+			f->truncated_index + 1 + rnd(f->applied_index - f->truncated_index);
+		uint64_t term;
 
 		if (raft_term_at(f->raft, index, &term) != STATUS_OK)
 			return;
@@ -250,9 +250,9 @@ static bool
 run(uint64_t seed)
 {
 	static Fixture f;
-	uint64_t	term = 0;
-	uint64_t	commit = 0;
-	bool		forward = true;
+	uint64_t term = 0;
+	uint64_t commit = 0;
+	bool forward = true;
 
 	rng = seed;
 	fixture_init(&f, 1, 3);
@@ -260,7 +260,7 @@ run(uint64_t seed)
 	for (int i = 0; i < 3000 && f.last < FIXTURE_MAX - 100; i++)
 	{
 		RaftMessage m = some_message(f.raft);
-		RaftStatus	st;
+		RaftStatus st;
 
 		f.now_us += rnd(50000);
 		if (rnd(3))
@@ -278,8 +278,7 @@ run(uint64_t seed)
 			st.hard_state.commit >= commit;
 		term = st.hard_state.term;
 		commit = st.hard_state.commit;
-		if (st.last_index > FIXTURE_MAX - 100 ||
-			st.hard_state.term > 900000)
+		if (st.last_index > FIXTURE_MAX - 100 || st.hard_state.term > 900000)
 			break;
 	}
 	fixture_free(&f);
@@ -289,7 +288,7 @@ run(uint64_t seed)
 int
 main(void)
 {
-	int			good = 0;
+	int good = 0;
 
 	for (uint64_t seed = 1; seed <= 400; seed++)
 		good += run(seed);

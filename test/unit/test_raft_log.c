@@ -7,7 +7,7 @@
 #include "raft_fixture.h"
 #include "unit.h"
 
-static Fixture disk;			/* its stored log only */
+static Fixture disk; /* its stored log only */
 static RaftLog log_;
 
 /* A log whose stored entries 6.. have these terms. */
@@ -23,8 +23,8 @@ start(const char *terms)
 	for (; *terms != '\0'; terms++)
 	{
 		disk.last++;
-		disk.log[disk.last] = (RaftEntry) {.index = disk.last,
-			.term = (uint64_t) (*terms - '0')};
+		disk.log[disk.last] =
+			(RaftEntry){.index = disk.last, .term = (uint64_t) (*terms - '0')};
 	}
 	storage = fixture_storage(&disk);
 	raft_log_init(&log_, &storage, &alloc);
@@ -45,7 +45,7 @@ end(void)
 static void
 append(uint64_t term, const char *data)
 {
-	RaftEntry	e = {.index = raft_log_last(&log_) + 1,.term = term};
+	RaftEntry e = {.index = raft_log_last(&log_) + 1, .term = term};
 
 	e.data = bytes_cstr(data);
 	e.context = bytes_cstr("c");
@@ -58,10 +58,10 @@ store(uint64_t number)
 {
 	for (uint64_t i = log_.stored + 1; i <= raft_log_last(&log_); i++)
 	{
-		uint64_t	term = 0;
+		uint64_t term = 0;
 
 		CHECK(raft_log_term(&log_, i, &term) == STATUS_OK);
-		disk.log[i] = (RaftEntry) {.index = i,.term = term};
+		disk.log[i] = (RaftEntry){.index = i, .term = term};
 		disk.last = i;
 	}
 	raft_log_record(&log_, number, raft_log_last(&log_), 7);
@@ -71,7 +71,7 @@ store(uint64_t number)
 static uint64_t
 term_at(uint64_t index)
 {
-	uint64_t	term = 0;
+	uint64_t term = 0;
 
 	return raft_log_term(&log_, index, &term) == STATUS_OK ? term : 0;
 }
@@ -89,9 +89,11 @@ test_terms(void)
 	EQ_U64(term_at(10), 0, "beyond");
 	EQ_U64(raft_log_last_term(&log_), 7, "last");
 	OK(raft_log_matches(&log_, 8, 6) && !raft_log_matches(&log_, 8, 5) &&
-	   !raft_log_matches(&log_, 10, 7), "matches");
+		   !raft_log_matches(&log_, 10, 7),
+	   "matches");
 	OK(raft_log_up_to_date(&log_, 9, 7) && raft_log_up_to_date(&log_, 6, 8) &&
-	   !raft_log_up_to_date(&log_, 8, 7) && !raft_log_up_to_date(&log_, 99, 6),
+		   !raft_log_up_to_date(&log_, 8, 7) &&
+		   !raft_log_up_to_date(&log_, 99, 6),
 	   "up to date: the later term, then the longer log");
 	end();
 }
@@ -99,7 +101,7 @@ test_terms(void)
 static void
 test_find_conflict(void)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	start("556678");
 	EQ_U64(raft_log_find_conflict(&log_, 11, 6, &term), 9, "skips terms above");
@@ -115,7 +117,7 @@ test_find_conflict(void)
 static void
 test_find_conflict_bound(void)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	start("");
 	for (int i = 0; i < 3000; i++)
@@ -129,8 +131,8 @@ test_find_conflict_bound(void)
 static void
 test_slices(void)
 {
-	RaftEntry  *e;
-	int			n;
+	RaftEntry *e;
+	int n;
 
 	start("555");
 	append(7, "abc");
@@ -139,12 +141,16 @@ test_slices(void)
 		   STATUS_OK, "from the stored part");
 	EQ_U64(n, 3, "ends where memory begins");
 	OK(raft_log_slice(&log_, 9, 11, SIZE_MAX, &disk.arena, &e, &n) ==
-	   STATUS_OK && n == 2 && bytes_eq(e[0].data, bytes_cstr("abc")) &&
-	   bytes_eq(e[1].context, bytes_cstr("c")), "from memory, with its bytes");
+			   STATUS_OK &&
+		   n == 2 && bytes_eq(e[0].data, bytes_cstr("abc")) &&
+		   bytes_eq(e[1].context, bytes_cstr("c")),
+	   "from memory, with its bytes");
 	OK(raft_log_slice(&log_, 9, 11, 1, &disk.arena, &e, &n) == STATUS_OK &&
-	   n == 1, "one entry whatever the limit");
+		   n == 1,
+	   "one entry whatever the limit");
 	OK(raft_log_slice(&log_, 6, 9, 1, &disk.arena, &e, &n) == STATUS_OK &&
-	   n == 1, "likewise from the stored part");
+		   n == 1,
+	   "likewise from the stored part");
 	end();
 }
 
@@ -260,11 +266,11 @@ test_release_and_compact(void)
 static void
 test_restore(void)
 {
-	RaftSnapshot s = {.meta = {.index = 40,.term = 9}};
+	RaftSnapshot s = {.meta = {.index = 40, .term = 9}};
 
 	start("555");
 	append(7, "a");
-	log_.ready_out = true;		/* something still points at the entry */
+	log_.ready_out = true; /* something still points at the entry */
 	s.data = bytes_cstr("contents");
 	raft_log_restore(&log_, &s);
 	OK(raft_log_last(&log_) == 40 && log_.commit == 40 && term_at(40) == 9,

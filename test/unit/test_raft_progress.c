@@ -27,7 +27,7 @@ static void
 test_inflights(void)
 {
 	RaftInflights f = {0};
-	RaftConfig	c = {.max_inflight_msgs = 3,.max_inflight_bytes = 100};
+	RaftConfig c = {.max_inflight_msgs = 3, .max_inflight_bytes = 100};
 
 	OK(!raft_inflights_full(&f, &c), "empty");
 	raft_inflights_add(&f, &alloc, 5, 10);
@@ -58,7 +58,7 @@ static void
 test_probe(void)
 {
 	RaftProgress p = {.id = 2};
-	RaftConfig	c = {.max_inflight_msgs = 3,.max_inflight_bytes = 100};
+	RaftConfig c = {.max_inflight_msgs = 3, .max_inflight_bytes = 100};
 
 	raft_progress_reset(&p, 11);
 	OK(p.state == RAFT_PROBE && p.next == 11 && p.match == 0, "starts probing");
@@ -81,7 +81,7 @@ static void
 test_replicate(void)
 {
 	RaftProgress p = {.id = 2};
-	RaftConfig	c = {.max_inflight_msgs = 2,.max_inflight_bytes = 100};
+	RaftConfig c = {.max_inflight_msgs = 2, .max_inflight_bytes = 100};
 
 	raft_progress_reset(&p, 11);
 	(void) raft_progress_update(&p, 10);
@@ -103,7 +103,7 @@ static void
 test_snapshot(void)
 {
 	RaftProgress p = {.id = 2};
-	RaftConfig	c = {.max_inflight_msgs = 2,.max_inflight_bytes = 100};
+	RaftConfig c = {.max_inflight_msgs = 2, .max_inflight_bytes = 100};
 
 	raft_progress_reset(&p, 3);
 	raft_progress_snapshot(&p, 20);

@@ -5,7 +5,7 @@
 #include "core/raft/quorum.h"
 #include "unit.h"
 
-static uint64_t values[RAFT_MAX_PEERS + 1];	/* by id */
+static uint64_t values[RAFT_MAX_PEERS + 1]; /* by id */
 
 static uint64_t
 value_of(const void *arg, uint64_t id)
@@ -18,13 +18,13 @@ static int
 vote_of(const void *arg, uint64_t id)
 {
 	(void) arg;
-	return (int) values[id] - 1;	/* 0 no, 1 none, 2 yes */
+	return (int) values[id] - 1; /* 0 no, 1 none, 2 yes */
 }
 
 static RaftIdSet
 first_ids(int n, uint64_t from)
 {
-	RaftIdSet	set = {0};
+	RaftIdSet set = {0};
 
 	for (int i = 0; i < n; i++)
 		(void) raft_set_add(&set, from + (uint64_t) i);
@@ -37,7 +37,7 @@ by_hand(const RaftIdSet *set, uint64_t highest)
 {
 	for (uint64_t v = highest; v > 0; v--)
 	{
-		int			have = 0;
+		int have = 0;
 
 		for (int i = 0; i < set->n; i++)
 			have += values[set->id[i]] >= v;
@@ -50,12 +50,12 @@ by_hand(const RaftIdSet *set, uint64_t highest)
 static void
 test_acked(void)
 {
-	bool		same = true;
+	bool same = true;
 
 	for (int n = 1; n <= 7; n++)
 	{
-		RaftIdSet	set = first_ids(n, 1);
-		int			cases = 1;
+		RaftIdSet set = first_ids(n, 1);
+		int cases = 1;
 
 		for (int i = 0; i < n; i++)
 			cases *= 4;
@@ -63,8 +63,8 @@ test_acked(void)
 		{
 			for (int i = 0, rest = c; i < n; i++, rest /= 4)
 				values[i + 1] = (uint64_t) (rest % 4);
-			same = same && raft_quorum_acked(&set, value_of, NULL) ==
-				by_hand(&set, 3);
+			same = same &&
+				raft_quorum_acked(&set, value_of, NULL) == by_hand(&set, 3);
 		}
 	}
 	OK(same, "1 to 7 voters: what a majority has reached");
@@ -74,20 +74,20 @@ static void
 test_joint_acked(void)
 {
 	RaftConfState conf = {.voters = first_ids(3, 1)};
-	bool		same = true;
+	bool same = true;
 
 	conf.voters_outgoing = first_ids(3, 3);
 	for (int c = 0; c < 1024; c++)
 	{
-		uint64_t	in;
-		uint64_t	out;
+		uint64_t in;
+		uint64_t out;
 
 		for (int i = 0, rest = c; i < 5; i++, rest /= 4)
 			values[i + 1] = (uint64_t) (rest % 4);
 		in = by_hand(&conf.voters, 3);
 		out = by_hand(&conf.voters_outgoing, 3);
-		same = same && raft_joint_acked(&conf, value_of, NULL) ==
-			(in < out ? in : out);
+		same = same &&
+			raft_joint_acked(&conf, value_of, NULL) == (in < out ? in : out);
 	}
 	OK(same, "joint: the lesser of both halves");
 	memset(&conf, 0, sizeof(conf));
@@ -98,8 +98,8 @@ test_joint_acked(void)
 static RaftVoteResult
 vote_by_hand(const RaftIdSet *set)
 {
-	int			yes = 0;
-	int			open = 0;
+	int yes = 0;
+	int open = 0;
 
 	for (int i = 0; i < set->n; i++)
 	{
@@ -115,8 +115,8 @@ static void
 test_votes(void)
 {
 	RaftConfState conf = {.voters = first_ids(4, 1)};
-	bool		same = true;
-	bool		joint = true;
+	bool same = true;
+	bool joint = true;
 
 	conf.voters_outgoing = first_ids(3, 3);
 	for (int c = 0; c < 243; c++)
@@ -143,10 +143,10 @@ test_votes(void)
 static void
 test_sets(void)
 {
-	RaftIdSet	set = {0};
+	RaftIdSet set = {0};
 
-	OK(raft_set_add(&set, 5) && raft_set_add(&set, 2) &&
-	   raft_set_add(&set, 9), "add");
+	OK(raft_set_add(&set, 5) && raft_set_add(&set, 2) && raft_set_add(&set, 9),
+	   "add");
 	OK(set.n == 3 && set.id[0] == 2 && set.id[1] == 5 && set.id[2] == 9,
 	   "in ascending order");
 	OK(raft_set_add(&set, 5) && set.n == 3, "twice is once");

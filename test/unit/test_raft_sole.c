@@ -9,12 +9,12 @@
 static void
 test_campaign_and_propose(void)
 {
-	Fixture		f;
-	RaftReady	rd;
-	RaftEntry	e = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t	index = 0;
-	uint64_t	term = 0;
-	int			effect = 7;
+	Fixture f;
+	RaftReady rd;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index = 0;
+	uint64_t term = 0;
+	int effect = 7;
 
 	fixture_init(&f, 1, 1);
 	OK(raft_is_sole(f.raft), "one voter is sole");
@@ -22,7 +22,8 @@ test_campaign_and_propose(void)
 	EQ_U64(raft_campaign(f.raft, 0), STATUS_OK, "campaign");
 	EQ_U64(raft_role(f.raft), RAFT_LEADER, "leader at once");
 	EQ_U64(raft_term(f.raft), 6, "of the next term");
-	EQ_U64(raft_lease_end_us(f.raft), 0, "no lease before its entry is applied");
+	EQ_U64(raft_lease_end_us(f.raft), 0,
+		   "no lease before its entry is applied");
 	e.payload = &effect;
 	e.payload_size = 100;
 	EQ_U64(raft_propose(f.raft, &e, &index, &term), STATUS_OK, "propose");
@@ -34,7 +35,8 @@ test_campaign_and_propose(void)
 	EQ_U64(rd.n_committed, 2, "and committed by the same ready");
 	OK(rd.committed[1].payload == &effect, "with the payload");
 	OK(rd.has_hard_state && rd.hard_state.commit == 7 &&
-	   rd.hard_state.term == 6 && rd.hard_state.vote == 1, "hard state");
+		   rd.hard_state.term == 6 && rd.hard_state.vote == 1,
+	   "hard state");
 	EQ_U64(rd.n_messages + rd.n_persisted_messages, 0, "nobody to talk to");
 	raft_advance(f.raft, &rd);
 	OK(!raft_has_ready(f.raft), "nothing is left");
@@ -46,17 +48,17 @@ test_campaign_and_propose(void)
 static void
 test_log_stays_empty(void)
 {
-	Fixture		f;
-	RaftStatus	st;
+	Fixture f;
+	RaftStatus st;
 
 	fixture_init(&f, 1, 1);
 	OK(raft_campaign(f.raft, 0) == STATUS_OK, "campaign");
 	for (int i = 0; i < 1000; i++)
 	{
-		RaftEntry	e = {.type = RAFT_ENTRY_NORMAL};
-		uint64_t	index;
-		uint64_t	term;
-		RaftReady	rd;
+		RaftEntry e = {.type = RAFT_ENTRY_NORMAL};
+		uint64_t index;
+		uint64_t term;
+		RaftReady rd;
 
 		e.data = bytes_cstr("some bytes");
 		if (raft_propose(f.raft, &e, &index, &term) != STATUS_OK ||
@@ -78,8 +80,8 @@ test_log_stays_empty(void)
 static void
 test_read_index(void)
 {
-	Fixture		f;
-	RaftReady	rd;
+	Fixture f;
+	RaftReady rd;
 
 	fixture_init(&f, 1, 1);
 	OK(raft_campaign(f.raft, 0) == STATUS_OK, "campaign");
@@ -100,22 +102,22 @@ test_read_index(void)
 static void
 test_mode_ends(void)
 {
-	Fixture		f;
-	RaftReady	rd;
-	RaftConfChange cc = {.n = 1,.changes = {{RAFT_CONF_ADD_LEARNER, 2}}};
+	Fixture f;
+	RaftReady rd;
+	RaftConfChange cc = {.n = 1, .changes = {{RAFT_CONF_ADD_LEARNER, 2}}};
 	RaftConfState conf;
-	RaftEntry	e = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
-	RaftEntry	plain = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t	index;
-	uint64_t	term;
-	int			effect;
+	RaftEntry e = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
+	RaftEntry plain = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
+	int effect;
 
 	fixture_init(&f, 1, 1);
 	OK(raft_campaign(f.raft, 0) == STATUS_OK, "campaign");
 	fixture_turn(&f);
 	e.data = bytes_cstr("add 2");
-	EQ_U64(raft_propose_conf_change(f.raft, &cc, &e, &index, &term),
-		   STATUS_OK, "propose a learner");
+	EQ_U64(raft_propose_conf_change(f.raft, &cc, &e, &index, &term), STATUS_OK,
+		   "propose a learner");
 	EQ_U64(raft_lease_end_us(f.raft), 0, "the lease ends with the proposal");
 	OK(!raft_takes_payload(f.raft), "payloads are refused from now on");
 	plain.payload = &effect;
@@ -153,11 +155,11 @@ test_mode_ends(void)
 static void
 test_abort(void)
 {
-	Fixture		f;
-	RaftReady	rd;
-	RaftEntry	e = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t	index;
-	uint64_t	term;
+	Fixture f;
+	RaftReady rd;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
 
 	fixture_init(&f, 1, 1);
 	OK(raft_campaign(f.raft, 0) == STATUS_OK, "campaign");
@@ -174,10 +176,10 @@ test_abort(void)
 static void
 test_limits(void)
 {
-	Fixture		f;
-	RaftEntry	e = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t	index;
-	uint64_t	term;
+	Fixture f;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
 	static uint8_t big[2048];
 
 	fixture_init(&f, 1, 1);
@@ -205,8 +207,8 @@ test_limits(void)
 static void
 test_bad_start(void)
 {
-	Fixture		f;
-	Raft	   *r = NULL;
+	Fixture f;
+	Raft *r = NULL;
 	RaftStorage storage;
 
 	fixture_init(&f, 1, 1);

@@ -30,7 +30,7 @@ disjoint(const RaftIdSet *a, const RaftIdSet *b)
 static void
 sort_set(RaftIdSet *set)
 {
-	RaftIdSet	sorted = {0};
+	RaftIdSet sorted = {0};
 
 	for (int i = 0; i < set->n; i++)
 		(void) raft_set_add(&sorted, set->id[i]);
@@ -50,7 +50,7 @@ void
 raft_conf_members(const RaftConfState *conf, RaftIdSet *out)
 {
 	const RaftIdSet *sets[] = {&conf->voters, &conf->voters_outgoing,
-	&conf->learners, &conf->learners_next};
+							   &conf->learners, &conf->learners_next};
 
 	memset(out, 0, sizeof(*out));
 	for (size_t s = 0; s < sizeof(sets) / sizeof(sets[0]); s++)
@@ -69,7 +69,7 @@ raft_conf_members(const RaftConfState *conf, RaftIdSet *out)
 bool
 raft_conf_valid(const RaftConfState *conf)
 {
-	RaftIdSet	members;
+	RaftIdSet members;
 
 	if (!raft_set_valid(&conf->voters) || !raft_set_valid(&conf->learners) ||
 		!raft_set_valid(&conf->voters_outgoing) ||
@@ -165,7 +165,7 @@ leave_joint(RaftConfState *conf)
 static int
 voters_moved(const RaftIdSet *before, const RaftIdSet *after)
 {
-	int			moved = 0;
+	int moved = 0;
 
 	for (int i = 0; i < before->n; i++)
 		moved += !raft_set_has(after, before->id[i]);
@@ -178,14 +178,14 @@ Status
 raft_conf_changed(const RaftConfState *conf, const RaftConfChange *cc,
 				  RaftConfState *out)
 {
-	bool		joint = cc->transition != RAFT_CONF_AUTO || cc->n > 1;
+	bool joint = cc->transition != RAFT_CONF_AUTO || cc->n > 1;
 
 	*out = *conf;
 	if (cc->n < 0 || cc->n > RAFT_MAX_PEERS || !no_duplicates(cc))
 		return STATUS_INVALID;
 	if (cc->n == 0)
 		return cc->transition == RAFT_CONF_AUTO ? leave_joint(out) :
-			STATUS_INVALID;
+												  STATUS_INVALID;
 	if (raft_conf_is_joint(conf) || conf->voters.n == 0)
 		return STATUS_INVALID;
 #ifdef RAFT_MUTATION_JOINT_AS_SIMPLE
@@ -206,5 +206,5 @@ raft_conf_changed(const RaftConfState *conf, const RaftConfChange *cc,
 	(void) voters_moved;
 #endif
 	return out->voters.n > 0 && raft_conf_valid(out) ? STATUS_OK :
-		STATUS_INVALID;
+													   STATUS_INVALID;
 }

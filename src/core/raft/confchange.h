@@ -18,4 +18,4 @@ extern bool raft_conf_is_joint(const RaftConfState *conf);
 /* Everybody: voters of both halves and learners; n is 0 if too many. */
 extern void raft_conf_members(const RaftConfState *conf, RaftIdSet *out);
 
-#endif							/* TIKV_RAFT_CONFCHANGE_H */
+#endif /* TIKV_RAFT_CONFCHANGE_H */

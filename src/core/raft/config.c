@@ -25,7 +25,7 @@ raft_peer_round(const void *r, uint64_t id)
 	if (p == NULL)
 		return 0;
 	return id == ((const Raft *) r)->config.id ? ((const Raft *) r)->round :
-		p->acked_round;
+												 p->acked_round;
 }
 
 int
@@ -50,9 +50,9 @@ raft_peer_active(const void *r, uint64_t id)
 static void
 rebuild_peers(Raft *r)
 {
-	RaftIdSet	members;
+	RaftIdSet members;
 	RaftProgress *old = r->peers;
-	int			n_old = r->n_peers;
+	int n_old = r->n_peers;
 	RaftProgress *peers = NULL;
 
 	raft_conf_members(&r->conf, &members);
@@ -117,11 +117,11 @@ raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
 }
 
 Status
-raft_propose_conf_change(Raft *r, const RaftConfChange *cc,
-						 const RaftEntry *e, uint64_t *index, uint64_t *term)
+raft_propose_conf_change(Raft *r, const RaftConfChange *cc, const RaftEntry *e,
+						 uint64_t *index, uint64_t *term)
 {
 	RaftConfState result;
-	Status		s;
+	Status s;
 
 	if (r->role != RAFT_LEADER)
 		return STATUS_NOT_LEADER;
@@ -138,8 +138,7 @@ raft_propose_conf_change(Raft *r, const RaftConfChange *cc,
 }
 
 Status
-raft_apply_conf_change(Raft *r, const RaftConfChange *cc,
-					   RaftConfState *result)
+raft_apply_conf_change(Raft *r, const RaftConfChange *cc, RaftConfState *result)
 {
 	RaftConfState conf;
 
@@ -154,7 +153,7 @@ raft_apply_conf_change(Raft *r, const RaftConfChange *cc,
 void
 raft_auto_leave(Raft *r)
 {
-	RaftEntry	leave = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
+	RaftEntry leave = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
 
 	if (r->role != RAFT_LEADER || !r->conf.auto_leave ||
 		r->pending_conf_index > r->log.applied)

@@ -19,7 +19,7 @@ static const char transfer_word[] = "CampaignTransfer";
 void
 raft_randomize_timeout(Raft *r)
 {
-	uint64_t	x = r->random;
+	uint64_t x = r->random;
 
 	x ^= x >> 12;
 	x ^= x << 25;
@@ -98,7 +98,7 @@ learn_commit(Raft *r, const RaftMessage *m)
 static void
 ask_for_votes(Raft *r, RaftCampaign kind, uint64_t generation)
 {
-	uint8_t		context[TRANSFER_WORD_LEN + 8];
+	uint8_t context[TRANSFER_WORD_LEN + 8];
 
 	memcpy(context, transfer_word, TRANSFER_WORD_LEN);
 	raft_put_u64(context + TRANSFER_WORD_LEN, generation);
@@ -109,7 +109,7 @@ ask_for_votes(Raft *r, RaftCampaign kind, uint64_t generation)
 		if (m.to == r->config.id || !raft_is_voter(r, m.to))
 			continue;
 		m.type = kind == RAFT_CAMPAIGN_PRE ? RAFT_MSG_REQUEST_PRE_VOTE :
-			RAFT_MSG_REQUEST_VOTE;
+											 RAFT_MSG_REQUEST_VOTE;
 		m.term = kind == RAFT_CAMPAIGN_PRE ? r->term + 1 : r->term;
 		m.index = raft_log_last(&r->log);
 		m.log_term = raft_log_last_term(&r->log);
@@ -153,7 +153,7 @@ become_candidate(Raft *r)
 static void
 campaign(Raft *r, RaftCampaign kind)
 {
-	uint64_t	generation = r->generation;
+	uint64_t generation = r->generation;
 
 	if (kind == RAFT_CAMPAIGN_PRE)
 	{
@@ -224,8 +224,8 @@ raft_campaign(Raft *r, uint64_t now_us)
 static bool
 grants(const Raft *r, const RaftMessage *m)
 {
-	bool		pre = m->type == RAFT_MSG_REQUEST_PRE_VOTE;
-	bool		free = r->vote == m->from ||
+	bool pre = m->type == RAFT_MSG_REQUEST_PRE_VOTE;
+	bool free = r->vote == m->from ||
 		(r->vote == RAFT_NONE && r->leader == RAFT_NONE) ||
 		(pre && m->term > r->term);
 
@@ -241,12 +241,12 @@ grants(const Raft *r, const RaftMessage *m)
 void
 raft_handle_vote_request(Raft *r, const RaftMessage *m)
 {
-	bool		pre = m->type == RAFT_MSG_REQUEST_PRE_VOTE;
-	bool		granted = grants(r, m);
+	bool pre = m->type == RAFT_MSG_REQUEST_PRE_VOTE;
+	bool granted = grants(r, m);
 	RaftMessage answer = {.to = m->from};
 
 	answer.type = pre ? RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE :
-		RAFT_MSG_REQUEST_VOTE_RESPONSE;
+						RAFT_MSG_REQUEST_VOTE_RESPONSE;
 	answer.reject = !granted;
 
 	/*
@@ -273,8 +273,8 @@ raft_handle_vote_request(Raft *r, const RaftMessage *m)
 void
 raft_handle_vote_response(Raft *r, const RaftMessage *m)
 {
-	bool		pre = m->type == RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE;
-	uint64_t	term = pre && !m->reject ? r->term + 1 : r->term;
+	bool pre = m->type == RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE;
+	uint64_t term = pre && !m->reject ? r->term + 1 : r->term;
 
 	if (r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE) ||
 		m->term != term)
@@ -306,8 +306,7 @@ raft_handle_vote_response(Raft *r, const RaftMessage *m)
 void
 raft_handle_timeout_now(Raft *r, const RaftMessage *m)
 {
-	if (r->role != RAFT_FOLLOWER || r->leader != m->from ||
-		m->context.len != 8)
+	if (r->role != RAFT_FOLLOWER || r->leader != m->from || m->context.len != 8)
 		return;
 #ifndef RAFT_MUTATION_OLD_TRANSFER_ORDER
 	if (raft_get_u64(m->context.data) < r->generation)
@@ -322,8 +321,8 @@ raft_handle_timeout_now(Raft *r, const RaftMessage *m)
 bool
 raft_quorum_active(Raft *r)
 {
-	bool		active = raft_joint_vote(&r->conf, raft_peer_active, r) ==
-		RAFT_VOTE_WON;
+	bool active =
+		raft_joint_vote(&r->conf, raft_peer_active, r) == RAFT_VOTE_WON;
 
 	for (int i = 0; i < r->n_peers; i++)
 		r->peers[i].recent_active = false;

@@ -12,11 +12,10 @@ static void
 refuse(Raft *r, const RaftMessage *m)
 {
 	RaftMessage answer = {.type = RAFT_MSG_APPEND_RESPONSE, .to = m->from};
-	uint64_t	last = raft_log_last(&r->log);
-	uint64_t	hint = m->index < last ? m->index : last;
+	uint64_t last = raft_log_last(&r->log);
+	uint64_t hint = m->index < last ? m->index : last;
 
-	hint = raft_log_find_conflict(&r->log, hint, m->log_term,
-								  &answer.log_term);
+	hint = raft_log_find_conflict(&r->log, hint, m->log_term, &answer.log_term);
 	answer.index = m->index;
 	answer.reject = true;
 	answer.reject_hint = hint;
@@ -36,7 +35,7 @@ acknowledge(Raft *r, uint64_t to, uint64_t index)
 static int
 first_new(const Raft *r, const RaftMessage *m)
 {
-	int			i = 0;
+	int i = 0;
 
 	while (i < m->n_entries &&
 		   raft_log_matches(&r->log, m->entries[i].index, m->entries[i].term))
@@ -47,7 +46,7 @@ first_new(const Raft *r, const RaftMessage *m)
 static bool
 too_much(const Raft *r, const RaftMessage *m, int from)
 {
-	size_t		bytes = r->log.unstored_bytes;
+	size_t bytes = r->log.unstored_bytes;
 
 	for (int i = from; i < m->n_entries; i++)
 		bytes += raft_entry_bytes(&m->entries[i]);
@@ -57,9 +56,9 @@ too_much(const Raft *r, const RaftMessage *m, int from)
 Status
 raft_handle_append(Raft *r, const RaftMessage *m)
 {
-	uint64_t	last_new = m->index + (uint64_t) m->n_entries;
-	uint64_t	commit = m->commit < last_new ? m->commit : last_new;
-	int			from;
+	uint64_t last_new = m->index + (uint64_t) m->n_entries;
+	uint64_t commit = m->commit < last_new ? m->commit : last_new;
+	int from;
 
 	if (m->index < r->log.commit)
 	{
@@ -74,7 +73,7 @@ raft_handle_append(Raft *r, const RaftMessage *m)
 	from = first_new(r, m);
 	if (from < m->n_entries)
 	{
-		uint64_t	at = m->entries[from].index;
+		uint64_t at = m->entries[from].index;
 
 		if (at <= r->log.commit)
 			return STATUS_CORRUPT;
@@ -104,7 +103,7 @@ raft_handle_heartbeat(Raft *r, const RaftMessage *m)
 		r->log.commit = m->commit;
 	if (m->context.len == 16)
 	{
-		uint64_t	generation = raft_get_u64(m->context.data + 8);
+		uint64_t generation = raft_get_u64(m->context.data + 8);
 
 		if (generation > r->generation)
 			r->generation = generation;

@@ -36,7 +36,7 @@ raft_begin_round(Raft *r)
 	 */
 	if (r->n_rounds < RAFT_ROUNDS)
 	{
-		int			at = (r->rounds_head + r->n_rounds++) % RAFT_ROUNDS;
+		int at = (r->rounds_head + r->n_rounds++) % RAFT_ROUNDS;
 
 		r->rounds[at].round = r->round;
 		r->rounds[at].sent_us = r->now_us;
@@ -48,7 +48,7 @@ raft_begin_round(Raft *r)
 void
 raft_rounds_advance(Raft *r)
 {
-	uint64_t	acked = raft_joint_acked(&r->conf, raft_peer_round, r);
+	uint64_t acked = raft_joint_acked(&r->conf, raft_peer_round, r);
 
 	CHECK(acked <= r->round);
 	while (r->n_rounds > 0 && r->rounds[r->rounds_head].round <= acked)
@@ -73,7 +73,7 @@ raft_round_acked(Raft *r, RaftProgress *p, uint64_t round)
 bool
 raft_committed_own_term(const Raft *r)
 {
-	uint64_t	term;
+	uint64_t term;
 
 	return raft_log_term(&r->log, r->log.commit, &term) == STATUS_OK &&
 		term == r->term;

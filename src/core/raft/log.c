@@ -84,7 +84,7 @@ raft_log_term(const RaftLog *log, uint64_t index, uint64_t *term)
 uint64_t
 raft_log_last_term(const RaftLog *log)
 {
-	uint64_t	term = 0;
+	uint64_t term = 0;
 
 	CHECK(raft_log_term(log, raft_log_last(log), &term) == STATUS_OK);
 	return term;
@@ -93,7 +93,7 @@ raft_log_last_term(const RaftLog *log)
 bool
 raft_log_matches(const RaftLog *log, uint64_t index, uint64_t term)
 {
-	uint64_t	own;
+	uint64_t own;
 
 	return raft_log_term(log, index, &own) == STATUS_OK && own == term;
 }
@@ -102,7 +102,7 @@ raft_log_matches(const RaftLog *log, uint64_t index, uint64_t term)
 bool
 raft_log_up_to_date(const RaftLog *log, uint64_t index, uint64_t term)
 {
-	uint64_t	own = raft_log_last_term(log);
+	uint64_t own = raft_log_last_term(log);
 
 	return term > own || (term == own && index >= raft_log_last(log));
 }
@@ -119,7 +119,7 @@ raft_log_find_conflict(const RaftLog *log, uint64_t index, uint64_t term,
 {
 	for (int steps = 0; index > 0; index--)
 	{
-		uint64_t	own;
+		uint64_t own;
 
 		*out_term = 0;
 		if (raft_log_term(log, index, &own) != STATUS_OK)
@@ -144,9 +144,9 @@ raft_log_has_payload(const RaftLog *log, uint64_t index)
 static void
 grow_slots(RaftLog *log)
 {
-	size_t		cap = log->cap == 0 ? 8 : log->cap * 2;
-	RaftEntry  *slots = log->alloc->alloc(log->alloc->arg,
-										  cap * sizeof(RaftEntry));
+	size_t cap = log->cap == 0 ? 8 : log->cap * 2;
+	RaftEntry *slots =
+		log->alloc->alloc(log->alloc->arg, cap * sizeof(RaftEntry));
 
 	for (size_t i = 0; i < log->n; i++)
 		slots[i] = log->slots[(log->head + i) & (log->cap - 1)];
@@ -161,14 +161,14 @@ grow_slots(RaftLog *log)
 void
 raft_log_append(RaftLog *log, const RaftEntry *e)
 {
-	RaftEntry	copy = *e;
-	size_t		bytes = e->data.len + e->context.len;
+	RaftEntry copy = *e;
+	size_t bytes = e->data.len + e->context.len;
 
 	CHECK(e->index == raft_log_last(log) + 1);
 	copy.data.data = copy.context.data = NULL;
 	if (bytes > 0)
 	{
-		uint8_t    *block = log->alloc->alloc(log->alloc->arg, bytes);
+		uint8_t *block = log->alloc->alloc(log->alloc->arg, bytes);
 
 		copy.data.data = block;
 		copy.context.data = block + e->data.len;
@@ -194,9 +194,9 @@ raft_log_cut(RaftLog *log, uint64_t from)
 	CHECK(from > log->commit && from <= raft_log_last(log));
 	while (log->n > 0 && raft_log_last(log) >= from)
 	{
-		uint64_t	last = raft_log_last(log);
-		RaftEntry  *e = slot(log, last);
-		size_t		bytes = raft_entry_bytes(e);
+		uint64_t last = raft_log_last(log);
+		RaftEntry *e = slot(log, last);
+		size_t bytes = raft_entry_bytes(e);
 
 		log->bytes -= bytes;
 		if (last > log->stored)
@@ -211,7 +211,7 @@ raft_log_cut(RaftLog *log, uint64_t from)
 	if (log->persisted >= from)
 		log->persisted = from - 1;
 
-	/*
+		/*
 	 * A flush under way no longer makes these entries durable, even if the
 	 * same ones come back later: what is written in between may be durable
 	 * first.
@@ -234,23 +234,23 @@ Status
 raft_log_slice(const RaftLog *log, uint64_t low, uint64_t high,
 			   size_t max_bytes, Arena *arena, RaftEntry **out, int *n)
 {
-	size_t		bytes = 0;
-	int			count = 0;
+	size_t bytes = 0;
+	int count = 0;
 
 	CHECK(low > log->truncated_index && low < high &&
 		  high <= raft_log_last(log) + 1);
 	if (low < log->first)
 	{
-		Status		s = log->storage.entries(log->storage.arg, low,
-											 high < log->first ? high : log->first,
-											 max_bytes, arena, out, n);
+		Status s = log->storage.entries(log->storage.arg, low,
+										high < log->first ? high : log->first,
+										max_bytes, arena, out, n);
 
 		CHECK(s != STATUS_OK || (*n > 0 && (*out)[0].index == low));
 		return s;
 	}
 	while (low + (uint64_t) count < high)
 	{
-		size_t		size = raft_entry_bytes(slot(log, low + (uint64_t) count));
+		size_t size = raft_entry_bytes(slot(log, low + (uint64_t) count));
 
 		if (count > 0 && (size > max_bytes || bytes > max_bytes - size))
 			break;
@@ -278,7 +278,7 @@ raft_log_stored(RaftLog *log, uint64_t index)
 static void
 drop_front(RaftLog *log)
 {
-	RaftEntry  *e = slot(log, log->first);
+	RaftEntry *e = slot(log, log->first);
 
 	log->bytes -= raft_entry_bytes(e);
 	free_entry(log, e);

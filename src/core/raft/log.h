@@ -20,9 +20,9 @@
 /* What the driver was asked to store by one ready, until it is flushed. */
 typedef struct RaftLogRecord
 {
-	uint64_t	number;
-	uint64_t	last;			/* entries up to here; lowered if they are cut */
-	uint64_t	term;			/* of the hard state */
+	uint64_t number;
+	uint64_t last; /* entries up to here; lowered if they are cut */
+	uint64_t term; /* of the hard state */
 } RaftLogRecord;
 
 typedef struct RaftLog
@@ -30,36 +30,37 @@ typedef struct RaftLog
 	RaftStorage storage;
 	const RaftAllocator *alloc;
 
-	uint64_t	truncated_index;
-	uint64_t	truncated_term;
-	uint64_t	applied;
-	uint64_t	applied_term;
-	uint64_t	commit;
-	uint64_t	stored;
-	uint64_t	persisted;
-	uint64_t	persisted_term; /* the newest term known to be flushed */
-	uint64_t	conf_index;		/* no conf change entry above it */
+	uint64_t truncated_index;
+	uint64_t truncated_term;
+	uint64_t applied;
+	uint64_t applied_term;
+	uint64_t commit;
+	uint64_t stored;
+	uint64_t persisted;
+	uint64_t persisted_term; /* the newest term known to be flushed */
+	uint64_t conf_index;	 /* no conf change entry above it */
 
-	RaftEntry  *slots;			/* the tail, a ring */
-	size_t		cap;			/* a power of two */
-	size_t		head;
-	size_t		n;
-	uint64_t	first;			/* index of slots[head], or where it will be */
-	size_t		bytes;			/* of the tail */
-	size_t		unstored_bytes; /* of its part above stored */
+	RaftEntry *slots; /* the tail, a ring */
+	size_t cap;		  /* a power of two */
+	size_t head;
+	size_t n;
+	uint64_t first;		   /* index of slots[head], or where it will be */
+	size_t bytes;		   /* of the tail */
+	size_t unstored_bytes; /* of its part above stored */
 
-	RaftLogRecord *records;		/* readies not yet flushed, oldest first */
-	size_t		n_records;
-	size_t		cap_records;
+	RaftLogRecord *records; /* readies not yet flushed, oldest first */
+	size_t n_records;
+	size_t cap_records;
 
-	RaftSnapshot *snapshot;		/* received, to be handed out */
+	RaftSnapshot *snapshot; /* received, to be handed out */
 
-	void	  **limbo;			/* freed when the outstanding ready is done */
-	size_t		n_limbo;
-	size_t		cap_limbo;
-	bool		ready_out;		/* a ready borrows from this log */
-	uint64_t	ready_last;		/* it stores entries up to here; lowered like
-								 * RaftLogRecord.last */
+	void **limbo; /* freed when the outstanding ready is done */
+	size_t n_limbo;
+	size_t cap_limbo;
+	bool ready_out; /* a ready borrows from this log */
+
+	/* it stores entries up to here; lowered like RaftLogRecord.last */
+	uint64_t ready_last;
 } RaftLog;
 
 extern size_t raft_entry_bytes(const RaftEntry *e);
@@ -78,8 +79,7 @@ raft_log_last(const RaftLog *log)
 extern Status raft_log_term(const RaftLog *log, uint64_t index,
 							uint64_t *term) MUST_CHECK;
 extern uint64_t raft_log_last_term(const RaftLog *log);
-extern bool raft_log_matches(const RaftLog *log, uint64_t index,
-							 uint64_t term);
+extern bool raft_log_matches(const RaftLog *log, uint64_t index, uint64_t term);
 extern bool raft_log_up_to_date(const RaftLog *log, uint64_t index,
 								uint64_t term);
 extern uint64_t raft_log_find_conflict(const RaftLog *log, uint64_t index,
@@ -89,8 +89,8 @@ extern bool raft_log_has_payload(const RaftLog *log, uint64_t index);
 extern void raft_log_append(RaftLog *log, const RaftEntry *e);
 extern void raft_log_cut(RaftLog *log, uint64_t from);
 extern Status raft_log_slice(const RaftLog *log, uint64_t low, uint64_t high,
-							 size_t max_bytes, Arena *arena,
-							 RaftEntry **out, int *n) MUST_CHECK;
+							 size_t max_bytes, Arena *arena, RaftEntry **out,
+							 int *n) MUST_CHECK;
 
 extern void raft_log_restore(RaftLog *log, const RaftSnapshot *snapshot);
 extern void raft_log_drop_snapshot(RaftLog *log);
@@ -107,4 +107,4 @@ extern void raft_log_ready_done(RaftLog *log);
 /* The allocator's free, put off while a ready may still point there. */
 extern void raft_log_dispose(RaftLog *log, void *p);
 
-#endif							/* TIKV_RAFT_LOG_H */
+#endif /* TIKV_RAFT_LOG_H */

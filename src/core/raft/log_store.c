@@ -18,7 +18,7 @@
 static void *
 grow(const RaftAllocator *alloc, void *old, size_t n, size_t cap, size_t size)
 {
-	void	   *p = alloc->alloc(alloc->arg, cap * size);
+	void *p = alloc->alloc(alloc->arg, cap * size);
 
 	if (n > 0)
 		memcpy(p, old, n * size);
@@ -36,7 +36,7 @@ raft_log_record(RaftLog *log, uint64_t number, uint64_t last, uint64_t term)
 		log->n_records--;
 	else if (log->n_records == log->cap_records)
 	{
-		size_t		cap = log->cap_records == 0 ? 4 : log->cap_records * 2;
+		size_t cap = log->cap_records == 0 ? 4 : log->cap_records * 2;
 
 		log->records = grow(log->alloc, log->records, log->n_records, cap,
 							sizeof(RaftLogRecord));
@@ -52,7 +52,7 @@ raft_log_record(RaftLog *log, uint64_t number, uint64_t last, uint64_t term)
 void
 raft_log_flushed(RaftLog *log, uint64_t number)
 {
-	size_t		done = 0;
+	size_t done = 0;
 
 	while (done < log->n_records && log->records[done].number <= number)
 	{
@@ -80,10 +80,10 @@ raft_log_dispose(RaftLog *log, void *p)
 	}
 	if (log->n_limbo == log->cap_limbo)
 	{
-		size_t		cap = log->cap_limbo == 0 ? 16 : log->cap_limbo * 2;
+		size_t cap = log->cap_limbo == 0 ? 16 : log->cap_limbo * 2;
 
-		log->limbo = grow(log->alloc, log->limbo, log->n_limbo, cap,
-						  sizeof(void *));
+		log->limbo =
+			grow(log->alloc, log->limbo, log->n_limbo, cap, sizeof(void *));
 		log->cap_limbo = cap;
 	}
 	log->limbo[log->n_limbo++] = p;
@@ -117,7 +117,7 @@ void
 raft_log_restore(RaftLog *log, const RaftSnapshot *snapshot)
 {
 	RaftSnapshot *copy;
-	uint64_t	index = snapshot->meta.index;
+	uint64_t index = snapshot->meta.index;
 
 	CHECK(index > log->commit);
 	if (raft_log_last(log) > log->commit)
@@ -133,7 +133,7 @@ raft_log_restore(RaftLog *log, const RaftSnapshot *snapshot)
 
 	while (log->n > 0)
 	{
-		RaftEntry  *e = &log->slots[log->head];
+		RaftEntry *e = &log->slots[log->head];
 
 		if (e->data.data != NULL)
 			raft_log_dispose(log, (void *) (uintptr_t) e->data.data);

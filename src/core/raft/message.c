@@ -18,7 +18,7 @@ raft_put_u64(uint8_t *p, uint64_t v)
 uint64_t
 raft_get_u64(const uint8_t *p)
 {
-	uint64_t	v = 0;
+	uint64_t v = 0;
 
 	for (int i = 0; i < 8; i++)
 		v = v << 8 | p[i];
@@ -47,8 +47,8 @@ raft_send_data(Raft *r, RaftMessage *m, Bytes data)
 		r->dropped_msgs++;
 		return;
 	}
-	r->msgs = raft_grow(r, r->msgs, r->n_msgs, &r->cap_msgs,
-						sizeof(RaftQueued));
+	r->msgs =
+		raft_grow(r, r->msgs, r->n_msgs, &r->cap_msgs, sizeof(RaftQueued));
 	q = &r->msgs[r->n_msgs++];
 	memset(q, 0, sizeof(*q));
 	m->from = r->config.id;
@@ -109,7 +109,7 @@ raft_needs_flush(const Raft *r, RaftMessageType type, bool reject)
 static Status
 check_entries(const Raft *r, const RaftMessage *m)
 {
-	uint64_t	term = m->log_term;
+	uint64_t term = m->log_term;
 
 	if (m->n_entries < 0 || (m->n_entries > 0 && m->entries == NULL) ||
 		m->index > UINT64_MAX - (uint64_t) m->n_entries - 1 ||
@@ -150,8 +150,7 @@ Status
 raft_check_message(const Raft *r, const RaftMessage *m)
 {
 	if (m->from == RAFT_NONE || m->from == r->config.id || m->term == 0 ||
-		m->term == UINT64_MAX ||
-		(m->to != RAFT_NONE && m->to != r->config.id))
+		m->term == UINT64_MAX || (m->to != RAFT_NONE && m->to != r->config.id))
 		return STATUS_INVALID;
 	switch (m->type)
 	{
@@ -164,7 +163,8 @@ raft_check_message(const Raft *r, const RaftMessage *m)
 			if (m->n_entries != 1 || m->entries == NULL)
 				return STATUS_INVALID;
 			return m->entries[0].data.len > RAFT_READ_CONTEXT_MAX ?
-				STATUS_TOO_LARGE : STATUS_OK;
+				STATUS_TOO_LARGE :
+				STATUS_OK;
 		case RAFT_MSG_APPEND_RESPONSE:
 		case RAFT_MSG_HEARTBEAT:
 		case RAFT_MSG_HEARTBEAT_RESPONSE:

@@ -11,14 +11,14 @@
 #include "core/base/check.h"
 
 void
-raft_inflights_add(RaftInflights *f, const RaftAllocator *alloc,
-				   uint64_t index, size_t bytes)
+raft_inflights_add(RaftInflights *f, const RaftAllocator *alloc, uint64_t index,
+				   size_t bytes)
 {
 	if (f->n == f->cap)
 	{
-		int			cap = f->cap == 0 ? 4 : f->cap * 2;
-		struct RaftInflight *ring = alloc->alloc(alloc->arg,
-												 (size_t) cap * sizeof(*ring));
+		int cap = f->cap == 0 ? 4 : f->cap * 2;
+		struct RaftInflight *ring =
+			alloc->alloc(alloc->arg, (size_t) cap * sizeof(*ring));
 
 		for (int i = 0; i < f->n; i++)
 			ring[i] = f->ring[(f->head + i) % f->cap];
@@ -85,7 +85,7 @@ raft_progress_reset(RaftProgress *p, uint64_t next)
 void
 raft_progress_probe(RaftProgress *p)
 {
-	uint64_t	snapshot = p->state == RAFT_SNAPSHOT ? p->pending_snapshot : 0;
+	uint64_t snapshot = p->state == RAFT_SNAPSHOT ? p->pending_snapshot : 0;
 
 	enter(p, RAFT_PROBE);
 	p->next = (snapshot > p->match ? snapshot : p->match) + 1;
@@ -126,7 +126,7 @@ raft_progress_update(RaftProgress *p, uint64_t index)
 bool
 raft_progress_reject(RaftProgress *p, uint64_t rejected, uint64_t hint)
 {
-	uint64_t	next;
+	uint64_t next;
 
 	if (p->state == RAFT_REPLICATE)
 	{

@@ -12,27 +12,27 @@ typedef struct RaftInflights
 {
 	struct RaftInflight
 	{
-		uint64_t	index;		/* of the last entry sent */
-		size_t		bytes;
-	}		   *ring;
-	int			cap;
-	int			head;
-	int			n;
-	size_t		bytes;
+		uint64_t index; /* of the last entry sent */
+		size_t bytes;
+	} * ring;
+	int cap;
+	int head;
+	int n;
+	size_t bytes;
 } RaftInflights;
 
 typedef struct RaftProgress
 {
-	uint64_t	id;
-	uint64_t	match;			/* known to be in its log */
-	uint64_t	next;			/* to be sent next; > match */
+	uint64_t id;
+	uint64_t match; /* known to be in its log */
+	uint64_t next;	/* to be sent next; > match */
 	RaftProgressState state;
-	uint64_t	pending_snapshot;	/* SNAPSHOT: its index */
-	uint64_t	acked_round;	/* newest heartbeat round it answered */
-	int			vote;			/* as in RaftVoteFn */
-	bool		recent_active;	/* heard of since the last quorum check */
-	bool		paused;			/* one message is out, or a snapshot is made */
-	bool		want_append;	/* send something even without entries */
+	uint64_t pending_snapshot; /* SNAPSHOT: its index */
+	uint64_t acked_round;	   /* newest heartbeat round it answered */
+	int vote;				   /* as in RaftVoteFn */
+	bool recent_active;		   /* heard of since the last quorum check */
+	bool paused;			   /* one message is out, or a snapshot is made */
+	bool want_append;		   /* send something even without entries */
 	RaftInflights inflights;
 } RaftProgress;
 
@@ -53,4 +53,4 @@ extern bool raft_progress_reject(RaftProgress *p, uint64_t rejected,
 extern bool raft_progress_blocked(const RaftProgress *p,
 								  const RaftConfig *config);
 
-#endif							/* TIKV_RAFT_PROGRESS_H */
+#endif /* TIKV_RAFT_PROGRESS_H */

@@ -23,7 +23,7 @@ raft_set_has(const RaftIdSet *set, uint64_t id)
 bool
 raft_set_add(RaftIdSet *set, uint64_t id)
 {
-	int			at = 0;
+	int at = 0;
 
 	while (at < set->n && set->id[at] < id)
 		at++;
@@ -41,7 +41,7 @@ raft_set_add(RaftIdSet *set, uint64_t id)
 void
 raft_set_remove(RaftIdSet *set, uint64_t id)
 {
-	int			kept = 0;
+	int kept = 0;
 
 	for (int i = 0; i < set->n; i++)
 		if (set->id[i] != id)
@@ -73,15 +73,15 @@ raft_set_valid(const RaftIdSet *set)
 uint64_t
 raft_quorum_acked(const RaftIdSet *voters, RaftAckedFn acked, const void *arg)
 {
-	uint64_t	sorted[RAFT_MAX_PEERS];
+	uint64_t sorted[RAFT_MAX_PEERS];
 
 	if (voters->n == 0)
 		return UINT64_MAX;
 	CHECK(voters->n <= RAFT_MAX_PEERS);
 	for (int i = 0; i < voters->n; i++)
 	{
-		uint64_t	value = acked(arg, voters->id[i]);
-		int			at = i;
+		uint64_t value = acked(arg, voters->id[i]);
+		int at = i;
 
 		while (at > 0 && sorted[at - 1] > value)
 		{
@@ -95,11 +95,10 @@ raft_quorum_acked(const RaftIdSet *voters, RaftAckedFn acked, const void *arg)
 }
 
 uint64_t
-raft_joint_acked(const RaftConfState *conf, RaftAckedFn acked,
-				 const void *arg)
+raft_joint_acked(const RaftConfState *conf, RaftAckedFn acked, const void *arg)
 {
-	uint64_t	in = raft_quorum_acked(&conf->voters, acked, arg);
-	uint64_t	out = raft_quorum_acked(&conf->voters_outgoing, acked, arg);
+	uint64_t in = raft_quorum_acked(&conf->voters, acked, arg);
+	uint64_t out = raft_quorum_acked(&conf->voters_outgoing, acked, arg);
 
 	return in < out ? in : out;
 }
@@ -107,15 +106,15 @@ raft_joint_acked(const RaftConfState *conf, RaftAckedFn acked,
 RaftVoteResult
 raft_quorum_vote(const RaftIdSet *voters, RaftVoteFn vote, const void *arg)
 {
-	int			yes = 0;
-	int			no = 0;
-	int			majority = voters->n / 2 + 1;
+	int yes = 0;
+	int no = 0;
+	int majority = voters->n / 2 + 1;
 
 	if (voters->n == 0)
 		return RAFT_VOTE_WON;
 	for (int i = 0; i < voters->n; i++)
 	{
-		int			v = vote(arg, voters->id[i]);
+		int v = vote(arg, voters->id[i]);
 
 		yes += v > 0;
 		no += v < 0;

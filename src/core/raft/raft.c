@@ -19,7 +19,7 @@ raft_alloc_free(const Raft *r, void *p)
 void *
 raft_grow(const Raft *r, void *old, int n, int *cap, size_t size)
 {
-	void	   *p;
+	void *p;
 
 	if (n < *cap)
 		return old;
@@ -73,7 +73,7 @@ raft_config_init(RaftConfig *config, uint64_t id)
 static bool
 config_valid(const RaftConfig *c)
 {
-	uint64_t	election_us = (uint64_t) c->election_ticks * c->tick_us;
+	uint64_t election_us = (uint64_t) c->election_ticks * c->tick_us;
 
 	return c->id != RAFT_NONE && c->heartbeat_ticks > 0 &&
 		c->election_ticks > c->heartbeat_ticks && c->tick_us > 0 &&
@@ -91,8 +91,8 @@ config_valid(const RaftConfig *c)
 static bool
 needs_quarantine(const Raft *r)
 {
-	bool		alone = r->conf.voters.n == 1 &&
-		!raft_conf_is_joint(&r->conf) && raft_is_voter(r, r->config.id) &&
+	bool alone = r->conf.voters.n == 1 && !raft_conf_is_joint(&r->conf) &&
+		raft_is_voter(r, r->config.id) &&
 		raft_log_last(&r->log) == r->log.applied;
 
 	return r->config.restarted && !alone;
@@ -102,8 +102,8 @@ static Status
 start_log(Raft *r, const RaftStorage *storage)
 {
 	const RaftConfig *c = &r->config;
-	RaftLog    *log = &r->log;
-	uint64_t	last = storage->last_index(storage->arg);
+	RaftLog *log = &r->log;
+	uint64_t last = storage->last_index(storage->arg);
 
 	if (c->truncated_index > c->applied_index ||
 		c->applied_index > c->hard_state.commit ||
@@ -121,7 +121,7 @@ start_log(Raft *r, const RaftStorage *storage)
 	log->first = last + 1;
 	log->stored = log->persisted = last;
 	log->persisted_term = c->hard_state.term;
-	log->conf_index = last;		/* any stored entry may be a change */
+	log->conf_index = last; /* any stored entry may be a change */
 	return STATUS_OK;
 }
 
@@ -129,7 +129,7 @@ Status
 raft_create(const RaftConfig *config, const RaftStorage *storage,
 			const RaftAllocator *allocator, uint64_t now_us, Raft **out)
 {
-	Raft	   *r;
+	Raft *r;
 
 	if (!config_valid(config))
 		return STATUS_INVALID;
@@ -239,7 +239,7 @@ static void
 forget_payloads(Raft *r)
 {
 	const RaftLog *log = &r->log;
-	uint64_t	index = log->stored > log->commit ? log->stored : log->commit;
+	uint64_t index = log->stored > log->commit ? log->stored : log->commit;
 
 	while (++index <= raft_log_last(log))
 		if (raft_log_has_payload(log, index))
@@ -267,7 +267,7 @@ raft_become_follower(Raft *r, uint64_t term, uint64_t leader)
 void
 raft_become_leader(Raft *r)
 {
-	RaftEntry	empty = {.type = RAFT_ENTRY_NORMAL};
+	RaftEntry empty = {.type = RAFT_ENTRY_NORMAL};
 	RaftProgress *self;
 
 	CHECK(r->role != RAFT_FOLLOWER && r->role != RAFT_LEADER);
@@ -369,7 +369,7 @@ from_leader(RaftMessageType type)
 static bool
 settle_term(Raft *r, const RaftMessage *m)
 {
-	bool		vote = m->type == RAFT_MSG_REQUEST_VOTE ||
+	bool vote = m->type == RAFT_MSG_REQUEST_VOTE ||
 		m->type == RAFT_MSG_REQUEST_PRE_VOTE;
 
 	if (vote && raft_ignores_vote(r, m))
@@ -428,14 +428,15 @@ step_to_leader(Raft *r, const RaftMessage *m)
 			return STATUS_OK;
 		default:
 			return raft_transfer_leader(r, m->from) == STATUS_OK ?
-				STATUS_OK : STATUS_UNAVAILABLE;
+				STATUS_OK :
+				STATUS_UNAVAILABLE;
 	}
 }
 
 Status
 raft_step(Raft *r, const RaftMessage *m, uint64_t now_us)
 {
-	Status		s = raft_check_message(r, m);
+	Status s = raft_check_message(r, m);
 
 	if (s != STATUS_OK)
 		return s;

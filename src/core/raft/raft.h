@@ -17,36 +17,37 @@ typedef struct Raft Raft;
 
 typedef struct RaftConfig
 {
-	uint64_t	id;				/* this peer, not 0 */
+	uint64_t id; /* this peer, not 0 */
 
 	/* Where it left off; all zero for a peer that waits for a snapshot. */
 	RaftHardState hard_state;
 	RaftConfState conf;
-	uint64_t	applied_index;
-	uint64_t	applied_term;
-	uint64_t	truncated_index;
-	uint64_t	truncated_term;
-	bool		restarted;		/* it may have voted or acknowledged before: */
-	/* unless it is a sole peer, wait one election timeout before either */
+	uint64_t applied_index;
+	uint64_t applied_term;
+	uint64_t truncated_index;
+	uint64_t truncated_term;
 
-	int			election_ticks; /* E; randomised to 2E */
-	int			heartbeat_ticks;
-	uint64_t	tick_us;		/* the driver's tick, to check lease_us against */
-	uint64_t	lease_us;		/* at most 0.9 of E; 0 for no lease */
-	bool		skip_bcast_commit;	/* commit index rides on the next message */
-	int64_t		priority;		/* of a voter in elections; higher wins ties */
-	uint64_t	seed;			/* of the election timeouts */
+	/* It may have voted or acknowledged before: wait one election timeout. */
+	bool restarted;
 
-	size_t		max_entry_bytes;	/* larger proposals: TOO_LARGE */
-	size_t		max_bytes_per_msg;
-	int			max_inflight_msgs;	/* per follower */
-	size_t		max_inflight_bytes;
-	size_t		max_uncommitted_bytes;	/* proposals beyond: BUSY */
-	size_t		max_unstored_bytes; /* received appends beyond are dropped */
-	size_t		max_committed_bytes;	/* handed out by one ready */
-	size_t		cache_bytes;	/* stored entries kept in memory */
-	int			max_pending_reads;	/* beyond: BUSY */
-	int			max_pending_msgs;	/* between two readies; beyond: dropped */
+	int election_ticks; /* E; randomised to 2E */
+	int heartbeat_ticks;
+	uint64_t tick_us;		/* the driver's tick, to check lease_us against */
+	uint64_t lease_us;		/* at most 0.9 of E; 0 for no lease */
+	bool skip_bcast_commit; /* commit index rides on the next message */
+	int64_t priority;		/* of a voter in elections; higher wins ties */
+	uint64_t seed;			/* of the election timeouts */
+
+	size_t max_entry_bytes; /* larger proposals: TOO_LARGE */
+	size_t max_bytes_per_msg;
+	int max_inflight_msgs; /* per follower */
+	size_t max_inflight_bytes;
+	size_t max_uncommitted_bytes; /* proposals beyond: BUSY */
+	size_t max_unstored_bytes;	  /* received appends beyond are dropped */
+	size_t max_committed_bytes;	  /* handed out by one ready */
+	size_t cache_bytes;			  /* stored entries kept in memory */
+	int max_pending_reads;		  /* beyond: BUSY */
+	int max_pending_msgs;		  /* between two readies; beyond: dropped */
 } RaftConfig;
 
 /*
@@ -68,24 +69,24 @@ typedef struct RaftConfig
  */
 typedef struct RaftReady
 {
-	uint64_t	number;			/* grows by one */
-	bool		sole;
-	bool		has_hard_state;
+	uint64_t number; /* grows by one */
+	bool sole;
+	bool has_hard_state;
 	RaftHardState hard_state;
-	bool		has_soft_state; /* role or leader changed */
-	RaftRole	role;
-	uint64_t	leader;
+	bool has_soft_state; /* role or leader changed */
+	RaftRole role;
+	uint64_t leader;
 	const RaftEntry *entries;
-	int			n_entries;
-	const RaftSnapshot *snapshot;	/* NULL: none */
+	int n_entries;
+	const RaftSnapshot *snapshot; /* NULL: none */
 	const RaftEntry *committed;
-	int			n_committed;
+	int n_committed;
 	const RaftMessage *messages;
-	int			n_messages;
+	int n_messages;
 	const RaftMessage *persisted_messages;
-	int			n_persisted_messages;
+	int n_persisted_messages;
 	const RaftReadState *read_states;
-	int			n_read_states;
+	int n_read_states;
 } RaftReady;
 
 typedef enum RaftProgressState
@@ -98,40 +99,41 @@ typedef enum RaftProgressState
 /* What the leader knows of one peer. */
 typedef struct RaftPeerStatus
 {
-	uint64_t	id;
-	uint64_t	match;
-	uint64_t	next;
+	uint64_t id;
+	uint64_t match;
+	uint64_t next;
 	RaftProgressState state;
-	bool		learner;
-	bool		recent_active;
-	bool		paused;			/* nothing is sent until it answers */
-	uint64_t	pending_snapshot;
-	int			inflight_msgs;
-	size_t		inflight_bytes;
+	bool learner;
+	bool recent_active;
+	bool paused; /* nothing is sent until it answers */
+	uint64_t pending_snapshot;
+	int inflight_msgs;
+	size_t inflight_bytes;
 } RaftPeerStatus;
 
 typedef struct RaftStatus
 {
-	uint64_t	id;
+	uint64_t id;
 	RaftHardState hard_state;
-	RaftRole	role;
-	uint64_t	leader;
-	uint64_t	transferee;		/* of a transfer under way */
-	uint64_t	applied_index;
-	uint64_t	applied_term;
-	uint64_t	truncated_index;
-	uint64_t	truncated_term;
-	uint64_t	last_index;
-	uint64_t	last_term;
-	uint64_t	stored_index;	/* in the driver's log */
-	uint64_t	persisted_index;	/* and flushed */
-	uint64_t	pending_conf_index; /* a conf change at or below may be unapplied */
+	RaftRole role;
+	uint64_t leader;
+	uint64_t transferee; /* of a transfer under way */
+	uint64_t applied_index;
+	uint64_t applied_term;
+	uint64_t truncated_index;
+	uint64_t truncated_term;
+	uint64_t last_index;
+	uint64_t last_term;
+	uint64_t stored_index;	  /* in the driver's log */
+	uint64_t persisted_index; /* and flushed */
+	uint64_t
+		pending_conf_index; /* a conf change at or below may be unapplied */
 	RaftConfState conf;
-	int			pending_reads;
-	size_t		memory_bytes;	/* of entries held in memory */
-	uint64_t	dropped_msgs;	/* by max_pending_msgs */
-	bool		hibernated;
-	int			n_peers;		/* leader only */
+	int pending_reads;
+	size_t memory_bytes;   /* of entries held in memory */
+	uint64_t dropped_msgs; /* by max_pending_msgs */
+	bool hibernated;
+	int n_peers; /* leader only */
 	RaftPeerStatus peers[RAFT_MAX_PEERS];
 } RaftStatus;
 
@@ -143,10 +145,9 @@ extern void raft_config_init(RaftConfig *config, uint64_t id);
  * configuration does.  The storage and allocator are copied, what they point
  * to must outlive the group.
  */
-extern Status raft_create(const RaftConfig *config,
-						  const RaftStorage *storage,
-						  const RaftAllocator *allocator,
-						  uint64_t now_us, Raft **out) MUST_CHECK;
+extern Status raft_create(const RaftConfig *config, const RaftStorage *storage,
+						  const RaftAllocator *allocator, uint64_t now_us,
+						  Raft **out) MUST_CHECK;
 extern void raft_destroy(Raft *r);
 
 /* Input.  now_us is monotonic; at most one tick per tick_us. */
@@ -163,8 +164,8 @@ extern Status raft_step(Raft *r, const RaftMessage *m,
 /*
  * Append a proposal; index and term of the entry come back.  NOT_LEADER,
  * UNAVAILABLE (leadership is being transferred), BUSY, TOO_LARGE: nothing was
- * done.  Only type, data, context and payload of `e` are read; data and
- * context are copied.
+ * done; INVALID: a payload is not possible now.  Only type, data, context and
+ * payload of `e` are read; data and context are copied, the payload is not.
  */
 extern Status raft_propose(Raft *r, const RaftEntry *e, uint64_t *index,
 						   uint64_t *term) MUST_CHECK;
@@ -188,7 +189,11 @@ extern Status raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
 extern Status raft_apply_conf_change(Raft *r, const RaftConfChange *cc,
 									 RaftConfState *result) MUST_CHECK;
 
-/* Start an election now.  A sole peer is leader when this returns. */
+/*
+ * Start an election now.  A sole peer is leader when this returns.
+ * UNAVAILABLE: a leader is heard, the peer has just restarted, is no voter, or
+ * may have a committed conf change to apply first.
+ */
 extern Status raft_campaign(Raft *r, uint64_t now_us) MUST_CHECK;
 
 /*
@@ -213,8 +218,7 @@ extern bool raft_has_ready(const Raft *r);
  * raft_persisted may lag behind by any number of readies.  step, tick, propose
  * may be called in between; their effects are in the next ready.
  */
-extern bool raft_ready(Raft *r, Arena *arena, uint64_t now_us,
-					   RaftReady *out);
+extern bool raft_ready(Raft *r, Arena *arena, uint64_t now_us, RaftReady *out);
 
 /* The ready's transaction is committed (and flushed, if it was sole). */
 extern void raft_advance(Raft *r, const RaftReady *ready);
@@ -226,8 +230,8 @@ extern void raft_persisted(Raft *r, uint64_t number);
  * Only the messages that need no flush, for a driver that cannot commit now:
  * heartbeats go on.  Valid until the next call that changes the group.
  */
-extern int	raft_take_messages(Raft *r, Arena *arena, uint64_t now_us,
-							   const RaftMessage **out);
+extern int raft_take_messages(Raft *r, Arena *arena, uint64_t now_us,
+							  const RaftMessage **out);
 
 /*
  * The log up to `index` <= applied, whose entry has this term (raft_term_at),
@@ -240,10 +244,12 @@ extern void raft_compact(Raft *r, uint64_t index, uint64_t term);
 extern void raft_pause_apply(Raft *r, bool on);
 
 /* Questions. */
-extern bool raft_is_sole(const Raft *r);	/* one voter, this one; no learner, not
-											 * joint, no snapshot to install */
-extern bool raft_takes_payload(const Raft *r);	/* and leader, no conf change
-												 * pending */
+
+/* one voter, this one; no learner, not joint, no snapshot to install */
+extern bool raft_is_sole(const Raft *r);
+
+/* and leader, no conf change pending */
+extern bool raft_takes_payload(const Raft *r);
 extern RaftRole raft_role(const Raft *r);
 extern uint64_t raft_term(const Raft *r);
 extern uint64_t raft_leader(const Raft *r);
@@ -269,4 +275,4 @@ extern bool raft_can_hibernate(const Raft *r);
 extern void raft_hibernate(Raft *r);
 extern void raft_wake(Raft *r);
 
-#endif							/* TIKV_RAFT_H */
+#endif /* TIKV_RAFT_H */

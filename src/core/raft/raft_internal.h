@@ -18,7 +18,7 @@
 /* Heartbeat rounds whose sending time is remembered for the lease. */
 #define RAFT_ROUNDS 64
 
-#define RAFT_CONTEXT_MAX 32		/* of what the core itself puts in a context */
+#define RAFT_CONTEXT_MAX 32 /* of what the core itself puts in a context */
 #define RAFT_READ_CONTEXT_MAX ((size_t) 1 << 20)
 
 typedef enum RaftCampaign
@@ -32,90 +32,99 @@ typedef enum RaftCampaign
 typedef struct RaftQueued
 {
 	RaftMessage m;
-	uint8_t		context[RAFT_CONTEXT_MAX];
-	uint8_t    *data;			/* of READ_INDEX and its answer, or NULL */
-	size_t		data_len;
+	uint8_t context[RAFT_CONTEXT_MAX];
+	uint8_t *data; /* of READ_INDEX and its answer, or NULL */
+	size_t data_len;
 } RaftQueued;
 
 typedef struct RaftRead
 {
-	uint64_t	from;			/* RAFT_NONE: asked here */
-	uint64_t	index;
-	uint64_t	round;			/* 0: waits for a round to begin */
-	uint8_t    *context;
-	size_t		context_len;
+	uint64_t from; /* RAFT_NONE: asked here */
+	uint64_t index;
+	uint64_t round; /* 0: waits for a round to begin */
+	uint8_t *context;
+	size_t context_len;
 } RaftRead;
 
 typedef struct RaftRound
 {
-	uint64_t	round;
-	uint64_t	sent_us;
+	uint64_t round;
+	uint64_t sent_us;
 } RaftRound;
 
 struct Raft
 {
-	RaftConfig	config;
+	RaftConfig config;
 	RaftAllocator alloc;
-	RaftLog		log;
-	uint64_t	now_us;
-	uint64_t	random;
+	RaftLog log;
+	uint64_t now_us;
+	uint64_t random;
 
-	uint64_t	term;
-	uint64_t	vote;
-	RaftRole	role;
-	uint64_t	leader;
+	uint64_t term;
+	uint64_t vote;
+	RaftRole role;
+	uint64_t leader;
 
 	/* Time, in ticks. */
-	int			election_elapsed;	/* since contact, vote or campaign */
-	int			election_timeout;	/* randomised, > E */
-	int			heartbeat_elapsed;
-	int			contact_elapsed;	/* since a leader was heard: the promise that
-									 * leases rest on, kept whatever else happens */
-	int			quarantine;		/* ticks left in which a restarted peer neither
-								 * votes nor campaigns */
-	bool		hibernated;
-	bool		apply_paused;
+	int election_elapsed; /* since contact, vote or campaign */
+	int election_timeout; /* randomised, > E */
+	int heartbeat_elapsed;
+
+	/*
+	 * since a leader was heard: the promise that leases rest on, kept
+	 * whatever else happens
+	 */
+	int contact_elapsed;
+
+	/* ticks left in which a restarted peer neither votes nor campaigns */
+	int quarantine;
+	bool hibernated;
+	bool apply_paused;
 
 	RaftConfState conf;
-	RaftProgress *peers;		/* everybody in conf, self included */
-	int			n_peers;
-	uint64_t	pending_conf_index;
-	uint64_t	transferee;
-	int			transfer_elapsed;
-	size_t		uncommitted_bytes;
+	RaftProgress *peers; /* everybody in conf, self included */
+	int n_peers;
+	uint64_t pending_conf_index;
+	uint64_t transferee;
+	int transfer_elapsed;
+	size_t uncommitted_bytes;
 
 	/* Lease and reads. */
-	uint64_t	round;			/* newest heartbeat round begun in this term */
-	uint64_t	generation;		/* grows with each transfer that was given up;
-								 * of a follower: as its leader last said */
-	bool		round_wanted;
-	bool		lease_suspended;
-	uint64_t	lease_start_us;
-	bool		lease_started;
-	RaftRound	rounds[RAFT_ROUNDS];	/* oldest first, a ring */
-	int			rounds_head;
-	int			n_rounds;
-	RaftRead   *reads;			/* waiting, oldest first */
-	int			n_reads;
-	int			cap_reads;
-	RaftRead   *read_states;	/* answered, for the next ready */
-	int			n_read_states;
-	int			cap_read_states;
+	uint64_t round; /* newest heartbeat round begun in this term */
+
+	/*
+	 * grows with each transfer that was given up; of a follower: as its
+	 * leader last said
+	 */
+	uint64_t generation;
+	bool round_wanted;
+	bool lease_suspended;
+	uint64_t lease_start_us;
+	bool lease_started;
+	RaftRound rounds[RAFT_ROUNDS]; /* oldest first, a ring */
+	int rounds_head;
+	int n_rounds;
+	RaftRead *reads; /* waiting, oldest first */
+	int n_reads;
+	int cap_reads;
+	RaftRead *read_states; /* answered, for the next ready */
+	int n_read_states;
+	int cap_read_states;
 
 	RaftQueued *msgs;
-	int			n_msgs;
-	int			cap_msgs;
-	uint64_t	dropped_msgs;
+	int n_msgs;
+	int cap_msgs;
+	uint64_t dropped_msgs;
 
 	/* What the driver knows. */
-	uint64_t	ready_number;
-	uint64_t	advanced_number;
+	uint64_t ready_number;
+	uint64_t advanced_number;
 	RaftHardState saved;
-	RaftRole	told_role;
-	uint64_t	told_leader;
-	uint64_t	visible_index;	/* applied when the ready that is out commits */
-	uint64_t	told_index;		/* commit as followers were last told */
-	uint64_t	snapshot_out;	/* index of the snapshot in the ready that is out */
+	RaftRole told_role;
+	uint64_t told_leader;
+	uint64_t visible_index; /* applied when the ready that is out commits */
+	uint64_t told_index;	/* commit as followers were last told */
+	uint64_t snapshot_out;	/* index of the snapshot in the ready that is out */
 };
 
 /* raft.c: roles, terms, time */
@@ -132,7 +141,8 @@ extern void *raft_grow(const Raft *r, void *old, int n, int *cap, size_t size);
 extern void raft_send(Raft *r, RaftMessage *m);
 extern void raft_send_data(Raft *r, RaftMessage *m, Bytes data);
 extern void raft_clear_msgs(Raft *r);
-extern Status raft_check_message(const Raft *r, const RaftMessage *m) MUST_CHECK;
+extern Status raft_check_message(const Raft *r,
+								 const RaftMessage *m) MUST_CHECK;
 extern bool raft_needs_flush(const Raft *r, RaftMessageType type, bool reject);
 extern void raft_put_u64(uint8_t *p, uint64_t v);
 extern uint64_t raft_get_u64(const uint8_t *p);
@@ -158,7 +168,7 @@ extern Status raft_handle_heartbeat(Raft *r, const RaftMessage *m) MUST_CHECK;
 extern void raft_handle_append_response(Raft *r, const RaftMessage *m);
 extern void raft_handle_heartbeat_response(Raft *r, const RaftMessage *m);
 extern bool raft_leader_has_sends(const Raft *r);
-extern int	raft_leader_sends(Raft *r, Arena *arena, RaftMessage **out);
+extern int raft_leader_sends(Raft *r, Arena *arena, RaftMessage **out);
 
 /* transfer.c */
 extern void raft_abort_transfer(Raft *r);
@@ -174,8 +184,8 @@ extern void raft_switch_conf(Raft *r, const RaftConfState *conf);
 extern void raft_auto_leave(Raft *r);
 extern uint64_t raft_peer_match(const void *r, uint64_t id);
 extern uint64_t raft_peer_round(const void *r, uint64_t id);
-extern int	raft_peer_vote(const void *r, uint64_t id);
-extern int	raft_peer_active(const void *r, uint64_t id);
+extern int raft_peer_vote(const void *r, uint64_t id);
+extern int raft_peer_active(const void *r, uint64_t id);
 
 /* lease.c */
 extern void raft_begin_round(Raft *r);
@@ -193,4 +203,4 @@ extern Status raft_handle_read_index(Raft *r, const RaftMessage *m) MUST_CHECK;
 extern Status raft_handle_read_answer(Raft *r, const RaftMessage *m) MUST_CHECK;
 extern void raft_clear_read_states(Raft *r);
 
-#endif							/* TIKV_RAFT_INTERNAL_H */
+#endif /* TIKV_RAFT_INTERNAL_H */

@@ -14,8 +14,8 @@
 #include "core/base/bytes.h"
 #include "core/base/status.h"
 
-#define RAFT_NONE 0				/* no peer, no leader, no vote */
-#define RAFT_MAX_PEERS 16		/* of one group: voters, both halves, learners */
+#define RAFT_NONE 0		  /* no peer, no leader, no vote */
+#define RAFT_MAX_PEERS 16 /* of one group: voters, both halves, learners */
 
 typedef enum RaftEntryType
 {
@@ -33,55 +33,55 @@ typedef enum RaftEntryType
 typedef struct RaftEntry
 {
 	RaftEntryType type;
-	uint64_t	term;
-	uint64_t	index;
-	Bytes		data;
-	Bytes		context;
-	void	   *payload;
-	size_t		payload_size;	/* counts against the byte limits like data */
+	uint64_t term;
+	uint64_t index;
+	Bytes data;
+	Bytes context;
+	void *payload;
+	size_t payload_size; /* counts against the byte limits like data */
 } RaftEntry;
 
 typedef struct RaftHardState
 {
-	uint64_t	term;
-	uint64_t	vote;
-	uint64_t	commit;
+	uint64_t term;
+	uint64_t vote;
+	uint64_t commit;
 } RaftHardState;
 
 typedef struct RaftIdSet
 {
-	int			n;
-	uint64_t	id[RAFT_MAX_PEERS];	/* ascending, no duplicates */
+	int n;
+	uint64_t id[RAFT_MAX_PEERS]; /* ascending, no duplicates */
 } RaftIdSet;
 
 /* A configuration; joint when voters_outgoing is not empty. */
 typedef struct RaftConfState
 {
-	RaftIdSet	voters;
-	RaftIdSet	learners;
-	RaftIdSet	voters_outgoing;
-	RaftIdSet	learners_next;	/* voters_outgoing that become learners */
-	bool		auto_leave;
+	RaftIdSet voters;
+	RaftIdSet learners;
+	RaftIdSet voters_outgoing;
+	RaftIdSet learners_next; /* voters_outgoing that become learners */
+	bool auto_leave;
 } RaftConfState;
 
 typedef struct RaftSnapshotMeta
 {
 	RaftConfState conf;
-	uint64_t	index;
-	uint64_t	term;
+	uint64_t index;
+	uint64_t term;
 } RaftSnapshotMeta;
 
 typedef struct RaftSnapshot
 {
 	RaftSnapshotMeta meta;
-	Bytes		data;			/* the driver's description of the contents */
+	Bytes data; /* the driver's description of the contents */
 } RaftSnapshot;
 
 typedef enum RaftMessageType
 {
-	RAFT_MSG_HUP = 0,			/* local, never stepped */
-	RAFT_MSG_BEAT = 1,			/* local */
-	RAFT_MSG_PROPOSE = 2,		/* local: proposals are not forwarded */
+	RAFT_MSG_HUP = 0,	  /* local, never stepped */
+	RAFT_MSG_BEAT = 1,	  /* local */
+	RAFT_MSG_PROPOSE = 2, /* local: proposals are not forwarded */
 	RAFT_MSG_APPEND = 3,
 	RAFT_MSG_APPEND_RESPONSE = 4,
 	RAFT_MSG_REQUEST_VOTE = 5,
@@ -108,21 +108,21 @@ typedef enum RaftMessageType
 typedef struct RaftMessage
 {
 	RaftMessageType type;
-	uint64_t	to;
-	uint64_t	from;
-	uint64_t	term;
-	uint64_t	log_term;
-	uint64_t	index;
-	uint64_t	commit;
-	uint64_t	commit_term;
+	uint64_t to;
+	uint64_t from;
+	uint64_t term;
+	uint64_t log_term;
+	uint64_t index;
+	uint64_t commit;
+	uint64_t commit_term;
 	const RaftEntry *entries;
-	int			n_entries;
-	const RaftSnapshot *snapshot;	/* SNAPSHOT only */
-	uint64_t	request_snapshot;
-	bool		reject;
-	uint64_t	reject_hint;
-	Bytes		context;
-	int64_t		priority;
+	int n_entries;
+	const RaftSnapshot *snapshot; /* SNAPSHOT only */
+	uint64_t request_snapshot;
+	bool reject;
+	uint64_t reject_hint;
+	Bytes context;
+	int64_t priority;
 } RaftMessage;
 
 /* eraftpb.ConfChangeType */
@@ -136,22 +136,22 @@ typedef enum RaftConfChangeType
 /* eraftpb.ConfChangeTransition */
 typedef enum RaftConfTransition
 {
-	RAFT_CONF_AUTO = 0,			/* simple if it can be, else joint with auto leave */
-	RAFT_CONF_IMPLICIT = 1,		/* joint, left by the leader by itself */
-	RAFT_CONF_EXPLICIT = 2		/* joint, left by an empty change */
+	RAFT_CONF_AUTO = 0, /* simple if it can be, else joint with auto leave */
+	RAFT_CONF_IMPLICIT = 1, /* joint, left by the leader by itself */
+	RAFT_CONF_EXPLICIT = 2	/* joint, left by an empty change */
 } RaftConfTransition;
 
 typedef struct RaftConfChangeSingle
 {
 	RaftConfChangeType type;
-	uint64_t	id;
+	uint64_t id;
 } RaftConfChangeSingle;
 
 /* No changes at all (and AUTO) means: leave the joint configuration. */
 typedef struct RaftConfChange
 {
 	RaftConfTransition transition;
-	int			n;
+	int n;
 	RaftConfChangeSingle changes[RAFT_MAX_PEERS];
 } RaftConfChange;
 
@@ -166,16 +166,16 @@ typedef enum RaftRole
 /* A read that may go on once the state machine has applied `index`. */
 typedef struct RaftReadState
 {
-	uint64_t	index;
-	Bytes		context;		/* as given to raft_read_index */
+	uint64_t index;
+	Bytes context; /* as given to raft_read_index */
 } RaftReadState;
 
 /* The group's own memory; what a ready hands out comes from an Arena. */
 typedef struct RaftAllocator
 {
-	void	   *arg;
-	void	   *(*alloc) (void *arg, size_t size);	/* never NULL */
-	void		(*free) (void *arg, void *p);
+	void *arg;
+	void *(*alloc)(void *arg, size_t size); /* never NULL */
+	void (*free)(void *arg, void *p);
 } RaftAllocator;
 
 /*
@@ -185,24 +185,23 @@ typedef struct RaftAllocator
  */
 typedef struct RaftStorage
 {
-	void	   *arg;
+	void *arg;
 
 	/*
 	 * Entries from `low` up to but not including `high`, in the arena: at
 	 * least one, then as many as stay within max_bytes.
 	 */
-	Status		(*entries) (void *arg, uint64_t low, uint64_t high,
-							size_t max_bytes, Arena *arena,
-							RaftEntry **out, int *n);
-	Status		(*term) (void *arg, uint64_t index, uint64_t *term);
-	uint64_t	(*last_index) (void *arg);	/* the truncated one if empty */
+	Status (*entries)(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
+					  Arena *arena, RaftEntry **out, int *n);
+	Status (*term)(void *arg, uint64_t index, uint64_t *term);
+	uint64_t (*last_index)(void *arg); /* the truncated one if empty */
 
 	/*
 	 * A snapshot for peer `to`, at index >= `index`.  UNAVAILABLE means that
 	 * one is being made: asked again at the peer's next heartbeat response.
 	 */
-	Status		(*snapshot) (void *arg, uint64_t to, uint64_t index,
-							 Arena *arena, RaftSnapshot *out);
+	Status (*snapshot)(void *arg, uint64_t to, uint64_t index, Arena *arena,
+					   RaftSnapshot *out);
 } RaftStorage;
 
-#endif							/* TIKV_RAFT_TYPES_H */
+#endif /* TIKV_RAFT_TYPES_H */

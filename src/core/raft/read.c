@@ -87,7 +87,7 @@ answer_read(Raft *r, RaftRead *read)
 void
 raft_reads_done(Raft *r, uint64_t round)
 {
-	int			done = 0;
+	int done = 0;
 
 	while (done < r->n_reads && r->reads[done].round != 0 &&
 		   r->reads[done].round <= round)
@@ -101,12 +101,12 @@ raft_reads_done(Raft *r, uint64_t round)
 static Status
 queue_read(Raft *r, uint64_t from, Bytes context)
 {
-	RaftRead   *read;
+	RaftRead *read;
 
 	if (r->n_reads >= r->config.max_pending_reads)
 		return STATUS_BUSY;
-	r->reads = raft_grow(r, r->reads, r->n_reads, &r->cap_reads,
-						 sizeof(RaftRead));
+	r->reads =
+		raft_grow(r, r->reads, r->n_reads, &r->cap_reads, sizeof(RaftRead));
 	read = &r->reads[r->n_reads++];
 	memset(read, 0, sizeof(*read));
 	read->from = from;
@@ -148,8 +148,8 @@ raft_handle_read_index(Raft *r, const RaftMessage *m)
 Status
 raft_handle_read_answer(Raft *r, const RaftMessage *m)
 {
-	RaftRead	read = {.index = m->index};
-	Bytes		context = m->entries[0].data;
+	RaftRead read = {.index = m->index};
+	Bytes context = m->entries[0].data;
 
 	if (r->role != RAFT_FOLLOWER || r->leader != m->from)
 		return STATUS_OK;

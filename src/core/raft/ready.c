@@ -13,7 +13,7 @@
 static RaftHardState
 hard_state(const Raft *r)
 {
-	return (RaftHardState) {r->term, r->vote, r->log.commit};
+	return (RaftHardState){r->term, r->vote, r->log.commit};
 }
 
 static bool
@@ -39,7 +39,7 @@ has_entries(const Raft *r)
 static bool
 has_committed(const Raft *r)
 {
-	uint64_t	to = sole_leader(r) ? raft_log_last(&r->log) : r->log.commit;
+	uint64_t to = sole_leader(r) ? raft_log_last(&r->log) : r->log.commit;
 
 	return to > r->log.applied && !r->apply_paused && r->log.snapshot == NULL;
 }
@@ -51,8 +51,8 @@ raft_has_ready(const Raft *r)
 
 	if (r->log.ready_out)
 		return false;
-	return r->n_msgs > 0 || r->n_read_states > 0 ||
-		r->log.snapshot != NULL || has_entries(r) || has_committed(r) ||
+	return r->n_msgs > 0 || r->n_read_states > 0 || r->log.snapshot != NULL ||
+		has_entries(r) || has_committed(r) ||
 		!same_hard_state(&now, &r->saved) || r->role != r->told_role ||
 		r->leader != r->told_leader || raft_leader_has_sends(r);
 }
@@ -61,8 +61,8 @@ raft_has_ready(const Raft *r)
 static int
 take_queued(Raft *r, Arena *arena, bool flushed, RaftMessage *out)
 {
-	int			kept = 0;
-	int			n = 0;
+	int kept = 0;
+	int n = 0;
 
 	for (int i = 0; i < r->n_msgs; i++)
 	{
@@ -75,12 +75,12 @@ take_queued(Raft *r, Arena *arena, bool flushed, RaftMessage *out)
 		}
 		out[n] = q->m;
 		if (q->m.context.len > 0)
-			out[n].context = arena_copy(arena, bytes_make(q->context,
-														  q->m.context.len));
+			out[n].context =
+				arena_copy(arena, bytes_make(q->context, q->m.context.len));
 		if (q->m.type == RAFT_MSG_READ_INDEX ||
 			q->m.type == RAFT_MSG_READ_INDEX_RESP)
 		{
-			RaftEntry  *e = arena_zalloc(arena, sizeof(RaftEntry));
+			RaftEntry *e = arena_zalloc(arena, sizeof(RaftEntry));
 
 			e->data = arena_copy(arena, bytes_make(q->data, q->data_len));
 			out[n].entries = e;
@@ -102,11 +102,11 @@ static int
 take_messages(Raft *r, Arena *arena, bool flushed, const RaftMessage *sends,
 			  int n_sends, const RaftMessage **out)
 {
-	bool		with_sends = n_sends > 0 &&
-		raft_needs_flush(r, RAFT_MSG_APPEND, false) == flushed;
-	int			max = r->n_msgs + (with_sends ? n_sends : 0);
+	bool with_sends =
+		n_sends > 0 && raft_needs_flush(r, RAFT_MSG_APPEND, false) == flushed;
+	int max = r->n_msgs + (with_sends ? n_sends : 0);
 	RaftMessage *msgs;
-	int			n;
+	int n;
 
 	*out = NULL;
 	if (max == 0)
@@ -127,7 +127,7 @@ raft_take_messages(Raft *r, Arena *arena, uint64_t now_us,
 				   const RaftMessage **out)
 {
 	RaftMessage *sends = NULL;
-	int			n = 0;
+	int n = 0;
 
 	raft_observe_clock(r, now_us);
 	r->visible_index = r->log.applied;
@@ -149,15 +149,15 @@ until_conf_change(const RaftEntry *entries, int n)
 static void
 fill_committed(Raft *r, Arena *arena, RaftReady *out)
 {
-	uint64_t	to = out->sole ? raft_log_last(&r->log) : r->log.commit;
-	RaftEntry  *entries;
-	int			n;
+	uint64_t to = out->sole ? raft_log_last(&r->log) : r->log.commit;
+	RaftEntry *entries;
+	int n;
 
 	if (!has_committed(r))
 		return;
 	CHECK(raft_log_slice(&r->log, r->log.applied + 1, to + 1,
-						 r->config.max_committed_bytes, arena,
-						 &entries, &n) == STATUS_OK);
+						 r->config.max_committed_bytes, arena, &entries,
+						 &n) == STATUS_OK);
 	out->committed = entries;
 	out->n_committed = until_conf_change(entries, n);
 }
@@ -170,7 +170,7 @@ static void
 fill_sole(Raft *r, RaftReady *out)
 {
 	const RaftEntry *last = &out->committed[out->n_committed - 1];
-	int			stored = 0;
+	int stored = 0;
 
 	if (last->index > r->log.commit)
 		r->log.commit = last->index;
@@ -184,7 +184,7 @@ fill_sole(Raft *r, RaftReady *out)
 static void
 fill_log(Raft *r, Arena *arena, RaftReady *out)
 {
-	uint64_t	stored = r->log.stored;
+	uint64_t stored = r->log.stored;
 
 	out->sole = sole_leader(r);
 	out->snapshot = r->log.snapshot;
@@ -193,14 +193,15 @@ fill_log(Raft *r, Arena *arena, RaftReady *out)
 		fill_sole(r, out);
 	else if (!out->sole && has_entries(r))
 	{
-		RaftEntry  *entries;
+		RaftEntry *entries;
 
 		CHECK(raft_log_slice(&r->log, stored + 1, raft_log_last(&r->log) + 1,
 							 SIZE_MAX, arena, &entries,
 							 &out->n_entries) == STATUS_OK);
 		out->entries = entries;
 	}
-	r->visible_index = out->n_committed == 0 ? r->log.applied :
+	r->visible_index = out->n_committed == 0 ?
+		r->log.applied :
 		out->committed[out->n_committed - 1].index;
 	if (out->n_entries > 0)
 		stored = out->entries[out->n_entries - 1].index;
@@ -217,8 +218,8 @@ fill_states(Raft *r, Arena *arena, RaftReady *out)
 	out->has_hard_state = !same_hard_state(&now, &r->saved);
 	out->hard_state = now;
 	r->saved = now;
-	out->has_soft_state = r->role != r->told_role ||
-		r->leader != r->told_leader;
+	out->has_soft_state =
+		r->role != r->told_role || r->leader != r->told_leader;
 	out->role = r->told_role = r->role;
 	out->leader = r->told_leader = r->leader;
 	if (r->n_read_states == 0)
@@ -229,8 +230,8 @@ fill_states(Raft *r, Arena *arena, RaftReady *out)
 		const RaftRead *read = &r->read_states[i];
 
 		states[i].index = read->index;
-		states[i].context = arena_copy(arena, bytes_make(read->context,
-														 read->context_len));
+		states[i].context =
+			arena_copy(arena, bytes_make(read->context, read->context_len));
 	}
 	out->read_states = states;
 	out->n_read_states = r->n_read_states;
@@ -241,7 +242,7 @@ bool
 raft_ready(Raft *r, Arena *arena, uint64_t now_us, RaftReady *out)
 {
 	RaftMessage *sends = NULL;
-	int			n_sends;
+	int n_sends;
 
 	raft_observe_clock(r, now_us);
 	memset(out, 0, sizeof(*out));
@@ -252,10 +253,10 @@ raft_ready(Raft *r, Arena *arena, uint64_t now_us, RaftReady *out)
 	fill_log(r, arena, out);
 	raft_tell_commit(r);
 	n_sends = raft_leader_sends(r, arena, &sends);
-	out->n_messages = take_messages(r, arena, false, sends, n_sends,
-									&out->messages);
-	out->n_persisted_messages = take_messages(r, arena, true, sends, n_sends,
-											  &out->persisted_messages);
+	out->n_messages =
+		take_messages(r, arena, false, sends, n_sends, &out->messages);
+	out->n_persisted_messages =
+		take_messages(r, arena, true, sends, n_sends, &out->persisted_messages);
 	fill_states(r, arena, out);
 	if (out->has_hard_state || out->n_entries > 0)
 		raft_log_record(&r->log, out->number, r->log.ready_last, r->term);
@@ -268,10 +269,10 @@ forget_uncommitted(Raft *r, const RaftReady *ready)
 {
 	for (int i = 0; i < ready->n_committed; i++)
 	{
-		size_t		bytes = raft_entry_bytes(&ready->committed[i]);
+		size_t bytes = raft_entry_bytes(&ready->committed[i]);
 
-		r->uncommitted_bytes -= bytes < r->uncommitted_bytes ? bytes :
-			r->uncommitted_bytes;
+		r->uncommitted_bytes -=
+			bytes < r->uncommitted_bytes ? bytes : r->uncommitted_bytes;
 	}
 }
 
@@ -282,7 +283,7 @@ forget_uncommitted(Raft *r, const RaftReady *ready)
 static void
 release_log(Raft *r)
 {
-	uint64_t	keep = r->log.applied + 1;
+	uint64_t keep = r->log.applied + 1;
 
 	if (r->role == RAFT_LEADER)
 		for (int i = 0; i < r->n_peers; i++)
@@ -306,7 +307,7 @@ advance_snapshot(Raft *r, const RaftReady *ready)
 void
 raft_advance(Raft *r, const RaftReady *ready)
 {
-	RaftLog    *log = &r->log;
+	RaftLog *log = &r->log;
 
 	CHECK(log->ready_out && ready->number == r->ready_number);
 	raft_log_stored(log, log->ready_last);
@@ -327,7 +328,7 @@ raft_advance(Raft *r, const RaftReady *ready)
 	if (ready->sole)
 	{
 		raft_persisted(r, ready->number);
-		if (log->snapshot == NULL)
+		if (ready->n_committed > 0 && log->snapshot == NULL)
 			raft_log_compact(log, log->applied, log->applied_term);
 	}
 	raft_auto_leave(r);

@@ -13,7 +13,7 @@
 void
 raft_append_own(Raft *r, const RaftEntry *e)
 {
-	RaftEntry	own = *e;
+	RaftEntry own = *e;
 
 	own.index = raft_log_last(&r->log) + 1;
 	own.term = r->term;
@@ -25,7 +25,7 @@ Status
 raft_propose(Raft *r, const RaftEntry *e, uint64_t *index, uint64_t *term)
 {
 	const RaftConfig *c = &r->config;
-	size_t		bytes = raft_entry_bytes(e);
+	size_t bytes = raft_entry_bytes(e);
 
 	if (r->role != RAFT_LEADER)
 		return STATUS_NOT_LEADER;
@@ -53,8 +53,8 @@ raft_propose(Raft *r, const RaftEntry *e, uint64_t *index, uint64_t *term)
 void
 raft_commit_advance(Raft *r)
 {
-	uint64_t	index = raft_joint_acked(&r->conf, raft_peer_match, r);
-	uint64_t	term;
+	uint64_t index = raft_joint_acked(&r->conf, raft_peer_match, r);
+	uint64_t term;
 
 	if (index <= r->log.commit ||
 		raft_log_term(&r->log, index, &term) != STATUS_OK)
@@ -80,8 +80,8 @@ raft_want_append_all(Raft *r)
 static uint64_t
 told_commit(const Raft *r)
 {
-	uint64_t	visible = r->visible_index > r->log.applied ?
-		r->visible_index : r->log.applied;
+	uint64_t visible =
+		r->visible_index > r->log.applied ? r->visible_index : r->log.applied;
 
 #ifdef RAFT_MUTATION_TELL_UNAPPLIED_COMMIT
 	visible = r->log.commit;
@@ -103,8 +103,8 @@ raft_tell_commit(Raft *r)
 static void
 handle_reject(Raft *r, RaftProgress *p, const RaftMessage *m)
 {
-	uint64_t	hint = m->reject_hint;
-	uint64_t	term;
+	uint64_t hint = m->reject_hint;
+	uint64_t term;
 
 	/* skip a whole term that the follower cannot have in common */
 	if (m->log_term > 0)
@@ -117,7 +117,7 @@ void
 raft_handle_append_response(Raft *r, const RaftMessage *m)
 {
 	RaftProgress *p = raft_peer(r, m->from);
-	bool		news;
+	bool news;
 
 	if (m->reject)
 	{
@@ -178,7 +178,7 @@ raft_leader_has_sends(const Raft *r)
 static void
 note_sent(Raft *r, RaftProgress *p, const RaftMessage *m)
 {
-	size_t		bytes = 0;
+	size_t bytes = 0;
 
 	p->want_append = false;
 	if (p->state == RAFT_PROBE)
@@ -198,22 +198,22 @@ note_sent(Raft *r, RaftProgress *p, const RaftMessage *m)
 static bool
 make_append(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 {
-	bool		blocked = raft_progress_blocked(p, &r->config);
-	uint64_t	last = raft_log_last(&r->log);
-	RaftEntry  *entries = NULL;
-	int			n = 0;
+	bool blocked = raft_progress_blocked(p, &r->config);
+	uint64_t last = raft_log_last(&r->log);
+	RaftEntry *entries = NULL;
+	int n = 0;
 
 	if (!may_append(r, p))
 		return false;
 	if (p->next <= r->log.truncated_index)
 		return raft_send_snapshot(r, p, arena, m);
-	*m = (RaftMessage) {.type = RAFT_MSG_APPEND,.to = p->id};
+	*m = (RaftMessage){.type = RAFT_MSG_APPEND, .to = p->id};
 	m->index = p->next - 1;
 	CHECK(raft_log_term(&r->log, m->index, &m->log_term) == STATUS_OK);
 	if (!blocked && p->next <= last)
 		CHECK(raft_log_slice(&r->log, p->next, last + 1,
-							 r->config.max_bytes_per_msg, arena,
-							 &entries, &n) == STATUS_OK);
+							 r->config.max_bytes_per_msg, arena, &entries,
+							 &n) == STATUS_OK);
 	m->entries = entries;
 	m->n_entries = n;
 	m->commit = told_commit(r);
@@ -224,11 +224,11 @@ make_append(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 static void
 make_heartbeat(Raft *r, const RaftProgress *p, Arena *arena, RaftMessage *m)
 {
-	uint8_t    *context = arena_alloc(arena, 16);
+	uint8_t *context = arena_alloc(arena, 16);
 
 	raft_put_u64(context, r->round);
 	raft_put_u64(context + 8, r->generation);
-	*m = (RaftMessage) {.type = RAFT_MSG_HEARTBEAT,.to = p->id};
+	*m = (RaftMessage){.type = RAFT_MSG_HEARTBEAT, .to = p->id};
 	m->commit = told_commit(r) < p->match ? told_commit(r) : p->match;
 	m->context = bytes_make(context, 16);
 }
@@ -237,20 +237,21 @@ make_heartbeat(Raft *r, const RaftProgress *p, Arena *arena, RaftMessage *m)
 int
 raft_leader_sends(Raft *r, Arena *arena, RaftMessage **out)
 {
-	bool		round = r->round_wanted || raft_reads_waiting(r);
+	bool round = r->round_wanted || raft_reads_waiting(r);
 	RaftMessage *msgs;
-	int			n = 0;
+	int n = 0;
 
 	if (!raft_leader_has_sends(r))
 		return 0;
-	msgs = arena_alloc(arena, (size_t) r->n_peers *
-					   (RAFT_APPENDS_PER_READY + 1) * sizeof(RaftMessage));
+	msgs = arena_alloc(arena,
+					   (size_t) r->n_peers * (RAFT_APPENDS_PER_READY + 1) *
+						   sizeof(RaftMessage));
 	if (round)
 		raft_begin_round(r);
 	for (int i = 0; i < r->n_peers; i++)
 	{
 		RaftProgress *p = &r->peers[i];
-		int			sent = 0;
+		int sent = 0;
 
 		if (p->id == r->config.id)
 			continue;

@@ -29,7 +29,7 @@ raft_send_snapshot(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 	CHECK(snapshot->meta.index >= r->log.truncated_index &&
 		  snapshot->meta.index <= raft_log_last(&r->log));
 	raft_progress_snapshot(p, snapshot->meta.index);
-	*m = (RaftMessage) {.type = RAFT_MSG_SNAPSHOT,.to = p->id};
+	*m = (RaftMessage){.type = RAFT_MSG_SNAPSHOT, .to = p->id};
 	m->snapshot = snapshot;
 	return true;
 }
@@ -62,7 +62,7 @@ raft_report_unreachable(Raft *r, uint64_t id)
 static bool
 conf_names(const RaftConfState *conf, uint64_t id)
 {
-	RaftIdSet	members;
+	RaftIdSet members;
 
 	raft_conf_members(conf, &members);
 	return raft_set_has(&members, id);

@@ -66,7 +66,7 @@ raft_status(const Raft *r, RaftStatus *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->id = r->config.id;
-	out->hard_state = (RaftHardState) {r->term, r->vote, r->log.commit};
+	out->hard_state = (RaftHardState){r->term, r->vote, r->log.commit};
 	out->role = r->role;
 	out->leader = r->leader;
 	out->transferee = r->transferee;
@@ -107,7 +107,7 @@ peers_even(const Raft *r)
 bool
 raft_can_hibernate(const Raft *r)
 {
-	uint64_t	last = raft_log_last(&r->log);
+	uint64_t last = raft_log_last(&r->log);
 
 	if (r->leader == RAFT_NONE || r->log.applied < last ||
 		r->log.persisted < last || r->quarantine > 0 ||

@@ -28,7 +28,7 @@ void
 raft_transfer_progress(Raft *r, const RaftProgress *p)
 {
 	RaftMessage m = {.type = RAFT_MSG_TIMEOUT_NOW, .to = p->id};
-	uint8_t		context[8];
+	uint8_t context[8];
 
 	if (r->transferee != p->id || p->match != raft_log_last(&r->log))
 		return;

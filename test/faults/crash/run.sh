@@ -5,11 +5,13 @@
 #   SEED=n repeats the random choices (not the timing) of a run
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
+. "$TOP/test/compat/toolchains.sh"
 
 ROUNDS=${1:-8}
 shift || :
 need_postgres
-command -v go >/dev/null || die "Go is missing: test/compat/toolchains.sh installs it"
+reason=$(missing_go)
+[ -z "$reason" ] || die "$reason: test/compat/toolchains.sh installs it"
 mkdir -p "$TOP/out/bin"
 (cd "$TOP/test/faults" && go build -o "$TOP/out/bin/crash" ./crash)
 

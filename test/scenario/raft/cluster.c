@@ -24,14 +24,15 @@ mail_push(MailList *list, Mail *mail)
 static Mail *
 mail_make(const RaftMessage *m)
 {
-	Mail	   *mail = calloc(1, sizeof(*mail));
+	Mail *mail = calloc(1, sizeof(*mail));
 
 	CHECK(mail != NULL);
 	arena_init(&mail->arena);
 	mail->m = *m;
 	mail->m.context = arena_copy(&mail->arena, m->context);
-	mail->entries = arena_alloc(&mail->arena,
-								(size_t) (m->n_entries + 1) * sizeof(RaftEntry));
+	mail->entries =
+		arena_alloc(&mail->arena,
+					(size_t) (m->n_entries + 1) * sizeof(RaftEntry));
 	for (int i = 0; i < m->n_entries; i++)
 	{
 		mail->entries[i] = m->entries[i];
@@ -59,7 +60,7 @@ mail_clear(MailList *list)
 {
 	while (list->first != NULL)
 	{
-		Mail	   *mail = list->first;
+		Mail *mail = list->first;
 
 		list->first = mail->next;
 		mail_free(mail);
@@ -80,9 +81,9 @@ post(Cluster *c, Mail *mail)
 void
 mail_deliver(Cluster *c, Mail *mail)
 {
-	Node	   *n = c->nodes[mail->m.to];
+	Node *n = c->nodes[mail->m.to];
 	RaftConfState none = {.auto_leave = false};
-	Status		s;
+	Status s;
 
 	if (n == NULL)
 		n = cluster_add(c, mail->m.to, &none);
@@ -107,16 +108,16 @@ static Status
 stored_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 			   Arena *arena, RaftEntry **out, int *n)
 {
-	Node	   *node = arg;
-	size_t		bytes = 0;
+	Node *node = arg;
+	size_t bytes = 0;
 
 	*out = arena_zalloc(arena, (size_t) (high - low) * sizeof(RaftEntry));
 	for (*n = 0; low < high; low++)
 	{
 		const LogEntry *from = entry_at(&node->stored, low);
-		RaftEntry  *to = &(*out)[*n];
+		RaftEntry *to = &(*out)[*n];
 
-		*to = (RaftEntry) {.type = from->type,.term = from->term,.index = low};
+		*to = (RaftEntry){.type = from->type, .term = from->term, .index = low};
 		to->data = arena_copy(arena, bytes_cstr(from->data));
 		bytes += sizeof(RaftEntry) + to->data.len;
 		if (*n > 0 && bytes > max_bytes)
@@ -145,7 +146,7 @@ static Status
 stored_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 				RaftSnapshot *out)
 {
-	Node	   *n = arg;
+	Node *n = arg;
 	const State *s = &n->stored;
 
 	(void) to;
@@ -178,10 +179,10 @@ void
 node_create(Cluster *c, Node *n, bool restarted)
 {
 	RaftStorage storage = {n, stored_entries, stored_term, stored_last,
-	stored_snapshot};
+						   stored_snapshot};
 	RaftAllocator allocator = {NULL, alloc, release};
 	const State *s = &n->stored;
-	Status		status;
+	Status status;
 
 	n->config.hard_state = s->hard_state;
 	n->config.conf = s->conf;
@@ -191,8 +192,7 @@ node_create(Cluster *c, Node *n, bool restarted)
 	n->config.truncated_term = s->truncated_term;
 	n->config.restarted = restarted;
 	n->number = 0;
-	status = raft_create(&n->config, &storage, &allocator, n->now_us,
-						 &n->raft);
+	status = raft_create(&n->config, &storage, &allocator, n->now_us, &n->raft);
 	if (status != STATUS_OK)
 	{
 		fprintf(c->out, "node %" PRIu64 " does not start: %s\n", n->id,
@@ -204,7 +204,7 @@ node_create(Cluster *c, Node *n, bool restarted)
 Node *
 cluster_add(Cluster *c, uint64_t id, const RaftConfState *conf)
 {
-	Node	   *n = calloc(1, sizeof(*n));
+	Node *n = calloc(1, sizeof(*n));
 
 	CHECK(n != NULL && id >= 1 && id <= MAX_NODES && c->nodes[id] == NULL);
 	n->id = id;
@@ -215,9 +215,9 @@ cluster_add(Cluster *c, uint64_t id, const RaftConfState *conf)
 	n->stored.conf = *conf;
 	if (conf->voters.n > 0)
 	{
-		State	   *s = &n->stored;
+		State *s = &n->stored;
 
-		s->hard_state = (RaftHardState) {START, 0, START};
+		s->hard_state = (RaftHardState){START, 0, START};
 		s->truncated_index = s->applied_index = START;
 		s->truncated_term = s->applied_term = START;
 	}
@@ -259,7 +259,7 @@ cluster_free(Cluster *c)
 	mail_clear(&c->held);
 	for (int i = 1; i <= MAX_NODES; i++)
 	{
-		Node	   *n = c->nodes[i];
+		Node *n = c->nodes[i];
 
 		if (n == NULL)
 			continue;
@@ -277,7 +277,7 @@ store_entries(State *s, const RaftReady *rd)
 	for (int i = 0; i < rd->n_entries; i++)
 	{
 		const RaftEntry *e = &rd->entries[i];
-		LogEntry   *to;
+		LogEntry *to;
 
 		if (i == 0)
 			s->n = (int) (e->index - s->truncated_index - 1);
@@ -295,7 +295,7 @@ static void
 apply_change(Cluster *c, Node *n, const RaftEntry *e)
 {
 	RaftConfChange cc;
-	char		text[MAX_DATA] = {0};
+	char text[MAX_DATA] = {0};
 
 	if (e->data.len > 0)
 		memcpy(text, e->data.data, e->data.len);
@@ -307,7 +307,7 @@ apply_change(Cluster *c, Node *n, const RaftEntry *e)
 static void
 apply(Cluster *c, Node *n, const RaftReady *rd)
 {
-	State	   *s = &n->stored;
+	State *s = &n->stored;
 
 	for (int i = 0; i < rd->n_committed; i++)
 	{
@@ -339,7 +339,7 @@ install(State *s, const RaftSnapshot *snapshot)
 bool
 node_turn(Cluster *c, Node *n, bool print)
 {
-	RaftReady	rd;
+	RaftReady rd;
 
 	arena_reset(&n->arena);
 	if (n->raft == NULL || !raft_ready(n->raft, &n->arena, n->now_us, &rd))
@@ -373,7 +373,7 @@ node_flush(Cluster *c, Node *n)
 	n->flushed = n->stored;
 	while (n->held.first != NULL)
 	{
-		Mail	   *mail = n->held.first;
+		Mail *mail = n->held.first;
 
 		n->held.first = mail->next;
 		post(c, mail);

@@ -12,17 +12,18 @@
 #include "core/base/check.h"
 #include "core/raft/raft.h"
 
-#define MAX_NODES 9				/* ids 1 to 9 */
-#define START 5					/* index and term that a new group's log begins
+#define MAX_NODES 9 /* ids 1 to 9 */
+#define START \
+	5 /* index and term that a new group's log begins
 								 * after, as a region's does */
 #define MAX_LOG 512
 #define MAX_DATA 48
 
 typedef struct LogEntry
 {
-	uint64_t	term;
+	uint64_t term;
 	RaftEntryType type;
-	char		data[MAX_DATA];
+	char data[MAX_DATA];
 } LogEntry;
 
 /* What a node has stored. */
@@ -30,51 +31,51 @@ typedef struct State
 {
 	RaftHardState hard_state;
 	RaftConfState conf;
-	uint64_t	applied_index;
-	uint64_t	applied_term;
-	uint64_t	truncated_index;
-	uint64_t	truncated_term;
-	int			n;
-	LogEntry	log[MAX_LOG];	/* log[i] has index truncated_index + 1 + i */
+	uint64_t applied_index;
+	uint64_t applied_term;
+	uint64_t truncated_index;
+	uint64_t truncated_term;
+	int n;
+	LogEntry log[MAX_LOG]; /* log[i] has index truncated_index + 1 + i */
 } State;
 
 typedef struct Mail
 {
 	struct Mail *next;
 	RaftMessage m;
-	RaftEntry  *entries;
+	RaftEntry *entries;
 	RaftSnapshot snapshot;
-	Arena		arena;
+	Arena arena;
 } Mail;
 
 typedef struct MailList
 {
-	Mail	   *first;
-	Mail	  **end;
+	Mail *first;
+	Mail **end;
 } MailList;
 
 typedef struct Node
 {
-	uint64_t	id;
-	Raft	   *raft;			/* NULL: not running */
-	RaftConfig	config;
-	State		stored;			/* what its transactions see */
-	State		flushed;		/* what a crash leaves */
-	MailList	held;			/* waits for the flush */
-	uint64_t	number;			/* of the newest ready */
-	uint64_t	now_us;
-	bool		slow_snapshot;	/* none is ready when asked for */
-	Arena		arena;
+	uint64_t id;
+	Raft *raft; /* NULL: not running */
+	RaftConfig config;
+	State stored;	 /* what its transactions see */
+	State flushed;	 /* what a crash leaves */
+	MailList held;	 /* waits for the flush */
+	uint64_t number; /* of the newest ready */
+	uint64_t now_us;
+	bool slow_snapshot; /* none is ready when asked for */
+	Arena arena;
 } Node;
 
 typedef struct Cluster
 {
-	Node	   *nodes[MAX_NODES + 1];	/* by id; NULL: none */
-	bool		cut[MAX_NODES + 1][MAX_NODES + 1];	/* [from][to] */
-	MailList	mail;			/* under way, oldest first */
-	MailList	held;			/* held up on the way */
-	RaftConfig	options;		/* of nodes yet to be made */
-	FILE	   *out;
+	Node *nodes[MAX_NODES + 1];				/* by id; NULL: none */
+	bool cut[MAX_NODES + 1][MAX_NODES + 1]; /* [from][to] */
+	MailList mail;							/* under way, oldest first */
+	MailList held;							/* held up on the way */
+	RaftConfig options;						/* of nodes yet to be made */
+	FILE *out;
 } Cluster;
 
 /* cluster.c */
@@ -102,7 +103,12 @@ extern void print_progress(FILE *out, const Node *n);
 extern const char *role_name(RaftRole role);
 extern const char *message_name(RaftMessageType type);
 
+/* setup.c */
+extern bool setup_command(Cluster *c, const char *word, char *rest);
+
 /* commands.c */
+extern bool parse_u64(const char *s, uint64_t *out);
+extern Node *node_arg(Cluster *c, const char *word);
 extern void run_command(Cluster *c, char *line);
 
-#endif							/* TIKV_SCENARIO_CLUSTER_H */
+#endif /* TIKV_SCENARIO_CLUSTER_H */

@@ -6,10 +6,10 @@
  */
 #include "cluster.h"
 
-static bool
+bool
 parse_u64(const char *s, uint64_t *out)
 {
-	char	   *end;
+	char *end;
 
 	if (s == NULL || *s < '0' || *s > '9')
 		return false;
@@ -21,8 +21,8 @@ parse_u64(const char *s, uint64_t *out)
 bool
 parse_change(const char *text, RaftConfChange *out)
 {
-	char		copy[MAX_DATA * 2];
-	char	   *save = NULL;
+	char copy[MAX_DATA * 2];
+	char *save = NULL;
 
 	memset(out, 0, sizeof(*out));
 	snprintf(copy, sizeof(copy), "%s", text);
@@ -39,8 +39,9 @@ parse_change(const char *text, RaftConfChange *out)
 		{
 			if (out->n == RAFT_MAX_PEERS || !parse_u64(w + 1, &c->id))
 				return false;
-			c->type = *w == 'v' ? RAFT_CONF_ADD_NODE : *w == 'l' ?
-				RAFT_CONF_ADD_LEARNER : RAFT_CONF_REMOVE_NODE;
+			c->type = *w == 'v' ? RAFT_CONF_ADD_NODE :
+				*w == 'l'		? RAFT_CONF_ADD_LEARNER :
+								  RAFT_CONF_REMOVE_NODE;
 			out->n++;
 		}
 	}
@@ -54,10 +55,10 @@ say_status(Cluster *c, Status s)
 		fprintf(c->out, "%s\n", status_text(s));
 }
 
-static Node *
+Node *
 node_arg(Cluster *c, const char *word)
 {
-	uint64_t	id;
+	uint64_t id;
 
 	if (!parse_u64(word, &id) || id < 1 || id > MAX_NODES ||
 		c->nodes[id] == NULL)
@@ -66,134 +67,6 @@ node_arg(Cluster *c, const char *word)
 		return NULL;
 	}
 	return c->nodes[id];
-}
-
-/* ------------------------------------------------------------ cluster */
-
-/* "nodes 1 2 3 [learners 4]" */
-static void
-cmd_nodes(Cluster *c, char *rest)
-{
-	RaftConfState conf = {.auto_leave = false};
-	RaftIdSet  *set = &conf.voters;
-	char	   *save = NULL;
-
-	for (char *w = strtok_r(rest, " ", &save); w != NULL;
-		 w = strtok_r(NULL, " ", &save))
-	{
-		if (strcmp(w, "learners") == 0)
-			set = &conf.learners;
-		else if (!parse_u64(w, &set->id[set->n++]))
-			fprintf(c->out, "not a number: %s\n", w);
-	}
-	for (int i = 0; i < conf.voters.n; i++)
-		cluster_add(c, conf.voters.id[i], &conf);
-	for (int i = 0; i < conf.learners.n; i++)
-		cluster_add(c, conf.learners.id[i], &conf);
-}
-
-/* "option max_inflight_msgs 2" */
-static void
-cmd_option(Cluster *c, char *rest)
-{
-	char	   *save = NULL;
-	char	   *name = strtok_r(rest, " ", &save);
-	uint64_t	v = 0;
-	RaftConfig *o = &c->options;
-
-	if (name == NULL || !parse_u64(strtok_r(NULL, " ", &save), &v))
-		fprintf(c->out, "option name value\n");
-	else if (strcmp(name, "max_bytes_per_msg") == 0)
-		o->max_bytes_per_msg = v;
-	else if (strcmp(name, "max_inflight_msgs") == 0)
-		o->max_inflight_msgs = (int) v;
-	else if (strcmp(name, "max_inflight_bytes") == 0)
-		o->max_inflight_bytes = v;
-	else if (strcmp(name, "max_uncommitted_bytes") == 0)
-		o->max_uncommitted_bytes = v;
-	else if (strcmp(name, "max_unstored_bytes") == 0)
-		o->max_unstored_bytes = v;
-	else if (strcmp(name, "max_committed_bytes") == 0)
-		o->max_committed_bytes = v;
-	else if (strcmp(name, "cache_bytes") == 0)
-		o->cache_bytes = v;
-	else if (strcmp(name, "skip_bcast_commit") == 0)
-		o->skip_bcast_commit = v != 0;
-	else if (strcmp(name, "priority") == 0)
-		o->priority = (int64_t) v;
-	else
-		fprintf(c->out, "no such option: %s\n", name);
-}
-
-/*
- * "start-log 1 1 1 4": node 1 starts over with entries of terms 1 1 4 from
- * index 1 on, none of them committed
- */
-static void
-cmd_set_log(Cluster *c, char *rest)
-{
-	char	   *save = NULL;
-	Node	   *n = node_arg(c, strtok_r(rest, " ", &save));
-	State	   *s;
-	uint64_t	term;
-
-	if (n == NULL)
-		return;
-	node_stop(n);
-	s = &n->stored;
-	s->truncated_index = s->truncated_term = 0;
-	s->applied_index = s->applied_term = 0;
-	memset(&s->hard_state, 0, sizeof(s->hard_state));
-	s->n = 0;
-	for (char *w = strtok_r(NULL, " ", &save); parse_u64(w, &term);
-		 w = strtok_r(NULL, " ", &save))
-	{
-		memset(&s->log[s->n], 0, sizeof(LogEntry));
-		s->log[s->n++].term = term;
-		if (s->hard_state.term < term)
-			s->hard_state.term = term;
-	}
-	n->flushed = n->stored;
-	node_create(c, n, false);
-}
-
-/* "start-term 1 7", "start-priority 1 2": node 1 starts over with that */
-static void
-cmd_start_with(Cluster *c, char *rest, bool term)
-{
-	char	   *save = NULL;
-	Node	   *n = node_arg(c, strtok_r(rest, " ", &save));
-	uint64_t	value;
-
-	if (n == NULL || !parse_u64(strtok_r(NULL, " ", &save), &value))
-		return;
-	node_stop(n);
-	if (term)
-		n->stored.hard_state.term = value;
-	else
-		n->config.priority = (int64_t) value;
-	n->flushed = n->stored;
-	node_create(c, n, false);
-}
-
-static void
-cmd_cut(Cluster *c, char *rest, bool cut)
-{
-	char	   *save = NULL;
-	uint64_t	a = 0;
-	uint64_t	b = 0;
-
-	if (!parse_u64(strtok_r(rest, " ", &save), &a) || a > MAX_NODES)
-		fprintf(c->out, "which link?\n");
-	else if (!parse_u64(strtok_r(NULL, " ", &save), &b) || b > MAX_NODES)
-		for (int i = 1; i <= MAX_NODES; i++)
-			c->cut[a][i] = c->cut[i][a] = cut;
-	else
-	{
-		c->cut[a][b] = cut;
-		if (strtok_r(NULL, " ", &save) == NULL)
-			c->cut[b][a] = cut;
-	}
 }
 
 /* --------------------------------------------------------------- time */
@@ -212,10 +85,10 @@ tick(Node *n, uint64_t ticks)
 static void
 cmd_tick(Cluster *c, char *rest)
 {
-	char	   *save = NULL;
-	char	   *who = strtok_r(rest, " ", &save);
-	uint64_t	ticks = 1;
-	Node	   *n;
+	char *save = NULL;
+	char *who = strtok_r(rest, " ", &save);
+	uint64_t ticks = 1;
+	Node *n;
 
 	(void) parse_u64(strtok_r(NULL, " ", &save), &ticks);
 	if (who != NULL && strcmp(who, "all") == 0)
@@ -244,7 +117,7 @@ take_mail(Cluster *c, uint64_t from, uint64_t to)
 {
 	for (Mail **at = &c->mail.first; *at != NULL; at = &(*at)->next)
 	{
-		Mail	   *mail = *at;
+		Mail *mail = *at;
 
 		if ((from != 0 && mail->m.from != from) ||
 			(to != 0 && mail->m.to != to))
@@ -268,11 +141,11 @@ typedef enum Fate
 static void
 cmd_deliver(Cluster *c, char *rest, Fate fate)
 {
-	char	   *arrow = strstr(rest, "->");
-	uint64_t	from = 0;
-	uint64_t	to = 0;
-	MailList	taken;
-	Mail	   *mail;
+	char *arrow = strstr(rest, "->");
+	uint64_t from = 0;
+	uint64_t to = 0;
+	MailList taken;
+	Mail *mail;
 
 	if (arrow != NULL)
 	{
@@ -302,7 +175,7 @@ cmd_deliver(Cluster *c, char *rest, Fate fate)
 static void
 deliver_held(Cluster *c)
 {
-	Mail	   *mail;
+	Mail *mail;
 
 	while ((mail = c->held.first) != NULL)
 	{
@@ -316,8 +189,8 @@ deliver_held(Cluster *c)
 static void
 reverse_mail(Cluster *c)
 {
-	Mail	   *reversed = NULL;
-	Mail	   *mail;
+	Mail *reversed = NULL;
+	Mail *mail;
 
 	while ((mail = take_mail(c, 0, 0)) != NULL)
 	{
@@ -335,11 +208,11 @@ reverse_mail(Cluster *c)
 static void
 settle(Cluster *c, bool print)
 {
-	bool		busy = true;
+	bool busy = true;
 
 	for (int rounds = 0; busy && rounds < 1000; rounds++)
 	{
-		Mail	   *mail;
+		Mail *mail;
 
 		busy = false;
 		for (int i = 1; i <= MAX_NODES; i++)
@@ -374,8 +247,8 @@ cmd_elect(Cluster *c, Node *n)
 			raft_role(c->nodes[i]->raft) != RAFT_LEADER)
 			tick(c->nodes[i], 10);
 	settle(c, false);
-	for (int i = 0; i < 12 && n->raft != NULL &&
-		 raft_role(n->raft) == RAFT_FOLLOWER; i++)
+	for (int i = 0;
+		 i < 12 && n->raft != NULL && raft_role(n->raft) == RAFT_FOLLOWER; i++)
 		tick(n, 1);
 	settle(c, false);
 	print_status(c->out, n);
@@ -386,10 +259,10 @@ cmd_elect(Cluster *c, Node *n)
 static void
 cmd_propose(Cluster *c, Node *n, const char *data)
 {
-	RaftEntry	e = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t	index;
-	uint64_t	term;
-	Status		s;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
+	Status s;
 
 	e.data = bytes_cstr(data);
 	s = raft_propose(n->raft, &e, &index, &term);
@@ -402,11 +275,11 @@ cmd_propose(Cluster *c, Node *n, const char *data)
 static void
 cmd_conf(Cluster *c, Node *n, const char *text)
 {
-	RaftEntry	e = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
+	RaftEntry e = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
 	RaftConfChange cc;
-	uint64_t	index;
-	uint64_t	term;
-	Status		s;
+	uint64_t index;
+	uint64_t term;
+	Status s;
 
 	if (!parse_change(text, &cc))
 	{
@@ -424,7 +297,7 @@ cmd_conf(Cluster *c, Node *n, const char *text)
 static void
 cmd_lease(Cluster *c, const Node *n)
 {
-	uint64_t	end = raft_lease_end_us(n->raft);
+	uint64_t end = raft_lease_end_us(n->raft);
 
 	if (end == UINT64_MAX)
 		fprintf(c->out, "without end\n");
@@ -437,10 +310,10 @@ cmd_lease(Cluster *c, const Node *n)
 static void
 cmd_compact(Cluster *c, Node *n, const char *word)
 {
-	State	   *s = &n->stored;
-	uint64_t	index;
-	uint64_t	term;
-	int			gone;
+	State *s = &n->stored;
+	uint64_t index;
+	uint64_t term;
+	int gone;
 
 	if (!parse_u64(word, &index) || index > s->applied_index ||
 		index <= s->truncated_index ||
@@ -460,25 +333,9 @@ cmd_compact(Cluster *c, Node *n, const char *word)
 /* --------------------------------------------------------- the words */
 
 static bool
-cluster_command(Cluster *c, const char *word, char *rest)
+mail_command(Cluster *c, const char *word, char *rest)
 {
-	if (strcmp(word, "nodes") == 0)
-		cmd_nodes(c, rest);
-	else if (strcmp(word, "option") == 0)
-		cmd_option(c, rest);
-	else if (strcmp(word, "start-log") == 0)
-		cmd_set_log(c, rest);
-	else if (strcmp(word, "start-term") == 0)
-		cmd_start_with(c, rest, true);
-	else if (strcmp(word, "start-priority") == 0)
-		cmd_start_with(c, rest, false);
-	else if (strcmp(word, "cut") == 0)
-		cmd_cut(c, rest, true);
-	else if (strcmp(word, "join") == 0)
-		cmd_cut(c, rest, false);
-	else if (strcmp(word, "mend") == 0)
-		memset(c->cut, 0, sizeof(c->cut));
-	else if (strcmp(word, "tick") == 0)
+	if (strcmp(word, "tick") == 0)
 		cmd_tick(c, rest);
 	else if (strcmp(word, "deliver") == 0)
 		cmd_deliver(c, rest, DELIVER);
@@ -548,7 +405,7 @@ conf_line(Cluster *c, const Node *n)
 static bool
 request_command(Cluster *c, const char *word, Node *n, const char *rest)
 {
-	uint64_t	id = strtoull(rest, NULL, 10);
+	uint64_t id = strtoull(rest, NULL, 10);
 
 	if (strcmp(word, "propose") == 0)
 		cmd_propose(c, n, rest);
@@ -586,7 +443,7 @@ request_command(Cluster *c, const char *word, Node *n, const char *rest)
 }
 
 static void
-for_all(Cluster *c, void (*print) (FILE *, const Node *))
+for_all(Cluster *c, void (*print)(FILE *, const Node *))
 {
 	for (int i = 1; i <= MAX_NODES; i++)
 		if (c->nodes[i] != NULL)
@@ -596,13 +453,14 @@ for_all(Cluster *c, void (*print) (FILE *, const Node *))
 void
 run_command(Cluster *c, char *line)
 {
-	char	   *save = NULL;
-	char	   *word = strtok_r(line, " ", &save);
-	char	   *rest = save;
-	Node	   *n;
-	char	   *who;
+	char *save = NULL;
+	char *word = strtok_r(line, " ", &save);
+	char *rest = save;
+	Node *n;
+	char *who;
 
-	if (word == NULL || cluster_command(c, word, rest))
+	if (word == NULL || setup_command(c, word, rest) ||
+		mail_command(c, word, rest))
 		return;
 	if (strcmp(word, "status") == 0 && *rest == '\0')
 	{

@@ -11,16 +11,16 @@
 
 typedef struct Text
 {
-	char	   *data;
-	size_t		len;
+	char *data;
+	size_t len;
 } Text;
 
 static Text
 read_file(const char *path)
 {
-	Text		t = {NULL, 0};
-	FILE	   *f = fopen(path, "r");
-	size_t		cap = 1 << 20;
+	Text t = {NULL, 0};
+	FILE *f = fopen(path, "r");
+	size_t cap = 1 << 20;
 
 	if (f == NULL)
 	{
@@ -39,12 +39,12 @@ read_file(const char *path)
 static Text
 run_script(const char *script)
 {
-	Text		result = {NULL, 0};
-	FILE	   *out = open_memstream(&result.data, &result.len);
-	char	   *copy = strdup(script);
-	char	   *save = NULL;
-	bool		after_command = false;
-	Cluster		c;
+	Text result = {NULL, 0};
+	FILE *out = open_memstream(&result.data, &result.len);
+	char *copy = strdup(script);
+	char *save = NULL;
+	bool after_command = false;
+	Cluster c;
 
 	CHECK(out != NULL && copy != NULL);
 	cluster_init(&c, out);
@@ -75,7 +75,7 @@ run_script(const char *script)
 static void
 print_first_difference(const char *want, const char *got)
 {
-	int			line = 1;
+	int line = 1;
 
 	for (; *want != '\0' && *want == *got; want++, got++)
 		line += *want == '\n';
@@ -91,7 +91,7 @@ print_first_difference(const char *want, const char *got)
 static void
 write_file(const char *path, Text t)
 {
-	FILE	   *f = fopen(path, "w");
+	FILE *f = fopen(path, "w");
 
 	CHECK(f != NULL && fwrite(t.data, 1, t.len, f) == t.len);
 	fclose(f);
@@ -100,15 +100,15 @@ write_file(const char *path, Text t)
 int
 main(int argc, char **argv)
 {
-	bool		update = argc > 1 && strcmp(argv[1], "--update") == 0;
-	int			failed = 0;
-	int			n = 0;
+	bool update = argc > 1 && strcmp(argv[1], "--update") == 0;
+	int failed = 0;
+	int n = 0;
 
 	for (int i = update ? 2 : 1; i < argc; i++)
 	{
-		Text		script = read_file(argv[i]);
-		Text		result = run_script(script.data);
-		bool		same = strcmp(script.data, result.data) == 0;
+		Text script = read_file(argv[i]);
+		Text result = run_script(script.data);
+		bool same = strcmp(script.data, result.data) == 0;
 
 		n++;
 		if (update && !same)

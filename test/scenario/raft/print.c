@@ -8,7 +8,7 @@ const char *
 role_name(RaftRole role)
 {
 	static const char *const names[] = {"follower", "candidate", "leader",
-	"pre-candidate"};
+										"pre-candidate"};
 
 	return names[role];
 }
@@ -16,11 +16,25 @@ role_name(RaftRole role)
 const char *
 message_name(RaftMessageType type)
 {
-	static const char *const names[] = {"Hup", "Beat", "Propose", "Append",
-		"AppendResponse", "Vote", "VoteResponse", "Snapshot", "Heartbeat",
-		"HeartbeatResponse", "Unreachable", "SnapStatus", "CheckQuorum",
-		"TransferLeader", "TimeoutNow", "ReadIndex", "ReadIndexResp", "PreVote",
-	"PreVoteResponse"};
+	static const char *const names[] = {"Hup",
+										"Beat",
+										"Propose",
+										"Append",
+										"AppendResponse",
+										"Vote",
+										"VoteResponse",
+										"Snapshot",
+										"Heartbeat",
+										"HeartbeatResponse",
+										"Unreachable",
+										"SnapStatus",
+										"CheckQuorum",
+										"TransferLeader",
+										"TimeoutNow",
+										"ReadIndex",
+										"ReadIndexResp",
+										"PreVote",
+										"PreVoteResponse"};
 
 	return names[type];
 }
@@ -50,7 +64,7 @@ print_entries(FILE *out, const RaftEntry *e, int n)
 static uint64_t
 number_at(Bytes b, size_t at)
 {
-	uint64_t	v = 0;
+	uint64_t v = 0;
 
 	for (size_t i = at; i < at + 8 && i < b.len; i++)
 		v = v << 8 | b.data[i];
@@ -94,8 +108,7 @@ print_answer(FILE *out, const RaftMessage *m)
 	}
 	fprintf(out, " %" PRIu64, m->index);
 	if (m->reject && m->log_term + m->reject_hint > 0)
-		fprintf(out, ", try %" PRIu64 "/%" PRIu64, m->reject_hint,
-				m->log_term);
+		fprintf(out, ", try %" PRIu64 "/%" PRIu64, m->reject_hint, m->log_term);
 }
 
 void
@@ -142,8 +155,8 @@ print_message(FILE *out, const RaftMessage *m)
 void
 print_ready(FILE *out, const Node *n, const RaftReady *rd)
 {
-	fprintf(out, "ready %" PRIu64 " of node %" PRIu64 "%s\n", rd->number,
-			n->id, rd->sole ? ", sole" : "");
+	fprintf(out, "ready %" PRIu64 " of node %" PRIu64 "%s\n", rd->number, n->id,
+			rd->sole ? ", sole" : "");
 	if (rd->has_soft_state)
 	{
 		fprintf(out, "  %s", role_name(rd->role));
@@ -152,8 +165,8 @@ print_ready(FILE *out, const Node *n, const RaftReady *rd)
 		fprintf(out, "\n");
 	}
 	if (rd->has_hard_state)
-		fprintf(out, "  term %" PRIu64 " vote %" PRIu64 " commit %" PRIu64
-				"\n", rd->hard_state.term, rd->hard_state.vote,
+		fprintf(out, "  term %" PRIu64 " vote %" PRIu64 " commit %" PRIu64 "\n",
+				rd->hard_state.term, rd->hard_state.vote,
 				rd->hard_state.commit);
 	if (rd->snapshot != NULL)
 		fprintf(out, "  install %" PRIu64 "/%" PRIu64 "\n",
@@ -211,7 +224,7 @@ print_conf(FILE *out, const RaftConfState *conf)
 void
 print_status(FILE *out, const Node *n)
 {
-	RaftStatus	st;
+	RaftStatus st;
 
 	if (n->raft == NULL)
 	{
@@ -219,9 +232,10 @@ print_status(FILE *out, const Node *n)
 		return;
 	}
 	raft_status(n->raft, &st);
-	fprintf(out, "node %" PRIu64 " %s term %" PRIu64 " commit %" PRIu64
-			" applied %" PRIu64 " last %" PRIu64 "/%" PRIu64, n->id,
-			role_name(st.role), st.hard_state.term, st.hard_state.commit,
+	fprintf(out,
+			"node %" PRIu64 " %s term %" PRIu64 " commit %" PRIu64
+			" applied %" PRIu64 " last %" PRIu64 "/%" PRIu64,
+			n->id, role_name(st.role), st.hard_state.term, st.hard_state.commit,
 			st.applied_index, st.last_index, st.last_term);
 	if (st.truncated_index > 0)
 		fprintf(out, " truncated %" PRIu64, st.truncated_index);
@@ -236,7 +250,7 @@ print_status(FILE *out, const Node *n)
 void
 print_log(FILE *out, const Node *n)
 {
-	RaftStatus	st;
+	RaftStatus st;
 
 	if (n->raft == NULL)
 		return;
@@ -244,7 +258,7 @@ print_log(FILE *out, const Node *n)
 	fprintf(out, "node %" PRIu64 " log:", n->id);
 	for (uint64_t i = st.truncated_index + 1; i <= st.last_index; i++)
 	{
-		uint64_t	term = 0;
+		uint64_t term = 0;
 
 		CHECK(raft_term_at(n->raft, i, &term) == STATUS_OK);
 		fprintf(out, " %" PRIu64, term);
@@ -258,7 +272,7 @@ void
 print_progress(FILE *out, const Node *n)
 {
 	static const char *const states[] = {"probe", "replicate", "snapshot"};
-	RaftStatus	st;
+	RaftStatus st;
 
 	if (n->raft == NULL)
 		return;

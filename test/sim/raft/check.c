@@ -9,35 +9,35 @@
 
 typedef struct Committed
 {
-	bool		known;
-	SimEntry	entry;
-	uint64_t	chain;			/* hash of the state after it */
-	uint64_t	by_term;		/* it was committed in this term or before */
+	bool known;
+	SimEntry entry;
+	uint64_t chain;	  /* hash of the state after it */
+	uint64_t by_term; /* it was committed in this term or before */
 } Committed;
 
 typedef struct Appended
 {
-	uint64_t	index;			/* 0: empty */
-	SimEntry	entry;
-	uint64_t	prev_term;
+	uint64_t index; /* 0: empty */
+	SimEntry entry;
+	uint64_t prev_term;
 } Appended;
 
 struct Seen
 {
-	Committed  *committed;		/* by index */
-	uint64_t	cap_committed;
-	uint64_t	last_committed;
-	uint64_t   *leaders;		/* by term */
-	uint64_t	cap_leaders;
-	Appended   *appended;		/* by (index, term), open addressing */
-	uint64_t	cap_appended;
-	uint64_t	n_appended;
+	Committed *committed; /* by index */
+	uint64_t cap_committed;
+	uint64_t last_committed;
+	uint64_t *leaders; /* by term */
+	uint64_t cap_leaders;
+	Appended *appended; /* by (index, term), open addressing */
+	uint64_t cap_appended;
+	uint64_t n_appended;
 };
 
 static void *
 zeroed(uint64_t n, size_t size)
 {
-	void	   *p = calloc((size_t) n, size);
+	void *p = calloc((size_t) n, size);
 
 	CHECK(p != NULL);
 	return p;
@@ -46,7 +46,7 @@ zeroed(uint64_t n, size_t size)
 void
 check_init(Sim *sim)
 {
-	Seen	   *seen = zeroed(1, sizeof(Seen));
+	Seen *seen = zeroed(1, sizeof(Seen));
 
 	seen->cap_committed = 4096;
 	seen->committed = zeroed(seen->cap_committed, sizeof(Committed));
@@ -75,12 +75,13 @@ check_committed(const Sim *sim)
 static Appended *
 find_appended(const Seen *seen, uint64_t index, uint64_t term)
 {
-	uint64_t	at = (index * UINT64_C(0x9E3779B97F4A7C15) ^ term *
-					  UINT64_C(0xBF58476D1CE4E5B9)) >> 20;
+	uint64_t at = (index * UINT64_C(0x9E3779B97F4A7C15) ^
+				   term * UINT64_C(0xBF58476D1CE4E5B9)) >>
+		20;
 
 	for (;; at++)
 	{
-		Appended   *a = &seen->appended[at & (seen->cap_appended - 1)];
+		Appended *a = &seen->appended[at & (seen->cap_appended - 1)];
 
 		if (a->index == 0 || (a->index == index && a->entry.term == term))
 			return a;
@@ -90,7 +91,7 @@ find_appended(const Seen *seen, uint64_t index, uint64_t term)
 static void
 grow_appended(Seen *seen)
 {
-	Seen		bigger = *seen;
+	Seen bigger = *seen;
 
 	bigger.cap_appended *= 2;
 	bigger.appended = zeroed(bigger.cap_appended, sizeof(Appended));
@@ -110,23 +111,26 @@ static void
 check_append(Sim *sim, const Node *n, uint64_t index, const SimEntry *e,
 			 uint64_t prev_term)
 {
-	Seen	   *seen = sim->seen;
-	Appended   *a = find_appended(seen, index, e->term);
+	Seen *seen = sim->seen;
+	Appended *a = find_appended(seen, index, e->term);
 
 	if (a->index == 0)
 	{
-		*a = (Appended) {index, *e, prev_term};
+		*a = (Appended){index, *e, prev_term};
 		if (++seen->n_appended * 2 > seen->cap_appended)
 			grow_appended(seen);
 		return;
 	}
 	if (a->entry.op != e->op || a->entry.type != e->type)
-		sim_fail(sim, "log matching: node %d stores another entry at %" PRIu64
-				 " of term %" PRIu64, n->slot, index, e->term);
+		sim_fail(sim,
+				 "log matching: node %d stores another entry at %" PRIu64
+				 " of term %" PRIu64,
+				 n->slot, index, e->term);
 	if (prev_term != 0 && a->prev_term != 0 && a->prev_term != prev_term)
-		sim_fail(sim, "log matching: node %d has term %" PRIu64 " before %"
-				 PRIu64 ", another has %" PRIu64, n->slot, prev_term, index,
-				 a->prev_term);
+		sim_fail(sim,
+				 "log matching: node %d has term %" PRIu64 " before %" PRIu64
+				 ", another has %" PRIu64,
+				 n->slot, prev_term, index, a->prev_term);
 	if (a->prev_term == 0)
 		a->prev_term = prev_term;
 }
@@ -138,7 +142,7 @@ check_append(Sim *sim, const Node *n, uint64_t index, const SimEntry *e,
 void
 check_durable(Sim *sim, Node *n, const Txn *txn)
 {
-	uint64_t	prev_term = 0;
+	uint64_t prev_term = 0;
 
 	image_apply(&n->durable, txn);
 	if (txn->n_entries == 0 || txn->first <= n->durable.truncated_index)
@@ -160,13 +164,13 @@ void
 check_apply(Sim *sim, const Node *n, uint64_t index, const SimEntry *e,
 			uint64_t chain)
 {
-	Seen	   *seen = sim->seen;
-	Committed  *c;
+	Seen *seen = sim->seen;
+	Committed *c;
 
 	if (index >= seen->cap_committed)
 	{
-		uint64_t	cap = seen->cap_committed * 2;
-		Committed  *bigger = zeroed(cap, sizeof(Committed));
+		uint64_t cap = seen->cap_committed * 2;
+		Committed *bigger = zeroed(cap, sizeof(Committed));
 
 		memcpy(bigger, seen->committed,
 			   seen->cap_committed * sizeof(Committed));
@@ -177,15 +181,16 @@ check_apply(Sim *sim, const Node *n, uint64_t index, const SimEntry *e,
 	c = &seen->committed[index];
 	if (!c->known)
 	{
-		*c = (Committed) {true, *e, chain, raft_term(n->raft)};
+		*c = (Committed){true, *e, chain, raft_term(n->raft)};
 		if (index > seen->last_committed)
 			seen->last_committed = index;
 		return;
 	}
 	if (c->entry.term != e->term || c->entry.op != e->op ||
 		c->entry.type != e->type)
-		sim_fail(sim, "node %d applies (%" PRIu64 ", term %" PRIu64 ", op %"
-				 PRIu64 "), another applied term %" PRIu64 " op %" PRIu64,
+		sim_fail(sim,
+				 "node %d applies (%" PRIu64 ", term %" PRIu64 ", op %" PRIu64
+				 "), another applied term %" PRIu64 " op %" PRIu64,
 				 n->slot, index, e->term, e->op, c->entry.term, c->entry.op);
 	if (c->chain != chain)
 		sim_fail(sim, "node %d: state after %" PRIu64 " differs", n->slot,
@@ -199,7 +204,7 @@ check_apply(Sim *sim, const Node *n, uint64_t index, const SimEntry *e,
 static bool
 is_quorum(const RaftIdSet *half, uint64_t members, const RaftIdSet *all)
 {
-	int			yes = 0;
+	int yes = 0;
 
 	for (int i = 0; i < all->n; i++)
 		yes += (members >> i & 1) != 0 && raft_set_has(half, all->id[i]);
@@ -218,8 +223,8 @@ void
 check_conf(Sim *sim, const Node *n, const RaftConfState *from,
 		   const RaftConfState *to)
 {
-	RaftIdSet	all;
-	RaftIdSet	more;
+	RaftIdSet all;
+	RaftIdSet more;
 
 	raft_conf_members(from, &all);
 	raft_conf_members(to, &more);
@@ -228,8 +233,10 @@ check_conf(Sim *sim, const Node *n, const RaftConfState *from,
 			return;
 	for (uint64_t set = 0; set < UINT64_C(1) << all.n; set++)
 		if (conf_quorum(from, set, &all) && conf_quorum(to, ~set, &all))
-			sim_fail(sim, "node %d: quorums of two neighbouring configurations"
-					 " do not overlap", n->slot);
+			sim_fail(sim,
+					 "node %d: quorums of two neighbouring configurations"
+					 " do not overlap",
+					 n->slot);
 }
 
 /* ---------------------------------------------------------- leadership */
@@ -238,37 +245,41 @@ static void
 check_leader_complete(Sim *sim, const Node *n)
 {
 	const Seen *seen = sim->seen;
-	uint64_t	term = raft_term(n->raft);
-	uint64_t	index = seen->last_committed;
-	uint64_t	own;
+	uint64_t term = raft_term(n->raft);
+	uint64_t index = seen->last_committed;
+	uint64_t own;
 
-	while (index > 0 && (!seen->committed[index].known ||
-						 seen->committed[index].by_term >= term))
+	while (index > 0 &&
+		   (!seen->committed[index].known ||
+			seen->committed[index].by_term >= term))
 		index--;
 	if (index == 0 || index < n->visible.truncated_index)
 		return;
 	if (raft_term_at(n->raft, index, &own) != STATUS_OK)
 	{
 		if (index > raft_last_index(n->raft))
-			sim_fail(sim, "node %d leads term %" PRIu64 " without entry %"
-					 PRIu64, n->slot, term, index);
+			sim_fail(sim,
+					 "node %d leads term %" PRIu64 " without entry %" PRIu64,
+					 n->slot, term, index);
 		return;
 	}
 	if (own != seen->committed[index].entry.term)
-		sim_fail(sim, "node %d leads term %" PRIu64 " with another entry at %"
-				 PRIu64, n->slot, term, index);
+		sim_fail(sim,
+				 "node %d leads term %" PRIu64
+				 " with another entry at %" PRIu64,
+				 n->slot, term, index);
 }
 
 static void
 check_new_leader(Sim *sim, Node *n)
 {
-	Seen	   *seen = sim->seen;
-	uint64_t	term = raft_term(n->raft);
+	Seen *seen = sim->seen;
+	uint64_t term = raft_term(n->raft);
 
 	if (term >= seen->cap_leaders)
 	{
-		uint64_t	cap = term * 2;
-		uint64_t   *bigger = zeroed(cap, sizeof(uint64_t));
+		uint64_t cap = term * 2;
+		uint64_t *bigger = zeroed(cap, sizeof(uint64_t));
 
 		memcpy(bigger, seen->leaders, seen->cap_leaders * sizeof(uint64_t));
 		free(seen->leaders);
@@ -276,8 +287,9 @@ check_new_leader(Sim *sim, Node *n)
 		seen->cap_leaders = cap;
 	}
 	if (seen->leaders[term] != 0 && seen->leaders[term] != n->id)
-		sim_fail(sim, "peers %" PRIu64 " and %" PRIu64 " both lead term %"
-				 PRIu64, seen->leaders[term], n->id, term);
+		sim_fail(sim,
+				 "peers %" PRIu64 " and %" PRIu64 " both lead term %" PRIu64,
+				 seen->leaders[term], n->id, term);
 	seen->leaders[term] = n->id;
 	sim->elections++;
 	sim_trace(sim, "node %d leads term %" PRIu64, n->slot, term);
@@ -297,23 +309,23 @@ check_isolated(Sim *sim, Node *n)
 	if (n->isolated_since == 0 ||
 		sim->now < n->isolated_since + DELAY_MAX_US + 50 * MS)
 	{
-		n->isolated_term = 0;	/* something may still be under way to it */
+		n->isolated_term = 0; /* something may still be under way to it */
 		return;
 	}
 	raft_conf(n->raft, &conf);
 	if (n->isolated_term == 0 || conf.voters.n + conf.voters_outgoing.n <= 1)
 		n->isolated_term = raft_term(n->raft);
 	if (raft_term(n->raft) > n->isolated_term)
-		sim_fail(sim, "node %d went to term %" PRIu64 " while cut off",
-				 n->slot, raft_term(n->raft));
+		sim_fail(sim, "node %d went to term %" PRIu64 " while cut off", n->slot,
+				 raft_term(n->raft));
 }
 
 /* Called after whatever may have changed a node's role. */
 void
 check_node(Sim *sim, Node *n)
 {
-	RaftRole	role = raft_role(n->raft);
-	uint64_t	term = raft_term(n->raft);
+	RaftRole role = raft_role(n->raft);
+	uint64_t term = raft_term(n->raft);
 
 	if (term < n->seen_term)
 		sim_fail(sim, "node %d went back to term %" PRIu64, n->slot, term);
@@ -322,8 +334,10 @@ check_node(Sim *sim, Node *n)
 	if (role == RAFT_LEADER && n->durable.hard_state.term < term)
 	{
 		if (!raft_is_sole(n->raft))
-			sim_fail(sim, "node %d leads term %" PRIu64
-					 " on a vote that is not flushed", n->slot, term);
+			sim_fail(sim,
+					 "node %d leads term %" PRIu64
+					 " on a vote that is not flushed",
+					 n->slot, term);
 		n->isolated_term = 0;
 		return;
 	}
@@ -341,7 +355,7 @@ check_settled(Sim *sim)
 {
 	const Node *leader = sim_leader(sim);
 	RaftConfState conf;
-	RaftIdSet	members;
+	RaftIdSet members;
 
 	if (leader == NULL)
 		return false;
@@ -351,7 +365,7 @@ check_settled(Sim *sim)
 	raft_conf_members(&conf, &members);
 	for (int i = 0; i < members.n; i++)
 	{
-		int			slot = net_slot_of(sim, members.id[i]);
+		int slot = net_slot_of(sim, members.id[i]);
 		const Node *n = slot < 0 ? NULL : &sim->nodes[slot];
 
 		if (n == NULL || n->raft == NULL ||

@@ -14,7 +14,7 @@
 uint64_t
 op_new(Sim *sim, OpKind kind)
 {
-	Op		   *op;
+	Op *op;
 
 	if (sim->n_ops + 1 >= sim->cap_ops)
 	{
@@ -35,8 +35,8 @@ wait_for(Sim *sim, uint64_t id)
 	if (sim->n_waiting == sim->cap_waiting)
 	{
 		sim->cap_waiting = sim->cap_waiting == 0 ? 64 : sim->cap_waiting * 2;
-		sim->waiting = realloc(sim->waiting,
-							   (size_t) sim->cap_waiting * sizeof(uint64_t));
+		sim->waiting =
+			realloc(sim->waiting, (size_t) sim->cap_waiting * sizeof(uint64_t));
 		CHECK(sim->waiting != NULL);
 	}
 	sim->ops[id].waiting = true;
@@ -46,7 +46,7 @@ wait_for(Sim *sim, uint64_t id)
 static void
 sweep(Sim *sim)
 {
-	int			kept = 0;
+	int kept = 0;
 
 	for (int i = 0; i < sim->n_waiting; i++)
 		if (sim->ops[sim->waiting[i]].waiting)
@@ -60,9 +60,11 @@ ended(Sim *sim, const char *what, const Node *n, int key, uint64_t floor,
 	  uint64_t index)
 {
 	if (index < floor)
-		sim_fail(sim, "stale %s on node %d (term %" PRIu64 "): key %d of index %"
-				 PRIu64 ", but %" PRIu64 " was visible before", what, n->slot,
-				 raft_term(n->raft), key, index, floor);
+		sim_fail(sim,
+				 "stale %s on node %d (term %" PRIu64
+				 "): key %d of index %" PRIu64 ", but %" PRIu64
+				 " was visible before",
+				 what, n->slot, raft_term(n->raft), key, index, floor);
 	if (index > sim->floor[key])
 		sim->floor[key] = index;
 }
@@ -70,9 +72,9 @@ ended(Sim *sim, const char *what, const Node *n, int key, uint64_t floor,
 bool
 client_write(Sim *sim, Node *n)
 {
-	uint64_t	id = op_new(sim, OP_WRITE);
-	Op		   *op = &sim->ops[id];
-	RaftEntry	e = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t id = op_new(sim, OP_WRITE);
+	Op *op = &sim->ops[id];
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL};
 
 	op->key = (int) sim_rand(sim, SIM_KEYS);
 	op->floor = sim->floor[op->key];
@@ -95,7 +97,7 @@ client_write(Sim *sim, Node *n)
 static void
 lease_read(Sim *sim, Node *n)
 {
-	int			key = (int) sim_rand(sim, SIM_KEYS);
+	int key = (int) sim_rand(sim, SIM_KEYS);
 
 	if (node_clock(sim, n) >= raft_lease_end_us(n->raft))
 		return;
@@ -107,8 +109,8 @@ lease_read(Sim *sim, Node *n)
 static void
 index_read(Sim *sim, Node *n)
 {
-	uint64_t	id = op_new(sim, OP_READ_INDEX);
-	Op		   *op = &sim->ops[id];
+	uint64_t id = op_new(sim, OP_READ_INDEX);
+	Op *op = &sim->ops[id];
 
 	op->key = (int) sim_rand(sim, SIM_KEYS);
 	op->floor = sim->floor[op->key];
@@ -123,8 +125,8 @@ index_read(Sim *sim, Node *n)
 void
 client_read_state(Sim *sim, Node *n, const RaftReadState *s)
 {
-	uint64_t	id;
-	Op		   *op;
+	uint64_t id;
+	Op *op;
 
 	CHECK(s->context.len == sizeof(id));
 	memcpy(&id, s->context.data, sizeof(id));
@@ -140,7 +142,7 @@ static void
 finish_write(Sim *sim, Node *n, Op *op)
 {
 	op->waiting = false;
-	if (!op->ready)				/* another entry took its place */
+	if (!op->ready) /* another entry took its place */
 		return;
 	sim->acked++;
 	ended(sim, "write", n, op->key, op->floor, op->index);
@@ -153,18 +155,17 @@ finish_write(Sim *sim, Node *n, Op *op)
 void
 client_applied(Sim *sim, Node *n, uint64_t flushed_index)
 {
-	uint64_t	applied = n->visible.machine.applied;
+	uint64_t applied = n->visible.machine.applied;
 
 	for (int i = 0; i < sim->n_waiting; i++)
 	{
-		Op		   *op = &sim->ops[sim->waiting[i]];
+		Op *op = &sim->ops[sim->waiting[i]];
 
 		if (op->slot != n->slot || op->incarnation != n->incarnation)
 			continue;
 		if (op->kind == OP_WRITE && flushed_index >= op->index)
 			finish_write(sim, n, op);
-		else if (op->kind == OP_READ_INDEX && op->ready &&
-				 applied >= op->index)
+		else if (op->kind == OP_READ_INDEX && op->ready && applied >= op->index)
 		{
 			op->waiting = false;
 			sim->index_reads++;
@@ -183,7 +184,7 @@ client_lost(Sim *sim, Node *n)
 {
 	for (int i = 0; i < sim->n_waiting; i++)
 	{
-		Op		   *op = &sim->ops[sim->waiting[i]];
+		Op *op = &sim->ops[sim->waiting[i]];
 
 		if (op->slot == n->slot)
 			op->waiting = false;
@@ -194,11 +195,11 @@ client_lost(Sim *sim, Node *n)
 static Node *
 any_node(Sim *sim, bool leaders)
 {
-	int			start = (int) sim_rand(sim, SIM_SLOTS);
+	int start = (int) sim_rand(sim, SIM_SLOTS);
 
 	for (int i = 0; i < SIM_SLOTS; i++)
 	{
-		Node	   *n = &sim->nodes[(start + i) % SIM_SLOTS];
+		Node *n = &sim->nodes[(start + i) % SIM_SLOTS];
 
 		if (node_runs(sim, n) &&
 			(!leaders || raft_role(n->raft) == RAFT_LEADER))
@@ -210,11 +211,12 @@ any_node(Sim *sim, bool leaders)
 void
 client_event(Sim *sim)
 {
-	uint64_t	what = sim_rand(sim, 100);
-	Node	   *n = any_node(sim, what < 90);
+	uint64_t what = sim_rand(sim, 100);
+	Node *n = any_node(sim, what < 90);
 
-	sim_push(sim, (Event) {.at = sim->now + MS + sim_rand(sim, 60 * MS),
-		.kind = EV_CLIENT});
+	sim_push(sim,
+			 (Event){.at = sim->now + MS + sim_rand(sim, 60 * MS),
+					 .kind = EV_CLIENT});
 	/* every leader there is, since one of them may be an old one */
 	for (int i = 0; i < SIM_SLOTS && what < 90; i++)
 		if (node_runs(sim, &sim->nodes[i]))

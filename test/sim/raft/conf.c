@@ -19,15 +19,15 @@ free_slot(Sim *sim)
 static bool
 propose(Sim *sim, Node *leader, const RaftConfChange *cc, uint64_t *id_out)
 {
-	uint64_t	id = op_new(sim, OP_CONF);
-	Op		   *op = &sim->ops[id];
-	RaftEntry	e = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
+	uint64_t id = op_new(sim, OP_CONF);
+	Op *op = &sim->ops[id];
+	RaftEntry e = {.type = RAFT_ENTRY_CONF_CHANGE_V2};
 
 	op->change = *cc;
 	op->slot = -1;
 	e.data = bytes_make(&id, sizeof(id));
-	if (raft_propose_conf_change(leader->raft, cc, &e, &op->index,
-								 &op->term) != STATUS_OK)
+	if (raft_propose_conf_change(leader->raft, cc, &e, &op->index, &op->term) !=
+		STATUS_OK)
 		return false;
 	sim_trace(sim, "node %d proposes a change of %d at %" PRIu64, leader->slot,
 			  cc->n, op->index);
@@ -40,13 +40,13 @@ propose(Sim *sim, Node *leader, const RaftConfChange *cc, uint64_t *id_out)
 static void
 add(RaftConfChange *cc, RaftConfChangeType type, uint64_t id)
 {
-	cc->changes[cc->n++] = (RaftConfChangeSingle) {type, id};
+	cc->changes[cc->n++] = (RaftConfChangeSingle){type, id};
 }
 
 static void
 grow(Sim *sim, Node *leader)
 {
-	Node	   *n = free_slot(sim);
+	Node *n = free_slot(sim);
 	RaftConfChange cc = {.n = 0};
 
 	if (n == NULL)
@@ -68,7 +68,7 @@ pick(Sim *sim, const RaftIdSet *set)
 static bool
 up(const Sim *sim, uint64_t id)
 {
-	int			slot = net_slot_of(sim, id);
+	int slot = net_slot_of(sim, id);
 
 	return slot >= 0 && sim->nodes[slot].raft != NULL;
 }
@@ -77,7 +77,7 @@ static void
 promote(Sim *sim, Node *leader, const RaftConfState *conf)
 {
 	RaftConfChange cc = {.n = 0};
-	uint64_t	id = pick(sim, &conf->learners);
+	uint64_t id = pick(sim, &conf->learners);
 
 	if (id == 0 || !up(sim, id))
 		return;
@@ -89,15 +89,17 @@ static void
 shrink(Sim *sim, Node *leader, const RaftConfState *conf)
 {
 	RaftConfChange cc = {.n = 0};
-	bool		learner = conf->learners.n > 0 && sim_chance(sim, 0.4);
-	uint64_t	id = pick(sim, learner ? &conf->learners : &conf->voters);
+	bool learner = conf->learners.n > 0 && sim_chance(sim, 0.4);
+	uint64_t id = pick(sim, learner ? &conf->learners : &conf->voters);
 
 	if (!learner && conf->voters.n == 1)
 		return;
 	if (id == leader->id && sim_chance(sim, 0.7))
 		return;
-	add(&cc, sim_chance(sim, 0.3) && !learner ? RAFT_CONF_ADD_LEARNER :
-		RAFT_CONF_REMOVE_NODE, id);
+	add(&cc,
+		sim_chance(sim, 0.3) && !learner ? RAFT_CONF_ADD_LEARNER :
+										   RAFT_CONF_REMOVE_NODE,
+		id);
 	(void) propose(sim, leader, &cc, NULL);
 }
 
@@ -105,9 +107,8 @@ shrink(Sim *sim, Node *leader, const RaftConfState *conf)
 static void
 rearrange(Sim *sim, Node *leader, const RaftConfState *conf)
 {
-	RaftConfChange cc = {.transition =
-	(RaftConfTransition) sim_rand(sim, 3)};
-	int			voters = conf->voters.n;
+	RaftConfChange cc = {.transition = (RaftConfTransition) sim_rand(sim, 3)};
+	int voters = conf->voters.n;
 
 	for (int i = 0; i < conf->learners.n; i++)
 		if (sim_chance(sim, 0.8) && up(sim, conf->learners.id[i]))
@@ -119,8 +120,10 @@ rearrange(Sim *sim, Node *leader, const RaftConfState *conf)
 		if (sim_chance(sim, 0.5) &&
 			(conf->voters.id[i] != leader->id || sim_chance(sim, 0.1)))
 		{
-			add(&cc, sim_chance(sim, 0.5) ? RAFT_CONF_REMOVE_NODE :
-				RAFT_CONF_ADD_LEARNER, conf->voters.id[i]);
+			add(&cc,
+				sim_chance(sim, 0.5) ? RAFT_CONF_REMOVE_NODE :
+									   RAFT_CONF_ADD_LEARNER,
+				conf->voters.id[i]);
 			voters--;
 		}
 	if (cc.n >= 2 && propose(sim, leader, &cc, NULL) && !sim->healing &&
@@ -131,7 +134,7 @@ rearrange(Sim *sim, Node *leader, const RaftConfState *conf)
 static void
 transfer(Sim *sim, Node *leader, const RaftConfState *conf)
 {
-	uint64_t	id = pick(sim, &conf->voters);
+	uint64_t id = pick(sim, &conf->voters);
 
 	if (raft_transfer_leader(leader->raft, id) == STATUS_OK)
 		sim_trace(sim, "node %d hands over to peer %" PRIu64, leader->slot, id);
@@ -145,14 +148,14 @@ transfer(Sim *sim, Node *leader, const RaftConfState *conf)
 static void
 sweep_absent(Sim *sim, const Node *leader)
 {
-	RaftIdSet	members;
+	RaftIdSet members;
 
 	if (leader->durable.machine.applied < check_committed(sim))
 		return;
 	raft_conf_members(&leader->durable.machine.conf, &members);
 	for (int i = 0; i < SIM_SLOTS; i++)
 	{
-		Node	   *n = &sim->nodes[i];
+		Node *n = &sim->nodes[i];
 
 		if (n->id == 0)
 			continue;
@@ -178,7 +181,7 @@ sweep_absent(Sim *sim, const Node *leader)
 static void
 maybe_hibernate(Sim *sim)
 {
-	Node	   *leader = sim_leader(sim);
+	Node *leader = sim_leader(sim);
 
 	if (!sim->hibernates || leader == NULL || !sim_chance(sim, 0.5))
 		return;
@@ -186,8 +189,9 @@ maybe_hibernate(Sim *sim)
 	{
 		const Node *n = &sim->nodes[i];
 
-		if (n->id != 0 && (n->raft == NULL || !raft_can_hibernate(n->raft) ||
-						   raft_term(n->raft) != raft_term(leader->raft)))
+		if (n->id != 0 &&
+			(n->raft == NULL || !raft_can_hibernate(n->raft) ||
+			 raft_term(n->raft) != raft_term(leader->raft)))
 			return;
 	}
 	for (int i = 0; i < SIM_SLOTS; i++)
@@ -210,12 +214,13 @@ wake_some(Sim *sim)
 void
 conf_event(Sim *sim)
 {
-	Node	   *leader = sim_leader(sim);
+	Node *leader = sim_leader(sim);
 	RaftConfState conf;
-	uint64_t	what = sim_rand(sim, 100);
+	uint64_t what = sim_rand(sim, 100);
 
-	sim_push(sim, (Event) {.at = sim->now + 50 * MS + sim_rand(sim, 600 * MS),
-		.kind = EV_CONF});
+	sim_push(sim,
+			 (Event){.at = sim->now + 50 * MS + sim_rand(sim, 600 * MS),
+					 .kind = EV_CONF});
 	wake_some(sim);
 	maybe_hibernate(sim);
 	if (leader == NULL || !node_runs(sim, leader))

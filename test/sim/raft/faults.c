@@ -44,8 +44,8 @@ ring(Sim *sim)
 static void
 split(Sim *sim)
 {
-	uint64_t	side = sim_rand(sim, 1 << SIM_SLOTS);
-	bool		both = sim_chance(sim, 0.7);
+	uint64_t side = sim_rand(sim, 1 << SIM_SLOTS);
+	bool both = sim_chance(sim, 0.7);
 
 	for (int a = 0; a < SIM_SLOTS; a++)
 		for (int b = 0; b < SIM_SLOTS; b++)
@@ -56,9 +56,9 @@ split(Sim *sim)
 static void
 partition(Sim *sim)
 {
-	int			a = (int) sim_rand(sim, SIM_SLOTS);
-	int			b = (int) sim_rand(sim, SIM_SLOTS);
-	Node	   *leader = sim_leader(sim);
+	int a = (int) sim_rand(sim, SIM_SLOTS);
+	int b = (int) sim_rand(sim, SIM_SLOTS);
+	Node *leader = sim_leader(sim);
 
 	switch (sim_rand(sim, 6))
 	{
@@ -91,18 +91,18 @@ fault_crash(Sim *sim, Node *n, uint64_t down_us)
 		return;
 	node_crash(sim, n);
 	n->down_until = sim->now + 1 + down_us;
-	sim_push(sim, (Event) {.at = n->down_until,.kind = EV_START,
-		.slot = n->slot});
+	sim_push(sim,
+			 (Event){.at = n->down_until, .kind = EV_START, .slot = n->slot});
 }
 
 /* Often faster than a lease, sometimes long; now and then all of them. */
 static void
 crash_some(Sim *sim)
 {
-	uint64_t	down = sim_chance(sim, 0.7) ? sim_rand(sim, 60 * MS) :
-		sim_rand(sim, 3000 * MS);
-	bool		all = sim_chance(sim, 0.1);
-	Node	   *n = some_node(sim);
+	uint64_t down = sim_chance(sim, 0.7) ? sim_rand(sim, 60 * MS) :
+										   sim_rand(sim, 3000 * MS);
+	bool all = sim_chance(sim, 0.1);
+	Node *n = some_node(sim);
 
 	for (int i = 0; i < SIM_SLOTS; i++)
 		if (all || n->slot == i)
@@ -112,9 +112,9 @@ crash_some(Sim *sim)
 static void
 pause_one(Sim *sim)
 {
-	Node	   *n = sim_chance(sim, 0.5) ? sim_leader(sim) : some_node(sim);
-	uint64_t	us = sim_chance(sim, 0.5) ? sim_rand(sim, 700 * MS) :
-		sim_rand(sim, 3000 * MS);
+	Node *n = sim_chance(sim, 0.5) ? sim_leader(sim) : some_node(sim);
+	uint64_t us = sim_chance(sim, 0.5) ? sim_rand(sim, 700 * MS) :
+										 sim_rand(sim, 3000 * MS);
 
 	if (n == NULL || n->raft == NULL)
 		return;
@@ -127,18 +127,17 @@ pause_one(Sim *sim)
 static void
 weather(Sim *sim)
 {
-	sim->loss = sim_chance(sim, 0.5) ? 0.0 :
-		(double) sim_rand(sim, 20) / 100.0;
+	sim->loss = sim_chance(sim, 0.5) ? 0.0 : (double) sim_rand(sim, 20) / 100.0;
 	sim->duplicate = (double) sim_rand(sim, 10) / 100.0;
-	sim->delay_us = 2 * MS + sim_rand(sim, sim_chance(sim, 0.7) ? 10 * MS :
-									  150 * MS);
+	sim->delay_us =
+		2 * MS + sim_rand(sim, sim_chance(sim, 0.7) ? 10 * MS : 150 * MS);
 }
 
 static void
 clock_fault(Sim *sim)
 {
-	Node	   *n = some_node(sim);
-	int64_t		by = (int64_t) (200 * MS + sim_rand(sim, 5000 * MS));
+	Node *n = some_node(sim);
+	int64_t by = (int64_t) (200 * MS + sim_rand(sim, 5000 * MS));
 
 	if (n->raft == NULL || n->paused_until > sim->now)
 		return;
@@ -148,10 +147,10 @@ clock_fault(Sim *sim)
 static void
 disk_fault(Sim *sim)
 {
-	Node	   *n = some_node(sim);
+	Node *n = some_node(sim);
 
-	n->disk_us = sim_chance(sim, 0.5) ? 3 * MS :
-		20 * MS + sim_rand(sim, 1500 * MS);
+	n->disk_us =
+		sim_chance(sim, 0.5) ? 3 * MS : 20 * MS + sim_rand(sim, 1500 * MS);
 	n->apply_slow = sim_chance(sim, 0.2);
 }
 
@@ -163,8 +162,8 @@ fault_note_isolation(Sim *sim)
 {
 	for (int a = 0; a < SIM_SLOTS; a++)
 	{
-		Node	   *n = &sim->nodes[a];
-		bool		alone = n->raft != NULL;
+		Node *n = &sim->nodes[a];
+		bool alone = n->raft != NULL;
 
 		for (int b = 0; b < SIM_SLOTS && alone; b++)
 			alone = a == b || (sim->cut[a][b] && sim->cut[b][a]);
@@ -172,8 +171,8 @@ fault_note_isolation(Sim *sim)
 			n->isolated_since = n->isolated_term = 0;
 		else if (n->isolated_since == 0)
 		{
-			n->isolated_since = n->paused_until > sim->now ?
-				n->paused_until : sim->now;
+			n->isolated_since =
+				n->paused_until > sim->now ? n->paused_until : sim->now;
 			n->isolated_term = 0;
 		}
 	}
@@ -182,7 +181,7 @@ fault_note_isolation(Sim *sim)
 static void
 single_fault(Sim *sim)
 {
-	uint64_t	what = sim_rand(sim, 100);
+	uint64_t what = sim_rand(sim, 100);
 
 	if (what < 22)
 		partition(sim);
@@ -206,7 +205,7 @@ single_fault(Sim *sim)
 void
 fault_event(Sim *sim, bool extra)
 {
-	uint64_t	next;
+	uint64_t next;
 
 	if (sim->healing)
 		return;
@@ -218,7 +217,7 @@ fault_event(Sim *sim, bool extra)
 	next = sim->now + 20 * MS + sim_rand(sim, 900 * MS);
 	if (sim->fault_until > sim->now)
 		next = sim->fault_until;
-	sim_push(sim, (Event) {.at = next,.kind = EV_FAULT});
+	sim_push(sim, (Event){.at = next, .kind = EV_FAULT});
 }
 
 /* Faults end: from here on there has to be progress. */
@@ -234,7 +233,7 @@ fault_heal(Sim *sim)
 	sim->delay_us = 5 * MS;
 	for (int i = 0; i < SIM_SLOTS; i++)
 	{
-		Node	   *n = &sim->nodes[i];
+		Node *n = &sim->nodes[i];
 
 		n->paused_until = 0;
 		n->disk_us = 3 * MS;

@@ -11,8 +11,8 @@
 void
 image_reset(Image *image)
 {
-	SimEntry   *log = image->log;
-	int			cap = image->cap;
+	SimEntry *log = image->log;
+	int cap = image->cap;
 
 	memset(image, 0, sizeof(*image));
 	image->log = log;
@@ -40,8 +40,8 @@ reserve(Image *image, int n)
 void
 image_copy(Image *to, const Image *from)
 {
-	SimEntry   *log;
-	int			cap;
+	SimEntry *log;
+	int cap;
 
 	reserve(to, from->n);
 	log = to->log;
@@ -69,7 +69,7 @@ image_entry(const Image *image, uint64_t index)
 static void
 compact(Image *image, uint64_t index, uint64_t term)
 {
-	int			gone = (int) (index - image->truncated_index);
+	int gone = (int) (index - image->truncated_index);
 
 	if (index <= image->truncated_index)
 		return;
@@ -116,7 +116,7 @@ txn_free(Txn *txn)
 {
 	while (txn->packets != NULL)
 	{
-		Packet	   *p = txn->packets;
+		Packet *p = txn->packets;
 
 		txn->packets = p->next;
 		packet_free(p);
@@ -128,7 +128,7 @@ txn_free(Txn *txn)
 uint64_t
 machine_hash(uint64_t chain, uint64_t index, const SimEntry *e)
 {
-	uint64_t	z = chain ^ (index * UINT64_C(0x9E3779B97F4A7C15));
+	uint64_t z = chain ^ (index * UINT64_C(0x9E3779B97F4A7C15));
 
 	z = (z ^ e->op) * UINT64_C(0xBF58476D1CE4E5B9);
 	z = (z ^ e->term ^ (z >> 29)) * UINT64_C(0x94D049BB133111EB);

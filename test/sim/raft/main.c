@@ -10,7 +10,7 @@
 #include "sim.h"
 
 #define STEPS_DEFAULT 12000
-#define HEAL_US (60000 * MS)	/* progress is due within this time */
+#define HEAL_US (60000 * MS) /* progress is due within this time */
 
 static const Sim *running;
 
@@ -31,12 +31,13 @@ print_nodes(const Sim *sim)
 	for (int i = 0; i < SIM_SLOTS; i++)
 	{
 		const Node *n = &sim->nodes[i];
-		RaftStatus	st;
+		RaftStatus st;
 
 		if (n->raft == NULL)
 			continue;
 		raft_status(n->raft, &st);
-		fprintf(stderr, "  node %d peer %" PRIu64 ": role %d term %" PRIu64
+		fprintf(stderr,
+				"  node %d peer %" PRIu64 ": role %d term %" PRIu64
 				" leader %" PRIu64 " truncated %" PRIu64 " applied %" PRIu64
 				" commit %" PRIu64 " last %" PRIu64 " flushed %" PRIu64,
 				n->slot, n->id, (int) st.role, st.hard_state.term, st.leader,
@@ -47,22 +48,24 @@ print_nodes(const Sim *sim)
 		print_set("learners", &st.conf.learners);
 		fprintf(stderr, "%s\n", n->paused_until > sim->now ? " paused" : "");
 		for (int p = 0; p < st.n_peers; p++)
-			fprintf(stderr, "    %" PRIu64 ": match %" PRIu64 " next %" PRIu64
-					" state %d paused %d active %d\n", st.peers[p].id,
-					st.peers[p].match, st.peers[p].next,
+			fprintf(stderr,
+					"    %" PRIu64 ": match %" PRIu64 " next %" PRIu64
+					" state %d paused %d active %d\n",
+					st.peers[p].id, st.peers[p].match, st.peers[p].next,
 					(int) st.peers[p].state, (int) st.peers[p].paused,
 					(int) st.peers[p].recent_active);
 	}
 }
 
 void
-sim_fail(const Sim *sim, const char *fmt,...)
+sim_fail(const Sim *sim, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	fflush(stdout);
-	fprintf(stderr, "not ok - seed %" PRIu64 ", step %" PRIu64
-			", %" PRIu64 " ms: ", sim->seed, sim->step, sim->now / MS);
+	fprintf(stderr,
+			"not ok - seed %" PRIu64 ", step %" PRIu64 ", %" PRIu64 " ms: ",
+			sim->seed, sim->step, sim->now / MS);
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
 	va_end(args);
@@ -74,9 +77,9 @@ sim_fail(const Sim *sim, const char *fmt,...)
 }
 
 void
-sim_trace(const Sim *sim, const char *fmt,...)
+sim_trace(const Sim *sim, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	if (!sim->trace)
 		return;
@@ -102,11 +105,11 @@ place_first_members(Sim *sim, int members)
 		conf.voters.id[conf.voters.n++] = sim->next_id + (uint64_t) i;
 	for (int i = 0; i < members; i++)
 	{
-		Node	   *n = &sim->nodes[i];
-		Image	   *v = &n->visible;
+		Node *n = &sim->nodes[i];
+		Image *v = &n->visible;
 
 		n->id = sim->next_id++;
-		v->hard_state = (RaftHardState) {SIM_START, 0, SIM_START};
+		v->hard_state = (RaftHardState){SIM_START, 0, SIM_START};
 		v->truncated_index = v->truncated_term = SIM_START;
 		v->machine.applied = v->machine.applied_term = SIM_START;
 		v->machine.conf = conf;
@@ -135,7 +138,7 @@ init(Sim *sim, uint64_t seed, uint64_t steps)
 	check_init(sim);
 	for (int i = 0; i < SIM_SLOTS; i++)
 	{
-		Node	   *n = &sim->nodes[i];
+		Node *n = &sim->nodes[i];
 
 		n->slot = i;
 		arena_init(&n->arena);
@@ -149,9 +152,9 @@ init(Sim *sim, uint64_t seed, uint64_t steps)
 	for (int i = 0; i < SIM_SLOTS; i++)
 		if (sim->nodes[i].id != 0)
 			node_start(sim, &sim->nodes[i]);
-	sim_push(sim, (Event) {.at = sim->now,.kind = EV_CLIENT});
-	sim_push(sim, (Event) {.at = sim->now + 500 * MS,.kind = EV_CONF});
-	sim_push(sim, (Event) {.at = sim->now + 1500 * MS,.kind = EV_FAULT});
+	sim_push(sim, (Event){.at = sim->now, .kind = EV_CLIENT});
+	sim_push(sim, (Event){.at = sim->now + 500 * MS, .kind = EV_CONF});
+	sim_push(sim, (Event){.at = sim->now + 1500 * MS, .kind = EV_FAULT});
 }
 
 static void
@@ -197,9 +200,9 @@ destroy(Sim *sim)
 static void
 run(Sim *sim)
 {
-	Event		e;
-	uint64_t	heal_end;
-	uint64_t	acked;
+	Event e;
+	uint64_t heal_end;
+	uint64_t acked;
 
 	while (sim->step < sim->steps_max && sim_pop(sim, &e))
 	{
@@ -230,12 +233,12 @@ env_u64(const char *name, uint64_t otherwise)
 int
 main(void)
 {
-	static Sim	sim;
-	bool		one = getenv("SEED") != NULL && *getenv("SEED") != '\0';
-	uint64_t	from = one ? env_u64("SEED", 1) : env_u64("FROM", 1);
-	uint64_t	seeds = one ? 1 : env_u64("SEEDS", 3000);
-	uint64_t	steps = env_u64("STEPS", STEPS_DEFAULT);
-	Sim			sum = {0};
+	static Sim sim;
+	bool one = getenv("SEED") != NULL && *getenv("SEED") != '\0';
+	uint64_t from = one ? env_u64("SEED", 1) : env_u64("FROM", 1);
+	uint64_t seeds = one ? 1 : env_u64("SEEDS", 3000);
+	uint64_t steps = env_u64("STEPS", STEPS_DEFAULT);
+	Sim sum = {0};
 
 	check_set_hook(on_check);
 	running = &sim;
@@ -257,11 +260,12 @@ main(void)
 			fflush(stdout);
 		}
 	}
-	printf("ok - %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " events: %"
-		   PRIu64 " writes acknowledged, %" PRIu64 " lease reads, %" PRIu64
-		   " index reads, %" PRIu64 " leaders, %" PRIu64
-		   " conf changes applied, %" PRIu64 " snapshots sent\n", seeds, from,
-		   sum.step, sum.acked, sum.lease_reads, sum.index_reads,
+	printf("ok - %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64
+		   " events: %" PRIu64 " writes acknowledged, %" PRIu64
+		   " lease reads, %" PRIu64 " index reads, %" PRIu64
+		   " leaders, %" PRIu64 " conf changes applied, %" PRIu64
+		   " snapshots sent\n",
+		   seeds, from, sum.step, sum.acked, sum.lease_reads, sum.index_reads,
 		   sum.elections, sum.conf_changes, sum.snapshots);
 	return 0;
 }

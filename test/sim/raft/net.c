@@ -8,7 +8,7 @@
 static size_t
 entries_bytes(const RaftMessage *m)
 {
-	size_t		bytes = 0;
+	size_t bytes = 0;
 
 	for (int i = 0; i < m->n_entries; i++)
 		bytes += m->entries[i].data.len;
@@ -18,7 +18,7 @@ entries_bytes(const RaftMessage *m)
 static Bytes
 put(uint8_t **at, Bytes b)
 {
-	uint8_t    *p = *at;
+	uint8_t *p = *at;
 
 	if (b.len > 0)
 		memcpy(p, b.data, b.len);
@@ -29,9 +29,9 @@ put(uint8_t **at, Bytes b)
 Packet *
 packet_make(Sim *sim, const RaftMessage *m)
 {
-	Packet	   *p = calloc(1, sizeof(*p));
-	size_t		bytes = entries_bytes(m) + m->context.len;
-	uint8_t    *at;
+	Packet *p = calloc(1, sizeof(*p));
+	size_t bytes = entries_bytes(m) + m->context.len;
+	uint8_t *at;
 
 	CHECK(p != NULL);
 	if (m->snapshot != NULL)
@@ -84,7 +84,7 @@ net_slot_of(const Sim *sim, uint64_t id)
 static uint64_t
 delay(Sim *sim, const Packet *p)
 {
-	uint64_t	us = 1 * MS + sim_rand(sim, sim->delay_us);
+	uint64_t us = 1 * MS + sim_rand(sim, sim->delay_us);
 
 	if (!sim->healing && sim_chance(sim, 0.02))
 		us += sim_rand(sim, DELAY_MAX_US / 2);
@@ -96,8 +96,11 @@ delay(Sim *sim, const Packet *p)
 static void
 deliver_later(Sim *sim, Packet *p, uint64_t at)
 {
-	sim_push(sim, (Event) {.at = at,.kind = EV_PACKET,.slot = p->to_slot,
-		.packet = p});
+	sim_push(sim,
+			 (Event){.at = at,
+					 .kind = EV_PACKET,
+					 .slot = p->to_slot,
+					 .packet = p});
 }
 
 /* A leader that sends a snapshot is told how that went. */
@@ -108,19 +111,22 @@ report_snapshot(Sim *sim, int from_slot, const Packet *p, bool sent,
 	if (p->m.type != RAFT_MSG_SNAPSHOT)
 		return;
 	sim->snapshots++;
-	sim_push(sim, (Event) {.at = at + 1 * MS,.kind = EV_SNAP_STATUS,
-		.slot = from_slot,
-		.incarnation = sim->nodes[from_slot].incarnation,
-		.arg = p->m.to,.flag = sent});
+	sim_push(sim,
+			 (Event){.at = at + 1 * MS,
+					 .kind = EV_SNAP_STATUS,
+					 .slot = from_slot,
+					 .incarnation = sim->nodes[from_slot].incarnation,
+					 .arg = p->m.to,
+					 .flag = sent});
 }
 
 /* Takes the packet over. */
 void
 net_send(Sim *sim, int from_slot, Packet *p)
 {
-	bool		lost = p->to_slot < 0 || sim->cut[from_slot][p->to_slot] ||
+	bool lost = p->to_slot < 0 || sim->cut[from_slot][p->to_slot] ||
 		sim_chance(sim, sim->loss);
-	uint64_t	at = sim->now + delay(sim, p);
+	uint64_t at = sim->now + delay(sim, p);
 
 	report_snapshot(sim, from_slot, p, !lost, at);
 	if (lost)
@@ -129,8 +135,7 @@ net_send(Sim *sim, int from_slot, Packet *p)
 		return;
 	}
 	if (sim_chance(sim, sim->duplicate))
-		deliver_later(sim, packet_make(sim, &p->m),
-					  sim->now + delay(sim, p));
+		deliver_later(sim, packet_make(sim, &p->m), sim->now + delay(sim, p));
 	deliver_later(sim, p, at);
 }
 

@@ -18,18 +18,18 @@ node_clock(const Sim *sim, const Node *n)
 void
 node_jump_clock(Sim *sim, Node *n, int64_t by_us)
 {
-	uint64_t	now = node_clock(sim, n);
+	uint64_t now = node_clock(sim, n);
 
 	if (by_us < 0 && now < (uint64_t) -by_us)
 		return;
-	n->clock_base = by_us < 0 ? now - (uint64_t) -by_us :
-		now + (uint64_t) by_us;
+	n->clock_base =
+		by_us < 0 ? now - (uint64_t) -by_us : now + (uint64_t) by_us;
 	n->clock_since = sim->now;
 	if (n->raft != NULL)
 	{
 		const RaftMessage *msgs;
-		int			count = raft_take_messages(n->raft, &n->arena,
-											   node_clock(sim, n), &msgs);
+		int count =
+			raft_take_messages(n->raft, &n->arena, node_clock(sim, n), &msgs);
 
 		net_send_all(sim, n->slot, msgs, count);
 	}
@@ -47,15 +47,15 @@ static Status
 disk_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 			 Arena *arena, RaftEntry **out, int *count)
 {
-	Node	   *n = arg;
-	size_t		bytes = 0;
+	Node *n = arg;
+	size_t bytes = 0;
 
 	*out = arena_zalloc(arena, (size_t) (high - low) * sizeof(RaftEntry));
 	*count = 0;
 	for (; low < high; low++)
 	{
-		SimEntry   *e = image_entry(&n->visible, low);
-		RaftEntry  *to = &(*out)[*count];
+		SimEntry *e = image_entry(&n->visible, low);
+		RaftEntry *to = &(*out)[*count];
 
 		to->type = e->type;
 		to->term = e->term;
@@ -73,10 +73,9 @@ disk_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 static Status
 disk_term(void *arg, uint64_t index, uint64_t *term)
 {
-	Node	   *n = arg;
+	Node *n = arg;
 
-	if (index <= n->visible.truncated_index ||
-		index > image_last(&n->visible))
+	if (index <= n->visible.truncated_index || index > image_last(&n->visible))
 		return STATUS_NOT_FOUND;
 	*term = image_entry(&n->visible, index)->term;
 	return STATUS_OK;
@@ -93,7 +92,7 @@ static Status
 disk_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 			  RaftSnapshot *out)
 {
-	Node	   *n = arg;
+	Node *n = arg;
 	const Machine *m = &n->visible.machine;
 
 	(void) to;
@@ -110,7 +109,7 @@ disk_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 static void *
 node_alloc(void *arg, size_t size)
 {
-	void	   *p = malloc(size);
+	void *p = malloc(size);
 
 	(void) arg;
 	CHECK(p != NULL);
@@ -163,10 +162,10 @@ void
 node_start(Sim *sim, Node *n)
 {
 	RaftStorage storage = {n, disk_entries, disk_term, disk_last_index,
-	disk_snapshot};
+						   disk_snapshot};
 	RaftAllocator alloc = {NULL, node_alloc, node_release};
-	RaftConfig	c;
-	Status		s;
+	RaftConfig c;
+	Status s;
 
 	n->incarnation++;
 	fill_config(sim, n, &c);
@@ -179,8 +178,11 @@ node_start(Sim *sim, Node *n)
 	n->down_until = 0;
 	n->seen_role = RAFT_FOLLOWER;
 	n->seen_term = c.hard_state.term;
-	sim_push(sim, (Event) {.at = sim->now + 1 + sim_rand(sim, TICK_US),
-		.kind = EV_TICK,.slot = n->slot,.incarnation = n->incarnation});
+	sim_push(sim,
+			 (Event){.at = sim->now + 1 + sim_rand(sim, TICK_US),
+					 .kind = EV_TICK,
+					 .slot = n->slot,
+					 .incarnation = n->incarnation});
 	if (raft_is_sole(n->raft) && sim_chance(sim, 0.8))
 		(void) !raft_campaign(n->raft, node_clock(sim, n));
 	node_want_turn(sim, n);
@@ -200,7 +202,7 @@ stop(Sim *sim, Node *n)
 void
 node_crash(Sim *sim, Node *n)
 {
-	bool		keep = true;
+	bool keep = true;
 
 	if (n->raft == NULL)
 		return;
@@ -208,7 +210,7 @@ node_crash(Sim *sim, Node *n)
 	stop(sim, n);
 	while (n->pending != NULL)
 	{
-		Txn		   *txn = n->pending;
+		Txn *txn = n->pending;
 
 		n->pending = txn->next;
 		keep = keep && sim_chance(sim, 0.5);
@@ -241,7 +243,7 @@ node_free(Node *n)
 	raft_destroy(n->raft);
 	while (n->pending != NULL)
 	{
-		Txn		   *txn = n->pending;
+		Txn *txn = n->pending;
 
 		n->pending = txn->next;
 		txn_free(txn);
@@ -259,14 +261,17 @@ node_want_turn(Sim *sim, Node *n)
 	if (n->turn_due || n->raft == NULL)
 		return;
 	n->turn_due = true;
-	sim_push(sim, (Event) {.at = sim->now + sim_rand(sim, 2 * MS),
-		.kind = EV_TURN,.slot = n->slot,.incarnation = n->incarnation});
+	sim_push(sim,
+			 (Event){.at = sim->now + sim_rand(sim, 2 * MS),
+					 .kind = EV_TURN,
+					 .slot = n->slot,
+					 .incarnation = n->incarnation});
 }
 
 static void
 receive(Sim *sim, Node *n, Packet *p)
 {
-	Status		s;
+	Status s;
 
 	/* the first message of a leader makes the peer on its store */
 	if (n->raft == NULL && n->down_until == 0 && n->id == p->m.to)
@@ -275,9 +280,11 @@ receive(Sim *sim, Node *n, Packet *p)
 		return;
 	s = raft_step(n->raft, &p->m, node_clock(sim, n));
 	if (s != STATUS_OK && s != STATUS_BUSY && s != STATUS_UNAVAILABLE)
-		sim_fail(sim, "node %d: message type %d from %" PRIu64
-				 " term %" PRIu64 ": %s", n->slot, (int) p->m.type, p->m.from,
-				 p->m.term, status_text(s));
+		sim_fail(sim,
+				 "node %d: message type %d from %" PRIu64 " term %" PRIu64
+				 ": %s",
+				 n->slot, (int) p->m.type, p->m.from, p->m.term,
+				 status_text(s));
 	check_node(sim, n);
 	node_want_turn(sim, n);
 }
@@ -288,16 +295,18 @@ tick(Sim *sim, Node *n)
 	raft_tick(n->raft, node_clock(sim, n));
 	check_node(sim, n);
 	node_want_turn(sim, n);
-	sim_push(sim, (Event) {.at = sim->now +
-		(uint64_t) ((double) TICK_US / n->rate),
-		.kind = EV_TICK,.slot = n->slot,.incarnation = n->incarnation});
+	sim_push(sim,
+			 (Event){.at = sim->now + (uint64_t) ((double) TICK_US / n->rate),
+					 .kind = EV_TICK,
+					 .slot = n->slot,
+					 .incarnation = n->incarnation});
 }
 
 /* What waits for a paused node reaches it when it goes on. */
 static bool
 put_off(Sim *sim, const Node *n, const Event *e)
 {
-	Event		later = *e;
+	Event later = *e;
 
 	if (n->raft == NULL || n->paused_until <= sim->now)
 		return false;
@@ -309,7 +318,7 @@ put_off(Sim *sim, const Node *n, const Event *e)
 void
 node_event(Sim *sim, const Event *e)
 {
-	Node	   *n = &sim->nodes[e->slot];
+	Node *n = &sim->nodes[e->slot];
 
 	if (put_off(sim, n, e))
 		return;
@@ -345,15 +354,14 @@ node_event(Sim *sim, const Event *e)
 Node *
 sim_leader(Sim *sim)
 {
-	Node	   *leader = NULL;
+	Node *leader = NULL;
 
 	for (int i = 0; i < SIM_SLOTS; i++)
 	{
-		Node	   *n = &sim->nodes[i];
+		Node *n = &sim->nodes[i];
 
 		if (n->raft != NULL && raft_role(n->raft) == RAFT_LEADER &&
-			(leader == NULL ||
-			 raft_term(n->raft) > raft_term(leader->raft)))
+			(leader == NULL || raft_term(n->raft) > raft_term(leader->raft)))
 			leader = n;
 	}
 	return leader;

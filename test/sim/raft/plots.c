@@ -21,8 +21,8 @@ enum
 static bool
 cast(Sim *sim)
 {
-	Node	   *leader = sim_leader(sim);
-	int			n = 0;
+	Node *leader = sim_leader(sim);
+	int n = 0;
 
 	if (leader == NULL || leader->paused_until > sim->now)
 		return false;
@@ -32,7 +32,7 @@ cast(Sim *sim)
 			sim->plot_slot[n++] = i;
 	if (n == 3 && sim_chance(sim, 0.5))
 	{
-		int			swap = sim->plot_slot[1];
+		int swap = sim->plot_slot[1];
 
 		sim->plot_slot[1] = sim->plot_slot[2];
 		sim->plot_slot[2] = swap;
@@ -48,16 +48,16 @@ cast(Sim *sim)
 static void
 fast_restart(Sim *sim)
 {
-	int			leader = sim->plot_slot[0];
-	int			hungry = sim->plot_slot[1];
+	int leader = sim->plot_slot[0];
+	int hungry = sim->plot_slot[1];
 
 	if (sim->plot_stage++ == 0)
 	{
 		fault_mend(sim);
 		sim->quiet = true;
 		fault_cut(sim, leader, hungry, true);
-		sim->fault_until = sim->now + ELECTION_US +
-			sim_rand(sim, 2 * ELECTION_US);
+		sim->fault_until =
+			sim->now + ELECTION_US + sim_rand(sim, 2 * ELECTION_US);
 		return;
 	}
 	sim->quiet = false;
@@ -88,7 +88,7 @@ deafen(Sim *sim, int slot)
 static void
 silent_transfer(Sim *sim)
 {
-	Node	   *leader = &sim->nodes[sim->plot_slot[0]];
+	Node *leader = &sim->nodes[sim->plot_slot[0]];
 
 	if (sim->plot_stage++ == 0)
 	{
@@ -110,17 +110,17 @@ silent_transfer(Sim *sim)
 static void
 late_order(Sim *sim)
 {
-	Node	   *leader = &sim->nodes[sim->plot_slot[0]];
-	Node	   *target = &sim->nodes[sim->plot_slot[1]];
+	Node *leader = &sim->nodes[sim->plot_slot[0]];
+	Node *target = &sim->nodes[sim->plot_slot[1]];
 
 	if (sim->plot_stage++ == 0)
 	{
 		fault_mend(sim);
 		sim->loss = 0;
-		sim->quiet = true;		/* or its log falls behind */
+		sim->quiet = true; /* or its log falls behind */
 		hand_over(sim, leader, target);
-		target->paused_until = sim->now + ELECTION_US + 250 * MS +
-			sim_rand(sim, 400 * MS);
+		target->paused_until =
+			sim->now + ELECTION_US + 250 * MS + sim_rand(sim, 400 * MS);
 		sim->fault_until = target->paused_until;
 		return;
 	}
@@ -137,8 +137,8 @@ late_order(Sim *sim)
 static void
 churn(Sim *sim)
 {
-	Node	   *leader = sim_leader(sim);
-	int			friend;
+	Node *leader = sim_leader(sim);
+	int friend;
 
 	fault_mend(sim);
 	sim->fault_until = sim->now + 3 * ELECTION_US;
@@ -170,8 +170,8 @@ plot_new_leader(Sim *sim)
 	if (sim->plot != PLOT_CHURN || sim->healing)
 		return;
 	sim->fault_until = sim->now + sim_rand(sim, 25 * MS);
-	sim_push(sim, (Event) {.at = sim->fault_until,.kind = EV_FAULT,
-		.flag = true});
+	sim_push(sim,
+			 (Event){.at = sim->fault_until, .kind = EV_FAULT, .flag = true});
 }
 
 /* The next stage, if there is a plot. */

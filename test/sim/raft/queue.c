@@ -7,7 +7,7 @@
 uint64_t
 sim_rand(Sim *sim, uint64_t n)
 {
-	uint64_t	z = sim->rng += UINT64_C(0x9E3779B97F4A7C15);
+	uint64_t z = sim->rng += UINT64_C(0x9E3779B97F4A7C15);
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -29,7 +29,7 @@ before(const Event *a, const Event *b)
 void
 sim_push(Sim *sim, Event e)
 {
-	int			i = sim->n_heap;
+	int i = sim->n_heap;
 
 	if (sim->n_heap == sim->cap_heap)
 	{
@@ -50,8 +50,8 @@ sim_push(Sim *sim, Event e)
 bool
 sim_pop(Sim *sim, Event *out)
 {
-	Event		last;
-	int			i = 0;
+	Event last;
+	int i = 0;
 
 	if (sim->n_heap == 0)
 		return false;
@@ -59,7 +59,7 @@ sim_pop(Sim *sim, Event *out)
 	last = sim->heap[--sim->n_heap];
 	for (;;)
 	{
-		int			child = 2 * i + 1;
+		int child = 2 * i + 1;
 
 		if (child >= sim->n_heap)
 			break;

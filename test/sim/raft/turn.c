@@ -7,7 +7,7 @@
 static SimEntry
 decode(const RaftEntry *e)
 {
-	SimEntry	out = {.term = e->term,.type = e->type};
+	SimEntry out = {.term = e->term, .type = e->type};
 
 	if (e->payload != NULL)
 		out.op = (uint64_t) (uintptr_t) e->payload;
@@ -48,9 +48,11 @@ apply_change(Sim *sim, Node *n, const SimEntry *e, Machine *m)
 							   &result) != STATUS_OK)
 		return;
 	check_conf(sim, n, &m->conf, &result);
-	sim_trace(sim, "node %d applies the change at %" PRIu64
-			  ": %d voters, %d outgoing, %d learners", n->slot, m->applied,
-			  result.voters.n, result.voters_outgoing.n, result.learners.n);
+	sim_trace(sim,
+			  "node %d applies the change at %" PRIu64
+			  ": %d voters, %d outgoing, %d learners",
+			  n->slot, m->applied, result.voters.n, result.voters_outgoing.n,
+			  result.learners.n);
 	m->conf = result;
 	sim->conf_changes++;
 }
@@ -59,8 +61,8 @@ apply_change(Sim *sim, Node *n, const SimEntry *e, Machine *m)
 static bool
 apply(Sim *sim, Node *n, const RaftReady *rd, Txn *txn)
 {
-	Machine    *m = &txn->machine;
-	bool		change = false;
+	Machine *m = &txn->machine;
+	bool change = false;
 
 	if (rd->n_committed == 0)
 		return false;
@@ -68,12 +70,12 @@ apply(Sim *sim, Node *n, const RaftReady *rd, Txn *txn)
 	txn->has_machine = true;
 	for (int i = 0; i < rd->n_committed; i++)
 	{
-		SimEntry	e = decode(&rd->committed[i]);
-		uint64_t	index = rd->committed[i].index;
+		SimEntry e = decode(&rd->committed[i]);
+		uint64_t index = rd->committed[i].index;
 
 		if (index != m->applied + 1)
-			sim_fail(sim, "node %d applies %" PRIu64 " after %" PRIu64,
-					 n->slot, index, m->applied);
+			sim_fail(sim, "node %d applies %" PRIu64 " after %" PRIu64, n->slot,
+					 index, m->applied);
 		m->chain = machine_hash(m->chain, index, &e);
 		m->applied = index;
 		m->applied_term = e.term;
@@ -84,7 +86,7 @@ apply(Sim *sim, Node *n, const RaftReady *rd, Txn *txn)
 			change = true;
 		}
 		else if (e.op != 0)
-			m->kv[sim->ops[e.op].key] = (Value) {e.op, index};
+			m->kv[sim->ops[e.op].key] = (Value){e.op, index};
 		if (e.op != 0 && sim->ops[e.op].slot == n->slot &&
 			sim->ops[e.op].incarnation == n->incarnation)
 			sim->ops[e.op].ready = true;
@@ -107,9 +109,12 @@ start_flush(Sim *sim, Node *n, uint64_t number)
 	if (n->flushing || n->pending == NULL)
 		return;
 	n->flushing = true;
-	sim_push(sim, (Event) {.at = sim->now + 1 + sim_rand(sim, n->disk_us),
-		.kind = EV_FLUSH,.slot = n->slot,.incarnation = n->incarnation,
-		.arg = number});
+	sim_push(sim,
+			 (Event){.at = sim->now + 1 + sim_rand(sim, n->disk_us),
+					 .kind = EV_FLUSH,
+					 .slot = n->slot,
+					 .incarnation = n->incarnation,
+					 .arg = number});
 }
 
 static void
@@ -117,7 +122,7 @@ flush_to(Sim *sim, Node *n, uint64_t number)
 {
 	while (n->pending != NULL && n->pending->number <= number)
 	{
-		Txn		   *txn = n->pending;
+		Txn *txn = n->pending;
 
 		n->pending = txn->next;
 		if (n->pending == NULL)
@@ -125,7 +130,7 @@ flush_to(Sim *sim, Node *n, uint64_t number)
 		check_durable(sim, n, txn);
 		while (txn->packets != NULL)
 		{
-			Packet	   *p = txn->packets;
+			Packet *p = txn->packets;
 
 			txn->packets = p->next;
 			net_send(sim, n->slot, p);
@@ -143,7 +148,7 @@ node_flush_now(Sim *sim, Node *n)
 void
 node_flushed(Sim *sim, Node *n, uint64_t number)
 {
-	uint64_t	newest = number;
+	uint64_t newest = number;
 
 	n->flushing = false;
 	flush_to(sim, n, number);
@@ -160,7 +165,7 @@ node_flushed(Sim *sim, Node *n, uint64_t number)
 static void
 hold_packets(Sim *sim, const RaftReady *rd, Txn *txn)
 {
-	Packet	  **end = &txn->packets;
+	Packet **end = &txn->packets;
 
 	for (int i = 0; i < rd->n_persisted_messages; i++)
 	{
@@ -184,9 +189,9 @@ abort_turn(Sim *sim, Node *n)
 static void
 compact_some(Sim *sim, Node *n, uint64_t number)
 {
-	uint64_t	applied = raft_applied_index(n->raft);
-	uint64_t	index;
-	Txn		   *txn;
+	uint64_t applied = raft_applied_index(n->raft);
+	uint64_t index;
+	Txn *txn;
 
 	if (applied <= n->visible.truncated_index + 8 || !sim_chance(sim, 0.05))
 		return;
@@ -229,7 +234,7 @@ maybe_pause_apply(Sim *sim, Node *n)
 static Txn *
 begin(Sim *sim, Node *n, const RaftReady *rd, bool *at_once)
 {
-	Txn		   *txn = calloc(1, sizeof(*txn));
+	Txn *txn = calloc(1, sizeof(*txn));
 
 	CHECK(txn != NULL);
 	txn->number = rd->number;
@@ -247,8 +252,8 @@ begin(Sim *sim, Node *n, const RaftReady *rd, bool *at_once)
 void
 node_turn(Sim *sim, Node *n)
 {
-	RaftReady	rd;
-	bool		at_once;
+	RaftReady rd;
+	bool at_once;
 
 	n->turn_due = false;
 	arena_reset(&n->arena);

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"golang.org/x/sync/errgroup"
 
 	"tikv_fdw/test/compat/wire/internal/h2"
 )
@@ -42,14 +43,26 @@ func (t *tester) noise(max int) []byte {
 }
 
 func (t *tester) throwAll(list [][]byte) error {
+	var throws []func() error
 	for _, addr := range t.ports() {
 		for _, data := range list {
-			if err := throw(addr, data); err != nil {
-				return err
-			}
+			throws = append(throws, func() error { return throw(addr, data) })
 		}
 	}
-	return nil
+	return atOnce(throws)
+}
+
+// Most of the time is spent listening, so this many listen at once.
+const hands = 16
+
+// atOnce does all of the list and returns the first error of any.
+func atOnce(list []func() error) error {
+	var group errgroup.Group
+	group.SetLimit(hands)
+	for _, one := range list {
+		group.Go(one)
+	}
+	return group.Wait()
 }
 
 // randomBytes from the start, behind the preface, and behind whole settings.

@@ -52,24 +52,25 @@ func (t *tester) brokenMessages() error {
 		"gzip cut":             h2.Message(true, zip(good)[:10]),
 		"gzip of nothing":      h2.Message(true, zip(nil)),
 		"gzip bomb":            h2.Message(true, zip(make([]byte, 1<<30))),
-		"300 MiB of zeros":     nil,
+		"300 MiB announced":    length(300<<20, make([]byte, 1<<20)),
 	}
+	var calls []func() error
 	for _, path := range []string{callPath, "/tikvpb.Tikv/RawPut", "/tikvpb.Tikv/BatchCommands",
 		"/pdpb.PD/GetRegion", "/pdpb.PD/Tso", "/pdpb.PD/QueryRegion", "/no.Such/Method"} {
 		for _, addr := range t.ports() {
 			for what, body := range bodies {
 				for _, end := range []bool{true, false} {
-					if body == nil {
-						body = length(300<<20, make([]byte, 1<<20))
-					}
-					if err := sendBody(addr, path, body, end); err != nil {
-						return fmt.Errorf("%s, %s: %w", path, what, err)
-					}
+					calls = append(calls, func() error {
+						if err := sendBody(addr, path, body, end); err != nil {
+							return fmt.Errorf("%s, %s: %w", path, what, err)
+						}
+						return nil
+					})
 				}
 			}
 		}
 	}
-	return nil
+	return atOnce(calls)
 }
 
 func zip(data []byte) []byte {
@@ -129,16 +130,21 @@ func (t *tester) randomMessages() error {
 	if len(methods) < 150 {
 		return fmt.Errorf("only %d methods are known", len(methods))
 	}
+	var calls []func() error
 	for _, m := range methods {
 		for _, conn := range []*grpc.ClientConn{t.StoreConn, t.PDConn} {
 			for i := 0; i < 3+t.rounds/8; i++ {
-				if err := t.sendRandom(conn, m, t.randomBody(m, i)); err != nil {
-					return fmt.Errorf("%s: %w", m.path, err)
-				}
+				body := t.randomBody(m, i)
+				calls = append(calls, func() error {
+					if err := sendRandom(conn, m, body); err != nil {
+						return fmt.Errorf("%s: %w", m.path, err)
+					}
+					return nil
+				})
 			}
 		}
 	}
-	return nil
+	return atOnce(calls)
 }
 
 func (t *tester) randomBody(m method, i int) []byte {
@@ -171,7 +177,7 @@ func nested(depth int) []byte {
 
 // sendRandom makes the call and takes any answer but the loss of the
 // connection.
-func (t *tester) sendRandom(conn *grpc.ClientConn, m method, body []byte) error {
+func sendRandom(conn *grpc.ClientConn, m method, body []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	codec := grpc.ForceCodecV2(verbatim{})

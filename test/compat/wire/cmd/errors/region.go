@@ -23,8 +23,9 @@ func success(a answer) error {
 	return node.Expect(a.region == nil && a.text == "", "got %v %q", a.region, a.text)
 }
 
-// only makes a check that the region error has just the wanted part, and that
-// there is a text for people and no other error.
+// only makes a check that the region error has just the wanted part (none at
+// all if want is empty), and that there is a text for people and no other
+// error.
 func only(want *errorpb.Error) func(answer) error {
 	return func(a answer) error {
 		if a.region == nil || a.region.Message == "" || a.text != "" {
@@ -59,7 +60,7 @@ func (t *tester) checkRegionErrors() {
 		{"wrong peer", func(c *kvrpcpb.Context) { c.Peer.Id += 9 }, only(badPeer)},
 		{"older version", func(c *kvrpcpb.Context) { c.RegionEpoch.Version-- }, t.epochError},
 		{"newer version", func(c *kvrpcpb.Context) { c.RegionEpoch.Version++ }, t.epochError},
-		{"no epoch", func(c *kvrpcpb.Context) { c.RegionEpoch = nil }, t.epochError},
+		{"no epoch", func(c *kvrpcpb.Context) { c.RegionEpoch = nil }, only(&errorpb.Error{})},
 		{"term far behind", func(c *kvrpcpb.Context) { c.Term = 1 },
 			only(&errorpb.Error{StaleCommand: &errorpb.StaleCommand{}})},
 		{"store before region", func(c *kvrpcpb.Context) { c.Peer.StoreId += 9; c.RegionId = noRegion }, only(badStore)},

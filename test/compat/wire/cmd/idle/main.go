@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -111,19 +112,21 @@ func openIdle(addr string, count int) ([]net.Conn, error) {
 // stillOpen reads what has come on each connection: only the end of the
 // stream or a GOAWAY is wrong.
 func stillOpen(conns []net.Conn) error {
-	closed := 0
-	var first error
+	errs := make(chan error, len(conns))
 	for _, conn := range conns {
-		if err := openOne(conn); err != nil {
-			closed++
-			first = err
+		go func() { errs <- openOne(conn) }()
+	}
+	closed := map[string]int{}
+	for range conns {
+		if err := <-errs; err != nil {
+			closed[err.Error()]++
 		}
 	}
-	return node.Expect(closed == 0, "%d of %d are closed, one by: %v", closed, len(conns), first)
+	return node.Expect(len(closed) == 0, "of %d, by cause: %v", len(conns), closed)
 }
 
 func openOne(conn net.Conn) error {
-	conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+	conn.SetReadDeadline(time.Now().Add(time.Second))
 	framer := http2.NewFramer(conn, conn)
 	for {
 		frame, err := framer.ReadFrame()
@@ -131,6 +134,10 @@ func openOne(conn net.Conn) error {
 			return nil
 		}
 		if err != nil {
+			var op *net.OpError
+			if errors.As(err, &op) {
+				err = op.Err // without the addresses, so that equal causes count together
+			}
 			return err
 		}
 		if away, ok := frame.(*http2.GoAwayFrame); ok {

@@ -1,0 +1,559 @@
+/*
+ * test_raft_peer.c
+ *	  One peer of three, spoken to by hand: what it takes, refuses and bounds.
+ */
+#include "core/raft/raft.h"
+#include "raft_fixture.h"
+#include "unit.h"
+
+static Fixture f;
+
+static void
+start(void)
+{
+	fixture_init(&f, 1, 3);
+}
+
+static Status
+step(RaftMessage m)
+{
+	return raft_step(f.raft, &m, f.now_us);
+}
+
+static RaftMessage
+message(RaftMessageType type, uint64_t from)
+{
+	return (RaftMessage){.type = type,
+						 .from = from,
+						 .to = 1,
+						 .term = raft_term(f.raft)};
+}
+
+/* Make it the leader of term 6, with its empty entry committed if asked. */
+static void
+lead(bool committed)
+{
+	RaftMessage m;
+
+	start();
+	CHECK(raft_campaign(f.raft, f.now_us) == STATUS_OK);
+	m = message(RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE, 2);
+	m.term = 6;
+	CHECK(step(m) == STATUS_OK);
+	fixture_turn(&f);
+	CHECK(step(message(RAFT_MSG_REQUEST_VOTE_RESPONSE, 2)) == STATUS_OK);
+	CHECK(raft_role(f.raft) == RAFT_LEADER);
+	fixture_turn(&f);
+	if (!committed)
+		return;
+	m = message(RAFT_MSG_APPEND_RESPONSE, 2);
+	m.index = 6;
+	CHECK(step(m) == STATUS_OK);
+	fixture_turn(&f);
+	CHECK(raft_applied_index(f.raft) == 6);
+}
+
+/* It follows peer 2 in term 6. */
+static void
+follow(void)
+{
+	RaftMessage m = message(RAFT_MSG_HEARTBEAT, 2);
+
+	m.term = 6;
+	CHECK(step(m) == STATUS_OK);
+	fixture_turn(&f);
+}
+
+static void
+test_message_checks(void)
+{
+	RaftMessage m;
+	RaftEntry e[2] = {{.index = 6, .term = 6}, {.index = 7, .term = 6}};
+	RaftSnapshot s = {.meta = {.index = 9, .term = 6}};
+	int effect;
+
+	start();
+	follow();
+	m = message(RAFT_MSG_APPEND, 0);
+	EQ_U64(step(m), STATUS_INVALID, "from nobody");
+	m.from = 1;
+	EQ_U64(step(m), STATUS_INVALID, "from itself");
+	m.from = 2;
+	m.to = 3;
+	EQ_U64(step(m), STATUS_INVALID, "for somebody else");
+	m.to = 1;
+	m.term = 0;
+	EQ_U64(step(m), STATUS_INVALID, "of no term");
+	m.term = UINT64_MAX;
+	EQ_U64(step(m), STATUS_INVALID, "of the last term there is");
+	EQ_U64(step(message(RAFT_MSG_HUP, 2)), STATUS_INVALID, "a local message");
+	EQ_U64(step(message(RAFT_MSG_PROPOSE, 2)), STATUS_INVALID, "a proposal");
+	EQ_U64(step(message((RaftMessageType) 77, 2)), STATUS_INVALID,
+		   "an unknown message");
+
+	m = message(RAFT_MSG_APPEND, 2);
+	m.index = m.log_term = 5;
+	m.n_entries = 2;
+	EQ_U64(step(m), STATUS_INVALID, "entries that are not there");
+	m.entries = e;
+	m.n_entries = -1;
+	EQ_U64(step(m), STATUS_INVALID, "fewer entries than none");
+	m.n_entries = 2;
+	e[1].index = 8;
+	EQ_U64(step(m), STATUS_INVALID, "a hole");
+	e[1].index = 7;
+	e[1].term = 4;
+	EQ_U64(step(m), STATUS_INVALID, "terms that go back");
+	e[1].term = 7;
+	EQ_U64(step(m), STATUS_INVALID, "a term of the future");
+	e[1].term = 6;
+	e[1].payload = &effect;
+	EQ_U64(step(m), STATUS_INVALID, "a payload from outside");
+	e[1].payload = NULL;
+	e[1].type = (RaftEntryType) 3;
+	EQ_U64(step(m), STATUS_INVALID, "an unknown entry");
+	e[1].type = RAFT_ENTRY_NORMAL;
+	e[1].data = bytes_make(e, f.config.max_entry_bytes + 1);
+	EQ_U64(step(m), STATUS_TOO_LARGE, "an entry over the limit");
+	e[1].data = bytes_empty();
+	m.log_term = 9;
+	EQ_U64(step(m), STATUS_INVALID, "after a term of the future");
+	m.log_term = 5;
+	m.index = UINT64_MAX - 1;
+	EQ_U64(step(m), STATUS_INVALID, "beyond the last index");
+	m.index = 5;
+	EQ_U64(step(m), STATUS_OK, "after all that, a good one");
+
+	m = message(RAFT_MSG_SNAPSHOT, 2);
+	EQ_U64(step(m), STATUS_INVALID, "no snapshot in it");
+	m.snapshot = &s;
+	EQ_U64(step(m), STATUS_INVALID, "a snapshot without voters");
+	s.meta.conf = f.conf;
+	s.meta.term = 7;
+	EQ_U64(step(m), STATUS_INVALID, "a snapshot of the future");
+	m = message(RAFT_MSG_READ_INDEX, 2);
+	EQ_U64(step(m), STATUS_INVALID, "a read without its context");
+	m.entries = e;
+	m.n_entries = 1;
+	e[0].data = bytes_make(e, (size_t) 2 << 20);
+	EQ_U64(step(m), STATUS_TOO_LARGE, "a read with too much of it");
+	fixture_free(&f);
+}
+
+static void
+test_corruption(void)
+{
+	RaftMessage m;
+	RaftEntry e = {.index = 6, .term = 6};
+
+	lead(true);
+	m = message(RAFT_MSG_APPEND, 2);
+	EQ_U64(step(m), STATUS_CORRUPT, "another leader of the same term");
+	m = message(RAFT_MSG_APPEND_RESPONSE, 2);
+	m.index = 99;
+	EQ_U64(step(m), STATUS_INVALID, "an acknowledgement of nothing");
+	m.index = 6;
+	m.reject = true;
+	m.reject_hint = 99;
+	EQ_U64(step(m), STATUS_INVALID, "a hint beyond the log");
+	fixture_free(&f);
+
+	start();
+	follow();
+	m = message(RAFT_MSG_HEARTBEAT, 2);
+	m.commit = 9;
+	EQ_U64(step(m), STATUS_CORRUPT, "a commit index this log never had");
+	EQ_U64(step(message(RAFT_MSG_HEARTBEAT, 3)), STATUS_CORRUPT,
+		   "a heartbeat of another leader of the term");
+	m = message(RAFT_MSG_APPEND, 2);
+	m.index = m.log_term = 5;
+	m.entries = &e;
+	m.n_entries = 1;
+	m.commit = 6;
+	OK(step(m) == STATUS_OK, "an entry, committed");
+	fixture_turn(&f);
+	m.term = e.term = 7;
+	m.index = m.log_term = 5;
+	EQ_U64(step(m), STATUS_OK,
+		   "what is below the commit index is not compared");
+	m.index = 6;
+	m.log_term = 6;
+	e.index = 7;
+	m.commit = 0;
+	OK(step(m) == STATUS_OK, "an entry after it");
+	fixture_turn(&f);
+	EQ_U64(f.last, 7, "is stored");
+	fixture_free(&f);
+}
+
+static void
+test_quarantine(void)
+{
+	RaftMessage m;
+	int ticks = 0;
+
+	start();
+	fixture_restart(&f);
+	m = message(RAFT_MSG_REQUEST_VOTE, 2);
+	m.term = 9;
+	m.index = m.log_term = 5;
+	OK(step(m) == STATUS_OK, "a vote request after a restart");
+	EQ_U64(raft_term(f.raft), 5, "is not even heard");
+	m.type = RAFT_MSG_REQUEST_PRE_VOTE;
+	OK(step(m) == STATUS_OK, "nor is a pre-vote");
+	m.term = 4;
+	OK(step(m) == STATUS_OK, "of whatever term");
+	OK(!raft_has_ready(f.raft), "there is no answer");
+	EQ_U64(raft_campaign(f.raft, 0), STATUS_UNAVAILABLE, "it may not campaign");
+	OK(!raft_can_hibernate(f.raft), "it has to stay awake");
+	while (raft_campaign(f.raft, 0) != STATUS_OK && ticks < 100)
+	{
+		raft_tick(f.raft, 0);
+		ticks++;
+	}
+	EQ_U64(ticks, f.config.election_ticks + 1,
+		   "until an election timeout has surely passed");
+	fixture_free(&f);
+}
+
+/* A peer whose only voter is itself, but with something unapplied. */
+static void
+test_quarantine_of_one(void)
+{
+	RaftReady rd;
+
+	fixture_init(&f, 1, 1);
+	f.last = 6;
+	f.log[6] = (RaftEntry){.index = 6, .term = 5};
+	fixture_restart(&f);
+	EQ_U64(raft_campaign(f.raft, 0), STATUS_UNAVAILABLE,
+		   "an unapplied entry may be a change that added voters");
+	for (int i = 0; i <= f.config.election_ticks; i++)
+		raft_tick(f.raft, 0);
+	EQ_U64(raft_campaign(f.raft, 0), STATUS_OK, "later it may");
+	OK(raft_ready(f.raft, &f.arena, 0, &rd), "ready");
+	OK(rd.sole && rd.n_committed == 1 && rd.n_entries == 0,
+	   "the stored entry is committed first");
+	fixture_store(&f, &rd);
+	raft_advance(f.raft, &rd);
+	fixture_turn(&f);
+	EQ_U64(raft_applied_index(f.raft), 7, "then its own");
+	fixture_free(&f);
+}
+
+/* A promise to a leader binds the peer itself too. */
+static void
+test_promise(void)
+{
+	start();
+	follow();
+	EQ_U64(raft_campaign(f.raft, 0), STATUS_UNAVAILABLE,
+		   "no campaign while a leader is heard");
+	for (int i = 0; i <= f.config.election_ticks; i++)
+		raft_tick(f.raft, 0);
+	EQ_U64(raft_campaign(f.raft, 0), STATUS_OK,
+		   "but an election timeout later");
+	fixture_free(&f);
+}
+
+static void
+test_candidate_steps_back(void)
+{
+	RaftMessage m;
+
+	start();
+	CHECK(raft_campaign(f.raft, 0) == STATUS_OK);
+	m = message(RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE, 2);
+	m.reject = true;
+	OK(step(m) == STATUS_OK, "one refusal");
+	EQ_U64(raft_role(f.raft), RAFT_PRE_CANDIDATE, "is not enough");
+	OK(step(m) == STATUS_OK && raft_role(f.raft) == RAFT_PRE_CANDIDATE,
+	   "twice the same neither");
+	m.from = 7;
+	OK(step(m) == STATUS_OK && raft_role(f.raft) == RAFT_PRE_CANDIDATE,
+	   "nor a stranger's");
+	m.from = 3;
+	OK(step(m) == STATUS_OK, "two refusals");
+	EQ_U64(raft_role(f.raft), RAFT_FOLLOWER, "end the campaign");
+
+	CHECK(raft_campaign(f.raft, 0) == STATUS_OK);
+	m = message(RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE, 2);
+	OK(step(m) == STATUS_OK && raft_role(f.raft) == RAFT_PRE_CANDIDATE,
+	   "a grant for the present term is an old one");
+	m.term = 9;
+	m.reject = true;
+	OK(step(m) == STATUS_OK && raft_term(f.raft) == 9,
+	   "a refusal from a later term tells it");
+	fixture_free(&f);
+}
+
+static void
+test_sole_steps_down(void)
+{
+	RaftReady rd;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL};
+	RaftMessage m;
+	uint64_t index;
+	uint64_t term;
+	int effect;
+
+	fixture_init(&f, 1, 1);
+	CHECK(raft_campaign(f.raft, 0) == STATUS_OK);
+	fixture_turn(&f);
+	e.data = bytes_cstr("bytes");
+	CHECK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK);
+	e.payload = &effect;
+	CHECK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK);
+	e.payload = NULL;
+	CHECK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK);
+	m = message(RAFT_MSG_APPEND_RESPONSE, 2);
+	m.term = 20;
+	m.reject = true;
+	OK(step(m) == STATUS_OK, "somebody has a later term");
+	EQ_U64(raft_role(f.raft), RAFT_FOLLOWER, "so the sole leader steps down");
+	EQ_U64(raft_last_index(f.raft), 7, "and forgets from its first payload on");
+	OK(raft_ready(f.raft, &f.arena, 0, &rd), "ready");
+	OK(!rd.sole && rd.n_entries == 1 && rd.n_committed == 0,
+	   "what has bytes becomes a row");
+	fixture_store(&f, &rd);
+	raft_advance(f.raft, &rd);
+	raft_persisted(f.raft, rd.number);
+	CHECK(raft_campaign(f.raft, 0) == STATUS_OK);
+	fixture_turn(&f);
+	EQ_U64(raft_applied_index(f.raft), 8, "and is committed in a later term");
+	fixture_free(&f);
+}
+
+/*
+ * A peer that has applied the removal of the other may still follow it, when
+ * the other was elected before it knew: then it stores rows like any follower.
+ */
+static void
+test_sole_follower(void)
+{
+	RaftReady rd;
+	RaftEntry e = {.index = 6, .term = 6};
+	RaftMessage m;
+
+	fixture_init(&f, 1, 1);
+	m = message(RAFT_MSG_APPEND, 2);
+	m.term = 6;
+	m.index = m.log_term = 5;
+	m.entries = &e;
+	m.n_entries = 1;
+	OK(step(m) == STATUS_OK, "an append");
+	OK(raft_ready(f.raft, &f.arena, 0, &rd), "ready");
+	OK(!rd.sole && rd.n_entries == 1 && rd.n_persisted_messages == 1,
+	   "is stored and acknowledged after the flush");
+	fixture_store(&f, &rd);
+	raft_advance(f.raft, &rd);
+	fixture_free(&f);
+}
+
+static void
+test_read_bounds(void)
+{
+	RaftMessage m;
+	RaftEntry e = {.data = bytes_cstr("r")};
+	RaftReady rd;
+
+	start();
+	EQ_U64(raft_read_index(f.raft, bytes_cstr("x")), STATUS_UNAVAILABLE,
+		   "no leader to ask");
+	fixture_free(&f);
+
+	fixture_init(&f, 1, 3);
+	raft_destroy(f.raft);
+	f.config.max_pending_reads = 2;
+	f.config.max_pending_msgs = 2;
+	fixture_create(&f);
+	follow();
+	EQ_U64(raft_read_index(f.raft, bytes_make(&f, (size_t) 2 << 20)),
+		   STATUS_TOO_LARGE, "a context over the limit");
+	OK(raft_read_index(f.raft, bytes_cstr("a")) == STATUS_OK &&
+		   raft_read_index(f.raft, bytes_cstr("b")) == STATUS_OK,
+	   "two questions");
+	EQ_U64(raft_read_index(f.raft, bytes_cstr("c")), STATUS_BUSY,
+		   "fill the queue of messages");
+	m = message(RAFT_MSG_READ_INDEX_RESP, 2);
+	m.entries = &e;
+	m.n_entries = 1;
+	m.index = 5;
+	OK(step(m) == STATUS_OK && step(m) == STATUS_OK, "two answers");
+	EQ_U64(step(m), STATUS_BUSY, "fill that of answers");
+	m.from = 3;
+	OK(step(m) == STATUS_OK, "an answer of somebody else is ignored");
+	OK(raft_ready(f.raft, &f.arena, 0, &rd) && rd.n_read_states == 2 &&
+		   rd.n_messages == 2,
+	   "both come out");
+	raft_advance(f.raft, &rd);
+	m = message(RAFT_MSG_READ_INDEX, 3);
+	m.entries = &e;
+	m.n_entries = 1;
+	OK(step(m) == STATUS_OK && !raft_has_ready(f.raft),
+	   "a follower is not asked");
+	fixture_free(&f);
+}
+
+static void
+test_dropped_messages(void)
+{
+	RaftMessage m;
+	RaftStatus st;
+
+	fixture_init(&f, 1, 3);
+	raft_destroy(f.raft);
+	f.config.max_pending_msgs = 2;
+	fixture_create(&f);
+	follow();
+	m = message(RAFT_MSG_HEARTBEAT, 2);
+	for (int i = 0; i < 5; i++)
+		CHECK(step(m) == STATUS_OK);
+	raft_status(f.raft, &st);
+	EQ_U64(st.dropped_msgs, 3, "answers beyond the bound are dropped");
+	fixture_free(&f);
+}
+
+static void
+test_take_messages(void)
+{
+	const RaftMessage *msgs;
+	RaftMessage m;
+	RaftReady rd;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL, .data = bytes_cstr("x")};
+	uint64_t index;
+	uint64_t term;
+	int n;
+
+	lead(true);
+	for (int i = 0; i < f.config.heartbeat_ticks; i++)
+		raft_tick(f.raft, 1000);
+	n = raft_take_messages(f.raft, &f.arena, 1000, &msgs);
+	OK(n == 2 && msgs[0].type == RAFT_MSG_HEARTBEAT,
+	   "heartbeats go out without a transaction");
+	EQ_U64(raft_take_messages(f.raft, &f.arena, 1000, &msgs), 0, "once");
+	OK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK, "propose");
+	OK(raft_ready(f.raft, &f.arena, 1000, &rd), "a ready that is stuck");
+	for (int i = 0; i < f.config.heartbeat_ticks; i++)
+		raft_tick(f.raft, 2000);
+	OK(raft_take_messages(f.raft, &f.arena, 2000, &msgs) >= 2,
+	   "does not hold them up");
+	OK(!raft_has_ready(f.raft), "though there is no other ready before it");
+	raft_advance(f.raft, &rd);
+	fixture_free(&f);
+
+	start();
+	follow();
+	m = message(RAFT_MSG_APPEND, 2);
+	m.index = m.log_term = 5;
+	CHECK(step(m) == STATUS_OK);
+	EQ_U64(raft_take_messages(f.raft, &f.arena, 0, &msgs), 0,
+		   "an acknowledgement waits for its ready");
+	fixture_free(&f);
+}
+
+static void
+test_transfer_requests(void)
+{
+	RaftMessage m;
+
+	lead(true);
+	EQ_U64(raft_transfer_leader(f.raft, 1), STATUS_UNAVAILABLE, "to itself");
+	EQ_U64(raft_transfer_leader(f.raft, 9), STATUS_UNAVAILABLE,
+		   "to a stranger");
+	m = message(RAFT_MSG_TRANSFER_LEADER, 3);
+	EQ_U64(step(m), STATUS_OK, "a peer asks for leadership");
+	OK(raft_transfer_leader(f.raft, 3) == STATUS_OK, "asked twice");
+	OK(raft_transfer_leader(f.raft, 2) == STATUS_OK, "another one instead");
+	fixture_turn(&f);
+	fixture_free(&f);
+
+	start();
+	EQ_U64(raft_transfer_leader(f.raft, 2), STATUS_NOT_LEADER, "no leader");
+	follow();
+	m = message(RAFT_MSG_TIMEOUT_NOW, 3);
+	m.context = bytes_make("\0\0\0\0\0\0\0\0", 8);
+	OK(step(m) == STATUS_OK && raft_role(f.raft) == RAFT_FOLLOWER,
+	   "only the leader may order a campaign");
+	m.from = 2;
+	m.context.len = 3;
+	OK(step(m) == STATUS_OK && raft_role(f.raft) == RAFT_FOLLOWER,
+	   "in the right form");
+	m.context.len = 8;
+	OK(step(m) == STATUS_OK && raft_role(f.raft) == RAFT_CANDIDATE,
+	   "then it campaigns at once");
+	fixture_free(&f);
+}
+
+static void
+test_conf_change_requests(void)
+{
+	RaftConfChange cc = {.n = 1, .changes = {{RAFT_CONF_ADD_NODE, 4}}};
+	RaftEntry e = {.type = RAFT_ENTRY_CONF_CHANGE};
+	RaftConfState conf;
+	uint64_t index;
+	uint64_t term;
+
+	start();
+	EQ_U64(raft_propose_conf_change(f.raft, &cc, &e, &index, &term),
+		   STATUS_NOT_LEADER, "no leader");
+	fixture_free(&f);
+	lead(true);
+	OK(raft_check_conf_change(f.raft, &cc, &conf) == STATUS_OK &&
+		   conf.voters.n == 4,
+	   "a change can be tried");
+	e.type = RAFT_ENTRY_NORMAL;
+	EQ_U64(raft_propose_conf_change(f.raft, &cc, &e, &index, &term),
+		   STATUS_INVALID, "an entry that is no change");
+	cc.n = 0;
+	EQ_U64(raft_apply_conf_change(f.raft, &cc, &conf), STATUS_INVALID,
+		   "there is no joint configuration to leave");
+	fixture_free(&f);
+}
+
+/* A round that answers many ready-to-send rounds; the ring of rounds is full. */
+static void
+test_many_rounds(void)
+{
+	RaftMessage m;
+	uint8_t context[16] = {0};
+
+	lead(true);
+	for (uint64_t i = 0; i < 200; i++)
+	{
+		f.now_us += 1000;
+		CHECK(raft_read_index(f.raft, bytes_cstr("q")) == STATUS_OK);
+		fixture_turn(&f);
+	}
+	m = message(RAFT_MSG_HEARTBEAT_RESPONSE, 2);
+	m.context = bytes_make(context, 16);
+	context[7] = 150;
+	OK(step(m) == STATUS_OK, "round 150 of about 200 is answered");
+	OK(raft_lease_end_us(f.raft) > 0 &&
+		   raft_lease_end_us(f.raft) <= 150 * 1000 + f.config.lease_us,
+	   "the lease counts from a round not after it");
+	context[6] = 0xff;
+	OK(step(m) == STATUS_OK, "an answer to a round that never was");
+	fixture_turn(&f);
+	fixture_free(&f);
+}
+
+int
+main(void)
+{
+	test_message_checks();
+	test_corruption();
+	test_quarantine();
+	test_quarantine_of_one();
+	test_promise();
+	test_candidate_steps_back();
+	test_sole_steps_down();
+	test_sole_follower();
+	test_read_bounds();
+	test_dropped_messages();
+	test_take_messages();
+	test_transfer_requests();
+	test_conf_change_requests();
+	test_many_rounds();
+	return unit_done();
+}
