@@ -5,7 +5,7 @@
 #include "pd/convert.h"
 
 void *
-new_message(Arena *arena, size_t size, void (*init) (ProtobufCMessage *))
+new_message(Arena *arena, size_t size, void (*init)(ProtobufCMessage *))
 {
 	ProtobufCMessage *message = arena_alloc(arena, size);
 
@@ -70,14 +70,14 @@ from_region(const Metapb__Region *message, Region *out)
 Metapb__Region *
 to_region(const Region *region, Arena *arena)
 {
-	Metapb__Region *out = NEW_MESSAGE(arena, Metapb__Region,
-									  metapb__region__init);
+	Metapb__Region *out =
+		NEW_MESSAGE(arena, Metapb__Region, metapb__region__init);
 
 	out->id = region->id;
 	out->start_key = to_binary(region->start_key);
 	out->end_key = to_binary(region->end_key);
-	out->region_epoch = NEW_MESSAGE(arena, Metapb__RegionEpoch,
-									metapb__region_epoch__init);
+	out->region_epoch =
+		NEW_MESSAGE(arena, Metapb__RegionEpoch, metapb__region_epoch__init);
 	out->region_epoch->conf_ver = region->epoch.conf_ver;
 	out->region_epoch->version = region->epoch.version;
 	out->n_peers = (size_t) region->n_peers;
@@ -115,8 +115,7 @@ from_store(const Metapb__Store *message, PdStore *out, Arena *arena)
 Metapb__Store *
 to_store(const PdStore *store, Arena *arena)
 {
-	Metapb__Store *out = NEW_MESSAGE(arena, Metapb__Store,
-									 metapb__store__init);
+	Metapb__Store *out = NEW_MESSAGE(arena, Metapb__Store, metapb__store__init);
 
 	out->id = store->id;
 	out->address = (char *) store->address;
@@ -134,8 +133,8 @@ to_store(const PdStore *store, Arena *arena)
 	out->labels = arena_alloc(arena, out->n_labels * sizeof(*out->labels));
 	for (size_t i = 0; i < store->n_labels; i++)
 	{
-		out->labels[i] = NEW_MESSAGE(arena, Metapb__StoreLabel,
-									 metapb__store_label__init);
+		out->labels[i] =
+			NEW_MESSAGE(arena, Metapb__StoreLabel, metapb__store_label__init);
 		out->labels[i]->key = (char *) store->labels[i].key;
 		out->labels[i]->value = (char *) store->labels[i].value;
 	}
@@ -147,8 +146,7 @@ from_member(const Pdpb__Member *message, PdMember *out)
 {
 	out->id = message->member_id;
 	out->name = message->name;
-	out->client_url = message->n_client_urls > 0 ?
-		message->client_urls[0] : "";
+	out->client_url = message->n_client_urls > 0 ? message->client_urls[0] : "";
 	out->peer_url = message->n_peer_urls > 0 ? message->peer_urls[0] : "";
 	out->version = message->binary_version;
 }

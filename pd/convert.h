@@ -14,12 +14,12 @@
 #include "pdpb.pb-c.h"
 
 /* A message of the type in the arena, initialised. */
-#define NEW_MESSAGE(arena, type, init) \
+#define NEW_MESSAGE(arena, type, init)           \
 	((type *) new_message((arena), sizeof(type), \
-						  (void (*) (ProtobufCMessage *)) (init)))
+						  (void (*)(ProtobufCMessage *))(init)))
 
 extern void *new_message(Arena *arena, size_t size,
-						 void (*init) (ProtobufCMessage *));
+						 void (*init)(ProtobufCMessage *));
 
 static inline Bytes
 from_binary(ProtobufCBinaryData b)
@@ -58,4 +58,4 @@ extern void from_keyspace(const Keyspacepb__KeyspaceMeta *message,
 extern Keyspacepb__KeyspaceMeta *to_keyspace(const Keyspace *keyspace,
 											 Arena *arena);
 
-#endif							/* TIKV_PD_CONVERT_H */
+#endif /* TIKV_PD_CONVERT_H */

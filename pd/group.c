@@ -34,15 +34,15 @@
 /* What pd_raft_state holds. */
 typedef struct GroupRow
 {
-	bool		found;
-	int64		term;
-	int64		vote;
-	int64		commit_index;
-	int64		applied_index;
-	int64		applied_term;
+	bool found;
+	int64 term;
+	int64 vote;
+	int64 commit_index;
+	int64 applied_index;
+	int64 applied_term;
 } GroupRow;
 
-static GroupRow saved;			/* as last committed */
+static GroupRow saved; /* as last committed */
 
 /* ---- the tables ---- */
 
@@ -51,12 +51,12 @@ static bool
 lock_tables(void)
 {
 	static const char *const names[] = {"pd_raft_state", "pd_kv"};
-	Oid			schema = get_namespace_oid("tikv_internal", true);
+	Oid schema = get_namespace_oid("tikv_internal", true);
 
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{
-		Oid			oid = OidIsValid(schema) ?
-			get_relname_relid(names[i], schema) : InvalidOid;
+		Oid oid = OidIsValid(schema) ? get_relname_relid(names[i], schema) :
+									   InvalidOid;
 
 		if (!OidIsValid(oid) ||
 			!ConditionalLockRelationOid(oid, RowExclusiveLock))
@@ -90,7 +90,7 @@ end_transaction(void)
 static int64
 column(int i)
 {
-	bool		isnull;
+	bool isnull;
 
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 									   SPI_tuptable->tupdesc, i, &isnull));
@@ -100,8 +100,10 @@ static void
 load_row(GroupRow *row)
 {
 	memset(row, 0, sizeof(*row));
-	if (SPI_execute("SELECT term, vote, commit_index, applied_index, applied_term"
-					" FROM tikv_internal.pd_raft_state", true, 2) != SPI_OK_SELECT ||
+	if (SPI_execute(
+			"SELECT term, vote, commit_index, applied_index, applied_term"
+			" FROM tikv_internal.pd_raft_state",
+			true, 2) != SPI_OK_SELECT ||
 		SPI_processed > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -132,20 +134,21 @@ load_records(PdState *state, Arena *arena)
 		elog(ERROR, "could not read tikv_internal.pd_kv");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		bool		isnull;
-		Bytes		key = datum_bytes(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
-													1, &isnull));
-		Bytes		value = datum_bytes(SPI_getbinval(tuple,
-													  SPI_tuptable->tupdesc, 2,
-													  &isnull));
-		PdRecord	record;
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		bool isnull;
+		Bytes key = datum_bytes(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1,
+											  &isnull));
+		Bytes value = datum_bytes(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2,
+												&isnull));
+		PdRecord record;
 
 		if (record_decode(key, value, arena, &record) != STATUS_OK)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("tikv_internal.pd_kv holds a record that cannot be read"),
-					 errdetail("Key \"%.*s\".", (int) key.len, key.data)));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg(
+					 "tikv_internal.pd_kv holds a record that cannot be read"),
+				 errdetail("Key \"%.*s\".", (int) key.len, key.data)));
 		pd_state_apply(state, &record);
 	}
 }
@@ -165,11 +168,11 @@ write_item(const ProposalItem *item)
 		" ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 	static const char *const drop =
 		"DELETE FROM tikv_internal.pd_kv WHERE key = $1";
-	Oid			types[] = {TEXTOID, BYTEAOID};
-	Datum		values[] = {make_varlena(item->key), make_varlena(item->value)};
-	int			rc = SPI_execute_with_args(item->removed ? drop : put,
-										   item->removed ? 1 : 2, types,
-										   values, NULL, false, 0);
+	Oid types[] = {TEXTOID, BYTEAOID};
+	Datum values[] = {make_varlena(item->key), make_varlena(item->value)};
+	int rc =
+		SPI_execute_with_args(item->removed ? drop : put, item->removed ? 1 : 2,
+							  types, values, NULL, false, 0);
 
 	if (rc != SPI_OK_INSERT && rc != SPI_OK_DELETE)
 		elog(ERROR, "could not write tikv_internal.pd_kv: %s",
@@ -186,12 +189,13 @@ write_row(const GroupRow *row)
 	static const char *const update =
 		"UPDATE tikv_internal.pd_raft_state SET term = $1, vote = $2,"
 		" commit_index = $3, applied_index = $4, applied_term = $5";
-	Oid			types[] = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
-	Datum		values[] = {Int64GetDatum(row->term), Int64GetDatum(row->vote),
-	Int64GetDatum(row->commit_index), Int64GetDatum(row->applied_index),
-	Int64GetDatum(row->applied_term)};
-	int			rc = SPI_execute_with_args(saved.found ? update : insert, 5,
-										   types, values, NULL, false, 0);
+	Oid types[] = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
+	Datum values[] = {Int64GetDatum(row->term), Int64GetDatum(row->vote),
+					  Int64GetDatum(row->commit_index),
+					  Int64GetDatum(row->applied_index),
+					  Int64GetDatum(row->applied_term)};
+	int rc = SPI_execute_with_args(saved.found ? update : insert, 5, types,
+								   values, NULL, false, 0);
 
 	if ((rc != SPI_OK_INSERT && rc != SPI_OK_UPDATE) || SPI_processed != 1)
 		elog(ERROR, "could not write tikv_internal.pd_raft_state");
@@ -260,10 +264,10 @@ static void
 start_raft(Pd *pd, uint64 id)
 {
 	RaftStorage storage = {NULL, no_entries, no_term, stored_last_index,
-	no_snapshot};
+						   no_snapshot};
 	RaftAllocator allocator = {NULL, raft_alloc, raft_release};
-	uint64		now_us = (uint64) board_now_us();
-	RaftConfig	config;
+	uint64 now_us = (uint64) board_now_us();
+	RaftConfig config;
 
 	raft_config_init(&config, id);
 	config.hard_state.term = (uint64) saved.term;
@@ -271,18 +275,21 @@ start_raft(Pd *pd, uint64 id)
 	config.hard_state.commit = (uint64) saved.commit_index;
 	config.conf.voters.n = 1;
 	config.conf.voters.id[0] = id;
-	config.applied_index = config.truncated_index = (uint64) saved.applied_index;
+	config.applied_index = config.truncated_index =
+		(uint64) saved.applied_index;
 	config.applied_term = config.truncated_term = (uint64) saved.applied_term;
 	config.restarted = saved.found;
 	config.max_entry_bytes = config.max_uncommitted_bytes = SIZE_MAX / 4;
 	config.max_committed_bytes = SIZE_MAX / 4;
 	config.seed = id;
-	if (raft_create(&config, &storage, &allocator, now_us,
-					&pd->raft) != STATUS_OK ||
+	if (raft_create(&config, &storage, &allocator, now_us, &pd->raft) !=
+			STATUS_OK ||
 		raft_campaign(pd->raft, now_us) != STATUS_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the stored Raft state of the placement driver is inconsistent")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg(
+				 "the stored Raft state of the placement driver is inconsistent")));
 	pd->term = raft_term(pd->raft);
 }
 
@@ -298,7 +305,7 @@ first_row(GroupRow *row)
 static uint64
 random_id(void)
 {
-	uint64		id;
+	uint64 id;
 
 	if (!pg_strong_random(&id, sizeof(id)))
 		ereport(ERROR,
@@ -311,7 +318,7 @@ random_id(void)
 static void
 describe_member(Pd *pd, PdChanges *changes)
 {
-	PdMember	member = pd->state.member;
+	PdMember member = pd->state.member;
 
 	if (member.id == 0)
 		member.id = random_id();
@@ -339,15 +346,16 @@ static const char *
 advertised_address(void)
 {
 	return tikv_fdw_settings.pd_advertise_addr[0] != '\0' ?
-		tikv_fdw_settings.pd_advertise_addr : tikv_fdw_settings.pd_addr;
+		tikv_fdw_settings.pd_advertise_addr :
+		tikv_fdw_settings.pd_addr;
 }
 
 /* Load, lead, and save what the start itself changes. */
 static bool
 load_and_lead(Pd *pd)
 {
-	PdChanges	changes;
-	uint32		random = (uint32) random_id();
+	PdChanges changes;
+	uint32 random = (uint32) random_id();
 
 	if (!begin_transaction())
 	{
@@ -419,13 +427,14 @@ group_change(Pd *pd, const PdChanges *changes)
 static void
 apply_entry(const RaftEntry *entry, Arena *arena)
 {
-	Proposal	proposal;
+	Proposal proposal;
 
 	proposal_init(&proposal, arena);
 	if (proposal_decode(&proposal, entry->data) != STATUS_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("an entry of the placement driver's log cannot be read")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("an entry of the placement driver's log cannot be read")));
 	for (size_t i = 0; i < proposal.n; i++)
 		write_item(&proposal.items[i]);
 }
@@ -433,9 +442,9 @@ apply_entry(const RaftEntry *entry, Arena *arena)
 static void
 propose(Pd *pd)
 {
-	RaftEntry	entry = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t	index;
-	uint64_t	term;
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
 
 	if (pd->proposal.n == 0)
 		return;
@@ -486,8 +495,8 @@ lose_round(Pd *pd)
 bool
 group_commit(Pd *pd)
 {
-	RaftReady	ready;
-	GroupRow	row;
+	RaftReady ready;
+	GroupRow row;
 	volatile bool ok = true;
 
 	if (!pd->changing)

@@ -25,24 +25,24 @@
 /* Who waits for an answer: a gRPC call, or a requester on the bus. */
 typedef struct ReplyTo
 {
-	Call	   *call;			/* NULL: bus */
-	BusRequest	bus;
-	bool		stream;
+	Call *call; /* NULL: bus */
+	BusRequest bus;
+	bool stream;
 } ReplyTo;
 
 typedef enum ReplyKind
 {
 	REPLY_MESSAGE,
-	REPLY_FAIL,					/* gRPC status */
-	REPLY_FINISH				/* a stream's good end */
+	REPLY_FAIL,	 /* gRPC status */
+	REPLY_FINISH /* a stream's good end */
 } ReplyKind;
 
 typedef struct Reply
 {
-	ReplyTo		to;
-	ReplyKind	kind;
-	Bytes		bytes;			/* REPLY_MESSAGE, packed, of the round's arena */
-	int			code;			/* REPLY_FAIL */
+	ReplyTo to;
+	ReplyKind kind;
+	Bytes bytes; /* REPLY_MESSAGE, packed, of the round's arena */
+	int code;	 /* REPLY_FAIL */
 	const char *text;
 	struct Reply *next;
 } Reply;
@@ -50,43 +50,43 @@ typedef struct Reply
 /* A request for timestamps that waits for a greater bound. */
 typedef struct TsoWait
 {
-	ReplyTo		to;
-	bool		half_close;		/* not a request: the stream's good end */
-	const struct PdMethod *method;	/* Tso or GetMinTS */
-	uint32		count;
-	int64		since_us;		/* monotonic */
+	ReplyTo to;
+	bool half_close;			   /* not a request: the stream's good end */
+	const struct PdMethod *method; /* Tso or GetMinTS */
+	uint32 count;
+	int64 since_us; /* monotonic */
 	struct TsoWait *next;
 } TsoWait;
 
 typedef struct Pd
 {
-	PdState		state;
-	bool		leading;		/* state is loaded and this node may decide */
-	char		reason[256];	/* why not */
+	PdState state;
+	bool leading;	  /* state is loaded and this node may decide */
+	char reason[256]; /* why not */
 
-	Raft	   *raft;
-	uint64		term;
-	uint64		revision;		/* index of the last applied entry */
+	Raft *raft;
+	uint64 term;
+	uint64 revision; /* index of the last applied entry */
 
-	Server	   *server;
-	char		client_url[160];
+	Server *server;
+	char client_url[160];
 
 	/* the round */
-	Arena		arena;
-	bool		changing;		/* a transaction is open, locks are held */
-	Proposal	proposal;
-	Reply	   *outbox;
-	Reply	  **outbox_tail;
+	Arena arena;
+	bool changing; /* a transaction is open, locks are held */
+	Proposal proposal;
+	Reply *outbox;
+	Reply **outbox_tail;
 
 	/* timestamps; see tso_service.c */
-	TsoWait    *tso_waits;
-	TsoWait   **tso_waits_tail;
-	uint64		tso_bound_ms;	/* decided in this round, 0 none */
-	int64		tso_extended_us;	/* when the bound was last raised */
-	uint64		tso_last_seen;	/* newest timestamp at that time */
+	TsoWait *tso_waits;
+	TsoWait **tso_waits_tail;
+	uint64 tso_bound_ms;   /* decided in this round, 0 none */
+	int64 tso_extended_us; /* when the bound was last raised */
+	uint64 tso_last_seen;  /* newest timestamp at that time */
 
-	uint64		rounds;			/* writing rounds since start */
-	uint64		aborted_rounds;
+	uint64 rounds; /* writing rounds since start */
+	uint64 aborted_rounds;
 } Pd;
 
 /* ---- service.c ---- */
@@ -150,4 +150,4 @@ extern void group_change(Pd *pd, const PdChanges *changes);
 /* Make the round durable.  False: it was lost and the state is reloaded. */
 extern bool group_commit(Pd *pd);
 
-#endif							/* TIKV_PD_PD_H */
+#endif /* TIKV_PD_PD_H */

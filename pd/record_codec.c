@@ -86,14 +86,13 @@ record_key(const PdRecord *record, Arena *arena)
 		case PD_RECORD_STORE:
 			return arena_printf(arena, STORE_PREFIX "%020" PRIu64,
 								record->removed ? record->number :
-								record->store->id);
+												  record->store->id);
 		case PD_RECORD_REGION:
 			return arena_printf(arena, REGION_PREFIX "%020" PRIu64,
 								record->removed ? record->number :
-								record->region->meta.id);
+												  record->region->meta.id);
 		case PD_RECORD_GC_BARRIER:
-			return arena_printf(arena, BARRIER_PREFIX "%s",
-								record->barrier.id);
+			return arena_printf(arena, BARRIER_PREFIX "%s", record->barrier.id);
 		case PD_RECORD_GLOBAL_BARRIER:
 			return arena_printf(arena, GLOBAL_BARRIER_PREFIX "%s",
 								record->barrier.id);
@@ -186,8 +185,9 @@ text_of(Bytes b, Arena *arena)
 static Status
 decode_store(Bytes value, Arena *arena, PdRecord *out)
 {
-	const Metapb__Store *message = (const Metapb__Store *)
-		service_unpack(&metapb__store__descriptor, value, arena);
+	const Metapb__Store *message =
+		(const Metapb__Store *) service_unpack(&metapb__store__descriptor,
+											   value, arena);
 	PdStore *store = arena_alloc(arena, sizeof(*store));
 
 	if (message == NULL || message->id == 0)
@@ -201,8 +201,9 @@ decode_store(Bytes value, Arena *arena, PdRecord *out)
 static Status
 decode_region(Bytes value, Arena *arena, PdRecord *out)
 {
-	const Metapb__Region *message = (const Metapb__Region *)
-		service_unpack(&metapb__region__descriptor, value, arena);
+	const Metapb__Region *message =
+		(const Metapb__Region *) service_unpack(&metapb__region__descriptor,
+												value, arena);
 	PdRegion *region = arena_zalloc(arena, sizeof(*region));
 
 	if (message == NULL || message->id == 0 ||
@@ -216,8 +217,9 @@ decode_region(Bytes value, Arena *arena, PdRecord *out)
 static Status
 decode_member(Bytes value, Arena *arena, PdRecord *out)
 {
-	const Pdpb__Member *message = (const Pdpb__Member *)
-		service_unpack(&pdpb__member__descriptor, value, arena);
+	const Pdpb__Member *message =
+		(const Pdpb__Member *) service_unpack(&pdpb__member__descriptor, value,
+											  arena);
 	PdMember *member = arena_alloc(arena, sizeof(*member));
 
 	if (message == NULL || message->member_id == 0)
@@ -231,8 +233,9 @@ decode_member(Bytes value, Arena *arena, PdRecord *out)
 static Status
 decode_cluster(Bytes value, Arena *arena, PdRecord *out)
 {
-	const Metapb__Cluster *message = (const Metapb__Cluster *)
-		service_unpack(&metapb__cluster__descriptor, value, arena);
+	const Metapb__Cluster *message =
+		(const Metapb__Cluster *) service_unpack(&metapb__cluster__descriptor,
+												 value, arena);
 
 	if (message == NULL)
 		return STATUS_CORRUPT;
@@ -244,8 +247,7 @@ decode_cluster(Bytes value, Arena *arena, PdRecord *out)
 static Status
 decode_keyspace(Bytes value, Arena *arena, PdRecord *out)
 {
-	const Keyspacepb__KeyspaceMeta *message =
-		(const Keyspacepb__KeyspaceMeta *)
+	const Keyspacepb__KeyspaceMeta *message = (const Keyspacepb__KeyspaceMeta *)
 		service_unpack(&keyspacepb__keyspace_meta__descriptor, value, arena);
 	Keyspace *keyspace = arena_alloc(arena, sizeof(*keyspace));
 
@@ -261,8 +263,8 @@ static Status
 decode_barrier(PdRecordKind kind, Bytes id, Bytes value, Arena *arena,
 			   PdRecord *out)
 {
-	const uint8_t *space = value.len == 0 ? NULL :
-		memchr(value.data, ' ', value.len);
+	const uint8_t *space =
+		value.len == 0 ? NULL : memchr(value.data, ' ', value.len);
 	size_t ts_len;
 	uint64_t expires_at;
 
@@ -288,7 +290,7 @@ decode_number(Bytes key, Bytes value, PdRecord *out)
 		{
 			out->kind = number_keys[i].kind;
 			return parse_number(value, &out->number) ? STATUS_OK :
-				STATUS_CORRUPT;
+													   STATUS_CORRUPT;
 		}
 	return STATUS_CORRUPT;
 }

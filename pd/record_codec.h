@@ -26,4 +26,4 @@ extern MUST_CHECK Status record_decode(Bytes key, Bytes value, Arena *arena,
 /* Decimal digits and nothing else; false if they are not, or too many. */
 extern bool parse_number(Bytes text, uint64_t *out);
 
-#endif							/* TIKV_PD_RECORD_CODEC_H */
+#endif /* TIKV_PD_RECORD_CODEC_H */

@@ -20,10 +20,15 @@
 #include "pd/record_codec.h"
 #include "service/service.h"
 
-#define PD(name, kind, request, response, handler, flags) \
-	{"/pdpb.PD/" name, kind, &pdpb__##request##__descriptor, \
-	 &pdpb__##response##__descriptor, handler, flags}
-#define NOT_BUILT(path, kind) {path, kind, NULL, NULL, NULL, 0}
+#define PD(name, kind, request, response, handler, flags)       \
+	{                                                           \
+		"/pdpb.PD/" name, kind, &pdpb__##request##__descriptor, \
+			&pdpb__##response##__descriptor, handler, flags     \
+	}
+#define NOT_BUILT(path, kind)           \
+	{                                   \
+		path, kind, NULL, NULL, NULL, 0 \
+	}
 
 /* All of pdpb.PD, keyspacepb, meta_storagepb, resource_manager; some etcd. */
 const PdMethod pd_methods[] = {
@@ -38,8 +43,7 @@ const PdMethod pd_methods[] = {
 	   pd_bootstrap, 0),
 	PD("IsBootstrapped", RPC_UNARY, is_bootstrapped_request,
 	   is_bootstrapped_response, pd_is_bootstrapped, 0),
-	PD("AllocID", RPC_UNARY, alloc_idrequest, alloc_idresponse, pd_alloc_id,
-	   0),
+	PD("AllocID", RPC_UNARY, alloc_idrequest, alloc_idresponse, pd_alloc_id, 0),
 	PD("IsSnapshotRecovering", RPC_UNARY, is_snapshot_recovering_request,
 	   is_snapshot_recovering_response, pd_is_snapshot_recovering,
 	   PD_ANY_CLUSTER),
@@ -57,8 +61,8 @@ const PdMethod pd_methods[] = {
 	   pd_get_region, PD_BOOTSTRAPPED),
 	PD("GetPrevRegion", RPC_UNARY, get_region_request, get_region_response,
 	   pd_get_prev_region, PD_BOOTSTRAPPED),
-	PD("GetRegionByID", RPC_UNARY, get_region_by_idrequest,
-	   get_region_response, pd_get_region_by_id, PD_BOOTSTRAPPED),
+	PD("GetRegionByID", RPC_UNARY, get_region_by_idrequest, get_region_response,
+	   pd_get_region_by_id, PD_BOOTSTRAPPED),
 	PD("QueryRegion", RPC_STREAM, query_region_request, query_region_response,
 	   pd_query_region, PD_BOOTSTRAPPED),
 	PD("ScanRegions", RPC_UNARY, scan_regions_request, scan_regions_response,
@@ -81,8 +85,7 @@ const PdMethod pd_methods[] = {
 	PD("GetGCSafePoint", RPC_UNARY, get_gcsafe_point_request,
 	   get_gcsafe_point_response, pd_get_gc_safe_point, PD_BOOTSTRAPPED),
 	PD("UpdateGCSafePoint", RPC_UNARY, update_gcsafe_point_request,
-	   update_gcsafe_point_response, pd_update_gc_safe_point,
-	   PD_BOOTSTRAPPED),
+	   update_gcsafe_point_response, pd_update_gc_safe_point, PD_BOOTSTRAPPED),
 	PD("UpdateServiceGCSafePoint", RPC_UNARY,
 	   update_service_gcsafe_point_request,
 	   update_service_gcsafe_point_response, pd_update_service_gc_safe_point,
@@ -98,8 +101,8 @@ const PdMethod pd_methods[] = {
 	PD("AdvanceTxnSafePoint", RPC_UNARY, advance_txn_safe_point_request,
 	   advance_txn_safe_point_response, pd_advance_txn_safe_point,
 	   PD_BOOTSTRAPPED),
-	PD("SetGCBarrier", RPC_UNARY, set_gcbarrier_request,
-	   set_gcbarrier_response, pd_set_gc_barrier, PD_BOOTSTRAPPED),
+	PD("SetGCBarrier", RPC_UNARY, set_gcbarrier_request, set_gcbarrier_response,
+	   pd_set_gc_barrier, PD_BOOTSTRAPPED),
 	PD("DeleteGCBarrier", RPC_UNARY, delete_gcbarrier_request,
 	   delete_gcbarrier_response, pd_delete_gc_barrier, PD_BOOTSTRAPPED),
 	PD("SetGlobalGCBarrier", RPC_UNARY, set_global_gcbarrier_request,
@@ -110,9 +113,9 @@ const PdMethod pd_methods[] = {
 	   PD_BOOTSTRAPPED),
 	PD("GetGCState", RPC_UNARY, get_gcstate_request, get_gcstate_response,
 	   pd_get_gc_state, PD_BOOTSTRAPPED),
-	PD("GetAllKeyspacesGCStates", RPC_UNARY,
-	   get_all_keyspaces_gcstates_request, get_all_keyspaces_gcstates_response,
-	   pd_get_all_gc_states, PD_BOOTSTRAPPED),
+	PD("GetAllKeyspacesGCStates", RPC_UNARY, get_all_keyspaces_gcstates_request,
+	   get_all_keyspaces_gcstates_response, pd_get_all_gc_states,
+	   PD_BOOTSTRAPPED),
 	NOT_BUILT("/pdpb.PD/SyncRegions", RPC_STREAM),
 	PD("GetOperator", RPC_UNARY, get_operator_request, get_operator_response,
 	   pd_get_operator, PD_BOOTSTRAPPED),
@@ -175,8 +178,7 @@ const PdMethod pd_methods[] = {
 	 PD_ANY_CLUSTER},
 	{"/etcdserverpb.KV/Range", RPC_UNARY,
 	 &etcdserverpb__range_request__descriptor,
-	 &etcdserverpb__range_response__descriptor, pd_etcd_range,
-	 PD_ANY_CLUSTER},
+	 &etcdserverpb__range_response__descriptor, pd_etcd_range, PD_ANY_CLUSTER},
 	{"/etcdserverpb.KV/Put", RPC_UNARY, &etcdserverpb__put_request__descriptor,
 	 &etcdserverpb__put_response__descriptor, pd_etcd_put, PD_ANY_CLUSTER},
 	NOT_BUILT("/etcdserverpb.KV/DeleteRange", RPC_UNARY),
@@ -191,16 +193,11 @@ const int pd_n_methods = lengthof(pd_methods);
 
 /* Methods that the bus carries, from METHOD_PD_FIRST on. */
 static const char *const bus_paths[] = {
-	"/pdpb.PD/GetMembers",
-	"/pdpb.PD/GetAllStores",
-	"/pdpb.PD/AllocID",
-	"/pdpb.PD/IsBootstrapped",
-	"/pdpb.PD/Bootstrap",
-	"/pdpb.PD/PutStore",
-	"/pdpb.PD/StoreHeartbeat",
-	"/pdpb.PD/RegionHeartbeat",
-	"/pdpb.PD/GetRegion",
-	"/pdpb.PD/Tso",
+	"/pdpb.PD/GetMembers",	   "/pdpb.PD/GetAllStores",
+	"/pdpb.PD/AllocID",		   "/pdpb.PD/IsBootstrapped",
+	"/pdpb.PD/Bootstrap",	   "/pdpb.PD/PutStore",
+	"/pdpb.PD/StoreHeartbeat", "/pdpb.PD/RegionHeartbeat",
+	"/pdpb.PD/GetRegion",	   "/pdpb.PD/Tso",
 };
 
 const PdMethod *
@@ -251,7 +248,8 @@ pd_rpc_methods(void)
 		methods[i].kind = pd_methods[i].kind;
 		methods[i].id = i;
 		methods[i].handler = pd_methods[i].request == NULL ? NULL :
-			pd_methods[i].kind == RPC_STREAM ? &stream_calls : &unary_calls;
+			pd_methods[i].kind == RPC_STREAM			   ? &stream_calls :
+															 &unary_calls;
 	}
 	return methods;
 }
@@ -268,7 +266,7 @@ send_now(const Reply *reply)
 		bus_answer(&to->bus, reply->kind == REPLY_FAIL ? BUS_ERROR : BUS_OK,
 				   reply->code,
 				   reply->kind == REPLY_FAIL ? bytes_cstr(reply->text) :
-				   reply->bytes);
+											   reply->bytes);
 		return;
 	}
 	if (reply->kind == REPLY_FAIL)
@@ -497,8 +495,8 @@ pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 	response = arena_alloc(ask.arena, method->response->sizeof_message);
 	method->response->message_init(response);
 	if ((method->flags & PD_BOOTSTRAPPED) && !pd->state.cluster.bootstrapped)
-		ask.error = pd_error(PD_NOT_BOOTSTRAPPED,
-							 "cluster is not bootstrapped");
+		ask.error =
+			pd_error(PD_NOT_BOOTSTRAPPED, "cluster is not bootstrapped");
 	else
 		method->handler(&ask, request, response);
 	(void) take_effect(&ask);

@@ -20,36 +20,36 @@ struct Pd;
 /* One request while it is decided. */
 typedef struct PdAsk
 {
-	struct Pd  *pd;
-	Arena	   *arena;			/* lives until the answer is packed */
-	PdChanges	changes;		/* what the handler decides */
-	PdError		error;			/* for the header; the payload is left out */
-	int			code;			/* an RpcCode other than OK: a gRPC status */
+	struct Pd *pd;
+	Arena *arena;	   /* lives until the answer is packed */
+	PdChanges changes; /* what the handler decides */
+	PdError error;	   /* for the header; the payload is left out */
+	int code;		   /* an RpcCode other than OK: a gRPC status */
 	const char *text;
-	const PdRegion *heard;		/* noted once the changes are applied */
-	bool		silent;			/* streams: no response to this message */
-	int64_t		now;			/* unix seconds */
-	int64_t		now_ns;
+	const PdRegion *heard; /* noted once the changes are applied */
+	bool silent;		   /* streams: no response to this message */
+	int64_t now;		   /* unix seconds */
+	int64_t now_ns;
 } PdAsk;
 
 /* `response` is initialised; its header is the caller's business. */
-typedef void (*PdHandler) (PdAsk *ask, const void *request, void *response);
+typedef void (*PdHandler)(PdAsk *ask, const void *request, void *response);
 
 typedef enum PdFlags
 {
-	PD_ANY_CLUSTER = 1,			/* the header's cluster id is not looked at */
-	PD_BOOTSTRAPPED = 2,		/* NOT_BOOTSTRAPPED before the bootstrap */
-	PD_TSO = 4					/* answered by tso_service.c */
+	PD_ANY_CLUSTER = 1,	 /* the header's cluster id is not looked at */
+	PD_BOOTSTRAPPED = 2, /* NOT_BOOTSTRAPPED before the bootstrap */
+	PD_TSO = 4			 /* answered by tso_service.c */
 } PdFlags;
 
 typedef struct PdMethod
 {
 	const char *path;
-	RpcKind		kind;
-	const ProtobufCMessageDescriptor *request;	/* NULL: UNIMPLEMENTED */
+	RpcKind kind;
+	const ProtobufCMessageDescriptor *request; /* NULL: UNIMPLEMENTED */
 	const ProtobufCMessageDescriptor *response;
-	PdHandler	handler;
-	int			flags;
+	PdHandler handler;
+	int flags;
 } PdMethod;
 
 extern const PdMethod pd_methods[];
@@ -114,4 +114,4 @@ extern void pd_etcd_member_list(PdAsk *, const void *, void *);
 extern void pd_etcd_range(PdAsk *, const void *, void *);
 extern void pd_etcd_put(PdAsk *, const void *, void *);
 
-#endif							/* TIKV_PD_SERVICE_H */
+#endif /* TIKV_PD_SERVICE_H */

@@ -55,8 +55,8 @@ void
 pd_bootstrap(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__BootstrapRequest *in = request;
-	Region		region;
-	PdStore		store;
+	Region region;
+	PdStore store;
 
 	(void) response;
 	if (missing(ask, in->store, "store in bootstrap request") ||
@@ -68,9 +68,9 @@ pd_bootstrap(PdAsk *ask, const void *request, void *response)
 		return;
 	}
 	from_store(in->store, &store, ask->arena);
-	ask->error = cluster_bootstrap(&ask->pd->state.cluster,
-								   ask->pd->state.cluster_id, &store, &region,
-								   ask->now_ns, &ask->changes);
+	ask->error =
+		cluster_bootstrap(&ask->pd->state.cluster, ask->pd->state.cluster_id,
+						  &store, &region, ask->now_ns, &ask->changes);
 }
 
 void
@@ -92,14 +92,14 @@ pd_is_snapshot_recovering(PdAsk *ask, const void *request, void *response)
 static bool
 take_ids(PdAsk *ask, uint32 count, uint64 *last)
 {
-	Status		status = pd_state_take_ids(&ask->pd->state, count, last,
-										   &ask->changes);
+	Status status =
+		pd_state_take_ids(&ask->pd->state, count, last, &ask->changes);
 
 	if (status == STATUS_OK)
 		return true;
-	ask->error = pd_errorf(ask->arena, PD_UNKNOWN,
-						   "could not allocate %u ids: %s", count,
-						   status_text(status));
+	ask->error =
+		pd_errorf(ask->arena, PD_UNKNOWN, "could not allocate %u ids: %s",
+				  count, status_text(status));
 	return false;
 }
 
@@ -119,9 +119,9 @@ static void
 refuse_unknown_store(PdAsk *ask, uint64 id)
 {
 	/* Both halves of this text are looked for by clients. */
-	ask->error = pd_errorf(ask->arena, PD_UNKNOWN,
-						   "invalid store ID %llu, not found",
-						   (unsigned long long) id);
+	ask->error =
+		pd_errorf(ask->arena, PD_UNKNOWN, "invalid store ID %llu, not found",
+				  (unsigned long long) id);
 }
 
 void
@@ -138,23 +138,23 @@ pd_get_store(PdAsk *ask, const void *request, void *response)
 	}
 	out->store = to_store(store, ask->arena);
 	if (store->stats.len > 0)
-		out->stats = (Pdpb__StoreStats *)
-			service_unpack(&pdpb__store_stats__descriptor, store->stats,
-						   ask->arena);
+		out->stats =
+			(Pdpb__StoreStats *) service_unpack(&pdpb__store_stats__descriptor,
+												store->stats, ask->arena);
 }
 
 void
 pd_put_store(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__PutStoreRequest *in = request;
-	PdStore		store;
+	PdStore store;
 
 	(void) response;
 	if (missing(ask, in->store, "store in put store request"))
 		return;
 	from_store(in->store, &store, ask->arena);
-	ask->error = cluster_put_store(&ask->pd->state.cluster, &store,
-								   &ask->changes);
+	ask->error =
+		cluster_put_store(&ask->pd->state.cluster, &store, &ask->changes);
 }
 
 void
@@ -164,8 +164,8 @@ pd_get_all_stores(PdAsk *ask, const void *request, void *response)
 	Pdpb__GetAllStoresResponse *out = response;
 	const Cluster *cluster = &ask->pd->state.cluster;
 
-	out->stores = arena_alloc(ask->arena,
-							  cluster->n_stores * sizeof(*out->stores));
+	out->stores =
+		arena_alloc(ask->arena, cluster->n_stores * sizeof(*out->stores));
 	for (size_t i = 0; i < cluster->n_stores; i++)
 	{
 		const PdStore *store = &cluster->stores[i]->store;
@@ -181,7 +181,7 @@ pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__StoreHeartbeatRequest *in = request;
 	Pdpb__StoreHeartbeatResponse *out = response;
-	Cluster    *cluster = &ask->pd->state.cluster;
+	Cluster *cluster = &ask->pd->state.cluster;
 	const PdStore *store;
 
 	if (missing(ask, in->stats, "stats in store heartbeat"))
@@ -192,10 +192,10 @@ pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 		refuse_unknown_store(ask, in->stats->store_id);
 		return;
 	}
-	ask->error = cluster_store_heartbeat(cluster, in->stats->store_id,
-										 pack_message(&in->stats->base,
-													  ask->arena),
-										 ask->now_ns, ask->arena);
+	ask->error =
+		cluster_store_heartbeat(cluster, in->stats->store_id,
+								pack_message(&in->stats->base, ask->arena),
+								ask->now_ns, ask->arena);
 	out->cluster_version = (char *) cluster_version(cluster);
 	out->state = (Metapb__NodeState) store->node_state;
 }
@@ -206,8 +206,8 @@ pd_get_cluster_config(PdAsk *ask, const void *request, void *response)
 	Pdpb__GetClusterConfigResponse *out = response;
 
 	(void) request;
-	out->cluster = NEW_MESSAGE(ask->arena, Metapb__Cluster,
-							   metapb__cluster__init);
+	out->cluster =
+		NEW_MESSAGE(ask->arena, Metapb__Cluster, metapb__cluster__init);
 	out->cluster->id = ask->pd->state.cluster_id;
 	out->cluster->max_peer_count = ask->pd->state.cluster.max_peer_count;
 }
@@ -218,14 +218,14 @@ void
 pd_set_external_timestamp(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__SetExternalTimestampRequest *in = request;
-	uint64		newest = pg_atomic_read_u64(&tikv_shmem()->tso->last);
+	uint64 newest = pg_atomic_read_u64(&tikv_shmem()->tso->last);
 
 	(void) response;
 	if (in->timestamp > newest)
-		ask->error = pd_errorf(ask->arena, PD_UNKNOWN,
-							   "the external timestamp %llu is greater than the newest timestamp %llu",
-							   (unsigned long long) in->timestamp,
-							   (unsigned long long) newest);
+		ask->error = pd_errorf(
+			ask->arena, PD_UNKNOWN,
+			"the external timestamp %llu is greater than the newest timestamp %llu",
+			(unsigned long long) in->timestamp, (unsigned long long) newest);
 	else if (in->timestamp <= ask->pd->state.external_ts)
 		ask->error = pd_errorf(ask->arena, PD_UNKNOWN,
 							   "the external timestamp must grow, it is %llu",

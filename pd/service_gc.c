@@ -37,17 +37,15 @@ pd_update_gc_safe_point(PdAsk *ask, const void *request, void *response)
 }
 
 void
-pd_update_service_gc_safe_point(PdAsk *ask, const void *request,
-								void *response)
+pd_update_service_gc_safe_point(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateServiceGCSafePointRequest *in = request;
 	Pdpb__UpdateServiceGCSafePointResponse *out = response;
-	char	   *id = arena_printf(ask->arena, "%.*s", (int) in->service_id.len,
-								  (const char *) in->service_id.data);
-	GcService	service = {0};
-	PdError		error = gc_update_service(gc_of(ask), id, in->ttl,
-										  in->safe_point, ask->now,
-										  &ask->changes, &service);
+	char *id = arena_printf(ask->arena, "%.*s", (int) in->service_id.len,
+							(const char *) in->service_id.data);
+	GcService service = {0};
+	PdError error = gc_update_service(gc_of(ask), id, in->ttl, in->safe_point,
+									  ask->now, &ask->changes, &service);
 
 	/* Errors of this RPC are gRPC statuses (client-contract 1.9). */
 	if (error.type != PD_OK)
@@ -66,8 +64,8 @@ pd_update_service_gc_safe_point(PdAsk *ask, const void *request,
 static Pdpb__KeyspaceScope *
 scope_message(const Pdpb__KeyspaceScope *asked, Arena *arena)
 {
-	Pdpb__KeyspaceScope *out = NEW_MESSAGE(arena, Pdpb__KeyspaceScope,
-										   pdpb__keyspace_scope__init);
+	Pdpb__KeyspaceScope *out =
+		NEW_MESSAGE(arena, Pdpb__KeyspaceScope, pdpb__keyspace_scope__init);
 
 	out->keyspace_case = PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
 	out->keyspace_id = KEYSPACE_NULL_ID;
@@ -80,8 +78,8 @@ scope_message(const Pdpb__KeyspaceScope *asked, Arena *arena)
 static Pdpb__GCBarrierInfo *
 barrier_message(const GcBarrier *barrier, int64 now, Arena *arena)
 {
-	Pdpb__GCBarrierInfo *out = NEW_MESSAGE(arena, Pdpb__GCBarrierInfo,
-										   pdpb__gcbarrier_info__init);
+	Pdpb__GCBarrierInfo *out =
+		NEW_MESSAGE(arena, Pdpb__GCBarrierInfo, pdpb__gcbarrier_info__init);
 
 	out->barrier_id = (char *) barrier->id;
 	out->barrier_ts = barrier->ts;
@@ -106,16 +104,16 @@ static Pdpb__GCState *
 state_message(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool barriers)
 {
 	const GcState *gc = gc_of(ask);
-	Pdpb__GCState *out = NEW_MESSAGE(ask->arena, Pdpb__GCState,
-									 pdpb__gcstate__init);
+	Pdpb__GCState *out =
+		NEW_MESSAGE(ask->arena, Pdpb__GCState, pdpb__gcstate__init);
 
 	out->keyspace_scope = scope_message(scope, ask->arena);
 	out->txn_safe_point = gc->txn_safe_point;
 	out->gc_safe_point = gc->gc_safe_point;
 	if (!barriers)
 		return out;
-	out->gc_barriers = arena_alloc(ask->arena,
-								   gc->barriers.n * sizeof(*out->gc_barriers));
+	out->gc_barriers =
+		arena_alloc(ask->arena, gc->barriers.n * sizeof(*out->gc_barriers));
 	for (size_t i = 0; i < gc->barriers.n; i++)
 		if (gc_barrier_ttl(&gc->barriers.items[i], ask->now) > 0)
 			out->gc_barriers[out->n_gc_barriers++] =
@@ -127,8 +125,8 @@ static Pdpb__GlobalGCBarrierInfo **
 global_list(PdAsk *ask, size_t *n)
 {
 	const BarrierSet *set = &gc_of(ask)->globals;
-	Pdpb__GlobalGCBarrierInfo **out = arena_alloc(ask->arena,
-												  set->n * sizeof(*out));
+	Pdpb__GlobalGCBarrierInfo **out =
+		arena_alloc(ask->arena, set->n * sizeof(*out));
 
 	*n = 0;
 	for (size_t i = 0; i < set->n; i++)
@@ -143,13 +141,13 @@ pd_get_gc_state(PdAsk *ask, const void *request, void *response)
 	const Pdpb__GetGCStateRequest *in = request;
 	Pdpb__GetGCStateResponse *out = response;
 
-	out->gc_state = state_message(ask, in->keyspace_scope,
-								  !in->exclude_gc_barriers);
+	out->gc_state =
+		state_message(ask, in->keyspace_scope, !in->exclude_gc_barriers);
 	if (!in->include_global_gc_barriers)
 		return;
-	out->global_gc_barriers = NEW_MESSAGE(ask->arena,
-										  Pdpb__GlobalGCBarriersInfo,
-										  pdpb__global_gcbarriers_info__init);
+	out->global_gc_barriers =
+		NEW_MESSAGE(ask->arena, Pdpb__GlobalGCBarriersInfo,
+					pdpb__global_gcbarriers_info__init);
 	out->global_gc_barriers->barriers =
 		global_list(ask, &out->global_gc_barriers->n_barriers);
 }
@@ -165,8 +163,7 @@ pd_get_all_gc_states(PdAsk *ask, const void *request, void *response)
 	out->gc_states = arena_alloc(ask->arena, sizeof(*out->gc_states));
 	out->gc_states[0] = state_message(ask, NULL, !in->exclude_gc_barriers);
 	if (!in->exclude_global_gc_barriers)
-		out->global_gc_barriers = global_list(ask,
-											  &out->n_global_gc_barriers);
+		out->global_gc_barriers = global_list(ask, &out->n_global_gc_barriers);
 }
 
 /* ---- advances ---- */
@@ -176,7 +173,7 @@ pd_advance_txn_safe_point(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__AdvanceTxnSafePointRequest *in = request;
 	Pdpb__AdvanceTxnSafePointResponse *out = response;
-	GcAdvance	advance;
+	GcAdvance advance;
 
 	ask->error = gc_advance_txn_safe_point(gc_of(ask), in->target, ask->now,
 										   &ask->changes, &advance);
@@ -192,10 +189,10 @@ pd_advance_gc_safe_point(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__AdvanceGCSafePointRequest *in = request;
 	Pdpb__AdvanceGCSafePointResponse *out = response;
-	GcAdvance	advance;
+	GcAdvance advance;
 
-	ask->error = gc_advance_gc_safe_point(gc_of(ask), in->target,
-										  &ask->changes, &advance);
+	ask->error = gc_advance_gc_safe_point(gc_of(ask), in->target, &ask->changes,
+										  &advance);
 	if (ask->error.type != PD_OK)
 		return;
 	out->old_gc_safe_point = advance.old_point;
@@ -209,12 +206,11 @@ pd_set_gc_barrier(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__SetGCBarrierRequest *in = request;
 	Pdpb__SetGCBarrierResponse *out = response;
-	GcBarrier	barrier;
+	GcBarrier barrier;
 
 	ask->error = gc_set_barrier(gc_of(ask), PD_RECORD_GC_BARRIER,
-								in->barrier_id, in->barrier_ts,
-								in->ttl_seconds, ask->now, &ask->changes,
-								&barrier);
+								in->barrier_id, in->barrier_ts, in->ttl_seconds,
+								ask->now, &ask->changes, &barrier);
 	if (ask->error.type == PD_OK)
 		out->new_barrier_info = barrier_message(&barrier, ask->now, ask->arena);
 }
@@ -230,11 +226,11 @@ pd_delete_gc_barrier(PdAsk *ask, const void *request, void *response)
 								   in->barrier_id, &ask->changes, &deleted);
 	if (ask->error.type == PD_OK && deleted != NULL)
 	{
-		GcBarrier	copy = *deleted;
+		GcBarrier copy = *deleted;
 
 		copy.id = arena_strdup(ask->arena, deleted->id);
-		out->deleted_barrier_info = barrier_message(&copy, ask->now,
-													ask->arena);
+		out->deleted_barrier_info =
+			barrier_message(&copy, ask->now, ask->arena);
 	}
 }
 
@@ -243,12 +239,11 @@ pd_set_global_gc_barrier(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__SetGlobalGCBarrierRequest *in = request;
 	Pdpb__SetGlobalGCBarrierResponse *out = response;
-	GcBarrier	barrier;
+	GcBarrier barrier;
 
 	ask->error = gc_set_barrier(gc_of(ask), PD_RECORD_GLOBAL_BARRIER,
-								in->barrier_id, in->barrier_ts,
-								in->ttl_seconds, ask->now, &ask->changes,
-								&barrier);
+								in->barrier_id, in->barrier_ts, in->ttl_seconds,
+								ask->now, &ask->changes, &barrier);
 	if (ask->error.type == PD_OK)
 		out->new_barrier_info = global_message(&barrier, ask->now, ask->arena);
 }
@@ -264,10 +259,9 @@ pd_delete_global_gc_barrier(PdAsk *ask, const void *request, void *response)
 								   in->barrier_id, &ask->changes, &deleted);
 	if (ask->error.type == PD_OK && deleted != NULL)
 	{
-		GcBarrier	copy = *deleted;
+		GcBarrier copy = *deleted;
 
 		copy.id = arena_strdup(ask->arena, deleted->id);
-		out->deleted_barrier_info = global_message(&copy, ask->now,
-												   ask->arena);
+		out->deleted_barrier_info = global_message(&copy, ask->now, ask->arena);
 	}
 }

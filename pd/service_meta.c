@@ -42,7 +42,8 @@ pd_load_keyspace_by_id(PdAsk *ask, const void *request, void *response)
 	const Keyspacepb__LoadKeyspaceByIDRequest *in = request;
 	const Keyspace *found = NULL;
 
-	if (in->keyspace_case == KEYSPACEPB__LOAD_KEYSPACE_BY_IDREQUEST__KEYSPACE_ID)
+	if (in->keyspace_case ==
+		KEYSPACEPB__LOAD_KEYSPACE_BY_IDREQUEST__KEYSPACE_ID)
 		found = keyspaces_by_id(&ask->pd->state.keyspaces, in->id);
 	answer_keyspace(ask, found, response);
 }
@@ -53,8 +54,8 @@ pd_get_all_keyspaces(PdAsk *ask, const void *request, void *response)
 	const Keyspacepb__GetAllKeyspacesRequest *in = request;
 	Keyspacepb__GetAllKeyspacesResponse *out = response;
 	const Keyspaces *all = &ask->pd->state.keyspaces;
-	size_t		first = 0;
-	size_t		n;
+	size_t first = 0;
+	size_t n;
 
 	if (in->start_keyspace_case ==
 		KEYSPACEPB__GET_ALL_KEYSPACES_REQUEST__START_KEYSPACE_START_ID)
@@ -101,7 +102,7 @@ etcd_header(PdAsk *ask)
 static char **
 one_string(const char *text, Arena *arena)
 {
-	char	  **out = arena_alloc(arena, sizeof(*out));
+	char **out = arena_alloc(arena, sizeof(*out));
 
 	out[0] = (char *) text;
 	return out;
@@ -131,9 +132,9 @@ pd_etcd_member_list(PdAsk *ask, const void *request, void *response)
 static bool
 asks_for_safe_point(const Etcdserverpb__RangeRequest *in)
 {
-	Bytes		kept = bytes_cstr(SAVED_SAFE_POINT_KEY);
-	Bytes		key = from_binary(in->key);
-	Bytes		end = from_binary(in->range_end);
+	Bytes kept = bytes_cstr(SAVED_SAFE_POINT_KEY);
+	Bytes key = from_binary(in->key);
+	Bytes end = from_binary(in->range_end);
 
 	if (end.len == 0)
 		return bytes_eq(key, kept);
@@ -149,7 +150,7 @@ pd_etcd_range(PdAsk *ask, const void *request, void *response)
 {
 	const Etcdserverpb__RangeRequest *in = request;
 	Etcdserverpb__RangeResponse *out = response;
-	uint64		safe_point = ask->pd->state.gc.txn_safe_point;
+	uint64 safe_point = ask->pd->state.gc.txn_safe_point;
 	Mvccpb__KeyValue *kv;
 
 	out->header = etcd_header(ask);
@@ -162,7 +163,8 @@ pd_etcd_range(PdAsk *ask, const void *request, void *response)
 	kv->key = to_binary(bytes_cstr(SAVED_SAFE_POINT_KEY));
 	if (!in->keys_only)
 		kv->value = to_binary(bytes_cstr(arena_printf(ask->arena, "%llu",
-													  (unsigned long long) safe_point)));
+													  (unsigned long long)
+														  safe_point)));
 	kv->create_revision = kv->mod_revision = (int64) ask->pd->revision;
 	kv->version = 1;
 	out->n_kvs = 1;
@@ -176,9 +178,9 @@ pd_etcd_put(PdAsk *ask, const void *request, void *response)
 {
 	const Etcdserverpb__PutRequest *in = request;
 	Etcdserverpb__PutResponse *out = response;
-	uint64_t	target;
-	GcAdvance	advance;
-	PdError		error;
+	uint64_t target;
+	GcAdvance advance;
+	PdError error;
 
 	if (!bytes_eq(from_binary(in->key), bytes_cstr(SAVED_SAFE_POINT_KEY)))
 	{

@@ -42,14 +42,15 @@ pending_peers(const PdRegion *region, Arena *arena)
 }
 
 /* Three messages share these fields under the same names. */
-#define FILL_REGION(to, from, arena) \
-	do { \
-		(to)->region = to_region(&(from)->meta, (arena)); \
-		if ((from)->leader.id != 0) \
+#define FILL_REGION(to, from, arena)                          \
+	do                                                        \
+	{                                                         \
+		(to)->region = to_region(&(from)->meta, (arena));     \
+		if ((from)->leader.id != 0)                           \
 			(to)->leader = to_peer(&(from)->leader, (arena)); \
-		(to)->n_down_peers = (from)->n_down; \
-		(to)->down_peers = down_peers((from), (arena)); \
-		(to)->n_pending_peers = (from)->n_pending; \
+		(to)->n_down_peers = (from)->n_down;                  \
+		(to)->down_peers = down_peers((from), (arena));       \
+		(to)->n_pending_peers = (from)->n_pending;            \
 		(to)->pending_peers = pending_peers((from), (arena)); \
 	} while (0)
 
@@ -65,8 +66,8 @@ pd_get_region(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__GetRegionRequest *in = request;
 
-	answer_region(ask, region_tree_find(tree_of(ask),
-										from_binary(in->region_key)),
+	answer_region(ask,
+				  region_tree_find(tree_of(ask), from_binary(in->region_key)),
 				  response);
 }
 
@@ -75,8 +76,8 @@ pd_get_prev_region(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__GetRegionRequest *in = request;
 
-	answer_region(ask, region_tree_prev(tree_of(ask),
-										from_binary(in->region_key)),
+	answer_region(ask,
+				  region_tree_prev(tree_of(ask), from_binary(in->region_key)),
 				  response);
 }
 
@@ -92,9 +93,9 @@ pd_get_region_by_id(PdAsk *ask, const void *request, void *response)
 
 typedef struct QueryAnswer
 {
-	PdAsk	   *ask;
+	PdAsk *ask;
 	Pdpb__QueryRegionResponse *out;
-	size_t		room;
+	size_t room;
 } QueryAnswer;
 
 /* Mention a region once; it is looked for among those already mentioned. */
@@ -102,7 +103,7 @@ static uint64
 mention(QueryAnswer *answer, const PdRegion *region)
 {
 	Pdpb__QueryRegionResponse *out = answer->out;
-	Arena	   *arena = answer->ask->arena;
+	Arena *arena = answer->ask->arena;
 	Pdpb__QueryRegionResponse__RegionsByIdEntry *entry;
 
 	if (region == NULL)
@@ -113,13 +114,13 @@ mention(QueryAnswer *answer, const PdRegion *region)
 	entry = NEW_MESSAGE(arena, Pdpb__QueryRegionResponse__RegionsByIdEntry,
 						pdpb__query_region_response__regions_by_id_entry__init);
 	entry->key = region->meta.id;
-	entry->value = NEW_MESSAGE(arena, Pdpb__RegionResponse,
-							   pdpb__region_response__init);
+	entry->value =
+		NEW_MESSAGE(arena, Pdpb__RegionResponse, pdpb__region_response__init);
 	FILL_REGION(entry->value, region, arena);
 	if (out->n_regions_by_id == answer->room)
 	{
-		size_t		room = Max(answer->room * 2, 8);
-		void	   *grown = arena_alloc(arena, room * sizeof(entry));
+		size_t room = Max(answer->room * 2, 8);
+		void *grown = arena_alloc(arena, room * sizeof(entry));
 
 		if (answer->room > 0)
 			memcpy(grown, out->regions_by_id, answer->room * sizeof(entry));
@@ -144,8 +145,8 @@ pd_query_region(PdAsk *ask, const void *request, void *response)
 		out->key_id_map[i] =
 			mention(&answer, region_tree_find(tree, from_binary(in->keys[i])));
 	out->n_prev_key_id_map = in->n_prev_keys;
-	out->prev_key_id_map = arena_alloc(ask->arena,
-									   in->n_prev_keys * sizeof(uint64_t));
+	out->prev_key_id_map =
+		arena_alloc(ask->arena, in->n_prev_keys * sizeof(uint64_t));
 	for (size_t i = 0; i < in->n_prev_keys; i++)
 		out->prev_key_id_map[i] =
 			mention(&answer,
@@ -174,12 +175,12 @@ pd_scan_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__ScanRegionsRequest *in = request;
 	Pdpb__ScanRegionsResponse *out = response;
-	KeyRange	range = {from_binary(in->start_key), from_binary(in->end_key)};
+	KeyRange range = {from_binary(in->start_key), from_binary(in->end_key)};
 	const PdRegion **regions;
-	bool		complete;
-	size_t		n = region_tree_scan(tree_of(ask), range,
-									 in->limit > 0 ? (size_t) in->limit : 0,
-									 ask->arena, &regions, &complete);
+	bool complete;
+	size_t n = region_tree_scan(tree_of(ask), range,
+								in->limit > 0 ? (size_t) in->limit : 0,
+								ask->arena, &regions, &complete);
 
 	out->n_regions = out->n_region_metas = out->n_leaders = n;
 	out->regions = region_list(regions, n, ask->arena);
@@ -197,10 +198,9 @@ pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__BatchScanRegionsRequest *in = request;
 	Pdpb__BatchScanRegionsResponse *out = response;
-	KeyRange   *ranges = arena_alloc(ask->arena,
-									 in->n_ranges * sizeof(KeyRange));
+	KeyRange *ranges = arena_alloc(ask->arena, in->n_ranges * sizeof(KeyRange));
 	const PdRegion **regions;
-	bool		complete;
+	bool complete;
 
 	for (size_t i = 0; i < in->n_ranges; i++)
 	{
@@ -211,8 +211,9 @@ pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
 							   in->limit > 0 ? (size_t) in->limit : 0,
 							   ask->arena, &regions, &out->n_regions,
 							   &complete) != STATUS_OK)
-		ask->error = pd_error(PD_UNKNOWN,
-							  "the ranges must be in order and must not overlap");
+		ask->error =
+			pd_error(PD_UNKNOWN,
+					 "the ranges must be in order and must not overlap");
 	else if (in->contain_all_key_range && !complete)
 		ask->error = pd_error(PD_REGIONS_NOT_CONTAIN_ALL_KEY_RANGE,
 							  "the regions do not cover the ranges");
@@ -257,7 +258,7 @@ pd_region_heartbeat(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__RegionHeartbeatRequest *in = request;
 	Pdpb__RegionHeartbeatResponse *out = response;
-	PdRegion   *region = arena_alloc(ask->arena, sizeof(*region));
+	PdRegion *region = arena_alloc(ask->arena, sizeof(*region));
 
 	if (!heard_region(in, region, ask->arena))
 	{
@@ -287,7 +288,7 @@ pd_region_heartbeat(PdAsk *ask, const void *request, void *response)
 static bool
 split_ids(PdAsk *ask, size_t n_peers, uint64_t *region_id, uint64_t **peers)
 {
-	uint64		last;
+	uint64 last;
 
 	if (pd_state_take_ids(&ask->pd->state, (uint32) n_peers + 1, &last,
 						  &ask->changes) != STATUS_OK)
@@ -310,8 +311,8 @@ may_split(PdAsk *ask, const Metapb__Region *message, Region *region)
 		ask->error = pd_error(PD_UNKNOWN, "invalid region in split request");
 		return false;
 	}
-	ask->error = cluster_check_split(&ask->pd->state.cluster, region,
-									 ask->arena);
+	ask->error =
+		cluster_check_split(&ask->pd->state.cluster, region, ask->arena);
 	return ask->error.type == PD_OK;
 }
 
@@ -320,7 +321,7 @@ pd_ask_split(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__AskSplitRequest *in = request;
 	Pdpb__AskSplitResponse *out = response;
-	Region		region;
+	Region region;
 
 	if (!may_split(ask, in->region, &region))
 		return;
@@ -337,7 +338,7 @@ pd_ask_batch_split(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__AskBatchSplitRequest *in = request;
 	Pdpb__AskBatchSplitResponse *out = response;
-	Region		region;
+	Region region;
 
 	if (!may_split(ask, in->region, &region))
 		return;
@@ -349,8 +350,8 @@ pd_ask_batch_split(PdAsk *ask, const void *request, void *response)
 	out->ids = arena_alloc(ask->arena, in->split_count * sizeof(*out->ids));
 	for (uint32 i = 0; i < in->split_count; i++)
 	{
-		Pdpb__SplitID *id = NEW_MESSAGE(ask->arena, Pdpb__SplitID,
-										pdpb__split_id__init);
+		Pdpb__SplitID *id =
+			NEW_MESSAGE(ask->arena, Pdpb__SplitID, pdpb__split_id__init);
 
 		if (!split_ids(ask, (size_t) region.n_peers, &id->new_region_id,
 					   &id->new_peer_ids))
@@ -379,18 +380,19 @@ pd_scatter_region(PdAsk *ask, const void *request, void *response)
 	if (in->n_regions_id == 0 &&
 		region_tree_get(tree_of(ask), in->region_id) == NULL)
 	{
-		ask->error = pd_errorf(ask->arena, PD_REGION_NOT_FOUND,
-							   "region %llu not found",
-							   (unsigned long long) in->region_id);
+		ask->error =
+			pd_errorf(ask->arena, PD_REGION_NOT_FOUND, "region %llu not found",
+					  (unsigned long long) in->region_id);
 		return;
 	}
-	out->failed_regions_id = arena_alloc(ask->arena,
-										 in->n_regions_id * sizeof(uint64_t));
+	out->failed_regions_id =
+		arena_alloc(ask->arena, in->n_regions_id * sizeof(uint64_t));
 	for (size_t i = 0; i < in->n_regions_id; i++)
 		if (region_tree_get(tree_of(ask), in->regions_id[i]) == NULL)
 			out->failed_regions_id[out->n_failed_regions_id++] =
 				in->regions_id[i];
-	out->finished_percentage = in->n_regions_id == 0 ? 100 :
+	out->finished_percentage = in->n_regions_id == 0 ?
+		100 :
 		(in->n_regions_id - out->n_failed_regions_id) * 100 / in->n_regions_id;
 }
 

@@ -51,8 +51,8 @@ tso_allocate(uint32 count, uint64 *last)
 	TsoResult result = tso_take(count, last);
 	uint64 bound_ms = pg_atomic_read_u64(&tso->bound_ms);
 
-	if (bound_ms != 0 && tso_wants_bound(pg_atomic_read_u64(&tso->last),
-										 bound_ms, tso_now_ms()))
+	if (bound_ms != 0 &&
+		tso_wants_bound(pg_atomic_read_u64(&tso->last), bound_ms, tso_now_ms()))
 		worker_wake(WORKER_PD);
 	return result == TSO_OK;
 }

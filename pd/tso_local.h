@@ -26,4 +26,4 @@ extern TsoResult tso_take(uint32 count, uint64 *last);
 /* Wall clock in milliseconds, as timestamps count it. */
 extern uint64 tso_now_ms(void);
 
-#endif							/* TIKV_PD_TSO_LOCAL_H */
+#endif /* TIKV_PD_TSO_LOCAL_H */

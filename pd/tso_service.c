@@ -67,7 +67,7 @@ reply_min_ts(Pd *pd, const ReplyTo *to, uint64 last)
 static bool
 serve_request(Pd *pd, const TsoWait *wait)
 {
-	uint64		last;
+	uint64 last;
 
 	if (wait->half_close)
 	{
@@ -101,7 +101,7 @@ serve_request(Pd *pd, const TsoWait *wait)
 static void
 queue_wait(Pd *pd, const TsoWait *wait)
 {
-	TsoWait    *kept = MemoryContextAlloc(TopMemoryContext, sizeof(TsoWait));
+	TsoWait *kept = MemoryContextAlloc(TopMemoryContext, sizeof(TsoWait));
 
 	*kept = *wait;
 	kept->next = NULL;
@@ -115,7 +115,7 @@ queue_wait(Pd *pd, const TsoWait *wait)
 static void
 pop_wait(Pd *pd)
 {
-	TsoWait    *wait = pd->tso_waits;
+	TsoWait *wait = pd->tso_waits;
 
 	pd->tso_waits = wait->next;
 	if (pd->tso_waits == NULL)
@@ -137,7 +137,7 @@ waits_for_call(const Pd *pd, const Call *call)
 static int
 count_waits(const Pd *pd)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (const TsoWait *wait = pd->tso_waits; wait != NULL; wait = wait->next)
 		n++;
@@ -161,14 +161,15 @@ serve_waits(Pd *pd)
 {
 	while (pd->tso_waits != NULL)
 	{
-		TsoWait    *wait = pd->tso_waits;
+		TsoWait *wait = pd->tso_waits;
 
 		if (!serve_request(pd, wait))
 		{
 			if (board_now_us() - wait->since_us < TSO_PATIENCE_US)
 				return;
-			pd_fail(pd, &wait->to, RPC_UNAVAILABLE,
-					"no timestamps: the saved window could not be extended in time");
+			pd_fail(
+				pd, &wait->to, RPC_UNAVAILABLE,
+				"no timestamps: the saved window could not be extended in time");
 		}
 		pop_wait(pd);
 	}
@@ -179,9 +180,9 @@ serve_waits(Pd *pd)
 void
 tso_request(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 {
-	TsoWait		wait = {.to = *to,.method = method,.count = 1};
-	ProtobufCMessage *message = service_unpack(method->request, bytes,
-											   &pd->arena);
+	TsoWait wait = {.to = *to, .method = method, .count = 1};
+	ProtobufCMessage *message =
+		service_unpack(method->request, bytes, &pd->arena);
 	Pdpb__RequestHeader *header;
 
 	if (message == NULL)
@@ -204,7 +205,7 @@ tso_request(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 void
 tso_half_close(Pd *pd, const ReplyTo *to)
 {
-	TsoWait		wait = {.to = *to,.half_close = true};
+	TsoWait wait = {.to = *to, .half_close = true};
 
 	if (waits_for_call(pd, to->call))
 		queue_wait(pd, &wait);
@@ -221,7 +222,7 @@ tso_half_close(Pd *pd, const ReplyTo *to)
 static bool
 bound_is_wanted(const Pd *pd)
 {
-	uint64		last = pg_atomic_read_u64(&shared()->last);
+	uint64 last = pg_atomic_read_u64(&shared()->last);
 
 	if (pd->tso_waits != NULL)
 		return true;
@@ -241,15 +242,14 @@ elapsed_ms(const Pd *pd)
 void
 tso_before_commit(Pd *pd)
 {
-	uint64		bound_ms;
-	PdChanges	changes;
+	uint64 bound_ms;
+	PdChanges changes;
 	const char *why;
 
 	if (!pd->leading || !bound_is_wanted(pd))
 		return;
 	bound_ms = tso_extend(pg_atomic_read_u64(&shared()->last),
-						  pd->state.tso_saved_ms, tso_now_ms(),
-						  elapsed_ms(pd));
+						  pd->state.tso_saved_ms, tso_now_ms(), elapsed_ms(pd));
 	if (bound_ms <= pg_atomic_read_u64(&shared()->bound_ms) ||
 		!group_begin(pd, &why))
 		return;
@@ -279,8 +279,8 @@ tso_after_commit(Pd *pd)
 void
 tso_lead(Pd *pd)
 {
-	uint64		seen = pg_atomic_read_u64(&shared()->last);
-	uint64		start;
+	uint64 seen = pg_atomic_read_u64(&shared()->last);
+	uint64 start;
 
 	pg_atomic_write_u64(&shared()->bound_ms, 0);
 	do
@@ -309,9 +309,9 @@ tso_resign(Pd *pd)
 int64
 tso_sleep_us(const Pd *pd)
 {
-	uint64		last = pg_atomic_read_u64(&shared()->last);
-	uint64		bound_ms = pg_atomic_read_u64(&shared()->bound_ms);
-	uint64		now_ms = tso_now_ms();
+	uint64 last = pg_atomic_read_u64(&shared()->last);
+	uint64 bound_ms = pg_atomic_read_u64(&shared()->bound_ms);
+	uint64 now_ms = tso_now_ms();
 
 	if (pd->tso_waits != NULL)
 		return TSO_RETRY_US;

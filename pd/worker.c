@@ -29,8 +29,8 @@ static Server *
 start_server(Pd *pd)
 {
 	ServerConfig config = {0};
-	char		error[256];
-	Server	   *server;
+	char error[256];
+	Server *server;
 
 	config.addr = tikv_fdw_settings.pd_addr;
 	config.methods = pd_rpc_methods();
@@ -44,11 +44,13 @@ start_server(Pd *pd)
 	if (server == NULL)
 	{
 		worker_report(WORKER_PD, WORKER_DOWN, error, "");
-		ereport(FATAL,
-				(errcode(ERRCODE_CONNECTION_EXCEPTION),
-				 errmsg("%s cannot listen on tikv.pd_addr: %s",
-						worker_name(WORKER_PD), error),
-				 errhint("Free the port or change tikv.pd_addr; the worker tries again.")));
+		ereport(
+			FATAL,
+			(errcode(ERRCODE_CONNECTION_EXCEPTION),
+			 errmsg("%s cannot listen on tikv.pd_addr: %s",
+					worker_name(WORKER_PD), error),
+			 errhint(
+				 "Free the port or change tikv.pd_addr; the worker tries again.")));
 	}
 	server_set_serving(server, true);
 	return server;
@@ -57,13 +59,13 @@ start_server(Pd *pd)
 static int
 take_bus(Pd *pd)
 {
-	BusRequest	request;
-	int			n = 0;
+	BusRequest request;
+	int n = 0;
 
 	while (n < MAX_BUS_PER_ROUND && bus_take(WORKER_PD, &request))
 	{
 		const PdMethod *method = pd_bus_method(request.method);
-		ReplyTo		to = {.bus = request};
+		ReplyTo to = {.bus = request};
 
 		if (method == NULL)
 			pd_fail(pd, &to, RPC_UNIMPLEMENTED, "no such method");
@@ -78,7 +80,7 @@ take_bus(Pd *pd)
 static bool
 finish_round(Pd *pd)
 {
-	bool		wrote;
+	bool wrote;
 
 	tso_before_commit(pd);
 	wrote = pd->changing;
@@ -95,8 +97,8 @@ finish_round(Pd *pd)
 static bool
 extension_is_ours(const TableOids *ours)
 {
-	TableOids	now;
-	bool		found;
+	TableOids now;
+	bool found;
 
 	StartTransactionCommand();
 	found = tables_resolve(&now);
@@ -107,8 +109,8 @@ extension_is_ours(const TableOids *ours)
 static void
 sleep_round(Pd *pd, int64 next_check_us)
 {
-	int64		wait = Max(next_check_us - board_now_us(), 1);
-	int64		tso = tso_sleep_us(pd);
+	int64 wait = Max(next_check_us - board_now_us(), 1);
+	int64 tso = tso_sleep_us(pd);
 
 	if (tso >= 0)
 		wait = Min(wait, tso);
@@ -129,12 +131,12 @@ extension_generation(void)
 static const char *
 serve(Pd *pd, const TableOids *tables)
 {
-	int64		next_check_us = board_now_us() + CHECK_INTERVAL_US;
-	uint64		generation = extension_generation();
+	int64 next_check_us = board_now_us() + CHECK_INTERVAL_US;
+	uint64 generation = extension_generation();
 
 	while (!worker_should_stop())
 	{
-		int			done;
+		int done;
 
 		worker_handle_interrupts();
 		done = server_poll(pd->server, MAX_EVENTS_PER_ROUND);
@@ -172,7 +174,7 @@ bring_down(Pd *pd, const char *reason)
 static void
 run_pd(Pd *pd)
 {
-	TableOids	tables;
+	TableOids tables;
 
 	worker_wait_for_extension(WORKER_PD, &tables);
 	if (worker_should_stop())
@@ -193,7 +195,7 @@ run_pd(Pd *pd)
 void
 tikv_pd_main(Datum arg)
 {
-	Pd		   *pd;
+	Pd *pd;
 
 	(void) arg;
 	worker_startup(WORKER_PD);

@@ -11,24 +11,24 @@
 
 typedef struct TikvSettings
 {
-	char	   *database;		/* tikv.database */
-	char	   *addr;			/* tikv.addr, host:port of the KV service */
-	char	   *advertise_addr; /* tikv.advertise_addr, "" = addr */
-	char	   *peer_addr;		/* tikv.peer_addr */
-	char	   *pd_addr;		/* tikv.pd_addr */
-	char	   *pd_advertise_addr;	/* tikv.pd_advertise_addr, "" = pd_addr */
-	char	   *status_addr;	/* tikv.status_addr */
-	int			server_workers; /* tikv.server_workers, -1 = by cores */
-	int			request_timeout_ms; /* tikv.request_timeout */
-	int			turn_min_interval_us;	/* tikv.turn_min_interval */
-	int			max_pending_writes; /* tikv.max_pending_writes, requests */
-	int			max_pending_kb; /* tikv.max_pending_bytes, kB */
-	int			bus_slots;		/* tikv.bus_slots */
-	int			bus_memory_kb;	/* tikv.bus_memory, kB */
-	int			reserve_space_mb;	/* tikv.reserve_space, -1 = automatic */
-	int			max_key_size;	/* tikv.max_key_size, bytes */
-	int			api_version;	/* tikv.api_version, 1 (2 comes later) */
-	bool		allow_unsafe;	/* tikv.allow_unsafe */
+	char *database;			  /* tikv.database */
+	char *addr;				  /* tikv.addr, host:port of the KV service */
+	char *advertise_addr;	  /* tikv.advertise_addr, "" = addr */
+	char *peer_addr;		  /* tikv.peer_addr */
+	char *pd_addr;			  /* tikv.pd_addr */
+	char *pd_advertise_addr;  /* tikv.pd_advertise_addr, "" = pd_addr */
+	char *status_addr;		  /* tikv.status_addr */
+	int server_workers;		  /* tikv.server_workers, -1 = by cores */
+	int request_timeout_ms;	  /* tikv.request_timeout */
+	int turn_min_interval_us; /* tikv.turn_min_interval */
+	int max_pending_writes;	  /* tikv.max_pending_writes, requests */
+	int max_pending_kb;		  /* tikv.max_pending_bytes, kB */
+	int bus_slots;			  /* tikv.bus_slots */
+	int bus_memory_kb;		  /* tikv.bus_memory, kB */
+	int reserve_space_mb;	  /* tikv.reserve_space, -1 = automatic */
+	int max_key_size;		  /* tikv.max_key_size, bytes */
+	int api_version;		  /* tikv.api_version, 1 (2 comes later) */
+	bool allow_unsafe;		  /* tikv.allow_unsafe */
 } TikvSettings;
 
 extern PGDLLEXPORT TikvSettings tikv_fdw_settings;
@@ -36,4 +36,4 @@ extern PGDLLEXPORT TikvSettings tikv_fdw_settings;
 /* Define all settings; called once by _PG_init. */
 extern void guc_define(void);
 
-#endif							/* TIKV_GUC_H */
+#endif /* TIKV_GUC_H */

@@ -291,7 +291,8 @@ raise_descriptor_limit(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
-	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? MAX_DESCRIPTORS :
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ?
+		MAX_DESCRIPTORS :
 		Min(limit.rlim_max, MAX_DESCRIPTORS);
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		ereport(LOG,

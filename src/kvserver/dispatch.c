@@ -22,9 +22,9 @@
 /* A read that a round is about to answer. */
 typedef struct Read
 {
-	Request    *request;
-	RawCommand	command;
-	const BoardRegion *seen;	/* NULL: answered already */
+	Request *request;
+	RawCommand command;
+	const BoardRegion *seen; /* NULL: answered already */
 } Read;
 
 int64
@@ -70,7 +70,7 @@ queue_read(Dispatch *dispatch, Request *request)
 static void
 submit_write(Dispatch *dispatch, Request *request)
 {
-	RawCommand	command;
+	RawCommand command;
 
 	if (raw_decode(request, &dispatch->limits, &command))
 		dispatch->write(dispatch->arg, request, &command);
@@ -79,7 +79,7 @@ submit_write(Dispatch *dispatch, Request *request)
 void
 dispatch_submit(void *arg, Request *request)
 {
-	Dispatch   *dispatch = arg;
+	Dispatch *dispatch = arg;
 
 	if (request->method->kind == SERVICE_INFO)
 		answer_info(request);
@@ -96,7 +96,7 @@ dispatch_submit(void *arg, Request *request)
 static Request *
 pop_read(Dispatch *dispatch)
 {
-	Request    *request = dispatch->reads;
+	Request *request = dispatch->reads;
 
 	if (request == NULL)
 		return NULL;
@@ -110,7 +110,7 @@ pop_read(Dispatch *dispatch)
 static bool
 timed_out(const Request *request, const RawCommand *command, int64 now_us)
 {
-	uint64		limit_ms = command->context.max_execution_ms;
+	uint64 limit_ms = command->context.max_execution_ms;
 
 	return now_us >= request->deadline_us ||
 		(limit_ms > 0 && limit_ms < PG_INT32_MAX &&
@@ -121,7 +121,7 @@ static void
 refuse_late(Request *request)
 {
 	RegionError error = {.kind = REGION_SERVER_IS_BUSY,
-	.reason = "deadline is exceeded"};
+						 .reason = "deadline is exceeded"};
 
 	service_region_error(request, &error);
 }
@@ -130,13 +130,13 @@ refuse_late(Request *request)
 static int
 take_reads(Dispatch *dispatch, Read *reads)
 {
-	int64		now_us = dispatch_now_us();
-	Request    *request;
-	int			n = 0;
+	int64 now_us = dispatch_now_us();
+	Request *request;
+	int n = 0;
 
 	while (n < ROUND_MAX_READS && (request = pop_read(dispatch)) != NULL)
 	{
-		Read	   *read = &reads[n];
+		Read *read = &reads[n];
 
 		if (dispatch->refuse != NULL)
 			service_busy(request, dispatch->refuse);
@@ -157,7 +157,7 @@ look(ReadRound *round, Read *reads, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		Read	   *read = &reads[i];
+		Read *read = &reads[i];
 		RegionError error;
 
 		if (read->request == NULL)
@@ -177,11 +177,11 @@ look(ReadRound *round, Read *reads, int n)
 static int
 answer(ReadRound *round, Read *reads, int n)
 {
-	int			left = 0;
+	int left = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		Read	   *read = &reads[i];
+		Read *read = &reads[i];
 
 		if (read->request == NULL)
 			continue;
@@ -209,9 +209,9 @@ refuse_rest(Read *reads, int n, const char *reason)
 static int
 run_round(Dispatch *dispatch, Read *reads, int n)
 {
-	ReadRound  *round;
+	ReadRound *round;
 	TablesAnswer answered;
-	int			left = 0;
+	int left = 0;
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(dispatch->context);
@@ -225,9 +225,10 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 	dispatch->rounds++;
 	if (answered == TABLES_OK)
 		return left;
-	refuse_rest(reads, n, answered == TABLES_MISSING ?
-				"the extension is not installed" :
-				"the tables are locked by another session");
+	refuse_rest(reads, n,
+				answered == TABLES_MISSING ?
+					"the extension is not installed" :
+					"the tables are locked by another session");
 	return 0;
 }
 
@@ -240,7 +241,7 @@ run_rounds(Dispatch *dispatch, Read *reads, int n)
 {
 	PG_TRY();
 	{
-		int			left = n;
+		int left = n;
 
 		for (int i = 0; i < READ_ATTEMPTS && left > 0; i++)
 			left = run_round(dispatch, reads, n);
@@ -261,8 +262,8 @@ run_rounds(Dispatch *dispatch, Read *reads, int n)
 int
 dispatch_run_reads(Dispatch *dispatch)
 {
-	Read	   *reads;
-	int			n;
+	Read *reads;
+	int n;
 
 	if (dispatch->n_reads == 0)
 		return 0;

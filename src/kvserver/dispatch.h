@@ -17,20 +17,20 @@
 
 typedef struct Dispatch
 {
-	RawLimits	limits;
-	TableOids	tables;
-	const char *refuse;			/* not NULL: answer ServerIsBusy with this */
+	RawLimits limits;
+	TableOids tables;
+	const char *refuse; /* not NULL: answer ServerIsBusy with this */
 
 	/* Take over a decoded write; the command's memory is the request's. */
-	void		(*write) (void *arg, Request *request, RawCommand *command);
-	void	   *arg;
+	void (*write)(void *arg, Request *request, RawCommand *command);
+	void *arg;
 
-	Request    *reads;
-	Request   **reads_tail;
-	int			n_reads;
-	MemoryContext context;		/* of a round, reset after it */
-	uint64		rounds;
-	uint64		reads_done;
+	Request *reads;
+	Request **reads_tail;
+	int n_reads;
+	MemoryContext context; /* of a round, reset after it */
+	uint64 rounds;
+	uint64 reads_done;
 } Dispatch;
 
 extern void dispatch_init(Dispatch *dispatch, MemoryContext parent);
@@ -39,9 +39,9 @@ extern void dispatch_init(Dispatch *dispatch, MemoryContext parent);
 extern void dispatch_submit(void *arg, Request *request);
 
 /* Answer the reads that wait; returns how many. */
-extern int	dispatch_run_reads(Dispatch *dispatch);
+extern int dispatch_run_reads(Dispatch *dispatch);
 
 /* CLOCK_MONOTONIC in microseconds, as Request counts. */
 extern int64 dispatch_now_us(void);
 
-#endif							/* TIKV_KVSERVER_DISPATCH_H */
+#endif /* TIKV_KVSERVER_DISPATCH_H */

@@ -24,7 +24,7 @@
 static uint64_t
 our_store_id(void *arg)
 {
-	BoardStore	store;
+	BoardStore store;
 
 	(void) arg;
 	board_store(&store);
@@ -46,8 +46,8 @@ kvserver_start(WorkerKind self, Dispatch *dispatch)
 {
 	ServerConfig config = {0};
 	BatchService batch = {0};
-	char		error[256];
-	Server	   *server;
+	char error[256];
+	Server *server;
 
 	batch.submit = dispatch_submit;
 	batch.arg = dispatch;
@@ -67,11 +67,13 @@ kvserver_start(WorkerKind self, Dispatch *dispatch)
 	if (server == NULL)
 	{
 		worker_report(self, WORKER_DOWN, error, "");
-		ereport(FATAL,
-				(errcode(ERRCODE_CONNECTION_EXCEPTION),
-				 errmsg("%s cannot listen on tikv.addr: %s",
-						worker_name(self), error),
-				 errhint("Free the port or change tikv.addr; the worker tries again.")));
+		ereport(
+			FATAL,
+			(errcode(ERRCODE_CONNECTION_EXCEPTION),
+			 errmsg("%s cannot listen on tikv.addr: %s", worker_name(self),
+					error),
+			 errhint(
+				 "Free the port or change tikv.addr; the worker tries again.")));
 	}
 	server_set_serving(server, true);
 	worker_report(self, WORKER_SERVING, "", tikv_fdw_settings.addr);
@@ -90,15 +92,15 @@ kvserver_stop(Server *server)
 /* A request that came over the bus, with what its answer needs. */
 typedef struct BusCall
 {
-	Request		request;
-	BusRequest	bus;
-	Arena		arena;
+	Request request;
+	BusRequest bus;
+	Arena arena;
 } BusCall;
 
 static void
 bus_call_end(BusCall *call)
 {
-	Arena		arena = call->arena;
+	Arena arena = call->arena;
 
 	arena_free(&arena);
 }
@@ -106,9 +108,9 @@ bus_call_end(BusCall *call)
 static void
 bus_done(Request *request, const ProtobufCMessage *reply)
 {
-	BusCall    *call = request->owner;
-	size_t		len = protobuf_c_message_get_packed_size(reply);
-	uint8	   *bytes = arena_alloc(&call->arena, len);
+	BusCall *call = request->owner;
+	size_t len = protobuf_c_message_get_packed_size(reply);
+	uint8 *bytes = arena_alloc(&call->arena, len);
 
 	protobuf_c_message_pack(reply, bytes);
 	bus_answer(&call->bus, BUS_OK, RPC_OK, bytes_make(bytes, len));
@@ -118,7 +120,7 @@ bus_done(Request *request, const ProtobufCMessage *reply)
 static void
 bus_fail(Request *request, int code, const char *text)
 {
-	BusCall    *call = request->owner;
+	BusCall *call = request->owner;
 
 	bus_answer(&call->bus, BUS_ERROR, code, bytes_cstr(text));
 	bus_call_end(call);
@@ -134,8 +136,8 @@ static void
 take_one(const BusRequest *bus, Dispatch *dispatch)
 {
 	const ServiceMethod *method = service_method(bus->method);
-	Arena		arena;
-	BusCall    *call;
+	Arena arena;
+	BusCall *call;
 
 	if (method == NULL)
 	{
@@ -164,8 +166,8 @@ take_one(const BusRequest *bus, Dispatch *dispatch)
 int
 kvserver_take_bus(WorkerKind self, Dispatch *dispatch)
 {
-	BusRequest	bus;
-	int			n = 0;
+	BusRequest bus;
+	int n = 0;
 
 	while (n < BUS_REQUESTS_PER_ROUND && bus_take(self, &bus))
 	{

@@ -20,7 +20,7 @@ extern Server *kvserver_start(WorkerKind self, Dispatch *dispatch);
 extern void kvserver_stop(Server *server);
 
 /* Requests that came over the bus; returns how many were taken. */
-extern int	kvserver_take_bus(WorkerKind self, Dispatch *dispatch);
+extern int kvserver_take_bus(WorkerKind self, Dispatch *dispatch);
 
 /* Sleep until there is something to do, at most timeout_us. */
 extern void kvserver_sleep(WorkerKind self, Server *server, int64 timeout_us);
@@ -29,4 +29,4 @@ extern void kvserver_sleep(WorkerKind self, Server *server, int64 timeout_us);
 extern void kvserver_limits(RawLimits *limits, uint64 cluster_id,
 							int api_version);
 
-#endif							/* TIKV_KVSERVER_KVSERVER_H */
+#endif /* TIKV_KVSERVER_KVSERVER_H */

@@ -29,21 +29,21 @@ PGDLLEXPORT void tikv_server_main(Datum arg);
 
 typedef struct ForwardSlot
 {
-	Request    *request;
-	uint32		uses;
+	Request *request;
+	uint32 uses;
 } ForwardSlot;
 
 typedef struct ServerWorker
 {
-	WorkerKind	self;
-	TableOids	tables;
-	uint64		generation;		/* of the board when it began to serve */
-	Server	   *server;
-	Dispatch	dispatch;
+	WorkerKind self;
+	TableOids tables;
+	uint64 generation; /* of the board when it began to serve */
+	Server *server;
+	Dispatch dispatch;
 	ForwardSlot slots[FORWARD_SLOTS];
-	uint32		free_slots[FORWARD_SLOTS];
-	int			n_free;
-	int64		next_check_us;
+	uint32 free_slots[FORWARD_SLOTS];
+	int n_free;
+	int64 next_check_us;
 } ServerWorker;
 
 /* ---------------------------------------------------------------- writes */
@@ -52,9 +52,9 @@ static void
 forward_write(void *arg, Request *request, RawCommand *command)
 {
 	ServerWorker *worker = arg;
-	size_t		len = protobuf_c_message_get_packed_size(request->message);
-	uint8	   *bytes;
-	uint32		index;
+	size_t len = protobuf_c_message_get_packed_size(request->message);
+	uint8 *bytes;
+	uint32 index;
 	ForwardSlot *slot;
 
 	(void) command;
@@ -71,7 +71,8 @@ forward_write(void *arg, Request *request, RawCommand *command)
 				 bytes_make(bytes, len),
 				 ((uint64) (slot->uses + 1) << 32) | index) != BUS_OK)
 	{
-		service_busy(request, "scheduler is busy: the bus to the store is full");
+		service_busy(request,
+					 "scheduler is busy: the bus to the store is full");
 		return;
 	}
 	worker->n_free--;
@@ -82,9 +83,9 @@ forward_write(void *arg, Request *request, RawCommand *command)
 static Request *
 take_forwarded(ServerWorker *worker, uint64 tag)
 {
-	uint32		index = (uint32) tag;
+	uint32 index = (uint32) tag;
 	ForwardSlot *slot;
-	Request    *request;
+	Request *request;
 
 	if (index >= FORWARD_SLOTS)
 		return NULL;
@@ -132,12 +133,12 @@ answer_forwarded(Request *request, const BusReply *reply)
 static int
 take_answers(ServerWorker *worker)
 {
-	BusAnswer	answer;
-	int			n = 0;
+	BusAnswer answer;
+	int n = 0;
 
 	while (bus_take_reply(worker->self, &answer))
 	{
-		Request    *request = take_forwarded(worker, answer.tag);
+		Request *request = take_forwarded(worker, answer.tag);
 
 		if (request != NULL)
 			answer_forwarded(request, &answer.reply);
@@ -184,8 +185,8 @@ wait_for_store(ServerWorker *worker, BoardStore *board)
 static bool
 still_current(ServerWorker *worker)
 {
-	BoardStore	board;
-	int64		now_us = dispatch_now_us();
+	BoardStore board;
+	int64 now_us = dispatch_now_us();
 
 	if (now_us < worker->next_check_us)
 		return true;
@@ -199,7 +200,7 @@ serve(ServerWorker *worker)
 {
 	while (!worker_should_stop() && still_current(worker))
 	{
-		int			done;
+		int done;
 
 		worker_handle_interrupts();
 		done = server_poll(worker->server, MAX_EVENTS_PER_ROUND);
@@ -217,15 +218,15 @@ refuse_forwarded(ServerWorker *worker)
 {
 	for (int i = 0; i < FORWARD_SLOTS; i++)
 		if (worker->slots[i].request != NULL)
-			worker->slots[i].request->fail(worker->slots[i].request,
-										   RPC_UNAVAILABLE,
-										   "the worker is stopping: outcome unknown");
+			worker->slots[i]
+				.request->fail(worker->slots[i].request, RPC_UNAVAILABLE,
+							   "the worker is stopping: outcome unknown");
 }
 
 static void
 run_worker(ServerWorker *worker)
 {
-	BoardStore	board;
+	BoardStore board;
 
 	worker_wait_for_extension(worker->self, &worker->tables);
 	if (worker_should_stop() || !wait_for_store(worker, &board))
@@ -248,14 +249,14 @@ run_worker(ServerWorker *worker)
 void
 tikv_server_main(Datum arg)
 {
-	WorkerKind	self = WORKER_SERVER + DatumGetInt32(arg);
+	WorkerKind self = WORKER_SERVER + DatumGetInt32(arg);
 
 	worker_startup(self);
 	while (!worker_should_stop())
 	{
-		MemoryContext life = AllocSetContextCreate(TopMemoryContext,
-												   "tikv server",
-												   ALLOCSET_DEFAULT_SIZES);
+		MemoryContext life =
+			AllocSetContextCreate(TopMemoryContext, "tikv server",
+								  ALLOCSET_DEFAULT_SIZES);
 		ServerWorker *worker = MemoryContextAlloc(life, sizeof(ServerWorker));
 
 		worker_init(worker, self, life);

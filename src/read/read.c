@@ -13,24 +13,24 @@
 typedef struct SeenRegion
 {
 	BoardRegion board;
-	bool		valid;			/* at the second look */
+	bool valid; /* at the second look */
 	struct SeenRegion *next;
 } SeenRegion;
 
 struct ReadRound
 {
 	MemoryContext context;
-	BoardStore	store;
-	SeenRegion *seen;			/* one per region that the round touches */
-	OpenTables	tables;
-	Snapshot	snapshot;
-	RawReader  *reader;
+	BoardStore store;
+	SeenRegion *seen; /* one per region that the round touches */
+	OpenTables tables;
+	Snapshot snapshot;
+	RawReader *reader;
 };
 
 ReadRound *
 read_round_new(void)
 {
-	ReadRound  *round = palloc0(sizeof(ReadRound));
+	ReadRound *round = palloc0(sizeof(ReadRound));
 
 	round->context = CurrentMemoryContext;
 	board_store(&round->store);
@@ -107,8 +107,8 @@ read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 	if (answer != TABLES_OK)
 		return answer;
 	round->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	round->reader = raw_reader_open(&round->tables, round->snapshot,
-									(int64) time(NULL));
+	round->reader =
+		raw_reader_open(&round->tables, round->snapshot, (int64) time(NULL));
 	for (SeenRegion *seen = round->seen; seen != NULL; seen = seen->next)
 		seen->valid = board_still_valid(&seen->board, board_now_us());
 	return TABLES_OK;

@@ -52,4 +52,4 @@ extern RawReader *read_round_reader(ReadRound *round);
 /* Releases snapshot and table locks.  After an error the abort does it. */
 extern void read_round_end(ReadRound *round);
 
-#endif							/* TIKV_READ_READ_H */
+#endif /* TIKV_READ_READ_H */

@@ -16,10 +16,10 @@
 typedef struct BatchService
 {
 	/* Take over a request; it answers through done or fail, maybe at once. */
-	void		(*submit) (void *arg, Request *request);
-	void	   *arg;
-	uint64_t	(*store_id) (void *arg);	/* for health_feedback */
-	int			max_inflight;	/* commands per stream; more: ServerIsBusy */
+	void (*submit)(void *arg, Request *request);
+	void *arg;
+	uint64_t (*store_id)(void *arg); /* for health_feedback */
+	int max_inflight; /* commands per stream; more: ServerIsBusy */
 } BatchService;
 
 /* The handler to put into RpcMethod for METHOD_BATCH_COMMANDS. */
@@ -32,4 +32,4 @@ extern void batch_flush(void);
 /* The handler of every unary KV method: unpack, submit, pack the answer. */
 extern const CallHandler unary_handler;
 
-#endif							/* TIKV_SERVER_BATCH_H */
+#endif /* TIKV_SERVER_BATCH_H */

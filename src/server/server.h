@@ -27,40 +27,40 @@ typedef struct Call Call;
 typedef struct CallHandler
 {
 	/* A request message; valid only during the call-back. */
-	void		(*message) (Call *call, Bytes message);
+	void (*message)(Call *call, Bytes message);
 
 	/* Streams: the client has sent its last message.  May be NULL. */
-	void		(*half_close) (Call *call);
+	void (*half_close)(Call *call);
 
 	/* The call is over (answered, cancelled, broken).  May be NULL. */
-	void		(*closed) (Call *call);
+	void (*closed)(Call *call);
 } CallHandler;
 
 typedef enum RpcKind
 {
 	RPC_UNARY,
-	RPC_STREAM					/* the client, the server or both stream */
+	RPC_STREAM /* the client, the server or both stream */
 } RpcKind;
 
 typedef struct RpcMethod
 {
-	const char *path;			/* "/tikvpb.Tikv/RawGet" */
-	RpcKind		kind;
-	int			id;				/* the service's own number */
+	const char *path; /* "/tikvpb.Tikv/RawGet" */
+	RpcKind kind;
+	int id;						/* the service's own number */
 	const CallHandler *handler; /* NULL: UNIMPLEMENTED, by intent */
 } RpcMethod;
 
 typedef struct ServerConfig
 {
-	const char *addr;			/* "host:port" or "[v6]:port" */
-	bool		shared_port;	/* SO_REUSEPORT among our own workers */
-	const RpcMethod *methods;	/* unknown paths get UNIMPLEMENTED too */
-	int			n_methods;
-	int			wake_fd;		/* eventfd that ends server_wait; -1 none */
-	int			parent_fd;		/* readable when the parent died; -1 none */
-	size_t		max_message;	/* bytes of one request message */
-	int			max_calls;		/* unary calls in flight; more: UNAVAILABLE */
-	void	   *arg;			/* server_arg() */
+	const char *addr;		  /* "host:port" or "[v6]:port" */
+	bool shared_port;		  /* SO_REUSEPORT among our own workers */
+	const RpcMethod *methods; /* unknown paths get UNIMPLEMENTED too */
+	int n_methods;
+	int wake_fd;		/* eventfd that ends server_wait; -1 none */
+	int parent_fd;		/* readable when the parent died; -1 none */
+	size_t max_message; /* bytes of one request message */
+	int max_calls;		/* unary calls in flight; more: UNAVAILABLE */
+	void *arg;			/* server_arg() */
 } ServerConfig;
 
 /*
@@ -78,14 +78,14 @@ extern Server *server_start(const ServerConfig *config, char *err,
 extern bool server_probe_address(const char *addr, char *err, size_t errlen);
 
 /* The port bound; of use where addr asks for port 0. */
-extern int	server_port(Server *server);
+extern int server_port(Server *server);
 
 /*
  * Handle what is ready, at most max_events, without blocking; returns how
  * many events were handled.  What was asked of calls, here or since, is
  * handed to gRPC by this function and by server_wait.
  */
-extern int	server_poll(Server *server, int max_events);
+extern int server_poll(Server *server, int max_events);
 
 /*
  * Sleep until there is an event, wake_fd or parent_fd is readable, or
@@ -111,11 +111,11 @@ extern void *server_arg(Server *server);
 
 typedef struct ServerCounters
 {
-	uint64_t	calls;			/* unary calls begun */
-	uint64_t	messages;		/* stream messages received */
-	uint64_t	refused;		/* over a bound */
-	uint64_t	open_streams;
-	uint64_t	inflight;		/* unary calls not answered yet */
+	uint64_t calls;	   /* unary calls begun */
+	uint64_t messages; /* stream messages received */
+	uint64_t refused;  /* over a bound */
+	uint64_t open_streams;
+	uint64_t inflight; /* unary calls not answered yet */
 } ServerCounters;
 
 extern void server_counters(Server *server, ServerCounters *out);
@@ -123,7 +123,7 @@ extern void server_counters(Server *server, ServerCounters *out);
 /* ---- one call ---- */
 
 extern Server *call_server(Call *call);
-extern int	call_method(Call *call);	/* RpcMethod.id */
+extern int call_method(Call *call); /* RpcMethod.id */
 extern void call_hold(Call *call);
 extern void call_release(Call *call);
 
@@ -145,7 +145,7 @@ extern Bytes call_metadata(Call *call, const char *key);
  * straight into the buffer that is sent.
  */
 extern void call_reply(Call *call, size_t len,
-					   void (*pack) (void *arg, uint8_t *out), void *arg);
+					   void (*pack)(void *arg, uint8_t *out), void *arg);
 extern void call_reply_bytes(Call *call, Bytes message);
 
 /* End a unary call or a stream with an error.  Text is copied. */
@@ -157,7 +157,7 @@ extern void call_fail(Call *call, RpcCode code, const char *text);
  * stream's bound (64 MiB) waits to be sent; the caller then ends the stream.
  */
 extern bool call_send(Call *call, size_t len,
-					  void (*pack) (void *arg, uint8_t *out), void *arg);
+					  void (*pack)(void *arg, uint8_t *out), void *arg);
 extern bool call_send_bytes(Call *call, Bytes message);
 
 /* Streams: nothing queued waits for the client, so another may be built. */
@@ -172,4 +172,4 @@ extern void call_finish(Call *call, RpcCode code, const char *text);
  */
 extern void call_pause(Call *call, bool pause);
 
-#endif							/* TIKV_SERVER_SERVER_H */
+#endif /* TIKV_SERVER_SERVER_H */

@@ -13,7 +13,8 @@
 #include "service/service.h"
 
 /* A zeroed message of the type, in the arena. */
-extern ProtobufCMessage *service_new_message(const ProtobufCMessageDescriptor *type,
+extern ProtobufCMessage *service_new_message(const ProtobufCMessageDescriptor
+												 *type,
 											 Arena *arena);
 
 /* The Context of a KV request (its field 1), or NULL. */
@@ -34,7 +35,7 @@ extern bool service_set_string(ProtobufCMessage *message, const char *field,
  * Responses without an `error` field carry the text as the abort error of
  * their first pair (pairs or kvs).
  */
-extern void service_set_pair_error(ProtobufCMessage *message,
-								   const char *text, Arena *arena);
+extern void service_set_pair_error(ProtobufCMessage *message, const char *text,
+								   Arena *arena);
 
-#endif							/* TIKV_SERVICE_MESSAGES_H */
+#endif /* TIKV_SERVICE_MESSAGES_H */

@@ -52,20 +52,22 @@ decode_context(Request *request, const RawLimits *limits, RequestContext *out)
 	service_decode_context(context, out);
 	if (out->cluster_id != 0 && out->cluster_id != limits->cluster_id)
 	{
-		request->fail(request, RPC_INVALID_ARGUMENT,
-					  arena_printf(request->arena,
-								   "cluster id mismatch, request: %llu, store: %llu",
-								   (unsigned long long) out->cluster_id,
-								   (unsigned long long) limits->cluster_id));
+		request->fail(
+			request, RPC_INVALID_ARGUMENT,
+			arena_printf(request->arena,
+						 "cluster id mismatch, request: %llu, store: %llu",
+						 (unsigned long long) out->cluster_id,
+						 (unsigned long long) limits->cluster_id));
 		return false;
 	}
 	if (out->api_version != KVRPCPB__APIVERSION__V1)
 	{
-		raw_error(request,
-				  arena_printf(request->arena,
-							   "Api version in request does not match with TiKV storage, cmd: %s, storage: V%d, request: %d",
-							   request->method->path, limits->api_version,
-							   out->api_version));
+		raw_error(
+			request,
+			arena_printf(
+				request->arena,
+				"Api version in request does not match with TiKV storage, cmd: %s, storage: V%d, request: %d",
+				request->method->path, limits->api_version, out->api_version));
 		return false;
 	}
 	return true;
@@ -76,8 +78,8 @@ check_cf(Request *request, const char *name, RawCf *cf)
 {
 	if (raw_cf_parse(name, cf))
 		return true;
-	raw_error(request, arena_printf(request->arena, "invalid cf name: %.64s",
-									name));
+	raw_error(request,
+			  arena_printf(request->arena, "invalid cf name: %.64s", name));
 	return false;
 }
 
@@ -103,15 +105,14 @@ check_ttl(Request *request, const RawLimits *limits, uint64_t ttl)
 }
 
 static bool
-check_entry_size(Request *request, const RawLimits *limits,
-				 RawCommand *command)
+check_entry_size(Request *request, const RawLimits *limits, RawCommand *command)
 {
 	RegionError error = {0};
 
 	command->write_bytes = 0;
 	for (size_t i = 0; i < command->n_modifies; i++)
-		command->write_bytes += command->modifies[i].key.len +
-			command->modifies[i].value.len;
+		command->write_bytes +=
+			command->modifies[i].key.len + command->modifies[i].value.len;
 	if (command->write_bytes <= limits->max_entry_size)
 		return true;
 	error.kind = REGION_ENTRY_TOO_LARGE;
@@ -139,7 +140,7 @@ decode_keys(Request *request, const RawLimits *limits, RawCommand *command,
 static void
 add_modify(RawCommand *command, RawModifyKind kind, Bytes key, Bytes value)
 {
-	RawModify  *modify = &command->modifies[command->n_modifies++];
+	RawModify *modify = &command->modifies[command->n_modifies++];
 
 	modify->kind = kind;
 	modify->cf = command->cf;
@@ -176,10 +177,12 @@ check_ttls(Request *request, const RawLimits *limits,
 {
 	if (put->n_ttls > 1 && put->n_ttls != put->n_pairs)
 	{
-		raw_error(request,
-				  arena_printf(request->arena,
-							   "The length of ttls %zu does not match the length of pairs %zu",
-							   put->n_ttls, put->n_pairs));
+		raw_error(
+			request,
+			arena_printf(
+				request->arena,
+				"The length of ttls %zu does not match the length of pairs %zu",
+				put->n_ttls, put->n_pairs));
 		return false;
 	}
 	for (size_t i = 0; i < put->n_ttls; i++)
@@ -189,8 +192,7 @@ check_ttls(Request *request, const RawLimits *limits,
 }
 
 static bool
-decode_batch_put(Request *request, const RawLimits *limits,
-				 RawCommand *command)
+decode_batch_put(Request *request, const RawLimits *limits, RawCommand *command)
 {
 	const Kvrpcpb__RawBatchPutRequest *put = (const void *) request->message;
 
@@ -200,7 +202,7 @@ decode_batch_put(Request *request, const RawLimits *limits,
 	alloc_modifies(request, command, put->n_pairs);
 	for (size_t i = 0; i < put->n_pairs; i++)
 	{
-		Bytes		key = from_wire(put->pairs[i]->key);
+		Bytes key = from_wire(put->pairs[i]->key);
 
 		if (!check_key(request, limits, key))
 			return false;
@@ -226,15 +228,14 @@ static bool
 decode_batch_delete(Request *request, const RawLimits *limits,
 					RawCommand *command)
 {
-	const Kvrpcpb__RawBatchDeleteRequest *del =
-		(const void *) request->message;
+	const Kvrpcpb__RawBatchDeleteRequest *del = (const void *) request->message;
 
 	if (!check_cf(request, del->cf, &command->cf))
 		return false;
 	alloc_modifies(request, command, del->n_keys);
 	for (size_t i = 0; i < del->n_keys; i++)
 	{
-		Bytes		key = from_wire(del->keys[i]);
+		Bytes key = from_wire(del->keys[i]);
 
 		if (!check_key(request, limits, key))
 			return false;
@@ -253,8 +254,7 @@ decode_get(Request *request, const RawLimits *limits, RawCommand *command)
 }
 
 static bool
-decode_batch_get(Request *request, const RawLimits *limits,
-				 RawCommand *command)
+decode_batch_get(Request *request, const RawLimits *limits, RawCommand *command)
 {
 	const Kvrpcpb__RawBatchGetRequest *get = (const void *) request->message;
 
@@ -270,8 +270,8 @@ static bool
 decode_scan(Request *request, const RawLimits *limits, RawCommand *command)
 {
 	const Kvrpcpb__RawScanRequest *scan = (const void *) request->message;
-	Bytes		start = from_wire(scan->start_key);
-	Bytes		end = from_wire(scan->end_key);
+	Bytes start = from_wire(scan->start_key);
+	Bytes end = from_wire(scan->end_key);
 
 	if (!check_cf(request, scan->cf, &command->cf) ||
 		!check_key(request, limits, start) || !check_key(request, limits, end))
@@ -288,7 +288,7 @@ decode_scan(Request *request, const RawLimits *limits, RawCommand *command)
 bool
 raw_decode(Request *request, const RawLimits *limits, RawCommand *command)
 {
-	bool		ok = false;
+	bool ok = false;
 
 	memset(command, 0, sizeof(*command));
 	if (!decode_context(request, limits, &command->context))
@@ -327,7 +327,7 @@ static void
 read_get(Request *request, const RawCommand *command, RawReader *reader)
 {
 	Kvrpcpb__RawGetResponse reply = KVRPCPB__RAW_GET_RESPONSE__INIT;
-	RawPair		pair;
+	RawPair pair;
 
 	if (reader->get(reader, command->cf, command->keys[0], request->arena,
 					&pair))
@@ -340,10 +340,10 @@ read_get(Request *request, const RawCommand *command, RawReader *reader)
 /* Pairs of an answer, grown in the request's arena. */
 typedef struct PairList
 {
-	Arena	   *arena;
+	Arena *arena;
 	Kvrpcpb__KvPair **pairs;
-	size_t		n;
-	size_t		room;
+	size_t n;
+	size_t room;
 } PairList;
 
 static void
@@ -353,9 +353,9 @@ pair_list_add(PairList *list, Bytes key, Bytes value)
 
 	if (list->n == list->room)
 	{
-		size_t		room = list->room == 0 ? 16 : list->room * 2;
-		Kvrpcpb__KvPair **grown = arena_alloc(list->arena,
-											  room * sizeof(*grown));
+		size_t room = list->room == 0 ? 16 : list->room * 2;
+		Kvrpcpb__KvPair **grown =
+			arena_alloc(list->arena, room * sizeof(*grown));
 
 		if (list->n > 0)
 			memcpy(grown, list->pairs, list->n * sizeof(*grown));
@@ -372,8 +372,8 @@ static void
 read_batch_get(Request *request, const RawCommand *command, RawReader *reader)
 {
 	Kvrpcpb__RawBatchGetResponse reply = KVRPCPB__RAW_BATCH_GET_RESPONSE__INIT;
-	PairList	list = {.arena = request->arena};
-	RawPair		pair;
+	PairList list = {.arena = request->arena};
+	RawPair pair;
 
 	for (size_t i = 0; i < command->n_keys; i++)
 		if (reader->get(reader, command->cf, command->keys[i], request->arena,
@@ -387,7 +387,7 @@ read_batch_get(Request *request, const RawCommand *command, RawReader *reader)
 static bool
 collect_pair(void *arg, const RawPair *pair)
 {
-	PairList   *list = arg;
+	PairList *list = arg;
 
 	pair_list_add(list, arena_copy(list->arena, pair->key),
 				  arena_copy(list->arena, pair->value));
@@ -413,8 +413,7 @@ clip_to_region(RawScan *scan, const Region *region)
 	if (bytes_cmp(scan->lower, region->start_key) < 0)
 		scan->lower = region->start_key;
 	if (region->end_key.len > 0 &&
-		(scan->upper.len == 0 ||
-		 bytes_cmp(scan->upper, region->end_key) > 0))
+		(scan->upper.len == 0 || bytes_cmp(scan->upper, region->end_key) > 0))
 		scan->upper = region->end_key;
 }
 
@@ -423,8 +422,8 @@ read_scan(Request *request, const RawCommand *command, const Region *region,
 		  RawReader *reader)
 {
 	Kvrpcpb__RawScanResponse reply = KVRPCPB__RAW_SCAN_RESPONSE__INIT;
-	PairList	list = {.arena = request->arena};
-	RawScan		scan = command->scan;
+	PairList list = {.arena = request->arena};
+	RawScan scan = command->scan;
 
 	clip_to_region(&scan, region);
 	if (scan.limit > 0)
@@ -445,8 +444,8 @@ raw_check_range(const RawCommand *command, int method, const Region *region,
 		memset(error, 0, sizeof(*error));
 		error->kind = REGION_KEY_NOT_IN_REGION;
 		error->region_id = region->id;
-		error->key = command->scan.reverse ? command->scan.upper :
-			command->scan.lower;
+		error->key =
+			command->scan.reverse ? command->scan.upper : command->scan.lower;
 		error->current = region;
 		return false;
 	}
@@ -480,6 +479,7 @@ raw_read(Request *request, const RawCommand *command, const Region *region,
 void
 raw_write_done(Request *request)
 {
-	request->done(request, service_new_message(request->method->response,
-											   request->arena));
+	request->done(request,
+				  service_new_message(request->method->response,
+									  request->arena));
 }

@@ -10,28 +10,28 @@
 /* What the service needs to know of the settings. */
 typedef struct RawLimits
 {
-	size_t		max_key_size;
-	size_t		max_entry_size; /* bytes of one write, 8 MiB in TiKV */
-	uint64_t	cluster_id;		/* a request that names another is refused */
-	int			api_version;	/* of the cluster: 1 */
-	bool		ttl_enabled;
+	size_t max_key_size;
+	size_t max_entry_size; /* bytes of one write, 8 MiB in TiKV */
+	uint64_t cluster_id;   /* a request that names another is refused */
+	int api_version;	   /* of the cluster: 1 */
+	bool ttl_enabled;
 } RawLimits;
 
 typedef struct RawCommand
 {
 	RequestContext context;
-	RawCf		cf;
+	RawCf cf;
 
 	/* reads */
-	Bytes	   *keys;			/* get: 1, batch get: n */
-	size_t		n_keys;
-	RawScan		scan;			/* METHOD_RAW_SCAN, not yet cut to the region */
+	Bytes *keys; /* get: 1, batch get: n */
+	size_t n_keys;
+	RawScan scan; /* METHOD_RAW_SCAN, not yet cut to the region */
 
 	/* writes */
-	RawModify  *modifies;
-	size_t		n_modifies;
-	size_t		write_bytes;	/* keys and values */
-	bool		must_be_absent; /* METHOD_SQL_INSERT: fail if the key exists */
+	RawModify *modifies;
+	size_t n_modifies;
+	size_t write_bytes;	 /* keys and values */
+	bool must_be_absent; /* METHOD_SQL_INSERT: fail if the key exists */
 } RawCommand;
 
 /*
@@ -65,4 +65,4 @@ extern void service_busy(Request *request, const char *reason);
 /* Answer a raw request with the `error` text of its response. */
 extern void raw_error(Request *request, const char *text);
 
-#endif							/* TIKV_SERVICE_RAW_H */
+#endif /* TIKV_SERVICE_RAW_H */

@@ -63,10 +63,10 @@ not_leader(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	if (error->leader.id != 0)
 		part->leader = new_peer(&error->leader, arena);
 	out->not_leader = part;
-	out->message = arena_printf(arena,
-								"peer is not leader for region %llu, leader may %s",
-								(Llu) error->region_id,
-								error->leader.id != 0 ? "be the given peer" : "None");
+	out->message =
+		arena_printf(arena, "peer is not leader for region %llu, leader may %s",
+					 (Llu) error->region_id,
+					 error->leader.id != 0 ? "be the given peer" : "None");
 }
 
 static void
@@ -77,8 +77,8 @@ region_not_found(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	errorpb__region_not_found__init(part);
 	part->region_id = error->region_id;
 	out->region_not_found = part;
-	out->message = arena_printf(arena, "region %llu not found",
-								(Llu) error->region_id);
+	out->message =
+		arena_printf(arena, "region %llu not found", (Llu) error->region_id);
 }
 
 static void
@@ -106,11 +106,11 @@ epoch_not_match(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	part->current_regions = arena_alloc(arena, sizeof(*part->current_regions));
 	part->current_regions[0] = service_region_message(error->current, arena);
 	out->epoch_not_match = part;
-	out->message = arena_printf(arena,
-								"epoch not match, current epoch of region %llu is conf_ver: %llu version: %llu",
-								(Llu) error->current->id,
-								(Llu) error->current->epoch.conf_ver,
-								(Llu) error->current->epoch.version);
+	out->message = arena_printf(
+		arena,
+		"epoch not match, current epoch of region %llu is conf_ver: %llu version: %llu",
+		(Llu) error->current->id, (Llu) error->current->epoch.conf_ver,
+		(Llu) error->current->epoch.version);
 }
 
 static void
@@ -134,9 +134,10 @@ store_not_match(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	part->request_store_id = error->expected;
 	part->actual_store_id = error->actual;
 	out->store_not_match = part;
-	out->message = arena_printf(arena,
-								"request store id %llu does not match store id %llu",
-								(Llu) error->expected, (Llu) error->actual);
+	out->message =
+		arena_printf(arena,
+					 "request store id %llu does not match store id %llu",
+					 (Llu) error->expected, (Llu) error->actual);
 }
 
 static void
@@ -148,9 +149,10 @@ entry_too_large(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	part->region_id = error->region_id;
 	part->entry_size = error->actual;
 	out->raft_entry_too_large = part;
-	out->message = arena_printf(arena,
-								"raft entry is too large, region %llu, entry size %llu",
-								(Llu) error->region_id, (Llu) error->actual);
+	out->message =
+		arena_printf(arena,
+					 "raft entry is too large, region %llu, entry size %llu",
+					 (Llu) error->region_id, (Llu) error->actual);
 }
 
 static void
@@ -272,8 +274,8 @@ error_message(const RegionError *error, Arena *arena)
 void
 service_region_error(Request *request, const RegionError *error)
 {
-	ProtobufCMessage *reply = service_new_message(request->method->response,
-												  request->arena);
+	ProtobufCMessage *reply =
+		service_new_message(request->method->response, request->arena);
 	const ProtobufCFieldDescriptor *field =
 		protobuf_c_message_descriptor_get_field(reply->descriptor, 1);
 
@@ -286,8 +288,9 @@ service_region_error(Request *request, const RegionError *error)
 void
 service_busy(Request *request, const char *reason)
 {
-	RegionError error = {.kind = REGION_SERVER_IS_BUSY, .reason = reason,
-	.backoff_ms = 100};
+	RegionError error = {.kind = REGION_SERVER_IS_BUSY,
+						 .reason = reason,
+						 .backoff_ms = 100};
 
 	service_region_error(request, &error);
 }

@@ -54,19 +54,19 @@ typedef enum MethodId
 
 typedef enum ServiceKind
 {
-	SERVICE_READ,				/* answered by whoever got it */
-	SERVICE_WRITE,				/* goes to the store's turn */
-	SERVICE_INFO				/* answered from shared state, at once */
+	SERVICE_READ,  /* answered by whoever got it */
+	SERVICE_WRITE, /* goes to the store's turn */
+	SERVICE_INFO   /* answered from shared state, at once */
 } ServiceKind;
 
 typedef struct ServiceMethod
 {
-	int			id;
-	const char *path;			/* "/tikvpb.Tikv/RawGet" */
+	int id;
+	const char *path; /* "/tikvpb.Tikv/RawGet" */
 	ServiceKind kind;
 	const ProtobufCMessageDescriptor *request;
 	const ProtobufCMessageDescriptor *response;
-	bool		in_batch;		/* also a member of BatchCommands */
+	bool in_batch; /* also a member of BatchCommands */
 } ServiceMethod;
 
 extern const ServiceMethod service_methods[];
@@ -80,22 +80,22 @@ typedef struct Request Request;
 struct Request
 {
 	const ServiceMethod *method;
-	const ProtobufCMessage *message;	/* decoded; lives until done/fail */
-	Arena	   *arena;			/* for whatever lives as long as the request */
-	int64_t		received_us;	/* monotonic */
-	int64_t		deadline_us;	/* monotonic; INT64_MAX: none */
+	const ProtobufCMessage *message; /* decoded; lives until done/fail */
+	Arena *arena;		 /* for whatever lives as long as the request */
+	int64_t received_us; /* monotonic */
+	int64_t deadline_us; /* monotonic; INT64_MAX: none */
 
 	/* The answer; the reply is valid only during the call. */
-	void		(*done) (Request *request, const ProtobufCMessage *reply);
+	void (*done)(Request *request, const ProtobufCMessage *reply);
 
 	/* Not answerable in the protocol: a gRPC status (an RpcCode). */
-	void		(*fail) (Request *request, int code, const char *text);
+	void (*fail)(Request *request, int code, const char *text);
 
 	/* True if nobody waits for the answer any more.  May be NULL. */
-	bool		(*abandoned) (Request *request);
+	bool (*abandoned)(Request *request);
 
-	void	   *owner;			/* for done and fail */
-	Request    *next;			/* for the queue it is in */
+	void *owner;   /* for done and fail */
+	Request *next; /* for the queue it is in */
 };
 
 /* protobuf-c's allocator over an arena: unpack without single frees. */
@@ -107,4 +107,4 @@ extern ProtobufCAllocator service_allocator(Arena *arena);
 extern ProtobufCMessage *service_unpack(const ProtobufCMessageDescriptor *type,
 										Bytes bytes, Arena *arena);
 
-#endif							/* TIKV_SERVICE_SERVICE_H */
+#endif /* TIKV_SERVICE_SERVICE_H */

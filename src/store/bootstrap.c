@@ -35,17 +35,18 @@ pd_call(int method, const ProtobufCMessage *request,
 		const ProtobufCMessageDescriptor *reply_type, Arena *arena,
 		char *reason, Size size)
 {
-	size_t		len = protobuf_c_message_get_packed_size(request);
-	uint8	   *bytes = arena_alloc(arena, len);
-	BusReply	reply;
+	size_t len = protobuf_c_message_get_packed_size(request);
+	uint8 *bytes = arena_alloc(arena, len);
+	BusReply reply;
 	ProtobufCMessage *message;
 
 	protobuf_c_message_pack(request, bytes);
-	reply = bus_call(WORKER_PD, method, bytes_make(bytes, len),
-					 PD_CALL_TIMEOUT_MS);
+	reply =
+		bus_call(WORKER_PD, method, bytes_make(bytes, len), PD_CALL_TIMEOUT_MS);
 	if (reply.code != BUS_OK)
 	{
-		snprintf(reason, size, "the placement driver does not answer (%s)%s%.*s",
+		snprintf(reason, size,
+				 "the placement driver does not answer (%s)%s%.*s",
 				 request->descriptor->short_name,
 				 reply.code == BUS_ERROR ? ": " : "",
 				 reply.code == BUS_ERROR ? (int) reply.bytes.len : 0,
@@ -54,7 +55,8 @@ pd_call(int method, const ProtobufCMessage *request,
 	}
 	message = service_unpack(reply_type, reply.bytes, arena);
 	if (message == NULL)
-		snprintf(reason, size, "the placement driver's answer to %s is not readable",
+		snprintf(reason, size,
+				 "the placement driver's answer to %s is not readable",
 				 request->descriptor->short_name);
 	return message;
 }
@@ -85,16 +87,17 @@ pd_cluster_id(Arena *arena, uint64 *cluster_id, char *reason, Size size)
 }
 
 static bool
-pd_alloc_id(Arena *arena, Pdpb__RequestHeader *header, uint64 *id,
-			char *reason, Size size)
+pd_alloc_id(Arena *arena, Pdpb__RequestHeader *header, uint64 *id, char *reason,
+			Size size)
 {
 	Pdpb__AllocIDRequest request = PDPB__ALLOC_IDREQUEST__INIT;
 	Pdpb__AllocIDResponse *reply;
 
 	request.header = header;
-	reply = (Pdpb__AllocIDResponse *)
-		pd_call(METHOD_PD_ALLOC_ID, &request.base,
-				&pdpb__alloc_idresponse__descriptor, arena, reason, size);
+	reply =
+		(Pdpb__AllocIDResponse *) pd_call(METHOD_PD_ALLOC_ID, &request.base,
+										  &pdpb__alloc_idresponse__descriptor,
+										  arena, reason, size);
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	*id = reply->id;
@@ -195,8 +198,8 @@ end(void)
 static void
 save_first_region(Store *store, uint64 region_id, uint64 peer_id)
 {
-	Region		region = {0};
-	GroupState	state = {0};
+	Region region = {0};
+	GroupState state = {0};
 
 	region.id = region_id;
 	region.start_key = bytes_empty();
@@ -223,7 +226,7 @@ save_first_region(Store *store, uint64 region_id, uint64 peer_id)
 static void
 load_peers(Store *store)
 {
-	Region	   *regions;
+	Region *regions;
 	MemoryContext old;
 
 	begin();
@@ -232,7 +235,7 @@ load_peers(Store *store)
 	store->peers = palloc0(sizeof(Peer) * Max(store->n_peers, 1));
 	for (int i = 0; i < store->n_peers; i++)
 	{
-		Peer	   *peer = &store->peers[i];
+		Peer *peer = &store->peers[i];
 
 		peer->region = regions[i];
 		for (int k = 0; k < regions[i].n_peers; k++)
@@ -240,12 +243,15 @@ load_peers(Store *store)
 				peer->self = regions[i].peers[k];
 		if (peer->self.id == 0 ||
 			!group_state_load(regions[i].id, &peer->saved))
-			ereport(FATAL,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("region %llu of store %llu has no peer or no Raft state",
-							(unsigned long long) regions[i].id,
-							(unsigned long long) store->meta.store_id),
-					 errhint("Restore tikv_internal.region and raft_state from one consistent backup.")));
+			ereport(
+				FATAL,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg(
+					 "region %llu of store %llu has no peer or no Raft state",
+					 (unsigned long long) regions[i].id,
+					 (unsigned long long) store->meta.store_id),
+				 errhint(
+					 "Restore tikv_internal.region and raft_state from one consistent backup.")));
 	}
 	MemoryContextSwitchTo(old);
 	end();
@@ -262,24 +268,27 @@ load_meta(Store *store, uint64 cluster_id, char *reason, Size size)
 		return true;
 	if (store->meta.storage_format != STORAGE_FORMAT)
 	{
-		snprintf(reason, size,
-				 "the tables have storage format %d, this library serves %d; run ALTER EXTENSION tikv_fdw UPDATE or install the matching library",
-				 store->meta.storage_format, STORAGE_FORMAT);
+		snprintf(
+			reason, size,
+			"the tables have storage format %d, this library serves %d; run ALTER EXTENSION tikv_fdw UPDATE or install the matching library",
+			store->meta.storage_format, STORAGE_FORMAT);
 		return false;
 	}
 	if (store->meta.api_version != tikv_fdw_settings.api_version)
 	{
-		snprintf(reason, size,
-				 "the data was written with tikv.api_version = %d, the setting is %d; set it back",
-				 store->meta.api_version, tikv_fdw_settings.api_version);
+		snprintf(
+			reason, size,
+			"the data was written with tikv.api_version = %d, the setting is %d; set it back",
+			store->meta.api_version, tikv_fdw_settings.api_version);
 		return false;
 	}
 	if (store->meta.cluster_id != cluster_id)
 	{
-		snprintf(reason, size,
-				 "the store belongs to cluster %llu, the placement driver to %llu",
-				 (unsigned long long) store->meta.cluster_id,
-				 (unsigned long long) cluster_id);
+		snprintf(
+			reason, size,
+			"the store belongs to cluster %llu, the placement driver to %llu",
+			(unsigned long long) store->meta.cluster_id,
+			(unsigned long long) cluster_id);
 		return false;
 	}
 	return true;
@@ -311,9 +320,9 @@ static bool
 bootstrap_cluster(Store *store, Arena *arena, Pdpb__RequestHeader *header,
 				  char *reason, Size size)
 {
-	bool		bootstrapped;
-	uint64		region_id;
-	uint64		peer_id;
+	bool bootstrapped;
+	uint64 region_id;
+	uint64 peer_id;
 
 	if (!pd_is_bootstrapped(arena, header, &bootstrapped, reason, size))
 		return false;
@@ -334,9 +343,9 @@ bool
 store_bootstrap(Store *store, char *reason, Size size)
 {
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
-	Arena		arena;
-	uint64		cluster_id;
-	bool		ok;
+	Arena arena;
+	uint64 cluster_id;
+	bool ok;
 
 	arena_init(&arena);
 	ok = pd_cluster_id(&arena, &cluster_id, reason, size) &&

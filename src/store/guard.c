@@ -46,9 +46,9 @@ reserve_bytes(uint64 total_bytes)
 static GuardLevel
 directory_level(const char *path, Guard *guard)
 {
-	uint64		free_bytes;
-	uint64		total_bytes;
-	uint64		reserve;
+	uint64 free_bytes;
+	uint64 total_bytes;
+	uint64 reserve;
 
 	if (!directory_space(path, &free_bytes, &total_bytes))
 	{
@@ -59,10 +59,11 @@ directory_level(const char *path, Guard *guard)
 	reserve = reserve_bytes(total_bytes);
 	if (free_bytes >= reserve)
 		return GUARD_OK;
-	snprintf(guard->reason, sizeof(guard->reason),
-			 "disk full: %llu MiB free below \"%s\", tikv.reserve_space is %llu MiB",
-			 (unsigned long long) (free_bytes >> 20), path,
-			 (unsigned long long) (reserve >> 20));
+	snprintf(
+		guard->reason, sizeof(guard->reason),
+		"disk full: %llu MiB free below \"%s\", tikv.reserve_space is %llu MiB",
+		(unsigned long long) (free_bytes >> 20), path,
+		(unsigned long long) (reserve >> 20));
 	return free_bytes < reserve / 2 ? GUARD_ALREADY_FULL : GUARD_ALMOST_FULL;
 }
 
@@ -82,7 +83,7 @@ xids_are_low(void)
 void
 guard_refresh(Guard *guard, int64 now_us)
 {
-	GuardLevel	wal;
+	GuardLevel wal;
 
 	if (guard->checked_us != 0 &&
 		now_us - guard->checked_us < GUARD_INTERVAL_US)

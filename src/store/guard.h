@@ -15,16 +15,16 @@
 typedef enum GuardLevel
 {
 	GUARD_OK,
-	GUARD_ALMOST_FULL,			/* below the reserve */
-	GUARD_ALREADY_FULL			/* below half of it */
+	GUARD_ALMOST_FULL, /* below the reserve */
+	GUARD_ALREADY_FULL /* below half of it */
 } GuardLevel;
 
 typedef struct Guard
 {
-	int64		checked_us;		/* 0: never */
-	GuardLevel	disk;
-	bool		xids_low;
-	char		reason[256];	/* of the newest refusal */
+	int64 checked_us; /* 0: never */
+	GuardLevel disk;
+	bool xids_low;
+	char reason[256]; /* of the newest refusal */
 } Guard;
 
 /* Look again if the last look is older than a moment.  Needs no transaction. */
@@ -36,4 +36,4 @@ extern void guard_refresh(Guard *guard, int64 now_us);
  */
 extern bool guard_allows_disk(const Guard *guard, int disk_full_opt);
 
-#endif							/* TIKV_STORE_GUARD_H */
+#endif /* TIKV_STORE_GUARD_H */

@@ -18,9 +18,9 @@
 static void
 send_to_pd(int method, const ProtobufCMessage *message, Arena *arena)
 {
-	size_t		len = protobuf_c_message_get_packed_size(message);
-	uint8	   *bytes = arena_alloc(arena, len);
-	BusCode		code;
+	size_t len = protobuf_c_message_get_packed_size(message);
+	uint8 *bytes = arena_alloc(arena, len);
+	BusCode code;
 
 	protobuf_c_message_pack(message, bytes);
 	code = bus_send(WORKER_STORE, WORKER_PD, method, bytes_make(bytes, len),
@@ -49,8 +49,7 @@ fill_stats(const Store *store, Pdpb__StoreStats *stats)
 static void
 region_heartbeat(const Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 {
-	Pdpb__RegionHeartbeatRequest request =
-		PDPB__REGION_HEARTBEAT_REQUEST__INIT;
+	Pdpb__RegionHeartbeatRequest request = PDPB__REGION_HEARTBEAT_REQUEST__INIT;
 	Metapb__Peer leader = METAPB__PEER__INIT;
 
 	leader.id = peer->self.id;
@@ -68,7 +67,7 @@ store_heartbeat(Store *store)
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 	Pdpb__StoreHeartbeatRequest request = PDPB__STORE_HEARTBEAT_REQUEST__INIT;
 	Pdpb__StoreStats stats;
-	Arena		arena;
+	Arena arena;
 
 	arena_init(&arena);
 	header.cluster_id = store->meta.cluster_id;
@@ -85,15 +84,17 @@ store_heartbeat(Store *store)
 void
 store_take_pd_answers(Store *store)
 {
-	BusAnswer	answer;
+	BusAnswer answer;
 
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
 		if (answer.reply.code != BUS_OK)
-			ereport(LOG,
-					(errmsg("tikv store %llu: the placement driver did not take a heartbeat",
-							(unsigned long long) store->meta.store_id),
-					 errdetail("Bus answer %d.", (int) answer.reply.code)));
+			ereport(
+				LOG,
+				(errmsg(
+					 "tikv store %llu: the placement driver did not take a heartbeat",
+					 (unsigned long long) store->meta.store_id),
+				 errdetail("Bus answer %d.", (int) answer.reply.code)));
 		if (answer.reply.bytes.data != NULL)
 			pfree((void *) answer.reply.bytes.data);
 	}

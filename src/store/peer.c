@@ -12,12 +12,12 @@
 Peer *
 store_find_peer(Store *store, uint64 region_id)
 {
-	int			low = 0;
-	int			high = store->n_peers;
+	int low = 0;
+	int high = store->n_peers;
 
 	while (low < high)
 	{
-		int			middle = low + (high - low) / 2;
+		int middle = low + (high - low) / 2;
 
 		if (store->peers[middle].region.id < region_id)
 			low = middle + 1;
@@ -114,15 +114,15 @@ void
 peer_start(Store *store, Peer *peer)
 {
 	RaftStorage storage = {peer, no_entries, no_term, stored_last_index,
-	no_snapshot};
+						   no_snapshot};
 	RaftAllocator allocator = {store->context, raft_alloc, raft_free};
-	uint64		now_us = (uint64) board_now_us();
-	RaftConfig	config;
+	uint64 now_us = (uint64) board_now_us();
+	RaftConfig config;
 
 	peer->state = peer->saved;
 	fill_config(peer, &config);
-	if (raft_create(&config, &storage, &allocator, now_us,
-					&peer->raft) != STATUS_OK)
+	if (raft_create(&config, &storage, &allocator, now_us, &peer->raft) !=
+		STATUS_OK)
 		ereport(FATAL,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the stored Raft state of region %llu is inconsistent",
@@ -177,8 +177,8 @@ peer_publish(const Peer *peer)
 	if (entry->is_leader)
 		entry->leader = peer->self;
 	entry->term = raft_term(peer->raft);
-	entry->lease_end_us = (int64) Min(raft_lease_end_us(peer->raft),
-									  (uint64) PG_INT64_MAX);
+	entry->lease_end_us =
+		(int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
 	entry->applied_index = peer->state.applied_index;
 	if (!board_publish(entry))
 		ereport(FATAL,

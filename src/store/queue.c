@@ -24,7 +24,7 @@ write_queue_push(WriteQueue *queue, Write *write)
 Write *
 write_queue_pop(WriteQueue *queue)
 {
-	Write	   *write = queue->head;
+	Write *write = queue->head;
 
 	if (write == NULL)
 		return NULL;

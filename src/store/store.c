@@ -37,8 +37,8 @@ store_init(Store *store)
 	write_queue_init(&store->queue);
 	write_queue_init(&store->outbox);
 	overlay_init(&store->overlay);
-	store->turn_context = AllocSetContextCreate(context, "tikv turn",
-												ALLOCSET_DEFAULT_SIZES);
+	store->turn_context =
+		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
 	dispatch_init(&store->dispatch, context);
 	store->dispatch.write = store_submit;
 	store->dispatch.arg = store;
@@ -61,7 +61,7 @@ store_report_blocker(Store *store, TablesAnswer answer)
 static void
 publish(Store *store)
 {
-	BoardStore	board = {0};
+	BoardStore board = {0};
 
 	board.cluster_id = store->meta.cluster_id;
 	board.store_id = store->meta.store_id;
@@ -109,8 +109,8 @@ extension_generation(void)
 static bool
 extension_is_ours(const Store *store)
 {
-	TableOids	now;
-	bool		found;
+	TableOids now;
+	bool found;
 
 	StartTransactionCommand();
 	found = tables_resolve(&now);
@@ -123,7 +123,7 @@ extension_is_ours(const Store *store)
 static bool
 housekeeping(Store *store)
 {
-	int64		now_us = dispatch_now_us();
+	int64 now_us = dispatch_now_us();
 
 	store_take_pd_answers(store);
 	if (now_us >= store->next_check_us ||
@@ -151,13 +151,13 @@ housekeeping(Store *store)
 static int64
 sleep_us(const Store *store)
 {
-	int64		now_us = dispatch_now_us();
-	int64		wait = Min(store->next_check_us, store->next_heartbeat_us) -
-		now_us;
+	int64 now_us = dispatch_now_us();
+	int64 wait = Min(store->next_check_us, store->next_heartbeat_us) - now_us;
 
 	if (store->queue.n > 0)
-		wait = Min(wait, pacer_wait_us(&store->pacer, now_us,
-									   tikv_fdw_settings.turn_min_interval_us));
+		wait = Min(wait,
+				   pacer_wait_us(&store->pacer, now_us,
+								 tikv_fdw_settings.turn_min_interval_us));
 	return Max(wait, 0);
 }
 
@@ -165,7 +165,7 @@ sleep_us(const Store *store)
 static int
 work_round(Store *store)
 {
-	int			done = server_poll(store->server, MAX_EVENTS_PER_ROUND);
+	int done = server_poll(store->server, MAX_EVENTS_PER_ROUND);
 
 	done += kvserver_take_bus(WORKER_STORE, &store->dispatch);
 	done += dispatch_run_reads(&store->dispatch);
@@ -216,7 +216,7 @@ bring_down(Store *store, const char *reason)
 static void
 run_store(Store *store)
 {
-	char		reason[256] = "";
+	char reason[256] = "";
 
 	store_init(store);
 	worker_wait_for_extension(WORKER_STORE, &store->tables);
@@ -230,8 +230,9 @@ run_store(Store *store)
 	}
 	store->server = kvserver_start(WORKER_STORE, &store->dispatch);
 	serve(store);
-	bring_down(store, worker_should_stop() ? "the worker is stopping" :
-			   "the extension was dropped");
+	bring_down(store,
+			   worker_should_stop() ? "the worker is stopping" :
+									  "the extension was dropped");
 }
 
 void
@@ -241,10 +242,10 @@ tikv_store_main(Datum arg)
 	worker_startup(WORKER_STORE);
 	while (!worker_should_stop())
 	{
-		MemoryContext life = AllocSetContextCreate(TopMemoryContext,
-												   "tikv store",
-												   ALLOCSET_DEFAULT_SIZES);
-		Store	   *store = MemoryContextAlloc(life, sizeof(Store));
+		MemoryContext life =
+			AllocSetContextCreate(TopMemoryContext, "tikv store",
+								  ALLOCSET_DEFAULT_SIZES);
+		Store *store = MemoryContextAlloc(life, sizeof(Store));
 
 		store->context = life;
 		run_store(store);

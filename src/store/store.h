@@ -25,60 +25,60 @@
 /* One region's replica on this store. */
 typedef struct Peer
 {
-	Region		region;
-	RegionPeer	self;
-	Raft	   *raft;
-	GroupState	state;			/* as the running turn will store it */
-	GroupState	saved;			/* as last committed */
-	bool		touched;		/* has something for the turn's transaction */
-	RaftReady	ready;			/* what that is, until the turn has committed */
+	Region region;
+	RegionPeer self;
+	Raft *raft;
+	GroupState state; /* as the running turn will store it */
+	GroupState saved; /* as last committed */
+	bool touched;	  /* has something for the turn's transaction */
+	RaftReady ready;  /* what that is, until the turn has committed */
 } Peer;
 
 /* A write waiting for its turn, or for the WAL flush of its turn. */
 typedef struct Write
 {
-	Request    *request;
-	RawCommand	command;
-	Peer	   *peer;			/* set when it was checked */
-	const char *refused;		/* the raw error it will be answered with */
+	Request *request;
+	RawCommand command;
+	Peer *peer;			 /* set when it was checked */
+	const char *refused; /* the raw error it will be answered with */
 	struct Write *next;
 } Write;
 
 typedef struct WriteQueue
 {
-	Write	   *head;
-	Write	  **tail;
-	int			n;
-	size_t		bytes;
+	Write *head;
+	Write **tail;
+	int n;
+	size_t bytes;
 } WriteQueue;
 
 typedef struct Store
 {
-	MemoryContext context;		/* one life of the extension */
-	StoreMeta	meta;
-	TableOids	tables;
-	Server	   *server;
-	Dispatch	dispatch;
+	MemoryContext context; /* one life of the extension */
+	StoreMeta meta;
+	TableOids tables;
+	Server *server;
+	Dispatch dispatch;
 
-	Peer	   *peers;			/* by region id, ascending */
-	int			n_peers;
+	Peer *peers; /* by region id, ascending */
+	int n_peers;
 
-	WriteQueue	queue;			/* not begun */
-	WriteQueue	outbox;			/* done, waits for outbox_lsn to be flushed */
-	XLogRecPtr	outbox_lsn;
+	WriteQueue queue;  /* not begun */
+	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
+	XLogRecPtr outbox_lsn;
 
-	Overlay		overlay;		/* of the running turn */
-	Arena		arena;			/* of the running turn: what Raft hands out */
+	Overlay overlay;			/* of the running turn */
+	Arena arena;				/* of the running turn: what Raft hands out */
 	MemoryContext turn_context; /* reset after each turn */
-	Pacer		pacer;
-	Guard		guard;
+	Pacer pacer;
+	Guard guard;
 
-	uint64		turns;			/* writing turns since start */
-	uint64		aborted_turns;
-	int64		next_heartbeat_us;	/* of the store to PD, monotonic */
-	int64		next_check_us;	/* that the extension is still there */
-	uint64		extension_generation;	/* of shared memory, when it was checked */
-	char		blocker[256];	/* who keeps the turn from its tables */
+	uint64 turns; /* writing turns since start */
+	uint64 aborted_turns;
+	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
+	int64 next_check_us;		 /* that the extension is still there */
+	uint64 extension_generation; /* of shared memory, when it was checked */
+	char blocker[256];			 /* who keeps the turn from its tables */
 } Store;
 
 /* ---- bootstrap.c ---- */
@@ -125,7 +125,7 @@ extern void store_submit(void *arg, Request *request, RawCommand *command);
  * Execute one turn over what is waiting: evaluate, one transaction, replies.
  * Returns the number of writes taken.
  */
-extern int	turn_run(Store *store);
+extern int turn_run(Store *store);
 
 /* Remember and report why the tables could not be opened. */
 extern void store_report_blocker(Store *store, TablesAnswer answer);
@@ -139,4 +139,4 @@ extern void write_queue_init(WriteQueue *queue);
 extern void write_queue_push(WriteQueue *queue, Write *write);
 extern Write *write_queue_pop(WriteQueue *queue);
 
-#endif							/* TIKV_STORE_STORE_H */
+#endif /* TIKV_STORE_STORE_H */

@@ -27,13 +27,13 @@
 /* What a turn holds open while it runs. */
 typedef struct Turn
 {
-	Store	   *store;
-	OpenTables	tables;
-	Snapshot	snapshot;
-	RawReader  *reader;			/* made when a command first reads */
-	RawWriter  *writer;
-	Write	   *current;		/* being decided: in neither queue */
-	int			sqlstate;		/* of the error that aborted it */
+	Store *store;
+	OpenTables tables;
+	Snapshot snapshot;
+	RawReader *reader; /* made when a command first reads */
+	RawWriter *writer;
+	Write *current; /* being decided: in neither queue */
+	int sqlstate;	/* of the error that aborted it */
 } Turn;
 
 /* ------------------------------------------------------------- admission */
@@ -42,15 +42,14 @@ static bool
 over_bounds(const WriteQueue *queue, size_t bytes)
 {
 	return queue->n >= tikv_fdw_settings.max_pending_writes ||
-		queue->bytes + bytes >
-		(size_t) tikv_fdw_settings.max_pending_kb * 1024;
+		queue->bytes + bytes > (size_t) tikv_fdw_settings.max_pending_kb * 1024;
 }
 
 void
 store_submit(void *arg, Request *request, RawCommand *command)
 {
-	Store	   *store = arg;
-	Write	   *write;
+	Store *store = arg;
+	Write *write;
 
 	if (over_bounds(&store->queue, command->write_bytes))
 	{
@@ -76,7 +75,7 @@ take_batch(WriteQueue *from, WriteQueue *batch)
 static void
 refuse_all(WriteQueue *queue, const RegionError *error)
 {
-	Write	   *write;
+	Write *write;
 
 	while ((write = write_queue_pop(queue)) != NULL)
 		service_region_error(write->request, error);
@@ -85,8 +84,9 @@ refuse_all(WriteQueue *queue, const RegionError *error)
 void
 store_refuse_all(Store *store, const char *reason)
 {
-	RegionError error = {.kind = REGION_SERVER_IS_BUSY, .reason = reason,
-	.backoff_ms = 100};
+	RegionError error = {.kind = REGION_SERVER_IS_BUSY,
+						 .reason = reason,
+						 .backoff_ms = 100};
 
 	refuse_all(&store->queue, &error);
 }
@@ -97,13 +97,15 @@ static bool
 still_wanted(const Write *write, RegionError *error)
 {
 	const Request *request = write->request;
-	int64		now_us = dispatch_now_us();
-	int64		limit_us = request->deadline_us;
+	int64 now_us = dispatch_now_us();
+	int64 limit_us = request->deadline_us;
 
 	if (write->command.context.max_execution_ms > 0 &&
 		write->command.context.max_execution_ms < PG_INT32_MAX)
-		limit_us = Min(limit_us, request->received_us +
-					   (int64) write->command.context.max_execution_ms * 1000);
+		limit_us =
+			Min(limit_us,
+				request->received_us +
+					(int64) write->command.context.max_execution_ms * 1000);
 	if (now_us < limit_us)
 		return true;
 	memset(error, 0, sizeof(*error));
@@ -126,7 +128,8 @@ guard_permits(const Store *store, const Write *write, RegionError *error)
 	if (store->guard.xids_low)
 	{
 		error->kind = REGION_SERVER_IS_BUSY;
-		error->reason = "Postgres is short of transaction ids: VACUUM the databases of this instance";
+		error->reason =
+			"Postgres is short of transaction ids: VACUUM the databases of this instance";
 		return false;
 	}
 	return true;
@@ -136,7 +139,7 @@ guard_permits(const Store *store, const Write *write, RegionError *error)
 static bool
 check_write(Store *store, Write *write, RegionError *error)
 {
-	Peer	   *peer = store_find_peer(store, write->command.context.region_id);
+	Peer *peer = store_find_peer(store, write->command.context.region_id);
 	RegionState state;
 
 	if (peer != NULL)
@@ -154,15 +157,15 @@ check_write(Store *store, Write *write, RegionError *error)
 static bool
 key_exists(Turn *turn, const RawModify *modify, Arena *arena)
 {
-	const RawModify *pending = overlay_find(&turn->store->overlay,
-											modify->cf, modify->key);
-	RawPair		pair;
+	const RawModify *pending =
+		overlay_find(&turn->store->overlay, modify->cf, modify->key);
+	RawPair pair;
 
 	if (pending != NULL)
 		return pending->kind == RAW_PUT;
 	if (turn->reader == NULL)
-		turn->reader = raw_reader_open(&turn->tables, turn->snapshot,
-									   (int64) time(NULL));
+		turn->reader =
+			raw_reader_open(&turn->tables, turn->snapshot, (int64) time(NULL));
 	return turn->reader->get(turn->reader, modify->cf, modify->key, arena,
 							 &pair);
 }
@@ -176,12 +179,12 @@ key_exists(Turn *turn, const RawModify *modify, Arena *arena)
 static void
 decide(Turn *turn, Write *write)
 {
-	Store	   *store = turn->store;
+	Store *store = turn->store;
 	RawCommand *command = &write->command;
 	RegionError error;
-	RaftEntry	entry = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t	index;
-	uint64_t	term;
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
 
 	if (!check_write(store, write, &error))
 	{
@@ -226,11 +229,11 @@ any_touched(const Store *store)
 static void
 save_group(Turn *turn, Peer *peer)
 {
-	RaftReady  *ready = &peer->ready;
+	RaftReady *ready = &peer->ready;
 	GroupState *state = &peer->state;
 
-	CHECK(raft_ready(peer->raft, &turn->store->arena,
-					 (uint64) board_now_us(), ready));
+	CHECK(raft_ready(peer->raft, &turn->store->arena, (uint64) board_now_us(),
+					 ready));
 	CHECK(ready->sole && ready->n_messages == 0 &&
 		  ready->n_persisted_messages == 0);
 	if (ready->has_hard_state)
@@ -255,7 +258,7 @@ save_group(Turn *turn, Peer *peer)
 static void
 write_rows(Turn *turn)
 {
-	Overlay    *overlay = &turn->store->overlay;
+	Overlay *overlay = &turn->store->overlay;
 
 	turn->writer = raw_writer_open(&turn->tables, turn->snapshot);
 	for (size_t i = 0; i < overlay->n_modifies; i++)
@@ -266,7 +269,7 @@ write_rows(Turn *turn)
 static void
 commit_turn(Turn *turn)
 {
-	Store	   *store = turn->store;
+	Store *store = turn->store;
 
 	if (any_touched(store))
 	{
@@ -295,7 +298,7 @@ commit_turn(Turn *turn)
 static void
 send_outbox(Store *store)
 {
-	Write	   *write;
+	Write *write;
 
 	while ((write = write_queue_pop(&store->outbox)) != NULL)
 	{
@@ -311,7 +314,7 @@ send_outbox(Store *store)
 static bool
 open_turn(Turn *turn)
 {
-	Store	   *store = turn->store;
+	Store *store = turn->store;
 	TablesAnswer answer;
 
 	StartTransactionCommand();
@@ -331,8 +334,8 @@ open_turn(Turn *turn)
 static void
 abort_turn(Turn *turn)
 {
-	Store	   *store = turn->store;
-	ErrorData  *error;
+	Store *store = turn->store;
+	ErrorData *error;
 
 	MemoryContextSwitchTo(store->turn_context);
 	error = CopyErrorData();
@@ -349,7 +352,7 @@ abort_turn(Turn *turn)
 static void
 answer_aborted(Turn *turn, WriteQueue *batch)
 {
-	Store	   *store = turn->store;
+	Store *store = turn->store;
 	RegionError error = {.kind = REGION_SERVER_IS_BUSY, .backoff_ms = 100};
 
 	error.reason = "the turn was rolled back, nothing was written";
@@ -368,7 +371,7 @@ answer_aborted(Turn *turn, WriteQueue *batch)
 static void
 execute(Turn *turn, WriteQueue *batch)
 {
-	Write	   *write;
+	Write *write;
 
 	while ((write = write_queue_pop(batch)) != NULL)
 	{
@@ -392,9 +395,9 @@ finish_turn(Store *store)
 int
 turn_run(Store *store)
 {
-	Turn		turn = {.store = store};
-	WriteQueue	batch;
-	int			n;
+	Turn turn = {.store = store};
+	WriteQueue batch;
+	int n;
 
 	take_batch(&store->queue, &batch);
 	n = batch.n;
@@ -404,7 +407,8 @@ turn_run(Store *store)
 	if (!open_turn(&turn))
 	{
 		RegionError error = {.kind = REGION_SERVER_IS_BUSY,
-			.reason = store->blocker, .backoff_ms = 100};
+							 .reason = store->blocker,
+							 .backoff_ms = 100};
 
 		refuse_all(&batch, &error);
 		finish_turn(store);

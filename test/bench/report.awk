@@ -99,7 +99,7 @@ FNR == NR {
 	load[f[2], f[3], "server"] = f[7]
 	load[f[2], f[3], "store"] = f[8]
 	load[f[2], f[3], "client"] = f[9]
-	load[f[2], f[3], "others"] = f[10] + f[11]
+	load[f[2], f[3], "others"] = f[10]
 }
 
 END {

@@ -41,6 +41,11 @@ load_store()
     load_rpc "$@" --addr "$STORE_ADDR" --pd "$TIKV_PD"
 }
 
+load_echo()
+{
+    load_rpc "$@" --addr "$ECHO_ADDR"
+}
+
 # Write every key, so that a get finds one.
 setup_rpc()
 {
@@ -57,24 +62,29 @@ setup_rpc()
 # Measure one load of the store: id, arguments of load_store.
 bench_rpc()
 {
-    local id=$1
-
-    shift
-    measure_begin "$POSTMASTER" "$STORE"
-    load_store "$@" >"$OUT/rpc_$id.txt" 2>&1 || rpc_failed "$id"
-    rpc_end "$id"
+    measure "$1" "$POSTMASTER" "$STORE" run_rpc load_store "$@"
 }
 
 # The same of the echo server, which stores nothing.
 bench_echo()
 {
-    local id=$1
+    measure "$1" "$ECHO_PID" "$ECHO_PID" run_rpc load_echo "$@"
+}
 
-    shift
-    measure_begin "$ECHO_PID" "$ECHO_PID"
-    load_rpc "$@" --addr "$ECHO_ADDR" >"$OUT/rpc_$id.txt" 2>&1 ||
+# Run a load for `measure`: function, id, its arguments.
+run_rpc()
+{
+    local load=$1 id=$2
+
+    shift 2
+    "$load" "$@" >"$OUT/rpc_$id.txt" 2>&1 || rpc_failed "$id"
+    RATE=$(rpc_field "$id" ops_per_s)
+    if [ "${RATE:-0}" -eq 0 ] || [ "$(rpc_field "$id" errors)" -ne 0 ]; then
         rpc_failed "$id"
-    rpc_end "$id"
+    fi
+    OPS=$((RATE * SECONDS_PER_RUN))
+    P50=$(rpc_field "$id" p50_us)
+    P99=$(rpc_field "$id" p99_us)
 }
 
 rpc_failed()
@@ -86,18 +96,6 @@ rpc_failed()
 rpc_field()
 {
     sed -n "s/.*\b$2=\([0-9.]*\).*/\1/p" "$OUT/rpc_$1.txt" | tail -n 1
-}
-
-rpc_end()
-{
-    local id=$1 rate
-
-    rate=$(rpc_field "$id" ops_per_s)
-    if [ "${rate:-0}" -eq 0 ] || [ "$(rpc_field "$id" errors)" -ne 0 ]; then
-        rpc_failed "$id"
-    fi
-    measure_end "$id" $((rate * SECONDS_PER_RUN)) "$rate" \
-        "$(rpc_field "$id" p50_us)" "$(rpc_field "$id" p99_us)"
 }
 
 bench_unary()

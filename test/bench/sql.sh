@@ -42,10 +42,8 @@ connection_ticks()
     local before
 
     before=$(tree_ticks "$POSTMASTER")
-    run_pgbench "$1" "$2" -t 1 >"$OUT/pgbench.txt" 2>&1 || {
-        cat "$OUT/pgbench.txt" >&2
-        die "pgbench $1 failed"
-    }
+    run_pgbench "$1" "$2" -t 1 >"$OUT/pgbench_connect.txt" 2>&1 ||
+        sql_failed "$1" "$OUT/pgbench_connect.txt"
     sleep 0.2
     echo $(($(tree_ticks "$POSTMASTER") - before))
 }
@@ -53,20 +51,28 @@ connection_ticks()
 # Measure a pgbench script: id, script, number of clients.
 bench_sql()
 {
-    local id=$1 script=$2 clients=$3 log=$OUT/pgbench ops rate p50 p99 before
+    measure "$1" "$POSTMASTER" "$STORE" run_sql "$@"
+}
 
-    before=$(connection_ticks "$script" "$clients")
+run_sql()
+{
+    local id=$1 script=$2 clients=$3 log=$OUT/pgbench output=$OUT/pgbench_$1.txt
+
     rm -f "$log".*
-    measure_begin "$POSTMASTER" "$STORE"
+    SETUP_TICKS=$(connection_ticks "$script" "$clients")
     run_pgbench "$script" "$clients" -T "$SECONDS_PER_RUN" -l \
-        --log-prefix="$log" --sampling-rate=0.1 >"$log.txt" 2>&1 || {
-        cat "$log.txt" >&2
-        die "pgbench $script failed"
-    }
-    mv "$log.txt" "$OUT/pgbench_$id.txt"
-    ops=$(awk '/actually processed/{print $NF + 0}' "$OUT/pgbench_$id.txt")
-    rate=$(awk '/^tps = .*without/{print $3}' "$OUT/pgbench_$id.txt")
-    read -r p50 p99 < <(pgbench_percentiles "$log")
+        --log-prefix="$log" --sampling-rate=0.1 >"$output" 2>&1 ||
+        sql_failed "$id" "$output"
+    OPS=$(awk '/actually processed/{print $NF + 0}' "$output")
+    RATE=$(awk '/^tps = .*without/{print $3}' "$output")
+    read -r P50 P99 < <(pgbench_percentiles "$log")
     rm -f "$log".*
-    measure_end "$id" $((ops - clients)) "$rate" "$p50" "$p99" "$before"
+    # The run connects once more than is known of; both are taken off.
+    SETUP_TICKS=$((2 * SETUP_TICKS))
+}
+
+sql_failed()
+{
+    cat "$2" >&2
+    die "pgbench $1 failed"
 }

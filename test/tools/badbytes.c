@@ -38,7 +38,7 @@ random_u32(void)
 static size_t
 put_varint(uint8_t *out, uint64_t value)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	while (value >= 0x80)
 	{
@@ -52,7 +52,7 @@ put_varint(uint8_t *out, uint64_t value)
 static size_t
 make_noise(uint8_t *out)
 {
-	size_t		len = random_u32() % 300;
+	size_t len = random_u32() % 300;
 
 	for (size_t i = 0; i < len; i++)
 		out[i] = (uint8_t) random_u32();
@@ -79,19 +79,19 @@ random_length(void)
 static size_t
 make_fields(uint8_t *out)
 {
-	size_t		len = 0;
-	uint32_t	n = random_u32() % 30;
+	size_t len = 0;
+	uint32_t n = random_u32() % 30;
 
 	for (uint32_t i = 0; i < n; i++)
 	{
-		uint32_t	wire_type = random_u32() % 6;
+		uint32_t wire_type = random_u32() % 6;
 
 		len += put_varint(out + len, (random_u32() % 45) << 3 | wire_type);
 		if (wire_type == 2)
 			len += put_varint(out + len, random_length());
 		else
-			len += put_varint(out + len, (uint64_t) random_u32() << 32 |
-							  random_u32());
+			len += put_varint(out + len,
+							  (uint64_t) random_u32() << 32 | random_u32());
 	}
 	return len;
 }
@@ -100,14 +100,14 @@ make_fields(uint8_t *out)
 static size_t
 make_nested(uint8_t *out)
 {
-	uint8_t		inner[MESSAGE_MAX];
-	uint32_t	field = 1 + random_u32() % 5;
-	int			depth = 1 + (int) (random_u32() % MAX_DEPTH);
-	size_t		len = make_noise(out);
+	uint8_t inner[MESSAGE_MAX];
+	uint32_t field = 1 + random_u32() % 5;
+	int depth = 1 + (int) (random_u32() % MAX_DEPTH);
+	size_t len = make_noise(out);
 
 	for (int i = 0; i < depth && len < MESSAGE_MAX - 16; i++)
 	{
-		size_t		head;
+		size_t head;
 
 		memcpy(inner, out, len);
 		head = put_varint(out, field << 3 | 2);
@@ -140,20 +140,20 @@ call_once(grpc_channel *channel, grpc_completion_queue *queue,
 	gpr_timespec deadline =
 		gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
 					 gpr_time_from_seconds(CALL_TIMEOUT_S, GPR_TIMESPAN));
-	grpc_call  *call =
+	grpc_call *call =
 		grpc_channel_create_call(channel, NULL, 0, queue,
 								 grpc_slice_from_static_string(method), NULL,
 								 deadline, NULL);
-	uint8_t		bytes[MESSAGE_MAX];
-	grpc_slice	slice = grpc_slice_from_copied_buffer((const char *) bytes,
-													  make_message(bytes));
+	uint8_t bytes[MESSAGE_MAX];
+	grpc_slice slice = grpc_slice_from_copied_buffer((const char *) bytes,
+													 make_message(bytes));
 	grpc_byte_buffer *sent = grpc_raw_byte_buffer_create(&slice, 1);
 	grpc_byte_buffer *received = NULL;
 	grpc_metadata_array initial;
 	grpc_metadata_array trailing;
 	grpc_status_code status = GRPC_STATUS_UNKNOWN;
-	grpc_slice	details;
-	grpc_op		ops[6];
+	grpc_slice details;
+	grpc_op ops[6];
 
 	grpc_slice_unref(slice);
 	grpc_metadata_array_init(&initial);
@@ -205,8 +205,8 @@ main(int argc, char **argv)
 	grpc_channel_credentials *credentials;
 	grpc_completion_queue *queue;
 	grpc_channel *channel;
-	long		counts[N_STATUS] = {0};
-	long		n_calls;
+	long counts[N_STATUS] = {0};
+	long n_calls;
 
 	if (argc < 8 || strcmp(argv[1], "--target") != 0 ||
 		strcmp(argv[3], "--seed") != 0 || strcmp(argv[5], "--calls") != 0)

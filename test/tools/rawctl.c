@@ -37,7 +37,7 @@ typedef struct Client
 	grpc_completion_queue *queue;
 	grpc_channel *pd;
 	grpc_channel *store;
-	uint64_t	cluster_id;
+	uint64_t cluster_id;
 } Client;
 
 static void die(const char *fmt, ...)
@@ -46,7 +46,7 @@ static void die(const char *fmt, ...)
 static void
 die(const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, fmt);
 	fputs("rawctl: ", stderr);
@@ -69,8 +69,8 @@ open_channel(const char *target)
 static grpc_byte_buffer *
 pack(const ProtobufCMessage *message)
 {
-	size_t		len = protobuf_c_message_get_packed_size(message);
-	grpc_slice	slice = grpc_slice_malloc(len);
+	size_t len = protobuf_c_message_get_packed_size(message);
+	grpc_slice slice = grpc_slice_malloc(len);
 	grpc_byte_buffer *buffer;
 
 	protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(slice));
@@ -83,7 +83,7 @@ static ProtobufCMessage *
 unpack(grpc_byte_buffer *buffer, const ProtobufCMessageDescriptor *type)
 {
 	grpc_byte_buffer_reader reader;
-	grpc_slice	slice;
+	grpc_slice slice;
 	ProtobufCMessage *message;
 
 	if (!grpc_byte_buffer_reader_init(&reader, buffer))
@@ -109,17 +109,17 @@ call_unary(Client *client, grpc_channel *channel, const char *method,
 	gpr_timespec deadline =
 		gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
 					 gpr_time_from_seconds(CALL_TIMEOUT_S, GPR_TIMESPAN));
-	grpc_slice	path = grpc_slice_from_static_string(method);
-	grpc_call  *call = grpc_channel_create_call(channel, NULL, 0, client->queue,
-												path, NULL, deadline, NULL);
+	grpc_slice path = grpc_slice_from_static_string(method);
+	grpc_call *call = grpc_channel_create_call(channel, NULL, 0, client->queue,
+											   path, NULL, deadline, NULL);
 	grpc_byte_buffer *sent = pack(request);
 	grpc_byte_buffer *received = NULL;
 	grpc_metadata_array initial;
 	grpc_metadata_array trailing;
 	grpc_status_code status;
-	grpc_slice	details;
-	grpc_op		ops[6];
-	void	   *message;
+	grpc_slice details;
+	grpc_op ops[6];
+	void *message;
 
 	grpc_metadata_array_init(&initial);
 	grpc_metadata_array_init(&trailing);
@@ -139,8 +139,8 @@ call_unary(Client *client, grpc_channel *channel, const char *method,
 
 	if (grpc_call_start_batch(call, ops, 6, NULL, NULL) != GRPC_CALL_OK)
 		die("%s: cannot start the call", method);
-	grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME),
-							   NULL);
+	grpc_completion_queue_next(client->queue,
+							   gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 	if (status != GRPC_STATUS_OK)
 		die("%s: status %d: %.*s", method, (int) status,
 			(int) GRPC_SLICE_LENGTH(details),
@@ -250,7 +250,7 @@ raw_put(Client *client, Kvrpcpb__Context *context, ProtobufCBinaryData key,
 {
 	Kvrpcpb__RawPutRequest request = KVRPCPB__RAW_PUT_REQUEST__INIT;
 	Kvrpcpb__RawPutResponse *response;
-	bool		good;
+	bool good;
 
 	request.context = context;
 	request.key = key;
@@ -267,7 +267,7 @@ raw_delete(Client *client, Kvrpcpb__Context *context, ProtobufCBinaryData key)
 {
 	Kvrpcpb__RawDeleteRequest request = KVRPCPB__RAW_DELETE_REQUEST__INIT;
 	Kvrpcpb__RawDeleteResponse *response;
-	bool		good;
+	bool good;
 
 	request.context = context;
 	request.key = key;
@@ -285,7 +285,7 @@ raw_get(Client *client, Kvrpcpb__Context *context, ProtobufCBinaryData key,
 {
 	Kvrpcpb__RawGetRequest request = KVRPCPB__RAW_GET_REQUEST__INIT;
 	Kvrpcpb__RawGetResponse *response;
-	bool		good;
+	bool good;
 
 	request.context = context;
 	request.key = key;
@@ -317,8 +317,8 @@ attempt(Client *client, int argc, char **argv, int *exit_status)
 	ProtobufCBinaryData key = binary(argv[1]);
 	Pdpb__GetRegionResponse *found = find_region(client, key);
 	Kvrpcpb__Context context = KVRPCPB__CONTEXT__INIT;
-	bool		absent = false;
-	bool		good;
+	bool absent = false;
+	bool good;
 
 	fill_context(&context, found);
 	if (argc == 3)
@@ -346,14 +346,15 @@ usage_is_good(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	Client		client = {0};
-	int			exit_status = 1;
-	int			tries = 0;
+	Client client = {0};
+	int exit_status = 1;
+	int tries = 0;
 
 	if (!usage_is_good(argc, argv))
 	{
 		fputs("usage: rawctl --pd host:port put KEY VALUE | get KEY | "
-			  "delete KEY\n", stderr);
+			  "delete KEY\n",
+			  stderr);
 		return 1;
 	}
 	grpc_init();

@@ -10,8 +10,10 @@
 static RawModify
 put(const char *key, const char *value)
 {
-	RawModify	m = {.kind = RAW_PUT,.cf = RAW_CF_DEFAULT,
-		.key = bytes_cstr(key),.value = bytes_cstr(value)};
+	RawModify m = {.kind = RAW_PUT,
+				   .cf = RAW_CF_DEFAULT,
+				   .key = bytes_cstr(key),
+				   .value = bytes_cstr(value)};
 
 	return m;
 }
@@ -19,7 +21,7 @@ put(const char *key, const char *value)
 static RawModify
 del(RawCf cf, const char *key)
 {
-	RawModify	m = {.kind = RAW_DELETE,.cf = cf,.key = bytes_cstr(key)};
+	RawModify m = {.kind = RAW_DELETE, .cf = cf, .key = bytes_cstr(key)};
 
 	return m;
 }
@@ -27,8 +29,8 @@ del(RawCf cf, const char *key)
 static void
 newest_wins(void)
 {
-	Overlay		o;
-	RawModify	m;
+	Overlay o;
+	RawModify m;
 	const RawModify *found;
 
 	overlay_init(&o);
@@ -62,8 +64,8 @@ newest_wins(void)
 static void
 families_are_apart(void)
 {
-	Overlay		o;
-	RawModify	m = del(RAW_CF_LOCK, "k");
+	Overlay o;
+	RawModify m = del(RAW_CF_LOCK, "k");
 
 	overlay_init(&o);
 	overlay_apply(&o, &m);
@@ -79,15 +81,15 @@ families_are_apart(void)
 static void
 many_keys(void)
 {
-	Overlay		o;
-	char	  (*keys)[16] = calloc(MANY, sizeof(*keys));
-	size_t		wrong = 0;
+	Overlay o;
+	char(*keys)[16] = calloc(MANY, sizeof(*keys));
+	size_t wrong = 0;
 
 	overlay_init(&o);
 	for (int round = 0; round < 2; round++)
 		for (int i = 0; i < MANY; i++)
 		{
-			RawModify	m;
+			RawModify m;
 
 			snprintf(keys[i], sizeof(keys[i]), "key%d", i);
 			m = put(keys[i], keys[round == 0 ? 0 : i]);
@@ -96,8 +98,8 @@ many_keys(void)
 	EQ_U64(o.n_modifies, MANY, "every key is there once after growing");
 	for (int i = 0; i < MANY; i++)
 	{
-		const RawModify *m = overlay_find(&o, RAW_CF_DEFAULT,
-										  bytes_cstr(keys[i]));
+		const RawModify *m =
+			overlay_find(&o, RAW_CF_DEFAULT, bytes_cstr(keys[i]));
 
 		if (m == NULL || !bytes_eq(m->value, bytes_cstr(keys[i])))
 			wrong++;

@@ -485,6 +485,40 @@ test_transfer_requests(void)
 	fixture_free(&f);
 }
 
+/*
+ * A voter that has heard of a later generation keeps that in mind when its term
+ * goes on for another reason before the old order's vote request arrives.
+ */
+static void
+test_old_order_in_new_term(void)
+{
+	RaftMessage m;
+	uint8_t heartbeat[16] = {0};
+	uint8_t order[24];
+
+	memcpy(order, "CampaignTransfer\0\0\0\0\0\0\0", 24);
+	start();
+	heartbeat[15] = 1;
+	m = message(RAFT_MSG_HEARTBEAT, 2);
+	m.term = 6;
+	m.context = bytes_make(heartbeat, 16);
+	OK(step(m) == STATUS_OK, "a heartbeat of generation 1");
+	m = message(RAFT_MSG_APPEND_RESPONSE, 3);
+	m.term = 7;
+	m.reject = true;
+	OK(step(m) == STATUS_OK && raft_term(f.raft) == 7, "the term goes on");
+	fixture_turn(&f);
+	m = message(RAFT_MSG_REQUEST_VOTE, 3);
+	m.index = m.log_term = 5;
+	m.context = bytes_make(order, 24);
+	OK(step(m) == STATUS_OK && !raft_has_ready(f.raft),
+	   "a vote request by order of generation 0 is ignored");
+	order[23] = 1;
+	OK(step(m) == STATUS_OK && raft_has_ready(f.raft),
+	   "one of generation 1 is not");
+	fixture_free(&f);
+}
+
 static void
 test_conf_change_requests(void)
 {
@@ -553,6 +587,7 @@ main(void)
 	test_dropped_messages();
 	test_take_messages();
 	test_transfer_requests();
+	test_old_order_in_new_term();
 	test_conf_change_requests();
 	test_many_rounds();
 	return unit_done();

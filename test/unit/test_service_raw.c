@@ -22,8 +22,8 @@ static const RawLimits limits = {
 /* ------------------------------------------------- a request and its answer */
 
 static Arena arena;
-static int	answers;
-static int	fail_code;
+static int answers;
+static int fail_code;
 static char fail_text[256];
 static uint8_t packed[65536];
 static size_t packed_len;
@@ -56,9 +56,12 @@ reply(void)
 static Request
 request_of(int method, const ProtobufCMessage *message)
 {
-	Request		r = {.method = service_method(method),.message = message,
-		.arena = &arena,.done = on_done,.fail = on_fail,
-		.deadline_us = INT64_MAX};
+	Request r = {.method = service_method(method),
+				 .message = message,
+				 .arena = &arena,
+				 .done = on_done,
+				 .fail = on_fail,
+				 .deadline_us = INT64_MAX};
 
 	answers = 0;
 	fail_code = 0;
@@ -77,8 +80,8 @@ wire(const char *s)
 
 typedef struct ArrayReader
 {
-	RawReader	base;
-	const char *pairs[16][2];	/* ascending; ends with NULL */
+	RawReader base;
+	const char *pairs[16][2]; /* ascending; ends with NULL */
 } ArrayReader;
 
 static bool
@@ -99,19 +102,19 @@ array_get(RawReader *reader, RawCf cf, Bytes key, Arena *a, RawPair *out)
 
 static void
 array_scan(RawReader *reader, const RawScan *scan,
-		   bool (*emit) (void *arg, const RawPair *pair), void *arg)
+		   bool (*emit)(void *arg, const RawPair *pair), void *arg)
 {
 	ArrayReader *r = (ArrayReader *) reader;
-	int			n = 0;
-	uint32_t	left = scan->limit;
+	int n = 0;
+	uint32_t left = scan->limit;
 
 	while (r->pairs[n][0] != NULL)
 		n++;
 	for (int k = 0; k < n && left > 0; k++)
 	{
-		int			i = scan->reverse ? n - 1 - k : k;
-		RawPair		pair = {bytes_cstr(r->pairs[i][0]),
-		bytes_cstr(r->pairs[i][1]), 0};
+		int i = scan->reverse ? n - 1 - k : k;
+		RawPair pair = {bytes_cstr(r->pairs[i][0]), bytes_cstr(r->pairs[i][1]),
+						0};
 
 		if (bytes_cmp(pair.key, scan->lower) < 0 ||
 			(scan->upper.len > 0 && bytes_cmp(pair.key, scan->upper) >= 0))
@@ -124,13 +127,14 @@ array_scan(RawReader *reader, const RawScan *scan,
 	}
 }
 
-static ArrayReader array = {{array_get, array_scan},
-{{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}, {NULL, NULL}}};
+static ArrayReader array =
+	{{array_get, array_scan},
+	 {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}, {NULL, NULL}}};
 
 static Region
 whole(void)
 {
-	Region		r = {.id = 1};
+	Region r = {.id = 1};
 
 	return r;
 }
@@ -141,9 +145,9 @@ static void
 gets(void)
 {
 	Kvrpcpb__RawGetRequest get = KVRPCPB__RAW_GET_REQUEST__INIT;
-	Region		region = whole();
-	RawCommand	command;
-	Request		request;
+	Region region = whole();
+	RawCommand command;
+	Request request;
 	Kvrpcpb__RawGetResponse *answer;
 
 	get.key = wire("b");
@@ -152,7 +156,8 @@ gets(void)
 	raw_read(&request, &command, &region, &array.base);
 	answer = reply();
 	OK(answer->value.len == 1 && answer->value.data[0] == '2' &&
-	   !answer->not_found, "and finds its value");
+		   !answer->not_found,
+	   "and finds its value");
 	get.key = wire("x");
 	request = request_of(METHOD_RAW_GET, &get.base);
 	OK(raw_decode(&request, &limits, &command), "an absent key decodes too");
@@ -166,7 +171,7 @@ gets(void)
 static void
 expect_raw_error(Request *request, const char *text, const char *what)
 {
-	RawCommand	command;
+	RawCommand command;
 	Kvrpcpb__RawPutResponse *answer;
 
 	OK(!raw_decode(request, &limits, &command) && answers == 1, what);
@@ -179,10 +184,10 @@ refusals(void)
 {
 	Kvrpcpb__RawPutRequest put = KVRPCPB__RAW_PUT_REQUEST__INIT;
 	Kvrpcpb__Context context = KVRPCPB__CONTEXT__INIT;
-	char		key[102];
-	char		value[1001];
-	Request		request;
-	RawCommand	command;
+	char key[102];
+	char value[1001];
+	Request request;
+	RawCommand command;
 	Kvrpcpb__RawPutResponse *answer;
 
 	memset(key, 'k', sizeof(key));
@@ -215,22 +220,25 @@ refusals(void)
 	context.api_version = KVRPCPB__APIVERSION__V1;
 	context.cluster_id = CLUSTER + 1;
 	request = request_of(METHOD_RAW_PUT, &put.base);
-	OK(!raw_decode(&request, &limits, &command), "a foreign cluster is refused");
+	OK(!raw_decode(&request, &limits, &command),
+	   "a foreign cluster is refused");
 	EQ_U64(fail_code, RPC_INVALID_ARGUMENT, "with a gRPC status");
 	context.cluster_id = CLUSTER;
 	put.value = wire(value);
 	request = request_of(METHOD_RAW_PUT, &put.base);
-	OK(!raw_decode(&request, &limits, &command), "an entry over the limit is refused");
+	OK(!raw_decode(&request, &limits, &command),
+	   "an entry over the limit is refused");
 	answer = reply();
 	OK(answer->region_error != NULL &&
-	   answer->region_error->raft_entry_too_large != NULL &&
-	   answer->region_error->raft_entry_too_large->entry_size == 1001,
+		   answer->region_error->raft_entry_too_large != NULL &&
+		   answer->region_error->raft_entry_too_large->entry_size == 1001,
 	   "with raft_entry_too_large");
 	put.value = wire("v");
 	request = request_of(METHOD_RAW_PUT, &put.base);
 	OK(raw_decode(&request, &limits, &command) && answers == 0 &&
-	   command.n_modifies == 1 && command.cf == RAW_CF_LOCK &&
-	   command.write_bytes == 2, "what is left decodes");
+		   command.n_modifies == 1 && command.cf == RAW_CF_LOCK &&
+		   command.write_bytes == 2,
+	   "what is left decodes");
 }
 
 static void
@@ -239,13 +247,13 @@ batches(void)
 	Kvrpcpb__KvPair p1 = KVRPCPB__KV_PAIR__INIT;
 	Kvrpcpb__KvPair p2 = KVRPCPB__KV_PAIR__INIT;
 	Kvrpcpb__KvPair *pairs[] = {&p1, &p2};
-	uint64_t	ttls[] = {0, 0, 0};
+	uint64_t ttls[] = {0, 0, 0};
 	Kvrpcpb__RawBatchPutRequest put = KVRPCPB__RAW_BATCH_PUT_REQUEST__INIT;
 	Kvrpcpb__RawBatchGetRequest get = KVRPCPB__RAW_BATCH_GET_REQUEST__INIT;
 	ProtobufCBinaryData keys[] = {wire("a"), wire("x"), wire("d")};
-	Region		region = whole();
-	Request		request;
-	RawCommand	command;
+	Region region = whole();
+	Request request;
+	RawCommand command;
 	Kvrpcpb__RawBatchPutResponse *put_answer;
 	Kvrpcpb__RawBatchGetResponse *get_answer;
 
@@ -256,7 +264,8 @@ batches(void)
 	put.ttls = ttls;
 	put.n_ttls = 3;
 	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
-	OK(!raw_decode(&request, &limits, &command), "three TTLs for two pairs are refused");
+	OK(!raw_decode(&request, &limits, &command),
+	   "three TTLs for two pairs are refused");
 	put_answer = reply();
 	OK(strstr(put_answer->error, "ttls") != NULL, "and named");
 	put.n_ttls = 1;
@@ -273,7 +282,8 @@ batches(void)
 	   "and answers with the keys that exist");
 	get.cf = "nonsense";
 	request = request_of(METHOD_RAW_BATCH_GET, &get.base);
-	OK(!raw_decode(&request, &limits, &command), "a batch get has no error field");
+	OK(!raw_decode(&request, &limits, &command),
+	   "a batch get has no error field");
 	get_answer = reply();
 	OK(get_answer->n_pairs == 1 && get_answer->pairs[0]->error != NULL,
 	   "so its first pair carries the error");
@@ -286,10 +296,10 @@ scan(const char *start, const char *end, uint32_t limit, bool reverse,
 	static char out[64];
 	Kvrpcpb__RawScanRequest message = KVRPCPB__RAW_SCAN_REQUEST__INIT;
 	Kvrpcpb__RawScanResponse *answer;
-	Request		request;
-	RawCommand	command;
+	Request request;
+	RawCommand command;
 	RegionError error;
-	size_t		at = 0;
+	size_t at = 0;
 
 	message.start_key = wire(start);
 	message.end_key = wire(end);
@@ -304,7 +314,8 @@ scan(const char *start, const char *end, uint32_t limit, bool reverse,
 		service_region_error(&request, &error);
 		answer = reply();
 		return answer->region_error->key_not_in_region != NULL ?
-			"not in region" : "wrong error";
+			"not in region" :
+			"wrong error";
 	}
 	raw_read(&request, &command, region, &array.base);
 	answer = reply();
@@ -321,17 +332,20 @@ scan(const char *start, const char *end, uint32_t limit, bool reverse,
 static void
 scans(void)
 {
-	Region		all = whole();
-	Region		part = {.id = 2,.start_key = bytes_cstr("b"),
-		.end_key = bytes_cstr("d")};
+	Region all = whole();
+	Region part = {.id = 2,
+				   .start_key = bytes_cstr("b"),
+				   .end_key = bytes_cstr("d")};
 
-	EQ_STR(scan("", "", 10, false, false, &all), "a1 b2 c3 d4 ", "forward, no bounds");
+	EQ_STR(scan("", "", 10, false, false, &all), "a1 b2 c3 d4 ",
+		   "forward, no bounds");
 	EQ_STR(scan("b", "d", 10, false, false, &all), "b2 c3 ", "forward [b, d)");
 	EQ_STR(scan("", "", 2, false, true, &all), "a b ", "keys only, limited");
 	EQ_STR(scan("", "", 0, false, true, &all), "", "limit 0 is nothing");
 	EQ_STR(scan("d", "b", 10, true, false, &all), "c3 b2 ",
 		   "reverse: start is the exclusive upper bound");
-	EQ_STR(scan("", "", 2, true, false, &all), "d4 c3 ", "reverse from the end");
+	EQ_STR(scan("", "", 2, true, false, &all), "d4 c3 ",
+		   "reverse from the end");
 	EQ_STR(scan("b", "", 10, false, false, &part), "b2 c3 ",
 		   "results stay in the region");
 	EQ_STR(scan("d", "", 10, true, false, &part), "c3 b2 ",

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static int	unit_run;
-static int	unit_failed;
+static int unit_run;
+static int unit_failed;
 
 static inline bool
 unit_check(bool pass, const char *what, const char *file, int line)
@@ -60,4 +60,4 @@ unit_done(void)
 #define EQ_STR(got, want, what) \
 	unit_eq_str((got), (want), (what), __FILE__, __LINE__)
 
-#endif							/* TIKV_TEST_UNIT_H */
+#endif /* TIKV_TEST_UNIT_H */

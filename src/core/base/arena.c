@@ -16,7 +16,7 @@
 struct ArenaBlock
 {
 	ArenaBlock *older;
-	size_t		size;			/* of the bytes that follow the header */
+	size_t size; /* of the bytes that follow the header */
 };
 
 void
@@ -28,7 +28,7 @@ arena_init(Arena *arena)
 static void
 arena_grow(Arena *arena, size_t need)
 {
-	size_t		size = need > ARENA_BLOCK_SIZE ? need : ARENA_BLOCK_SIZE;
+	size_t size = need > ARENA_BLOCK_SIZE ? need : ARENA_BLOCK_SIZE;
 	ArenaBlock *block = malloc(sizeof(ArenaBlock) + size);
 
 	CHECK(block != NULL);
@@ -43,8 +43,8 @@ arena_grow(Arena *arena, size_t need)
 void *
 arena_alloc(Arena *arena, size_t size)
 {
-	size_t		need;
-	void	   *p;
+	size_t need;
+	void *p;
 
 	CHECK(size <= SIZE_MAX / 2);
 	need = (size + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
@@ -60,7 +60,7 @@ arena_alloc(Arena *arena, size_t size)
 void *
 arena_zalloc(Arena *arena, size_t size)
 {
-	void	   *p = arena_alloc(arena, size);
+	void *p = arena_alloc(arena, size);
 
 	memset(p, 0, size);
 	return p;
@@ -69,7 +69,7 @@ arena_zalloc(Arena *arena, size_t size)
 Bytes
 arena_copy(Arena *arena, Bytes b)
 {
-	uint8_t    *p = arena_alloc(arena, b.len);
+	uint8_t *p = arena_alloc(arena, b.len);
 
 	if (b.len > 0)
 		memcpy(p, b.data, b.len);
@@ -79,17 +79,17 @@ arena_copy(Arena *arena, Bytes b)
 char *
 arena_strdup(Arena *arena, const char *s)
 {
-	size_t		len = strlen(s) + 1;
+	size_t len = strlen(s) + 1;
 
 	return memcpy(arena_alloc(arena, len), s, len);
 }
 
 char *
-arena_printf(Arena *arena, const char *fmt,...)
+arena_printf(Arena *arena, const char *fmt, ...)
 {
-	va_list		args;
-	int			len;
-	char	   *out;
+	va_list args;
+	int len;
+	char *out;
 
 	va_start(args, fmt);
 	len = vsnprintf(NULL, 0, fmt, args);

@@ -16,10 +16,10 @@ typedef struct ArenaBlock ArenaBlock;
 
 typedef struct Arena
 {
-	ArenaBlock *blocks;			/* newest first; NULL when empty */
-	uint8_t    *next;			/* free bytes of the newest block */
-	uint8_t    *end;
-	size_t		allocated;		/* bytes taken from malloc, all blocks */
+	ArenaBlock *blocks; /* newest first; NULL when empty */
+	uint8_t *next;		/* free bytes of the newest block */
+	uint8_t *end;
+	size_t allocated; /* bytes taken from malloc, all blocks */
 } Arena;
 
 extern void arena_init(Arena *arena);
@@ -29,8 +29,8 @@ extern void *arena_alloc(Arena *arena, size_t size);
 extern void *arena_zalloc(Arena *arena, size_t size);
 extern Bytes arena_copy(Arena *arena, Bytes b);
 extern char *arena_strdup(Arena *arena, const char *s);
-extern char *arena_printf(Arena *arena, const char *fmt,...)
-			__attribute__((format(printf, 2, 3)));
+extern char *arena_printf(Arena *arena, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Forget everything, keeping one ordinary block for the next user. */
 extern void arena_reset(Arena *arena);
@@ -38,4 +38,4 @@ extern void arena_reset(Arena *arena);
 /* Give all memory back; the arena is empty and usable again. */
 extern void arena_free(Arena *arena);
 
-#endif							/* TIKV_BASE_ARENA_H */
+#endif /* TIKV_BASE_ARENA_H */

@@ -17,13 +17,13 @@
 typedef struct Bytes
 {
 	const uint8_t *data;
-	size_t		len;
+	size_t len;
 } Bytes;
 
 static inline Bytes
 bytes_make(const void *data, size_t len)
 {
-	Bytes		b = {(const uint8_t *) data, len};
+	Bytes b = {(const uint8_t *) data, len};
 
 	return b;
 }
@@ -44,8 +44,8 @@ bytes_empty(void)
 static inline int
 bytes_cmp(Bytes a, Bytes b)
 {
-	size_t		n = a.len < b.len ? a.len : b.len;
-	int			c = n == 0 ? 0 : memcmp(a.data, b.data, n);
+	size_t n = a.len < b.len ? a.len : b.len;
+	int c = n == 0 ? 0 : memcmp(a.data, b.data, n);
 
 	if (c != 0)
 		return c;
@@ -58,4 +58,4 @@ bytes_eq(Bytes a, Bytes b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-#endif							/* TIKV_BASE_BYTES_H */
+#endif /* TIKV_BASE_BYTES_H */

@@ -10,7 +10,7 @@
 #ifndef TIKV_BASE_CHECK_H
 #define TIKV_BASE_CHECK_H
 
-typedef void (*CheckHook) (const char *expr, const char *file, int line);
+typedef void (*CheckHook)(const char *expr, const char *file, int line);
 
 /* Replace the hook; NULL restores the default (print and abort). */
 extern void check_set_hook(CheckHook hook);
@@ -21,4 +21,4 @@ extern void check_failed(const char *expr, const char *file, int line)
 #define CHECK(expr) \
 	((expr) ? (void) 0 : check_failed(#expr, __FILE__, __LINE__))
 
-#endif							/* TIKV_BASE_CHECK_H */
+#endif /* TIKV_BASE_CHECK_H */

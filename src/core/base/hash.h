@@ -23,10 +23,10 @@ hash_bytes64(Bytes b, uint64_t seed)
 {
 	const uint64_t k0 = 0x9E3779B97F4A7C15u;
 	const uint64_t k1 = 0xD6E8FEB86659FD93u;
-	uint64_t	h = hash_mix64(seed ^ k0, b.len ^ k1);
+	uint64_t h = hash_mix64(seed ^ k0, b.len ^ k1);
 	const uint8_t *p = b.data;
-	size_t		left = b.len;
-	uint64_t	word;
+	size_t left = b.len;
+	uint64_t word;
 
 	while (left >= 8)
 	{
@@ -41,4 +41,4 @@ hash_bytes64(Bytes b, uint64_t seed)
 	return hash_mix64(h ^ word, k1);
 }
 
-#endif							/* TIKV_BASE_HASH_H */
+#endif /* TIKV_BASE_HASH_H */

@@ -10,8 +10,8 @@
 int64_t
 pacer_wait_us(const Pacer *pacer, int64_t now_us, int64_t interval_us)
 {
-	int64_t		debt = pacer->next_us - now_us;
-	int64_t		allowed = (int64_t) PACER_BURST * interval_us;
+	int64_t debt = pacer->next_us - now_us;
+	int64_t allowed = (int64_t) PACER_BURST * interval_us;
 
 	if (interval_us <= 0)
 		return 0;

@@ -17,7 +17,7 @@
 
 typedef struct Pacer
 {
-	int64_t		next_us;		/* when the bucket would be full again */
+	int64_t next_us; /* when the bucket would be full again */
 } Pacer;
 
 /* Microseconds until a writing turn may start; 0: now. */
@@ -27,4 +27,4 @@ extern int64_t pacer_wait_us(const Pacer *pacer, int64_t now_us,
 /* A writing turn started. */
 extern void pacer_spend(Pacer *pacer, int64_t now_us, int64_t interval_us);
 
-#endif							/* TIKV_BASE_PACER_H */
+#endif /* TIKV_BASE_PACER_H */

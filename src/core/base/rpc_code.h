@@ -21,4 +21,4 @@ typedef enum RpcCode
 	RPC_UNAVAILABLE = 14
 } RpcCode;
 
-#endif							/* TIKV_BASE_RPC_CODE_H */
+#endif /* TIKV_BASE_RPC_CODE_H */

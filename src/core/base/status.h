@@ -18,16 +18,16 @@
 typedef enum Status
 {
 	STATUS_OK = 0,
-	STATUS_INVALID,				/* bytes or arguments that break the protocol */
-	STATUS_TOO_LARGE,			/* over a limit that the caller knows */
-	STATUS_BUSY,				/* a bound was reached; nothing was done */
-	STATUS_NOT_LEADER,			/* only the leader of the group can do this */
-	STATUS_UNAVAILABLE,			/* not now: starting, stopping, no quorum */
+	STATUS_INVALID,		/* bytes or arguments that break the protocol */
+	STATUS_TOO_LARGE,	/* over a limit that the caller knows */
+	STATUS_BUSY,		/* a bound was reached; nothing was done */
+	STATUS_NOT_LEADER,	/* only the leader of the group can do this */
+	STATUS_UNAVAILABLE, /* not now: starting, stopping, no quorum */
 	STATUS_NOT_FOUND,
-	STATUS_CORRUPT				/* stored data contradicts itself */
+	STATUS_CORRUPT /* stored data contradicts itself */
 } Status;
 
 /* A short lower-case text for a Status, for messages; never NULL. */
 extern const char *status_text(Status s);
 
-#endif							/* TIKV_BASE_STATUS_H */
+#endif /* TIKV_BASE_STATUS_H */

@@ -19,7 +19,7 @@ overlay_init(Overlay *overlay)
 void
 overlay_reset(Overlay *overlay)
 {
-	Arena		arena = overlay->arena;
+	Arena arena = overlay->arena;
 
 	arena_reset(&arena);
 	memset(overlay, 0, sizeof(*overlay));
@@ -49,7 +49,7 @@ same_key(const RawModify *modify, RawCf cf, Bytes key)
 static OverlayEntry *
 find_entry(const Overlay *overlay, uint64_t hash, RawCf cf, Bytes key)
 {
-	size_t		mask = overlay->n_entries - 1;
+	size_t mask = overlay->n_entries - 1;
 
 	for (size_t i = (size_t) hash & mask;; i = (i + 1) & mask)
 	{
@@ -66,10 +66,11 @@ find_entry(const Overlay *overlay, uint64_t hash, RawCf cf, Bytes key)
 static void
 grow(Overlay *overlay)
 {
-	size_t		room = overlay->room == 0 ? OVERLAY_FIRST_ROOM : overlay->room * 2;
-	RawModify  *modifies = arena_alloc(&overlay->arena, room * sizeof(*modifies));
+	size_t room = overlay->room == 0 ? OVERLAY_FIRST_ROOM : overlay->room * 2;
+	RawModify *modifies =
+		arena_alloc(&overlay->arena, room * sizeof(*modifies));
 	OverlayEntry *old = overlay->entries;
-	size_t		n_old = overlay->n_entries;
+	size_t n_old = overlay->n_entries;
 
 	CHECK(room < UINT32_MAX / 2);
 	if (overlay->n_modifies > 0)
@@ -78,8 +79,8 @@ grow(Overlay *overlay)
 	overlay->modifies = modifies;
 	overlay->room = room;
 	overlay->n_entries = room * 2;
-	overlay->entries = arena_zalloc(&overlay->arena,
-									overlay->n_entries * sizeof(*old));
+	overlay->entries =
+		arena_zalloc(&overlay->arena, overlay->n_entries * sizeof(*old));
 	for (size_t i = 0; i < n_old; i++)
 	{
 		const RawModify *modify;
@@ -94,7 +95,7 @@ grow(Overlay *overlay)
 void
 overlay_apply(Overlay *overlay, const RawModify *modify)
 {
-	uint64_t	hash = key_hash(modify->cf, modify->key);
+	uint64_t hash = key_hash(modify->cf, modify->key);
 	OverlayEntry *entry;
 
 	if (overlay->n_modifies == overlay->room)

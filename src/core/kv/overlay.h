@@ -13,18 +13,18 @@
 
 typedef struct OverlayEntry
 {
-	uint64_t	hash;
-	uint32_t	modify;			/* index + 1 into modifies; 0: free */
+	uint64_t hash;
+	uint32_t modify; /* index + 1 into modifies; 0: free */
 } OverlayEntry;
 
 typedef struct Overlay
 {
-	Arena		arena;
-	OverlayEntry *entries;		/* open addressing, a power of two */
-	size_t		n_entries;
-	RawModify  *modifies;		/* in order of first change */
-	size_t		n_modifies;
-	size_t		room;
+	Arena arena;
+	OverlayEntry *entries; /* open addressing, a power of two */
+	size_t n_entries;
+	RawModify *modifies; /* in order of first change */
+	size_t n_modifies;
+	size_t room;
 } Overlay;
 
 extern void overlay_init(Overlay *overlay);
@@ -38,4 +38,4 @@ extern void overlay_apply(Overlay *overlay, const RawModify *modify);
 extern const RawModify *overlay_find(const Overlay *overlay, RawCf cf,
 									 Bytes key);
 
-#endif							/* TIKV_KV_OVERLAY_H */
+#endif /* TIKV_KV_OVERLAY_H */

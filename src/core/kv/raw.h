@@ -25,20 +25,20 @@ extern bool raw_cf_parse(const char *name, RawCf *cf);
 
 typedef struct RawPair
 {
-	Bytes		key;
-	Bytes		value;			/* empty when only keys were asked for */
-	int64_t		expires_at;		/* unix seconds, 0 never */
+	Bytes key;
+	Bytes value;		/* empty when only keys were asked for */
+	int64_t expires_at; /* unix seconds, 0 never */
 } RawPair;
 
 /* A scan in the request's own terms; results never leave [lower, upper). */
 typedef struct RawScan
 {
-	RawCf		cf;
-	Bytes		lower;			/* inclusive */
-	Bytes		upper;			/* exclusive, empty is +infinity */
-	bool		reverse;		/* newest bound first: descending keys */
-	bool		key_only;
-	uint32_t	limit;
+	RawCf cf;
+	Bytes lower;  /* inclusive */
+	Bytes upper;  /* exclusive, empty is +infinity */
+	bool reverse; /* newest bound first: descending keys */
+	bool key_only;
+	uint32_t limit;
 } RawScan;
 
 typedef struct RawReader RawReader;
@@ -49,17 +49,16 @@ struct RawReader
 	 * Find one key.  Returns false if it is absent.  value and expires_at
 	 * are copied into the arena.
 	 */
-	bool		(*get) (RawReader *reader, RawCf cf, Bytes key, Arena *arena,
-						RawPair *out);
+	bool (*get)(RawReader *reader, RawCf cf, Bytes key, Arena *arena,
+				RawPair *out);
 
 	/*
 	 * Walk a range in order, calling emit for each pair until it answers
 	 * false, the limit is reached or the range ends.  The pair is valid only
 	 * during the call.
 	 */
-	void		(*scan) (RawReader *reader, const RawScan *scan,
-						 bool (*emit) (void *arg, const RawPair *pair),
-						 void *arg);
+	void (*scan)(RawReader *reader, const RawScan *scan,
+				 bool (*emit)(void *arg, const RawPair *pair), void *arg);
 };
 
 typedef enum RawModifyKind
@@ -72,10 +71,10 @@ typedef enum RawModifyKind
 typedef struct RawModify
 {
 	RawModifyKind kind;
-	RawCf		cf;
-	Bytes		key;
-	Bytes		value;			/* RAW_PUT */
-	int64_t		expires_at;		/* RAW_PUT: unix seconds, 0 never */
+	RawCf cf;
+	Bytes key;
+	Bytes value;		/* RAW_PUT */
+	int64_t expires_at; /* RAW_PUT: unix seconds, 0 never */
 } RawModify;
 
-#endif							/* TIKV_KV_RAW_H */
+#endif /* TIKV_KV_RAW_H */

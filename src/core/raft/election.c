@@ -51,7 +51,7 @@ is_ordered(const Raft *r, const RaftMessage *m)
 #ifdef RAFT_MUTATION_OLD_TRANSFER_ORDER
 	return true;
 #endif
-	return m->term != r->term + 1 ||
+	return m->term != r->generation_term + 1 ||
 		raft_get_u64(m->context.data + TRANSFER_WORD_LEN) >= r->generation;
 }
 
@@ -309,10 +309,12 @@ raft_handle_timeout_now(Raft *r, const RaftMessage *m)
 	if (r->role != RAFT_FOLLOWER || r->leader != m->from || m->context.len != 8)
 		return;
 #ifndef RAFT_MUTATION_OLD_TRANSFER_ORDER
-	if (raft_get_u64(m->context.data) < r->generation)
+	if (r->generation_term == r->term &&
+		raft_get_u64(m->context.data) < r->generation)
 		return;
 #endif
 	r->generation = raft_get_u64(m->context.data);
+	r->generation_term = r->term;
 	if (raft_hup(r, RAFT_CAMPAIGN_TRANSFER) != STATUS_OK)
 		r->election_elapsed = 0;
 }

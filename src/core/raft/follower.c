@@ -105,8 +105,9 @@ raft_handle_heartbeat(Raft *r, const RaftMessage *m)
 	{
 		uint64_t generation = raft_get_u64(m->context.data + 8);
 
-		if (generation > r->generation)
+		if (generation > r->generation || r->generation_term != r->term)
 			r->generation = generation;
+		r->generation_term = r->term;
 		answer.context = m->context;
 	}
 	raft_send(r, &answer);

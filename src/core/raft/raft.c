@@ -209,7 +209,6 @@ raft_reset(Raft *r, uint64_t term)
 	{
 		r->term = term;
 		r->vote = RAFT_NONE;
-		r->generation = 0;
 	}
 	r->leader = RAFT_NONE;
 	r->transferee = RAFT_NONE;
@@ -275,6 +274,8 @@ raft_become_leader(Raft *r)
 	raft_reset(r, r->term);
 	r->role = RAFT_LEADER;
 	r->leader = r->config.id;
+	r->generation = 0;
+	r->generation_term = r->term;
 	self = raft_peer(r, r->config.id);
 	CHECK(self != NULL);
 	raft_progress_replicate(self);

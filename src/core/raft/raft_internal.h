@@ -93,10 +93,12 @@ struct Raft
 	uint64_t round; /* newest heartbeat round begun in this term */
 
 	/*
-	 * grows with each transfer that was given up; of a follower: as its
-	 * leader last said
+	 * Grows with each transfer that was given up; of the leader of
+	 * generation_term, as far as known.  Kept when the term goes on, since
+	 * an old order speaks of the term before.
 	 */
 	uint64_t generation;
+	uint64_t generation_term;
 	bool round_wanted;
 	bool lease_suspended;
 	uint64_t lease_start_us;

@@ -23,55 +23,55 @@ typedef enum PeerRole
 
 typedef struct RegionPeer
 {
-	uint64_t	id;
-	uint64_t	store_id;
-	PeerRole	role;
+	uint64_t id;
+	uint64_t store_id;
+	PeerRole role;
 } RegionPeer;
 
 typedef struct RegionEpoch
 {
-	uint64_t	conf_ver;
-	uint64_t	version;
+	uint64_t conf_ver;
+	uint64_t version;
 } RegionEpoch;
 
 #define REGION_MAX_PEERS 16
 
 typedef struct Region
 {
-	uint64_t	id;
-	Bytes		start_key;		/* inclusive, in the encoded key space */
-	Bytes		end_key;		/* exclusive; empty is +infinity */
+	uint64_t id;
+	Bytes start_key; /* inclusive, in the encoded key space */
+	Bytes end_key;	 /* exclusive; empty is +infinity */
 	RegionEpoch epoch;
-	int			n_peers;
-	RegionPeer	peers[REGION_MAX_PEERS];
+	int n_peers;
+	RegionPeer peers[REGION_MAX_PEERS];
 } Region;
 
 /* What this store knows of the region's leadership when it checks. */
 typedef struct RegionState
 {
 	const Region *region;
-	RegionPeer	self;			/* the peer on this store */
-	RegionPeer	leader;			/* id 0: unknown */
-	uint64_t	term;
-	bool		is_leader;
+	RegionPeer self;   /* the peer on this store */
+	RegionPeer leader; /* id 0: unknown */
+	uint64_t term;
+	bool is_leader;
 } RegionState;
 
 /* The addressing part of kvrpcpb.Context. */
 typedef struct RequestContext
 {
-	uint64_t	region_id;
+	uint64_t region_id;
 	RegionEpoch epoch;
-	uint64_t	peer_id;
-	uint64_t	peer_store_id;
-	uint64_t	term;			/* 0: not checked */
-	uint64_t	cluster_id;		/* 0: not checked; checked by the service */
-	bool		has_epoch;
-	bool		has_peer;
-	bool		replica_read;
-	bool		stale_read;
-	int			api_version;	/* kvrpcpb.APIVersion */
-	int			disk_full_opt;	/* kvrpcpb.DiskFullOpt */
-	uint64_t	max_execution_ms;	/* 0: none */
+	uint64_t peer_id;
+	uint64_t peer_store_id;
+	uint64_t term;		 /* 0: not checked */
+	uint64_t cluster_id; /* 0: not checked; checked by the service */
+	bool has_epoch;
+	bool has_peer;
+	bool replica_read;
+	bool stale_read;
+	int api_version;		   /* kvrpcpb.APIVersion */
+	int disk_full_opt;		   /* kvrpcpb.DiskFullOpt */
+	uint64_t max_execution_ms; /* 0: none */
 } RequestContext;
 
 /* The variants of errorpb.Error that this server produces. */
@@ -90,29 +90,29 @@ typedef enum RegionErrorKind
 	REGION_MISMATCH_PEER_ID,
 	REGION_READ_INDEX_NOT_READY,
 	REGION_DATA_IS_NOT_READY,
-	REGION_MESSAGE_ONLY			/* only errorpb.Error.message */
+	REGION_MESSAGE_ONLY /* only errorpb.Error.message */
 } RegionErrorKind;
 
 typedef struct RegionError
 {
 	RegionErrorKind kind;
-	uint64_t	region_id;
-	uint64_t	expected;		/* what the request named (store, peer) */
-	uint64_t	actual;			/* what is so here (store, peer), entry size */
-	RegionPeer	leader;			/* NOT_LEADER: the hint, id 0 if unknown */
-	Bytes		key;			/* KEY_NOT_IN_REGION; borrowed from the request */
-	const Region *current;		/* EPOCH_NOT_MATCH, KEY_NOT_IN_REGION */
-	const char *reason;			/* SERVER_IS_BUSY, DISK_FULL, MESSAGE_ONLY */
-	uint64_t	backoff_ms;		/* SERVER_IS_BUSY */
+	uint64_t region_id;
+	uint64_t expected;	   /* what the request named (store, peer) */
+	uint64_t actual;	   /* what is so here (store, peer), entry size */
+	RegionPeer leader;	   /* NOT_LEADER: the hint, id 0 if unknown */
+	Bytes key;			   /* KEY_NOT_IN_REGION; borrowed from the request */
+	const Region *current; /* EPOCH_NOT_MATCH, KEY_NOT_IN_REGION */
+	const char *reason;	   /* SERVER_IS_BUSY, DISK_FULL, MESSAGE_ONLY */
+	uint64_t backoff_ms;   /* SERVER_IS_BUSY */
 } RegionError;
 
 /* Which command's epoch rule applies (raftstore-and-pd 1.1). */
 typedef enum EpochRule
 {
-	EPOCH_DATA,					/* reads and writes: version */
-	EPOCH_CONF_CHANGE,			/* ChangePeer(V2), BatchSwitchWitness: conf_ver */
-	EPOCH_RANGE_CHANGE,			/* split, merge, flashback: both */
-	EPOCH_NONE					/* CompactLog, TransferLeader ... */
+	EPOCH_DATA,			/* reads and writes: version */
+	EPOCH_CONF_CHANGE,	/* ChangePeer(V2), BatchSwitchWitness: conf_ver */
+	EPOCH_RANGE_CHANGE, /* split, merge, flashback: both */
+	EPOCH_NONE			/* CompactLog, TransferLeader ... */
 } EpochRule;
 
 extern bool region_epoch_matches(RegionEpoch request, RegionEpoch current,
@@ -135,4 +135,4 @@ extern bool region_check(uint64_t store_id, const RegionState *state,
 extern bool region_check_key(const Region *region, Bytes key,
 							 RegionError *error);
 
-#endif							/* TIKV_REGION_REGION_H */
+#endif /* TIKV_REGION_REGION_H */
