@@ -326,12 +326,12 @@ worker_startup(WorkerKind kind)
 static bool
 find_extension(TableOids *tables)
 {
-	bool found;
+	TablesAnswer answer;
 
 	StartTransactionCommand();
-	found = tables_resolve(tables);
+	answer = tables_resolve_nowait(tables);
 	CommitTransactionCommand();
-	return found;
+	return answer == TABLES_OK;
 }
 
 void

@@ -2,14 +2,14 @@
 # What takes too long for scripts/check: many crashes, a node that idles, a
 # table under an old snapshot, many seeds of the simulation.
 #
-# usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SEEDS=50
+# usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
 STEPS=(crash worker_crash idle old_snapshot simulation)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
-SNAPSHOT_S=300
+SNAPSHOT_S=${SNAPSHOT_S:-300}
 
 DIR=
 

@@ -3,8 +3,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
-scripts=$(git ls-files -co --exclude-standard |
-    xargs grep -lE '^#!.*\b(ba)?sh\b|^# shellcheck shell=' 2>/dev/null | sort -u)
+scripts=$(tools/files.sh | xargs grep -lE '^#!.*\b(ba)?sh\b|^# shellcheck shell=' 2>/dev/null | sort -u)
 for file in $scripts; do
     bash -n "$file" || failed=1
 done

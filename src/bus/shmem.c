@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -205,12 +206,24 @@ worker_sleep_end(WorkerKind kind)
 
 /* ----------------------------------------------------------------- states */
 
+/* Bytes of a text that fit, whole characters only; also of one cut before. */
+static Size
+fitting(const char *text, Size size)
+{
+	Size len = text == NULL ? 0 : strlen(text);
+
+	if (len == 0)
+		return 0;
+	return (Size) pg_mbcliplen(text, (int) len, (int) Min(len, size - 1));
+}
+
 /* Returns the state it had. */
 static WorkerState
 set_state(WorkerSlot *slot, WorkerState state, const char *reason,
 		  const char *address)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	Size reason_len = fitting(reason, sizeof(slot->reason));
 	WorkerState before;
 
 	SpinLockAcquire(&slot->mutex);
@@ -219,7 +232,7 @@ set_state(WorkerSlot *slot, WorkerState state, const char *reason,
 		slot->since = now;
 	slot->state = state;
 	if (reason != NULL)
-		strlcpy(slot->reason, reason, sizeof(slot->reason));
+		strlcpy(slot->reason, reason, reason_len + 1);
 	if (address != NULL)
 		strlcpy(slot->address, address, sizeof(slot->address));
 	SpinLockRelease(&slot->mutex);

@@ -12,9 +12,13 @@
 #include "kvserver/dispatch.h"
 #include "read/read.h"
 #include "utils/memutils.h"
+#include "worker_common.h"
 
 /* One round's bounds: what arrives meanwhile waits for the next. */
 #define ROUND_MAX_READS 1024
+
+/* Beyond this many waiting reads the worker is busy. */
+#define MAX_QUEUED_READS 65536
 
 /* A look that was overtaken by a change is repeated this often. */
 #define READ_ATTEMPTS 3
@@ -36,11 +40,26 @@ dispatch_now_us(void)
 	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/* Asked by a long read now and then. */
+static const char *
+why_give_up(const Request *request)
+{
+	if (worker_should_stop())
+		return "the worker is stopping";
+	if (dispatch_now_us() >= request->deadline_us)
+		return SERVICE_TOO_LATE;
+	if (request->abandoned != NULL &&
+		request->abandoned((Request *) request))
+		return "the client is gone";
+	return NULL;
+}
+
 void
 dispatch_init(Dispatch *dispatch, MemoryContext parent)
 {
 	memset(dispatch, 0, sizeof(*dispatch));
 	dispatch->reads_tail = &dispatch->reads;
+	dispatch->limits.interrupted = why_give_up;
 	dispatch->context = AllocSetContextCreate(parent, "tikv read round",
 											  ALLOCSET_DEFAULT_SIZES);
 }
@@ -61,6 +80,11 @@ answer_info(Request *request)
 static void
 queue_read(Dispatch *dispatch, Request *request)
 {
+	if (dispatch->n_reads >= MAX_QUEUED_READS)
+	{
+		service_busy(request, "too many reads wait");
+		return;
+	}
 	request->next = NULL;
 	*dispatch->reads_tail = request;
 	dispatch->reads_tail = &request->next;
@@ -117,13 +141,14 @@ timed_out(const Request *request, const RawCommand *command, int64 now_us)
 		 now_us - request->received_us > (int64) limit_ms * 1000);
 }
 
-static void
-refuse_late(Request *request)
+/* Does nobody wait for it any more?  Then it was answered here. */
+static bool
+drop_abandoned(Request *request)
 {
-	RegionError error = {.kind = REGION_SERVER_IS_BUSY,
-						 .reason = "deadline is exceeded"};
-
-	service_region_error(request, &error);
+	if (request->abandoned == NULL || !request->abandoned(request))
+		return false;
+	request->fail(request, RPC_CANCELLED, "the client is gone");
+	return true;
 }
 
 /* Take what waits, decoded; requests nobody waits for any more are dropped. */
@@ -138,13 +163,15 @@ take_reads(Dispatch *dispatch, Read *reads)
 	{
 		Read *read = &reads[n];
 
+		if (drop_abandoned(request))
+			continue;
 		if (dispatch->refuse != NULL)
 			service_busy(request, dispatch->refuse);
 		else if (raw_decode(request, &dispatch->limits, &read->command))
 		{
 			read->request = request;
 			if (timed_out(request, &read->command, now_us))
-				refuse_late(request);
+				service_busy(request, SERVICE_TOO_LATE);
 			else
 				n++;
 		}
@@ -175,7 +202,7 @@ look(ReadRound *round, Read *reads, int n)
 
 /* Answer what the round may answer; returns how many must look again. */
 static int
-answer(ReadRound *round, Read *reads, int n)
+answer(ReadRound *round, Read *reads, int n, const RawLimits *limits)
 {
 	int left = 0;
 
@@ -191,7 +218,7 @@ answer(ReadRound *round, Read *reads, int n)
 			continue;
 		}
 		raw_read(read->request, &read->command, &read->seen->region,
-				 read_round_reader(round));
+				 read_round_reader(round), limits);
 		read->request = NULL;
 	}
 	return left;
@@ -219,7 +246,7 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 	look(round, reads, n);
 	answered = read_round_begin(round, &dispatch->tables, false);
 	if (answered == TABLES_OK)
-		left = answer(round, reads, n);
+		left = answer(round, reads, n, &dispatch->limits);
 	read_round_end(round);
 	CommitTransactionCommand();
 	dispatch->rounds++;

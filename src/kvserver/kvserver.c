@@ -15,6 +15,9 @@
 
 /* TiKV's raft-entry-max-size, and room for what surrounds it. */
 #define MAX_ENTRY_BYTES ((size_t) 8 << 20)
+
+/* Of keys and values in one answer; Java's client takes 512 MiB. */
+#define MAX_REPLY_BYTES ((size_t) 256 << 20)
 #define MAX_MESSAGE_BYTES ((size_t) 64 << 20)
 #define MAX_UNARY_CALLS 16384
 #define MAX_BATCH_INFLIGHT 16384
@@ -38,6 +41,7 @@ kvserver_limits(RawLimits *limits, uint64 cluster_id, int api_version)
 	limits->api_version = api_version;
 	limits->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
 	limits->max_entry_size = MAX_ENTRY_BYTES;
+	limits->max_reply_size = MAX_REPLY_BYTES;
 	limits->ttl_enabled = false;
 }
 

@@ -24,13 +24,19 @@ PGDLLEXPORT void tikv_server_main(Datum arg);
 #define CHECK_INTERVAL_US INT64CONST(1000000)
 #define RETRY_MS 100
 
-/* Writes at the store; a tag is a slot's index and how often it was used. */
+/* Writes at the store; a tag is a slot's index and the use it is put to. */
 #define FORWARD_SLOTS 4096
+
+/*
+ * Never starts over while the process lives: an answer that comes late, in
+ * the worker's next life, must not be taken for another write's.
+ */
+static uint32 last_use;
 
 typedef struct ForwardSlot
 {
 	Request *request;
-	uint32 uses;
+	uint32 use;
 } ForwardSlot;
 
 typedef struct ServerWorker
@@ -54,6 +60,7 @@ forward_write(void *arg, Request *request, RawCommand *command)
 	ServerWorker *worker = arg;
 	size_t len = protobuf_c_message_get_packed_size(request->message);
 	uint8 *bytes;
+	uint32 use;
 	uint32 index;
 	ForwardSlot *slot;
 
@@ -63,13 +70,14 @@ forward_write(void *arg, Request *request, RawCommand *command)
 		service_busy(request, "scheduler is busy: too many writes wait");
 		return;
 	}
+	use = ++last_use;
 	index = worker->free_slots[worker->n_free - 1];
 	slot = &worker->slots[index];
 	bytes = arena_alloc(request->arena, len);
 	protobuf_c_message_pack(request->message, bytes);
 	if (bus_send(worker->self, WORKER_STORE, request->method->id,
 				 bytes_make(bytes, len),
-				 ((uint64) (slot->uses + 1) << 32) | index) != BUS_OK)
+				 ((uint64) use << 32) | index) != BUS_OK)
 	{
 		service_busy(request,
 					 "scheduler is busy: the bus to the store is full");
@@ -77,7 +85,7 @@ forward_write(void *arg, Request *request, RawCommand *command)
 	}
 	worker->n_free--;
 	slot->request = request;
-	slot->uses++;
+	slot->use = use;
 }
 
 static Request *
@@ -90,7 +98,7 @@ take_forwarded(ServerWorker *worker, uint64 tag)
 	if (index >= FORWARD_SLOTS)
 		return NULL;
 	slot = &worker->slots[index];
-	if (slot->request == NULL || slot->uses != (uint32) (tag >> 32))
+	if (slot->request == NULL || slot->use != (uint32) (tag >> 32))
 		return NULL;
 	request = slot->request;
 	slot->request = NULL;

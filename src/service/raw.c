@@ -19,14 +19,6 @@ from_wire(ProtobufCBinaryData b)
 	return bytes_make(b.data, b.len);
 }
 
-static ProtobufCBinaryData
-to_wire(Bytes b)
-{
-	ProtobufCBinaryData out = {b.len, (uint8_t *) b.data};
-
-	return out;
-}
-
 void
 raw_error(Request *request, const char *text)
 {
@@ -321,78 +313,7 @@ raw_decode(Request *request, const RawLimits *limits, RawCommand *command)
 	return ok && check_entry_size(request, limits, command);
 }
 
-/* --------------------------------------------------------------- reading */
-
-static void
-read_get(Request *request, const RawCommand *command, RawReader *reader)
-{
-	Kvrpcpb__RawGetResponse reply = KVRPCPB__RAW_GET_RESPONSE__INIT;
-	RawPair pair;
-
-	if (reader->get(reader, command->cf, command->keys[0], request->arena,
-					&pair))
-		reply.value = to_wire(pair.value);
-	else
-		reply.not_found = true;
-	request->done(request, &reply.base);
-}
-
-/* Pairs of an answer, grown in the request's arena. */
-typedef struct PairList
-{
-	Arena *arena;
-	Kvrpcpb__KvPair **pairs;
-	size_t n;
-	size_t room;
-} PairList;
-
-static void
-pair_list_add(PairList *list, Bytes key, Bytes value)
-{
-	Kvrpcpb__KvPair *pair = arena_alloc(list->arena, sizeof(*pair));
-
-	if (list->n == list->room)
-	{
-		size_t room = list->room == 0 ? 16 : list->room * 2;
-		Kvrpcpb__KvPair **grown =
-			arena_alloc(list->arena, room * sizeof(*grown));
-
-		if (list->n > 0)
-			memcpy(grown, list->pairs, list->n * sizeof(*grown));
-		list->pairs = grown;
-		list->room = room;
-	}
-	kvrpcpb__kv_pair__init(pair);
-	pair->key = to_wire(key);
-	pair->value = to_wire(value);
-	list->pairs[list->n++] = pair;
-}
-
-static void
-read_batch_get(Request *request, const RawCommand *command, RawReader *reader)
-{
-	Kvrpcpb__RawBatchGetResponse reply = KVRPCPB__RAW_BATCH_GET_RESPONSE__INIT;
-	PairList list = {.arena = request->arena};
-	RawPair pair;
-
-	for (size_t i = 0; i < command->n_keys; i++)
-		if (reader->get(reader, command->cf, command->keys[i], request->arena,
-						&pair))
-			pair_list_add(&list, command->keys[i], pair.value);
-	reply.pairs = list.pairs;
-	reply.n_pairs = list.n;
-	request->done(request, &reply.base);
-}
-
-static bool
-collect_pair(void *arg, const RawPair *pair)
-{
-	PairList *list = arg;
-
-	pair_list_add(list, arena_copy(list->arena, pair->key),
-				  arena_copy(list->arena, pair->value));
-	return true;
-}
+/* ---------------------------------------------------------------- checks */
 
 /* The bound from which the scan starts must lie in the region. */
 static bool
@@ -405,32 +326,6 @@ scan_starts_inside(const RawScan *scan, const Region *region)
 	return bytes_cmp(scan->upper, region->start_key) > 0 &&
 		(region->end_key.len == 0 ||
 		 bytes_cmp(scan->upper, region->end_key) <= 0);
-}
-
-static void
-clip_to_region(RawScan *scan, const Region *region)
-{
-	if (bytes_cmp(scan->lower, region->start_key) < 0)
-		scan->lower = region->start_key;
-	if (region->end_key.len > 0 &&
-		(scan->upper.len == 0 || bytes_cmp(scan->upper, region->end_key) > 0))
-		scan->upper = region->end_key;
-}
-
-static void
-read_scan(Request *request, const RawCommand *command, const Region *region,
-		  RawReader *reader)
-{
-	Kvrpcpb__RawScanResponse reply = KVRPCPB__RAW_SCAN_RESPONSE__INIT;
-	PairList list = {.arena = request->arena};
-	RawScan scan = command->scan;
-
-	clip_to_region(&scan, region);
-	if (scan.limit > 0)
-		reader->scan(reader, &scan, collect_pair, &list);
-	reply.kvs = list.pairs;
-	reply.n_kvs = list.n;
-	request->done(request, &reply.base);
 }
 
 bool
@@ -456,24 +351,6 @@ raw_check_range(const RawCommand *command, int method, const Region *region,
 		if (!region_check_key(region, command->modifies[i].key, error))
 			return false;
 	return true;
-}
-
-void
-raw_read(Request *request, const RawCommand *command, const Region *region,
-		 RawReader *reader)
-{
-	switch (request->method->id)
-	{
-		case METHOD_RAW_GET:
-			read_get(request, command, reader);
-			break;
-		case METHOD_RAW_BATCH_GET:
-			read_batch_get(request, command, reader);
-			break;
-		default:
-			read_scan(request, command, region, reader);
-			break;
-	}
 }
 
 void

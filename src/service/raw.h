@@ -15,6 +15,10 @@ typedef struct RawLimits
 	uint64_t cluster_id;   /* a request that names another is refused */
 	int api_version;	   /* of the cluster: 1 */
 	bool ttl_enabled;
+	size_t max_reply_size; /* keys and values of one answer; 0: no limit */
+
+	/* Why a long read should be given up now, or NULL.  May be NULL itself. */
+	const char *(*interrupted)(const Request *request);
 } RawLimits;
 
 typedef struct RawCommand
@@ -51,13 +55,17 @@ extern bool raw_check_range(const RawCommand *command, int method,
 
 /* Run a read over a reader and answer it.  `region` bounds a scan. */
 extern void raw_read(Request *request, const RawCommand *command,
-					 const Region *region, RawReader *reader);
+					 const Region *region, RawReader *reader,
+					 const RawLimits *limits);
 
 /* Answer a write that succeeded. */
 extern void raw_write_done(Request *request);
 
 /* Answer any KV request with a region error. */
 extern void service_region_error(Request *request, const RegionError *error);
+
+/* The reason of ServerIsBusy when a command was not begun or done in time. */
+#define SERVICE_TOO_LATE "deadline is exceeded"
 
 /* Answer it with ServerIsBusy and a reason; nothing was done. */
 extern void service_busy(Request *request, const char *reason);

@@ -122,7 +122,11 @@ server_is_busy(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	part->reason = arena_strdup(arena, error->reason);
 	part->backoff_ms = error->backoff_ms;
 	out->server_is_busy = part;
-	out->message = part->reason;
+
+	/* Clients look for one spelling in the reason, the other in the message. */
+	out->message = strcmp(error->reason, SERVICE_TOO_LATE) == 0
+		? arena_strdup(arena, "Deadline is exceeded")
+		: part->reason;
 }
 
 static void

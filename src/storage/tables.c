@@ -20,9 +20,13 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_namespace.h"
 #include "commands/extension.h"
+#include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -30,7 +34,6 @@
 #if PG_VERSION_NUM < 170000
 #include "storage/sinvaladt.h"
 #endif
-#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -40,6 +43,9 @@
 
 #define EXTENSION_NAME "tikv_fdw"
 #define INTERNAL_SCHEMA "tikv_internal"
+
+/* Why the last tables_open said TABLES_UNUSABLE; empty if it did not. */
+static char unusable[256];
 
 /* How tables_open was asked to lock. */
 typedef struct OpenMode
@@ -92,6 +98,39 @@ tables_resolve(TableOids *out)
 
 	/* Nobody can serve tables that may yet be rolled back. */
 	return !is_uncommitted(schema);
+}
+
+/*
+ * All that tables_resolve reads; with these locks held it has nothing to wait
+ * for.  The indexes count, too: REINDEX locks out their readers alone.
+ */
+static bool
+lock_catalogs(void)
+{
+	static const Oid catalogs[] = {
+		ExtensionRelationId,   ExtensionNameIndexId, ExtensionOidIndexId,
+		DependRelationId,	   DependDependerIndexId, NamespaceRelationId,
+		NamespaceNameIndexId,  NamespaceOidIndexId,	 RelationRelationId,
+		ClassNameNspIndexId,   ClassOidIndexId,
+	};
+
+	for (int i = 0; i < (int) lengthof(catalogs); i++)
+	{
+		if (!ConditionalLockRelationOid(catalogs[i], AccessShareLock))
+			return false;
+	}
+	return true;
+}
+
+TablesAnswer
+tables_resolve_nowait(TableOids *out)
+{
+	if (!lock_catalogs())
+	{
+		memset(out, 0, sizeof(*out));
+		return TABLES_LOCKED;
+	}
+	return tables_resolve(out) ? TABLES_OK : TABLES_MISSING;
 }
 
 /* Lock one relation without opening it. */
@@ -153,18 +192,20 @@ is_plain_btree(Relation index)
 		heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL);
 }
 
-static void
+/* False, with `unusable` set, if the writers could not enter rows in it. */
+static bool
 keep_index(TableIndexes *indexes, Relation index)
 {
-	if (!is_plain_btree(index) || indexes->n == TABLE_MAX_INDEXES)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("index \"%s\" on a table of tikv_fdw cannot be maintained",
-					RelationGetRelationName(index)),
-			 errhint("Drop the index; tables in %s take no indexes of users.",
-					 INTERNAL_SCHEMA)));
-	indexes->rels[indexes->n++] = index;
+	if (is_plain_btree(index) && indexes->n < TABLE_MAX_INDEXES)
+	{
+		indexes->rels[indexes->n++] = index;
+		return true;
+	}
+	snprintf(
+		unusable, sizeof(unusable),
+		"index \"%s\" on a table of tikv_fdw cannot be maintained: drop it, tables in %s take no indexes of users",
+		RelationGetRelationName(index), INTERNAL_SCHEMA);
+	return false;
 }
 
 /*
@@ -203,9 +244,15 @@ open_indexes(Relation heap, Oid hint, const AttrNumber *columns, int n,
 		if (readable && (*read == NULL || oid == hint))
 			*read = index;
 		if (write && index->rd_index->indisready)
-			keep_index(writable, index);
-		else if (*read != index)
+		{
+			if (keep_index(writable, index))
+				continue;
+			answer = TABLES_UNUSABLE;
+		}
+		if (*read != index)
 			relation_close(index, NoLock);
+		if (answer != TABLES_OK)
+			break;
 	}
 	list_free(oids);
 	if (answer == TABLES_OK && *read == NULL)
@@ -310,6 +357,8 @@ tables_open(const TableOids *oids, bool write, bool wait, OpenTables *out)
 	TablesAnswer answer;
 
 	memset(out, 0, sizeof(*out));
+	if (write)
+		unusable[0] = '\0';
 	answer = open_raw(oids, mode, write, out);
 	if (answer == TABLES_OK && write)
 		answer = open_raft_state(oids, mode, out);
@@ -353,7 +402,10 @@ table_open_small(const char *name, TableIndexes *indexes)
 			answer = open_relation(lfirst_oid(cell), mode, &index);
 			if (answer != TABLES_OK)
 				break;
-			keep_index(indexes, index);
+			if (!keep_index(indexes, index))
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg_internal("%s", unusable)));
 		}
 		list_free(oids);
 	}
@@ -377,7 +429,7 @@ table_close_small(Relation rel, TableIndexes *indexes)
 	relation_close(rel, NoLock);
 }
 
-/* What one holder of a lock is: process and statement, or a prepared one. */
+/* What one holder of a lock is: a process, or a prepared transaction. */
 static void
 describe_holder(VirtualTransactionId vxid, char *out, Size size)
 {
@@ -395,16 +447,11 @@ describe_holder(VirtualTransactionId vxid, char *out, Size size)
 	if (pid == 0)
 		snprintf(out, size, "a prepared transaction (pg_prepared_xacts)");
 	else
-		snprintf(out, size, "process %d: %s", pid,
-				 pgstat_get_backend_current_activity(pid, false));
+		snprintf(out, size, "process %d (pg_stat_activity)", pid);
 }
 
-/*
- * Empty if nobody is in the way any more.  The lock a writer needs conflicts
- * with all that a reader's does.
- */
 void
-tables_describe_blocker(Oid relation, char *out, Size size)
+tables_describe_blocker(Oid relation, LOCKMODE mode, char *out, Size size)
 {
 	LOCKTAG tag;
 	VirtualTransactionId *holders;
@@ -412,20 +459,23 @@ tables_describe_blocker(Oid relation, char *out, Size size)
 
 	out[0] = '\0';
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
-	holders = GetLockConflicts(&tag, RowExclusiveLock, &n);
+	holders = GetLockConflicts(&tag, mode, &n);
 	if (n > 0)
 		describe_holder(holders[0], out, size);
 	if (n > 1)
 	{
 		Size len = strlen(out);
 
-		snprintf(out + len, size - len, " (and %d more)", n - 1);
+		snprintf(out + len, size - len, " and %d more", n - 1);
 	}
 }
 
-/* Whoever locks an index has locked its table, too. */
-void
-tables_describe_blockers(const TableOids *oids, char *out, Size size)
+/*
+ * Whoever locks an index has locked its table, too.  The lock a writer needs
+ * conflicts with all that a reader's does.
+ */
+static void
+find_blocker(const TableOids *oids, char *out, Size size)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oids->raw));
 	Oid toast = InvalidOid;
@@ -435,9 +485,28 @@ tables_describe_blockers(const TableOids *oids, char *out, Size size)
 		toast = ((Form_pg_class) GETSTRUCT(tuple))->reltoastrelid;
 		ReleaseSysCache(tuple);
 	}
-	tables_describe_blocker(oids->raw, out, size);
+	tables_describe_blocker(oids->raw, RowExclusiveLock, out, size);
 	if (out[0] == '\0' && OidIsValid(toast))
-		tables_describe_blocker(toast, out, size);
+		tables_describe_blocker(toast, RowExclusiveLock, out, size);
 	if (out[0] == '\0')
-		tables_describe_blocker(oids->raft_state, out, size);
+		tables_describe_blocker(oids->raft_state, RowExclusiveLock, out, size);
+}
+
+void
+tables_describe_blockers(const TableOids *oids, char *out, Size size)
+{
+	char holder[128];
+
+	if (unusable[0] != '\0')
+	{
+		strlcpy(out, unusable, pg_mbcliplen(unusable, (int) strlen(unusable),
+											(int) size - 1) +
+					1);
+		return;
+	}
+	find_blocker(oids, holder, sizeof(holder));
+	if (holder[0] == '\0')
+		strlcpy(out, "the tables were locked a moment ago", size);
+	else
+		snprintf(out, size, "the tables are locked by %s", holder);
 }

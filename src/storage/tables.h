@@ -30,7 +30,8 @@ typedef enum TablesAnswer
 {
 	TABLES_OK,
 	TABLES_MISSING, /* the extension is not (any more) installed */
-	TABLES_LOCKED	/* somebody holds a conflicting lock */
+	TABLES_LOCKED,	/* somebody holds a conflicting lock */
+	TABLES_UNUSABLE /* a writer cannot keep an index that a user added */
 } TablesAnswer;
 
 /*
@@ -39,6 +40,13 @@ typedef enum TablesAnswer
  * extension created by the asking transaction itself does not count.
  */
 extern bool tables_resolve(TableOids *out);
+
+/*
+ * The same for a worker, which waits for nobody: TABLES_LOCKED if a catalog
+ * that must be read is locked, and nothing is known then.  The catalogs stay
+ * locked for reading until the transaction ends.
+ */
+extern TablesAnswer tables_resolve_nowait(TableOids *out);
 
 /* Ours, and what a REINDEX CONCURRENTLY adds or leaves behind. */
 #define TABLE_MAX_INDEXES 8
@@ -67,8 +75,9 @@ typedef struct OpenTables
 /*
  * Open for reading (AccessShareLock) or writing (RowExclusiveLock).  With
  * `wait` an ordinary lock wait (SQL backends); without it TABLES_LOCKED at
- * once, with nothing held.  tables_close gives a reader's locks back; a
- * writer's stay until its transaction ends, as they must.
+ * once, with nothing held.  TABLES_UNUSABLE is for writers alone.
+ * tables_close gives a reader's locks back; a writer's stay until its
+ * transaction ends, as they must.
  */
 extern TablesAnswer tables_open(const TableOids *oids, bool write, bool wait,
 								OpenTables *out);
@@ -83,10 +92,17 @@ extern Relation table_open_small(const char *name, TableIndexes *indexes);
 extern void table_close_small(Relation rel, TableIndexes *indexes);
 
 /*
- * Text that names the holder of a conflicting lock on one relation, or on any
- * of those that a writer needs, for tikv_status(); empty if there is none.
+ * Who holds a lock on a relation that conflicts with `mode`, without what it
+ * is doing there: the text goes to clients and to tikv_status(), whose readers
+ * may not see other sessions' statements.  Empty if there is nobody.
  */
-extern void tables_describe_blocker(Oid relation, char *out, Size size);
+extern void tables_describe_blocker(Oid relation, LOCKMODE mode, char *out,
+									Size size);
+
+/*
+ * A sentence about what kept tables_open(write) from its last success: the
+ * index that made it TABLES_UNUSABLE, or who holds the locks.  Never empty.
+ */
 extern void tables_describe_blockers(const TableOids *oids, char *out,
 									 Size size);
 

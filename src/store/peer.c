@@ -142,12 +142,17 @@ peer_restart(Store *store, Peer *peer)
 void
 peer_committed(Store *store, Peer *peer)
 {
-	(void) store;
+	bool term_changed;
+
 	raft_advance(peer->raft, &peer->ready);
 	CHECK(!raft_has_ready(peer->raft));
+	term_changed = peer->saved.term != peer->state.term;
 	peer->saved = peer->state;
 	peer->touched = false;
-	board_publish_applied(peer->region.id, peer->state.applied_index);
+	if (term_changed && store->server != NULL)
+		peer_publish(peer);
+	else
+		board_publish_applied(peer->region.id, peer->state.applied_index);
 }
 
 void

@@ -72,7 +72,11 @@ publish(Store *store)
 		peer_publish(&store->peers[i]);
 }
 
-/* Everything between "the extension is there" and "clients may come". */
+/*
+ * Everything between "the extension is there" and "clients may come".  If the
+ * first turn cannot have its tables, reads are served all the same: a sole
+ * peer's data cannot have changed behind its back.
+ */
 static bool
 bring_up(Store *store, char *reason, Size size)
 {
@@ -83,18 +87,36 @@ bring_up(Store *store, char *reason, Size size)
 	for (int i = 0; i < store->n_peers; i++)
 		peer_start(store, &store->peers[i]);
 	turn_run(store);
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i].touched)
-		{
-			strlcpy(reason, store->blocker, size);
-			return false;
-		}
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
 					store->meta.api_version);
 	store->dispatch.tables = store->tables;
 	publish(store);
 	store_heartbeat(store);
 	return true;
+}
+
+/* As bring_up, with an error as a reason to wait and try again. */
+static bool
+try_bring_up(Store *store, char *reason, Size size)
+{
+	volatile bool up = false;
+
+	PG_TRY();
+	{
+		up = bring_up(store, reason, size);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(store->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		strlcpy(reason, error->message, size);
+	}
+	PG_END_TRY();
+	return up;
 }
 
 /* --------------------------------------------------------------- the loop */
@@ -222,7 +244,7 @@ run_store(Store *store)
 	worker_wait_for_extension(WORKER_STORE, &store->tables);
 	if (worker_should_stop())
 		return;
-	if (!bring_up(store, reason, sizeof(reason)))
+	if (!try_bring_up(store, reason, sizeof(reason)))
 	{
 		worker_report(WORKER_STORE, WORKER_WAITING, reason, "");
 		worker_sleep(WORKER_STORE, RETRY_MS);

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "core/base/check.h"
+#include "core/base/rpc_code.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -23,6 +24,11 @@
 /* Bounds of one turn, so that the first write in it does not wait long. */
 #define TURN_MAX_WRITES 4096
 #define TURN_MAX_BYTES ((size_t) 16 << 20)
+
+/* Transactions that one failing batch may cost, in halves. */
+#define MAX_TRIES 64
+
+#define ABORT_LOG_INTERVAL_US INT64CONST(1000000)
 
 /* What a turn holds open while it runs. */
 typedef struct Turn
@@ -110,7 +116,7 @@ still_wanted(const Write *write, RegionError *error)
 		return true;
 	memset(error, 0, sizeof(*error));
 	error->kind = REGION_SERVER_IS_BUSY;
-	error->reason = "deadline is exceeded";
+	error->reason = SERVICE_TOO_LATE;
 	return false;
 }
 
@@ -186,6 +192,13 @@ decide(Turn *turn, Write *write)
 	uint64_t index;
 	uint64_t term;
 
+	if (write->request->abandoned != NULL &&
+		write->request->abandoned(write->request))
+	{
+		write->request->fail(write->request, RPC_CANCELLED,
+							 "the client is gone");
+		return;
+	}
 	if (!check_write(store, write, &error))
 	{
 		service_region_error(write->request, &error);
@@ -330,41 +343,69 @@ open_turn(Turn *turn)
 	return false;
 }
 
+/* The log says why turns fail, but not a thousand times a second. */
+static void
+log_abort(Store *store)
+{
+	int64 now_us = dispatch_now_us();
+
+	if (now_us < store->next_abort_log_us)
+		return;
+	store->next_abort_log_us = now_us + ABORT_LOG_INTERVAL_US;
+	EmitErrorReport();
+}
+
 /* Something threw: undo the turn and start over from what is stored. */
 static void
 abort_turn(Turn *turn)
 {
 	Store *store = turn->store;
-	ErrorData *error;
 
 	MemoryContextSwitchTo(store->turn_context);
-	error = CopyErrorData();
-	EmitErrorReport();
+	turn->sqlstate = CopyErrorData()->sqlerrcode;
+	log_abort(store);
 	FlushErrorState();
 	AbortCurrentTransaction();
-	turn->sqlstate = error->sqlerrcode;
 	store->aborted_turns++;
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i].touched)
 			peer_restart(store, &store->peers[i]);
 }
 
+/* After an abort: everything that was not answered, in its order. */
 static void
-answer_aborted(Turn *turn, WriteQueue *batch)
+gather_unanswered(Turn *turn, WriteQueue *batch)
 {
-	Store *store = turn->store;
+	WriteQueue all;
+	Write *write;
+
+	write_queue_init(&all);
+	while ((write = write_queue_pop(&turn->store->outbox)) != NULL)
+		write_queue_push(&all, write);
+	if (turn->current != NULL)
+		write_queue_push(&all, turn->current);
+	while ((write = write_queue_pop(batch)) != NULL)
+		write_queue_push(&all, write);
+	write_queue_init(batch);
+	while ((write = write_queue_pop(&all)) != NULL)
+	{
+		write->refused = NULL;
+		write_queue_push(batch, write);
+	}
+}
+
+static void
+refuse_aborted(Store *store, WriteQueue *batch, int sqlstate)
+{
 	RegionError error = {.kind = REGION_SERVER_IS_BUSY, .backoff_ms = 100};
 
 	error.reason = "the turn was rolled back, nothing was written";
-	if (turn->current != NULL)
-		write_queue_push(batch, turn->current);
-	if (turn->sqlstate == ERRCODE_DISK_FULL)
+	if (sqlstate == ERRCODE_DISK_FULL)
 	{
 		error.kind = REGION_DISK_FULL;
 		error.actual = store->meta.store_id;
 		error.reason = "disk full: a write was rolled back";
 	}
-	refuse_all(&store->outbox, &error);
 	refuse_all(batch, &error);
 }
 
@@ -392,11 +433,81 @@ finish_turn(Store *store)
 	pgstat_report_stat(false);
 }
 
+static void
+refuse_unopened(Store *store, WriteQueue *batch)
+{
+	RegionError error = {.kind = REGION_SERVER_IS_BUSY,
+						 .reason = store->blocker,
+						 .backoff_ms = 100};
+
+	refuse_all(batch, &error);
+}
+
+/*
+ * One transaction over a batch.  True if all of it was answered; else it was
+ * undone, nothing of it was answered, and *sqlstate says why.
+ */
+static bool
+try_batch(Store *store, WriteQueue *batch, int *sqlstate)
+{
+	Turn turn = {.store = store};
+	volatile bool done = true;
+
+	PG_TRY();
+	{
+		if (open_turn(&turn))
+			execute(&turn, batch);
+		else
+			refuse_unopened(store, batch);
+	}
+	PG_CATCH();
+	{
+		abort_turn(&turn);
+		gather_unanswered(&turn, batch);
+		*sqlstate = turn.sqlstate;
+		done = false;
+	}
+	PG_END_TRY();
+
+	/* Outside: what is durable is answered, whatever happens meanwhile. */
+	if (done)
+		send_outbox(store);
+	finish_turn(store);
+	return done;
+}
+
+/*
+ * A batch that fails is tried again in halves, so that one bad row does not
+ * fail its neighbours; *tries bounds how often.
+ */
+static void
+run_batch(Store *store, WriteQueue *batch, int *tries)
+{
+	WriteQueue half;
+	int sqlstate = 0;
+	int n;
+
+	(*tries)--;
+	if (try_batch(store, batch, &sqlstate))
+		return;
+	if (batch->n <= 1 || *tries <= 0 || sqlstate == ERRCODE_DISK_FULL)
+	{
+		refuse_aborted(store, batch, sqlstate);
+		return;
+	}
+	n = batch->n / 2;
+	write_queue_init(&half);
+	while (half.n < n)
+		write_queue_push(&half, write_queue_pop(batch));
+	run_batch(store, &half, tries);
+	run_batch(store, batch, tries);
+}
+
 int
 turn_run(Store *store)
 {
-	Turn turn = {.store = store};
 	WriteQueue batch;
+	int tries = MAX_TRIES;
 	int n;
 
 	take_batch(&store->queue, &batch);
@@ -404,29 +515,6 @@ turn_run(Store *store)
 	if (n == 0 && !any_touched(store))
 		return 0;
 	guard_refresh(&store->guard, dispatch_now_us());
-	if (!open_turn(&turn))
-	{
-		RegionError error = {.kind = REGION_SERVER_IS_BUSY,
-							 .reason = store->blocker,
-							 .backoff_ms = 100};
-
-		refuse_all(&batch, &error);
-		finish_turn(store);
-		return n;
-	}
-	PG_TRY();
-	{
-		execute(&turn, &batch);
-	}
-	PG_CATCH();
-	{
-		abort_turn(&turn);
-		answer_aborted(&turn, &batch);
-		finish_turn(store);
-		return n;
-	}
-	PG_END_TRY();
-	send_outbox(store);
-	finish_turn(store);
+	run_batch(store, &batch, &tries);
 	return n;
 }

@@ -35,13 +35,13 @@ report()
     timeout "$seconds" "$@" >"$log" 2>&1 || answer=$?
     if [ $answer -eq 0 ]; then
         printf 'ok      %4d s  %-22s %s\n' $((SECONDS - began)) "$name" \
-            "$(tail -n 1 "$log")"
+            "$(tail -n 1 "$log" | sed 's/\x1b\[[0-9;]*m//g')"
         return 0
     fi
     FAILED=yes
     printf 'FAILED  %4d s  %-22s exit status %d%s\n' $((SECONDS - began)) \
         "$name" $answer "$([ $answer -ne 124 ] || echo ', it took too long')"
-    tail -n 15 "$log" | sed 's/^/        /'
+    tail -n 15 "$log" | cut -c 1-300 | sed 's/^/        /'
     return 1
 }
 

@@ -519,6 +519,31 @@ test_old_order_in_new_term(void)
 	fixture_free(&f);
 }
 
+/*
+ * Who led an earlier term with a longer log may lead again when the answer to
+ * one of its old appends arrives: that must speak of no index.
+ */
+static void
+test_answer_to_old_term(void)
+{
+	RaftMessage m;
+	RaftReady rd;
+
+	start();
+	m = message(RAFT_MSG_APPEND, 2);
+	m.term = 4;
+	m.index = 99;
+	m.log_term = 4;
+	OK(step(m) == STATUS_OK, "an append of an earlier term");
+	OK(raft_ready(f.raft, &f.arena, 0, &rd) && rd.n_messages == 1,
+	   "is answered at once");
+	OK(rd.messages[0].reject && rd.messages[0].term == 5 &&
+		   rd.messages[0].index == 0 && rd.messages[0].reject_hint == 0,
+	   "with the later term and nothing else");
+	raft_advance(f.raft, &rd);
+	fixture_free(&f);
+}
+
 static void
 test_conf_change_requests(void)
 {
@@ -588,6 +613,7 @@ main(void)
 	test_take_messages();
 	test_transfer_requests();
 	test_old_order_in_new_term();
+	test_answer_to_old_term();
 	test_conf_change_requests();
 	test_many_rounds();
 	return unit_done();

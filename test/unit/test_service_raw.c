@@ -153,7 +153,7 @@ gets(void)
 	get.key = wire("b");
 	request = request_of(METHOD_RAW_GET, &get.base);
 	OK(raw_decode(&request, &limits, &command), "a get decodes");
-	raw_read(&request, &command, &region, &array.base);
+	raw_read(&request, &command, &region, &array.base, &limits);
 	answer = reply();
 	OK(answer->value.len == 1 && answer->value.data[0] == '2' &&
 		   !answer->not_found,
@@ -161,7 +161,7 @@ gets(void)
 	get.key = wire("x");
 	request = request_of(METHOD_RAW_GET, &get.base);
 	OK(raw_decode(&request, &limits, &command), "an absent key decodes too");
-	raw_read(&request, &command, &region, &array.base);
+	raw_read(&request, &command, &region, &array.base, &limits);
 	answer = reply();
 	OK(answer->not_found && answer->value.len == 0 && answer->error[0] == 0,
 	   "and is not found, without an error");
@@ -276,7 +276,7 @@ batches(void)
 	get.n_keys = 3;
 	request = request_of(METHOD_RAW_BATCH_GET, &get.base);
 	OK(raw_decode(&request, &limits, &command), "a batch get decodes");
-	raw_read(&request, &command, &region, &array.base);
+	raw_read(&request, &command, &region, &array.base, &limits);
 	get_answer = reply();
 	OK(get_answer->n_pairs == 2 && get_answer->pairs[1]->value.data[0] == '4',
 	   "and answers with the keys that exist");
@@ -317,7 +317,7 @@ scan(const char *start, const char *end, uint32_t limit, bool reverse,
 			"not in region" :
 			"wrong error";
 	}
-	raw_read(&request, &command, region, &array.base);
+	raw_read(&request, &command, region, &array.base, &limits);
 	answer = reply();
 	for (size_t i = 0; i < answer->n_kvs; i++)
 		at += (size_t) snprintf(out + at, sizeof(out) - at, "%.*s%.*s ",
@@ -358,6 +358,82 @@ scans(void)
 		   "and a reverse start at the region's start");
 }
 
+/* ---- long reads ---- */
+
+static int looks;
+
+static const char *
+give_up(const Request *request)
+{
+	(void) request;
+	return ++looks == 2 ? "the worker is stopping" : NULL;
+}
+
+/* A scan that never ends by itself. */
+static void
+endless_scan(RawReader *reader, const RawScan *scan,
+			 bool (*emit)(void *arg, const RawPair *pair), void *arg)
+{
+	RawPair pair = {bytes_cstr("k"), bytes_cstr("0123456789"), 0};
+
+	(void) reader;
+	(void) scan;
+	while (emit(arg, &pair))
+		;
+}
+
+static Kvrpcpb__RawScanResponse *
+scan_endlessly(const RawLimits *bounds)
+{
+	static RawReader endless = {array_get, endless_scan};
+	Kvrpcpb__RawScanRequest message = KVRPCPB__RAW_SCAN_REQUEST__INIT;
+	Region region = whole();
+	Request request;
+	RawCommand command;
+
+	message.limit = UINT32_MAX;
+	request = request_of(METHOD_RAW_SCAN, &message.base);
+	OK(raw_decode(&request, &limits, &command), "a scan of everything decodes");
+	raw_read(&request, &command, &region, &endless, bounds);
+	EQ_U64(answers, 1, "and is answered once");
+	return reply();
+}
+
+static void
+long_reads(void)
+{
+	RawLimits bounds = limits;
+	Kvrpcpb__RawScanResponse *answer;
+
+	bounds.max_reply_size = 1100;
+	answer = scan_endlessly(&bounds);
+	OK(answer->n_kvs == 1 && answer->kvs[0]->error != NULL &&
+		   strstr(answer->kvs[0]->error->abort, "1100 bytes") != NULL,
+	   "an answer over the limit is an error, not a short answer");
+	bounds.max_reply_size = 0;
+	bounds.interrupted = give_up;
+	answer = scan_endlessly(&bounds);
+	OK(answer->n_kvs == 0 && answer->region_error != NULL &&
+		   answer->region_error->server_is_busy != NULL,
+	   "a read is given up when the worker stops");
+	EQ_U64(looks, 2, "which is looked at now and then");
+}
+
+static void
+late(void)
+{
+	Kvrpcpb__RawPutRequest put = KVRPCPB__RAW_PUT_REQUEST__INIT;
+	Request request = request_of(METHOD_RAW_PUT, &put.base);
+	Kvrpcpb__RawPutResponse *answer;
+
+	service_busy(&request, SERVICE_TOO_LATE);
+	answer = reply();
+	EQ_STR(answer->region_error->server_is_busy->reason,
+		   "deadline is exceeded", "the reason clients look for");
+	EQ_STR(answer->region_error->message, "Deadline is exceeded",
+		   "and the message");
+}
+
 int
 main(void)
 {
@@ -366,6 +442,8 @@ main(void)
 	refusals();
 	batches();
 	scans();
+	long_reads();
+	late();
 	arena_free(&arena);
 	return unit_done();
 }

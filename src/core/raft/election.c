@@ -173,8 +173,9 @@ campaign(Raft *r, RaftCampaign kind)
 }
 
 /*
- * The own vote is flushed.  An only voter with learners has waited for that;
- * others were not asked before it, and a sole peer's ready flushes it along.
+ * Lead if the votes suffice and the own one is flushed.  Others are not asked
+ * before that, but an only voter with learners has to wait for it; a sole
+ * peer's ready flushes it along.
  */
 void
 raft_vote_flushed(Raft *r)
@@ -289,7 +290,7 @@ raft_handle_vote_response(Raft *r, const RaftMessage *m)
 			if (pre)
 				campaign(r, RAFT_CAMPAIGN_REAL);
 			else
-				raft_become_leader(r);
+				raft_vote_flushed(r);
 			break;
 		case RAFT_VOTE_LOST:
 			raft_become_follower(r, r->term, RAFT_NONE);

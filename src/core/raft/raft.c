@@ -344,7 +344,6 @@ answer_lower_term(Raft *r, const RaftMessage *m)
 	{
 		answer.type = RAFT_MSG_APPEND_RESPONSE;
 		answer.reject = true;
-		answer.index = m->index;
 		raft_send(r, &answer);
 	}
 	else if (m->type == RAFT_MSG_REQUEST_PRE_VOTE && r->quarantine == 0)

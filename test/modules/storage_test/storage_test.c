@@ -122,6 +122,8 @@ storage_test_tables(bool write, bool wait, OpenTables *tables)
 		elog(ERROR, "tables are locked");
 	if (answer == TABLES_MISSING)
 		elog(ERROR, "tables are missing");
+	if (answer == TABLES_UNUSABLE)
+		elog(ERROR, "tables are unusable");
 }
 
 static Datum
@@ -317,6 +319,7 @@ storage_test_open(PG_FUNCTION_ARGS)
 		[TABLES_OK] = "ok",
 		[TABLES_MISSING] = "missing",
 		[TABLES_LOCKED] = "locked",
+		[TABLES_UNUSABLE] = "unusable",
 	};
 	bool write = PG_GETARG_BOOL(0);
 	TablesAnswer answer = TABLES_MISSING;

@@ -106,7 +106,8 @@ print_answer(FILE *out, const RaftMessage *m)
 					m->commit_term);
 		return;
 	}
-	fprintf(out, " %" PRIu64, m->index);
+	if (!m->reject || m->index > 0)
+		fprintf(out, " %" PRIu64, m->index);
 	if (m->reject && m->log_term + m->reject_hint > 0)
 		fprintf(out, ", try %" PRIu64 "/%" PRIu64, m->reject_hint, m->log_term);
 }

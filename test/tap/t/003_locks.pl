@@ -32,8 +32,13 @@ sub check_blocked
 	like($err, qr/busy|region error/i, "$what: as busy");
 	elapsed_note("$what: refusal after all retries", $began);
 
-	# tikv_status() itself must not touch the locked tables.
-	like(status($node), qr/\b$pid\b/, "$what: tikv_status() names the session");
+	# tikv_status() itself must not touch the locked tables.  It speaks of
+	# writes that were refused lately, so there must be some.
+	wait_for("$what to be named by tikv_status()", sub {
+		rawctl($node, 'put', 'k', "during $what");
+		return status($node) =~ /\b$pid\b/;
+	});
+	pass("$what: tikv_status() names the session");
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	wait_for("service after $what", sub {

@@ -49,6 +49,7 @@ func main() {
 		{"cut conversations", t.cutConversations},
 		{"broken gRPC framing", t.brokenMessages},
 		{"random messages", t.randomMessages},
+		{"compressed bombs", t.bombs},
 	} {
 		name := fmt.Sprintf("%s (seed %d)", part.name, *seed)
 		report.Check(name, part.run())

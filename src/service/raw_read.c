@@ -1,0 +1,193 @@
+/*
+ * raw_read.c
+ *	  Raw reads over a reader: get, batch get, scan, and their answers.
+ *
+ * A scan must not be cut short, since fewer pairs than asked for mean that
+ * the region has no more (client-contract 2.4).  So an answer that would grow
+ * over the limit becomes an error, and a read that nobody waits for any more
+ * is given up on the way.
+ */
+#include "core/base/check.h"
+#include "service/messages.h"
+#include "service/raw.h"
+
+/* How many pairs are read between two looks whether to go on. */
+#define LOOK_EVERY 256
+
+static ProtobufCBinaryData
+to_wire(Bytes b)
+{
+	ProtobufCBinaryData out = {b.len, (uint8_t *) b.data};
+
+	return out;
+}
+
+static void
+read_get(Request *request, const RawCommand *command, RawReader *reader)
+{
+	Kvrpcpb__RawGetResponse reply = KVRPCPB__RAW_GET_RESPONSE__INIT;
+	RawPair pair;
+
+	if (reader->get(reader, command->cf, command->keys[0], request->arena,
+					&pair))
+		reply.value = to_wire(pair.value);
+	else
+		reply.not_found = true;
+	request->done(request, &reply.base);
+}
+
+/* ---- answers of many pairs ---- */
+
+/* Pairs of an answer, grown in the request's arena. */
+typedef struct PairList
+{
+	Request *request;
+	const RawLimits *limits;
+	Kvrpcpb__KvPair **pairs;
+	size_t n;
+	size_t room;
+	size_t bytes;
+	bool too_large;
+	const char *interrupted; /* why the read was given up; NULL: it was not */
+} PairList;
+
+static void
+grow(PairList *list)
+{
+	size_t room = list->room == 0 ? 16 : list->room * 2;
+	Kvrpcpb__KvPair **grown =
+		arena_alloc(list->request->arena, room * sizeof(*grown));
+
+	if (list->n > 0)
+		memcpy(grown, list->pairs, list->n * sizeof(*grown));
+	list->pairs = grown;
+	list->room = room;
+}
+
+/* May a pair of this size join?  If not, the list says why. */
+static bool
+may_add(PairList *list, size_t bytes)
+{
+	const RawLimits *limits = list->limits;
+
+	list->bytes += bytes;
+	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
+		list->too_large = true;
+	else if (list->n % LOOK_EVERY == LOOK_EVERY - 1 &&
+			 limits->interrupted != NULL)
+		list->interrupted = limits->interrupted(list->request);
+	return !list->too_large && list->interrupted == NULL;
+}
+
+static void
+add_pair(PairList *list, Bytes key, Bytes value)
+{
+	Kvrpcpb__KvPair *pair = arena_alloc(list->request->arena, sizeof(*pair));
+
+	if (list->n == list->room)
+		grow(list);
+	kvrpcpb__kv_pair__init(pair);
+	pair->key = to_wire(key);
+	pair->value = to_wire(value);
+	list->pairs[list->n++] = pair;
+}
+
+/* True if the list is whole; else the request is answered here. */
+static bool
+list_is_whole(const PairList *list)
+{
+	Request *request = list->request;
+
+	if (list->too_large)
+		raw_error(request,
+				  arena_printf(request->arena,
+							   "the answer would exceed %zu bytes: ask for fewer keys",
+							   list->limits->max_reply_size));
+	else if (list->interrupted != NULL)
+		service_busy(request, list->interrupted);
+	return !list->too_large && list->interrupted == NULL;
+}
+
+static void
+read_batch_get(Request *request, const RawCommand *command, RawReader *reader,
+			   const RawLimits *limits)
+{
+	Kvrpcpb__RawBatchGetResponse reply = KVRPCPB__RAW_BATCH_GET_RESPONSE__INIT;
+	PairList list = {.request = request, .limits = limits};
+	RawPair pair;
+
+	for (size_t i = 0; i < command->n_keys; i++)
+	{
+		Bytes key = command->keys[i];
+
+		if (!reader->get(reader, command->cf, key, request->arena, &pair))
+			continue;
+		if (!may_add(&list, key.len + pair.value.len))
+			break;
+		add_pair(&list, key, pair.value);
+	}
+	if (!list_is_whole(&list))
+		return;
+	reply.pairs = list.pairs;
+	reply.n_pairs = list.n;
+	request->done(request, &reply.base);
+}
+
+static bool
+collect_pair(void *arg, const RawPair *pair)
+{
+	PairList *list = arg;
+	Arena *arena = list->request->arena;
+
+	if (!may_add(list, pair->key.len + pair->value.len))
+		return false;
+	add_pair(list, arena_copy(arena, pair->key),
+			 arena_copy(arena, pair->value));
+	return true;
+}
+
+static void
+clip_to_region(RawScan *scan, const Region *region)
+{
+	if (bytes_cmp(scan->lower, region->start_key) < 0)
+		scan->lower = region->start_key;
+	if (region->end_key.len > 0 &&
+		(scan->upper.len == 0 || bytes_cmp(scan->upper, region->end_key) > 0))
+		scan->upper = region->end_key;
+}
+
+static void
+read_scan(Request *request, const RawCommand *command, const Region *region,
+		  RawReader *reader, const RawLimits *limits)
+{
+	Kvrpcpb__RawScanResponse reply = KVRPCPB__RAW_SCAN_RESPONSE__INIT;
+	PairList list = {.request = request, .limits = limits};
+	RawScan scan = command->scan;
+
+	clip_to_region(&scan, region);
+	if (scan.limit > 0)
+		reader->scan(reader, &scan, collect_pair, &list);
+	if (!list_is_whole(&list))
+		return;
+	reply.kvs = list.pairs;
+	reply.n_kvs = list.n;
+	request->done(request, &reply.base);
+}
+
+void
+raw_read(Request *request, const RawCommand *command, const Region *region,
+		 RawReader *reader, const RawLimits *limits)
+{
+	switch (request->method->id)
+	{
+		case METHOD_RAW_GET:
+			read_get(request, command, reader);
+			break;
+		case METHOD_RAW_BATCH_GET:
+			read_batch_get(request, command, reader, limits);
+			break;
+		default:
+			read_scan(request, command, region, reader, limits);
+			break;
+	}
+}
