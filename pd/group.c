@@ -7,8 +7,15 @@
  * stores the position it leaves the group at, and everything is durable
  * before anybody is told.  A round that fails is undone by loading the state
  * again from the tables, exactly as after a restart.
+ *
+ * Nobody is waited for.  Rows are locked before a change is taken over, and
+ * rows that another session has locked refuse the change.  What cannot be
+ * locked ahead, a key that another session has inserted and not committed,
+ * costs the round after LOCK_PATIENCE.
  */
 #include "postgres.h"
+
+#include <signal.h>
 
 #include "access/xact.h"
 #include "bus/board.h"
@@ -22,7 +29,11 @@
 #include "pd/pd.h"
 #include "pd/record_codec.h"
 #include "storage/lmgr.h"
+#include "storage/tables.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -30,6 +41,11 @@
 /* Where a group's log begins, as in regions (raftstore-and-pd 1). */
 #define FIRST_INDEX 5
 #define FIRST_TERM 5
+
+#define SCHEMA "tikv_internal"
+#define ROW_TABLE "pd_raft_state"
+#define RECORDS_TABLE "pd_kv"
+#define LOCK_PATIENCE "100ms"
 
 /* What pd_raft_state holds. */
 typedef struct GroupRow
@@ -46,30 +62,54 @@ static GroupRow saved; /* as last committed */
 
 /* ---- the tables ---- */
 
+static Oid
+table_oid(const char *name)
+{
+	Oid schema = get_namespace_oid(SCHEMA, true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+/*
+ * Into pd->reason: who has locked `what` of the schema.  Rows are locked under
+ * RowShareLock or more, which `conflicting` then has to name.
+ */
+static void
+explain_lock(Pd *pd, const char *what, Oid table, LOCKMODE conflicting)
+{
+	char holder[128] = "";
+
+	if (OidIsValid(table))
+		tables_describe_blocker(table, conflicting, holder, sizeof(holder));
+	snprintf(pd->reason, sizeof(pd->reason),
+			 "changes are refused: %s was locked by %s", what,
+			 holder[0] == '\0' ? "somebody a moment ago" : holder);
+}
+
 /* Lock the group's tables without waiting; false if one is in use. */
 static bool
-lock_tables(void)
+lock_tables(Pd *pd)
 {
-	static const char *const names[] = {"pd_raft_state", "pd_kv"};
-	Oid schema = get_namespace_oid("tikv_internal", true);
+	static const char *const names[] = {ROW_TABLE, RECORDS_TABLE};
 
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{
-		Oid oid = OidIsValid(schema) ? get_relname_relid(names[i], schema) :
-									   InvalidOid;
+		Oid oid = table_oid(names[i]);
 
-		if (!OidIsValid(oid) ||
-			!ConditionalLockRelationOid(oid, RowExclusiveLock))
-			return false;
+		if (OidIsValid(oid) &&
+			ConditionalLockRelationOid(oid, RowExclusiveLock))
+			continue;
+		explain_lock(pd, names[i], oid, RowExclusiveLock);
+		return false;
 	}
 	return true;
 }
 
 static bool
-begin_transaction(void)
+begin_transaction(Pd *pd)
 {
 	StartTransactionCommand();
-	if (lock_tables())
+	if (lock_tables(pd))
 	{
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -153,11 +193,53 @@ load_records(PdState *state, Arena *arena)
 	}
 }
 
+/* Lock the row that every round updates; false if another session has. */
+static bool
+lock_row(Pd *pd)
+{
+	if (SPI_execute("SELECT FROM tikv_internal.pd_raft_state"
+					" FOR NO KEY UPDATE SKIP LOCKED",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not lock tikv_internal.pd_raft_state");
+	if (!saved.found || SPI_processed == 1)
+		return true;
+	explain_lock(pd, "a row of " ROW_TABLE, table_oid(ROW_TABLE),
+				 ExclusiveLock);
+	return false;
+}
+
 static Datum
 make_varlena(Bytes bytes)
 {
 	return PointerGetDatum(cstring_to_text_with_len((const char *) bytes.data,
 													(int) bytes.len));
+}
+
+/* Lock those of the records that exist; false if another session has one. */
+static bool
+lock_records(Pd *pd, const ProposalItem *items, size_t n)
+{
+	static const char *const query =
+		"WITH locked AS (SELECT key FROM tikv_internal.pd_kv"
+		" WHERE key = ANY ($1) FOR UPDATE SKIP LOCKED)"
+		" SELECT FROM tikv_internal.pd_kv WHERE key = ANY ($1)"
+		" AND key NOT IN (SELECT key FROM locked)";
+	Oid types[] = {TEXTARRAYOID};
+	Datum *keys = palloc(n * sizeof(Datum));
+	Datum values[1];
+
+	for (size_t i = 0; i < n; i++)
+		keys[i] = make_varlena(items[i].key);
+	values[0] = PointerGetDatum(construct_array(keys, (int) n, TEXTOID, -1,
+												false, TYPALIGN_INT));
+	if (SPI_execute_with_args(query, 1, types, values, NULL, false, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not lock tikv_internal.pd_kv");
+	if (SPI_processed == 0)
+		return true;
+	explain_lock(pd, "a row of " RECORDS_TABLE, table_oid(RECORDS_TABLE),
+				 ExclusiveLock);
+	return false;
 }
 
 static void
@@ -350,27 +432,41 @@ advertised_address(void)
 		tikv_fdw_settings.pd_addr;
 }
 
+static void
+give_up_start(Pd *pd)
+{
+	AbortCurrentTransaction();
+	pd->changing = false;
+	group_stop(pd);
+}
+
 /* Load, lead, and save what the start itself changes. */
 static bool
 load_and_lead(Pd *pd)
 {
 	PdChanges changes;
 	uint32 random = (uint32) random_id();
+	const char *why;
 
-	if (!begin_transaction())
+	if (!begin_transaction(pd))
+		return false;
+	load_state(pd);
+	if (!lock_row(pd))
 	{
-		strlcpy(pd->reason, "its tables are locked by another session",
-				sizeof(pd->reason));
+		give_up_start(pd);
 		return false;
 	}
-	load_state(pd);
 	pd->changing = true;
 	pd_changes_init(&changes, &pd->arena);
 	if (pd->state.cluster_id == 0)
 		pd_state_first(random, (int64) time(NULL), &changes);
 	describe_member(pd, &changes);
 	proposal_init(&pd->proposal, &pd->arena);
-	group_change(pd, &changes);
+	if (!group_change(pd, &changes, &why))
+	{
+		give_up_start(pd);
+		return false;
+	}
 	start_raft(pd, pd->state.member.id);
 	pd->leading = true;
 	return group_commit(pd);
@@ -401,27 +497,61 @@ group_begin(Pd *pd, const char **why)
 {
 	if (pd->changing)
 		return true;
-	if (!begin_transaction())
+	if (begin_transaction(pd))
 	{
-		*why = "the placement driver's tables are locked by another session";
+		if (lock_row(pd))
+			pd->changing = true;
+		else
+			AbortCurrentTransaction();
+	}
+	if (!pd->changing)
+	{
+		*why = arena_strdup(&pd->arena, pd->reason);
 		return false;
 	}
 	proposal_init(&pd->proposal, &pd->arena);
-	pd->changing = true;
 	return true;
 }
 
-void
-group_change(Pd *pd, const PdChanges *changes)
+bool
+group_change(Pd *pd, const PdChanges *changes, const char **why)
 {
+	ProposalItem *items =
+		arena_alloc(&pd->arena, changes->n * sizeof(ProposalItem));
+
+	for (size_t i = 0; i < changes->n; i++)
+		items[i] = record_encode(&changes->records[i], pd->state.cluster_id,
+								 &pd->arena);
+	if (!lock_records(pd, items, changes->n))
+	{
+		*why = arena_strdup(&pd->arena, pd->reason);
+		return false;
+	}
 	for (size_t i = 0; i < changes->n; i++)
 	{
-		ProposalItem item = record_encode(&changes->records[i],
-										  pd->state.cluster_id, &pd->arena);
-
-		proposal_add(&pd->proposal, &item);
+		proposal_add(&pd->proposal, &items[i]);
 		pd_state_apply(&pd->state, &changes->records[i]);
 	}
+	return true;
+}
+
+/*
+ * Statements that wait for a lock fail soon; to the end of the transaction.
+ * The timeout comes as SIGINT, which means nothing to this process otherwise.
+ */
+static void
+limit_patience(void)
+{
+	pqsignal(SIGINT, StatementCancelHandler);
+	(void) set_config_option("lock_timeout", LOCK_PATIENCE, PGC_SUSET,
+							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+static void
+end_patience(void)
+{
+	pqsignal(SIGINT, SIG_IGN);
+	QueryCancelPending = false;
 }
 
 static void
@@ -501,8 +631,16 @@ group_commit(Pd *pd)
 
 	if (!pd->changing)
 		return true;
+	if (pd->proposal.n == 0 && !raft_has_ready(pd->raft))
+	{
+		/* All that the round was begun for was refused. */
+		AbortCurrentTransaction();
+		pd->changing = false;
+		return true;
+	}
 	PG_TRY();
 	{
+		limit_patience();
 		write_round(pd, &ready, &row);
 		end_transaction();
 	}
@@ -512,6 +650,7 @@ group_commit(Pd *pd)
 		lose_round(pd);
 	}
 	PG_END_TRY();
+	end_patience();
 	if (!ok)
 		return false;
 	raft_advance(pd->raft, &ready);

@@ -62,7 +62,7 @@ typedef struct Pd
 {
 	PdState state;
 	bool leading;	  /* state is loaded and this node may decide */
-	char reason[256]; /* why not */
+	char reason[256]; /* why not, or why it refused a change lately */
 
 	Raft *raft;
 	uint64 term;
@@ -140,12 +140,15 @@ extern void group_stop(Pd *pd);
 
 /*
  * The round's first change: open the transaction and lock the tables.  False
- * if they cannot be had at once; *why says what is in the way.
+ * if they cannot be had at once; *why and pd->reason say who is in the way.
  */
 extern bool group_begin(Pd *pd, const char **why);
 
-/* Add changes to the round and take them over into the state. */
-extern void group_change(Pd *pd, const PdChanges *changes);
+/*
+ * Add changes to the round and take them over into the state.  False, with
+ * nothing changed, if another session has locked one of the records.
+ */
+extern bool group_change(Pd *pd, const PdChanges *changes, const char **why);
 
 /* Make the round durable.  False: it was lost and the state is reloaded. */
 extern bool group_commit(Pd *pd);

@@ -435,13 +435,13 @@ take_effect(PdAsk *ask)
 		return true;
 	if (ask->changes.n > 0)
 	{
-		if (!group_begin(ask->pd, &why))
+		if (!group_begin(ask->pd, &why) ||
+			!group_change(ask->pd, &ask->changes, &why))
 		{
 			ask->code = RPC_UNAVAILABLE;
 			ask->text = why;
 			return false;
 		}
-		group_change(ask->pd, &ask->changes);
 	}
 	if (ask->heard != NULL)
 		cluster_note_region(&ask->pd->state.cluster, ask->heard);

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "pd/convert.h"
+#include "pd/core/utf8.h"
 #include "pd/pd.h"
 
 static const GcState *
@@ -41,11 +42,21 @@ pd_update_service_gc_safe_point(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateServiceGCSafePointRequest *in = request;
 	Pdpb__UpdateServiceGCSafePointResponse *out = response;
-	char *id = arena_printf(ask->arena, "%.*s", (int) in->service_id.len,
-							(const char *) in->service_id.data);
 	GcService service = {0};
-	PdError error = gc_update_service(gc_of(ask), id, in->ttl, in->safe_point,
-									  ask->now, &ask->changes, &service);
+	PdError error;
+	char *id;
+
+	/* The field is bytes, but the id is a name. */
+	if (!utf8_valid(from_binary(in->service_id)))
+	{
+		ask->code = RPC_INVALID_ARGUMENT;
+		ask->text = "service_id is not valid UTF-8, or holds a zero byte";
+		return;
+	}
+	id = arena_printf(ask->arena, "%.*s", (int) in->service_id.len,
+					  (const char *) in->service_id.data);
+	error = gc_update_service(gc_of(ask), id, in->ttl, in->safe_point, ask->now,
+							  &ask->changes, &service);
 
 	/* Errors of this RPC are gRPC statuses (client-contract 1.9). */
 	if (error.type != PD_OK)

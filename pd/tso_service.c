@@ -255,7 +255,8 @@ tso_before_commit(Pd *pd)
 		return;
 	pd_changes_init(&changes, &pd->arena);
 	pd_changes_number(&changes, PD_RECORD_TIMESTAMP, bound_ms);
-	group_change(pd, &changes);
+	if (!group_change(pd, &changes, &why))
+		return;
 	pd->tso_bound_ms = bound_ms;
 }
 

@@ -94,16 +94,28 @@ finish_round(Pd *pd)
 	return true;
 }
 
+/* While the catalogs are locked the extension cannot be told to be gone. */
 static bool
 extension_is_ours(const TableOids *ours)
 {
 	TableOids now;
-	bool found;
+	TablesAnswer answer;
 
 	StartTransactionCommand();
-	found = tables_resolve(&now);
+	answer = tables_resolve_nowait(&now);
 	CommitTransactionCommand();
-	return found && now.extension == ours->extension;
+	return answer == TABLES_LOCKED ||
+		(answer == TABLES_OK && now.extension == ours->extension);
+}
+
+/* tikv_status() says why changes are refused, as long as there are such. */
+static void
+report_refusals(const Pd *pd, char *told, Size size)
+{
+	if (strcmp(told, pd->reason) == 0)
+		return;
+	strlcpy(told, pd->reason, size);
+	worker_report(WORKER_PD, WORKER_SERVING, told, NULL);
 }
 
 static void
@@ -133,6 +145,7 @@ serve(Pd *pd, const TableOids *tables)
 {
 	int64 next_check_us = board_now_us() + CHECK_INTERVAL_US;
 	uint64 generation = extension_generation();
+	char told[sizeof(pd->reason)] = "";
 
 	while (!worker_should_stop())
 	{
@@ -143,6 +156,7 @@ serve(Pd *pd, const TableOids *tables)
 		done += take_bus(pd);
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
+		report_refusals(pd, told, sizeof(told));
 		if (board_now_us() >= next_check_us ||
 			generation != extension_generation())
 		{
@@ -150,6 +164,7 @@ serve(Pd *pd, const TableOids *tables)
 			next_check_us = board_now_us() + CHECK_INTERVAL_US;
 			if (!extension_is_ours(tables))
 				return "the extension was dropped";
+			pd->reason[0] = '\0';
 		}
 		if (done == 0)
 			sleep_round(pd, next_check_us);

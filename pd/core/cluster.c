@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "pd/core/utf8.h"
 
 void
 cluster_init(Cluster *cluster)
@@ -229,6 +230,28 @@ cluster_version(const Cluster *cluster)
 	return lowest[0] == 'v' ? lowest + 1 : lowest;
 }
 
+/* What a store tells of itself is text, and not too much of it. */
+static PdError
+check_texts(const PdStore *store)
+{
+	const char *const texts[] = {store->address,		store->peer_address,
+								 store->status_address, store->version,
+								 store->git_hash,		store->deploy_path};
+	bool valid = true;
+
+	if (store->n_labels > PD_MAX_PAIRS)
+		return pd_error(PD_INVALID_VALUE, "too many store labels");
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		valid = valid && utf8_valid(bytes_cstr(texts[i]));
+	for (size_t i = 0; i < store->n_labels; i++)
+		valid = valid && utf8_valid(bytes_cstr(store->labels[i].key)) &&
+			utf8_valid(bytes_cstr(store->labels[i].value));
+	if (!valid)
+		return pd_error(PD_INVALID_VALUE,
+						"the store's description is not valid UTF-8");
+	return pd_ok();
+}
+
 /*
  * A store may join if it is newer than the cluster, or differs from it in the
  * patch level alone (tikv/pd pkg/versioninfo/versioninfo.go).
@@ -312,9 +335,9 @@ cluster_bootstrap(const Cluster *cluster, uint64_t cluster_id,
 						"cluster is already bootstrapped");
 	if (store->id == 0)
 		return pd_error(PD_UNKNOWN, "invalid zero store id");
-	if (store->n_labels > PD_MAX_PAIRS)
-		return pd_error(PD_INVALID_VALUE, "too many store labels");
-	error = check_first_region(cluster_id, store, region, changes->arena);
+	error = check_texts(store);
+	if (error.type == PD_OK)
+		error = check_first_region(cluster_id, store, region, changes->arena);
 	if (error.type == PD_OK)
 		error = check_version(cluster, store, changes->arena);
 	if (error.type != PD_OK)
@@ -417,9 +440,15 @@ check_put_store(const Cluster *cluster, const PdStore *store, Arena *arena)
 		return pd_error(PD_NOT_BOOTSTRAPPED, "cluster is not bootstrapped");
 	if (store->id == 0)
 		return pd_error(PD_UNKNOWN, "invalid put store: zero store id");
-	if (store->n_labels > PD_MAX_PAIRS)
-		return pd_error(PD_INVALID_VALUE, "too many store labels");
-	error = check_version(cluster, store, arena);
+	if (cluster->n_stores >= CLUSTER_MAX_STORES &&
+		cluster_store(cluster, store->id) == NULL)
+		return pd_errorf(arena, PD_UNKNOWN,
+						 "invalid put store %" PRIu64
+						 ": the cluster has %d stores, and takes no more",
+						 store->id, CLUSTER_MAX_STORES);
+	error = check_texts(store);
+	if (error.type == PD_OK)
+		error = check_version(cluster, store, arena);
 	if (error.type == PD_OK)
 		error = check_addresses(cluster, store, arena);
 	return error;

@@ -15,6 +15,9 @@
 /* The version announced while no store has told a higher one. */
 #define CLUSTER_VERSION "8.5.0"
 
+/* How many stores may register; all are looked through at each change. */
+#define CLUSTER_MAX_STORES 10000
+
 /* Voters that the placement rules ask for per region. */
 #define CLUSTER_MAX_REPLICAS 3
 

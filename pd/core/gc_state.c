@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "pd/core/utf8.h"
 
 void
 gc_state_init(GcState *gc)
@@ -265,6 +266,9 @@ check_barrier_id(const char *id, Arena *arena)
 	if (id[0] == '\0' || strlen(id) > GC_MAX_BARRIER_ID)
 		return pd_error(PD_UNKNOWN,
 						"invalid argument: barrierID is empty or too long");
+	if (!utf8_valid(bytes_cstr(id)))
+		return pd_error(PD_INVALID_VALUE,
+						"invalid argument: barrierID is not valid UTF-8");
 	if (strcmp(id, GC_WORKER_ID) == 0)
 		return pd_errorf(arena, PD_UNKNOWN,
 						 "trying to set a GC barrier with a barrier ID "

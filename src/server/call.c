@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "server/inflate.h"
 #include "server/internal.h"
 
 #define POOL_MAX 1024
@@ -202,8 +203,9 @@ call_post(Server *server, ServerMethod *method)
 	CHECK(rc == GRPC_CALL_OK);
 }
 
-Bytes
-call_received_bytes(Call *call)
+/* The bytes of a message that is not compressed, in one piece. */
+static Bytes
+plain_bytes(Call *call)
 {
 	grpc_byte_buffer_reader reader;
 	grpc_slice *slice;
@@ -224,6 +226,43 @@ call_received_bytes(Call *call)
 	grpc_byte_buffer_reader_destroy(&reader);
 	return bytes_make(GRPC_SLICE_START_PTR(call->merged),
 					  GRPC_SLICE_LENGTH(call->merged));
+}
+
+/* Make a compressed message long; false if the call was failed instead. */
+static bool
+inflate_received(Call *call)
+{
+	size_t max = call->server->config.max_message;
+
+	switch (inflate_message(call->received, max, &call->merged))
+	{
+		case INFLATE_OK:
+			call->has_merged = true;
+			return true;
+		case INFLATE_TOO_LARGE:
+			call_fail(call, RPC_RESOURCE_EXHAUSTED,
+					  "the message is larger than the limit once inflated");
+			break;
+		case INFLATE_BAD:
+			call_fail(call, RPC_INTERNAL, "the message cannot be inflated");
+			break;
+	}
+	return false;
+}
+
+bool
+call_received_bytes(Call *call, Bytes *out)
+{
+	if (call->received->data.raw.compression == GRPC_COMPRESS_NONE)
+	{
+		*out = plain_bytes(call);
+		return true;
+	}
+	if (!inflate_received(call))
+		return false;
+	*out = bytes_make(GRPC_SLICE_START_PTR(call->merged),
+					  GRPC_SLICE_LENGTH(call->merged));
+	return true;
 }
 
 void
@@ -276,6 +315,7 @@ refuse_unknown(Call *call)
 static void
 begin_unary(Call *call)
 {
+	Bytes message;
 	Server *server = call->server;
 
 	server->counters.calls++;
@@ -295,7 +335,8 @@ begin_unary(Call *call)
 	call->counted = true;
 	call->delivered = true;
 	link_move_to(&server->fresh, &call->link);
-	call->method->handler->message(call, call_received_bytes(call));
+	if (call_received_bytes(call, &message))
+		call->method->handler->message(call, message);
 }
 
 static void

@@ -199,8 +199,11 @@ extern void call_drop_pool(Server *server);
 extern void call_start(Call *call, const grpc_op *ops, size_t n_ops,
 					   OpKind kind);
 
-/* What `received` holds, until call_drop_received. */
-extern Bytes call_received_bytes(Call *call);
+/*
+ * What `received` holds, inflated if it came compressed, until
+ * call_drop_received.  False if it cannot be had: the call was failed.
+ */
+extern bool call_received_bytes(Call *call, Bytes *out);
 extern void call_drop_received(Call *call);
 
 /* The client is gone or has its status: nothing can be sent any more. */

@@ -106,6 +106,9 @@ create_grpc_server(const ServerConfig *config)
 		int_arg(GRPC_ARG_ALLOW_REUSEPORT, config->shared_port),
 		int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message),
 		int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+
+		/* inflate.c does it within a bound. */
+		int_arg("grpc.per_message_decompression", 0),
 		int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, MAX_STREAMS_PER_CONNECTION),
 		int_arg(GRPC_ARG_MAX_METADATA_SIZE, MAX_METADATA_BYTES),
 		int_arg(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0),

@@ -164,6 +164,7 @@ static void
 received(Call *call)
 {
 	const CallHandler *handler = call->method->handler;
+	Bytes message;
 
 	call->receiving = false;
 	call->read_end = call->received == NULL;
@@ -178,7 +179,8 @@ received(Call *call)
 	}
 	call->server->counters.messages++;
 	pump_todo(call);
-	handler->message(call, call_received_bytes(call));
+	if (call_received_bytes(call, &message))
+		handler->message(call, message);
 }
 
 void

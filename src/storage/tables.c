@@ -27,6 +27,7 @@
 #include "catalog/pg_namespace.h"
 #include "commands/extension.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -108,10 +109,10 @@ static bool
 lock_catalogs(void)
 {
 	static const Oid catalogs[] = {
-		ExtensionRelationId,   ExtensionNameIndexId, ExtensionOidIndexId,
-		DependRelationId,	   DependDependerIndexId, NamespaceRelationId,
-		NamespaceNameIndexId,  NamespaceOidIndexId,	 RelationRelationId,
-		ClassNameNspIndexId,   ClassOidIndexId,
+		ExtensionRelationId,  ExtensionNameIndexId,	 ExtensionOidIndexId,
+		DependRelationId,	  DependDependerIndexId, NamespaceRelationId,
+		NamespaceNameIndexId, NamespaceOidIndexId,	 RelationRelationId,
+		ClassNameNspIndexId,  ClassOidIndexId,
 	};
 
 	for (int i = 0; i < (int) lengthof(catalogs); i++)
@@ -499,8 +500,8 @@ tables_describe_blockers(const TableOids *oids, char *out, Size size)
 
 	if (unusable[0] != '\0')
 	{
-		strlcpy(out, unusable, pg_mbcliplen(unusable, (int) strlen(unusable),
-											(int) size - 1) +
+		strlcpy(out, unusable,
+				pg_mbcliplen(unusable, (int) strlen(unusable), (int) size - 1) +
 					1);
 		return;
 	}

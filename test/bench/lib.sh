@@ -8,7 +8,7 @@
 
 OUT=$TOP/out/bench
 RESULTS=$OUT/results.tsv
-BASE_PORT=8000
+BASE_PORT=${BENCH_BASE_PORT:-8000}
 
 CLUSTER_DIR=
 TICK_HZ=$(getconf CLK_TCK)

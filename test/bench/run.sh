@@ -14,7 +14,9 @@
 # BENCH_OLD_SNAPSHOT_SECONDS how long a snapshot is held (quick 5, full 180),
 # BENCH_SECONDS the length of one load, BENCH_ROUNDS how often each is run,
 # BENCH_KEYS how many keys there are, BENCH_TRIES how often a load is repeated
-# that others on the machine disturbed (BENCH_MAX_OTHERS, per cent of it).
+# that others on the machine disturbed (BENCH_MAX_OTHERS, per cent of it),
+# BENCH_QUIET_WAIT_SECONDS how long to wait for a quiet moment before it,
+# BENCH_BASE_PORT what is added to the ports of the node (8000).
 #
 # Measures what is installed in the server (make install).
 
@@ -46,7 +48,7 @@ case $MODE in
         SECONDS_PER_RUN=${BENCH_SECONDS:-5}
         OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-180}
         TRIES=${BENCH_TRIES:-3}
-        QUIET_WAIT_SECONDS=10
+        QUIET_WAIT_SECONDS=${BENCH_QUIET_WAIT_SECONDS:-10}
         IDLE_SECONDS=30
         FIRST_PUTS=5
         PARTS=(build first_put idle unary streams old_snapshot sql)

@@ -5,12 +5,14 @@
  * usage: rawctl --pd host:port put KEY VALUE
  *        rawctl --pd host:port get KEY
  *        rawctl --pd host:port delete KEY
+ *        rawctl --pd host:port protect SERVICE TIMESTAMP
  *
  * A client in one page, for scripts and for readers: PD names the cluster,
  * the region that holds the key and the store that leads it; the request goes
  * to that store.  It asks PD again while the store answers with a region
  * error, and that is all it does for resilience.  `get` of an absent key has
- * exit status 2.
+ * exit status 2.  `protect` keeps the garbage collector behind a timestamp
+ * for ten minutes, which PD has to write down.
  */
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
@@ -31,6 +33,7 @@
 #define CALL_TIMEOUT_S 10
 #define ATTEMPTS 10
 #define RETRY_PAUSE_US 200000
+#define PROTECT_S 600
 
 typedef struct Client
 {
@@ -332,12 +335,33 @@ attempt(Client *client, int argc, char **argv, int *exit_status)
 	return good;
 }
 
+static void
+protect(Client *client, char *service, const char *timestamp)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__UpdateServiceGCSafePointRequest request =
+		PDPB__UPDATE_SERVICE_GCSAFE_POINT_REQUEST__INIT;
+	Pdpb__UpdateServiceGCSafePointResponse *response;
+
+	header.cluster_id = client->cluster_id;
+	request.header = &header;
+	request.service_id = binary(service);
+	request.ttl = PROTECT_S;
+	request.safe_point = strtoull(timestamp, NULL, 10);
+	response =
+		call_unary(client, client->pd, "/pdpb.PD/UpdateServiceGCSafePoint",
+				   &request,
+				   &pdpb__update_service_gcsafe_point_response__descriptor);
+	check_header(response->header, "UpdateServiceGCSafePoint");
+	pdpb__update_service_gcsafe_point_response__free_unpacked(response, NULL);
+}
+
 static bool
 usage_is_good(int argc, char **argv)
 {
 	if (argc < 5 || strcmp(argv[1], "--pd") != 0)
 		return false;
-	if (strcmp(argv[3], "put") == 0)
+	if (strcmp(argv[3], "put") == 0 || strcmp(argv[3], "protect") == 0)
 		return argc == 6;
 	return argc == 5 &&
 		(strcmp(argv[3], "get") == 0 || strcmp(argv[3], "delete") == 0);
@@ -353,7 +377,7 @@ main(int argc, char **argv)
 	if (!usage_is_good(argc, argv))
 	{
 		fputs("usage: rawctl --pd host:port put KEY VALUE | get KEY | "
-			  "delete KEY\n",
+			  "delete KEY | protect SERVICE TIMESTAMP\n",
 			  stderr);
 		return 1;
 	}
@@ -361,6 +385,11 @@ main(int argc, char **argv)
 	client.queue = grpc_completion_queue_create_for_next(NULL);
 	client.pd = open_channel(argv[2]);
 	fetch_cluster_id(&client);
+	if (strcmp(argv[3], "protect") == 0)
+	{
+		protect(&client, argv[4], argv[5]);
+		_exit(0);
+	}
 	while (!attempt(&client, argc - 3, argv + 3, &exit_status))
 	{
 		if (++tries == ATTEMPTS)

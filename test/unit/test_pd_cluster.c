@@ -332,10 +332,77 @@ test_state(void)
 	pd_state_free(&state);
 }
 
+/* Every text of a store, one at a time. */
+static void
+test_texts(void)
+{
+	Cluster cluster;
+	PdStore s = store(1, "127.0.0.1:20160");
+	PdRegion r = region(2, "", "", 1, 1);
+	Pair label = {"zone", "caf\xc3\xa9"};
+	const char **const texts[] = {&s.address,		 &s.peer_address,
+								  &s.status_address, &s.git_hash,
+								  &s.deploy_path,	 &label.key,
+								  &label.value};
+	int refused = 0;
+
+	cluster_init(&cluster);
+	s.address = "host\xff:20160";
+	EQ_U64(bootstrap(&cluster, &s, &r.meta), PD_INVALID_VALUE,
+		   "no bootstrap with an address that is not UTF-8");
+	cluster_free(&cluster);
+
+	bootstrapped(&cluster);
+	s = store(7, "127.0.0.1:20167");
+	s.labels = &label;
+	s.n_labels = 1;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	{
+		const char *valid = *texts[i];
+
+		*texts[i] = "\xe2\x82";
+		refused += put_store(&cluster, &s) == PD_INVALID_VALUE;
+		*texts[i] = valid;
+	}
+	EQ_U64(refused, sizeof(texts) / sizeof(texts[0]),
+		   "no text of a store that is not UTF-8");
+	OK(cluster_store(&cluster, 7) == NULL, "and the store is not there");
+	EQ_U64(put_store(&cluster, &s), PD_OK, "UTF-8 beyond ASCII is accepted");
+	cluster_free(&cluster);
+}
+
+static void
+test_too_many_stores(void)
+{
+	Cluster cluster;
+	PdStore s;
+	char address[32];
+	int accepted = 1; /* the first */
+
+	bootstrapped(&cluster);
+	for (uint64_t id = 2; id <= CLUSTER_MAX_STORES + 1; id++)
+	{
+		PdRecord record = {.kind = PD_RECORD_STORE, .store = &s};
+
+		snprintf(address, sizeof(address), "host%d", (int) id);
+		s = store(id, address);
+		if (id < CLUSTER_MAX_STORES)
+			accepted += cluster_apply(&cluster, &record);
+		else
+			accepted += put_store(&cluster, &s) == PD_OK;
+	}
+	EQ_U64(accepted, CLUSTER_MAX_STORES, "the last store that fits, no more");
+	s = store(2, "elsewhere");
+	EQ_U64(put_store(&cluster, &s), PD_OK, "a known store can still move");
+	cluster_free(&cluster);
+}
+
 int
 main(void)
 {
 	arena_init(&arena);
+	test_texts();
+	test_too_many_stores();
 	test_bootstrap();
 	test_stores();
 	test_heartbeats();

@@ -270,10 +270,30 @@ test_proposals(void)
 	OK(corrupt, "junk is refused");
 }
 
+static void
+test_names(void)
+{
+	GcState gc;
+	GcService out;
+
+	gc_state_init(&gc);
+	EQ_U64(barrier(&gc, PD_RECORD_GC_BARRIER, "br\xff", 10, 60),
+		   PD_INVALID_VALUE, "a barrier's id must be UTF-8");
+	EQ_U64(barrier(&gc, PD_RECORD_GLOBAL_BARRIER, "\xc3", 10, 60),
+		   PD_INVALID_VALUE, "a global one's, too");
+	EQ_U64(service(&gc, "cdc\x80", 60, 10, &out), PD_INVALID_VALUE,
+		   "and a service's");
+	EQ_U64(gc.barriers.n + gc.globals.n, 0, "nothing was stored");
+	EQ_U64(barrier(&gc, PD_RECORD_GC_BARRIER, "caf\xc3\xa9", 10, 60), PD_OK,
+		   "UTF-8 beyond ASCII is accepted");
+	gc_state_free(&gc);
+}
+
 int
 main(void)
 {
 	arena_init(&arena);
+	test_names();
 	test_points();
 	test_barriers();
 	test_old_calls();

@@ -10,6 +10,7 @@
 ROUNDS=${1:-8}
 shift || :
 need_postgres
+use_toolchains
 reason=$(missing_go)
 [ -z "$reason" ] || die "$reason: test/compat/toolchains.sh installs it"
 mkdir -p "$TOP/out/bin"

@@ -109,6 +109,16 @@ crash_some(Sim *sim)
 			fault_crash(sim, &sim->nodes[i], down);
 }
 
+/* What waits for the end of a pause arrives then, so it never gets shorter. */
+void
+fault_pause(Node *n, uint64_t until)
+{
+	if (n->paused_until < until)
+		n->paused_until = until;
+	if (n->isolated_since != 0)
+		n->isolated_since = n->paused_until;
+}
+
 static void
 pause_one(Sim *sim)
 {
@@ -119,9 +129,7 @@ pause_one(Sim *sim)
 	if (n == NULL || n->raft == NULL)
 		return;
 	sim_trace(sim, "node %d pauses for %" PRIu64 " ms", n->slot, us / MS);
-	n->paused_until = sim->now + us;
-	if (n->isolated_since != 0)
-		n->isolated_since = n->paused_until;
+	fault_pause(n, sim->now + us);
 }
 
 static void

@@ -119,8 +119,9 @@ late_order(Sim *sim)
 		sim->loss = 0;
 		sim->quiet = true; /* or its log falls behind */
 		hand_over(sim, leader, target);
-		target->paused_until =
-			sim->now + ELECTION_US + 250 * MS + sim_rand(sim, 400 * MS);
+		fault_pause(target,
+					sim->now + ELECTION_US + 250 * MS +
+						sim_rand(sim, 400 * MS));
 		sim->fault_until = target->paused_until;
 		return;
 	}

@@ -308,6 +308,7 @@ extern void fault_heal(Sim *sim);
 extern void fault_note_isolation(Sim *sim);
 extern void fault_cut(Sim *sim, int a, int b, bool both);
 extern void fault_mend(Sim *sim);
+extern void fault_pause(Node *n, uint64_t until);
 extern void fault_isolate(Sim *sim, int slot);
 extern void fault_crash(Sim *sim, Node *n, uint64_t down_us);
 
