@@ -8,32 +8,22 @@
  * before anybody is told.  A round that fails is undone by loading the state
  * again from the tables, exactly as after a restart.
  *
- * Nobody is waited for.  Rows are locked before a change is taken over, and
- * rows that another session has locked refuse the change.  What cannot be
- * locked ahead, a key that another session has inserted and not committed,
- * costs the round after LOCK_PATIENCE.
+ * Nobody is waited for: see group_lock.h.
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "access/xact.h"
 #include "bus/board.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "core/base/check.h"
 #include "executor/spi.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "pd/group_lock.h"
 #include "pd/pd.h"
 #include "pd/record_codec.h"
-#include "storage/lmgr.h"
-#include "storage/tables.h"
-#include "tcop/tcopprot.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -41,11 +31,6 @@
 /* Where a group's log begins, as in regions (raftstore-and-pd 1). */
 #define FIRST_INDEX 5
 #define FIRST_TERM 5
-
-#define SCHEMA "tikv_internal"
-#define ROW_TABLE "pd_raft_state"
-#define RECORDS_TABLE "pd_kv"
-#define LOCK_PATIENCE "100ms"
 
 /* What pd_raft_state holds. */
 typedef struct GroupRow
@@ -62,54 +47,11 @@ static GroupRow saved; /* as last committed */
 
 /* ---- the tables ---- */
 
-static Oid
-table_oid(const char *name)
-{
-	Oid schema = get_namespace_oid(SCHEMA, true);
-
-	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-}
-
-/*
- * Into pd->reason: who has locked `what` of the schema.  Rows are locked under
- * RowShareLock or more, which `conflicting` then has to name.
- */
-static void
-explain_lock(Pd *pd, const char *what, Oid table, LOCKMODE conflicting)
-{
-	char holder[128] = "";
-
-	if (OidIsValid(table))
-		tables_describe_blocker(table, conflicting, holder, sizeof(holder));
-	snprintf(pd->reason, sizeof(pd->reason),
-			 "changes are refused: %s was locked by %s", what,
-			 holder[0] == '\0' ? "somebody a moment ago" : holder);
-}
-
-/* Lock the group's tables without waiting; false if one is in use. */
-static bool
-lock_tables(Pd *pd)
-{
-	static const char *const names[] = {ROW_TABLE, RECORDS_TABLE};
-
-	for (int i = 0; i < (int) lengthof(names); i++)
-	{
-		Oid oid = table_oid(names[i]);
-
-		if (OidIsValid(oid) &&
-			ConditionalLockRelationOid(oid, RowExclusiveLock))
-			continue;
-		explain_lock(pd, names[i], oid, RowExclusiveLock);
-		return false;
-	}
-	return true;
-}
-
 static bool
 begin_transaction(Pd *pd)
 {
 	StartTransactionCommand();
-	if (lock_tables(pd))
+	if (group_lock_tables(pd))
 	{
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -193,53 +135,11 @@ load_records(PdState *state, Arena *arena)
 	}
 }
 
-/* Lock the row that every round updates; false if another session has. */
-static bool
-lock_row(Pd *pd)
-{
-	if (SPI_execute("SELECT FROM tikv_internal.pd_raft_state"
-					" FOR NO KEY UPDATE SKIP LOCKED",
-					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not lock tikv_internal.pd_raft_state");
-	if (!saved.found || SPI_processed == 1)
-		return true;
-	explain_lock(pd, "a row of " ROW_TABLE, table_oid(ROW_TABLE),
-				 ExclusiveLock);
-	return false;
-}
-
 static Datum
 make_varlena(Bytes bytes)
 {
 	return PointerGetDatum(cstring_to_text_with_len((const char *) bytes.data,
 													(int) bytes.len));
-}
-
-/* Lock those of the records that exist; false if another session has one. */
-static bool
-lock_records(Pd *pd, const ProposalItem *items, size_t n)
-{
-	static const char *const query =
-		"WITH locked AS (SELECT key FROM tikv_internal.pd_kv"
-		" WHERE key = ANY ($1) FOR UPDATE SKIP LOCKED)"
-		" SELECT FROM tikv_internal.pd_kv WHERE key = ANY ($1)"
-		" AND key NOT IN (SELECT key FROM locked)";
-	Oid types[] = {TEXTARRAYOID};
-	Datum *keys = palloc(n * sizeof(Datum));
-	Datum values[1];
-
-	for (size_t i = 0; i < n; i++)
-		keys[i] = make_varlena(items[i].key);
-	values[0] = PointerGetDatum(construct_array(keys, (int) n, TEXTOID, -1,
-												false, TYPALIGN_INT));
-	if (SPI_execute_with_args(query, 1, types, values, NULL, false, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not lock tikv_internal.pd_kv");
-	if (SPI_processed == 0)
-		return true;
-	explain_lock(pd, "a row of " RECORDS_TABLE, table_oid(RECORDS_TABLE),
-				 ExclusiveLock);
-	return false;
 }
 
 static void
@@ -451,7 +351,7 @@ load_and_lead(Pd *pd)
 	if (!begin_transaction(pd))
 		return false;
 	load_state(pd);
-	if (!lock_row(pd))
+	if (!group_lock_row(pd, saved.found))
 	{
 		give_up_start(pd);
 		return false;
@@ -499,7 +399,7 @@ group_begin(Pd *pd, const char **why)
 		return true;
 	if (begin_transaction(pd))
 	{
-		if (lock_row(pd))
+		if (group_lock_row(pd, saved.found))
 			pd->changing = true;
 		else
 			AbortCurrentTransaction();
@@ -522,7 +422,7 @@ group_change(Pd *pd, const PdChanges *changes, const char **why)
 	for (size_t i = 0; i < changes->n; i++)
 		items[i] = record_encode(&changes->records[i], pd->state.cluster_id,
 								 &pd->arena);
-	if (!lock_records(pd, items, changes->n))
+	if (!group_lock_records(pd, items, changes->n))
 	{
 		*why = arena_strdup(&pd->arena, pd->reason);
 		return false;
@@ -533,25 +433,6 @@ group_change(Pd *pd, const PdChanges *changes, const char **why)
 		pd_state_apply(&pd->state, &changes->records[i]);
 	}
 	return true;
-}
-
-/*
- * Statements that wait for a lock fail soon; to the end of the transaction.
- * The timeout comes as SIGINT, which means nothing to this process otherwise.
- */
-static void
-limit_patience(void)
-{
-	pqsignal(SIGINT, StatementCancelHandler);
-	(void) set_config_option("lock_timeout", LOCK_PATIENCE, PGC_SUSET,
-							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
-}
-
-static void
-end_patience(void)
-{
-	pqsignal(SIGINT, SIG_IGN);
-	QueryCancelPending = false;
 }
 
 static void
@@ -640,7 +521,7 @@ group_commit(Pd *pd)
 	}
 	PG_TRY();
 	{
-		limit_patience();
+		group_limit_patience();
 		write_round(pd, &ready, &row);
 		end_transaction();
 	}
@@ -650,7 +531,7 @@ group_commit(Pd *pd)
 		lose_round(pd);
 	}
 	PG_END_TRY();
-	end_patience();
+	group_end_patience();
 	if (!ok)
 		return false;
 	raft_advance(pd->raft, &ready);

@@ -400,6 +400,7 @@ RESET enable_seqscan;
 DROP INDEX tikv_internal.raw_expiry;
 CREATE INDEX raw_half ON tikv_internal.raw (expires_at) WHERE expires_at > 0;
 SELECT put('with', 'partial index');
+SELECT storage_test_open(false) AS read, storage_test_open(true) AS write, storage_test_blocker() AS blocker;
 SELECT get('with');
 DROP INDEX tikv_internal.raw_half;
 

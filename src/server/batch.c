@@ -16,9 +16,9 @@
 #include "server/batch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/check.h"
-#include "errorpb.pb-c.h"
 #include "server/delay.h"
 #include "server/envelope.h"
 #include "server/internal.h"
@@ -34,6 +34,10 @@
 #define PAUSE_BYTES ((size_t) 8 * 1024 * 1024)
 #define QUEUE_BYTES ((size_t) 48 * 1024 * 1024)
 #define GIVE_UP_BYTES ((size_t) 256 * 1024 * 1024)
+
+/* What a message has besides its answers, and its ids, at most. */
+#define ENVELOPE_BYTES ((size_t) 256)
+#define ID_BYTES_MAX ((size_t) 10)
 
 #define FEEDBACK_EVERY_US 1000000
 #define MAX_DELAY_MS 60000
@@ -55,6 +59,7 @@ typedef struct BatchStream
 	bool want_feedback;
 	int64_t feedback_at_us; /* when it was sent last */
 	OutBuf out;				/* Responses packed so far */
+	size_t counted;			/* bytes of it the server knows of */
 	uint64_t *ids;			/* their request ids */
 	size_t n_ids;
 	size_t cap_ids;
@@ -111,6 +116,26 @@ free_if_unused(BatchStream *stream)
 	free(stream);
 }
 
+/* Tell the server how much has gathered here. */
+static void
+count_gathered(BatchStream *stream, size_t len)
+{
+	if (len > stream->counted)
+		unsent_add(stream->call->server, len - stream->counted);
+	else
+		unsent_sub(stream->call->server, stream->counted - len);
+	stream->counted = len;
+}
+
+/* Nobody will read what has gathered. */
+static void
+drop_gathered(BatchStream *stream)
+{
+	count_gathered(stream, 0);
+	outbuf_free(&stream->out);
+	stream->n_ids = 0;
+}
+
 static void
 end_stream(BatchStream *stream, RpcCode code, const char *text)
 {
@@ -118,6 +143,7 @@ end_stream(BatchStream *stream, RpcCode code, const char *text)
 		return;
 	stream->over = true;
 	link_remove(&stream->link);
+	drop_gathered(stream);
 	call_fail(stream->call, code, text);
 }
 
@@ -148,6 +174,7 @@ after_answer(BatchStream *stream)
 	size_t waiting = stream->out.len + call_send_queued(stream->call);
 
 	mark_dirty(stream);
+	count_gathered(stream, stream->out.len);
 	if (waiting >= PAUSE_BYTES && !stream->paused)
 	{
 		stream->paused = true;
@@ -180,12 +207,36 @@ begin_answer(BatchStream *stream, uint64_t id, int member, size_t len)
 	return wire_write_varint(p, len);
 }
 
+/*
+ * Will a message of the server's size hold one more answer?  What has
+ * gathered leaves first if it would not.  False if the stream has ended.
+ */
+static bool
+make_room(BatchStream *stream, size_t len)
+{
+	size_t limit = stream->call->server->config.max_reply;
+	char text[128];
+
+	if (len > limit || limit - len < ENVELOPE_BYTES)
+	{
+		unsent_too_large(text, sizeof(text), len, limit);
+		end_stream(stream, RPC_RESOURCE_EXHAUSTED, text);
+	}
+	else if (stream->n_ids > 0 &&
+			 stream->out.len + stream->n_ids * ID_BYTES_MAX >
+				 limit - len - ENVELOPE_BYTES)
+		flush_stream(stream, server_now_us());
+	return !stream->over;
+}
+
 static void
 answer(BatchStream *stream, uint64_t id, int member,
 	   const ProtobufCMessage *reply)
 {
 	size_t len = protobuf_c_message_get_packed_size(reply);
 
+	if (!make_room(stream, len))
+		return;
 	protobuf_c_message_pack(reply, begin_answer(stream, id, member, len));
 	after_answer(stream);
 }
@@ -202,22 +253,14 @@ answer_nothing(BatchStream *stream, uint64_t id)
 	after_answer(stream);
 }
 
-/* Every KV response has its region error in field 1. */
 static void
-answer_busy(BatchStream *stream, uint64_t id, int member)
+answer_busy(BatchStream *stream, uint64_t id, int member, const char *reason)
 {
-	Errorpb__ServerIsBusy busy = ERRORPB__SERVER_IS_BUSY__INIT;
-	Errorpb__Error error = ERRORPB__ERROR__INIT;
-	size_t len;
-	uint8_t *p;
+	Bytes response = submit_busy_response(reason);
 
-	busy.reason = "too many commands in flight";
-	error.message = "server is busy: too many commands in flight";
-	error.server_is_busy = &busy;
-	len = errorpb__error__get_packed_size(&error);
-	p = begin_answer(stream, id, member, 1 + wire_varint_len(len) + len);
-	*p++ = (uint8_t) wire_key(1, WIRE_BYTES);
-	errorpb__error__pack(&error, wire_write_varint(p, len));
+	stream->call->server->counters.refused++;
+	memcpy(begin_answer(stream, id, member, response.len), response.data,
+		   response.len);
 	after_answer(stream);
 }
 
@@ -269,7 +312,7 @@ command_abandoned(Request *request)
 {
 	Command *command = request->owner;
 
-	return command->stream->over;
+	return command->stream->over || call_over(command->stream->call);
 }
 
 static void
@@ -341,8 +384,13 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 	}
 	if (stream->inflight >= submit_max_inflight() && method->id != METHOD_EMPTY)
 	{
-		stream->call->server->counters.refused++;
-		answer_busy(stream, id, method->id);
+		answer_busy(stream, id, method->id, "too many commands in flight");
+		return;
+	}
+	if (server_is_overloaded(stream->call->server) &&
+		method->id != METHOD_EMPTY)
+	{
+		answer_busy(stream, id, method->id, SUBMIT_OVERLOADED);
 		return;
 	}
 	command = new_command(stream, method, id, memory);
@@ -436,6 +484,7 @@ flush_stream(BatchStream *stream, int64_t now_us)
 {
 	pack_ids(stream);
 	pack_feedback(stream, now_us);
+	count_gathered(stream, 0); /* from here on the call counts it */
 	if (!call_send_outbuf(stream->call, &stream->out))
 		end_stream(stream, RPC_RESOURCE_EXHAUSTED,
 				   "the client does not read its answers");
@@ -529,6 +578,7 @@ batch_closed(Call *call)
 	if (stream == NULL)
 		return;
 	call_set_user(call, NULL);
+	drop_gathered(stream);
 	link_remove(&stream->link);
 	link_remove(&stream->open_link);
 	stream->over = true;

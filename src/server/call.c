@@ -135,6 +135,8 @@ dispose_call(Call *call)
 	drop_details(call);
 	if (call->reply != NULL)
 		grpc_byte_buffer_destroy(call->reply);
+	unsent_sub(server, call->reply_bytes);
+	call->reply_bytes = 0;
 	if (call->has_text)
 		grpc_slice_unref(call->text);
 	call->reply = NULL;
@@ -329,6 +331,13 @@ begin_unary(Call *call)
 	{
 		server->counters.refused++;
 		call_set_status(call, RPC_UNAVAILABLE, "server is busy");
+		return;
+	}
+	if (server_is_overloaded(server) && !call->method->unbounded &&
+		!call->method->handler->refuses_itself)
+	{
+		server->counters.refused++;
+		call_set_status(call, RPC_RESOURCE_EXHAUSTED, "server is busy");
 		return;
 	}
 	server->counters.inflight++;
@@ -597,9 +606,20 @@ call_reply(Call *call, size_t len, void (*pack)(void *arg, uint8_t *out),
 
 	if (call_is_done(call) || call->method->kind != RPC_UNARY)
 		return;
+	if (len > call->server->config.max_reply)
+	{
+		char text[128];
+
+		unsent_too_large(text, sizeof(text), len,
+						 call->server->config.max_reply);
+		call_fail(call, RPC_RESOURCE_EXHAUSTED, text);
+		return;
+	}
 	slice = grpc_slice_malloc(len);
 	pack(arg, GRPC_SLICE_START_PTR(slice));
 	call->reply = grpc_raw_byte_buffer_create(&slice, 1);
+	call->reply_bytes = len;
+	unsent_add(call->server, len);
 	grpc_slice_unref(slice);
 	call_set_status(call, RPC_OK, NULL);
 }

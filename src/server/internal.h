@@ -95,6 +95,7 @@ struct Call
 	bool has_text;
 	grpc_slice text;		 /* of the status */
 	grpc_byte_buffer *reply; /* unary */
+	size_t reply_bytes;
 
 	SendItem *send_first; /* stream: queue, the first may be in flight */
 	SendItem **send_tail;
@@ -148,6 +149,10 @@ struct Server
 	int64_t wake_at_us;	 /* server_wait ends by then */
 	sigset_t saved_mask; /* of the worker, while inside gRPC */
 	int entered;
+
+	size_t unsent;		/* see unsent.c */
+	size_t unsent_peak; /* since memory was given back */
+	bool holding;		/* from max_unsent down to half of it */
 
 	ServerCounters counters;
 };
@@ -228,6 +233,25 @@ extern bool call_send_outbuf(Call *call, OutBuf *out);
 
 /* Bytes queued and not yet taken by gRPC. */
 extern size_t call_send_queued(const Call *call);
+
+/* ---- unsent.c ---- */
+
+/* Replace what the configuration leaves open; set up the allocator. */
+extern void unsent_configure(Server *server);
+
+/* Bytes of answers were handed over, or are finished. */
+extern void unsent_add(Server *server, size_t n);
+extern void unsent_sub(Server *server, size_t n);
+
+/* Is this stream not to be read because the server holds too much? */
+extern bool unsent_holds_back(const Call *call);
+
+/* Before a sleep: give memory back if a burst of answers is over. */
+extern void unsent_trim(Server *server);
+
+/* The status text of an answer above the limit. */
+extern void unsent_too_large(char *text, size_t textlen, size_t len,
+							 size_t limit);
 
 /* ---- health.c ---- */
 

@@ -185,6 +185,7 @@ sleep_in_grpc(Server *server, int64_t timeout_us)
 
 	watch_calls(server, INT64_MAX);
 	pump_start_todo(server);
+	unsent_trim(server);
 	memset(&deliverable, 0, sizeof(deliverable)); /* compared as memory */
 	sigfillset(&deliverable);
 	for (int sig = 1; sig < NSIG; sig++)

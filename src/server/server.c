@@ -189,6 +189,7 @@ new_server(const ServerConfig *config)
 
 	CHECK(server != NULL);
 	server->config = *config;
+	unsent_configure(server);
 	server->serving = true;
 	server->wake_at_us = INT64_MAX;
 	server->todo_tail = &server->todo;

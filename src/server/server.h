@@ -34,6 +34,9 @@ typedef struct CallHandler
 
 	/* The call is over (answered, cancelled, broken).  May be NULL. */
 	void (*closed)(Call *call);
+
+	/* Unary: sees requests to an overloaded server, too, and refuses them. */
+	bool refuses_itself;
 } CallHandler;
 
 typedef enum RpcKind
@@ -60,6 +63,8 @@ typedef struct ServerConfig
 	int parent_fd;		/* readable when the parent died; -1 none */
 	size_t max_message; /* bytes of one request message */
 	int max_calls;		/* unary calls in flight; more: UNAVAILABLE */
+	size_t max_reply;	/* bytes of one answer; 0: 512 MiB; at most 2 GiB */
+	size_t max_unsent;	/* bytes of all answers not taken yet; 0: 1 GiB */
 	void *arg;			/* server_arg() */
 } ServerConfig;
 
@@ -120,6 +125,12 @@ typedef struct ServerCounters
 
 extern void server_counters(Server *server, ServerCounters *out);
 
+/* Bytes of answers handed over and not finished, of all calls. */
+extern size_t server_unsent_bytes(const Server *server);
+
+/* More than max_unsent: whatever would make more of them is to be refused. */
+extern bool server_is_overloaded(const Server *server);
+
 /* ---- one call ---- */
 
 extern Server *call_server(Call *call);
@@ -142,7 +153,8 @@ extern Bytes call_metadata(Call *call, const char *key);
 
 /*
  * Answer a unary call, once: `pack` writes exactly len bytes.  Packing goes
- * straight into the buffer that is sent.
+ * straight into the buffer that is sent.  More than max_reply bytes are not
+ * packed: the call fails with RESOURCE_EXHAUSTED.
  */
 extern void call_reply(Call *call, size_t len,
 					   void (*pack)(void *arg, uint8_t *out), void *arg);
@@ -153,8 +165,9 @@ extern void call_fail(Call *call, RpcCode code, const char *text);
 
 /*
  * Streams: queue one message; sends are done in order, one at a time, as
- * gRPC wants it.  Returns false if the call is over or more than the
- * stream's bound (64 MiB) waits to be sent; the caller then ends the stream.
+ * gRPC wants it.  Returns false if the call is over, the message is larger
+ * than max_reply, or more than the stream's bound (64 MiB) waits to be sent;
+ * the caller then ends the stream.
  */
 extern bool call_send(Call *call, size_t len,
 					  void (*pack)(void *arg, uint8_t *out), void *arg);

@@ -34,6 +34,15 @@ stream_begin(Call *call)
 /* ---- sending ---- */
 
 static void
+free_item(Call *call, SendItem *item)
+{
+	call->send_bytes -= item->len;
+	unsent_sub(call->server, item->len);
+	grpc_byte_buffer_destroy(item->buffer);
+	free(item);
+}
+
+static void
 pop_item(Call *call)
 {
 	SendItem *item = call->send_first;
@@ -41,9 +50,7 @@ pop_item(Call *call)
 	call->send_first = item->next;
 	if (call->send_first == NULL)
 		call->send_tail = &call->send_first;
-	call->send_bytes -= item->len;
-	grpc_byte_buffer_destroy(item->buffer);
-	free(item);
+	free_item(call, item);
 }
 
 /*
@@ -67,9 +74,7 @@ stream_drop_queue(Call *call)
 	{
 		SendItem *next = item->next;
 
-		call->send_bytes -= item->len;
-		grpc_byte_buffer_destroy(item->buffer);
-		free(item);
+		free_item(call, item);
 		item = next;
 	}
 	call->send_first->next = NULL;
@@ -80,6 +85,8 @@ static bool
 may_send(const Call *call, size_t len)
 {
 	if (call_is_done(call) || call->method->kind != RPC_STREAM)
+		return false;
+	if (len > call->server->config.max_reply)
 		return false;
 	return call->send_bytes == 0 || call->send_bytes + len <= MAX_QUEUED_BYTES;
 }
@@ -96,6 +103,7 @@ queue_buffer(Call *call, grpc_byte_buffer *buffer, size_t len)
 	*call->send_tail = item;
 	call->send_tail = &item->next;
 	call->send_bytes += len;
+	unsent_add(call->server, len);
 	pump_todo(call);
 }
 
@@ -269,7 +277,8 @@ stream_advance(Call *call)
 		}
 		open_stream(call);
 	}
-	if (!call->receiving && !call->read_end && !call->paused && !call->answered)
+	if (!call->receiving && !call->read_end && !call->paused &&
+		!call->answered && !unsent_holds_back(call))
 		receive(call);
 	if (call->sending || call->status_started)
 		return;

@@ -4,10 +4,13 @@
  */
 #include "server/submit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "core/base/check.h"
+#include "errorpb.pb-c.h"
+#include "service/wire.h"
 
 /* Arenas keep one block each when pooled: 8 KiB. */
 #define POOL_MAX 256
@@ -67,6 +70,29 @@ request_memory_release(RequestMemory *memory)
 	memory->next = pool;
 	pool = memory;
 	n_pool++;
+}
+
+/* Every KV response has its region error in field 1. */
+Bytes
+submit_busy_response(const char *reason)
+{
+	static uint8_t response[512];
+	Errorpb__ServerIsBusy busy = ERRORPB__SERVER_IS_BUSY__INIT;
+	Errorpb__Error error = ERRORPB__ERROR__INIT;
+	char message[128];
+	uint8_t *p = response;
+	size_t len;
+
+	snprintf(message, sizeof(message), "server is busy: %s", reason);
+	busy.reason = (char *) reason;
+	error.message = message;
+	error.server_is_busy = &busy;
+	len = errorpb__error__get_packed_size(&error);
+	CHECK(len + 8 <= sizeof(response));
+	*p++ = (uint8_t) wire_key(1, WIRE_BYTES);
+	p = wire_write_varint(p, len);
+	p += errorpb__error__pack(&error, p);
+	return bytes_make(response, (size_t) (p - response));
 }
 
 /*

@@ -28,6 +28,14 @@ extern void submit_request(Request *request);
 
 extern int submit_max_inflight(void);
 
+#define SUBMIT_OVERLOADED "too many answers wait for their clients"
+
+/*
+ * The response of any KV method whose region error says ServerIsBusy, with
+ * this reason; valid until the next call.
+ */
+extern Bytes submit_busy_response(const char *reason);
+
 /* How this store feels, with the next sequence number. */
 extern void submit_feedback(Kvrpcpb__HealthFeedback *out);
 

@@ -67,6 +67,12 @@ unary_message(Call *call, Bytes bytes)
 		call_fail(call, RPC_UNIMPLEMENTED, "not implemented");
 		return;
 	}
+	if (server_is_overloaded(call_server(call)))
+	{
+		call->server->counters.refused++;
+		call_reply_bytes(call, submit_busy_response(SUBMIT_OVERLOADED));
+		return;
+	}
 	memory = request_memory_get();
 	message = service_unpack(method->request, bytes, &memory->arena);
 	if (message == NULL)
@@ -91,4 +97,5 @@ unary_message(Call *call, Bytes bytes)
 	submit_request(&unary->request);
 }
 
-const CallHandler unary_handler = {.message = unary_message};
+const CallHandler unary_handler = {.message = unary_message,
+								   .refuses_itself = true};

@@ -128,17 +128,19 @@ extension_generation(void)
 	return pg_atomic_read_u64(&tikv_shmem()->extension_generation);
 }
 
+/* A locked catalog says nothing new: the last answer stands. */
 static bool
 extension_is_ours(const Store *store)
 {
 	TableOids now;
-	bool found;
+	TablesAnswer answer;
 
 	StartTransactionCommand();
-	found = tables_resolve(&now);
+	answer = tables_resolve_nowait(&now);
 	CommitTransactionCommand();
-	return found && now.extension == store->tables.extension &&
-		now.raw == store->tables.raw;
+	return answer == TABLES_LOCKED ||
+		(answer == TABLES_OK && now.extension == store->tables.extension &&
+		 now.raw == store->tables.raw);
 }
 
 /* Once a second: still the same extension?  Every ten: tell PD. */

@@ -1,0 +1,119 @@
+/*
+ * unsent.c
+ *	  Counts the bytes of answers that clients have not taken yet.
+ *
+ * A client that asks and does not read makes the server hold its answers.
+ * Every call has bounds of its own, but many calls together do not, so all
+ * bytes that were handed over and are not finished are counted per server.
+ * Over the bound new requests are refused, and streams that owe their client
+ * something are not read until half of it is gone.
+ *
+ * What a burst of answers has left free in the allocator goes back to the
+ * system before the server sleeps.
+ */
+#include <malloc.h>
+#include <stdio.h>
+
+#include "core/base/check.h"
+#include "server/internal.h"
+
+#define MAX_REPLY_DEFAULT ((size_t) 512 * 1024 * 1024)
+#define MAX_UNSENT_DEFAULT ((size_t) 1024 * 1024 * 1024)
+
+/* Free memory below this is kept for the next answers. */
+#define TRIM_BYTES ((size_t) 64 * 1024 * 1024)
+
+/*
+ * glibc raises its threshold for mappings as it sees large blocks freed, up
+ * to 32 MiB, after which answers fragment the heap.  Fixed, the large ones
+ * are given back the moment they are freed.
+ */
+#define MMAP_BYTES (256 * 1024)
+#define KEEP_AT_TOP_BYTES (4 * 1024 * 1024)
+
+void
+unsent_configure(Server *server)
+{
+	ServerConfig *config = &server->config;
+
+	if (config->max_reply == 0)
+		config->max_reply = MAX_REPLY_DEFAULT;
+	if (config->max_reply > INT32_MAX)
+		config->max_reply = INT32_MAX;
+	if (config->max_unsent == 0)
+		config->max_unsent = MAX_UNSENT_DEFAULT;
+	mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEEP_AT_TOP_BYTES);
+}
+
+void
+unsent_add(Server *server, size_t n)
+{
+	server->unsent += n;
+	if (server->unsent > server->unsent_peak)
+		server->unsent_peak = server->unsent;
+	if (server->unsent > server->config.max_unsent)
+		server->holding = true;
+}
+
+static void
+read_again(Server *server)
+{
+	for (Link *l = server->live.next; l != &server->live; l = l->next)
+	{
+		Call *call = (Call *) l;
+
+		if (call->method->kind == RPC_STREAM && !call_is_done(call))
+			pump_todo(call);
+	}
+}
+
+void
+unsent_sub(Server *server, size_t n)
+{
+	CHECK(n <= server->unsent);
+	server->unsent -= n;
+	if (!server->holding || server->unsent > server->config.max_unsent / 2)
+		return;
+	server->holding = false;
+	read_again(server);
+}
+
+bool
+unsent_holds_back(const Call *call)
+{
+	return call->server->holding && call->send_bytes > 0;
+}
+
+/*
+ * The peak counts, not the sum: under a steady load the same memory is used
+ * again and again and must stay.
+ */
+void
+unsent_trim(Server *server)
+{
+	if (server->unsent_peak - server->unsent <= TRIM_BYTES)
+		return;
+	server->unsent_peak = server->unsent;
+	malloc_trim(0);
+}
+
+void
+unsent_too_large(char *text, size_t textlen, size_t len, size_t limit)
+{
+	snprintf(text, textlen,
+			 "the answer has %zu bytes, more than the limit of %zu", len,
+			 limit);
+}
+
+size_t
+server_unsent_bytes(const Server *server)
+{
+	return server->unsent;
+}
+
+bool
+server_is_overloaded(const Server *server)
+{
+	return server->unsent > server->config.max_unsent;
+}
