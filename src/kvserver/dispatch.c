@@ -48,8 +48,7 @@ why_give_up(const Request *request)
 		return "the worker is stopping";
 	if (dispatch_now_us() >= request->deadline_us)
 		return SERVICE_TOO_LATE;
-	if (request->abandoned != NULL &&
-		request->abandoned((Request *) request))
+	if (request->abandoned != NULL && request->abandoned((Request *) request))
 		return "the client is gone";
 	return NULL;
 }

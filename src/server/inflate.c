@@ -110,9 +110,8 @@ InflateResult
 inflate_message(const grpc_byte_buffer *message, size_t max, grpc_slice *out)
 {
 	const grpc_slice_buffer *slices = &message->data.raw.slice_buffer;
-	int format = message->data.raw.compression == GRPC_COMPRESS_GZIP
-		? GZIP_FORMAT
-		: 0;
+	int format =
+		message->data.raw.compression == GRPC_COMPRESS_GZIP ? GZIP_FORMAT : 0;
 	Output output = {.max = max};
 	z_stream stream = {0};
 	int rc;

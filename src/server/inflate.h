@@ -13,7 +13,7 @@ typedef enum InflateResult
 {
 	INFLATE_OK,
 	INFLATE_TOO_LARGE, /* longer than the limit */
-	INFLATE_BAD        /* not what its compression says */
+	INFLATE_BAD		   /* not what its compression says */
 } InflateResult;
 
 /*

@@ -100,9 +100,10 @@ list_is_whole(const PairList *list)
 
 	if (list->too_large)
 		raw_error(request,
-				  arena_printf(request->arena,
-							   "the answer would exceed %zu bytes: ask for fewer keys",
-							   list->limits->max_reply_size));
+				  arena_printf(
+					  request->arena,
+					  "the answer would exceed %zu bytes: ask for fewer keys",
+					  list->limits->max_reply_size));
 	else if (list->interrupted != NULL)
 		service_busy(request, list->interrupted);
 	return !list->too_large && list->interrupted == NULL;

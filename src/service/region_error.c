@@ -124,9 +124,9 @@ server_is_busy(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	out->server_is_busy = part;
 
 	/* Clients look for one spelling in the reason, the other in the message. */
-	out->message = strcmp(error->reason, SERVICE_TOO_LATE) == 0
-		? arena_strdup(arena, "Deadline is exceeded")
-		: part->reason;
+	out->message = strcmp(error->reason, SERVICE_TOO_LATE) == 0 ?
+		arena_strdup(arena, "Deadline is exceeded") :
+		part->reason;
 }
 
 static void

@@ -75,7 +75,7 @@ typedef struct Store
 
 	uint64 turns; /* writing turns since start */
 	uint64 aborted_turns;
-	int64 next_abort_log_us; /* monotonic */
+	int64 next_abort_log_us;	 /* monotonic */
 	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */

@@ -90,7 +90,7 @@ store_pid()
 start_cluster()
 {
     CLUSTER_DIR=$(make_server_tmp tikv_bench)
-    "$TOP/scripts/cluster" start --dir "$CLUSTER_DIR" --base-port $BASE_PORT \
+    "$TOP/scripts/cluster" start --dir "$CLUSTER_DIR" --base-port "$BASE_PORT" \
         "${CLUSTER_SETTINGS[@]}"
     eval "$("$TOP/scripts/cluster" env --dir "$CLUSTER_DIR")"
     find_processes

@@ -23,9 +23,8 @@ compressed(size_t n, int byte, grpc_compression_algorithm how, size_t part)
 	grpc_byte_buffer *buffer;
 
 	memset(plain, byte, n + 1);
-	deflateInit2(&z, 9, Z_DEFLATED,
-				 15 + (how == GRPC_COMPRESS_GZIP ? 16 : 0), 8,
-				 Z_DEFAULT_STRATEGY);
+	deflateInit2(&z, 9, Z_DEFLATED, 15 + (how == GRPC_COMPRESS_GZIP ? 16 : 0),
+				 8, Z_DEFAULT_STRATEGY);
 	z.next_in = plain;
 	z.avail_in = (uInt) n;
 	z.next_out = packed;
@@ -34,8 +33,9 @@ compressed(size_t n, int byte, grpc_compression_algorithm how, size_t part)
 	room -= z.avail_out;
 	deflateEnd(&z);
 	for (size_t at = 0; at < room && n_slices < 512; at += part)
-		slices[n_slices++] = grpc_slice_from_copied_buffer(
-			(char *) packed + at, room - at < part ? room - at : part);
+		slices[n_slices++] =
+			grpc_slice_from_copied_buffer((char *) packed + at,
+										  room - at < part ? room - at : part);
 	buffer = grpc_raw_compressed_byte_buffer_create(slices, n_slices, how);
 	for (size_t i = 0; i < n_slices; i++)
 		grpc_slice_unref(slices[i]);

@@ -428,8 +428,8 @@ late(void)
 
 	service_busy(&request, SERVICE_TOO_LATE);
 	answer = reply();
-	EQ_STR(answer->region_error->server_is_busy->reason,
-		   "deadline is exceeded", "the reason clients look for");
+	EQ_STR(answer->region_error->server_is_busy->reason, "deadline is exceeded",
+		   "the reason clients look for");
 	EQ_STR(answer->region_error->message, "Deadline is exceeded",
 		   "and the message");
 }
