@@ -31,8 +31,19 @@ function number(x)
 	return x >= 20 ? sprintf("%.1f", x) : sprintf("%.2f", x)
 }
 
+# Column of the other load in the same round; what was measured once is
+# compared with the median of the other's rounds.
+function of_base(id, base, r, column,    k, n)
+{
+	for (k = 1; k <= rounds; k++)
+		n += (id, k, "rate") in load
+	if (n == 1)
+		return figure(base, column)
+	return (base, r, column) in load ? load[base, r, column] : 0
+}
+
 # The row's figure in one round, or "" if there is none.
-function answer(measure, id, base, r)
+function answer(measure, id, base, r,    column)
 {
 	if (measure == "value")
 		return (id, r) in value ? value[id, r] : ""
@@ -40,13 +51,12 @@ function answer(measure, id, base, r)
 		return ""
 	if (measure == "percore")
 		return 1e6 / load[id, r, "server"]
-	if (!((base, r, "rate") in load))
+	column = measure == "cpu" ? "server" : "rate"
+	if (of_base(id, base, r, column) == 0)
 		return ""
-	if (measure == "cpu")
-		return load[id, r, "server"] / load[base, r, "server"]
-	if (measure == "rate")
-		return load[id, r, "rate"] / load[base, r, "rate"]
-	return load[base, r, "rate"] / load[id, r, "rate"]
+	if (measure == "slower")
+		return of_base(id, base, r, column) / load[id, r, column]
+	return load[id, r, column] / of_base(id, base, r, column)
 }
 
 function target(op, limit)

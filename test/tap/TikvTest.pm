@@ -152,8 +152,11 @@ sub rawctl
 
 	IPC::Run::run([ $ENV{RAWCTL}, '--pd', $node->{tikv}{'tikv.pd_addr'},
 			@arguments ], '<', \undef, '>', \$out, '2>', \$err);
+	my $answer = $? >> 8;
+
 	chomp $out;
-	return ($? >> 8, $out, $err);
+	note("rawctl @arguments: exit status $answer: $err") if $answer != 0;
+	return ($answer, $out, $err);
 }
 
 # Times are reported, not asserted: the machine may be busy.
