@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "core/base/check.h"
+#include "core/raft/empty_log.h"
 #include "executor/spi.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -185,48 +186,6 @@ write_row(const GroupRow *row)
 
 /* ---- the Raft group ---- */
 
-static Status
-no_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
-		   Arena *arena, RaftEntry **out, int *n)
-{
-	(void) arg;
-	(void) low;
-	(void) high;
-	(void) max_bytes;
-	(void) arena;
-	(void) out;
-	(void) n;
-	return STATUS_CORRUPT;
-}
-
-static Status
-no_term(void *arg, uint64_t index, uint64_t *term)
-{
-	(void) arg;
-	(void) index;
-	(void) term;
-	return STATUS_CORRUPT;
-}
-
-static uint64_t
-stored_last_index(void *arg)
-{
-	(void) arg;
-	return (uint64_t) saved.applied_index;
-}
-
-static Status
-no_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
-			RaftSnapshot *out)
-{
-	(void) arg;
-	(void) to;
-	(void) index;
-	(void) arena;
-	(void) out;
-	return STATUS_UNAVAILABLE;
-}
-
 static void *
 raft_alloc(void *arg, size_t size)
 {
@@ -245,8 +204,7 @@ raft_release(void *arg, void *p)
 static void
 start_raft(Pd *pd, uint64 id)
 {
-	RaftStorage storage = {NULL, no_entries, no_term, stored_last_index,
-						   no_snapshot};
+	RaftStorage storage = raft_empty_log((const uint64 *) &saved.applied_index);
 	RaftAllocator allocator = {NULL, raft_alloc, raft_release};
 	uint64 now_us = (uint64) board_now_us();
 	RaftConfig config;

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "core/base/check.h"
+#include "core/raft/empty_log.h"
 #include "store/store.h"
 #include "utils/memutils.h"
 
@@ -27,51 +28,6 @@ store_find_peer(Store *store, uint64 region_id)
 	if (low < store->n_peers && store->peers[low].region.id == region_id)
 		return &store->peers[low];
 	return NULL;
-}
-
-/*
- * The log as it is stored.  A sole-peer group stores no rows: everything up
- * to the applied index is in the data, and the log begins after it.
- */
-static Status
-no_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
-		   Arena *arena, RaftEntry **out, int *n)
-{
-	(void) arg;
-	(void) low;
-	(void) high;
-	(void) max_bytes;
-	(void) arena;
-	(void) out;
-	(void) n;
-	return STATUS_CORRUPT;
-}
-
-static Status
-no_term(void *arg, uint64_t index, uint64_t *term)
-{
-	(void) arg;
-	(void) index;
-	(void) term;
-	return STATUS_CORRUPT;
-}
-
-static uint64_t
-stored_last_index(void *arg)
-{
-	return ((Peer *) arg)->saved.truncated_index;
-}
-
-static Status
-no_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
-			RaftSnapshot *out)
-{
-	(void) arg;
-	(void) to;
-	(void) index;
-	(void) arena;
-	(void) out;
-	return STATUS_UNAVAILABLE;
 }
 
 static void *
@@ -113,8 +69,7 @@ fill_config(const Peer *peer, RaftConfig *config)
 void
 peer_start(Store *store, Peer *peer)
 {
-	RaftStorage storage = {peer, no_entries, no_term, stored_last_index,
-						   no_snapshot};
+	RaftStorage storage = raft_empty_log(&peer->saved.truncated_index);
 	RaftAllocator allocator = {store->context, raft_alloc, raft_free};
 	uint64 now_us = (uint64) board_now_us();
 	RaftConfig config;
