@@ -221,6 +221,45 @@ data_is_not_ready(Errorpb__Error *out, const RegionError *error, Arena *arena)
 								(Llu) error->region_id);
 }
 
+static void
+max_ts_not_synced(Errorpb__Error *out, const RegionError *error, Arena *arena)
+{
+	out->max_timestamp_not_synced =
+		arena_alloc(arena, sizeof(*out->max_timestamp_not_synced));
+	errorpb__max_timestamp_not_synced__init(out->max_timestamp_not_synced);
+	out->message =
+		arena_printf(arena, "max timestamp of region %llu is not synced yet",
+					 (Llu) error->region_id);
+}
+
+static void
+flashback_in_progress(Errorpb__Error *out, const RegionError *error,
+					  Arena *arena)
+{
+	Errorpb__FlashbackInProgress *part = arena_alloc(arena, sizeof(*part));
+
+	errorpb__flashback_in_progress__init(part);
+	part->region_id = error->region_id;
+	part->flashback_start_ts = error->actual;
+	out->flashbackinprogress = part;
+	out->message = arena_printf(arena, "region %llu is in flashback progress",
+								(Llu) error->region_id);
+}
+
+static void
+flashback_not_prepared(Errorpb__Error *out, const RegionError *error,
+					   Arena *arena)
+{
+	Errorpb__FlashbackNotPrepared *part = arena_alloc(arena, sizeof(*part));
+
+	errorpb__flashback_not_prepared__init(part);
+	part->region_id = error->region_id;
+	out->flashbacknotprepared = part;
+	out->message =
+		arena_printf(arena, "region %llu is not prepared for the flashback",
+					 (Llu) error->region_id);
+}
+
 static Errorpb__Error *
 error_message(const RegionError *error, Arena *arena)
 {
@@ -264,6 +303,15 @@ error_message(const RegionError *error, Arena *arena)
 			break;
 		case REGION_DATA_IS_NOT_READY:
 			data_is_not_ready(out, error, arena);
+			break;
+		case REGION_MAX_TS_NOT_SYNCED:
+			max_ts_not_synced(out, error, arena);
+			break;
+		case REGION_FLASHBACK_IN_PROGRESS:
+			flashback_in_progress(out, error, arena);
+			break;
+		case REGION_FLASHBACK_NOT_PREPARED:
+			flashback_not_prepared(out, error, arena);
 			break;
 		case REGION_MESSAGE_ONLY:
 			out->message = arena_strdup(arena, error->reason);
