@@ -163,6 +163,11 @@ define_place(void)
 		"tikv.allow_unsafe", "Serve although fsync or full_page_writes is off.",
 		"Acknowledged writes can then be lost, or the cluster corrupted, by a crash of the operating system.",
 		&s->allow_unsafe, false, at_start());
+	define_bool(
+		"tikv.in_memory_pessimistic_locks",
+		"Keep pessimistic locks in memory only.",
+		"A restart of the store loses them; prewrite then takes them again unless the key has changed.",
+		&s->in_memory_pessimistic_locks, true, PGC_SIGHUP);
 	define_int(
 		"tikv.api_version",
 		"API version of the keys, as TiKV's storage.api-version.",

@@ -29,6 +29,7 @@ typedef struct TikvSettings
 	int max_key_size;		  /* tikv.max_key_size, bytes */
 	int api_version;		  /* tikv.api_version, 1 (2 comes later) */
 	bool allow_unsafe;		  /* tikv.allow_unsafe */
+	bool in_memory_pessimistic_locks; /* tikv.in_memory_pessimistic_locks */
 } TikvSettings;
 
 extern PGDLLEXPORT TikvSettings tikv_fdw_settings;

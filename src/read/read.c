@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "read/read.h"
 #include "utils/snapmgr.h"
@@ -25,6 +26,9 @@ struct ReadRound
 	OpenTables tables;
 	Snapshot snapshot;
 	RawReader *reader;
+	MvccReader *mvcc;
+	bool wants_txn;
+	bool spilled;
 };
 
 ReadRound *
@@ -99,16 +103,36 @@ read_round_look(ReadRound *round, const RequestContext *context,
 	return true;
 }
 
+void
+read_round_want_txn(ReadRound *round)
+{
+	round->wants_txn = true;
+}
+
+/* What the round opens; the number of spilled locks is read beforehand. */
+static int
+parts_wanted(ReadRound *round)
+{
+	if (!round->wants_txn)
+		return TABLES_RAW;
+	round->spilled = lock_table_n_spilled() > 0;
+	return TABLES_RAW | TABLES_TXN | (round->spilled ? TABLES_SPILL : 0);
+}
+
 TablesAnswer
 read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 {
-	TablesAnswer answer = tables_open(oids, false, wait, &round->tables);
+	TablesAnswer answer = tables_open(oids, parts_wanted(round), false, wait,
+									  &round->tables);
 
 	if (answer != TABLES_OK)
 		return answer;
 	round->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	round->reader =
 		raw_reader_open(&round->tables, round->snapshot, (int64) time(NULL));
+	if (round->wants_txn)
+		round->mvcc =
+			txn_reader_open(&round->tables, round->snapshot, round->spilled);
 	for (SeenRegion *seen = round->seen; seen != NULL; seen = seen->next)
 		seen->valid = board_still_valid(&seen->board, board_now_us());
 	return TABLES_OK;
@@ -130,9 +154,24 @@ read_round_reader(ReadRound *round)
 	return round->reader;
 }
 
+MvccReader *
+read_round_mvcc(ReadRound *round)
+{
+	CHECK(round->mvcc != NULL);
+	return round->mvcc;
+}
+
+bool
+read_round_spilled(const ReadRound *round)
+{
+	return round->spilled;
+}
+
 void
 read_round_end(ReadRound *round)
 {
+	if (round->mvcc != NULL)
+		txn_reader_close(round->mvcc);
 	if (round->reader != NULL)
 		raw_reader_close(round->reader);
 	if (round->snapshot != NULL)

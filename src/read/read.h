@@ -22,6 +22,7 @@
 
 #include "bus/board.h"
 #include "storage/raw_table.h"
+#include "storage/txn_table.h"
 
 typedef struct ReadRound ReadRound;
 
@@ -44,10 +45,22 @@ extern bool read_round_look(ReadRound *round, const RequestContext *context,
 extern TablesAnswer read_round_begin(ReadRound *round, const TableOids *oids,
 									 bool wait);
 
+/*
+ * Before read_round_begin: the round reads the tables of transactions, too.
+ * The looks at the locks (txn_look) come before read_round_begin as well.
+ */
+extern void read_round_want_txn(ReadRound *round);
+
 /* True if what read_round_look saw still held after the snapshot. */
 extern bool read_round_valid(const ReadRound *round, const BoardRegion *seen);
 
 extern RawReader *read_round_reader(ReadRound *round);
+
+/* After read_round_want_txn only. */
+extern MvccReader *read_round_mvcc(ReadRound *round);
+
+/* Locks may lie in lock_spill: ask txn_look_spilled. */
+extern bool read_round_spilled(const ReadRound *round);
 
 /* Releases snapshot and table locks.  After an error the abort does it. */
 extern void read_round_end(ReadRound *round);

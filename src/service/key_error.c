@@ -93,7 +93,7 @@ txn_lock_info_message(const LockInfo *info, Arena *arena)
 }
 
 /* A zeroed part of a KeyError; the name is protobuf-c's. */
-#define NEW_PART(part, type)                         \
+#define NEW_PART(part, type) \
 	((part) = arena_alloc(arena, sizeof(*(part))),   \
 	 kvrpcpb__##type##__init(part), (part))
 

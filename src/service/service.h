@@ -81,6 +81,7 @@ typedef enum ServiceKind
 {
 	SERVICE_READ,  /* answered by whoever got it */
 	SERVICE_WRITE, /* goes to the store's turn */
+	SERVICE_STORE, /* answered by the store from its memory */
 	SERVICE_INFO   /* answered from shared state, at once */
 } ServiceKind;
 

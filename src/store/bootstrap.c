@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "bus/bus.h"
+#include "bus/lock_table.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
@@ -25,6 +26,9 @@
 #define RAFT_INIT_LOG_TERM 5
 
 #define PD_CALL_TIMEOUT_MS 10000
+
+/* A timestamp is physical_ms << 18 | logical. */
+#define TSO_LOGICAL_BITS 18
 
 /* The TiKV release whose behaviour clients may expect (DESIGN 7). */
 #define STORE_VERSION "8.5.0"
@@ -119,6 +123,35 @@ pd_is_bootstrapped(Arena *arena, Pdpb__RequestHeader *header, bool *answer,
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	*answer = reply->bootstrapped;
+	return true;
+}
+
+/*
+ * Reads may have been served at any timestamp handed out so far, so async
+ * commit and 1PC wait for one that is newer (txn-semantics 24).
+ */
+static bool
+pd_sync_max_ts(Arena *arena, Pdpb__RequestHeader *header, char *reason,
+			   Size size)
+{
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	Pdpb__TsoResponse *reply;
+
+	request.header = header;
+	request.count = 1;
+	reply = (Pdpb__TsoResponse *) pd_call(METHOD_PD_TSO, &request.base,
+										  &pdpb__tso_response__descriptor,
+										  arena, reason, size);
+	if (reply == NULL || !header_ok(reply->header, reason, size))
+		return false;
+	if (reply->timestamp == NULL)
+	{
+		snprintf(reason, size, "the placement driver's timestamp is missing");
+		return false;
+	}
+	lock_table_raise_max_ts((uint64) reply->timestamp->physical
+								<< TSO_LOGICAL_BITS |
+							(uint64) reply->timestamp->logical);
 	return true;
 }
 
@@ -361,7 +394,9 @@ store_bootstrap(Store *store, char *reason, Size size)
 		save_meta(store);
 		load_peers(store);
 		ok = bootstrap_cluster(store, &arena, &header, reason, size) &&
-			pd_put_store(store, &arena, &header, reason, size);
+			pd_put_store(store, &arena, &header, reason, size) &&
+			pd_sync_max_ts(&arena, &header, reason, size);
+		store->max_ts_synced = ok;
 	}
 	arena_free(&arena);
 	return ok;

@@ -15,10 +15,13 @@
 #include "bus/board.h"
 #include "core/kv/overlay.h"
 #include "core/raft/raft.h"
+#include "core/txn/lock_wait.h"
+#include "core/txn/status_cache.h"
 #include "kvserver/dispatch.h"
 #include "server/server.h"
 #include "service/messages.h"
 #include "storage/state_table.h"
+#include "storage/txn_table.h"
 #include "store/guard.h"
 #include "core/base/pacer.h"
 
@@ -38,9 +41,18 @@ typedef struct Peer
 typedef struct Write
 {
 	Request *request;
+	size_t bytes; /* keys and values */
 	RawCommand command;
 	Peer *peer;			 /* set when it was checked */
 	const char *refused; /* the raw error it will be answered with */
+
+	TxnRequest *txn;		 /* not NULL: a transaction command instead */
+	struct Decided *decided; /* what the running turn decided for it */
+	int64 wait_deadline_us;	 /* of a lock wait that was resumed, else 0 */
+	Bytes waits_for;		 /* the key of a lock wait */
+	struct Write *parked_before;
+	struct Write *parked_after;
+
 	struct Write *next;
 } Write;
 
@@ -66,6 +78,13 @@ typedef struct Store
 	WriteQueue queue;  /* not begun */
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
 	XLogRecPtr outbox_lsn;
+
+	LockPool *pool;				  /* rows of lock_slot */
+	LockWait *waits;			  /* for locks */
+	Write *parked;				  /* those who wait */
+	TxnStatusCache *status_cache; /* who committed lately */
+	bool max_ts_synced;			  /* async commit and 1PC may begin */
+	struct TxnOverlay *txn_overlay; /* of the running turn */
 
 	Overlay overlay;			/* of the running turn */
 	Arena arena;				/* of the running turn: what Raft hands out */
@@ -121,6 +140,7 @@ extern void peer_publish(const Peer *peer);
 
 /* Take a decoded write; answers ServerIsBusy at once when over a bound. */
 extern void store_submit(void *arg, Request *request, RawCommand *command);
+extern void store_submit_txn(void *arg, Request *request, TxnRequest *txn);
 
 /*
  * Execute one turn over what is waiting: evaluate, one transaction, replies.
@@ -139,5 +159,8 @@ extern void store_refuse_all(Store *store, const char *reason);
 extern void write_queue_init(WriteQueue *queue);
 extern void write_queue_push(WriteQueue *queue, Write *write);
 extern Write *write_queue_pop(WriteQueue *queue);
+
+/* Put all of `from` in front of the queue, in its order. */
+extern void write_queue_unpop(WriteQueue *queue, WriteQueue *from);
 
 #endif /* TIKV_STORE_STORE_H */

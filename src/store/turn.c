@@ -15,8 +15,9 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "core/txn/overlay.h"
 #include "storage/raw_table.h"
-#include "store/store.h"
+#include "store/txn_turn.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -38,6 +39,7 @@ typedef struct Turn
 	Snapshot snapshot;
 	RawReader *reader; /* made when a command first reads */
 	RawWriter *writer;
+	TxnTurn txn;
 	Write *current; /* being decided: in neither queue */
 	int sqlstate;	/* of the error that aborted it */
 } Turn;
@@ -51,21 +53,46 @@ over_bounds(const WriteQueue *queue, size_t bytes)
 		queue->bytes + bytes > (size_t) tikv_fdw_settings.max_pending_kb * 1024;
 }
 
-void
-store_submit(void *arg, Request *request, RawCommand *command)
+/* A new write in the queue; NULL if it was refused. */
+static Write *
+admit(Store *store, Request *request, size_t bytes)
 {
-	Store *store = arg;
 	Write *write;
 
-	if (over_bounds(&store->queue, command->write_bytes))
+	if (over_bounds(&store->queue, bytes))
 	{
 		service_busy(request, "scheduler is busy: too many writes wait");
-		return;
+		return NULL;
 	}
 	write = arena_zalloc(request->arena, sizeof(Write));
 	write->request = request;
-	write->command = *command;
+	write->bytes = bytes;
 	write_queue_push(&store->queue, write);
+	return write;
+}
+
+void
+store_submit(void *arg, Request *request, RawCommand *command)
+{
+	Write *write = admit(arg, request, command->write_bytes);
+
+	if (write != NULL)
+		write->command = *command;
+}
+
+void
+store_submit_txn(void *arg, Request *request, TxnRequest *txn)
+{
+	Write *write = admit(arg, request, txn->write_bytes);
+
+	if (write != NULL)
+		write->txn = txn;
+}
+
+static const RequestContext *
+context_of(const Write *write)
+{
+	return write->txn != NULL ? &write->txn->context : &write->command.context;
 }
 
 static void
@@ -74,7 +101,7 @@ take_batch(WriteQueue *from, WriteQueue *batch)
 	write_queue_init(batch);
 	while (from->head != NULL && batch->n < TURN_MAX_WRITES &&
 		   (batch->n == 0 ||
-			batch->bytes + from->head->command.write_bytes <= TURN_MAX_BYTES))
+			batch->bytes + from->head->bytes <= TURN_MAX_BYTES))
 		write_queue_push(batch, write_queue_pop(from));
 }
 
@@ -104,14 +131,12 @@ still_wanted(const Write *write, RegionError *error)
 {
 	const Request *request = write->request;
 	int64 now_us = dispatch_now_us();
+	uint64 limit_ms = context_of(write)->max_execution_ms;
 	int64 limit_us = request->deadline_us;
 
-	if (write->command.context.max_execution_ms > 0 &&
-		write->command.context.max_execution_ms < PG_INT32_MAX)
+	if (limit_ms > 0 && limit_ms < PG_INT32_MAX)
 		limit_us =
-			Min(limit_us,
-				request->received_us +
-					(int64) write->command.context.max_execution_ms * 1000);
+			Min(limit_us, request->received_us + (int64) limit_ms * 1000);
 	if (now_us < limit_us)
 		return true;
 	memset(error, 0, sizeof(*error));
@@ -120,11 +145,32 @@ still_wanted(const Write *write, RegionError *error)
 	return false;
 }
 
+/*
+ * Commands that end transactions go on however full the disk is
+ * (txn-semantics 6): refusing them would keep what fills it.
+ */
+static bool
+txn_frees_space(const Write *write)
+{
+	if (write->txn == NULL)
+		return false;
+	switch (write->txn->command.kind)
+	{
+		case TXN_CMD_PREWRITE:
+		case TXN_CMD_FLUSH:
+		case TXN_CMD_PESSIMISTIC_LOCK:
+			return false;
+		default:
+			return true;
+	}
+}
+
 static bool
 guard_permits(const Store *store, const Write *write, RegionError *error)
 {
 	memset(error, 0, sizeof(*error));
-	if (!guard_allows_disk(&store->guard, write->command.context.disk_full_opt))
+	if (!txn_frees_space(write) &&
+		!guard_allows_disk(&store->guard, context_of(write)->disk_full_opt))
 	{
 		error->kind = REGION_DISK_FULL;
 		error->actual = store->meta.store_id;
@@ -141,21 +187,31 @@ guard_permits(const Store *store, const Write *write, RegionError *error)
 	return true;
 }
 
+static bool
+in_range(const Write *write, const Region *region, RegionError *error)
+{
+	int method = write->request->method->id;
+
+	if (write->txn != NULL)
+		return txn_check_range(write->txn, method, region, error);
+	return raw_check_range(&write->command, method, region, error);
+}
+
 /* May the write go on?  Leader, epoch, range, space, time. */
 static bool
 check_write(Store *store, Write *write, RegionError *error)
 {
-	Peer *peer = store_find_peer(store, write->command.context.region_id);
+	const RequestContext *context = context_of(write);
+	Peer *peer = store_find_peer(store, context->region_id);
 	RegionState state;
 
 	if (peer != NULL)
 		peer_region_state(peer, &state);
 	if (!region_check(store->meta.store_id, peer != NULL ? &state : NULL,
-					  &write->command.context, EPOCH_DATA, error))
+					  context, EPOCH_DATA, error))
 		return false;
 	write->peer = peer;
-	return raw_check_range(&write->command, write->request->method->id,
-						   &peer->region, error) &&
+	return in_range(write, &peer->region, error) &&
 		guard_permits(store, write, error) && still_wanted(write, error);
 }
 
@@ -202,6 +258,15 @@ decide(Turn *turn, Write *write)
 	if (!check_write(store, write, &error))
 	{
 		service_region_error(write->request, &error);
+		return;
+	}
+	if (write->txn != NULL)
+	{
+		if (txn_turn_decide(&turn->txn, write))
+			write_queue_push(&store->outbox, write);
+		else
+			service_busy(write->request,
+						 "raftstore is busy: proposal refused");
 		return;
 	}
 	if (command->must_be_absent &&
@@ -294,12 +359,14 @@ commit_turn(Turn *turn)
 		if (store->peers[i].touched)
 			save_group(turn, &store->peers[i]);
 	write_rows(turn);
+	txn_turn_write(&turn->txn);
 	if (turn->reader != NULL)
 		raw_reader_close(turn->reader);
 	UnregisterSnapshot(turn->snapshot);
 	tables_close(&turn->tables, true);
 	CommitTransactionCommand();
 	raw_writer_published(turn->writer);
+	txn_turn_published(&turn->txn, &store->outbox);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i].touched)
 			peer_committed(store, &store->peers[i]);
@@ -315,7 +382,9 @@ send_outbox(Store *store)
 
 	while ((write = write_queue_pop(&store->outbox)) != NULL)
 	{
-		if (write->refused != NULL)
+		if (write->txn != NULL)
+			txn_turn_reply(store, write);
+		else if (write->refused != NULL)
 			raw_error(write->request, write->refused);
 		else
 			raw_write_done(write->request);
@@ -324,18 +393,32 @@ send_outbox(Store *store)
 
 /* ------------------------------------------------------------- the turn */
 
+/* Which tables a batch needs: each costs something to open. */
+static int
+tables_wanted(const WriteQueue *batch)
+{
+	for (const Write *write = batch->head; write != NULL; write = write->next)
+		if (write->txn != NULL)
+			return TABLES_RAW | TABLES_TXN;
+	return TABLES_RAW;
+}
+
 static bool
-open_turn(Turn *turn)
+open_turn(Turn *turn, const WriteQueue *batch)
 {
 	Store *store = turn->store;
 	TablesAnswer answer;
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(store->turn_context);
-	answer = tables_open(&store->tables, true, false, &turn->tables);
+	answer = tables_open(&store->tables, tables_wanted(batch), true, false,
+						 &turn->tables);
 	if (answer == TABLES_OK)
 	{
 		turn->snapshot = RegisterSnapshot(GetLatestSnapshot());
+		turn->txn.store = store;
+		turn->txn.tables = &turn->tables;
+		turn->txn.snapshot = turn->snapshot;
 		return true;
 	}
 	store_report_blocker(store, answer);
@@ -390,6 +473,7 @@ gather_unanswered(Turn *turn, WriteQueue *batch)
 	while ((write = write_queue_pop(&all)) != NULL)
 	{
 		write->refused = NULL;
+		txn_turn_undo(write);
 		write_queue_push(batch, write);
 	}
 }
@@ -414,19 +498,23 @@ execute(Turn *turn, WriteQueue *batch)
 {
 	Write *write;
 
-	while ((write = write_queue_pop(batch)) != NULL)
+	while ((write = batch->head) != NULL)
 	{
-		turn->current = write;
+		if (write->txn != NULL && txn_turn_must_wait(&turn->txn, write))
+			break;
+		turn->current = write_queue_pop(batch);
 		decide(turn, write);
 		turn->current = NULL;
 	}
 	commit_turn(turn);
+	write_queue_unpop(&turn->store->queue, batch);
 }
 
 static void
 finish_turn(Store *store)
 {
 	overlay_reset(&store->overlay);
+	txn_overlay_reset(store->txn_overlay);
 	arena_reset(&store->arena);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(store->turn_context);
@@ -455,7 +543,7 @@ try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 
 	PG_TRY();
 	{
-		if (open_turn(&turn))
+		if (open_turn(&turn, batch))
 			execute(&turn, batch);
 		else
 			refuse_unopened(store, batch);
