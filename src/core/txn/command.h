@@ -419,9 +419,10 @@ extern bool txn_cleanup_key(TxnEnv *env, Bytes key, uint64_t start_ts,
 							TxnError *error);
 
 /*
- * commit.c: KvCommit of one key (9), over what the command has listed so far;
- * its caller has compared the two timestamps.  False with the reason in
- * *error, which is zeroed.
+ * commit_key.c: KvCommit of one key (9); its caller has compared the two
+ * timestamps.  False with the reason in *error, which is zeroed.  Like
+ * txn_cleanup_key it sees what env->reader shows: who handles several
+ * transactions on one key lays a PendingReader over it.
  */
 extern bool txn_commit_key(TxnEnv *env, Bytes key, uint64_t start_ts,
 						   uint64_t commit_ts, TxnError *error);

@@ -58,16 +58,10 @@ key_is_locked(Acquire *a, const Lock *lock)
 	return false;
 }
 
-/* The newest record says that the key exists, which it must not. */
 static bool
-already_exists(Acquire *a, const WriteAt *newest)
+already_exists(Acquire *a, const WriteAt *put)
 {
-	TxnError *error = add_error(a, TXN_ALREADY_EXIST);
-	WriteAt put;
-
-	if (mvcc_get_put_from(a->env->reader, a->key, newest, UINT64_MAX,
-						  a->env->arena, &put))
-		error->existing_start_ts = put.write.start_ts;
+	add_error(a, TXN_ALREADY_EXIST)->existing_start_ts = put->write.start_ts;
 	return false;
 }
 
@@ -142,6 +136,7 @@ read_under_own_lock(Acquire *a)
 	MvccReader *reader = a->env->reader;
 	bool load_value = command->return_values || a->has_conflict;
 	WriteAt put;
+	WriteAt existing;
 
 	if (!load_value && !command->check_existence && !a->should_not_exist)
 		return true;
@@ -149,7 +144,7 @@ read_under_own_lock(Acquire *a)
 					  a->env->arena, &put))
 		return true;
 	if (a->should_not_exist &&
-		mvcc_key_exists(reader, a->key, &put, a->env->arena))
+		mvcc_existing_put(reader, a->key, &put, a->env->arena, &existing))
 		return put.commit_ts > command->for_update_ts ?
 			write_conflict(a, &put) :
 			already_exists(a, &put);
@@ -258,6 +253,8 @@ read_newest(Acquire *a, const WriteAt *newest)
 static bool
 pass_newest(Acquire *a, const WriteAt *newest)
 {
+	WriteAt existing;
+
 	if (newest->commit_ts > a->for_update_ts)
 	{
 		if (!a->allow_conflict)
@@ -272,9 +269,10 @@ pass_newest(Acquire *a, const WriteAt *newest)
 		return false;
 	}
 	if (a->should_not_exist &&
-		mvcc_key_exists(a->env->reader, a->key, newest, a->env->arena))
+		mvcc_existing_put(a->env->reader, a->key, newest, a->env->arena,
+						  &existing))
 		return a->has_conflict ? write_conflict(a, &a->conflict) :
-								 already_exists(a, newest);
+								 already_exists(a, &existing);
 	return read_newest(a, newest);
 }
 
