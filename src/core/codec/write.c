@@ -44,7 +44,8 @@ write_encode(const WriteRecord *write, Arena *arena)
 	if (!last_change_is_unknown(write->last_change))
 	{
 		p = put_u64(put_u8(p, TAG_LAST_CHANGE), write->last_change.ts);
-		p = put_var_u64(p, last_change_not_exist(write->last_change) ?
+		p = put_var_u64(p,
+						last_change_not_exist(write->last_change) ?
 							1 :
 							write->last_change.versions);
 	}

@@ -37,7 +37,7 @@ typedef enum TxnCommandKind
 	TXN_CMD_GC						  /* a slice of garbage collection */
 } TxnCommandKind;
 
-/* ---- prewrite.c: KvPrewrite (8) and, with generation, KvFlush (20) ---- */
+/* ---- prewrite.c: KvPrewrite (8) and KvFlush (20) ---- */
 
 typedef enum PessimisticAction
 {
@@ -73,7 +73,7 @@ typedef struct PrewriteCommand
 	AssertionLevel assertion_level;
 	const ForUpdateTsConstraint *constraints;
 	size_t n_constraints;
-	uint64_t generation; /* TXN_CMD_FLUSH: > 0 */
+	uint64_t generation; /* TXN_CMD_FLUSH: > 0; else without meaning */
 } PrewriteCommand;
 
 /* ---- commit.c: KvCommit (9) ---- */
@@ -324,6 +324,8 @@ typedef struct TxnAnswer
 
 extern void txn_prewrite(TxnEnv *env, const PrewriteCommand *command,
 						 TxnAnswer *answer);
+extern void txn_flush(TxnEnv *env, const PrewriteCommand *command,
+					  TxnAnswer *answer);
 extern void txn_commit(TxnEnv *env, const CommitCommand *command,
 					   TxnAnswer *answer);
 extern void txn_batch_rollback(TxnEnv *env, const BatchRollbackCommand *command,
