@@ -37,7 +37,7 @@ typedef enum TxnCommandKind
 	TXN_CMD_GC						  /* a slice of garbage collection */
 } TxnCommandKind;
 
-/* ---- prewrite.c: KvPrewrite (8) and, with generation, KvFlush (20) ---- */
+/* ---- prewrite.c: KvPrewrite (8) and KvFlush (20) ---- */
 
 typedef enum PessimisticAction
 {
@@ -73,7 +73,7 @@ typedef struct PrewriteCommand
 	AssertionLevel assertion_level;
 	const ForUpdateTsConstraint *constraints;
 	size_t n_constraints;
-	uint64_t generation; /* TXN_CMD_FLUSH: > 0 */
+	uint64_t generation; /* TXN_CMD_FLUSH: > 0; else without meaning */
 } PrewriteCommand;
 
 /* ---- commit.c: KvCommit (9) ---- */
@@ -324,6 +324,8 @@ typedef struct TxnAnswer
 
 extern void txn_prewrite(TxnEnv *env, const PrewriteCommand *command,
 						 TxnAnswer *answer);
+extern void txn_flush(TxnEnv *env, const PrewriteCommand *command,
+					  TxnAnswer *answer);
 extern void txn_commit(TxnEnv *env, const CommitCommand *command,
 					   TxnAnswer *answer);
 extern void txn_batch_rollback(TxnEnv *env, const BatchRollbackCommand *command,
@@ -420,7 +422,9 @@ extern bool txn_cleanup_key(TxnEnv *env, Bytes key, uint64_t start_ts,
 
 /*
  * commit_key.c: KvCommit of one key (9); its caller has compared the two
- * timestamps.  False with the reason in *error, which is zeroed.
+ * timestamps.  False with the reason in *error, which is zeroed.  Like
+ * txn_cleanup_key it sees what env->reader shows: who handles several
+ * transactions on one key lays a PendingReader over it.
  */
 extern bool txn_commit_key(TxnEnv *env, Bytes key, uint64_t start_ts,
 						   uint64_t commit_ts, TxnError *error);
