@@ -122,8 +122,8 @@ parts_wanted(ReadRound *round)
 TablesAnswer
 read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 {
-	TablesAnswer answer = tables_open(oids, parts_wanted(round), false, wait,
-									  &round->tables);
+	TablesAnswer answer =
+		tables_open(oids, parts_wanted(round), false, wait, &round->tables);
 
 	if (answer != TABLES_OK)
 		return answer;

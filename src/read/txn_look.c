@@ -65,6 +65,21 @@ raise_max_ts(uint64 ts)
 
 /* ------------------------------------------------------------------ keys */
 
+/*
+ * What a lock means to the request.  A buffered get wants the locks of its own
+ * transaction and, of others', is stopped by guards alone (txn-semantics 20).
+ */
+static LockVerdict
+verdict_of(const TxnRequest *txn, Bytes key, const Lock *lock, bool guard)
+{
+	if (!txn->buffered)
+		return mvcc_lock_verdict(&txn->read, key, lock, guard);
+	if (lock->start_ts == txn->read.ts)
+		return guard ? LOCK_IGNORED : LOCK_ACCESSED;
+	return guard ? mvcc_lock_verdict(&txn->read, key, lock, true) :
+				   LOCK_IGNORED;
+}
+
 static void
 add_met(TxnLook *look, Bytes key, const Lock *lock, LockVerdict verdict)
 {
@@ -82,7 +97,7 @@ take_key(const TxnRequest *txn, Bytes key, const LockLook *found, TxnLook *look)
 	LockVerdict verdict = LOCK_IGNORED;
 
 	if (found->has_lock)
-		verdict = mvcc_lock_verdict(&txn->read, key, &found->lock, false);
+		verdict = verdict_of(txn, key, &found->lock, false);
 	if (verdict != LOCK_IGNORED)
 	{
 		add_met(look, key, &found->lock, verdict);
@@ -90,7 +105,7 @@ take_key(const TxnRequest *txn, Bytes key, const LockLook *found, TxnLook *look)
 	}
 	for (size_t i = 0; i < found->n_guards; i++)
 	{
-		verdict = mvcc_lock_verdict(&txn->read, key, &found->guards[i], true);
+		verdict = verdict_of(txn, key, &found->guards[i], true);
 		if (verdict != LOCK_IGNORED)
 		{
 			add_met(look, key, &found->guards[i], verdict);
@@ -228,8 +243,7 @@ static bool
 gather_one(void *arg, Bytes key, const Lock *lock)
 {
 	SpillGather *gather = arg;
-	LockVerdict verdict =
-		mvcc_lock_verdict(&gather->txn->read, key, lock, false);
+	LockVerdict verdict = verdict_of(gather->txn, key, lock, false);
 	MetLock *met;
 
 	if (verdict == LOCK_IGNORED)
@@ -280,8 +294,8 @@ gather_keys(SpillGather *gather, MvccReader *reader)
 	{
 		Lock lock;
 
-		if (txn_reader_spilled_lock(reader, gather->txn->keys[i],
-									gather->arena, &lock))
+		if (txn_reader_spilled_lock(reader, gather->txn->keys[i], gather->arena,
+									&lock))
 			(void) gather_one(gather, gather->txn->keys[i], &lock);
 	}
 }
@@ -290,8 +304,8 @@ gather_keys(SpillGather *gather, MvccReader *reader)
 static void
 merge_keys(TxnLook *look, const SpillGather *gather)
 {
-	MetLock *met = arena_alloc(gather->arena,
-							   (look->n_met + gather->n) * sizeof(*met));
+	MetLock *met =
+		arena_alloc(gather->arena, (look->n_met + gather->n) * sizeof(*met));
 	size_t n = 0;
 	size_t a = 0;
 	size_t b = 0;

@@ -17,9 +17,9 @@
 typedef enum TxnLookAnswer
 {
 	TXN_LOOK_OK,
-	TXN_LOOK_NOT_YET,	 /* the lock table is being rebuilt */
-	TXN_LOOK_TOO_MANY,	 /* more locks in the range than memory for them */
-	TXN_LOOK_TS_TOO_NEW	 /* far above any timestamp PD has handed out */
+	TXN_LOOK_NOT_YET,	/* the lock table is being rebuilt */
+	TXN_LOOK_TOO_MANY,	/* more locks in the range than memory for them */
+	TXN_LOOK_TS_TOO_NEW /* far above any timestamp PD has handed out */
 } TxnLookAnswer;
 
 /* The text that goes with an answer that is not OK. */
@@ -38,7 +38,7 @@ extern TxnLookAnswer txn_look(const Request *request, const TxnRequest *txn,
  */
 extern TxnLookAnswer txn_look_spilled(const Request *request,
 									  const TxnRequest *txn,
-									  const Region *region,
-									  MvccReader *reader, TxnLook *look);
+									  const Region *region, MvccReader *reader,
+									  TxnLook *look);
 
 #endif /* TIKV_READ_TXN_LOOK_H */

@@ -93,8 +93,8 @@ txn_lock_info_message(const LockInfo *info, Arena *arena)
 }
 
 /* A zeroed part of a KeyError; the name is protobuf-c's. */
-#define NEW_PART(part, type) \
-	((part) = arena_alloc(arena, sizeof(*(part))),   \
+#define NEW_PART(part, type)                       \
+	((part) = arena_alloc(arena, sizeof(*(part))), \
 	 kvrpcpb__##type##__init(part), (part))
 
 static void
@@ -215,9 +215,10 @@ txn_lock_not_found(Kvrpcpb__KeyError *out, const TxnError *error, Arena *arena)
 
 	out->txn_lock_not_found = NEW_PART(part, txn_lock_not_found);
 	part->key = to_wire(error->key);
-	out->retryable = arena_printf(
-		arena, "txn lock not found, start_ts: %llu, commit_ts: %llu",
-		(Llu) error->start_ts, (Llu) error->commit_ts);
+	out->retryable =
+		arena_printf(arena,
+					 "txn lock not found, start_ts: %llu, commit_ts: %llu",
+					 (Llu) error->start_ts, (Llu) error->commit_ts);
 }
 
 /* What a person reads in `abort`. */
@@ -250,10 +251,9 @@ abort_text(const TxnError *error, Arena *arena)
 				"invalid transaction tso with start_ts: %llu, commit_ts: %llu",
 				start_ts, (Llu) error->commit_ts);
 		case TXN_KEY_TOO_LARGE:
-			return arena_printf(arena,
-								"max key size exceeded, size: %llu, limit: %llu",
-								(Llu) error->existing_start_ts,
-								(Llu) error->commit_ts);
+			return arena_printf(
+				arena, "max key size exceeded, size: %llu, limit: %llu",
+				(Llu) error->existing_start_ts, (Llu) error->commit_ts);
 		case TXN_LOCK_IF_EXISTS_FAILED:
 			return arena_printf(
 				arena,
@@ -261,10 +261,12 @@ abort_text(const TxnError *error, Arena *arena)
 				start_ts);
 		case TXN_DEFAULT_NOT_FOUND:
 			return arena_printf(
-				arena, "default not found, start_ts: %llu: the value is missing",
+				arena,
+				"default not found, start_ts: %llu: the value is missing",
 				start_ts);
 		default:
-			return error->text == NULL ? "the command was refused" : error->text;
+			return error->text == NULL ? "the command was refused" :
+										 error->text;
 	}
 }
 

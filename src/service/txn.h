@@ -20,6 +20,8 @@ typedef struct TxnRequest
 	bool is_retry_request;
 	Bytes resource_group_tag;
 
+	bool buffered; /* KvBufferBatchGet: reads the transaction's own locks */
+
 	/* reads of keys: get, batch get, buffer batch get, MVCC by key */
 	Bytes *keys;
 	size_t n_keys;

@@ -144,8 +144,7 @@ answer_check_secondary_locks(Request *request, const TxnAnswer *answer)
 
 	reply.commit_ts = answer->commit_ts;
 	reply.n_locks = answer->n_locks;
-	reply.locks =
-		lock_messages(answer->locks, answer->n_locks, request->arena);
+	reply.locks = lock_messages(answer->locks, answer->n_locks, request->arena);
 	request->done(request, &reply.base);
 }
 
@@ -155,8 +154,7 @@ answer_scan_lock(Request *request, const TxnAnswer *answer)
 	Kvrpcpb__ScanLockResponse reply = KVRPCPB__SCAN_LOCK_RESPONSE__INIT;
 
 	reply.n_locks = answer->n_locks;
-	reply.locks =
-		lock_messages(answer->locks, answer->n_locks, request->arena);
+	reply.locks = lock_messages(answer->locks, answer->n_locks, request->arena);
 	request->done(request, &reply.base);
 }
 

@@ -56,11 +56,12 @@ check_cluster(Request *request, const RawLimits *limits,
 {
 	if (context->cluster_id == 0 || context->cluster_id == limits->cluster_id)
 		return true;
-	request->fail(
-		request, RPC_INVALID_ARGUMENT,
-		arena_printf(request->arena,
-					 "cluster id mismatch, request: %llu, store: %llu",
-					 (Llu) context->cluster_id, (Llu) limits->cluster_id));
+	request
+		->fail(request, RPC_INVALID_ARGUMENT,
+			   arena_printf(request->arena,
+							"cluster id mismatch, request: %llu, store: %llu",
+							(Llu) context->cluster_id,
+							(Llu) limits->cluster_id));
 	return false;
 }
 
@@ -214,10 +215,10 @@ decode_mutation(Request *request, const RawLimits *limits, TxnRequest *txn,
 {
 	if (!op_fits(request->method->id, from->op))
 	{
-		txn_answer_abort(
-			request,
-			arena_printf(request->arena, "mutation op %d does not belong in %s",
-						 (int) from->op, request->method->path));
+		txn_answer_abort(request,
+						 arena_printf(request->arena,
+									  "mutation op %d does not belong in %s",
+									  (int) from->op, request->method->path));
 		return false;
 	}
 	to->op = (MutationOp) from->op;
@@ -231,8 +232,7 @@ decode_mutation(Request *request, const RawLimits *limits, TxnRequest *txn,
 
 static bool
 decode_mutations(Request *request, const RawLimits *limits, TxnRequest *txn,
-				 Kvrpcpb__Mutation *const *from, size_t n,
-				 const Mutation **out)
+				 Kvrpcpb__Mutation *const *from, size_t n, const Mutation **out)
 {
 	Mutation *mutations = arena_alloc(request->arena, n * sizeof(Mutation));
 
@@ -290,8 +290,8 @@ decode_prewrite(Request *request, const RawLimits *limits, TxnRequest *txn)
 	to->for_update_ts = from->for_update_ts;
 	to->min_commit_ts = from->min_commit_ts;
 	to->use_async_commit = from->use_async_commit;
-	to->secondaries = from_wire_list(from->secondaries, from->n_secondaries,
-									 request->arena);
+	to->secondaries =
+		from_wire_list(from->secondaries, from->n_secondaries, request->arena);
 	to->n_secondaries = from->n_secondaries;
 	to->try_one_pc = from->try_one_pc;
 	to->max_commit_ts = from->max_commit_ts;
@@ -597,6 +597,7 @@ decode_buffer_batch_get(Request *request, const RawLimits *limits,
 		(const void *) request->message;
 
 	txn->read.ts = from->version;
+	txn->buffered = true;
 	txn->keys = from_wire_list(from->keys, from->n_keys, request->arena);
 	txn->n_keys = from->n_keys;
 	return check_keys(request, limits, txn, txn->keys, txn->n_keys);

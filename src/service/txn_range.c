@@ -73,8 +73,8 @@ check_command(const TxnCommand *command, const Region *region,
 		case TXN_CMD_CLEANUP:
 			return check_keys(&command->cleanup.key, 1, region, error);
 		case TXN_CMD_CHECK_TXN_STATUS:
-			return check_keys(&command->check_txn_status.primary_key, 1,
-							  region, error);
+			return check_keys(&command->check_txn_status.primary_key, 1, region,
+							  error);
 		case TXN_CMD_CHECK_SECONDARY_LOCKS:
 			return check_keys(command->check_secondary_locks.keys,
 							  command->check_secondary_locks.n_keys, region,
@@ -116,7 +116,8 @@ txn_check_range(const TxnRequest *txn, int method, const Region *region,
 
 	if (method == METHOD_KV_SCAN)
 		return scan_starts_inside(scan, region) ||
-			refuse(region, scan->reverse ? scan->range.upper : scan->range.lower,
+			refuse(region,
+				   scan->reverse ? scan->range.upper : scan->range.lower,
 				   error);
 	if (txn->n_keys > 0)
 		return check_keys(txn->keys, txn->n_keys, region, error);

@@ -6,6 +6,8 @@
  * more, so an answer is never cut short.
  */
 #include "core/base/check.h"
+#include "core/mvcc/inspect.h"
+#include "core/txn/buffered_get.h"
 #include "service/messages.h"
 #include "service/txn.h"
 
@@ -176,9 +178,10 @@ list_is_whole(const PairList *list)
 	if (list->too_large)
 		txn_answer_abort(
 			request,
-			arena_printf(request->arena,
-						 "the answer would exceed %zu bytes: ask for fewer keys",
-						 list->limits->max_reply_size));
+			arena_printf(
+				request->arena,
+				"the answer would exceed %zu bytes: ask for fewer keys",
+				list->limits->max_reply_size));
 	else if (list->interrupted != NULL)
 		service_busy(request, list->interrupted);
 	return !list->too_large && list->interrupted == NULL;
@@ -226,8 +229,8 @@ read_scan(Request *request, const TxnRequest *txn, const TxnLook *look,
 	Arena arena;
 
 	arena_init(&arena);
-	scan.range = txn_clip_range(scan.range,
-								txn_region_range(region, request->arena));
+	scan.range =
+		txn_clip_range(scan.range, txn_region_range(region, request->arena));
 	if (scan.limit > 0)
 		mvcc_scan(reader, &txn->read, &scan, look->met, look->n_met, &arena,
 				  emit_pair, &list);
@@ -237,6 +240,206 @@ read_scan(Request *request, const TxnRequest *txn, const TxnLook *look,
 	reply.pairs = list.pairs;
 	reply.n_pairs = list.n;
 	reply.error = list.error;
+	request->done(request, &reply.base);
+}
+
+/* ---- buffered batch get (txn-semantics 20) ---- */
+
+/* A reader whose locks are those that the look found. */
+typedef struct LookReader
+{
+	MvccReader reader;
+	MvccReader *base;
+	const TxnLook *look;
+} LookReader;
+
+static bool
+look_get_lock(MvccReader *reader, Bytes key, Arena *arena, Lock *lock)
+{
+	const TxnLook *look = ((LookReader *) reader)->look;
+
+	(void) arena;
+	for (size_t i = 0; i < look->n_met; i++)
+		if (bytes_eq(look->met[i].key, key))
+		{
+			*lock = look->met[i].lock;
+			return true;
+		}
+	return false;
+}
+
+static bool
+look_get_value(MvccReader *reader, Bytes key, uint64_t start_ts, Arena *arena,
+			   Bytes *value)
+{
+	MvccReader *base = ((LookReader *) reader)->base;
+
+	return base->get_value(base, key, start_ts, arena, value);
+}
+
+static const MetLock *
+first_blocking(const TxnLook *look)
+{
+	for (size_t i = 0; i < look->n_met; i++)
+		if (look->met[i].verdict != LOCK_ACCESSED)
+			return &look->met[i];
+	return NULL;
+}
+
+static void
+read_buffered(Request *request, const TxnRequest *txn, const TxnLook *look,
+			  MvccReader *base, const RawLimits *limits)
+{
+	Kvrpcpb__BufferBatchGetResponse reply =
+		KVRPCPB__BUFFER_BATCH_GET_RESPONSE__INIT;
+	LookReader reader = {.reader.get_lock = look_get_lock,
+						 .reader.get_value = look_get_value,
+						 .base = base,
+						 .look = look};
+	PairList list = {.request = request, .txn = txn, .limits = limits};
+	ReadResult result = {.outcome = READ_LOCKED, .met = first_blocking(look)};
+	BufferedPair *pairs;
+	size_t n;
+
+	if (result.met != NULL)
+	{
+		reply.error = error_of(txn, &result, request->arena);
+		request->done(request, &reply.base);
+		return;
+	}
+	pairs = arena_alloc(request->arena, txn->n_keys * sizeof(*pairs));
+	n = txn_buffer_batch_get(&reader.reader, txn->keys, txn->n_keys,
+							 txn->read.ts, request->arena, pairs);
+	for (size_t i = 0; i < n; i++)
+	{
+		result.outcome = READ_FOUND;
+		result.key = pairs[i].key;
+		result.value = pairs[i].value;
+		if (!take(&list, &result))
+			break;
+	}
+	if (!list_is_whole(&list))
+		return;
+	reply.pairs = list.pairs;
+	reply.n_pairs = list.n;
+	request->done(request, &reply.base);
+}
+
+/* ---- inspection (txn-semantics 21) ---- */
+
+static Kvrpcpb__Op
+op_of_write(WriteType type)
+{
+	switch (type)
+	{
+		case WRITE_TYPE_PUT:
+			return KVRPCPB__OP__Put;
+		case WRITE_TYPE_DELETE:
+			return KVRPCPB__OP__Del;
+		case WRITE_TYPE_LOCK:
+			return KVRPCPB__OP__Lock;
+		default:
+			return KVRPCPB__OP__Rollback;
+	}
+}
+
+static Kvrpcpb__MvccWrite *
+mvcc_write_message(const WriteAt *at, Arena *arena)
+{
+	Kvrpcpb__MvccWrite *out = arena_alloc(arena, sizeof(*out));
+
+	kvrpcpb__mvcc_write__init(out);
+	out->type = op_of_write(at->write.type);
+	out->start_ts = at->write.start_ts;
+	out->commit_ts = at->commit_ts;
+	out->short_value = to_wire(at->write.short_value);
+	out->has_overlapped_rollback = at->write.has_overlapped_rollback;
+	out->has_gc_fence = at->write.has_gc_fence;
+	out->gc_fence = at->write.gc_fence;
+	out->last_change_ts = at->write.last_change.ts;
+	out->versions_to_last_change = at->write.last_change.versions;
+	return out;
+}
+
+static Kvrpcpb__MvccLock *
+mvcc_lock_message(Bytes key, const Lock *lock, Arena *arena)
+{
+	Kvrpcpb__MvccLock *out = arena_alloc(arena, sizeof(*out));
+	Kvrpcpb__LockInfo *info;
+	LockInfo from;
+
+	txn_lock_info(key, lock, &from);
+	info = txn_lock_info_message(&from, arena);
+	kvrpcpb__mvcc_lock__init(out);
+	out->type = info->lock_type;
+	out->start_ts = lock->start_ts;
+	out->primary = to_wire(lock->primary);
+	out->short_value = to_wire(lock->short_value);
+	out->ttl = lock->ttl_ms;
+	out->for_update_ts = lock->for_update_ts;
+	out->txn_size = lock->txn_size;
+	out->use_async_commit = lock->use_async_commit;
+	out->n_secondaries = info->n_secondaries;
+	out->secondaries = info->secondaries;
+	out->n_rollback_ts = lock->n_rollback_ts;
+	out->rollback_ts = (uint64_t *) lock->rollback_ts;
+	out->last_change_ts = lock->last_change.ts;
+	out->versions_to_last_change = lock->last_change.versions;
+	return out;
+}
+
+static Kvrpcpb__MvccInfo *
+mvcc_info_message(MvccReader *reader, Bytes key, Arena *arena)
+{
+	Kvrpcpb__MvccInfo *out = arena_alloc(arena, sizeof(*out));
+	MvccInfo info;
+
+	mvcc_inspect_key(reader, key, arena, &info);
+	kvrpcpb__mvcc_info__init(out);
+	if (info.has_lock)
+		out->lock = mvcc_lock_message(key, &info.lock, arena);
+	out->n_writes = info.n_writes;
+	out->writes = arena_alloc(arena, info.n_writes * sizeof(*out->writes));
+	for (size_t i = 0; i < info.n_writes; i++)
+		out->writes[i] = mvcc_write_message(&info.writes[i], arena);
+	out->n_values = info.n_values;
+	out->values = arena_alloc(arena, info.n_values * sizeof(*out->values));
+	for (size_t i = 0; i < info.n_values; i++)
+	{
+		out->values[i] = arena_alloc(arena, sizeof(*out->values[i]));
+		kvrpcpb__mvcc_value__init(out->values[i]);
+		out->values[i]->start_ts = info.values[i].start_ts;
+		out->values[i]->value = to_wire(info.values[i].value);
+	}
+	return out;
+}
+
+static void
+read_mvcc_by_key(Request *request, const TxnRequest *txn, MvccReader *reader)
+{
+	Kvrpcpb__MvccGetByKeyResponse reply =
+		KVRPCPB__MVCC_GET_BY_KEY_RESPONSE__INIT;
+
+	reply.info = mvcc_info_message(reader, txn->keys[0], request->arena);
+	request->done(request, &reply.base);
+}
+
+static void
+read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
+					  const Region *region, MvccReader *reader)
+{
+	Kvrpcpb__MvccGetByStartTsResponse reply =
+		KVRPCPB__MVCC_GET_BY_START_TS_RESPONSE__INIT;
+	KeyRange range = txn_region_range(region, request->arena);
+	Kvrpcpb__MvccInfo nothing = KVRPCPB__MVCC_INFO__INIT;
+	Bytes key;
+
+	reply.info = &nothing;
+	if (mvcc_find_start_ts(reader, &range, txn->start_ts, request->arena, &key))
+	{
+		reply.key = to_wire(key);
+		reply.info = mvcc_info_message(reader, key, request->arena);
+	}
 	request->done(request, &reply.base);
 }
 
@@ -254,6 +457,15 @@ txn_read(Request *request, const TxnRequest *txn, const TxnLook *look,
 			break;
 		case METHOD_KV_SCAN:
 			read_scan(request, txn, look, region, reader, limits);
+			break;
+		case METHOD_KV_BUFFER_BATCH_GET:
+			read_buffered(request, txn, look, reader, limits);
+			break;
+		case METHOD_MVCC_GET_BY_KEY:
+			read_mvcc_by_key(request, txn, reader);
+			break;
+		case METHOD_MVCC_GET_BY_START_TS:
+			read_mvcc_by_start_ts(request, txn, region, reader);
 			break;
 		default:
 			CHECK(false);

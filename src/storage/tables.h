@@ -67,8 +67,8 @@ typedef struct TableIndexes
 
 typedef struct OpenTable
 {
-	Relation heap;	/* NULL unless opened */
-	Relation index; /* to read by; NULL for lock_slot, which has none */
+	Relation heap;		  /* NULL unless opened */
+	Relation index;		  /* to read by; NULL for lock_slot, which has none */
 	TableIndexes indexes; /* written to; empty unless opened for writing */
 	/* Locked ahead, so that a value never waits; invalid with `wait`. */
 	Oid toast;

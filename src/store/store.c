@@ -110,9 +110,9 @@ load_locks(Store *store)
 
 	StartTransactionCommand();
 	old = MemoryContextSwitchTo(store->context);
-	answer = tables_open(&store->tables,
-						 TABLES_TXN | TABLES_SPILL | TABLES_SLOTS, true, false,
-						 &tables);
+	answer =
+		tables_open(&store->tables, TABLES_TXN | TABLES_SPILL | TABLES_SLOTS,
+					true, false, &tables);
 	if (answer != TABLES_OK)
 	{
 		store_report_blocker(store, answer);

@@ -79,11 +79,11 @@ typedef struct Store
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
 	XLogRecPtr outbox_lsn;
 
-	LockPool *pool;				  /* rows of lock_slot */
-	LockWait *waits;			  /* for locks */
-	Write *parked;				  /* those who wait */
-	TxnStatusCache *status_cache; /* who committed lately */
-	bool max_ts_synced;			  /* async commit and 1PC may begin */
+	LockPool *pool;					/* rows of lock_slot */
+	LockWait *waits;				/* for locks */
+	Write *parked;					/* those who wait */
+	TxnStatusCache *status_cache;	/* who committed lately */
+	bool max_ts_synced;				/* async commit and 1PC may begin */
 	struct TxnOverlay *txn_overlay; /* of the running turn */
 
 	Overlay overlay;			/* of the running turn */

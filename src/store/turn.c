@@ -265,8 +265,7 @@ decide(Turn *turn, Write *write)
 		if (txn_turn_decide(&turn->txn, write))
 			write_queue_push(&store->outbox, write);
 		else
-			service_busy(write->request,
-						 "raftstore is busy: proposal refused");
+			service_busy(write->request, "raftstore is busy: proposal refused");
 		return;
 	}
 	if (command->must_be_absent &&

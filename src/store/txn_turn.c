@@ -55,8 +55,7 @@ fill_env(TxnTurn *turn, Write *write, Decided *decided, TxnEnv *env)
 	env->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
 	env->txn_source = write->txn->txn_source;
 	env->is_retry_request = write->txn->is_retry_request;
-	env->region =
-		txn_region_range(&write->peer->region, write->request->arena);
+	env->region = txn_region_range(&write->peer->region, write->request->arena);
 }
 
 static void
@@ -222,8 +221,7 @@ txn_turn_take_status(Store *store, Request *request)
 
 	for (size_t i = 0; i < from->n_txn_status; i++)
 		if (from->txn_status[i]->commit_ts != 0)
-			status_cache_put(store->status_cache,
-							 from->txn_status[i]->start_ts,
+			status_cache_put(store->status_cache, from->txn_status[i]->start_ts,
 							 from->txn_status[i]->commit_ts);
 	request->done(request,
 				  service_new_message(request->method->response,
