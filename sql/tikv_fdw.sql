@@ -62,6 +62,120 @@ COMMENT ON COLUMN tikv_internal.raw.key_rest IS
 COMMENT ON COLUMN tikv_internal.raw.value IS 'The value, uncompressed';
 
 /*
+ * Transactions.  Versions are only added and, later, deleted: their rows need
+ * no room to grow in.  Timestamps come first, as above.
+ */
+CREATE TABLE tikv_internal.write (
+	commit_ts int8 NOT NULL,
+	key bytea NOT NULL,
+	key_rest bytea,
+	rec bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0.05,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.write
+	ALTER key SET STORAGE PLAIN,
+	ALTER key_rest SET STORAGE EXTERNAL,
+	ALTER rec SET STORAGE EXTERNAL;
+CREATE INDEX write_key ON tikv_internal.write (key, commit_ts);
+COMMENT ON TABLE tikv_internal.write IS
+'Column family write: what happened to a key and when, one row per version';
+COMMENT ON COLUMN tikv_internal.write.commit_ts IS
+'When it was committed; of a rollback the start_ts of its transaction';
+COMMENT ON COLUMN tikv_internal.write.key IS 'The first 2048 bytes of the key';
+COMMENT ON COLUMN tikv_internal.write.key_rest IS
+'The bytes of the key from 2049 on; NULL if there are none';
+COMMENT ON COLUMN tikv_internal.write.rec IS 'A Write record as TiKV encodes it';
+
+CREATE TABLE tikv_internal.value (
+	start_ts int8 NOT NULL,
+	key bytea NOT NULL,
+	key_rest bytea,
+	value bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0.05,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_scale_factor = 0.05,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.value
+	ALTER key SET STORAGE PLAIN,
+	ALTER key_rest SET STORAGE EXTERNAL,
+	ALTER value SET STORAGE EXTERNAL;
+CREATE INDEX value_key ON tikv_internal.value (key, start_ts);
+COMMENT ON TABLE tikv_internal.value IS
+'Column family default of transactions: values too long for the records';
+COMMENT ON COLUMN tikv_internal.value.start_ts IS
+'The transaction that wrote the value';
+COMMENT ON COLUMN tikv_internal.value.key IS 'The first 2048 bytes of the key';
+COMMENT ON COLUMN tikv_internal.value.key_rest IS
+'The bytes of the key from 2049 on; NULL if there are none';
+COMMENT ON COLUMN tikv_internal.value.value IS 'The value, uncompressed';
+
+/*
+ * Locks are looked up in memory; these rows are what is left of them after a
+ * crash.  A slot is rewritten in place, found by its address: it has no index,
+ * and room for some versions of itself.
+ */
+CREATE TABLE tikv_internal.lock_slot (
+	slot int8 NOT NULL,
+	rec bytea
+) USING heap WITH (
+	fillfactor = 40,
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.lock_slot ALTER rec SET STORAGE EXTERNAL;
+COMMENT ON TABLE tikv_internal.lock_slot IS
+'Column family lock: a pool of rows, each holding one lock or none';
+COMMENT ON COLUMN tikv_internal.lock_slot.slot IS 'Number of the slot';
+COMMENT ON COLUMN tikv_internal.lock_slot.rec IS
+'The key with its length before it, then a Lock record as TiKV encodes it; NULL while the slot is free';
+
+CREATE TABLE tikv_internal.lock_spill (
+	ts int8 NOT NULL,
+	key bytea NOT NULL,
+	key_rest bytea,
+	rec bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.lock_spill
+	ALTER key SET STORAGE PLAIN,
+	ALTER key_rest SET STORAGE EXTERNAL,
+	ALTER rec SET STORAGE EXTERNAL;
+CREATE INDEX lock_spill_key ON tikv_internal.lock_spill (key, ts);
+COMMENT ON TABLE tikv_internal.lock_spill IS
+'Column family lock: locks that do not fit into tikv.lock_memory';
+COMMENT ON COLUMN tikv_internal.lock_spill.ts IS '0: a key has one lock';
+COMMENT ON COLUMN tikv_internal.lock_spill.key IS
+'The first 2048 bytes of the key';
+COMMENT ON COLUMN tikv_internal.lock_spill.key_rest IS
+'The bytes of the key from 2049 on; NULL if there are none';
+COMMENT ON COLUMN tikv_internal.lock_spill.rec IS
+'A Lock record as TiKV encodes it';
+
+/*
  * Small tables: few rows, updated in place.  All tables name the heap, since
  * the workers write below the table access method interface.
  */

@@ -198,6 +198,11 @@ define_limits(void)
 	define_int("tikv.bus_slots",
 			   "Requests that may be on their way between processes at once.",
 			   NULL, &s->bus_slots, 1024, (IntBounds){4, 65536}, at_start(), 0);
+	define_int(
+		"tikv.lock_memory", "Shared memory for the locks of transactions.",
+		"Locks that do not fit are kept in a table, which makes them slower; async commit and 1PC fall back to two phases.",
+		&s->lock_memory_kb, 64 * 1024, (IntBounds){1024, 32 * 1024 * 1024},
+		at_start(), GUC_UNIT_KB);
 	define_int("tikv.max_key_size", "Longest key that is accepted, in bytes.",
 			   "All nodes of a cluster must agree.", &s->max_key_size, 8192,
 			   (IntBounds){64, 8192}, at_start(), GUC_UNIT_BYTE);

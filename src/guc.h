@@ -25,6 +25,7 @@ typedef struct TikvSettings
 	int max_pending_kb;		  /* tikv.max_pending_bytes, kB */
 	int bus_slots;			  /* tikv.bus_slots */
 	int bus_memory_kb;		  /* tikv.bus_memory, kB */
+	int lock_memory_kb;		  /* tikv.lock_memory, kB */
 	int reserve_space_mb;	  /* tikv.reserve_space, -1 = automatic */
 	int max_key_size;		  /* tikv.max_key_size, bytes */
 	int api_version;		  /* tikv.api_version, 1 (2 comes later) */

@@ -57,6 +57,7 @@ typedef struct BusShared BusShared;
 typedef struct BoardShared BoardShared;
 typedef struct TsoShared TsoShared;
 typedef struct PlaceShared PlaceShared;
+typedef struct LockShared LockShared;
 
 typedef struct TikvShmem
 {
@@ -67,6 +68,7 @@ typedef struct TikvShmem
 	BoardShared *board;
 	TsoShared *tso;
 	PlaceShared *places;
+	LockShared *locks;
 } TikvShmem;
 
 /*

@@ -37,7 +37,7 @@ check_rows(ReturnSetInfo *result, const TableOids *oids)
 	OpenTables tables;
 	Snapshot snapshot;
 
-	if (tables_open(oids, false, true, &tables) != TABLES_OK)
+	if (tables_open(oids, TABLES_RAW, false, true, &tables) != TABLES_OK)
 	{
 		session_forget_tables();
 		put_defect(result, "the raw table or its index is missing");

@@ -126,24 +126,24 @@ check_columns(Check *check, TupleTableSlot *slot)
 		defect(check, ROW "ts is not 0", ROW_ARGS);
 	if (raw_row_expires_at(slot) < 0)
 		defect(check, ROW "expires_at is negative", ROW_ARGS);
-	if (prefix.len > RAW_KEY_PREFIX)
+	if (prefix.len > KEY_PREFIX_LEN)
 		defect(check, ROW "key has %zu bytes, at most %d belong there",
-			   ROW_ARGS, prefix.len, RAW_KEY_PREFIX);
-	if (has_rest && prefix.len < RAW_KEY_PREFIX)
+			   ROW_ARGS, prefix.len, KEY_PREFIX_LEN);
+	if (has_rest && prefix.len < KEY_PREFIX_LEN)
 		defect(check, ROW "key_rest follows a key of %zu bytes", ROW_ARGS,
 			   prefix.len);
 	if (has_rest && rest.len == 0)
 		defect(check, ROW "key_rest is empty instead of NULL", ROW_ARGS);
-	if (prefix.len >= RAW_KEY_PREFIX)
+	if (prefix.len >= KEY_PREFIX_LEN)
 		put_long_key(check, cf, prefix, rest);
 }
 
 static void
 check_heap(Check *check)
 {
-	TupleTableSlot *slot = table_slot_create(check->tables->raw, NULL);
+	TupleTableSlot *slot = table_slot_create(check->tables->raw.heap, NULL);
 	TableScanDesc scan =
-		table_beginscan(check->tables->raw, check->snapshot, 0, NULL);
+		table_beginscan(check->tables->raw.heap, check->snapshot, 0, NULL);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -168,7 +168,7 @@ typedef struct LastEntry
 	bool valid;
 	RawCf cf;
 	Size len;
-	uint8 key[RAW_KEY_PREFIX];
+	uint8 key[KEY_PREFIX_LEN];
 } LastEntry;
 
 static void
@@ -184,11 +184,11 @@ check_order(Check *check, LastEntry *last, RawCf cf, Bytes key, int64 row)
 	}
 	if (c > 0)
 		defect(check, ROW "its index entry is out of order", ROW_ARGS);
-	if (c == 0 && key.len < RAW_KEY_PREFIX)
+	if (c == 0 && key.len < KEY_PREFIX_LEN)
 		defect(check, ROW "the key exists twice", ROW_ARGS);
 	last->valid = true;
 	last->cf = cf;
-	last->len = Min(key.len, RAW_KEY_PREFIX);
+	last->len = Min(key.len, KEY_PREFIX_LEN);
 	if (last->len > 0)
 		memcpy(last->key, key.data, last->len);
 }
@@ -220,9 +220,9 @@ static void
 check_index(Check *check)
 {
 	LastEntry *last = palloc0(sizeof(LastEntry));
-	TupleTableSlot *slot = table_slot_create(check->tables->raw, NULL);
+	TupleTableSlot *slot = table_slot_create(check->tables->raw.heap, NULL);
 	IndexScanDesc scan =
-		index_beginscan(check->tables->raw, check->tables->raw_index,
+		index_beginscan(check->tables->raw.heap, check->tables->raw.index,
 						check->snapshot, 0, 0);
 
 	scan->xs_want_itup = true;

@@ -10,14 +10,12 @@
 
 #include "storage/raw_table.h"
 #include "storage/row.h"
+#include "storage/stored_key.h"
 
 #include "access/genam.h"
 #include "access/skey.h"
 #include "executor/tuptable.h"
 #include "storage/block.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 /* Columns of the table, from 1 on. */
 enum
@@ -38,34 +36,6 @@ enum
 	RAW_INDEX_KEY,
 	RAW_INDEX_COLUMNS = RAW_INDEX_KEY
 };
-
-/* A key as it is stored; `rest` is empty unless the prefix is full. */
-typedef struct RawKey
-{
-	Bytes prefix;
-	Bytes rest;
-} RawKey;
-
-static inline RawKey
-raw_key_split(Bytes key)
-{
-	Size n = Min(key.len, RAW_KEY_PREFIX);
-	RawKey split = {{key.data, n}, bytes_empty()};
-
-	if (key.len > n)
-		split.rest = bytes_make(key.data + n, key.len - n);
-	return split;
-}
-
-/* Room for a bytea of a stored key, for index searches. */
-typedef union RawProbe
-{
-	int32 aligned;
-	char bytes[VARHDRSZ + RAW_KEY_PREFIX];
-} RawProbe;
-
-/* The prefix as a datum; lives as long as the probe. */
-extern Datum raw_probe_set(RawProbe *probe, Bytes prefix);
 
 /* Columns of the row in a slot.  The bytes live as long as the row is held. */
 static inline Datum
@@ -91,10 +61,7 @@ raw_row_cf(TupleTableSlot *slot)
 static inline Bytes
 raw_row_prefix(TupleTableSlot *slot)
 {
-	struct varlena *key =
-		(struct varlena *) DatumGetPointer(raw_row_datum(slot, RAW_KEY));
-
-	return bytes_make(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
+	return inline_bytes(raw_row_datum(slot, RAW_KEY));
 }
 
 /*
@@ -118,7 +85,7 @@ typedef struct RawFinder
 	TupleTableSlot *slot;  /* the row that was found */
 	IndexScanDesc scan;	   /* NULL until the first use */
 	ScanKeyData keys[RAW_INDEX_COLUMNS];
-	RawProbe probe;
+	KeyProbe probe;
 	BlockNumber nblocks; /* of the heap, as row_fetch remembers it */
 	bool writer;		 /* tidies pages on its way */
 } RawFinder;

@@ -11,9 +11,6 @@
 #include "core/kv/raw.h"
 #include "utils/snapshot.h"
 
-/* The first bytes of a key are `key`, the rest `key_rest` (DESIGN 2). */
-#define RAW_KEY_PREFIX 2048
-
 /*
  * A reader over open tables and one registered snapshot, allocated in
  * CurrentMemoryContext, which must outlive its scans.  Rows whose expires_at

@@ -55,8 +55,8 @@ raw_writer_open(const OpenTables *tables, Snapshot snapshot)
 									ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	writer = palloc0(sizeof(RawWriter));
-	writer->heap = tables->raw;
-	writer->indexes = tables->raw_indexes;
+	writer->heap = tables->raw.heap;
+	writer->indexes = tables->raw.indexes;
 	writer->context = context;
 	writer->scratch = AllocSetContextCreate(context, "raw writer row",
 											ALLOCSET_DEFAULT_SIZES);
@@ -87,34 +87,17 @@ remember(RawWriter *writer, uint64 hash, const ItemPointerData *tid)
 		ItemPointerSetInvalid(&place->tid);
 }
 
-static Datum
-make_bytea(Bytes bytes)
-{
-	bytea *datum = palloc(VARHDRSZ + bytes.len);
-
-	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
-	if (bytes.len > 0)
-		memcpy(VARDATA(datum), bytes.data, bytes.len);
-	return PointerGetDatum(datum);
-}
-
 /* The columns of a row, allocated in the current context. */
 static void
 fill_row(const RawModify *modify, Datum *values, bool *isnull)
 {
-	RawKey key = raw_key_split(modify->key);
-
 	memset(isnull, 0, RAW_COLUMNS * sizeof(bool));
 	values[RAW_TS - 1] = Int64GetDatum(0);
 	values[RAW_EXPIRES_AT - 1] = Int64GetDatum(modify->expires_at);
 	values[RAW_CF - 1] = CharGetDatum((char) modify->cf);
-	values[RAW_KEY - 1] = make_bytea(key.prefix);
-	values[RAW_KEY_REST - 1] = (Datum) 0;
-	if (key.rest.len > 0)
-		values[RAW_KEY_REST - 1] = make_bytea(key.rest);
-	else
-		isnull[RAW_KEY_REST - 1] = true;
-	values[RAW_VALUE - 1] = make_bytea(modify->value);
+	stored_key_form(modify->key, &values[RAW_KEY - 1],
+					&values[RAW_KEY_REST - 1], &isnull[RAW_KEY_REST - 1]);
+	values[RAW_VALUE - 1] = bytea_datum(modify->value);
 }
 
 /* Write the row; `old` is the current version's place or NULL. */

@@ -81,14 +81,15 @@ typedef struct OpenTables
 	OpenTable raft_state; /* writers only */
 	OpenTable write;
 	OpenTable value;
-	OpenTable lock_slot; /* writers, or TABLES_SPILL */
+	OpenTable lock_slot;
 	OpenTable lock_spill;
 } OpenTables;
 
 /* What to open; a reader's round pays for each table. */
 #define TABLES_RAW 0x1
-#define TABLES_TXN 0x2	 /* write, value; for writers the locks, too */
-#define TABLES_SPILL 0x4 /* lock_slot, lock_spill */
+#define TABLES_TXN 0x2	 /* write, value; a writer gets the locks', too */
+#define TABLES_SPILL 0x4 /* lock_spill */
+#define TABLES_SLOTS 0x8 /* lock_slot */
 
 /*
  * Open for reading (AccessShareLock) or writing (RowExclusiveLock; raft_state

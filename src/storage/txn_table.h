@@ -101,8 +101,8 @@ extern void txn_writer_close(TxnWriter *writer);	 /* before the commit */
 extern void txn_writer_published(TxnWriter *writer); /* after it; frees */
 
 /*
- * Verify write, value, lock_slot and lock_spill (opened with TABLES_TXN and
- * TABLES_SPILL), as raw_table_check does.
+ * Verify write, value, lock_slot and lock_spill (opened with TABLES_TXN,
+ * TABLES_SPILL and TABLES_SLOTS), as raw_table_check does.
  */
 extern int64 txn_table_check(const OpenTables *tables, Snapshot snapshot,
 							 void (*report)(void *arg, const char *defect),
