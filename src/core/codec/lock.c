@@ -78,7 +78,7 @@ put_last_change(uint8_t *p, LastChange c)
 	if (last_change_is_unknown(c))
 		return p;
 	p = put_u64(put_u8(p, TAG_LAST_CHANGE), c.ts);
-	return put_var_u64(p, c.versions);
+	return put_var_u64(p, last_change_not_exist(c) ? 1 : c.versions);
 }
 
 static uint8_t *
@@ -214,7 +214,8 @@ read_field(NumberReader *r, uint8_t tag, Arena *arena, Lock *lock, bool *known)
 			return read_rollback_ts(r, arena, lock);
 		case TAG_LAST_CHANGE:
 			return get_u64(r, &lock->last_change.ts) &&
-				get_var_u64(r, &lock->last_change.versions);
+				get_var_u64(r, &lock->last_change.versions) &&
+				last_change_is_valid(lock->last_change);
 		case TAG_TXN_SOURCE:
 			return get_var_u64(r, &lock->txn_source);
 		case TAG_LOCKED_WITH_CONFLICT:
@@ -272,7 +273,8 @@ read_shared(NumberReader *r, Arena *arena, int depth, Lock *lock)
 	{
 		if (tag == TAG_SHARED_FLAGS)
 		{
-			if (!get_u8(r, &flags))
+			/* Unlike an unknown tag, an unknown flag must not be passed over. */
+			if (!get_u8(r, &flags) || (flags & ~SHARED_FLAG_SHRINK_ONLY) != 0)
 				return false;
 			lock->shrink_only = (flags & SHARED_FLAG_SHRINK_ONLY) != 0;
 		}

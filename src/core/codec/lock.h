@@ -24,7 +24,8 @@ typedef enum LockType
 
 /*
  * Where the last Put or Delete below a Lock or Rollback record lies.
- * (0, 0) unknown; (0, n) there is none; (ts, n) at ts, about n versions on.
+ * (0, 0) unknown; (0, n) there is none, or a Delete; (ts, n) at ts, about n
+ * versions on.
  */
 typedef struct LastChange
 {
@@ -42,6 +43,13 @@ static inline bool
 last_change_not_exist(LastChange c)
 {
 	return c.ts == 0 && c.versions > 0;
+}
+
+/* A place is some versions away: (ts, 0) is none of the above. */
+static inline bool
+last_change_is_valid(LastChange c)
+{
+	return c.ts == 0 || c.versions > 0;
 }
 
 typedef struct Lock

@@ -44,7 +44,10 @@ write_encode(const WriteRecord *write, Arena *arena)
 	if (!last_change_is_unknown(write->last_change))
 	{
 		p = put_u64(put_u8(p, TAG_LAST_CHANGE), write->last_change.ts);
-		p = put_var_u64(p, write->last_change.versions);
+		p = put_var_u64(p,
+						last_change_not_exist(write->last_change) ?
+							1 :
+							write->last_change.versions);
 	}
 	if (write->txn_source != 0)
 		p = put_var_u64(put_u8(p, TAG_TXN_SOURCE), write->txn_source);
@@ -69,7 +72,8 @@ read_field(NumberReader *r, uint8_t tag, WriteRecord *write, bool *known)
 			return get_u64(r, &write->gc_fence);
 		case TAG_LAST_CHANGE:
 			return get_u64(r, &write->last_change.ts) &&
-				get_var_u64(r, &write->last_change.versions);
+				get_var_u64(r, &write->last_change.versions) &&
+				last_change_is_valid(write->last_change);
 		case TAG_TXN_SOURCE:
 			return get_var_u64(r, &write->txn_source);
 		default:

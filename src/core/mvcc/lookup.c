@@ -58,35 +58,53 @@ commit_record_is_rollback(const CommitRecord *record)
 
 /*
  * From a Lock or Rollback record to the next older one that may be a change:
- * one step down, or a jump where last_change is worth it.
+ * one step down, or a jump where last_change is worth it.  Adds to *versions
+ * how many that passes.
  */
 static bool
-next_older(MvccReader *reader, Bytes key, Arena *arena, WriteAt *at)
+next_older(MvccReader *reader, Bytes key, Arena *arena, WriteAt *at,
+		   uint64_t *versions)
 {
 	LastChange change = at->write.last_change;
 
 	if (last_change_not_exist(change) || at->commit_ts == 0)
 		return false;
-	if (change.ts != 0 && change.versions >= JUMP_MIN_VERSIONS)
-		return reader->seek_write(reader, key, change.ts, arena, at);
-	return reader->seek_write(reader, key, at->commit_ts - 1, arena, at);
+	if (change.ts == 0 || change.versions < JUMP_MIN_VERSIONS)
+	{
+		*versions += 1;
+		return reader->seek_write(reader, key, at->commit_ts - 1, arena, at);
+	}
+	*versions += change.versions;
+	/* Collected as garbage: then all below it is garbage too. */
+	return reader->seek_write(reader, key, change.ts, arena, at) &&
+		at->commit_ts == change.ts;
+}
+
+/* mvcc_get_put_from, counting the versions passed. */
+static bool
+find_put(MvccReader *reader, Bytes key, uint64_t fence_limit, Arena *arena,
+		 WriteAt *at, uint64_t *versions)
+{
+	for (;;)
+	{
+		if (write_is_fenced(&at->write, fence_limit))
+			return false;
+		if (at->write.type == WRITE_TYPE_PUT)
+			return true;
+		if (at->write.type == WRITE_TYPE_DELETE ||
+			!next_older(reader, key, arena, at, versions))
+			return false;
+	}
 }
 
 bool
 mvcc_get_put_from(MvccReader *reader, Bytes key, const WriteAt *from,
 				  uint64_t fence_limit, Arena *arena, WriteAt *out)
 {
+	uint64_t versions = 0;
+
 	*out = *from;
-	for (;;)
-	{
-		if (write_is_fenced(&out->write, fence_limit))
-			return false;
-		if (out->write.type == WRITE_TYPE_PUT)
-			return true;
-		if (out->write.type == WRITE_TYPE_DELETE ||
-			!next_older(reader, key, arena, out))
-			return false;
-	}
+	return find_put(reader, key, fence_limit, arena, out, &versions);
 }
 
 bool
@@ -103,9 +121,11 @@ bool
 mvcc_last_change_record(MvccReader *reader, Bytes key, const WriteAt *from,
 						Arena *arena, WriteAt *out)
 {
+	uint64_t versions = 0;
+
 	*out = *from;
 	while (!write_is_change(&out->write))
-		if (!next_older(reader, key, arena, out))
+		if (!next_older(reader, key, arena, out, &versions))
 			return false;
 	return true;
 }
@@ -123,7 +143,7 @@ mvcc_next_last_change(MvccReader *reader, Bytes key, const WriteAt *newest,
 					  Arena *arena)
 {
 	LastChange change = newest->write.last_change;
-	WriteAt at;
+	WriteAt at = *newest;
 
 	if (write_is_change(&newest->write))
 	{
@@ -137,13 +157,24 @@ mvcc_next_last_change(MvccReader *reader, Bytes key, const WriteAt *newest,
 		return change;
 	}
 	if (last_change_not_exist(change))
-		return change;
-	/* An old record that does not say: look, and count from there. */
-	if (!mvcc_last_change_record(reader, key, newest, arena, &at))
+		return last_change_none();
+	/*
+	 * A record that does not say: look, and count from there.  Nothing newer
+	 * than `newest` exists, so any fence on the way down is one of garbage.
+	 */
+	change.versions = 1;
+	if (!find_put(reader, key, UINT64_MAX, arena, &at, &change.versions))
 		return last_change_none();
 	change.ts = at.commit_ts;
-	change.versions = 1;
 	return change;
+}
+
+bool
+mvcc_existing_put(MvccReader *reader, Bytes key, const WriteAt *newest,
+				  Arena *arena, WriteAt *put)
+{
+	/* The newest of the key: a fence that is not 0 points at nothing. */
+	return mvcc_get_put_from(reader, key, newest, UINT64_MAX, arena, put);
 }
 
 bool
@@ -152,15 +183,7 @@ mvcc_key_exists(MvccReader *reader, Bytes key, const WriteAt *newest,
 {
 	WriteAt put;
 
-	/* A record with any fence but 0 is rewritten and shadowed: no Put here. */
-	if (newest->write.has_gc_fence && newest->write.gc_fence != 0)
-		return false;
-	if (newest->write.type == WRITE_TYPE_PUT)
-		return true;
-	if (newest->write.type == WRITE_TYPE_DELETE || newest->commit_ts == 0)
-		return false;
-	return mvcc_get_put(reader, key, newest->commit_ts - 1, UINT64_MAX, arena,
-						&put);
+	return mvcc_existing_put(reader, key, newest, arena, &put);
 }
 
 bool

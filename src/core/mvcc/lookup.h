@@ -60,10 +60,7 @@ extern bool mvcc_get_put_from(MvccReader *reader, Bytes key,
 							  const WriteAt *from, uint64_t fence_limit,
 							  Arena *arena, WriteAt *out);
 
-/*
- * The newest Put or Delete at or below `from`, for assertions and
- * last_change; false if there is none.
- */
+/* The newest Put or Delete at or below `from`; false if there is none. */
 extern bool mvcc_last_change_record(MvccReader *reader, Bytes key,
 									const WriteAt *from, Arena *arena,
 									WriteAt *out);
@@ -77,8 +74,13 @@ extern LastChange last_change_none(void);
 
 /*
  * DataConstraint for a key that should not exist, over its newest record: true
- * if it does exist.
+ * with the Put in *put if it does exist.
  */
+extern bool mvcc_existing_put(MvccReader *reader, Bytes key,
+							  const WriteAt *newest, Arena *arena,
+							  WriteAt *put);
+
+/* The same without the Put. */
 extern bool mvcc_key_exists(MvccReader *reader, Bytes key,
 							const WriteAt *newest, Arena *arena);
 

@@ -78,6 +78,12 @@ struct MvccReader
 						bool (*emit)(void *arg, Bytes key, uint64_t start_ts,
 									 Bytes value),
 						void *arg);
+
+	/*
+	 * Whether CF write may hold any record of a range.  NULL where scan_writes
+	 * answers it; overlays, which cannot scan, have one.
+	 */
+	bool (*has_writes)(MvccReader *reader, const KeyRange *range);
 };
 
 #endif /* TIKV_MVCC_READER_H */

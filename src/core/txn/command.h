@@ -37,7 +37,7 @@ typedef enum TxnCommandKind
 	TXN_CMD_GC						  /* a slice of garbage collection */
 } TxnCommandKind;
 
-/* ---- prewrite.c: KvPrewrite (8) and, with generation, KvFlush (20) ---- */
+/* ---- prewrite.c: KvPrewrite (8) and KvFlush (20) ---- */
 
 typedef enum PessimisticAction
 {
@@ -73,7 +73,7 @@ typedef struct PrewriteCommand
 	AssertionLevel assertion_level;
 	const ForUpdateTsConstraint *constraints;
 	size_t n_constraints;
-	uint64_t generation; /* TXN_CMD_FLUSH: > 0 */
+	uint64_t generation; /* TXN_CMD_FLUSH: > 0; else without meaning */
 } PrewriteCommand;
 
 /* ---- commit.c: KvCommit (9) ---- */
@@ -324,6 +324,8 @@ typedef struct TxnAnswer
 
 extern void txn_prewrite(TxnEnv *env, const PrewriteCommand *command,
 						 TxnAnswer *answer);
+extern void txn_flush(TxnEnv *env, const PrewriteCommand *command,
+					  TxnAnswer *answer);
 extern void txn_commit(TxnEnv *env, const CommitCommand *command,
 					   TxnAnswer *answer);
 extern void txn_batch_rollback(TxnEnv *env, const BatchRollbackCommand *command,
@@ -367,8 +369,36 @@ extern bool txn_needs_clean_overlay(const TxnCommand *command);
 
 /* ---- actions.c: shared by the rollback family (7, 10.1) ---- */
 
+/* One more error of the answer, zeroed but for its kind. */
 extern TxnError *txn_add_error(TxnEnv *env, TxnAnswer *answer,
 							   TxnErrorKind kind);
+
+/* The lock's report, key as given. */
+extern void txn_lock_info(Bytes key, const Lock *lock, LockInfo *info);
+
+/* ts's milliseconds (txn-semantics 1.3). */
+static inline uint64_t
+txn_physical(uint64_t ts)
+{
+	return ts >> 18;
+}
+
+/* When the lock's transaction may be taken for dead, in milliseconds. */
+extern uint64_t txn_lock_expiry(const Lock *lock);
+
+/*
+ * The transaction's own lock in what lies on a key: the lock itself, or its
+ * member of a shared container; NULL if there is none.
+ */
+extern Lock *txn_own_lock(Lock *lock, uint64_t start_ts);
+
+/*
+ * Take the transaction's own lock away; commit_ts 0 is a rollback.  A shared
+ * container loses a member (*lock is changed) and is deleted, and its waiters
+ * woken, with the last one.
+ */
+extern void txn_unlock(TxnEnv *env, Bytes key, Lock *lock, uint64_t start_ts,
+					   uint64_t commit_ts);
 
 /* MakeRollback, CollapsePrev, MarkOnMismatch and RollbackLock of section 7. */
 extern void txn_make_rollback(TxnEnv *env, Bytes key, uint64_t start_ts,
@@ -376,15 +406,27 @@ extern void txn_make_rollback(TxnEnv *env, Bytes key, uint64_t start_ts,
 extern void txn_collapse_prev(TxnEnv *env, Bytes key, uint64_t start_ts);
 extern void txn_mark_on_mismatch(TxnEnv *env, Bytes key, const Lock *lock,
 								 uint64_t start_ts, bool is_protected);
-extern void txn_rollback_lock(TxnEnv *env, Bytes key, const Lock *lock,
-							  bool collapse);
 
-/* cleanup() of 10.1.  TXN_OK, or the error in *error. */
+/*
+ * Roll the transaction's own lock back, which must be there.  The answer is 0,
+ * or the commit_ts of a commit record that it left beside the lock: then the
+ * transaction is committed, and only the lock is deleted.
+ */
+extern uint64_t txn_rollback_lock(TxnEnv *env, Bytes key, Lock *lock,
+								  uint64_t start_ts, bool collapse);
+
+/* cleanup() of 10.1.  False with the reason in *error, which is zeroed. */
 extern bool txn_cleanup_key(TxnEnv *env, Bytes key, uint64_t start_ts,
 							uint64_t current_ts, bool is_protected,
 							TxnError *error);
 
-/* The lock's report, key as given. */
-extern void txn_lock_info(Bytes key, const Lock *lock, LockInfo *info);
+/*
+ * commit_key.c: KvCommit of one key (9); its caller has compared the two
+ * timestamps.  False with the reason in *error, which is zeroed.  Like
+ * txn_cleanup_key it sees what env->reader shows: who handles several
+ * transactions on one key lays a PendingReader over it.
+ */
+extern bool txn_commit_key(TxnEnv *env, Bytes key, uint64_t start_ts,
+						   uint64_t commit_ts, TxnError *error);
 
 #endif /* TIKV_TXN_COMMAND_H */

@@ -1,0 +1,40 @@
+/*
+ * inspect.h
+ *	  All that is stored of a key, for MvccGetByKey and MvccGetByStartTs
+ *	  (txn-semantics 21).
+ *
+ * For people who look for mistakes: no visibility, no isolation.
+ */
+#ifndef TIKV_MVCC_INSPECT_H
+#define TIKV_MVCC_INSPECT_H
+
+#include "core/mvcc/reader.h"
+
+typedef struct MvccValue
+{
+	uint64_t start_ts;
+	Bytes value;
+} MvccValue;
+
+typedef struct MvccInfo
+{
+	bool has_lock;
+	Lock lock;		 /* of a shared lock its first member, as TiKV */
+	WriteAt *writes; /* newest first */
+	size_t n_writes;
+	MvccValue *values; /* newest first */
+	size_t n_values;
+} MvccInfo;
+
+/* Memory is the arena's. */
+extern void mvcc_inspect_key(MvccReader *reader, Bytes key, Arena *arena,
+							 MvccInfo *info);
+
+/*
+ * The first key of the range that has a Write record of the transaction;
+ * false if none has.  Walks the whole range.
+ */
+extern bool mvcc_find_start_ts(MvccReader *reader, const KeyRange *range,
+							   uint64_t start_ts, Arena *arena, Bytes *key);
+
+#endif /* TIKV_MVCC_INSPECT_H */
