@@ -52,6 +52,7 @@ typedef struct GroupRow
 	Bytes rest;
 	ItemPointerData tid;
 	int64 expires_at;
+	int64 era;
 } GroupRow;
 
 /* Emit a pair; false if the scan is over. */
@@ -77,6 +78,7 @@ emit_row(RangeScan *range, TupleTableSlot *slot, Bytes key)
 	pair.value =
 		range->scan->key_only ? bytes_empty() : raw_row_value(slot, range->row);
 	pair.expires_at = raw_row_expires_at(slot);
+	pair.era = raw_row_era(slot);
 	return emit_pair(range, &pair);
 }
 
@@ -162,6 +164,7 @@ group_keep(RangeScan *range, binaryheap *rows, int capacity, Bytes rest)
 					   rest.len);
 	row->tid = slot->tts_tid;
 	row->expires_at = raw_row_expires_at(slot);
+	row->era = raw_row_era(slot);
 	if (full)
 		binaryheap_replace_first(rows, PointerGetDatum(row));
 	else
@@ -189,7 +192,7 @@ group_gather(RangeScan *range, const Bytes *after, GroupRow **out, bool *more)
 		CHECK_FOR_INTERRUPTS();
 		if (group_in_bounds(range, rest) &&
 			(after == NULL || group_cmp(range, rest, *after) > 0) &&
-			!raw_expired(raw_row_expires_at(finder->slot), range->now_s))
+			!expiry_passed(raw_row_expires_at(finder->slot), range->now_s))
 		{
 			seen++;
 			group_keep(range, rows, capacity, rest);
@@ -215,7 +218,7 @@ emit_group_row(RangeScan *range, GroupRow *row)
 
 	if (range->scan->key_only)
 	{
-		RawPair pair = {key, bytes_empty(), row->expires_at};
+		RawPair pair = {key, bytes_empty(), row->expires_at, row->era};
 
 		return emit_pair(range, &pair);
 	}
@@ -291,7 +294,7 @@ scan_row(RangeScan *range, TupleTableSlot *slot)
 
 	if (prefix.len < RAW_KEY_PREFIX)
 	{
-		if (raw_expired(raw_row_expires_at(slot), range->now_s))
+		if (expiry_passed(raw_row_expires_at(slot), range->now_s))
 			return true;
 		MemoryContextReset(range->row);
 		return emit_row(range, slot, prefix);

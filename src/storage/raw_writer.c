@@ -35,6 +35,8 @@ struct RawWriter
 	NewPlace *places;
 	Size n_places;
 	Size max_places;
+	RawExpiryWatch watch; /* NULL: nobody asks */
+	void *watch_arg;
 };
 
 RawWriter *
@@ -65,6 +67,13 @@ raw_writer_open(const OpenTables *tables, Snapshot snapshot)
 	writer->finder = raw_finder_open(tables, snapshot, true);
 	MemoryContextSwitchTo(caller);
 	return writer;
+}
+
+void
+raw_writer_watch(RawWriter *writer, RawExpiryWatch watch, void *arg)
+{
+	writer->watch = watch;
+	writer->watch_arg = arg;
 }
 
 /* Remember what to tell the place cache. */
@@ -105,7 +114,7 @@ fill_row(const RawModify *modify, Datum *values, bool *isnull)
 	RawKey key = raw_key_split(modify->key);
 
 	memset(isnull, 0, RAW_COLUMNS * sizeof(bool));
-	values[RAW_TS - 1] = Int64GetDatum(0);
+	values[RAW_ERA - 1] = Int64GetDatum(modify->era);
 	values[RAW_EXPIRES_AT - 1] = Int64GetDatum(modify->expires_at);
 	values[RAW_CF - 1] = CharGetDatum((char) modify->cf);
 	values[RAW_KEY - 1] = make_bytea(key.prefix);
@@ -135,6 +144,10 @@ put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
 		row_insert(writer->heap, &writer->indexes, tuple, values, isnull);
 	MemoryContextSwitchTo(writer->context);
 	remember(writer, hash, &tuple->t_self);
+	if (writer->watch != NULL && modify->expires_at != 0)
+		writer->watch(writer->watch_arg,
+					  ItemPointerGetBlockNumber(&tuple->t_self),
+					  modify->expires_at);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(writer->scratch);
 }

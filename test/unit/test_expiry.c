@@ -29,9 +29,13 @@ map_of_segments(void)
 	uint32_t segment = 0;
 
 	expiry_map_init(&map);
-	OK(!expiry_map_next(&map, NOW, &segment), "an empty table has none");
-	expiry_map_resize(&map, 3);
+	expiry_map_note(&map, 1, NOW);
+	OK(!expiry_map_next(&map, NOW, &segment), "nothing before the start");
+	expiry_map_start(&map, 3);
 	EQ_U64(expiry_map_due(&map, NOW), 3, "what was not looked at is due");
+	expiry_map_note(&map, 1, NOW + 5);
+	EQ_U64(expiry_map_due(&map, NOW), 3,
+		   "a note does not hide what is still to be found");
 	for (uint32_t i = 0; i < 3; i++)
 	{
 		OK(expiry_map_next(&map, NOW, &segment) && segment == i,
@@ -49,16 +53,11 @@ map_of_segments(void)
 	OK(!expiry_map_next(&map, NOW + 19, &segment) &&
 		   expiry_map_next(&map, NOW + 20, &segment),
 	   "what is left comes later");
-	expiry_map_note(&map, 77, NOW);
-	expiry_map_resize(&map, 1000);
-	EQ_U64(expiry_map_due(&map, NOW), 997, "new segments are unknown");
-	expiry_map_note(&map, 500, NOW + 1);
-	EQ_U64(expiry_map_due(&map, NOW), 997,
-		   "a note does not hide what is still to be found");
-	expiry_map_resize(&map, 2);
-	EQ_U64(expiry_map_due(&map, NOW), 0, "a table may shrink");
-	expiry_map_reset(&map);
-	expiry_map_resize(&map, 2);
+	expiry_map_note(&map, 1000, NOW);
+	EQ_U64(expiry_map_due(&map, NOW), 1,
+		   "new segments hold what was noted and nothing else");
+	OK(expiry_map_next(&map, NOW, &segment) && segment == 1000, "at the end");
+	expiry_map_start(&map, 2);
 	EQ_U64(expiry_map_due(&map, NOW), 2, "of another table nothing is known");
 	expiry_map_free(&map);
 }

@@ -1,76 +1,113 @@
 /*
  * memcomparable.c
- *	  The order-preserving form of keys.
+ *	  Byte strings encoded so that their order survives concatenation.
  */
 #include "core/codec/memcomparable.h"
 
-#define MARKER 0xff
+#include "core/codec/number.h"
 
-void
-memcomparable_write(Bytes key, uint8_t *out)
+#define GROUP 8
+#define MARKER 0xFF
+
+/* The group that begins at `at`: its bytes, padded, and its marker. */
+static void
+make_group(Bytes key, size_t at, uint8_t group[GROUP + 1])
 {
-	size_t at = 0;
-	size_t n;
+	size_t left = key.len - at;
+	size_t n = left < GROUP ? left : GROUP;
 
-	do
+	memset(group, 0, GROUP);
+	if (n > 0)
+		memcpy(group, key.data + at, n);
+	group[GROUP] = (uint8_t) (MARKER - (GROUP - n));
+}
+
+uint8_t *
+memcomparable_put(uint8_t *p, Bytes key)
+{
+	for (size_t at = 0; at <= key.len; at += GROUP)
 	{
-		n = key.len - at < MEMCOMPARABLE_GROUP ? key.len - at :
-												 MEMCOMPARABLE_GROUP;
-		memset(out, 0, MEMCOMPARABLE_GROUP);
-		if (n > 0)
-			memcpy(out, key.data + at, n);
-		out[MEMCOMPARABLE_GROUP] =
-			(uint8_t) (MARKER - (MEMCOMPARABLE_GROUP - n));
-		out += MEMCOMPARABLE_GROUP + 1;
-		at += n;
-	} while (n == MEMCOMPARABLE_GROUP);
+		make_group(key, at, p);
+		p += GROUP + 1;
+	}
+	return p;
 }
 
 Bytes
 memcomparable_encode(Bytes key, Arena *arena)
 {
-	size_t size = memcomparable_size(key.len);
-	uint8_t *out = arena_alloc(arena, size);
+	size_t len = memcomparable_len(key.len);
+	uint8_t *data = arena_alloc(arena, len);
 
-	memcomparable_write(key, out);
-	return bytes_make(out, size);
+	memcomparable_put(data, key);
+	return bytes_make(data, len);
 }
 
-/* The bytes of a group that are the key's; -1 if it is no group. */
-static int
-group_length(const uint8_t *group)
+Bytes
+memcomparable_encode_ts(Bytes key, uint64_t ts, Arena *arena)
 {
-	int padding = MARKER - group[MEMCOMPARABLE_GROUP];
+	size_t len = memcomparable_len(key.len) + 8;
+	uint8_t *data = arena_alloc(arena, len);
 
-	if (padding > MEMCOMPARABLE_GROUP)
-		return -1;
-	for (int i = MEMCOMPARABLE_GROUP - padding; i < MEMCOMPARABLE_GROUP; i++)
-		if (group[i] != 0)
-			return -1;
-	return MEMCOMPARABLE_GROUP - padding;
+	put_u64_desc(memcomparable_put(data, key), ts);
+	return bytes_make(data, len);
 }
 
-bool
+static bool
+is_zero(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
+Status
 memcomparable_decode(Bytes encoded, Arena *arena, Bytes *key, Bytes *rest)
 {
-	uint8_t *out = arena_alloc(arena, encoded.len);
+	uint8_t *data = arena_alloc(arena, encoded.len);
 	size_t len = 0;
-	size_t at = 0;
-	int n;
 
-	do
+	for (size_t at = 0; at + GROUP < encoded.len; at += GROUP + 1)
 	{
-		if (encoded.len - at < MEMCOMPARABLE_GROUP + 1)
-			return false;
-		n = group_length(encoded.data + at);
-		if (n < 0)
-			return false;
-		memcpy(out + len, encoded.data + at, (size_t) n);
-		len += (size_t) n;
-		at += MEMCOMPARABLE_GROUP + 1;
-	} while (n == MEMCOMPARABLE_GROUP);
-	*key = bytes_make(out, len);
-	if (rest != NULL)
-		*rest = bytes_make(encoded.data + at, encoded.len - at);
-	return rest != NULL || at == encoded.len;
+		const uint8_t *group = encoded.data + at;
+		size_t pad = (size_t) (MARKER - group[GROUP]);
+
+		if (pad > GROUP || !is_zero(group + GROUP - pad, pad))
+			return STATUS_INVALID;
+		memcpy(data + len, group, GROUP - pad);
+		len += GROUP - pad;
+		if (pad == 0)
+			continue;
+		*key = bytes_make(data, len);
+		if (rest != NULL)
+			*rest =
+				bytes_make(group + GROUP + 1, encoded.len - at - (GROUP + 1));
+		return STATUS_OK;
+	}
+	return STATUS_INVALID;
+}
+
+int
+memcomparable_cmp(Bytes key, Bytes bound)
+{
+	uint8_t group[GROUP + 1];
+	size_t done = 0;
+
+	for (size_t at = 0; at <= key.len; at += GROUP)
+	{
+		size_t n = bound.len - done;
+		int c;
+
+		make_group(key, at, group);
+		if (n > GROUP + 1)
+			n = GROUP + 1;
+		c = n == 0 ? 0 : memcmp(group, bound.data + done, n);
+		if (c != 0)
+			return c;
+		if (n < GROUP + 1)
+			return 1;
+		done += n;
+	}
+	return done < bound.len ? -1 : 0;
 }

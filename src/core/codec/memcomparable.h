@@ -1,38 +1,43 @@
 /*
  * memcomparable.h
- *	  The order-preserving form of keys: what region bounds and PD hold for
- *	  transactional keys, and for all keys in API V2.
+ *	  Byte strings encoded so that their order survives concatenation.
  *
- * Eight bytes at a time, padded with zeros, each group followed by a marker of
- * 255 minus the padding; the last group always has some.  Encoded keys compare
- * as the keys do, and a suffix (a timestamp) does not disturb that.
- * Source: tikv/tikv components/codec/src/byte.rs.
+ * Groups of eight bytes, each behind it a marker 0xFF minus the number of
+ * zero bytes that pad it; the last group is always padded.  TiKV's encoded
+ * keys and the bounds of transactional regions have this form.
+ * Source: tikv/tikv components/tikv_util/src/codec/bytes.rs.
  */
 #ifndef TIKV_CODEC_MEMCOMPARABLE_H
 #define TIKV_CODEC_MEMCOMPARABLE_H
 
 #include "core/base/arena.h"
+#include "core/base/status.h"
 
-#define MEMCOMPARABLE_GROUP 8
-
-/* Bytes that the encoded form of a key of this length takes. */
 static inline size_t
-memcomparable_size(size_t len)
+memcomparable_len(size_t len)
 {
-	return (len / MEMCOMPARABLE_GROUP + 1) * (MEMCOMPARABLE_GROUP + 1);
+	return (len / 8 + 1) * 9;
 }
 
-/* Encode into room for memcomparable_size(key.len) bytes. */
-extern void memcomparable_write(Bytes key, uint8_t *out);
-
-/* The encoded form, in the arena. */
+/* Writes memcomparable_len(key.len) bytes; returns behind them. */
+extern uint8_t *memcomparable_put(uint8_t *p, Bytes key);
 extern Bytes memcomparable_encode(Bytes key, Arena *arena);
 
+/* enc(key) + desc(ts): the key of a version in the CFs default and write. */
+extern Bytes memcomparable_encode_ts(Bytes key, uint64_t ts, Arena *arena);
+
 /*
- * The key, in the arena; false if the bytes are no encoded key.  What follows
- * the last group is in *rest; with rest NULL nothing may follow.
+ * Decode the string that `encoded` begins with; *rest (may be NULL) is what
+ * follows it.  STATUS_INVALID for a wrong marker, padding that is not zero or
+ * a truncated group.
  */
-extern bool memcomparable_decode(Bytes encoded, Arena *arena, Bytes *key,
-								 Bytes *rest);
+extern Status memcomparable_decode(Bytes encoded, Arena *arena, Bytes *key,
+								   Bytes *rest) MUST_CHECK;
+
+/*
+ * How an encoded bound compares with an unencoded key, without encoding it:
+ * the sign of enc(key) - bound.
+ */
+extern int memcomparable_cmp(Bytes key, Bytes bound);
 
 #endif /* TIKV_CODEC_MEMCOMPARABLE_H */

@@ -22,15 +22,8 @@ expiry_map_free(ExpiryMap *map)
 	expiry_map_init(map);
 }
 
-void
-expiry_map_reset(ExpiryMap *map)
-{
-	map->n = 0;
-	map->next = 0;
-}
-
-void
-expiry_map_resize(ExpiryMap *map, uint32_t n)
+static void
+extend(ExpiryMap *map, uint32_t n, int64_t earliest)
 {
 	if (n > map->room)
 	{
@@ -42,20 +35,32 @@ expiry_map_resize(ExpiryMap *map, uint32_t n)
 		map->room = room;
 	}
 	for (uint32_t i = map->n; i < n; i++)
-		map->earliest[i] = EXPIRY_UNKNOWN;
+		map->earliest[i] = earliest;
 	map->n = n;
-	if (map->next >= n)
-		map->next = 0;
+}
+
+void
+expiry_map_start(ExpiryMap *map, uint32_t n)
+{
+	map->n = 0;
+	map->next = 0;
+	map->started = true;
+	extend(map, n, EXPIRY_UNKNOWN);
 }
 
 /*
- * A segment behind the known end is unknown anyway, and so is one that was
- * not looked at: what is noted must not hide what is still to be found.
+ * Segments that the table got since the start hold nothing but what was noted.
+ * A segment that was not looked at stays so: what is noted must not hide what
+ * is still to be found.
  */
 void
 expiry_map_note(ExpiryMap *map, uint32_t segment, int64_t expires_at)
 {
-	if (segment < map->n && expires_at < map->earliest[segment])
+	if (!map->started)
+		return;
+	if (segment >= map->n)
+		extend(map, segment + 1, EXPIRY_NEVER);
+	if (expires_at < map->earliest[segment])
 		map->earliest[segment] = expires_at;
 }
 

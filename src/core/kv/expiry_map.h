@@ -5,8 +5,9 @@
  *
  * The table is cut into segments of some blocks.  Each has the earliest moment
  * at which a row in it may expire: EXPIRY_UNKNOWN until it was looked at,
- * EXPIRY_NEVER if nothing in it does.  Eight bytes per segment, so a table
- * without expiring rows is read once after a start and never again.
+ * EXPIRY_NEVER if nothing in it does.  Every row that will expire is noted when
+ * it is written, so what the table had at the start is read once, and after
+ * that only what is due.  Eight bytes per segment.
  */
 #ifndef TIKV_KV_EXPIRY_MAP_H
 #define TIKV_KV_EXPIRY_MAP_H
@@ -24,18 +25,19 @@ typedef struct ExpiryMap
 	uint32_t n;
 	uint32_t room;
 	uint32_t next; /* where the search for one that is due goes on */
+	bool started;
 } ExpiryMap;
 
 extern void expiry_map_init(ExpiryMap *map);
 extern void expiry_map_free(ExpiryMap *map);
 
-/* Forget everything: the table is another one. */
-extern void expiry_map_reset(ExpiryMap *map);
+/* Begin with a table of n segments of which nothing is known. */
+extern void expiry_map_start(ExpiryMap *map, uint32_t n);
 
-/* The table has this many segments now; new ones are unknown. */
-extern void expiry_map_resize(ExpiryMap *map, uint32_t n);
-
-/* A row that expires then was put into the segment. */
+/*
+ * A row that expires then was put into the segment, which may lie behind the
+ * end: the table has grown.  Nothing is noted before the start.
+ */
 extern void expiry_map_note(ExpiryMap *map, uint32_t segment,
 							int64_t expires_at);
 
