@@ -17,6 +17,7 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
+#include "bus/tasks.h"
 #include "storage/spin.h"
 
 #define TIKV_MAX_SERVERS 4
@@ -67,6 +68,7 @@ typedef struct TikvShmem
 	BoardShared *board;
 	TsoShared *tso;
 	PlaceShared *places;
+	pg_atomic_uint64 tasks[TASK_COUNTERS];
 } TikvShmem;
 
 /*

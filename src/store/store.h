@@ -19,6 +19,7 @@
 #include "server/server.h"
 #include "service/messages.h"
 #include "storage/state_table.h"
+#include "store/background.h"
 #include "store/guard.h"
 #include "core/base/pacer.h"
 
@@ -41,6 +42,8 @@ typedef struct Write
 	RawCommand command;
 	Peer *peer;			 /* set when it was checked */
 	const char *refused; /* the raw error it will be answered with */
+	RawCasResult *cas;	 /* what a compare and swap met */
+	int64 era;			 /* that an accepted deletion of a range began */
 	struct Write *next;
 } Write;
 
@@ -52,7 +55,7 @@ typedef struct WriteQueue
 	size_t bytes;
 } WriteQueue;
 
-typedef struct Store
+struct Store
 {
 	MemoryContext context; /* one life of the extension */
 	StoreMeta meta;
@@ -73,6 +76,9 @@ typedef struct Store
 	Pacer pacer;
 	Guard guard;
 
+	RangeDeletes ranges;
+	Sweeper sweeper;
+
 	uint64 turns; /* writing turns since start */
 	uint64 aborted_turns;
 	int64 next_abort_log_us;	 /* monotonic */
@@ -80,7 +86,7 @@ typedef struct Store
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
-} Store;
+};
 
 /* ---- bootstrap.c ---- */
 
@@ -127,6 +133,27 @@ extern void store_submit(void *arg, Request *request, RawCommand *command);
  * Returns the number of writes taken.
  */
 extern int turn_run(Store *store);
+
+/*
+ * A turn of the store's own, without a client's write: `decide` proposes
+ * through turn_propose, `committed` is called when that is durable and before
+ * the turn's memory is given back.  False if it was undone or could not begin.
+ */
+typedef struct TurnOwn
+{
+	void (*decide)(Store *store, const OpenTables *tables, Snapshot snapshot,
+				   void *arg);
+	void (*committed)(Store *store, void *arg);
+	void *arg;
+} TurnOwn;
+
+extern bool turn_run_own(Store *store, const TurnOwn *own);
+
+/*
+ * Propose a command whose effects are decided; they join the overlay.  Its
+ * memory must last until the turn's end.  False if the group takes no more.
+ */
+extern bool turn_propose(Store *store, Peer *peer, RawCommand *command);
 
 /* Remember and report why the tables could not be opened. */
 extern void store_report_blocker(Store *store, TablesAnswer answer);
