@@ -410,10 +410,10 @@ DROP INDEX tikv_internal.raw_half;
 ALTER TABLE tikv_internal.raw DISABLE TRIGGER USER;
 SELECT * FROM storage_test_check();
 BEGIN;
-INSERT INTO tikv_internal.raw (ts, expires_at, cf, key, key_rest, value) VALUES
+INSERT INTO tikv_internal.raw (era, expires_at, cf, key, key_rest, value) VALUES
 	(0, 0, 'd', 'second', NULL, 'twice'),
 	(0, 0, 'x', 'family', NULL, ''),
-	(7, -1, 'd', 'versioned', NULL, ''),
+	(-7, -1, 'd', 'versioned', NULL, ''),
 	(0, 0, 'd', 'short', 'rest', ''),
 	(0, 0, 'd', rep('d', 2048), '', ''),
 	(0, 0, 'd', rep('e', 2048), 'same', ''),
@@ -423,7 +423,7 @@ SELECT regexp_replace(c, 'row \(\d+,\d+\)', 'row') AS defect FROM storage_test_c
 ROLLBACK;
 -- a row without an index entry
 UPDATE pg_index SET indisready = false, indisvalid = false WHERE indexrelid = 'tikv_internal.raw_key'::regclass;
-INSERT INTO tikv_internal.raw (ts, expires_at, cf, key, value) VALUES (0, 0, 'd', 'lost', 'v');
+INSERT INTO tikv_internal.raw (era, expires_at, cf, key, value) VALUES (0, 0, 'd', 'lost', 'v');
 UPDATE pg_index SET indisready = true, indisvalid = true WHERE indexrelid = 'tikv_internal.raw_key'::regclass;
 SELECT regexp_replace(c, 'row \(\d+,\d+\)', 'row') AS defect FROM storage_test_check() c ORDER BY 1;
 REINDEX INDEX tikv_internal.raw_key;

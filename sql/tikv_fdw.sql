@@ -28,7 +28,7 @@ REVOKE ALL ON SCHEMA tikv_internal FROM PUBLIC;
  * a value of some kilobytes costs two to three times as much in TOAST.
  */
 CREATE TABLE tikv_internal.raw (
-	ts int8 NOT NULL,
+	era int8 NOT NULL,
 	expires_at int8 NOT NULL,
 	cf "char" NOT NULL,
 	key bytea NOT NULL,
@@ -51,7 +51,8 @@ ALTER TABLE tikv_internal.raw
 	ALTER value SET STORAGE EXTERNAL;
 CREATE INDEX raw_key ON tikv_internal.raw (cf, key);
 COMMENT ON TABLE tikv_internal.raw IS 'One row per raw key of the TiKV raw API';
-COMMENT ON COLUMN tikv_internal.raw.ts IS 'Version of the row; 0 in API V1';
+COMMENT ON COLUMN tikv_internal.raw.era IS
+'How many deletions of ranges the store had accepted when the row was written';
 COMMENT ON COLUMN tikv_internal.raw.expires_at IS
 'Unix seconds at which the key expires; 0 is never';
 COMMENT ON COLUMN tikv_internal.raw.cf IS
@@ -188,6 +189,25 @@ CREATE TABLE tikv_internal.store_meta (
 ) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.store_meta IS
 'One row: which store of which cluster this database holds';
+COMMENT ON COLUMN tikv_internal.store_meta.api_version IS
+'kvrpcpb.APIVersion of the data: 0 is V1, 1 is V1 with TTL, 2 is V2';
+
+CREATE TABLE tikv_internal.range_delete (
+	era int8 NOT NULL,
+	done boolean NOT NULL,
+	cf "char" NOT NULL,
+	next_key bytea NOT NULL,
+	end_key bytea NOT NULL
+) USING heap WITH (fillfactor = 40, autovacuum_vacuum_cost_delay = 0,
+		autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
+COMMENT ON TABLE tikv_internal.range_delete IS
+'Deletions of ranges: those on their way, and the newest';
+COMMENT ON COLUMN tikv_internal.range_delete.era IS
+'The era that it began: it removes rows of older ones';
+COMMENT ON COLUMN tikv_internal.range_delete.next_key IS
+'Where it goes on; what lies before it is done';
+COMMENT ON COLUMN tikv_internal.range_delete.end_key IS
+'Exclusive; empty is the end of all keys';
 
 CREATE TABLE tikv_internal.region (
 	region_id int8 PRIMARY KEY,

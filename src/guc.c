@@ -172,7 +172,11 @@ define_place(void)
 		"tikv.api_version",
 		"API version of the keys, as TiKV's storage.api-version.",
 		"Kept with the data at the first start; it cannot be changed over existing data.",
-		&s->api_version, 1, (IntBounds){1, 1}, at_start(), 0);
+		&s->api_version, 1, (IntBounds){1, 2}, at_start(), 0);
+	define_bool(
+		"tikv.enable_ttl", "Let raw keys expire, as TiKV's storage.enable-ttl.",
+		"For API version 1, which then has no transactions; version 2 always has times to live. Kept with the data as tikv.api_version is.",
+		&s->enable_ttl, false, at_start());
 	DefineCustomStringVariable(
 		"tikv.database", "Database that holds the extension and its data.",
 		"The workers connect to it and wait there for CREATE EXTENSION tikv_fdw.",
@@ -203,6 +207,11 @@ define_limits(void)
 		"Locks that do not fit are kept in a table, which makes them slower; async commit and 1PC fall back to two phases.",
 		&s->lock_memory_kb, 64 * 1024, (IntBounds){1024, 32 * 1024 * 1024},
 		at_start(), GUC_UNIT_KB);
+	define_int(
+		"tikv.keyspace_id",
+		"Keyspace in which SQL functions work when the API version is 2.",
+		"0 is the keyspace DEFAULT.", &s->keyspace_id, 0,
+		(IntBounds){0, 0xffffff}, PGC_USERSET, 0);
 	define_int("tikv.max_key_size", "Longest key that is accepted, in bytes.",
 			   "All nodes of a cluster must agree.", &s->max_key_size, 8192,
 			   (IntBounds){64, 8192}, at_start(), GUC_UNIT_BYTE);

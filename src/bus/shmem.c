@@ -81,6 +81,8 @@ startup_shmem(void)
 		memset(shmem, 0, sizeof(*shmem));
 		init_worker_slots(shmem);
 		pg_atomic_init_u64(&shmem->extension_generation, 0);
+		for (int i = 0; i < TASK_COUNTERS; i++)
+			pg_atomic_init_u64(&shmem->tasks[i], 0);
 	}
 	bus_shmem_init(shmem, found);
 	board_shmem_init(shmem, found);

@@ -17,6 +17,7 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
+#include "bus/tasks.h"
 #include "storage/spin.h"
 
 #define TIKV_MAX_SERVERS 4
@@ -69,6 +70,7 @@ typedef struct TikvShmem
 	TsoShared *tso;
 	PlaceShared *places;
 	LockShared *locks;
+	pg_atomic_uint64 tasks[TASK_COUNTERS];
 } TikvShmem;
 
 /*

@@ -43,6 +43,13 @@ dispatch_now_us(void)
 	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/* The clock that keys expire by. */
+static int64
+clock_s(void)
+{
+	return (int64) time(NULL);
+}
+
 /* Asked by a long read now and then. */
 static const char *
 why_give_up(const Request *request)
@@ -62,6 +69,7 @@ dispatch_init(Dispatch *dispatch, MemoryContext parent)
 	memset(dispatch, 0, sizeof(*dispatch));
 	dispatch->reads_tail = &dispatch->reads;
 	dispatch->limits.interrupted = why_give_up;
+	dispatch->limits.now_s = clock_s;
 	dispatch->context = AllocSetContextCreate(parent, "tikv read round",
 											  ALLOCSET_DEFAULT_SIZES);
 }
@@ -75,6 +83,8 @@ answer_info(Request *request)
 
 	if (request->method->id == METHOD_GET_STORE_SAFE_TS)
 		request->done(request, &safe_ts.base);
+	else if (request->method->id == METHOD_RAW_COPROCESSOR)
+		raw_coprocessor_answer(request);
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
 }

@@ -256,8 +256,7 @@ run_worker(ServerWorker *worker)
 		return;
 	worker->generation = board.generation;
 	worker->dispatch.tables = worker->tables;
-	kvserver_limits(&worker->dispatch.limits, board.cluster_id,
-					board.api_version);
+	kvserver_limits(&worker->dispatch.limits, board.cluster_id, board.api);
 	worker->server = kvserver_start(worker->self, &worker->dispatch);
 	serve(worker);
 	worker_report(worker->self, WORKER_STOPPING, "", "");

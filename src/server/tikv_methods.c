@@ -55,12 +55,12 @@ const RpcMethod tikv_methods[] = {
 	SERVED("RawDelete", METHOD_RAW_DELETE),
 	SERVED("RawBatchDelete", METHOD_RAW_BATCH_DELETE),
 	SERVED("RawScan", METHOD_RAW_SCAN),
-	LEFT_OUT("RawDeleteRange"),
-	LEFT_OUT("RawBatchScan"),
-	LEFT_OUT("RawGetKeyTTL"),
-	LEFT_OUT("RawCompareAndSwap"),
-	LEFT_OUT("RawChecksum"),
-	LEFT_OUT("RawCoprocessor"),
+	SERVED("RawDeleteRange", METHOD_RAW_DELETE_RANGE),
+	SERVED("RawBatchScan", METHOD_RAW_BATCH_SCAN),
+	SERVED("RawGetKeyTTL", METHOD_RAW_GET_KEY_TTL),
+	SERVED("RawCompareAndSwap", METHOD_RAW_CAS),
+	SERVED("RawChecksum", METHOD_RAW_CHECKSUM),
+	SERVED("RawCoprocessor", METHOD_RAW_COPROCESSOR),
 
 	/* the whole store */
 	{"/tikvpb.Tikv/BatchCommands", RPC_STREAM, METHOD_BATCH_COMMANDS,

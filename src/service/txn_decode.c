@@ -11,6 +11,7 @@
 #include "core/base/check.h"
 #include "core/base/rpc_code.h"
 #include "core/codec/memcomparable.h"
+#include "core/kv/api_version.h"
 #include "service/messages.h"
 #include "service/txn.h"
 
@@ -69,20 +70,16 @@ check_cluster(Request *request, const RawLimits *limits,
 static bool
 check_api(Request *request, const RawLimits *limits, int api_version)
 {
-	bool ok = limits->api_version == 2 ?
-		api_version != KVRPCPB__APIVERSION__V1TTL :
-		api_version == KVRPCPB__APIVERSION__V1 && !limits->ttl_enabled;
-
-	if (!ok)
-		txn_answer_abort(
-			request,
-			arena_printf(
-				request->arena,
-				"Api version in request does not match with TiKV storage, cmd: %s, storage: V%d%s, request: %d",
-				request->method->path, limits->api_version,
-				limits->ttl_enabled && limits->api_version == 1 ? "ttl" : "",
-				api_version));
-	return ok;
+	if (api_check_request(limits->api, api_version, false) == API_OK)
+		return true;
+	txn_answer_abort(
+		request,
+		arena_printf(
+			request->arena,
+			"Api version in request does not match with TiKV storage, cmd: %s, storage: %s, request: %s",
+			request->method->path, api_name(limits->api),
+			api_name(api_version)));
+	return false;
 }
 
 static bool
@@ -103,33 +100,29 @@ decode_context(Request *request, const RawLimits *limits, TxnRequest *txn)
 
 /* ------------------------------------------------------------------ keys */
 
-/* txn-semantics 26.1: the key modes of API V2. */
 static bool
-key_mode_fits(const RawLimits *limits, int api_version, Bytes key)
+check_mode(Request *request, const RawLimits *limits, const TxnRequest *txn,
+		   ApiAnswer answer)
 {
-	if (limits->api_version != 2)
+	if (answer == API_OK)
 		return true;
-	if (key.len == 0)
-		return false;
-	if (api_version == KVRPCPB__APIVERSION__V2)
-		return key.data[0] == 'x';
-	return key.data[0] == 'm' || key.data[0] == 't';
+	txn_answer_abort(
+		request,
+		arena_printf(
+			request->arena,
+			"invalid key mode, cmd: %s, storage: %s, request: %s: a key's first byte names no mode of this request",
+			request->method->path, api_name(limits->api),
+			api_name(txn->context.api_version)));
+	return false;
 }
 
 static bool
 check_key(Request *request, const RawLimits *limits, const TxnRequest *txn,
 		  Bytes key)
 {
-	if (key_mode_fits(limits, txn->context.api_version, key))
-		return true;
-	txn_answer_abort(
-		request,
-		arena_printf(
-			request->arena,
-			"invalid key mode, cmd: %s, storage: V%d, request: %d: a key's first byte names no mode of this request",
-			request->method->path, limits->api_version,
-			txn->context.api_version));
-	return false;
+	return check_mode(request, limits, txn,
+					  api_check_key(limits->api, txn->context.api_version,
+									false, key));
 }
 
 static bool
@@ -142,19 +135,13 @@ check_keys(Request *request, const RawLimits *limits, const TxnRequest *txn,
 	return true;
 }
 
-/* Both bounds of one mode, or the end just behind it; V1: anything. */
 static bool
 check_range_mode(Request *request, const RawLimits *limits,
 				 const TxnRequest *txn, const KeyRange *range)
 {
-	if (limits->api_version != 2)
-		return true;
-	if (!check_key(request, limits, txn, range->lower))
-		return false;
-	if (range->upper.len == 1 &&
-		range->upper.data[0] == range->lower.data[0] + 1)
-		return true;
-	return check_key(request, limits, txn, range->upper);
+	return check_mode(request, limits, txn,
+					  api_check_range(limits->api, txn->context.api_version,
+									  false, range->lower, range->upper));
 }
 
 static bool

@@ -23,6 +23,7 @@ typedef struct GroupRow
 	Bytes rest;
 	int64 ts;	 /* 0 where keys have one row */
 	int64 extra; /* the caller's */
+	int64 era;	 /* likewise */
 	ItemPointerData tid;
 } GroupRow;
 

@@ -122,8 +122,8 @@ check_columns(Check *check, TupleTableSlot *slot)
 
 	if (cf != RAW_CF_DEFAULT && cf != RAW_CF_LOCK && cf != RAW_CF_WRITE)
 		defect(check, ROW "unknown column family %d", ROW_ARGS, (int) cf);
-	if (DatumGetInt64(raw_row_datum(slot, RAW_TS)) != 0)
-		defect(check, ROW "ts is not 0", ROW_ARGS);
+	if (raw_row_era(slot) < 0)
+		defect(check, ROW "era is negative", ROW_ARGS);
 	if (raw_row_expires_at(slot) < 0)
 		defect(check, ROW "expires_at is negative", ROW_ARGS);
 	if (prefix.len > KEY_PREFIX_LEN)

@@ -8,6 +8,7 @@
 #ifndef TIKV_STORAGE_RAW_ROW_H
 #define TIKV_STORAGE_RAW_ROW_H
 
+#include "core/kv/expiry.h"
 #include "storage/raw_table.h"
 #include "storage/row.h"
 #include "storage/stored_key.h"
@@ -20,7 +21,7 @@
 /* Columns of the table, from 1 on. */
 enum
 {
-	RAW_TS = 1,
+	RAW_ERA = 1,
 	RAW_EXPIRES_AT,
 	RAW_CF,
 	RAW_KEY,
@@ -49,6 +50,12 @@ static inline int64
 raw_row_expires_at(TupleTableSlot *slot)
 {
 	return DatumGetInt64(raw_row_datum(slot, RAW_EXPIRES_AT));
+}
+
+static inline int64
+raw_row_era(TupleTableSlot *slot)
+{
+	return DatumGetInt64(raw_row_datum(slot, RAW_ERA));
 }
 
 static inline RawCf
@@ -116,12 +123,5 @@ extern RowFetch raw_finder_fetch(RawFinder *finder, ItemPointer tid);
 extern void raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
 						 bool (*emit)(void *arg, const RawPair *pair),
 						 void *arg);
-
-/* Rows with an expiry in the past are absent, whether removed or not. */
-static inline bool
-raw_expired(int64 expires_at, int64 now_s)
-{
-	return expires_at != 0 && expires_at <= now_s;
-}
 
 #endif /* TIKV_STORAGE_RAW_ROW_H */

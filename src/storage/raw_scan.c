@@ -63,6 +63,7 @@ emit_row(RangeScan *range, TupleTableSlot *slot, Bytes key)
 	pair.value =
 		range->scan->key_only ? bytes_empty() : raw_row_value(slot, range->row);
 	pair.expires_at = raw_row_expires_at(slot);
+	pair.era = raw_row_era(slot);
 	return emit_pair(range, &pair);
 }
 
@@ -127,11 +128,12 @@ group_gather(RangeScan *range, const GroupRow *after, GroupRow **out,
 			.rest = raw_row_rest(finder->slot, finder->scratch),
 			.tid = finder->slot->tts_tid,
 			.extra = raw_row_expires_at(finder->slot),
+			.era = raw_row_era(finder->slot),
 		};
 
 		CHECK_FOR_INTERRUPTS();
 		if (group_in_bounds(range, row.rest) &&
-			!raw_expired(row.extra, range->now_s))
+			!expiry_passed(row.extra, range->now_s))
 			group_pass_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
 	}
@@ -148,7 +150,7 @@ emit_group_row(RangeScan *range, GroupRow *row)
 
 	if (range->scan->key_only)
 	{
-		RawPair pair = {key, bytes_empty(), row->extra};
+		RawPair pair = {key, bytes_empty(), row->extra, row->era};
 
 		return emit_pair(range, &pair);
 	}
@@ -227,7 +229,7 @@ scan_row(RangeScan *range, TupleTableSlot *slot)
 
 	if (prefix.len < KEY_PREFIX_LEN)
 	{
-		if (raw_expired(raw_row_expires_at(slot), range->now_s))
+		if (expiry_passed(raw_row_expires_at(slot), range->now_s))
 			return true;
 		MemoryContextReset(range->row);
 		return emit_row(range, slot, prefix);

@@ -35,6 +35,8 @@ struct RawWriter
 	NewPlace *places;
 	Size n_places;
 	Size max_places;
+	RawExpiryWatch watch; /* NULL: nobody asks */
+	void *watch_arg;
 };
 
 RawWriter *
@@ -67,6 +69,13 @@ raw_writer_open(const OpenTables *tables, Snapshot snapshot)
 	return writer;
 }
 
+void
+raw_writer_watch(RawWriter *writer, RawExpiryWatch watch, void *arg)
+{
+	writer->watch = watch;
+	writer->watch_arg = arg;
+}
+
 /* Remember what to tell the place cache. */
 static void
 remember(RawWriter *writer, uint64 hash, const ItemPointerData *tid)
@@ -92,7 +101,7 @@ static void
 fill_row(const RawModify *modify, Datum *values, bool *isnull)
 {
 	memset(isnull, 0, RAW_COLUMNS * sizeof(bool));
-	values[RAW_TS - 1] = Int64GetDatum(0);
+	values[RAW_ERA - 1] = Int64GetDatum(modify->era);
 	values[RAW_EXPIRES_AT - 1] = Int64GetDatum(modify->expires_at);
 	values[RAW_CF - 1] = CharGetDatum((char) modify->cf);
 	stored_key_form(modify->key, &values[RAW_KEY - 1],
@@ -118,6 +127,10 @@ put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
 		row_insert(writer->heap, &writer->indexes, tuple, values, isnull);
 	MemoryContextSwitchTo(writer->context);
 	remember(writer, hash, &tuple->t_self);
+	if (writer->watch != NULL && modify->expires_at != 0)
+		writer->watch(writer->watch_arg,
+					  ItemPointerGetBlockNumber(&tuple->t_self),
+					  modify->expires_at);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(writer->scratch);
 }

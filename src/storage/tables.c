@@ -477,6 +477,16 @@ table_open_small(const char *name, TableIndexes *indexes)
 	return rel;
 }
 
+Relation
+table_open_small_if_exists(const char *name)
+{
+	Oid schema = get_namespace_oid(INTERNAL_SCHEMA, true);
+
+	if (!OidIsValid(schema) || !OidIsValid(get_relname_relid(name, schema)))
+		return NULL;
+	return table_open_small(name, NULL);
+}
+
 void
 table_close_small(Relation rel, TableIndexes *indexes)
 {

@@ -108,7 +108,15 @@ extern void tables_close(OpenTables *tables, bool write);
  * ends.  Raises ERRCODE_LOCK_NOT_AVAILABLE or ERRCODE_UNDEFINED_TABLE.
  */
 extern Relation table_open_small(const char *name, TableIndexes *indexes);
+/* NULL if there is no such table; for reading. */
+extern Relation table_open_small_if_exists(const char *name);
 extern void table_close_small(Relation rel, TableIndexes *indexes);
+
+/*
+ * Has a table of ours of ours, by its name, any row that is committed?
+ * False if there is no such table.  Raises as table_open_small.
+ */
+extern bool table_has_rows(const char *name);
 
 /*
  * Who holds a lock on a relation that conflicts with `mode`, without what it

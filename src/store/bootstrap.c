@@ -17,6 +17,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
+#include "store/api_switch.h"
 #include "store/store.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -307,14 +308,6 @@ load_meta(Store *store, uint64 cluster_id, char *reason, Size size)
 			store->meta.storage_format, STORAGE_FORMAT);
 		return false;
 	}
-	if (store->meta.api_version != tikv_fdw_settings.api_version)
-	{
-		snprintf(
-			reason, size,
-			"the data was written with tikv.api_version = %d, the setting is %d; set it back",
-			store->meta.api_version, tikv_fdw_settings.api_version);
-		return false;
-	}
 	if (store->meta.cluster_id != cluster_id)
 	{
 		snprintf(
@@ -334,7 +327,7 @@ make_ident(Store *store, uint64 cluster_id, Arena *arena,
 	if (!pd_alloc_id(arena, header, &store->meta.store_id, reason, size))
 		return false;
 	store->meta.cluster_id = cluster_id;
-	store->meta.api_version = tikv_fdw_settings.api_version;
+	store->meta.api = api_of_our_settings();
 	store->meta.storage_format = STORAGE_FORMAT;
 	return true;
 }
@@ -345,6 +338,14 @@ save_meta(Store *store)
 	store->meta.start_seq++;
 	begin();
 	store_meta_save(&store->meta);
+	end();
+}
+
+static void
+load_background(Store *store)
+{
+	begin();
+	background_load(store);
 	end();
 }
 
@@ -393,6 +394,11 @@ store_bootstrap(Store *store, char *reason, Size size)
 	{
 		save_meta(store);
 		load_peers(store);
+		ok = api_switch(store, reason, size);
+	}
+	if (ok)
+	{
+		load_background(store);
 		ok = bootstrap_cluster(store, &arena, &header, reason, size) &&
 			pd_put_store(store, &arena, &header, reason, size) &&
 			pd_sync_max_ts(&arena, &header, reason, size);

@@ -62,6 +62,7 @@ store_init(Store *store)
 	store->turn_context =
 		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
 	dispatch_init(&store->dispatch, context);
+	background_init(store);
 	store->dispatch.write = store_submit;
 	store->dispatch.write_txn = store_submit_txn;
 	store->dispatch.ask_store = ask_store;
@@ -90,7 +91,7 @@ publish(Store *store)
 	board.cluster_id = store->meta.cluster_id;
 	board.store_id = store->meta.store_id;
 	board.extension_oid = store->tables.extension;
-	board.api_version = store->meta.api_version;
+	board.api = store->meta.api;
 	board_publish_store(&board);
 	for (int i = 0; i < store->n_peers; i++)
 		peer_publish(&store->peers[i]);
@@ -149,7 +150,7 @@ bring_up(Store *store, char *reason, Size size)
 		peer_start(store, &store->peers[i]);
 	turn_run(store);
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
-					store->meta.api_version);
+					store->meta.api);
 	store->dispatch.tables = store->tables;
 	publish(store);
 	store_heartbeat(store);
@@ -237,7 +238,8 @@ static int64
 sleep_us(const Store *store)
 {
 	int64 now_us = dispatch_now_us();
-	int64 wait = Min(store->next_check_us, store->next_heartbeat_us) - now_us;
+	int64 next_us = Min(store->next_check_us, store->next_heartbeat_us);
+	int64 wait = Min(next_us, background_due_us(store)) - now_us;
 
 	if (store->queue.n > 0)
 		wait = Min(wait,
@@ -259,6 +261,7 @@ work_round(Store *store)
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
 		done += turn_run(store);
+	done += background_run(store);
 	batch_flush();
 	return done;
 }
@@ -290,6 +293,7 @@ bring_down(Store *store, const char *reason)
 	dispatch_run_reads(&store->dispatch);
 	store_refuse_all(store, reason);
 	lock_waits_stop(store, reason);
+	background_stop(store, reason);
 	batch_flush();
 	kvserver_stop(store->server);
 	store->server = NULL;
@@ -339,6 +343,7 @@ tikv_store_main(Datum arg)
 		overlay_free(&store->overlay);
 		txn_overlay_free(store->txn_overlay);
 		status_cache_free(store->status_cache);
+		background_free(store);
 		arena_free(&store->arena);
 		MemoryContextDelete(life);
 	}

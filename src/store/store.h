@@ -22,6 +22,7 @@
 #include "service/messages.h"
 #include "storage/state_table.h"
 #include "storage/txn_table.h"
+#include "store/background.h"
 #include "store/guard.h"
 #include "core/base/pacer.h"
 
@@ -53,6 +54,8 @@ typedef struct Write
 	struct Write *parked_before;
 	struct Write *parked_after;
 
+	RawCasResult *cas;	 /* what a compare and swap met */
+	int64 era;			 /* that an accepted deletion of a range began */
 	struct Write *next;
 } Write;
 
@@ -64,7 +67,7 @@ typedef struct WriteQueue
 	size_t bytes;
 } WriteQueue;
 
-typedef struct Store
+struct Store
 {
 	MemoryContext context; /* one life of the extension */
 	StoreMeta meta;
@@ -92,6 +95,9 @@ typedef struct Store
 	Pacer pacer;
 	Guard guard;
 
+	RangeDeletes ranges;
+	Sweeper sweeper;
+
 	uint64 turns; /* writing turns since start */
 	uint64 aborted_turns;
 	int64 next_abort_log_us;	 /* monotonic */
@@ -99,7 +105,7 @@ typedef struct Store
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
-} Store;
+};
 
 /* ---- bootstrap.c ---- */
 
@@ -147,6 +153,27 @@ extern void store_submit_txn(void *arg, Request *request, TxnRequest *txn);
  * Returns the number of writes taken.
  */
 extern int turn_run(Store *store);
+
+/*
+ * A turn of the store's own, without a client's write: `decide` proposes
+ * through turn_propose, `committed` is called when that is durable and before
+ * the turn's memory is given back.  False if it was undone or could not begin.
+ */
+typedef struct TurnOwn
+{
+	void (*decide)(Store *store, const OpenTables *tables, Snapshot snapshot,
+				   void *arg);
+	void (*committed)(Store *store, void *arg);
+	void *arg;
+} TurnOwn;
+
+extern bool turn_run_own(Store *store, const TurnOwn *own);
+
+/*
+ * Propose a command whose effects are decided; they join the overlay.  Its
+ * memory must last until the turn's end.  False if the group takes no more.
+ */
+extern bool turn_propose(Store *store, Peer *peer, RawCommand *command);
 
 /* Remember and report why the tables could not be opened. */
 extern void store_report_blocker(Store *store, TablesAnswer answer);

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "core/base/check.h"
@@ -17,6 +19,7 @@
 #include "pgstat.h"
 #include "core/txn/overlay.h"
 #include "storage/raw_table.h"
+#include "store/raw_decide.h"
 #include "store/txn_turn.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -38,6 +41,7 @@ typedef struct Turn
 	OpenTables tables;
 	Snapshot snapshot;
 	RawReader *reader; /* made when a command first reads */
+	int64 now_s;	   /* at which it reads */
 	RawWriter *writer;
 	TxnTurn txn;
 	Write *current; /* being decided: in neither queue */
@@ -215,21 +219,65 @@ check_write(Store *store, Write *write, RegionError *error)
 		guard_permits(store, write, error) && still_wanted(write, error);
 }
 
-/* Does the key exist, seen over what this turn has decided so far? */
-static bool
-key_exists(Turn *turn, const RawModify *modify, Arena *arena)
+bool
+turn_propose(Store *store, Peer *peer, RawCommand *command)
 {
-	const RawModify *pending =
-		overlay_find(&turn->store->overlay, modify->cf, modify->key);
-	RawPair pair;
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
 
-	if (pending != NULL)
-		return pending->kind == RAW_PUT;
+	entry.payload = command;
+	entry.payload_size = command->write_bytes;
+	if (raft_propose(peer->raft, &entry, &index, &term) != STATUS_OK)
+		return false;
+	peer->touched = true;
+	for (size_t i = 0; i < command->n_modifies; i++)
+	{
+		command->modifies[i].era = store->ranges.era;
+		overlay_apply(&store->overlay, &command->modifies[i]);
+	}
+	return true;
+}
+
+/* The rows as they were when the turn began. */
+static RawReader *
+turn_reader(Turn *turn)
+{
 	if (turn->reader == NULL)
+	{
+		turn->now_s = (int64) time(NULL);
 		turn->reader =
-			raw_reader_open(&turn->tables, turn->snapshot, (int64) time(NULL));
-	return turn->reader->get(turn->reader, modify->cf, modify->key, arena,
-							 &pair);
+			raw_reader_open(&turn->tables, turn->snapshot, turn->now_s);
+	}
+	return turn->reader;
+}
+
+/*
+ * What the write does to the log, once it may go on.  False with the answer if
+ * there is nothing to do, or no room.
+ */
+static bool
+propose_write(Turn *turn, Write *write)
+{
+	Store *store = turn->store;
+	const char *busy = NULL;
+
+	if (raw_depends_on_rows(&write->command))
+	{
+		RawReader *reader = turn_reader(turn);
+
+		if (!raw_decide(store, write, reader, turn->now_s))
+			return true;
+	}
+	if (store->ranges.n == RANGE_DELETES_MAX && write->command.deletes_range)
+		busy = "scheduler is busy: too many ranges are being deleted";
+	else if (!turn_propose(store, write->peer, &write->command))
+		busy = "raftstore is busy: proposal refused";
+	if (busy != NULL)
+		service_busy(write->request, busy);
+	else if (write->command.deletes_range)
+		range_delete_accept(store, write);
+	return busy == NULL;
 }
 
 /*
@@ -242,11 +290,7 @@ static void
 decide(Turn *turn, Write *write)
 {
 	Store *store = turn->store;
-	RawCommand *command = &write->command;
 	RegionError error;
-	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t index;
-	uint64_t term;
 
 	if (write->request->abandoned != NULL &&
 		write->request->abandoned(write->request))
@@ -268,24 +312,8 @@ decide(Turn *turn, Write *write)
 			service_busy(write->request, "raftstore is busy: proposal refused");
 		return;
 	}
-	if (command->must_be_absent &&
-		key_exists(turn, &command->modifies[0], write->request->arena))
-	{
-		write->refused = "key exists";
+	if (propose_write(turn, write))
 		write_queue_push(&store->outbox, write);
-		return;
-	}
-	entry.payload = command;
-	entry.payload_size = command->write_bytes;
-	if (raft_propose(write->peer->raft, &entry, &index, &term) != STATUS_OK)
-	{
-		service_busy(write->request, "raftstore is busy: proposal refused");
-		return;
-	}
-	write->peer->touched = true;
-	for (size_t i = 0; i < command->n_modifies; i++)
-		overlay_apply(&store->overlay, &command->modifies[i]);
-	write_queue_push(&store->outbox, write);
 }
 
 static bool
@@ -338,6 +366,8 @@ write_rows(Turn *turn)
 	Overlay *overlay = &turn->store->overlay;
 
 	turn->writer = raw_writer_open(&turn->tables, turn->snapshot);
+	if (turn->store->sweeper.enabled)
+		raw_writer_watch(turn->writer, sweeper_note, turn->store);
 	for (size_t i = 0; i < overlay->n_modifies; i++)
 		raw_writer_apply(turn->writer, &overlay->modifies[i]);
 	raw_writer_close(turn->writer);
@@ -359,6 +389,7 @@ commit_turn(Turn *turn)
 			save_group(turn, &store->peers[i]);
 	write_rows(turn);
 	txn_turn_write(&turn->txn);
+	range_delete_save_new(store);
 	if (turn->reader != NULL)
 		raw_reader_close(turn->reader);
 	UnregisterSnapshot(turn->snapshot);
@@ -369,6 +400,7 @@ commit_turn(Turn *turn)
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i].touched)
 			peer_committed(store, &store->peers[i]);
+	range_delete_committed(store);
 	store->outbox_lsn = XactLastCommitEnd;
 }
 
@@ -385,6 +417,10 @@ send_outbox(Store *store)
 			txn_turn_reply(store, write);
 		else if (write->refused != NULL)
 			raw_error(write->request, write->refused);
+		else if (write->cas != NULL)
+			raw_cas_done(write->request, write->cas);
+		else if (write->command.deletes_range)
+			range_delete_wait(store, write);
 		else
 			raw_write_done(write->request);
 	}
@@ -449,6 +485,7 @@ abort_turn(Turn *turn)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	store->aborted_turns++;
+	range_delete_aborted(store);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i].touched)
 			peer_restart(store, &store->peers[i]);
@@ -473,6 +510,7 @@ gather_unanswered(Turn *turn, WriteQueue *batch)
 	{
 		write->refused = NULL;
 		txn_turn_undo(write);
+		write->cas = NULL;
 		write_queue_push(batch, write);
 	}
 }
@@ -588,6 +626,33 @@ run_batch(Store *store, WriteQueue *batch, int *tries)
 		write_queue_push(&half, write_queue_pop(batch));
 	run_batch(store, &half, tries);
 	run_batch(store, batch, tries);
+}
+
+bool
+turn_run_own(Store *store, const TurnOwn *own)
+{
+	Turn turn = {.store = store};
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		if (open_turn(&turn))
+		{
+			own->decide(store, &turn.tables, turn.snapshot, own->arg);
+			commit_turn(&turn);
+			done = true;
+		}
+	}
+	PG_CATCH();
+	{
+		abort_turn(&turn);
+	}
+	PG_END_TRY();
+
+	if (done)
+		own->committed(store, own->arg);
+	finish_turn(store);
+	return done;
 }
 
 int
