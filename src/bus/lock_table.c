@@ -314,8 +314,8 @@ look_at_some(RangeLook *look, bool *more)
 	*more = false;
 	while (node != NULL && steps-- > 0 && in_range(look, lock_node_key(node)))
 	{
-		bool new_key = last != NULL &&
-			!bytes_eq(lock_node_key(node), lock_node_key(last));
+		bool new_key =
+			last != NULL && !bytes_eq(lock_node_key(node), lock_node_key(last));
 
 		if (new_key && (seen >= SCAN_HELD || limit_reached(look)))
 		{
@@ -441,8 +441,8 @@ lock_table_shmem_init(TikvShmem *shmem, bool found)
 	bool attached;
 	int tranche;
 
-	shared = ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(),
-							 &attached);
+	shared =
+		ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(), &attached);
 	shmem->locks = shared;
 	if (found || attached)
 		return;

@@ -9,7 +9,6 @@
 #include "bus/lock_table.h"
 #include "bus/places.h"
 #include "core/base/rpc_code.h"
-#include "core/txn/overlay.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
@@ -56,7 +55,7 @@ store_init(Store *store)
 	write_queue_init(&store->queue);
 	write_queue_init(&store->outbox);
 	overlay_init(&store->overlay);
-	store->txn_overlay = txn_overlay_new();
+	txn_overlay_init(&store->txn_overlay);
 	store->status_cache = status_cache_new(STATUS_CACHE_TXNS);
 	lock_waits_start(store);
 	store->turn_context =
@@ -341,7 +340,7 @@ tikv_store_main(Datum arg)
 		store->context = life;
 		run_store(store);
 		overlay_free(&store->overlay);
-		txn_overlay_free(store->txn_overlay);
+		txn_overlay_free(&store->txn_overlay);
 		status_cache_free(store->status_cache);
 		background_free(store);
 		arena_free(&store->arena);

@@ -16,6 +16,7 @@
 #include "core/kv/overlay.h"
 #include "core/raft/raft.h"
 #include "core/txn/lock_wait.h"
+#include "core/txn/overlay.h"
 #include "core/txn/status_cache.h"
 #include "kvserver/dispatch.h"
 #include "server/server.h"
@@ -54,8 +55,8 @@ typedef struct Write
 	struct Write *parked_before;
 	struct Write *parked_after;
 
-	RawCasResult *cas;	 /* what a compare and swap met */
-	int64 era;			 /* that an accepted deletion of a range began */
+	RawCasResult *cas; /* what a compare and swap met */
+	int64 era;		   /* that an accepted deletion of a range began */
 	struct Write *next;
 } Write;
 
@@ -82,12 +83,12 @@ struct Store
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
 	XLogRecPtr outbox_lsn;
 
-	LockPool *pool;					/* rows of lock_slot */
-	LockWait *waits;				/* for locks */
-	Write *parked;					/* those who wait */
-	TxnStatusCache *status_cache;	/* who committed lately */
-	bool max_ts_synced;				/* async commit and 1PC may begin */
-	struct TxnOverlay *txn_overlay; /* of the running turn */
+	LockPool *pool;				  /* rows of lock_slot */
+	LockWait *waits;			  /* for locks */
+	Write *parked;				  /* those who wait */
+	TxnStatusCache *status_cache; /* who committed lately */
+	bool max_ts_synced;			  /* async commit and 1PC may begin */
+	TxnOverlay txn_overlay;		  /* of the running turn */
 
 	Overlay overlay;			/* of the running turn */
 	Arena arena;				/* of the running turn: what Raft hands out */

@@ -17,7 +17,6 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "core/txn/overlay.h"
 #include "storage/raw_table.h"
 #include "store/raw_decide.h"
 #include "store/txn_turn.h"
@@ -439,15 +438,14 @@ tables_wanted(const WriteQueue *batch)
 }
 
 static bool
-open_turn(Turn *turn, const WriteQueue *batch)
+open_turn(Turn *turn, int tables)
 {
 	Store *store = turn->store;
 	TablesAnswer answer;
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(store->turn_context);
-	answer = tables_open(&store->tables, tables_wanted(batch), true, false,
-						 &turn->tables);
+	answer = tables_open(&store->tables, tables, true, false, &turn->tables);
 	if (answer == TABLES_OK)
 	{
 		turn->snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -551,7 +549,7 @@ static void
 finish_turn(Store *store)
 {
 	overlay_reset(&store->overlay);
-	txn_overlay_reset(store->txn_overlay);
+	txn_overlay_begin(&store->txn_overlay, NULL);
 	arena_reset(&store->arena);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(store->turn_context);
@@ -580,7 +578,7 @@ try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 
 	PG_TRY();
 	{
-		if (open_turn(&turn, batch))
+		if (open_turn(&turn, tables_wanted(batch)))
 			execute(&turn, batch);
 		else
 			refuse_unopened(store, batch);
@@ -636,7 +634,7 @@ turn_run_own(Store *store, const TurnOwn *own)
 
 	PG_TRY();
 	{
-		if (open_turn(&turn))
+		if (open_turn(&turn, TABLES_RAW))
 		{
 			own->decide(store, &turn.tables, turn.snapshot, own->arg);
 			commit_turn(&turn);

@@ -12,7 +12,6 @@
 #include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "core/raft/raft.h"
-#include "core/txn/overlay.h"
 #include "core/txn/status_cache.h"
 #include "guc.h"
 #include "store/txn_turn.h"
@@ -23,7 +22,7 @@ bool
 txn_turn_must_wait(const TxnTurn *turn, const Write *write)
 {
 	return txn_needs_clean_overlay(&write->txn->command) &&
-		txn_overlay_count(turn->store->txn_overlay) > 0;
+		!txn_overlay_is_empty(&turn->store->txn_overlay);
 }
 
 /* The overlay over the tables, opened when a command first needs it. */
@@ -34,9 +33,9 @@ reader_of(TxnTurn *turn)
 	{
 		turn->base = txn_reader_open(turn->tables, turn->snapshot,
 									 lock_table_n_spilled() > 0);
-		txn_overlay_begin(turn->store->txn_overlay, turn->base);
+		txn_overlay_begin(&turn->store->txn_overlay, turn->base);
 	}
-	return txn_overlay_reader(turn->store->txn_overlay);
+	return &turn->store->txn_overlay.reader;
 }
 
 static void
@@ -110,7 +109,7 @@ txn_turn_decide(TxnTurn *turn, Write *write)
 		txn_turn_undo(write);
 		return false;
 	}
-	txn_overlay_apply(store->txn_overlay, &decided->effects);
+	txn_overlay_apply(&store->txn_overlay, &decided->effects);
 	return true;
 }
 
@@ -129,15 +128,16 @@ txn_turn_undo(Write *write)
 void
 txn_turn_write(TxnTurn *turn)
 {
-	TxnOverlay *overlay = turn->store->txn_overlay;
-	size_t n = txn_overlay_count(overlay);
+	TxnOverlay *overlay = &turn->store->txn_overlay;
+	const TxnModify *modify;
+	size_t at = 0;
 
-	if (n > 0)
+	if (!txn_overlay_is_empty(overlay))
 	{
 		turn->writer =
 			txn_writer_open(turn->tables, turn->snapshot, turn->store->pool);
-		for (size_t i = 0; i < n; i++)
-			txn_writer_apply(turn->writer, txn_overlay_modify(overlay, i));
+		while ((modify = txn_overlay_next(overlay, &at)) != NULL)
+			txn_writer_apply(turn->writer, modify);
 		txn_writer_close(turn->writer);
 	}
 	if (turn->base != NULL)

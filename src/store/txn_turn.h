@@ -28,7 +28,6 @@ typedef struct TxnTurn
 	Snapshot snapshot;
 	MvccReader *base; /* made when a command first reads */
 	TxnWriter *writer;
-	bool any_rows; /* the overlay holds more than memory locks */
 } TxnTurn;
 
 /*
