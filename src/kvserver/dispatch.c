@@ -260,9 +260,9 @@ look(ReadRound *round, Read *reads, int n)
 			read->request = NULL;
 			continue;
 		}
+		read_round_want(round, read->txn != NULL ? READ_TXN : READ_RAW);
 		if (read->txn == NULL)
 			continue;
-		read_round_want_txn(round);
 		answer = txn_look(read->request, read->txn, &read->seen->region,
 						  &read->look);
 		if (answer != TXN_LOOK_OK)
@@ -331,7 +331,7 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(dispatch->context);
-	round = read_round_new();
+	round = read_round_new(0);
 	look(round, reads, n);
 	answered = read_round_begin(round, &dispatch->tables, false);
 	if (answered == TABLES_OK)

@@ -27,16 +27,17 @@ struct ReadRound
 	Snapshot snapshot;
 	RawReader *reader;
 	MvccReader *mvcc;
-	bool wants_txn;
+	int wanted;
 	bool spilled;
 };
 
 ReadRound *
-read_round_new(void)
+read_round_new(int wanted)
 {
 	ReadRound *round = palloc0(sizeof(ReadRound));
 
 	round->context = CurrentMemoryContext;
+	round->wanted = wanted;
 	board_store(&round->store);
 	return round;
 }
@@ -104,33 +105,36 @@ read_round_look(ReadRound *round, const RequestContext *context,
 }
 
 void
-read_round_want_txn(ReadRound *round)
+read_round_want(ReadRound *round, int wanted)
 {
-	round->wants_txn = true;
+	round->wanted |= wanted;
 }
 
-/* What the round opens; the number of spilled locks is read beforehand. */
+/* The tables to open; the number of spilled locks is read beforehand. */
 static int
-parts_wanted(ReadRound *round)
+tables_wanted(ReadRound *round)
 {
-	if (!round->wants_txn)
-		return TABLES_RAW;
+	int what = (round->wanted & READ_RAW) != 0 ? TABLES_RAW : 0;
+
+	if ((round->wanted & READ_TXN) == 0)
+		return what;
 	round->spilled = lock_table_n_spilled() > 0;
-	return TABLES_RAW | TABLES_TXN | (round->spilled ? TABLES_SPILL : 0);
+	return what | TABLES_TXN | (round->spilled ? TABLES_SPILL : 0);
 }
 
 TablesAnswer
 read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 {
 	TablesAnswer answer =
-		tables_open(oids, parts_wanted(round), false, wait, &round->tables);
+		tables_open(oids, tables_wanted(round), false, wait, &round->tables);
 
 	if (answer != TABLES_OK)
 		return answer;
 	round->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	round->reader =
-		raw_reader_open(&round->tables, round->snapshot, (int64) time(NULL));
-	if (round->wants_txn)
+	if ((round->wanted & READ_RAW) != 0)
+		round->reader = raw_reader_open(&round->tables, round->snapshot,
+										(int64) time(NULL));
+	if ((round->wanted & READ_TXN) != 0)
 		round->mvcc =
 			txn_reader_open(&round->tables, round->snapshot, round->spilled);
 	for (SeenRegion *seen = round->seen; seen != NULL; seen = seen->next)
@@ -151,6 +155,7 @@ read_round_valid(const ReadRound *round, const BoardRegion *board)
 RawReader *
 read_round_reader(ReadRound *round)
 {
+	CHECK(round->reader != NULL);
 	return round->reader;
 }
 

@@ -26,8 +26,16 @@
 
 typedef struct ReadRound ReadRound;
 
-/* In CurrentMemoryContext, which must outlive the round. */
-extern ReadRound *read_round_new(void);
+/* What a round reads; opening tables costs, so it says so beforehand. */
+#define READ_RAW 0x1
+#define READ_TXN 0x2
+
+/*
+ * In CurrentMemoryContext, which must outlive the round.  More may be wanted
+ * until read_round_begin; the looks at the locks (txn_look) come before it.
+ */
+extern ReadRound *read_round_new(int wanted);
+extern void read_round_want(ReadRound *round, int wanted);
 
 /*
  * May a request with this context read here?  On success *seen is the board's
@@ -45,18 +53,11 @@ extern bool read_round_look(ReadRound *round, const RequestContext *context,
 extern TablesAnswer read_round_begin(ReadRound *round, const TableOids *oids,
 									 bool wait);
 
-/*
- * Before read_round_begin: the round reads the tables of transactions, too.
- * The looks at the locks (txn_look) come before read_round_begin as well.
- */
-extern void read_round_want_txn(ReadRound *round);
-
 /* True if what read_round_look saw still held after the snapshot. */
 extern bool read_round_valid(const ReadRound *round, const BoardRegion *seen);
 
+/* Of what was wanted. */
 extern RawReader *read_round_reader(ReadRound *round);
-
-/* After read_round_want_txn only. */
 extern MvccReader *read_round_mvcc(ReadRound *round);
 
 /* Locks may lie in lock_spill: ask txn_look_spilled. */

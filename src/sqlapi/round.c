@@ -94,7 +94,7 @@ sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 	{
 		const TableOids *tables = session_tables(&patience);
 
-		round->round = read_round_new();
+		round->round = read_round_new(READ_RAW);
 		if (try_begin(round, tables, keys, n_keys, below))
 			break;
 		read_round_end(round->round);
