@@ -296,23 +296,40 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION tikv_get(bytea) IS
 'The value of a raw key, NULL if there is none; sees every write acknowledged before, whatever the transaction''s snapshot';
 
-CREATE FUNCTION tikv_put(key bytea, value bytea) RETURNS void
+CREATE FUNCTION tikv_put(key bytea, value bytea, ttl int8 DEFAULT 0)
+RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_put'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
-COMMENT ON FUNCTION tikv_put(bytea, bytea) IS
-'Store a raw key. Durable when it returns; not part of the SQL transaction: ROLLBACK does not undo it';
+COMMENT ON FUNCTION tikv_put(bytea, bytea, int8) IS
+'Store a raw key, for ttl seconds if that is not 0. Durable when it returns; not part of the SQL transaction: ROLLBACK does not undo it';
 
-CREATE FUNCTION tikv_insert(key bytea, value bytea) RETURNS void
+CREATE FUNCTION tikv_insert(key bytea, value bytea, ttl int8 DEFAULT 0)
+RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_insert'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
-COMMENT ON FUNCTION tikv_insert(bytea, bytea) IS
-'Store a raw key that does not exist yet, else fail (unique_violation). Durable when it returns; ROLLBACK does not undo it';
+COMMENT ON FUNCTION tikv_insert(bytea, bytea, int8) IS
+'Store a raw key that does not exist yet, else fail (unique_violation); for ttl seconds if that is not 0. Durable when it returns; ROLLBACK does not undo it';
 
 CREATE FUNCTION tikv_delete(key bytea) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_delete'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_delete(bytea) IS
 'Remove a raw key; no error if there is none. Durable when it returns; ROLLBACK does not undo it';
+
+CREATE FUNCTION tikv_cas(
+	key bytea, expected bytea, value bytea, ttl int8 DEFAULT 0,
+	OUT swapped boolean, OUT previous bytea)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tikv_cas'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) IS
+'Compare and swap: store value (NULL: remove the key) if the key has the expected value (NULL: does not exist). Tells whether it did, and what was there before in either case. Durable when it returns; ROLLBACK does not undo it';
+
+CREATE FUNCTION tikv_ttl(key bytea) RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_ttl'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION tikv_ttl(bytea) IS
+'Seconds until a raw key expires, 0 if it never does, NULL if there is none; needs tikv.enable_ttl or API version 2';
 
 CREATE FUNCTION tikv_batch_get(keys bytea[], OUT key bytea, OUT value bytea)
 RETURNS SETOF record
@@ -321,11 +338,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 100;
 COMMENT ON FUNCTION tikv_batch_get(bytea[]) IS
 'The raw keys that exist, with their values, in the order asked for, over one snapshot';
 
-CREATE FUNCTION tikv_batch_put(keys bytea[], vals bytea[]) RETURNS void
+CREATE FUNCTION tikv_batch_put(
+	keys bytea[], vals bytea[], ttl int8 DEFAULT 0)
+RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_batch_put'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
-COMMENT ON FUNCTION tikv_batch_put(bytea[], bytea[]) IS
-'Store raw keys: those of one region all or none, at most 8 MiB each region. Durable when it returns; ROLLBACK does not undo it';
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_batch_put(bytea[], bytea[], int8) IS
+'Store raw keys, for ttl seconds if that is not 0: those of one region all or none, at most 8 MiB each region. Durable when it returns; ROLLBACK does not undo it';
 
 CREATE FUNCTION tikv_batch_delete(keys bytea[]) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_batch_delete'
@@ -343,6 +362,21 @@ AS 'MODULE_PATHNAME', 'tikv_scan'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1000;
 COMMENT ON FUNCTION tikv_scan(bytea, bytea, int8, boolean, boolean) IS
 'Raw keys of [start_key, end_key) in order, an empty or NULL end_key being the end; reverse gives the same keys in descending order. Page by page, each over a fresh snapshot: in the select list a LIMIT stops it early';
+
+CREATE FUNCTION tikv_delete_range(start_key bytea, end_key bytea) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_delete_range'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tikv_delete_range(bytea, bytea) IS
+'Remove all raw keys of [start_key, end_key), an empty end_key being the end. Some thousands at a time, each durable before the next: not atomic, and a cancel leaves the rest. ROLLBACK does not undo it';
+
+CREATE FUNCTION tikv_checksum(
+	start_key bytea DEFAULT '', end_key bytea DEFAULT NULL,
+	OUT checksum numeric, OUT total_kvs int8, OUT total_bytes int8)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tikv_checksum'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tikv_checksum(bytea, bytea) IS
+'Checksum (CRC-64 of each key and value, combined by XOR), number and size of the raw keys of [start_key, end_key), an empty or NULL end_key being the end; as RawChecksum of TiKV';
 
 CREATE FUNCTION tikv_status(
 	OUT worker text, OUT pid int4, OUT state text, OUT reason text,
@@ -386,6 +420,23 @@ COMMENT ON COLUMN tikv.regions.peer_id IS 'The peer on this store';
 COMMENT ON COLUMN tikv.regions.leader_peer_id IS 'NULL if unknown';
 COMMENT ON COLUMN tikv.regions.is_leader IS 'This store leads the region';
 
+CREATE FUNCTION tikv_internal.tasks(
+	OUT task text, OUT waiting int8, OUT removed int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_tasks'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 2;
+COMMENT ON FUNCTION tikv_internal.tasks() IS 'Behind the view tikv.tasks';
+
+CREATE VIEW tikv.tasks AS SELECT * FROM tikv_internal.tasks();
+COMMENT ON VIEW tikv.tasks IS
+'Long work that this store does in slices, and how far it has come';
+COMMENT ON COLUMN tikv.tasks.task IS
+'delete ranges: RawDeleteRange; expire: removal of rows whose time has come';
+COMMENT ON COLUMN tikv.tasks.waiting IS
+'Deletions not finished; blocks of tikv_internal.raw to be looked at';
+COMMENT ON COLUMN tikv.tasks.removed IS
+'Rows removed since the store started';
+
 CREATE FUNCTION tikv_internal.stores(
 	OUT store_id int8, OUT address text, OUT peer_address text,
 	OUT status_address text, OUT version text, OUT state text,
@@ -428,28 +479,37 @@ $$;
 GRANT tikv_read, tikv_write TO tikv_admin;
 
 REVOKE ALL ON FUNCTION
-	tikv_get(bytea), tikv_put(bytea, bytea), tikv_insert(bytea, bytea),
-	tikv_delete(bytea), tikv_batch_get(bytea[]),
-	tikv_batch_put(bytea[], bytea[]), tikv_batch_delete(bytea[]),
+	tikv_get(bytea), tikv_put(bytea, bytea, int8),
+	tikv_insert(bytea, bytea, int8), tikv_delete(bytea),
+	tikv_cas(bytea, bytea, bytea, int8), tikv_ttl(bytea),
+	tikv_batch_get(bytea[]), tikv_batch_put(bytea[], bytea[], int8),
+	tikv_batch_delete(bytea[]),
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_delete_range(bytea, bytea), tikv_checksum(bytea, bytea),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
-	tikv_internal.stores(), tikv_internal.members()
+	tikv_internal.tasks(), tikv_internal.stores(), tikv_internal.members()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-	tikv_get(bytea), tikv_batch_get(bytea[]),
-	tikv_scan(bytea, bytea, int8, boolean, boolean)
+	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
+	tikv_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_checksum(bytea, bytea)
 TO tikv_read;
 GRANT EXECUTE ON FUNCTION
-	tikv_put(bytea, bytea), tikv_insert(bytea, bytea), tikv_delete(bytea),
-	tikv_batch_put(bytea[], bytea[]), tikv_batch_delete(bytea[])
+	tikv_put(bytea, bytea, int8), tikv_insert(bytea, bytea, int8),
+	tikv_delete(bytea), tikv_batch_put(bytea[], bytea[], int8),
+	tikv_batch_delete(bytea[]), tikv_delete_range(bytea, bytea)
 TO tikv_write;
 GRANT EXECUTE ON FUNCTION tikv_check() TO tikv_admin;
+
+/* Tells what is there, too: it asks for the right to tikv_get itself. */
+GRANT EXECUTE ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) TO tikv_write;
+
 GRANT EXECUTE ON FUNCTION
-	tikv_status(), tikv_internal.regions(), tikv_internal.stores(),
-	tikv_internal.members()
+	tikv_status(), tikv_internal.regions(), tikv_internal.tasks(),
+	tikv_internal.stores(), tikv_internal.members()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
-GRANT SELECT ON tikv.regions, tikv.stores, tikv.members
+GRANT SELECT ON tikv.regions, tikv.tasks, tikv.stores, tikv.members
 TO tikv_read, tikv_write, pg_monitor;
 
 /* ----------------------------------------------------------------- wake-up */

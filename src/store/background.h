@@ -36,11 +36,12 @@ typedef struct RangeDeletes
 typedef struct Sweeper
 {
 	bool enabled;
-	ExpiryMap map;	/* in segments of SWEEP_BLOCKS */
-	Oid file;		/* of the table that the map is about */
-	int64 due_us;	/* when to look again, monotonic */
-	int64 told_us;	/* when progress was told, monotonic */
-	uint64 removed; /* rows since the start */
+	ExpiryMap map;	 /* in segments of SWEEP_BLOCKS */
+	Oid file;		 /* of the table that the map is about */
+	int64 due_us;	 /* when to look again, monotonic */
+	int64 told_us;	 /* when progress was told, monotonic */
+	int full_slices; /* in a row: it is behind */
+	uint64 removed;	 /* rows since the start */
 } Sweeper;
 
 typedef struct Store Store;

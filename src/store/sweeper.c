@@ -3,8 +3,9 @@
  *	  Removes rows that have expired.
  *
  * Readers pass over them from the second they expire, so this is about space
- * alone and takes its time: a slice looks at some blocks, and the sweeper
- * sleeps nine times as long as a slice took.  Which blocks are worth a look is
+ * alone and takes its time: a slice looks at some blocks, and then the sweeper
+ * sleeps for a multiple of what that took.  It hurries when nothing else is to
+ * be done, and when rows expire faster than it removes them.  Which blocks are worth a look is
  * the expiry map's to say; it is made anew after every start, since nothing of
  * it is stored, and when the table was rewritten.
  */
@@ -22,8 +23,15 @@
 #define SWEEP_ROWS 256
 
 #define IDLE_US INT64CONST(1000000)
-#define PAUSE_MIN_US INT64CONST(10000)
-#define PAUSE_FACTOR 9
+#define PAUSE_MIN_US INT64CONST(5000)
+
+/* Pause between slices, in times the last one's duration. */
+#define PAUSE_BUSY 9
+#define PAUSE_BEHIND 2
+#define PAUSE_IDLE 1
+
+/* So many slices full of expired rows, one after the other, are a backlog. */
+#define BEHIND_SLICES 64
 
 /* A row that could not be removed is looked for again after so long. */
 #define LATER_S 60
@@ -133,6 +141,7 @@ sweep_committed(Store *store, void *arg)
 		turn->earliest = Min(turn->earliest, turn->now_s + LATER_S);
 	if (turn->whole)
 		expiry_map_seen(&sweeper->map, turn->segment, turn->earliest);
+	sweeper->full_slices = turn->n >= SWEEP_ROWS ? sweeper->full_slices + 1 : 0;
 	sweeper->removed += (uint64) turn->removed;
 }
 
@@ -146,6 +155,18 @@ tell_progress(Sweeper *sweeper, int64 now_us, int64 now_s)
 	sweeper->told_us = now_us;
 	tasks_set(TASK_SWEEP_WAITING,
 			  expiry_map_due(&sweeper->map, now_s) * (uint64) SWEEP_BLOCKS);
+}
+
+static int64
+pause_us(const Store *store, int64 slice_us)
+{
+	int factor = PAUSE_BUSY;
+
+	if (store->sweeper.full_slices >= BEHIND_SLICES)
+		factor = PAUSE_BEHIND;
+	if (store->queue.n == 0 && store->dispatch.n_reads == 0)
+		factor = PAUSE_IDLE;
+	return Max(PAUSE_MIN_US, factor * slice_us);
 }
 
 void
@@ -165,8 +186,7 @@ sweeper_run(Store *store)
 	else
 	{
 		ended_us = dispatch_now_us();
-		sweeper->due_us =
-			ended_us + Max(PAUSE_MIN_US, PAUSE_FACTOR * (ended_us - began_us));
+		sweeper->due_us = ended_us + pause_us(store, ended_us - began_us);
 	}
 	tell_progress(sweeper, began_us, turn.now_s);
 }
