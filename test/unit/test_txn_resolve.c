@@ -134,8 +134,10 @@ lite(void)
 {
 	Bytes keys[] = {K("a"), K("c")};
 	TxnStatusOf txn = {10, 20};
-	ResolveLockCommand command = {
-		.txns = &txn, .n_txns = 1, .keys = keys, .n_keys = 2};
+	ResolveLockCommand command = {.txns = &txn,
+								  .n_txns = 1,
+								  .keys = keys,
+								  .n_keys = 2};
 
 	kit_reset(&kit);
 	LOCK("a", PUT, 10);

@@ -63,15 +63,12 @@ kit_free(Kit *kit)
 	memory_free(&kit->m);
 }
 
-/* Empty tables again. */
+/* Empty tables and an environment without wishes again. */
 static inline void
 kit_reset(Kit *kit)
 {
-	bool memory_locks = kit->env.memory_locks;
-
 	kit_free(kit);
 	kit_init(kit);
-	kit->env.memory_locks = memory_locks;
 }
 
 /* What the driver does with the effects of a command that has answered. */
@@ -114,10 +111,10 @@ kit_put_write(Kit *kit, Bytes key, uint64_t commit_ts, WriteRecord write)
 						.has_short_value = LOCK_TYPE_##t == LOCK_TYPE_PUT, \
 						__VA_ARGS__})
 /* A Put whose value is in CF default. */
-#define LONG_LOCK(k, ts) \
-	kit_put_lock(&kit, K(k), \
+#define LONG_LOCK(k, ts)                       \
+	kit_put_lock(&kit, K(k),                   \
 				 (Lock){.type = LOCK_TYPE_PUT, \
-						.primary = K("pk"), \
+						.primary = K("pk"),    \
 						.start_ts = (ts)})
 #define MEMBER(t, ts, ...)                                           \
 	{                                                                \
