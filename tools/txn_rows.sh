@@ -10,9 +10,9 @@ cd "$(dirname "$0")/.." || exit 1
 
 named=$(mktemp)
 trap 'rm -f "$named"' EXIT
-find test sql -type f ! -name txn_rows.index -print0 |
-    xargs -0 grep -hoE "txn-semantics [0-9]+(\.[0-9]+)?( row [0-9]+'?)?[^\"]{0,30}" |
-    sort -u >"$named"
+find test sql -type f ! -name txn_rows.index -exec cat {} + |
+    sed -n 's/txn-semantics [0-9]/\n&/gp' |
+    grep -a '^txn-semantics [0-9]' | sort -u >"$named"
 
 awk -v sections="$*" '
 function wanted(id,    i, n, list, section)
