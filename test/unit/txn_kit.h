@@ -63,15 +63,12 @@ kit_free(Kit *kit)
 	memory_free(&kit->m);
 }
 
-/* Empty tables again. */
+/* Empty tables and an environment without wishes again. */
 static inline void
 kit_reset(Kit *kit)
 {
-	bool memory_locks = kit->env.memory_locks;
-
 	kit_free(kit);
 	kit_init(kit);
-	kit->env.memory_locks = memory_locks;
 }
 
 /* What the driver does with the effects of a command that has answered. */
