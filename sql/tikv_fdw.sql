@@ -424,18 +424,18 @@ CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_tasks'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 2;
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 4;
 COMMENT ON FUNCTION tikv_internal.tasks() IS 'Behind the view tikv.tasks';
 
 CREATE VIEW tikv.tasks AS SELECT * FROM tikv_internal.tasks();
 COMMENT ON VIEW tikv.tasks IS
 'Long work that this store does in slices, and how far it has come';
 COMMENT ON COLUMN tikv.tasks.task IS
-'delete ranges: RawDeleteRange; expire: removal of rows whose time has come';
+'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point';
 COMMENT ON COLUMN tikv.tasks.waiting IS
-'Deletions not finished; blocks of tikv_internal.raw to be looked at';
+'Deletions not finished; blocks of tikv_internal.raw to be looked at; 1 while garbage is collected';
 COMMENT ON COLUMN tikv.tasks.removed IS
-'Rows removed since the store started';
+'Rows removed, or locks ended, since the store started';
 
 CREATE FUNCTION tikv_internal.stores(
 	OUT store_id int8, OUT address text, OUT peer_address text,

@@ -243,6 +243,12 @@ define_times(void)
 		&s->request_timeout_ms, 10000, (IntBounds){1, INT_MAX / 2}, PGC_USERSET,
 		GUC_UNIT_MS);
 	define_int(
+		"tikv.gc_life_time",
+		"How long versions that were replaced or deleted can still be read.",
+		"The store moves the cluster's safe points this far behind the timestamp oracle. 0 leaves that to others, such as TiDB.",
+		&s->gc_life_time_s, 600, (IntBounds){0, INT_MAX / 2000}, PGC_SIGHUP,
+		GUC_UNIT_S);
+	define_int(
 		"tikv.turn_min_interval",
 		"Least time between two writing transactions of the store, in microseconds.",
 		"Under load it gathers more writes into one transaction, which saves transaction ids and flushes; a write that comes to an idle store does not wait.",

@@ -20,6 +20,7 @@ typedef struct TikvSettings
 	char *status_addr;		  /* tikv.status_addr */
 	int server_workers;		  /* tikv.server_workers, -1 = by cores */
 	int request_timeout_ms;	  /* tikv.request_timeout */
+	int gc_life_time_s;		  /* tikv.gc_life_time, 0 = others do it */
 	int turn_min_interval_us; /* tikv.turn_min_interval */
 	int max_pending_writes;	  /* tikv.max_pending_writes, requests */
 	int max_pending_kb;		  /* tikv.max_pending_bytes, kB */

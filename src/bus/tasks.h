@@ -13,6 +13,10 @@ typedef enum TaskCounter
 	TASK_SWEEP_REMOVED,	 /* expired rows removed since the store's start */
 	TASK_RANGES_WAITING, /* deletions of ranges that are not finished */
 	TASK_RANGES_REMOVED, /* rows that they removed since the store's start */
+	TASK_GC_WAITING,	 /* 1: a round of garbage collection is at work */
+	TASK_GC_REMOVED,	 /* rows that it removed since the store's start */
+	TASK_GC_RESOLVED,	 /* locks that it ended since the store's start */
+	TASK_GC_SAFE_POINT,	 /* up to which a whole pass has been made */
 	TASK_COUNTERS
 } TaskCounter;
 

@@ -33,5 +33,7 @@ tikv_tasks(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	put_task(result, "delete ranges", TASK_RANGES_WAITING, TASK_RANGES_REMOVED);
 	put_task(result, "expire", TASK_SWEEP_WAITING, TASK_SWEEP_REMOVED);
+	put_task(result, "collect garbage", TASK_GC_WAITING, TASK_GC_REMOVED);
+	put_task(result, "resolve locks", TASK_GC_WAITING, TASK_GC_RESOLVED);
 	return (Datum) 0;
 }

@@ -58,6 +58,7 @@ store_init(Store *store)
 	txn_overlay_init(&store->txn_overlay);
 	store->status_cache = status_cache_new(STATUS_CACHE_TXNS);
 	lock_waits_start(store);
+	gc_init(store);
 	store->turn_context =
 		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
 	dispatch_init(&store->dispatch, context);
@@ -240,6 +241,9 @@ sleep_us(const Store *store)
 	int64 next_us = Min(store->next_check_us, store->next_heartbeat_us);
 	int64 wait = Min(next_us, background_due_us(store)) - now_us;
 
+	if (store->gc.job == NULL)
+		wait = Min(wait, store->gc.due_us - now_us);
+
 	if (store->queue.n > 0)
 		wait = Min(wait,
 				   pacer_wait_us(&store->pacer, now_us,
@@ -256,6 +260,7 @@ work_round(Store *store)
 	done += kvserver_take_bus(WORKER_STORE, &store->dispatch);
 	done += dispatch_run_reads(&store->dispatch);
 	done += lock_waits_run(store);
+	done += gc_run(store);
 	if (store->queue.n > 0 &&
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
@@ -341,6 +346,7 @@ tikv_store_main(Datum arg)
 		run_store(store);
 		overlay_free(&store->overlay);
 		txn_overlay_free(&store->txn_overlay);
+		gc_free(store);
 		status_cache_free(store->status_cache);
 		background_free(store);
 		arena_free(&store->arena);

@@ -24,6 +24,7 @@
 #include "storage/state_table.h"
 #include "storage/txn_table.h"
 #include "store/background.h"
+#include "store/gc.h"
 #include "store/guard.h"
 #include "core/base/pacer.h"
 
@@ -52,6 +53,9 @@ typedef struct Write
 	struct Decided *decided; /* what the running turn decided for it */
 	int64 wait_deadline_us;	 /* of a lock wait that was resumed, else 0 */
 	Bytes waits_for;		 /* the key of a lock wait */
+	/* Of the store's own: told of the outcome instead of the request. */
+	void (*inside)(struct Store *store, struct Write *write,
+				   const TxnAnswer *answer);
 	struct Write *parked_before;
 	struct Write *parked_after;
 
@@ -88,7 +92,8 @@ struct Store
 	Write *parked;				  /* those who wait */
 	TxnStatusCache *status_cache; /* who committed lately */
 	bool max_ts_synced;			  /* async commit and 1PC may begin */
-	TxnOverlay txn_overlay;		  /* of the running turn */
+	Gc gc;
+	TxnOverlay txn_overlay; /* of the running turn */
 
 	Overlay overlay;			/* of the running turn */
 	Arena arena;				/* of the running turn: what Raft hands out */

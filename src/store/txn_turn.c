@@ -148,6 +148,7 @@ static void
 publish_one(Store *store, const TxnEffects *effects)
 {
 	retract_guards(effects);
+	gc_note(store, effects);
 	for (size_t i = 0; i < effects->n_known; i++)
 		status_cache_put(store->status_cache, effects->known[i].start_ts,
 						 effects->known[i].commit_ts);
@@ -205,7 +206,9 @@ txn_turn_reply(Store *store, Write *write)
 	Decided *decided = write->decided;
 
 	lock_waits_released(store, &decided->effects);
-	if (decided->answer.more)
+	if (write->inside != NULL)
+		write->inside(store, write, &decided->answer);
+	else if (decided->answer.more)
 		go_on(store, write);
 	else if (decided->answer.may_wait)
 		lock_waits_park(store, write);
