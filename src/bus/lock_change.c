@@ -14,6 +14,7 @@
 #include "bus/board.h"
 #include "bus/lock_shared.h"
 #include "core/base/check.h"
+#include "core/txn/env.h"
 
 static void
 change_begin(LockShared *shared)
@@ -72,6 +73,14 @@ lock_table_open(void)
 	epoch = pg_atomic_read_u64(&shared->epoch);
 	pg_memory_barrier();
 	pg_atomic_write_u64(&shared->epoch, epoch + (epoch & 1));
+}
+
+uint64
+lock_table_generation(void)
+{
+	LockShared *shared = lock_shared();
+
+	return shared == NULL ? 0 : (pg_atomic_read_u64(&shared->epoch) + 1) / 2;
 }
 
 /* ------------------------------------------------------------------- nodes */

@@ -21,7 +21,7 @@
 #define TIKV_BUS_LOCK_TABLE_H
 
 #include "bus/shmem.h"
-#include "core/txn/env.h"
+#include "core/mvcc/reader.h"
 
 /* Longer keys are never in the table. */
 #define LOCK_TABLE_KEY_MAX 1024
@@ -128,6 +128,9 @@ extern void lock_table_stats(LockTableStats *out);
 extern void lock_table_reset(void);
 extern void lock_table_open(void);
 
+/* Changes with every reset: rooms that were reserved before it are void. */
+extern uint64 lock_table_generation(void);
+
 /*
  * Where the store's own rows of a lock are; false if the table has no lock on
  * the key.
@@ -169,6 +172,9 @@ extern void lock_table_add_spilled(int64 n);
  * it left one, is in the table; or it was aborted.  No guard: does nothing.
  */
 extern void lock_table_end_guard(Bytes key, uint64 start_ts);
+
+/* core/txn/env.h, which does not go together with Postgres's utils/rel.h. */
+typedef struct ConcurrencyManager ConcurrencyManager;
 
 /*
  * The concurrency manager over this table and the board's max_ts, for the

@@ -18,8 +18,8 @@
 /* ---- reading ---- */
 
 /*
- * A reader over open tables (TABLES_TXN) and one registered snapshot,
- * allocated in CurrentMemoryContext.  With `spilled` (lock_table_n_spilled()
+ * A reader over open tables (TABLES_TXN), which must outlive it, and one
+ * registered snapshot, allocated in CurrentMemoryContext.  With `spilled` (lock_table_n_spilled()
  * was not 0 before the snapshot) the tables must be open with TABLES_SPILL,
  * and get_lock and scan_locks look into lock_spill, too.
  *
@@ -64,8 +64,8 @@ extern void lock_pool_free(LockPool *pool);
  * Fill the pool and the lock table from lock_slot and lock_spill, after
  * lock_table_reset.  Locks that find no room (tikv.lock_memory was lowered)
  * move to lock_spill, so the tables are open for writing (TABLES_TXN) and the
- * caller commits.  After the commit: lock_pool_loaded, lock_table_open.  If
- * the transaction fails, begin again with lock_table_reset.
+ * caller commits.  After the commit: lock_table_open.  If the transaction
+ * fails, begin again with lock_table_reset.
  */
 extern void lock_pool_load(LockPool *pool, const OpenTables *tables,
 						   Snapshot snapshot);
