@@ -1,6 +1,9 @@
 /*
- * test_mvcc_lookup.c
- *	  What the commands ask of a key's history (txn-semantics 7).
+ * test_mvcc_jumps.c
+ *	  How far the lookups of a key's history walk, and where they jump.
+ *
+ * Counts what is asked of the reader; what the lookups answer in general is
+ * test_mvcc_lookup.c's.
  */
 #include "mvcc_memory.h"
 #include "unit.h"
@@ -84,78 +87,6 @@ pointing(WriteType type, uint64_t commit_ts, uint64_t ts, uint64_t versions)
 	store(commit_ts, &write);
 }
 
-/* ---------------------------------------------------------- CommitRecord */
-
-static CommitRecord
-commit_record(uint64_t start_ts)
-{
-	CommitRecord r;
-
-	mvcc_commit_record(&h.memory.reader, key(), start_ts, &h.arena, &r);
-	return r;
-}
-
-static void
-commit_records(void)
-{
-	CommitRecord r;
-
-	begin();
-	r = commit_record(10);
-	OK(r.kind == COMMIT_RECORD_NONE && !r.has_overlapped && r.fence == 0,
-	   "txn-semantics 7 CommitRecord: a key without history");
-	record(WRITE_TYPE_PUT, 5, 40);
-	record(WRITE_TYPE_LOCK, 20, 30);
-	record(WRITE_TYPE_ROLLBACK, 25, 25);
-	record(WRITE_TYPE_DELETE, 8, 9);
-	r = commit_record(5);
-	OK(r.kind == COMMIT_RECORD_SINGLE && r.at.commit_ts == 40 &&
-		   commit_record_is_commit(&r) && !commit_record_is_rollback(&r),
-	   "an older transaction may have the newest record");
-	r = commit_record(20);
-	OK(r.kind == COMMIT_RECORD_SINGLE && r.at.commit_ts == 30 &&
-		   commit_record_is_commit(&r),
-	   "a Lock is a commit");
-	r = commit_record(25);
-	OK(r.kind == COMMIT_RECORD_SINGLE && !commit_record_is_commit(&r) &&
-		   commit_record_is_rollback(&r),
-	   "a Rollback is a rollback");
-	r = commit_record(10);
-	OK(r.kind == COMMIT_RECORD_NONE && !r.has_overlapped && r.fence == 0,
-	   "the walk ends below start_ts");
-	OK(!commit_record_is_commit(&r) && !commit_record_is_rollback(&r),
-	   "and decides nothing");
-	end();
-}
-
-static void
-overlapped(void)
-{
-	CommitRecord r;
-
-	begin();
-	record(WRITE_TYPE_PUT, 5, 10);
-	r = commit_record(10);
-	OK(r.kind == COMMIT_RECORD_NONE && r.has_overlapped &&
-		   r.at.commit_ts == 10 && r.at.write.start_ts == 5 && r.fence == 0,
-	   "another's record at our start_ts is told");
-	record(WRITE_TYPE_PUT, 14, 15);
-	record(WRITE_TYPE_DELETE, 16, 20);
-	record(WRITE_TYPE_LOCK, 12, 13);
-	record(WRITE_TYPE_ROLLBACK, 12, 12);
-	r = commit_record(10);
-	EQ_U64(r.fence, 15, "with the next newer change as its fence");
-	fenced(WRITE_TYPE_PUT, 5, 10, 15);
-	r = commit_record(10);
-	OK(r.kind == COMMIT_RECORD_OVERLAPPED_ROLLBACK &&
-		   commit_record_is_rollback(&r) && !commit_record_is_commit(&r),
-	   "with flag R it is our rollback");
-	r = commit_record(5);
-	OK(r.kind == COMMIT_RECORD_SINGLE && commit_record_is_commit(&r),
-	   "and still the other's commit");
-	end();
-}
-
 /* -------------------------------------------------------------- GetWrite */
 
 /* The commit_ts of the Put found, or 0. */
@@ -167,30 +98,6 @@ get(uint64_t ts, uint64_t limit)
 	return mvcc_get_put(&h.counting, key(), ts, limit, &h.arena, &at) ?
 		at.commit_ts :
 		0;
-}
-
-static void
-get_write(void)
-{
-	begin();
-	EQ_U64(get(UINT64_MAX, 0), 0, "txn-semantics 7 GetWrite: no record");
-	record(WRITE_TYPE_PUT, 4, 5);
-	record(WRITE_TYPE_ROLLBACK, 6, 6);
-	record(WRITE_TYPE_LOCK, 7, 8);
-	record(WRITE_TYPE_DELETE, 9, 10);
-	record(WRITE_TYPE_ROLLBACK, 11, 11);
-	EQ_U64(get(UINT64_MAX, 0), 0, "a Delete ends it");
-	EQ_U64(get(9, 0), 5, "Lock and Rollback are passed over");
-	EQ_U64(get(5, 0), 5, "a record at ts counts");
-	EQ_U64(get(4, 0), 0, "one above does not");
-	fenced(WRITE_TYPE_PUT, 12, 15, 20);
-	EQ_U64(get(UINT64_MAX, 19), 15, "a fence above the limit is none");
-	EQ_U64(get(UINT64_MAX, 20), 0, "one up to it makes garbage of the record");
-	fenced(WRITE_TYPE_PUT, 12, 15, 0);
-	EQ_U64(get(UINT64_MAX, UINT64_MAX), 15, "a fence of 0 is none");
-	fenced(WRITE_TYPE_LOCK, 17, 18, 19);
-	EQ_U64(get(UINT64_MAX, 20), 0, "a fenced Lock is not looked through");
-	end();
 }
 
 static void
@@ -376,9 +283,6 @@ values(void)
 int
 main(void)
 {
-	commit_records();
-	overlapped();
-	get_write();
 	jumps();
 	change_record();
 	next_last_change();
