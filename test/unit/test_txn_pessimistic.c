@@ -406,8 +406,7 @@ reads(void)
 	ask.return_values = true;
 	WRITE("k", 9, PUT, 8);
 	VALUE("k", 8, "a long value");
-	LOCK_IS("ok exists a long value",
-			"txn-semantics 15.3 row 1: a long one");
+	LOCK_IS("ok exists a long value", "txn-semantics 15.3 row 1: a long one");
 	fresh(10, 12);
 	ask.return_values = true;
 	WRITE("k", 9, PUT, 8);
