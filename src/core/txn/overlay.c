@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/mvcc/lookup.h"
 
 #define FIRST_ROOM 64
 
@@ -140,7 +141,8 @@ apply(TxnOverlay *overlay, const TxnModify *modify)
 {
 	uint64_t hash = hash_bytes64(modify->key, (uint64_t) modify->cf);
 	TxnOverlayKey *entry;
-	uint32_t *link;
+	uint32_t newer = 0;
+	uint32_t link;
 
 	/* At most half full. */
 	if (2 * overlay->n_keys >= overlay->keys_room)
@@ -152,26 +154,20 @@ apply(TxnOverlay *overlay, const TxnModify *modify)
 		entry->hash = hash;
 		overlay->n_keys++;
 	}
-	link = &entry->newest;
-	while (*link != 0 && row_at(overlay, *link)->modify.ts > modify->ts)
-		link = &row_at(overlay, *link)->older;
-	if (*link != 0 && row_at(overlay, *link)->modify.ts == modify->ts)
-		replace(overlay, row_at(overlay, *link), modify);
-	else
+	for (link = entry->newest;
+		 link != 0 && row_at(overlay, link)->modify.ts > modify->ts;
+		 link = row_at(overlay, link)->older)
+		newer = link;
+	if (link != 0 && row_at(overlay, link)->modify.ts == modify->ts)
 	{
-		/* The rows may move, and the link with them. */
-		bool is_first = link == &entry->newest;
-		size_t newer = is_first ?
-			0 :
-			(size_t) ((char *) link - (char *) overlay->rows) /
-				sizeof(TxnOverlayRow);
-		uint32_t added = add_row(overlay, modify, *link);
-
-		if (is_first)
-			entry->newest = added;
-		else
-			overlay->rows[newer].older = added;
+		replace(overlay, row_at(overlay, link), modify);
+		return;
 	}
+	link = add_row(overlay, modify, link);
+	if (newer == 0)
+		entry->newest = link;
+	else
+		row_at(overlay, newer)->older = link;
 }
 
 void
@@ -242,15 +238,17 @@ seek_base(TxnOverlay *overlay, TxnOverlayKey *entry, Bytes key, uint64_t ts,
 
 	if (!entry->top_is_known)
 	{
-		entry->top_exists = base->seek_write(base, key, UINT64_MAX,
-											 &overlay->arena, &entry->top);
+		WriteAt *top = arena_alloc(&overlay->arena, sizeof(WriteAt));
+
+		if (base->seek_write(base, key, UINT64_MAX, &overlay->arena, top))
+			entry->top = top;
 		entry->top_is_known = true;
 	}
-	if (!entry->top_exists)
+	if (entry->top == NULL)
 		return false;
-	if (entry->top.commit_ts > ts)
+	if (entry->top->commit_ts > ts)
 		return base->seek_write(base, key, ts, arena, out);
-	*out = entry->top;
+	*out = *entry->top;
 	return true;
 }
 
@@ -334,21 +332,11 @@ overlay_scan_values(MvccReader *reader, const KeyRange *range,
 	overlay->base->scan_values(overlay->base, range, emit, arg);
 }
 
-static bool
-found_one(void *arg, Bytes key, const WriteAt *at)
-{
-	(void) key;
-	(void) at;
-	*(bool *) arg = true;
-	return false;
-}
-
 /* Rows that were deleted count too: the answer is a "may have". */
 static bool
 overlay_has_writes(MvccReader *reader, const KeyRange *range)
 {
 	TxnOverlay *overlay = overlay_of(reader);
-	bool found = false;
 
 	for (size_t i = 0; i < overlay->n_rows; i++)
 	{
@@ -359,9 +347,7 @@ overlay_has_writes(MvccReader *reader, const KeyRange *range)
 			(range->upper.len == 0 || bytes_cmp(modify->key, range->upper) < 0))
 			return true;
 	}
-	overlay->base->scan_writes(overlay->base, range, UINT64_MAX, false,
-							   found_one, &found);
-	return found;
+	return mvcc_has_writes(overlay->base, range);
 }
 
 /* -------------------------------------------------------- begin and end */

@@ -28,8 +28,7 @@ typedef struct TxnOverlayKey
 
 	/* WRITE: the newest record of the base, once it was asked for */
 	bool top_is_known;
-	bool top_exists;
-	WriteAt top;
+	const WriteAt *top; /* NULL: there is none */
 } TxnOverlayKey;
 
 typedef struct TxnOverlay
