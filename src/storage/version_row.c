@@ -110,10 +110,9 @@ step_of_key(VersionFinder *finder, const StoredKey *key)
 
 		if (key->prefix.len < KEY_PREFIX_LEN)
 			return true;
-		same =
-			stored_rest_is(version_datum(finder->slot, VERSION_KEY_REST),
-						   finder->slot->tts_isnull[VERSION_KEY_REST - 1],
-						   key->rest, finder->scratch);
+		same = stored_rest_is(version_datum(finder->slot, VERSION_KEY_REST),
+							  finder->slot->tts_isnull[VERSION_KEY_REST - 1],
+							  key->rest, finder->scratch);
 		MemoryContextReset(finder->scratch);
 		if (same)
 			return true;
@@ -187,8 +186,7 @@ version_find_exact(VersionFinder *finder, Bytes key, uint64 ts)
 	version_finder_release(finder);
 	if (ts > (uint64) PG_INT64_MAX)
 		return false;
-	restart(finder, split.prefix, BTEqualStrategyNumber, F_INT8EQ,
-			(int64) ts);
+	restart(finder, split.prefix, BTEqualStrategyNumber, F_INT8EQ, (int64) ts);
 	return step_of_key(finder, &split);
 }
 
