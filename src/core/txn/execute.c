@@ -1,12 +1,13 @@
 /*
  * execute.c
- *	  The command that a TxnCommand holds.
+ *	  Which function carries a command out, and which commands walk ranges.
  */
 #include "core/txn/command.h"
 
 void
 txn_execute(TxnEnv *env, TxnCommand *command, TxnAnswer *answer)
 {
+	memset(answer, 0, sizeof(*answer));
 	switch (command->kind)
 	{
 		case TXN_CMD_PREWRITE:
@@ -67,6 +68,16 @@ txn_needs_clean_overlay(const TxnCommand *command)
 {
 	switch (command->kind)
 	{
+		case TXN_CMD_PREWRITE:
+		case TXN_CMD_COMMIT:
+		case TXN_CMD_BATCH_ROLLBACK:
+		case TXN_CMD_CLEANUP:
+		case TXN_CMD_CHECK_TXN_STATUS:
+		case TXN_CMD_CHECK_SECONDARY_LOCKS:
+		case TXN_CMD_TXN_HEART_BEAT:
+		case TXN_CMD_PESSIMISTIC_LOCK:
+		case TXN_CMD_FLUSH:
+			return false;
 		case TXN_CMD_RESOLVE_LOCK:
 			return command->resolve_lock.n_keys == 0;
 		case TXN_CMD_PESSIMISTIC_ROLLBACK:
@@ -77,7 +88,6 @@ txn_needs_clean_overlay(const TxnCommand *command)
 		case TXN_CMD_DELETE_RANGE:
 		case TXN_CMD_GC:
 			return true;
-		default:
-			return false;
 	}
+	return true;
 }
