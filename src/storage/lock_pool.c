@@ -18,6 +18,7 @@
 
 #include "bus/lock_table.h"
 #include "core/codec/number.h"
+#include "storage/context_arena.h"
 #include "storage/lock_pool.h"
 #include "storage/uint_datum.h"
 #include "storage/version_row.h"
@@ -257,7 +258,7 @@ typedef struct HomelessLock
 typedef struct Load
 {
 	LockPool *pool;
-	Arena arena; /* for decoding, only to see that it can be */
+	Arena *arena; /* for decoding, only to see that it can be */
 	List *homeless;
 } Load;
 
@@ -291,9 +292,9 @@ load_lock(Load *load, uint64 number, Bytes rec)
 	Bytes record;
 	Lock lock;
 
-	arena_reset(&load->arena);
+	arena_reset(load->arena);
 	if (!slot_rec_parse(rec, &key, &record) ||
-		lock_decode(record, &load->arena, &lock) != STATUS_OK)
+		lock_decode(record, load->arena, &lock) != STATUS_OK)
 		refuse_slot(number, "it holds no lock");
 	if (lock_table_find(key, &other))
 		refuse_slot(number, "its key is locked by another slot");
@@ -368,12 +369,6 @@ descending(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-static void
-free_arena(void *arg)
-{
-	arena_free(arg);
-}
-
 void
 lock_pool_load(LockPool *pool, const OpenTables *tables, Snapshot snapshot)
 {
@@ -381,17 +376,12 @@ lock_pool_load(LockPool *pool, const OpenTables *tables, Snapshot snapshot)
 		AllocSetContextCreate(CurrentMemoryContext, "lock pool load",
 							  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	MemoryContextCallback callback = {.func = free_arena};
 	Load *load = palloc0(sizeof(Load));
-	MemoryContextCallback *kept = palloc(sizeof(MemoryContextCallback));
 	int64 n_spilled = 0;
 	VersionScan all = {.emit = count_spilled, .arg = &n_spilled};
 
 	load->pool = pool;
-	arena_init(&load->arena);
-	*kept = callback;
-	kept->arg = &load->arena;
-	MemoryContextRegisterResetCallback(context, kept);
+	load->arena = context_arena(context);
 	pool->n_slots = 0;
 	pool->n_free = 0;
 	make_room(pool, FIRST_ROOM);

@@ -8,6 +8,7 @@
 #include "utils/rel.h"
 
 #include "bus/lock_table.h"
+#include "storage/context_arena.h"
 #include "storage/txn_table.h"
 #include "storage/version_row.h"
 
@@ -70,27 +71,6 @@ found_bytes(VersionFinder *finder, Arena *arena)
 
 	MemoryContextReset(finder->scratch);
 	return bytes;
-}
-
-/* An arena that is freed with the context, also when something throws. */
-static void
-free_arena(void *arg)
-{
-	arena_free(arg);
-}
-
-static Arena *
-context_arena(MemoryContext context)
-{
-	MemoryContextCallback *callback =
-		MemoryContextAlloc(context, sizeof(MemoryContextCallback));
-	Arena *arena = MemoryContextAlloc(context, sizeof(Arena));
-
-	arena_init(arena);
-	callback->func = free_arena;
-	callback->arg = arena;
-	MemoryContextRegisterResetCallback(context, callback);
-	return arena;
 }
 
 /* --------------------------------------------------------- writes, values */
