@@ -6,6 +6,7 @@
  * filled, for people.
  */
 #include "core/base/check.h"
+#include "core/base/rpc_code.h"
 #include "errorpb.pb-c.h"
 #include "service/messages.h"
 #include "service/raw.h"
@@ -331,7 +332,13 @@ service_region_error(Request *request, const RegionError *error)
 	const ProtobufCFieldDescriptor *field =
 		protobuf_c_message_descriptor_get_field(reply->descriptor, 1);
 
-	CHECK(field != NULL && field->descriptor == &errorpb__error__descriptor);
+	/* BroadcastTxnStatus has no place for one. */
+	if (field == NULL || field->descriptor != &errorpb__error__descriptor)
+	{
+		request->fail(request, RPC_UNAVAILABLE,
+					  error_message(error, request->arena)->message);
+		return;
+	}
 	*(Errorpb__Error **) ((uint8_t *) reply + field->offset) =
 		error_message(error, request->arena);
 	request->done(request, reply);
