@@ -134,6 +134,10 @@ lock_bucket(LockShared *shared, uint64 hash)
  */
 extern LockNode *lock_node(LockShared *shared, LockRef ref);
 
+/* The table in zeroed memory of this size. */
+extern Size lock_shared_size(int memory_kb);
+extern void lock_shared_init(LockShared *shared, int memory_kb);
+
 /* ---- memory (lock_memory.c): the store alone ---- */
 
 /* A cell for so many bytes; 0 if there is none. */

@@ -145,7 +145,11 @@ check_slots(TxnCheck *check)
 static int
 compare_locks(const void *a, const void *b)
 {
-	return bytes_cmp(((const LiveLock *) a)->key, ((const LiveLock *) b)->key);
+	const LiveLock *x = a;
+	const LiveLock *y = b;
+	int c = bytes_cmp(x->key, y->key);
+
+	return c != 0 ? c : (x->start_ts > y->start_ts) - (x->start_ts < y->start_ts);
 }
 
 /* After all locks are known: one per key, and their values are there. */
@@ -175,17 +179,16 @@ check_locks(TxnCheck *check)
 	version_finder_release(check->values);
 }
 
-/* Of duplicates (a defect) any will do. */
 static bool
 is_value_of_lock(const TxnCheck *check, Bytes key, uint64 start_ts)
 {
-	LiveLock probe = {.key = key};
+	LiveLock probe = {.key = key, .start_ts = start_ts};
 	const LiveLock *found = check->n_locks == 0 ?
 		NULL :
 		bsearch(&probe, check->locks, check->n_locks, sizeof(LiveLock),
 				compare_locks);
 
-	return found != NULL && found->long_value && found->start_ts == start_ts;
+	return found != NULL && found->long_value;
 }
 
 /* ---------------------------------------------------------------- versions */

@@ -49,6 +49,7 @@ typedef struct Walk
 	VersionFinder *finder; /* for groups and long histories; NULL at first */
 	ScanKeyData keys[SCAN_KEYS];
 	KeyProbe probes[SCAN_KEYS];
+	BlockNumber nblocks; /* of the heap, as row_fetch remembers it */
 
 	/* The key that the walk is in. */
 	bool in_key;
@@ -115,6 +116,7 @@ emit_row(Walk *walk, TupleTableSlot *slot)
 	return more;
 }
 
+/* The place is an index entry's: the row may be a later version there. */
 static bool
 emit_place(Walk *walk, ItemPointerData tid, bool *found)
 {
@@ -149,7 +151,8 @@ set_bounds(Walk *walk)
 		set_bound(walk, 1, BTGreaterEqualStrategyNumber, F_BYTEAGE,
 				  bytes_empty());
 	else if (walk->upper.rest.len == 0)
-		set_bound(walk, 1, BTLessStrategyNumber, F_BYTEALT, walk->upper.prefix);
+		set_bound(walk, 1, BTLessStrategyNumber, F_BYTEALT,
+				  walk->upper.prefix);
 	else
 		set_bound(walk, 1, BTLessEqualStrategyNumber, F_BYTEALE,
 				  walk->upper.prefix);
@@ -159,7 +162,8 @@ set_bounds(Walk *walk)
 static void
 pass_key(Walk *walk)
 {
-	Bytes prefix = bytes_make(walk->key, Min(walk->key_len, KEY_PREFIX_LEN));
+	Bytes prefix =
+		bytes_make(walk->key, Min(walk->key_len, KEY_PREFIX_LEN));
 
 	if (walk->scan->reverse)
 		set_bound(walk, 1, BTLessStrategyNumber, F_BYTEALT, prefix);
@@ -280,7 +284,8 @@ group_gather(Walk *walk, const GroupRow *after, GroupRow **rows, bool *more)
 		};
 
 		CHECK_FOR_INTERRUPTS();
-		if (is_wanted(walk, (uint64) row.ts) && group_in_bounds(walk, row.rest))
+		if (is_wanted(walk, (uint64) row.ts) &&
+			group_in_bounds(walk, row.rest))
 			group_pass_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
 	}
@@ -295,19 +300,18 @@ emit_group_rows(Walk *walk, GroupRow **rows, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		bool found;
-
 		if (walk->scan->newest && before != NULL &&
 			bytes_eq(rows[i]->rest, before->rest))
 			continue;
 		before = rows[i];
 		set_key(walk, bytes_make(walk->key, KEY_PREFIX_LEN), rows[i]->rest);
-		if (!emit_place(walk, rows[i]->tid, &found))
-			return false;
-		if (!found)
+		if (row_fetch(walk->table->heap, &walk->nblocks, &rows[i]->tid, 0,
+					  walk->snapshot, false, walk->slot) != ROW_FOUND)
 			elog(ERROR,
 				 "a row of table \"%s\" is gone under a snapshot that saw it",
 				 RelationGetRelationName(walk->table->heap));
+		if (!emit_row(walk, walk->slot))
+			return false;
 	}
 	return true;
 }
@@ -332,7 +336,8 @@ emit_group(Walk *walk)
 		if (n > 0 && go_on)
 		{
 			after = *rows[n - 1];
-			after.rest = bytes_make(walk->key + KEY_PREFIX_LEN, after.rest.len);
+			after.rest =
+				bytes_make(walk->key + KEY_PREFIX_LEN, after.rest.len);
 		}
 		first = false;
 		MemoryContextReset(walk->group);
@@ -353,8 +358,8 @@ walk_tuple(Walk *walk)
 	bool isnull;
 	Bytes prefix =
 		inline_bytes(index_getattr(tuple, VERSION_INDEX_KEY, desc, &isnull));
-	uint64 ts = (uint64) DatumGetInt64(index_getattr(tuple, VERSION_INDEX_TS,
-													 desc, &isnull));
+	uint64 ts = (uint64) DatumGetInt64(
+		index_getattr(tuple, VERSION_INDEX_TS, desc, &isnull));
 
 	if (!walk->in_key || !bytes_eq(prefix, walk_key(walk)))
 	{
@@ -373,8 +378,8 @@ walk_tuple(Walk *walk)
 static void
 run(Walk *walk)
 {
-	ScanDirection direction =
-		walk->scan->reverse ? BackwardScanDirection : ForwardScanDirection;
+	ScanDirection direction = walk->scan->reverse ? BackwardScanDirection :
+													ForwardScanDirection;
 
 	walk->slot = table_slot_create(walk->table->heap, NULL);
 	walk->index = index_beginscan(walk->table->heap, walk->table->index,
@@ -408,9 +413,8 @@ void
 version_scan_run(const OpenTable *table, Snapshot snapshot,
 				 const VersionScan *scan)
 {
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "version scan",
-							  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "version scan", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Walk *walk = palloc0(sizeof(Walk));
 
