@@ -193,11 +193,19 @@ const int pd_n_methods = lengthof(pd_methods);
 
 /* Methods that the bus carries, from METHOD_PD_FIRST on. */
 static const char *const bus_paths[] = {
-	"/pdpb.PD/GetMembers",	   "/pdpb.PD/GetAllStores",
-	"/pdpb.PD/AllocID",		   "/pdpb.PD/IsBootstrapped",
-	"/pdpb.PD/Bootstrap",	   "/pdpb.PD/PutStore",
-	"/pdpb.PD/StoreHeartbeat", "/pdpb.PD/RegionHeartbeat",
-	"/pdpb.PD/GetRegion",	   "/pdpb.PD/Tso",
+	"/pdpb.PD/GetMembers",
+	"/pdpb.PD/GetAllStores",
+	"/pdpb.PD/AllocID",
+	"/pdpb.PD/IsBootstrapped",
+	"/pdpb.PD/Bootstrap",
+	"/pdpb.PD/PutStore",
+	"/pdpb.PD/StoreHeartbeat",
+	"/pdpb.PD/RegionHeartbeat",
+	"/pdpb.PD/GetRegion",
+	"/pdpb.PD/Tso",
+	"/pdpb.PD/GetGCState",
+	"/pdpb.PD/AdvanceTxnSafePoint",
+	"/pdpb.PD/AdvanceGCSafePoint",
 };
 
 const PdMethod *

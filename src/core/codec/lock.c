@@ -105,6 +105,12 @@ put_fields(uint8_t *p, const Lock *lock)
 	return put_tagged_u64(p, TAG_GENERATION, lock->generation);
 }
 
+static bool
+may_be_member(LockType type)
+{
+	return type == LOCK_TYPE_LOCK || type == LOCK_TYPE_PESSIMISTIC;
+}
+
 static Bytes
 encode_shared(const Lock *lock, Arena *arena)
 {
@@ -115,8 +121,7 @@ encode_shared(const Lock *lock, Arena *arena)
 
 	for (size_t i = 0; i < lock->n_members; i++)
 	{
-		CHECK(lock->members[i].type == LOCK_TYPE_LOCK ||
-			  lock->members[i].type == LOCK_TYPE_PESSIMISTIC);
+		CHECK(may_be_member(lock->members[i].type));
 		members[i] = lock_encode(&lock->members[i], arena);
 		room += compact_bytes_room(members[i]);
 	}
@@ -257,7 +262,8 @@ read_members(NumberReader *r, Arena *arena, int depth, Lock *lock)
 		Bytes member;
 
 		if (!get_compact_bytes(r, &member) ||
-			!decode(member, arena, depth + 1, &lock->members[i]))
+			!decode(member, arena, depth + 1, &lock->members[i]) ||
+			!may_be_member(lock->members[i].type))
 			return false;
 	}
 	return true;

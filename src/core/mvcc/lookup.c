@@ -186,6 +186,26 @@ mvcc_key_exists(MvccReader *reader, Bytes key, const WriteAt *newest,
 	return mvcc_existing_put(reader, key, newest, arena, &put);
 }
 
+static bool
+found_one(void *arg, Bytes key, const WriteAt *at)
+{
+	(void) key;
+	(void) at;
+	*(bool *) arg = true;
+	return false;
+}
+
+bool
+mvcc_has_writes(MvccReader *reader, const KeyRange *range)
+{
+	bool found = false;
+
+	if (reader->has_writes != NULL)
+		return reader->has_writes(reader, range);
+	reader->scan_writes(reader, range, UINT64_MAX, false, found_one, &found);
+	return found;
+}
+
 bool
 mvcc_load_value(MvccReader *reader, Bytes key, const WriteRecord *put,
 				Arena *arena, Bytes *value)

@@ -84,6 +84,9 @@ extern bool mvcc_existing_put(MvccReader *reader, Bytes key,
 extern bool mvcc_key_exists(MvccReader *reader, Bytes key,
 							const WriteAt *newest, Arena *arena);
 
+/* Whether CF write may hold any record, of whatever type, of a range. */
+extern bool mvcc_has_writes(MvccReader *reader, const KeyRange *range);
+
 /*
  * The value of a Put: its short value, or the row in CF default.  False if
  * that row is missing, which is a sign of corruption (DefaultNotFound).

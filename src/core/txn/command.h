@@ -235,9 +235,10 @@ typedef struct FlashbackCommand
 typedef struct DeleteRangeCommand
 {
 	KeyRange range;
-	bool notify_only;
+	bool notify_only;  /* replicate, delete nothing */
+	bool whole_bounds; /* UnsafeDestroyRange: no bound may be empty */
 	Bytes cursor;
-	int phase;
+	int phase; /* the command's own */
 } DeleteRangeCommand;
 
 /* ---- gc.c (25) ---- */

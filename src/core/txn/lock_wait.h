@@ -11,14 +11,17 @@
 #ifndef TIKV_TXN_LOCK_WAIT_H
 #define TIKV_TXN_LOCK_WAIT_H
 
-#include "core/txn/types.h"
+#include "core/txn/deadlock.h"
 
 typedef struct LockWaitConfig
 {
 	int64_t wake_up_delay_us;	/* 20 ms in TiKV */
 	int64_t default_timeout_us; /* wait_for_lock_timeout, 1 s: the ceiling */
 	size_t max_waiters;			/* beyond it lock_wait_park answers busy */
+	size_t max_deadlock_bytes;	/* of the graph; 0: LOCK_WAIT_GRAPH_BYTES */
 } LockWaitConfig;
+
+#define LOCK_WAIT_GRAPH_BYTES ((size_t) 64 * 1024 * 1024)
 
 typedef struct LockWait LockWait;
 
@@ -88,7 +91,35 @@ extern bool lock_wait_next(LockWait *wait, int64_t now_us,
 /* When lock_wait_next may next have something; INT64_MAX: never. */
 extern int64_t lock_wait_deadline(const LockWait *wait);
 
+/* Waiters, those included whose event has not been taken. */
 extern size_t lock_wait_count(const LockWait *wait);
+
+/*
+ * Deadlocks are found in the graph of this node, as long as it leads the
+ * detection or is alone; the graph, for what other nodes report.
+ */
+extern Deadlocks *lock_wait_deadlocks(LockWait *wait);
+
+/*
+ * Another node leads the detection: what is to be told it goes to `send`
+ * (deadlock.DeadlockRequest), the answers come back by lock_wait_deadlock.
+ * NULL: this node does.
+ */
+typedef enum DeadlockRequestKind
+{
+	DEADLOCK_DETECT = 0,
+	DEADLOCK_CLEAN_UP_WAIT_FOR = 1
+} DeadlockRequestKind;
+
+extern void lock_wait_detect_by(LockWait *wait,
+								void (*send)(void *arg,
+											 DeadlockRequestKind kind,
+											 const WaitForEntry *entry),
+								void *arg);
+
+/* The leader found that `entry` closes a cycle; nobody waits: nothing. */
+extern void lock_wait_deadlock(LockWait *wait, const WaitForEntry *entry,
+							   const DeadlockFound *found);
 
 /* For GetLockWaitInfo and views; borrowed, valid during the call. */
 typedef struct LockWaitView

@@ -129,26 +129,6 @@ cmp_mutations(const void *a, const void *b)
 	return c != 0 ? c : (x > y) - (x < y);
 }
 
-static bool
-found_one(void *arg, Bytes key, const WriteAt *at)
-{
-	(void) key;
-	(void) at;
-	*(bool *) arg = true;
-	return false;
-}
-
-static bool
-range_has_writes(MvccReader *reader, const KeyRange *range)
-{
-	bool found = false;
-
-	if (reader->has_writes != NULL)
-		return reader->has_writes(reader, range);
-	reader->scan_writes(reader, range, UINT64_MAX, false, found_one, &found);
-	return found;
-}
-
 /* Many keys where nothing was ever written need not be looked at singly. */
 static void
 check_range(PrewriteRun *run)
@@ -169,7 +149,7 @@ check_range(PrewriteRun *run)
 		memcpy(upper, last.data, last.len);
 	range.lower = run->mutations[0]->key;
 	range.upper = bytes_make(upper, last.len + 1);
-	if (!range_has_writes(env->reader, &range))
+	if (!mvcc_has_writes(env->reader, &range))
 		run->request.skip_constraint_check = true;
 }
 
