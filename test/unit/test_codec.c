@@ -118,9 +118,14 @@ memcomparable_vectors(void)
 						 "a group and a byte");
 	memcomparable_vector("00000000000000", "0000000000000000 fe",
 						 "zeros are told from padding");
-	EQ_BYTES(memcomparable_encode_ts(hex("61"), 5, &arena),
-			 hex("6100000000000000 f8 fffffffffffffffa"),
-			 "txn-semantics 2 row 1: a version's key ends in its inverted ts");
+	EQ_BYTES(
+		memcomparable_encode_ts(hex("61"), 5, &arena),
+		hex("6100000000000000 f8 fffffffffffffffa"),
+		"txn-semantics 2 row 1, txn-semantics 2 row 3: a version's key ends "
+		"in its inverted ts");
+	EQ_BYTES(memcomparable_encode(hex("61"), &arena),
+			 hex("6100000000000000 f8"),
+			 "txn-semantics 2 row 2: a lock's key has none");
 	OK(memcomparable_decode(hex("6162630000000000 f6"), &arena, &out, NULL) ==
 		   STATUS_INVALID,
 	   "a marker beyond the group is refused");

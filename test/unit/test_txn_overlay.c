@@ -176,6 +176,40 @@ records(void)
 	end(&t);
 }
 
+/* How often the base is asked for a record. */
+static size_t n_seeks;
+
+static bool
+counting_seek(MvccReader *reader, Bytes key, uint64_t ts, Arena *arena,
+			  WriteAt *out)
+{
+	n_seeks++;
+	return memory_seek_write(reader, key, ts, arena, out);
+}
+
+static void
+hot_key(void)
+{
+	Turn t;
+	WriteRecord write = put_of(3);
+
+	begin(&t);
+	t.base.reader.seek_write = counting_seek;
+	memory_put(&t.base, TXN_CF_WRITE, bytes_cstr("a"), 10,
+			   write_encode(&write, &t.arena), false);
+	for (uint64_t ts = 20; ts < 120; ts++)
+	{
+		effects_put_write(&t.effects, bytes_cstr("a"), ts, &write);
+		take_in(&t);
+		seek(&t, "a", UINT64_MAX);
+	}
+	EQ_U64(seek(&t, "a", 19), 10, "a key that changes all the time");
+	EQ_U64(n_seeks, 1, "is looked up in the base once");
+	EQ_U64(seek(&t, "a", 9), 0, "older versions");
+	EQ_U64(n_seeks, 2, "are looked up");
+	end(&t);
+}
+
 static void
 values(void)
 {
@@ -535,6 +569,7 @@ main(void)
 {
 	locks();
 	records();
+	hot_key();
 	values();
 	ranges();
 	model();

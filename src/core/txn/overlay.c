@@ -150,7 +150,6 @@ apply(TxnOverlay *overlay, const TxnModify *modify)
 	entry = find_entry(overlay, hash, modify->cf, modify->key);
 	if (entry->newest == 0)
 	{
-		memset(entry, 0, sizeof(*entry));
 		entry->hash = hash;
 		overlay->n_keys++;
 	}
