@@ -43,7 +43,8 @@
  * reply; its transaction fetches commit_ts after that reply.  So if R2 came
  * before it appeared, T, which R had by then, is below commit_ts.  Any lock
  * disappears after the commit that ends it is visible to new snapshots, so if
- * R2 came after, R4 sees how it ended.
+ * R2 came after, R4 sees how it ended.  A lock that is rewritten is there all
+ * the while: its new node is linked before the old one is taken out.
  *
  * A spilled lock stays in lock_spill until it ends, and R reads that table
  * under the snapshot of R4, if R3 found any.  n_spilled is raised before the
