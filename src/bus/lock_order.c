@@ -77,8 +77,7 @@ find_path(LockShared *shared, OrderKey at, Path *path)
 		LockRef next = next_of(shared, ref, level);
 		LockNode *node = lock_node(shared, next);
 
-		while (node != NULL && steps > 0 &&
-			   order_cmp(order_key(node), at) < 0)
+		while (node != NULL && steps > 0 && order_cmp(order_key(node), at) < 0)
 		{
 			steps--;
 			ref = next;

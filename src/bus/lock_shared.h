@@ -28,13 +28,13 @@ typedef struct LockNode
 	uint64 hash;
 	uint64 start_ts;	  /* guards */
 	uint64 min_commit_ts; /* guards */
-	uint64 seq;			  /* orders nodes of one key and kind: no two are equal */
-	uint64 slot;		  /* durable locks */
+	uint64 seq;	 /* orders nodes of one key and kind: no two are equal */
+	uint64 slot; /* durable locks */
 	uint16 key_len;
 	uint16 record_len;
 	uint8 kind; /* LockKind */
 	uint8 levels;
-	bool use_one_pc; /* guards: not part of the record */
+	bool use_one_pc;					 /* guards: not part of the record */
 	LockRef next[FLEXIBLE_ARRAY_MEMBER]; /* then the key, then the record */
 } LockNode;
 
@@ -112,8 +112,7 @@ lock_node_key(const LockNode *node)
 static inline Bytes
 lock_node_record(const LockNode *node)
 {
-	return bytes_make((const uint8 *) &node->next[node->levels] +
-						  node->key_len,
+	return bytes_make((const uint8 *) &node->next[node->levels] + node->key_len,
 					  node->record_len);
 }
 

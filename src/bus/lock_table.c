@@ -315,8 +315,8 @@ look_at_some(RangeLook *look, bool *more)
 	*more = false;
 	while (node != NULL && steps-- > 0 && in_range(look, lock_node_key(node)))
 	{
-		bool new_key = last != NULL &&
-			!bytes_eq(lock_node_key(node), lock_node_key(last));
+		bool new_key =
+			last != NULL && !bytes_eq(lock_node_key(node), lock_node_key(last));
 
 		if (new_key && (seen >= SCAN_HELD || limit_reached(look)))
 		{
@@ -412,8 +412,7 @@ count_buckets(int memory_kb)
 static Size
 pages_offset(int memory_kb)
 {
-	Size buckets =
-		mul_size(count_buckets(memory_kb), sizeof(pg_atomic_uint32));
+	Size buckets = mul_size(count_buckets(memory_kb), sizeof(pg_atomic_uint32));
 
 	return TYPEALIGN(PG_CACHE_LINE_SIZE,
 					 add_size(offsetof(LockShared, buckets), buckets));
@@ -471,8 +470,8 @@ lock_table_shmem_init(TikvShmem *shmem, bool found)
 {
 	bool attached;
 
-	shmem->locks = ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(),
-								   &attached);
+	shmem->locks =
+		ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(), &attached);
 	if (!found && !attached)
 		lock_shared_init(shmem->locks, tikv_fdw_settings.lock_memory_kb);
 }

@@ -102,7 +102,8 @@ read_round_look(ReadRound *round, const RequestContext *context,
 TablesAnswer
 read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 {
-	TablesAnswer answer = tables_open(oids, TABLES_RAW, false, wait, &round->tables);
+	TablesAnswer answer =
+		tables_open(oids, TABLES_RAW, false, wait, &round->tables);
 
 	if (answer != TABLES_OK)
 		return answer;

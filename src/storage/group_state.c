@@ -173,8 +173,8 @@ group_state_update(const OpenTables *tables, Snapshot snapshot,
 
 	find_current(tables, snapshot, state);
 	tuple = form_row(tables->raft_state.heap, state, values, isnull);
-	row_update(tables->raft_state.heap, &tables->raft_state.indexes, &state->place,
-			   tuple, values, isnull);
+	row_update(tables->raft_state.heap, &tables->raft_state.indexes,
+			   &state->place, tuple, values, isnull);
 	state->place = tuple->t_self;
 	heap_freetuple(tuple);
 }

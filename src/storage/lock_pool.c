@@ -28,8 +28,9 @@
 LockPool *
 lock_pool_new(void)
 {
-	MemoryContext context = AllocSetContextCreate(
-		CurrentMemoryContext, "lock pool", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "lock pool",
+							  ALLOCSET_DEFAULT_SIZES);
 	LockPool *pool = MemoryContextAllocZero(context, sizeof(LockPool));
 
 	pool->context = context;
@@ -132,8 +133,7 @@ slot_rec_parse(Bytes rec, Bytes *key, Bytes *record)
 static Datum
 slot_rec_form(Bytes key, Bytes record)
 {
-	bytea *rec =
-		palloc(VARHDRSZ + compact_bytes_room(key) + record.len);
+	bytea *rec = palloc(VARHDRSZ + compact_bytes_room(key) + record.len);
 	uint8_t *p = put_compact_bytes((uint8_t *) VARDATA(rec), key);
 
 	memcpy(p, record.data, record.len);
@@ -195,8 +195,9 @@ each_row(const OpenTable *slots, Snapshot snapshot,
 {
 	TupleTableSlot *slot = table_slot_create(slots->heap, NULL);
 	TableScanDesc scan = table_beginscan(slots->heap, snapshot, 0, NULL);
-	MemoryContext row = AllocSetContextCreate(
-		CurrentMemoryContext, "lock slot row", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext row =
+		AllocSetContextCreate(CurrentMemoryContext, "lock slot row",
+							  ALLOCSET_DEFAULT_SIZES);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -218,8 +219,7 @@ note_place(LockPool *pool, TupleTableSlot *slot)
 	if (number >= MaxAllocHugeSize / sizeof(uint64) / 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("slot number " UINT64_FORMAT " is too large",
-						number)));
+				 errmsg("slot number " UINT64_FORMAT " is too large", number)));
 	make_room(pool, number + 1);
 	pool->n_slots = Max(pool->n_slots, number + 1);
 	pool->places[number] = slot->tts_tid;
@@ -342,8 +342,7 @@ move_out(Load *load, const OpenTables *tables, Snapshot snapshot)
 		if (!version_put(&spill, lock->key, 0, lock->record))
 			refuse_slot(lock->slot, "its key is locked in lock_spill, too");
 		slot_row_write(&tables->lock_slot, snapshot, fetched, lock->slot,
-					   bytes_empty(), bytes_empty(),
-					   &pool->places[lock->slot]);
+					   bytes_empty(), bytes_empty(), &pool->places[lock->slot]);
 		lock_pool_give(pool, lock->slot);
 		lock_table_add_spilled(1);
 	}
@@ -373,8 +372,9 @@ descending(const void *a, const void *b)
 void
 lock_pool_load(LockPool *pool, const OpenTables *tables, Snapshot snapshot)
 {
-	MemoryContext context = AllocSetContextCreate(
-		CurrentMemoryContext, "lock pool load", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "lock pool load",
+							  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Load *load = palloc0(sizeof(Load));
 	int64 n_spilled = 0;

@@ -130,7 +130,8 @@ row_has_rest(RawFinder *finder, Bytes rest)
 
 /* As raw_finder_fetch; another key's row is as good as none. */
 static RowFetch
-fetch_place(RawFinder *finder, RawCf cf, const StoredKey *key, ItemPointer place)
+fetch_place(RawFinder *finder, RawCf cf, const StoredKey *key,
+			ItemPointer place)
 {
 	RowFetch result = raw_finder_fetch(finder, place);
 

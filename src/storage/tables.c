@@ -53,10 +53,10 @@ typedef struct TableDef
 	const char *index; /* its name; NULL: none */
 	AttrNumber columns[2];
 	int n_columns;
-	Size oid;		/* in TableOids; the index's follows, if there is one */
-	Size open;		/* in OpenTables */
-	int readers;	/* TABLES_ flags, any of them */
-	int writers;	/* the same for who writes; -1: all */
+	Size oid;	 /* in TableOids; the index's follows, if there is one */
+	Size open;	 /* in OpenTables */
+	int readers; /* TABLES_ flags, any of them */
+	int writers; /* the same for who writes; -1: all */
 } TableDef;
 
 #define TABLE_AT(name) offsetof(TableOids, name), offsetof(OpenTables, name)
@@ -66,7 +66,12 @@ static const TableDef table_defs[] = {
 	{"raft_state", "raft_state_region", {1}, 1, TABLE_AT(raft_state), 0, -1},
 	{"write", "write_key", {2, 1}, 2, TABLE_AT(write), TABLES_TXN, TABLES_TXN},
 	{"value", "value_key", {2, 1}, 2, TABLE_AT(value), TABLES_TXN, TABLES_TXN},
-	{"lock_slot", NULL, {0}, 0, TABLE_AT(lock_slot), TABLES_SLOTS,
+	{"lock_slot",
+	 NULL,
+	 {0},
+	 0,
+	 TABLE_AT(lock_slot),
+	 TABLES_SLOTS,
 	 TABLES_SLOTS | TABLES_TXN},
 	{"lock_spill",
 	 "lock_spill_key",
@@ -193,6 +198,16 @@ tables_resolve_nowait(TableOids *out)
 		return TABLES_LOCKED;
 	}
 	return tables_resolve(out) ? TABLES_OK : TABLES_MISSING;
+}
+
+bool
+tables_include(const TableOids *oids, Oid relation)
+{
+	for (int i = 0; i < (int) lengthof(table_defs); i++)
+		if (relation == def_oid(&table_defs[i], oids) ||
+			relation == def_index_oid(&table_defs[i], oids))
+			return true;
+	return false;
 }
 
 /* Lock one relation without opening it. */
@@ -394,8 +409,7 @@ open_table(const TableDef *def, const TableOids *oids, OpenMode mode,
 	TablesAnswer answer = open_relation(def_oid(def, oids), mode, &out->heap);
 
 	if (answer == TABLES_OK)
-		answer =
-			open_indexes(def, def_index_oid(def, oids), mode, write, out);
+		answer = open_indexes(def, def_index_oid(def, oids), mode, write, out);
 	if (answer == TABLES_OK && !mode.wait)
 		answer = lock_toast(mode, out);
 	return answer;

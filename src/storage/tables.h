@@ -55,6 +55,9 @@ extern bool tables_resolve(TableOids *out);
  */
 extern TablesAnswer tables_resolve_nowait(TableOids *out);
 
+/* Is this relation one of them? */
+extern bool tables_include(const TableOids *oids, Oid relation);
+
 /* Ours, and what a REINDEX CONCURRENTLY adds or leaves behind. */
 #define TABLE_MAX_INDEXES 8
 
@@ -67,8 +70,8 @@ typedef struct TableIndexes
 
 typedef struct OpenTable
 {
-	Relation heap;	/* NULL unless opened */
-	Relation index; /* to read by; NULL for lock_slot, which has none */
+	Relation heap;		  /* NULL unless opened */
+	Relation index;		  /* to read by; NULL for lock_slot, which has none */
 	TableIndexes indexes; /* written to; empty unless opened for writing */
 	/* Locked ahead, so that a value never waits; invalid with `wait`. */
 	Oid toast;

@@ -246,8 +246,8 @@ typedef struct LockMerge
 	Bytes lower;  /* where the next batch begins, in a place of its own */
 	MemoryContext context;
 	LockScanResult batch;
-	Size at;	 /* next of the batch */
-	bool ended;	 /* there is no other batch */
+	Size at;	  /* next of the batch */
+	bool ended;	  /* there is no other batch */
 	bool stopped; /* emit wants no more */
 	bool (*emit)(void *arg, Bytes key, const Lock *lock);
 	void *arg;
@@ -286,10 +286,10 @@ next_batch(LockMerge *merge)
 		/* covered_until goes with the batch. */
 		if (merge->lower.data != NULL)
 			pfree(unconstify(uint8 *, merge->lower.data));
-		merge->lower = bytes_make(
-			memcpy(MemoryContextAlloc(merge->context, Max(next.len, 1)),
-				   next.data, next.len),
-			next.len);
+		merge->lower = bytes_make(memcpy(MemoryContextAlloc(merge->context,
+															Max(next.len, 1)),
+										 next.data, next.len),
+								  next.len);
 		merge->scan.range.lower = merge->lower;
 	}
 }

@@ -40,8 +40,8 @@ extern void txn_reader_close(MvccReader *reader);
  * order, under the reader's snapshot.  The copy lives in the arena; what emit
  * gets is valid during the call.  Nothing is found without `spilled`.
  */
-extern bool txn_reader_spilled_lock(MvccReader *reader, Bytes key,
-									Arena *arena, Lock *lock);
+extern bool txn_reader_spilled_lock(MvccReader *reader, Bytes key, Arena *arena,
+									Lock *lock);
 extern void txn_reader_scan_spilled(MvccReader *reader, const KeyRange *range,
 									bool reverse,
 									bool (*emit)(void *arg, Bytes key,

@@ -45,7 +45,7 @@ struct TxnWriter
 	const OpenTables *tables;
 	Snapshot snapshot;
 	LockPool *pool;
-	bool done; /* committed, or given back */
+	bool done;		   /* committed, or given back */
 	uint64 generation; /* of the lock table */
 	uint64 n_slots_before;
 
@@ -377,14 +377,14 @@ txn_writer_apply(TxnWriter *writer, const TxnModify *modify)
 				put_lock(writer, modify);
 			break;
 		case TXN_CF_WRITE:
-			apply_version(
-				rows_of(writer, &writer->write, &writer->tables->write),
-				modify);
+			apply_version(rows_of(writer, &writer->write,
+								  &writer->tables->write),
+						  modify);
 			break;
 		case TXN_CF_VALUE:
-			apply_version(
-				rows_of(writer, &writer->value, &writer->tables->value),
-				modify);
+			apply_version(rows_of(writer, &writer->value,
+								  &writer->tables->value),
+						  modify);
 			break;
 	}
 }

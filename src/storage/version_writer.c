@@ -20,8 +20,9 @@ version_writer_open(VersionWriter *writer, const OpenTable *table,
 {
 	writer->table = table;
 	writer->finder = version_finder_open(table, snapshot);
-	writer->scratch = AllocSetContextCreate(
-		CurrentMemoryContext, "version writer row", ALLOCSET_SMALL_SIZES);
+	writer->scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "version writer row",
+							  ALLOCSET_SMALL_SIZES);
 }
 
 void

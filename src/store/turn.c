@@ -332,7 +332,8 @@ open_turn(Turn *turn)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(store->turn_context);
-	answer = tables_open(&store->tables, TABLES_RAW, true, false, &turn->tables);
+	answer =
+		tables_open(&store->tables, TABLES_RAW, true, false, &turn->tables);
 	if (answer == TABLES_OK)
 	{
 		turn->snapshot = RegisterSnapshot(GetLatestSnapshot());

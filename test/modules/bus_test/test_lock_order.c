@@ -89,8 +89,19 @@ now_ts(void)
 static void
 pause_sometimes(void)
 {
-	if (below(40) == 0)
-		sched_yield();
+	switch (below(100))
+	{
+		case 0:
+			usleep(1);
+			break;
+		case 1:
+		case 2:
+		case 3:
+			sched_yield();
+			break;
+		default:
+			break;
+	}
 }
 
 /* --------------------------------------------------------------- the writer */
@@ -248,7 +259,9 @@ run_spilled(int key, bool grows)
 	{
 		put_lock(key, &lock);
 		commit_ts = now_ts();
-		pause_sometimes();
+		/* Reads begin that this commit concerns. */
+		if (below(2) == 0)
+			usleep(1);
 	}
 	lock_table_add_spilled(1);
 	turn_add(EVENT_SPILL, key, lock.start_ts);
@@ -329,8 +342,7 @@ static int
 look_at_range(int key, uint64 ts)
 {
 	LockScan scan = {
-		.range = {keys[key],
-				  key + 1 < N_KEYS ? keys[key + 1] : bytes_empty()},
+		.range = {keys[key], key + 1 < N_KEYS ? keys[key + 1] : bytes_empty()},
 		.reverse = below(2) == 0,
 		.filter = filter,
 		.arg = &ts,

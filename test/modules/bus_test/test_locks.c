@@ -155,8 +155,7 @@ static bool
 same_lock(const Lock *a, const Lock *b)
 {
 	return a->start_ts == b->start_ts && bytes_eq(a->primary, b->primary) &&
-		a->min_commit_ts == b->min_commit_ts &&
-		a->use_one_pc == b->use_one_pc;
+		a->min_commit_ts == b->min_commit_ts && a->use_one_pc == b->use_one_pc;
 }
 
 static int
@@ -230,8 +229,7 @@ range_wrong(const LockScanResult *result, int from, int to, bool reverse)
 		int i = reverse ? to - 1 - n : from + n;
 
 		for (int left = in_model(&model[i]); left > 0; left--, at++)
-			wrong += at >= result->n ||
-				key_index(result->met[at].key) != i ||
+			wrong += at >= result->n || key_index(result->met[at].key) != i ||
 				result->met[at].verdict != 7 ||
 				result->met[at].lock.start_ts % 2 != 0;
 	}
@@ -302,8 +300,7 @@ check_counts(void)
 	for (int i = 0; i < N_KEYS; i++)
 	{
 		locks += model[i].lock.used;
-		memory +=
-			model[i].lock.used && model[i].lock.kind == LOCK_KIND_MEMORY;
+		memory += model[i].lock.used && model[i].lock.kind == LOCK_KIND_MEMORY;
 		guards += model[i].n_guards;
 	}
 	lock_table_stats(&stats);
@@ -356,8 +353,7 @@ test_model(void)
 static Bytes
 numbered(int i)
 {
-	return arena_copy(&arena,
-					  bytes_cstr(arena_printf(&arena, "key %08d", i)));
+	return arena_copy(&arena, bytes_cstr(arena_printf(&arena, "key %08d", i)));
 }
 
 /* How many locks of a size fit. */
@@ -481,8 +477,7 @@ test_reset(void)
 	OK(!can_look() && lock_table_generation() != generation,
 	   "a rebuilding that failed begins again");
 	lock_table_stats(&stats);
-	EQ_U64(stats.locks + stats.spilled + stats.bytes_used, 0,
-		   "with nothing");
+	EQ_U64(stats.locks + stats.spilled + stats.bytes_used, 0, "with nothing");
 	lock_table_open();
 	lock_table_open();
 	OK(can_look(), "open, it can be believed");
