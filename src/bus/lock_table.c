@@ -43,7 +43,8 @@
  * reply; its transaction fetches commit_ts after that reply.  So if R2 came
  * before it appeared, T, which R had by then, is below commit_ts.  Any lock
  * disappears after the commit that ends it is visible to new snapshots, so if
- * R2 came after, R4 sees how it ended.
+ * R2 came after, R4 sees how it ended.  A lock that is rewritten is there all
+ * the while: its new node is linked before the old one is taken out.
  *
  * A spilled lock stays in lock_spill until it ends, and R reads that table
  * under the snapshot of R4, if R3 found any.  n_spilled is raised before the
@@ -314,8 +315,8 @@ look_at_some(RangeLook *look, bool *more)
 	*more = false;
 	while (node != NULL && steps-- > 0 && in_range(look, lock_node_key(node)))
 	{
-		bool new_key = last != NULL &&
-			!bytes_eq(lock_node_key(node), lock_node_key(last));
+		bool new_key =
+			last != NULL && !bytes_eq(lock_node_key(node), lock_node_key(last));
 
 		if (new_key && (seen >= SCAN_HELD || limit_reached(look)))
 		{
@@ -411,8 +412,7 @@ count_buckets(int memory_kb)
 static Size
 pages_offset(int memory_kb)
 {
-	Size buckets =
-		mul_size(count_buckets(memory_kb), sizeof(pg_atomic_uint32));
+	Size buckets = mul_size(count_buckets(memory_kb), sizeof(pg_atomic_uint32));
 
 	return TYPEALIGN(PG_CACHE_LINE_SIZE,
 					 add_size(offsetof(LockShared, buckets), buckets));
@@ -470,8 +470,8 @@ lock_table_shmem_init(TikvShmem *shmem, bool found)
 {
 	bool attached;
 
-	shmem->locks = ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(),
-								   &attached);
+	shmem->locks =
+		ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(), &attached);
 	if (!found && !attached)
 		lock_shared_init(shmem->locks, tikv_fdw_settings.lock_memory_kb);
 }

@@ -116,8 +116,7 @@ static bool
 step_of_key(VersionFinder *finder, const StoredKey *key)
 {
 	while (step(finder))
-		if (key->prefix.len < KEY_PREFIX_LEN ||
-			row_has_rest(finder, key->rest))
+		if (key->prefix.len < KEY_PREFIX_LEN || row_has_rest(finder, key->rest))
 			return true;
 	return false;
 }
@@ -188,8 +187,7 @@ version_find_exact(VersionFinder *finder, Bytes key, uint64 ts)
 	version_finder_release(finder);
 	if (ts > (uint64) PG_INT64_MAX)
 		return false;
-	restart(finder, split.prefix, BTEqualStrategyNumber, F_INT8EQ,
-			(int64) ts);
+	restart(finder, split.prefix, BTEqualStrategyNumber, F_INT8EQ, (int64) ts);
 	return step_of_key(finder, &split);
 }
 

@@ -151,8 +151,7 @@ set_bounds(Walk *walk)
 		set_bound(walk, 1, BTGreaterEqualStrategyNumber, F_BYTEAGE,
 				  bytes_empty());
 	else if (walk->upper.rest.len == 0)
-		set_bound(walk, 1, BTLessStrategyNumber, F_BYTEALT,
-				  walk->upper.prefix);
+		set_bound(walk, 1, BTLessStrategyNumber, F_BYTEALT, walk->upper.prefix);
 	else
 		set_bound(walk, 1, BTLessEqualStrategyNumber, F_BYTEALE,
 				  walk->upper.prefix);
@@ -162,8 +161,7 @@ set_bounds(Walk *walk)
 static void
 pass_key(Walk *walk)
 {
-	Bytes prefix =
-		bytes_make(walk->key, Min(walk->key_len, KEY_PREFIX_LEN));
+	Bytes prefix = bytes_make(walk->key, Min(walk->key_len, KEY_PREFIX_LEN));
 
 	if (walk->scan->reverse)
 		set_bound(walk, 1, BTLessStrategyNumber, F_BYTEALT, prefix);
@@ -284,8 +282,7 @@ group_gather(Walk *walk, const GroupRow *after, GroupRow **rows, bool *more)
 		};
 
 		CHECK_FOR_INTERRUPTS();
-		if (is_wanted(walk, (uint64) row.ts) &&
-			group_in_bounds(walk, row.rest))
+		if (is_wanted(walk, (uint64) row.ts) && group_in_bounds(walk, row.rest))
 			group_pass_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
 	}
@@ -336,8 +333,7 @@ emit_group(Walk *walk)
 		if (n > 0 && go_on)
 		{
 			after = *rows[n - 1];
-			after.rest =
-				bytes_make(walk->key + KEY_PREFIX_LEN, after.rest.len);
+			after.rest = bytes_make(walk->key + KEY_PREFIX_LEN, after.rest.len);
 		}
 		first = false;
 		MemoryContextReset(walk->group);
@@ -358,8 +354,8 @@ walk_tuple(Walk *walk)
 	bool isnull;
 	Bytes prefix =
 		inline_bytes(index_getattr(tuple, VERSION_INDEX_KEY, desc, &isnull));
-	uint64 ts = (uint64) DatumGetInt64(
-		index_getattr(tuple, VERSION_INDEX_TS, desc, &isnull));
+	uint64 ts = (uint64) DatumGetInt64(index_getattr(tuple, VERSION_INDEX_TS,
+													 desc, &isnull));
 
 	if (!walk->in_key || !bytes_eq(prefix, walk_key(walk)))
 	{
@@ -378,8 +374,8 @@ walk_tuple(Walk *walk)
 static void
 run(Walk *walk)
 {
-	ScanDirection direction = walk->scan->reverse ? BackwardScanDirection :
-													ForwardScanDirection;
+	ScanDirection direction =
+		walk->scan->reverse ? BackwardScanDirection : ForwardScanDirection;
 
 	walk->slot = table_slot_create(walk->table->heap, NULL);
 	walk->index = index_beginscan(walk->table->heap, walk->table->index,
@@ -413,8 +409,9 @@ void
 version_scan_run(const OpenTable *table, Snapshot snapshot,
 				 const VersionScan *scan)
 {
-	MemoryContext context = AllocSetContextCreate(
-		CurrentMemoryContext, "version scan", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "version scan",
+							  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Walk *walk = palloc0(sizeof(Walk));
 

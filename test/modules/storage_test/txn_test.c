@@ -175,8 +175,7 @@ static bool
 is_listed(TxnCf cf, Bytes key, uint64 ts)
 {
 	for (size_t i = 0; i < effects.n_modifies; i++)
-		if (effects.modifies[i].cf == cf &&
-			effects.modifies[i].ts == ts &&
+		if (effects.modifies[i].cf == cf && effects.modifies[i].ts == ts &&
 			bytes_eq(effects.modifies[i].key, key))
 			return true;
 	return false;
@@ -638,8 +637,7 @@ storage_test_txn_compare(PG_FUNCTION_ARGS)
 			difference = psprintf(
 				"question %d, kind %d ts " UINT64_FORMAT
 				" reverse %d: tables say \"%.2000s\", the model \"%.2000s\"",
-				i, q.kind, q.ts, q.reverse, table.text.data,
-				memory.text.data);
+				i, q.kind, q.ts, q.reverse, table.text.data, memory.text.data);
 	}
 	txn_reader_close(reader);
 	UnregisterSnapshot(snapshot);
