@@ -270,7 +270,7 @@ test_restore(void)
 
 	start("555");
 	append(7, "a");
-	log_.ready_out = true; /* something still points at the entry */
+	raft_log_lend(&log_); /* something still points at the entry */
 	s.data = bytes_cstr("contents");
 	raft_log_restore(&log_, &s);
 	OK(raft_log_last(&log_) == 40 && log_.commit == 40 && term_at(40) == 9,
@@ -287,6 +287,68 @@ test_restore(void)
 	end();
 }
 
+static int live; /* blocks allocated and not freed */
+
+static void *
+counting_alloc(void *arg, size_t size)
+{
+	(void) arg;
+	live++;
+	return malloc(size);
+}
+
+static void
+counting_free(void *arg, void *p)
+{
+	(void) arg;
+	live--;
+	free(p);
+}
+
+/*
+ * However long a ready is out, it holds up the memory of what was there when
+ * it was handed out, and no more.
+ */
+static void
+test_lent(void)
+{
+	RaftSnapshot s = {.meta = {.index = 40, .term = 9}};
+	RaftAllocator counting = {NULL, counting_alloc, counting_free};
+	int before;
+
+	start("555");
+	log_.alloc = &counting;
+	append(7, "lent");
+	append(7, "lent too");
+	raft_log_lend(&log_);
+	raft_log_cut(&log_, raft_log_last(&log_));
+	EQ_U64(log_.n_limbo, 1, "what is lent is kept when it is cut");
+	before = live;
+	for (int i = 0; i < 100; i++)
+	{
+		append((uint64_t) i + 8, "new");
+		raft_log_cut(&log_, raft_log_last(&log_));
+	}
+	OK(live == before && log_.n_limbo == 1, "what came after it is not");
+	raft_log_restore(&log_, &s);
+	EQ_U64(log_.n_limbo, 2, "a snapshot replaces what else is lent");
+	before = live;
+	for (uint64_t i = 41; i < 100; i++)
+	{
+		s.meta.index = i;
+		raft_log_restore(&log_, &s);
+	}
+	OK(live == before && log_.n_limbo == 2, "and gives way to newer ones");
+	raft_log_lend(&log_);
+	s.meta.index++;
+	raft_log_restore(&log_, &s);
+	EQ_U64(log_.n_limbo, 3, "unless it is lent itself");
+	raft_log_drop_snapshot(&log_);
+	raft_log_ready_done(&log_);
+	EQ_U64(log_.n_limbo, 0, "all that goes with the ready");
+	end();
+}
+
 int
 main(void)
 {
@@ -300,5 +362,6 @@ main(void)
 	test_many_unflushed();
 	test_release_and_compact();
 	test_restore();
+	test_lent();
 	return unit_done();
 }

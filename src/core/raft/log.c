@@ -35,20 +35,12 @@ slot(const RaftLog *log, uint64_t index)
 	return &log->slots[(log->head + (index - log->first)) & (log->cap - 1)];
 }
 
-/* Data and context share one block, which begins where the data does. */
-static void
-free_entry(RaftLog *log, RaftEntry *e)
-{
-	if (e->data.data != NULL)
-		raft_log_dispose(log, (void *) (uintptr_t) e->data.data);
-}
-
 void
 raft_log_free(RaftLog *log)
 {
 	raft_log_ready_done(log);
 	for (uint64_t i = log->first; i < log->first + log->n; i++)
-		free_entry(log, slot(log, i));
+		raft_log_free_entry(log, slot(log, i));
 	raft_log_drop_snapshot(log);
 	if (log->slots != NULL)
 		log->alloc->free(log->alloc->arg, log->slots);
@@ -201,9 +193,11 @@ raft_log_cut(RaftLog *log, uint64_t from)
 		log->bytes -= bytes;
 		if (last > log->stored)
 			log->unstored_bytes -= bytes;
-		free_entry(log, e);
+		raft_log_free_entry(log, e);
 		log->n--;
 	}
+	if (log->lent >= from)
+		log->lent = from - 1;
 	if (log->n == 0 && log->first > from)
 		log->first = from;
 	if (log->stored >= from)
@@ -281,7 +275,7 @@ drop_front(RaftLog *log)
 	RaftEntry *e = slot(log, log->first);
 
 	log->bytes -= raft_entry_bytes(e);
-	free_entry(log, e);
+	raft_log_free_entry(log, e);
 	log->head = (log->head + 1) & (log->cap - 1);
 	log->first++;
 	log->n--;

@@ -109,7 +109,7 @@ raft_can_hibernate(const Raft *r)
 {
 	uint64_t last = raft_log_last(&r->log);
 
-	if (r->leader == RAFT_NONE || r->log.applied < last ||
+	if (r->log.ready_out || r->leader == RAFT_NONE || r->log.applied < last ||
 		r->log.persisted < last || r->quarantine > 0 ||
 		raft_conf_is_joint(&r->conf) || raft_has_ready(r))
 		return false;
