@@ -57,7 +57,10 @@ test_message_checks(void)
 	e[1].type = RAFT_ENTRY_NORMAL;
 	e[1].data = bytes_make(e, f.config.max_entry_bytes + 1);
 	EQ_U64(step(m), STATUS_TOO_LARGE, "an entry over the limit");
+	e[1].context = e[1].data;
 	e[1].data = bytes_empty();
+	EQ_U64(step(m), STATUS_TOO_LARGE, "a context over it");
+	e[1].context = bytes_empty();
 	m.log_term = 9;
 	EQ_U64(step(m), STATUS_INVALID, "after a term of the future");
 	m.log_term = 5;
@@ -310,6 +313,48 @@ test_no_sleep_in_turn(void)
 	fixture_free(&f);
 }
 
+/* A group that sleeps takes no more memory than a new one. */
+static void
+test_sleep_gives_memory_back(void)
+{
+	RaftMessage m;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL, .data = bytes_cstr("x")};
+	uint64_t index;
+	uint64_t term;
+	int least;
+
+	start();
+	least = f.live;
+	win(true);
+	for (int i = 0; i < 100; i++)
+	{
+		CHECK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK);
+		CHECK(raft_read_index(f.raft, bytes_cstr("r")) == STATUS_OK);
+		fixture_turn(&f);
+	}
+	for (uint64_t id = 2; id <= 3; id++)
+	{
+		uint8_t round[16] = {0};
+
+		m = message(RAFT_MSG_APPEND_RESPONSE, id);
+		m.index = index;
+		CHECK(step(m) == STATUS_OK);
+		m = message(RAFT_MSG_HEARTBEAT_RESPONSE, id);
+		round[7] = 101;
+		m.context = bytes_make(round, 16);
+		CHECK(step(m) == STATUS_OK);
+	}
+	fixture_turn(&f);
+	OK(raft_can_hibernate(f.raft) && f.live > least, "a leader, all done");
+	raft_hibernate(f.raft);
+	EQ_U64(f.live, least, "sleeps, and its memory is given back");
+	OK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK,
+	   "a proposal wakes it");
+	fixture_turn(&f);
+	EQ_U64(f.last, index, "and is stored");
+	fixture_free(&f);
+}
+
 static void
 test_dropped_messages(void)
 {
@@ -497,6 +542,7 @@ main(void)
 	test_sole_steps_down();
 	test_sole_follower();
 	test_no_sleep_in_turn();
+	test_sleep_gives_memory_back();
 	test_dropped_messages();
 	test_take_messages();
 	test_transfer_requests();

@@ -13,6 +13,9 @@
 
 #define FIND_CONFLICT_STEPS 1024
 
+/* A burst of more entries than this does not leave its room behind. */
+#define SPARE_SLOTS ((size_t) 1024)
+
 size_t
 raft_entry_bytes(const RaftEntry *e)
 {
@@ -291,6 +294,18 @@ raft_log_release(RaftLog *log, uint64_t keep_from, size_t cache_bytes)
 	while (log->n > 0 && log->first <= log->stored &&
 		   (log->first < keep_from || log->bytes > cache_bytes))
 		drop_front(log);
+	raft_log_trim(log, SPARE_SLOTS);
+}
+
+/* An empty tail keeps room for no more than `spare` entries. */
+void
+raft_log_trim(RaftLog *log, size_t spare)
+{
+	if (log->n > 0 || log->cap <= spare)
+		return;
+	log->alloc->free(log->alloc->arg, log->slots);
+	log->slots = NULL;
+	log->cap = log->head = 0;
 }
 
 /* The log begins after `index` now, which is applied and has this term. */

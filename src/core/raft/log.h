@@ -103,12 +103,14 @@ extern void raft_log_stored(RaftLog *log, uint64_t index);
 extern void raft_log_compact(RaftLog *log, uint64_t index, uint64_t term);
 extern void raft_log_release(RaftLog *log, uint64_t keep_from,
 							 size_t cache_bytes);
+extern void raft_log_trim(RaftLog *log, size_t spare);
 
 extern void raft_log_record(RaftLog *log, uint64_t number, uint64_t last,
 							uint64_t term);
 extern void raft_log_flushed(RaftLog *log, uint64_t number);
 extern void raft_log_lend(RaftLog *log);
 extern void raft_log_ready_done(RaftLog *log);
+extern void raft_log_trim_records(RaftLog *log);
 extern void raft_log_free_entry(RaftLog *log, RaftEntry *e);
 extern void raft_log_check(const RaftLog *log);
 

@@ -174,6 +174,24 @@ raft_log_restore(RaftLog *log, const RaftSnapshot *snapshot)
 	log->conf_index = index;
 }
 
+/* Nothing is on its way to the disk or the driver: keep no room for it. */
+void
+raft_log_trim_records(RaftLog *log)
+{
+	if (log->n_records == 0 && log->records != NULL)
+	{
+		log->alloc->free(log->alloc->arg, log->records);
+		log->records = NULL;
+		log->cap_records = 0;
+	}
+	if (log->n_limbo == 0 && log->limbo != NULL)
+	{
+		log->alloc->free(log->alloc->arg, log->limbo);
+		log->limbo = NULL;
+		log->cap_limbo = 0;
+	}
+}
+
 /* What log.h says of the positions; cheap enough to be looked at each time. */
 void
 raft_log_check(const RaftLog *log)

@@ -132,7 +132,8 @@ check_entries(const Raft *r, const RaftMessage *m)
 			e->term > m->term || e->term == 0 || e->payload != NULL ||
 			(unsigned) e->type > RAFT_ENTRY_CONF_CHANGE_V2)
 			return STATUS_INVALID;
-		if (e->data.len > r->config.max_entry_bytes)
+		if (e->data.len > r->config.max_entry_bytes ||
+			e->context.len > r->config.max_entry_bytes)
 			return STATUS_TOO_LARGE;
 		term = e->term;
 	}

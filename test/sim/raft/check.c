@@ -397,7 +397,7 @@ check_new_leader(Sim *sim, Node *n)
 
 /*
  * A peer that nobody hears must not raise its term: it would depose the leader
- * when it returns.
+ * when it returns.  Nor may it think for long that it leads.
  */
 static void
 check_isolated(Sim *sim, Node *n)
@@ -411,8 +411,17 @@ check_isolated(Sim *sim, Node *n)
 		return;
 	}
 	raft_conf(n->raft, &conf);
-	if (n->isolated_term == 0 || conf.voters.n + conf.voters_outgoing.n <= 1)
+	if (conf.voters.n + conf.voters_outgoing.n <= 1)
+	{
+		n->isolated_term = 0;
+		n->only_voter_at = sim->now;
+	}
+	if (n->isolated_term == 0)
 		n->isolated_term = raft_term(n->raft);
+	if (raft_role(n->raft) == RAFT_LEADER && !sim->hibernates &&
+		sim->now > n->only_voter_at + 3 * ELECTION_US &&
+		sim->now > n->isolated_since + DELAY_MAX_US + 3 * ELECTION_US)
+		sim_fail(sim, "node %d still leads though nobody hears it", n->slot);
 	if (raft_term(n->raft) > n->isolated_term)
 		sim_fail(sim, "node %d went to term %" PRIu64 " while cut off", n->slot,
 				 raft_term(n->raft));

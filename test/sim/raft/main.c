@@ -135,6 +135,7 @@ init(Sim *sim, uint64_t seed, uint64_t steps)
 	sim->small_limits = sim_chance(sim, 0.3);
 	sim->tiny_messages = sim_chance(sim, 0.4);
 	sim->skip_bcast = sim_chance(sim, 0.3);
+	sim->lazy_changes = sim_chance(sim, 0.5);
 	sim->gaps =
 		sim_chance(sim, 0.6) ? 0.1 + (double) sim_rand(sim, 6) / 10.0 : 0;
 	check_init(sim);

@@ -171,7 +171,8 @@ typedef struct Node
 	bool snapshot_asked;
 	uint64_t isolated_since; /* cut off from everybody; 0: not */
 	uint64_t isolated_term;
-	bool apply_slow; /* it pauses the apply now and then */
+	uint64_t only_voter_at; /* when it was last seen to need nobody */
+	bool apply_slow;		/* it pauses the apply now and then */
 	RaftRole seen_role;
 	uint64_t seen_term;
 } Node;
@@ -229,7 +230,8 @@ typedef struct Sim
 	bool small_limits;
 	bool tiny_messages; /* one entry each */
 	bool skip_bcast;
-	double gaps; /* how often a turn is interrupted between two stages */
+	bool lazy_changes; /* conf changes are not flushed at once */
+	double gaps;	   /* how often a turn is interrupted between two stages */
 
 	Op *ops; /* ops[0] is unused */
 	uint64_t n_ops;

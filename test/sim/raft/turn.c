@@ -60,10 +60,7 @@ apply_change(Sim *sim, Node *n, const SimEntry *e, Machine *m)
 	sim->conf_changes++;
 }
 
-/*
- * The effects of the committed entries; returns whether there was a change,
- * whose turn is flushed at once.
- */
+/* The effects of the committed entries; returns whether there was a change. */
 static bool
 apply(Sim *sim, Node *n, const RaftReady *rd, Txn *txn)
 {
@@ -281,7 +278,7 @@ write(Sim *sim, Node *n)
 	CHECK(txn != NULL);
 	txn->number = turn->rd.number;
 	take_log(&turn->rd, txn);
-	turn->at_once = apply(sim, n, &turn->rd, txn);
+	turn->at_once = apply(sim, n, &turn->rd, txn) && !sim->lazy_changes;
 	if (turn->rd.sole && turn->rd.n_committed > 0)
 	{
 		txn->compact_index = txn->machine.applied;
