@@ -36,12 +36,8 @@ txn_look_text(TxnLookAnswer answer)
 
 /* ---------------------------------------------------------------- max_ts */
 
-/*
- * A timestamp that nobody can have got from PD must not raise max_ts: every
- * later async commit would have to lie above it.
- */
-static bool
-ts_is_plausible(uint64 ts)
+bool
+txn_ts_is_plausible(uint64 ts)
 {
 	uint64 now_ms = (uint64) time(NULL) * 1000;
 	uint64 bound_ms = pg_atomic_read_u64(&tikv_shmem()->tso->bound_ms);
@@ -49,17 +45,16 @@ ts_is_plausible(uint64 ts)
 		pg_atomic_read_u64(&tikv_shmem()->tso->last) >> TS_PHYSICAL_SHIFT;
 	uint64 limit_ms = Max(Max(now_ms, bound_ms), last_ms) + MAX_DRIFT_MS;
 
-	return (ts >> TS_PHYSICAL_SHIFT) <= limit_ms;
+	return ts == PG_UINT64_MAX || (ts >> TS_PHYSICAL_SHIFT) <= limit_ms;
 }
 
 static bool
 raise_max_ts(uint64 ts)
 {
-	if (ts == PG_UINT64_MAX)
-		return true;
-	if (!ts_is_plausible(ts))
+	if (!txn_ts_is_plausible(ts))
 		return false;
-	lock_table_raise_max_ts(ts);
+	if (ts != PG_UINT64_MAX)
+		lock_table_raise_max_ts(ts);
 	return true;
 }
 

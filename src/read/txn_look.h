@@ -26,6 +26,13 @@ typedef enum TxnLookAnswer
 extern const char *txn_look_text(TxnLookAnswer answer);
 
 /*
+ * False for a timestamp that nobody can have got from PD: taking it for real
+ * would push max_ts, and with it every later async commit, into the future.
+ * TiKV allows the same drift of a minute.  UINT64_MAX is fine.
+ */
+extern bool txn_ts_is_plausible(uint64 ts);
+
+/*
  * Raise max_ts to the read's timestamp and find the locks that matter to it.
  * Memory is the request's arena.
  */

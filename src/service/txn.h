@@ -55,6 +55,9 @@ extern bool txn_check_range(const TxnRequest *txn, int method,
  */
 extern KeyRange txn_region_range(const Region *region, Arena *arena);
 
+/* The newest timestamp that a command names, UINT64_MAX aside; 0: none. */
+extern uint64_t txn_newest_ts(const TxnCommand *command);
+
 /* The part of the range that lies in the other; may be empty. */
 extern KeyRange txn_clip_range(KeyRange range, KeyRange region);
 

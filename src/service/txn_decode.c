@@ -94,8 +94,10 @@ decode_context(Request *request, const RawLimits *limits, TxnRequest *txn)
 	txn->txn_source = context->txn_source;
 	txn->is_retry_request = context->is_retry_request;
 	txn->resource_group_tag = from_wire(context->resource_group_tag);
+	/* KvScanLock is for all of them: GC scans whatever there is. */
 	return check_cluster(request, limits, &txn->context) &&
-		check_api(request, limits, txn->context.api_version);
+		(request->method->id == METHOD_KV_SCAN_LOCK ||
+		 check_api(request, limits, txn->context.api_version));
 }
 
 /* ------------------------------------------------------------------ keys */

@@ -1,7 +1,7 @@
 /*
  * txn_range.c
- *	  Which user keys a transactional request touches, and whether they are
- *	  the region's.
+ *	  Which user keys and timestamps a transactional request names, and
+ *	  whether the keys are the region's.
  *
  * The bounds of a region of transactional keys are memcomparable; keys in
  * requests and tables are not (DESIGN 2).
@@ -152,4 +152,49 @@ txn_clip_range(KeyRange range, KeyRange region)
 		(range.upper.len == 0 || bytes_cmp(range.upper, region.upper) > 0))
 		range.upper = region.upper;
 	return range;
+}
+
+static uint64_t
+newer(uint64_t a, uint64_t b)
+{
+	if (b == UINT64_MAX)
+		return a;
+	return a > b ? a : b;
+}
+
+uint64_t
+txn_newest_ts(const TxnCommand *command)
+{
+	const PrewriteCommand *prewrite = &command->prewrite;
+	const CheckTxnStatusCommand *status = &command->check_txn_status;
+	const PessimisticLockCommand *lock = &command->pessimistic_lock;
+
+	switch (command->kind)
+	{
+		case TXN_CMD_PREWRITE:
+		case TXN_CMD_FLUSH:
+			return newer(newer(prewrite->start_ts, prewrite->for_update_ts),
+						 prewrite->min_commit_ts);
+		case TXN_CMD_PESSIMISTIC_LOCK:
+			return newer(newer(lock->start_ts, lock->for_update_ts),
+						 lock->min_commit_ts);
+		case TXN_CMD_COMMIT:
+			return command->commit.commit_ts;
+		case TXN_CMD_BATCH_ROLLBACK:
+			return command->batch_rollback.start_ts;
+		case TXN_CMD_CLEANUP:
+			return newer(command->cleanup.start_ts,
+						 command->cleanup.current_ts);
+		case TXN_CMD_CHECK_TXN_STATUS:
+			return newer(newer(status->lock_ts, status->caller_start_ts),
+						 status->current_ts);
+		case TXN_CMD_CHECK_SECONDARY_LOCKS:
+			return command->check_secondary_locks.start_ts;
+		case TXN_CMD_TXN_HEART_BEAT:
+			return command->txn_heart_beat.min_commit_ts;
+		case TXN_CMD_SCAN_LOCK:
+			return newer(0, command->scan_lock.max_ts);
+		default:
+			return 0;
+	}
 }

@@ -52,6 +52,8 @@ list_remove(Store *store, Write *write)
 void
 lock_waits_stop(Store *store, const char *reason)
 {
+	if (store->waits == NULL)
+		return;
 	while (store->parked != NULL)
 	{
 		Write *write = store->parked;

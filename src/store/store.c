@@ -344,6 +344,7 @@ tikv_store_main(Datum arg)
 
 		store->context = life;
 		run_store(store);
+		lock_waits_stop(store, "the store is stopping");
 		overlay_free(&store->overlay);
 		txn_overlay_free(&store->txn_overlay);
 		gc_free(store);

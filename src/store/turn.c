@@ -17,6 +17,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "read/txn_look.h"
 #include "storage/raw_table.h"
 #include "store/raw_decide.h"
 #include "store/txn_turn.h"
@@ -200,6 +201,28 @@ in_range(const Write *write, const Region *region, RegionError *error)
 	return raw_check_range(&write->command, method, region, error);
 }
 
+static bool
+refuse_region(const RequestContext *context, RegionError *error)
+{
+	memset(error, 0, sizeof(*error));
+	error->kind = REGION_NOT_FOUND;
+	error->region_id = context->region_id;
+	return false;
+}
+
+static bool
+timestamps_are_plausible(const Write *write, RegionError *error)
+{
+	if (write->txn == NULL ||
+		txn_ts_is_plausible(txn_newest_ts(&write->txn->command)))
+		return true;
+	memset(error, 0, sizeof(*error));
+	error->kind = REGION_MESSAGE_ONLY;
+	error->region_id = write->txn->context.region_id;
+	error->reason = txn_look_text(TXN_LOOK_TS_TOO_NEW);
+	return false;
+}
+
 /* May the write go on?  Leader, epoch, range, space, time. */
 static bool
 check_write(Store *store, Write *write, RegionError *error)
@@ -208,6 +231,12 @@ check_write(Store *store, Write *write, RegionError *error)
 	Peer *peer = store_find_peer(store, context->region_id);
 	RegionState state;
 
+	if (write->request->method->id == METHOD_UNSAFE_DESTROY_RANGE)
+	{
+		/* Of the store, whatever its regions (txn-semantics 21). */
+		write->peer = &store->peers[0];
+		return store->n_peers > 0 || refuse_region(context, error);
+	}
 	if (peer != NULL)
 		peer_region_state(peer, &state);
 	if (!region_check(store->meta.store_id, peer != NULL ? &state : NULL,
@@ -215,6 +244,7 @@ check_write(Store *store, Write *write, RegionError *error)
 		return false;
 	write->peer = peer;
 	return in_range(write, &peer->region, error) &&
+		timestamps_are_plausible(write, error) &&
 		guard_permits(store, write, error) && still_wanted(write, error);
 }
 

@@ -5,8 +5,9 @@
 # usage: test/compat/run.sh [part...]
 #
 # Parts, in their order: descriptors (needs no node), pdcheck, errors,
-# pdclient, go, go-2022, rust, java, idle, badbytes.  `build` instead only
-# builds.  One line is printed for each program; its output is in
+# pdclient, go, go-2022, rust, java, idle, badbytes.  Those of a client with
+# -raw behind it (go-raw) are its checks of raw commands alone, in one mode: for
+# the other API versions, which TIKV_API names.  `build` instead only builds.  One line is printed for each program; its output is in
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
@@ -135,6 +136,34 @@ go_client()
     build_go "$1" || return 0
     program "$1 kvcheck" "$BIN/$1/kvcheck"
     program "$1 tso" "$BIN/$1/tso"
+}
+
+part_go-raw()
+{
+    build_go go || return 0
+    program "go kvcheck raw" "$BIN/go/kvcheck" -mode batch
+}
+
+part_go-2022-raw()
+{
+    build_go go-2022 || return 0
+    program "go-2022 kvcheck raw" "$BIN/go-2022/kvcheck" -mode unary
+}
+
+part_rust-raw()
+{
+    build_rust || return 0
+    program "rust kvcheck raw" "$TOP/test/compat/rust/target/debug/compat" \
+        kvcheck
+}
+
+part_java-raw()
+{
+    local java=$TOP/test/compat/java/target
+
+    build_java || return 0
+    program "java kvcheck raw" java -cp "$java/classes:$java/lib/*" \
+        compat.Main kvcheck
 }
 
 part_go()

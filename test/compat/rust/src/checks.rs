@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tikv_client::RawClient;
 
 use crate::model::{nanos, same, Model, Random, Run, SCAN_LIMIT};
-use crate::Outcome;
+use crate::more::*;
+use crate::{Outcome, Store};
 
 const TASKS: usize = 8;
 
@@ -20,7 +21,7 @@ macro_rules! step {
     };
 }
 
-pub async fn run(client: &RawClient) -> Outcome {
+pub async fn run(client: &RawClient, store: Store) -> Outcome {
     let seed = nanos();
     step!(client, single_key);
     step!(client, absent_keys);
@@ -33,6 +34,19 @@ pub async fn run(client: &RawClient) -> Outcome {
     step!(client, pages);
     step!(client, concurrent_tasks);
     step!(client, shared_key);
+    step!(client, compare_and_swap);
+    step!(client, counter);
+    step!(client, delete_range);
+    step!(client, batch_scan);
+    step!(client, coprocessor);
+    if has_families(store) {
+        step!(client, families);
+    }
+    if store == Store::V1 {
+        step!(client, no_time_to_live);
+    } else {
+        step!(client, time_to_live);
+    }
     println!("kvcheck: random");
     let run = Run::new(client, "random");
     random(&run, seed).await.map_err(|e| format!("random, seed {seed}: {e}"))?;
@@ -216,7 +230,7 @@ async fn pages(run: &Run) -> Outcome {
 }
 
 /// Waits for all tasks and gives the first failure of any.
-async fn join(tasks: Vec<tokio::task::JoinHandle<Outcome>>) -> Outcome {
+pub async fn join(tasks: Vec<tokio::task::JoinHandle<Outcome>>) -> Outcome {
     let mut outcome = Ok(());
     for task in tasks {
         let one = task.await.map_err(|e| format!("task: {e}")).and_then(|o| o);

@@ -3,11 +3,14 @@
 //!
 //!     compat [kvcheck] [tso]
 //!
-//! TIKV_PD names the PD endpoints, separated by commas. The first check that
+//! TIKV_PD names the PD endpoints, separated by commas, TIKV_API what the store
+//! speaks: V1 (if it is not set), V1TTL or V2, where the checks work in the
+//! keyspace DEFAULT. The first check that
 //! fails is named and ends the program.
 
 mod checks;
 mod model;
+mod more;
 mod tso;
 
 use std::time::Duration;
@@ -20,13 +23,34 @@ pub type Outcome = Result<(), String>;
 /// Answers may be larger than the client's default bound.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
+/// The API version of the store's data.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Store {
+    V1,
+    V1Ttl,
+    V2,
+}
+
+fn store_from_env() -> Result<Store, String> {
+    match std::env::var("TIKV_API").unwrap_or_default().as_str() {
+        "" | "V1" => Ok(Store::V1),
+        "V1TTL" => Ok(Store::V1Ttl),
+        "V2" => Ok(Store::V2),
+        other => Err(format!("TIKV_API is {other:?}, not V1, V1TTL or V2")),
+    }
+}
+
 async fn kvcheck(endpoints: Vec<String>) -> Outcome {
-    let config = Config::default()
+    let store = store_from_env()?;
+    let mut config = Config::default()
         .with_timeout(Duration::from_secs(20))
         .with_grpc_max_decoding_message_size(MAX_MESSAGE_BYTES);
+    if store == Store::V2 {
+        config = config.with_default_keyspace();
+    }
     let client =
         RawClient::new_with_config(endpoints, config).await.map_err(|e| format!("connect: {e}"))?;
-    checks::run(&client).await
+    checks::run(&client, store).await
 }
 
 async fn timestamps(endpoints: Vec<String>) -> Outcome {

@@ -52,6 +52,10 @@ impl Run {
         Run { client: client.clone(), prefix, stored: Arc::default() }
     }
 
+    pub fn client(&self) -> &RawClient {
+        &self.client
+    }
+
     pub fn key(&self, suffix: impl AsRef<[u8]>) -> Vec<u8> {
         [&self.prefix, suffix.as_ref()].concat()
     }

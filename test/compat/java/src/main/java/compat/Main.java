@@ -1,5 +1,6 @@
 package compat;
 
+import java.util.List;
 import org.tikv.common.TiConfiguration;
 import org.tikv.common.TiSession;
 import org.tikv.raw.RawKVClient;
@@ -7,8 +8,8 @@ import org.tikv.raw.RawKVClient;
 /**
  * Asks everything of the raw commands, and of the timestamps, through the Java client.
  *
- * <p>Arguments: kvcheck, tso; none means both. TIKV_PD names the PD endpoints, separated by commas.
- * The first check that fails is named and ends the program.
+ * <p>Arguments: kvcheck, tso; none means both. TIKV_PD names the PD endpoints, separated by commas,
+ * TIKV_API what the store speaks: V1 (if it is not set), V1TTL or V2. The first check that fails is named and ends the program.
  */
 public final class Main {
   private Main() {}
@@ -46,12 +47,20 @@ public final class Main {
 
   /** Once as the client is by default, once after its own warm-up calls. */
   private static void kvcheck(String endpoints) throws Exception {
+    String api = System.getenv().getOrDefault("TIKV_API", "V1");
+    if (!List.of("V1", "V1TTL", "V2").contains(api)) {
+      throw new CheckFailed("TIKV_API is " + api);
+    }
     for (boolean warmUp : new boolean[] {false, true}) {
       TiConfiguration conf = TiConfiguration.createRawDefault(endpoints);
+      conf.setEnableAtomicForCAS(true);
+      if (api.equals("V2")) {
+        conf.setApiVersion(TiConfiguration.ApiVersion.V2);
+      }
       conf.setWarmUpEnable(warmUp);
       try (TiSession session = TiSession.create(conf);
           RawKVClient client = session.createRawClient()) {
-        new RawChecks(client, System.nanoTime()).run();
+        new RawChecks(client, !api.equals("V1"), System.nanoTime()).run();
       }
     }
   }

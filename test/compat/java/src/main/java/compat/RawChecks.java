@@ -18,10 +18,12 @@ final class RawChecks {
   private static final int THREADS = 8;
 
   private final RawKVClient client;
+  private final boolean ttl; // keys may expire
   private final long seed;
 
-  RawChecks(RawKVClient client, long seed) {
+  RawChecks(RawKVClient client, boolean ttl, long seed) {
     this.client = client;
+    this.ttl = ttl;
     this.seed = seed;
   }
 
@@ -42,6 +44,16 @@ final class RawChecks {
     step("concurrent threads", this::concurrentThreads);
     step("shared key", this::sharedKey);
     step("random, seed " + seed, this::random);
+    MoreChecks more = new MoreChecks(client);
+    step("compare and set", more::compareAndSet);
+    step("counter", more::counter);
+    step("delete range", more::deleteRange);
+    step("batch scan", more::batchScan);
+    if (ttl) {
+      step("time to live", more::timeToLive);
+    } else {
+      step("no time to live", more::noTimeToLive);
+    }
   }
 
   private void step(String name, Check check) throws Exception {

@@ -1,0 +1,168 @@
+package compat;
+
+import static compat.Keys.bytes;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.NavigableMap;
+import java.util.Optional;
+import org.tikv.common.exception.RawCASConflictException;
+import org.tikv.common.util.ScanOption;
+import org.tikv.kvproto.Kvrpcpb.KvPair;
+import org.tikv.raw.RawKVClient;
+import org.tikv.shade.com.google.protobuf.ByteString;
+
+/** The checks of compare and set, ranges and times to live. */
+final class MoreChecks {
+  private static final int THREADS = 6;
+
+  private final RawKVClient client;
+
+  /** The client must be in the mode in which writes and compare and set of a key have an order. */
+  MoreChecks(RawKVClient client) {
+    this.client = client;
+  }
+
+  void compareAndSet(Keys k) {
+    ByteString key = k.key("k");
+    expectSet(key, Optional.of(bytes("one")), "two", Optional.empty(), false);
+    k.expect(key, null);
+    expectSet(key, Optional.empty(), "one", Optional.empty(), true);
+    expectSet(key, Optional.empty(), "two", Optional.of(bytes("one")), false);
+    expectSet(key, Optional.of(bytes("two")), "two", Optional.of(bytes("one")), false);
+    k.expect(key, bytes("one"));
+    expectSet(key, Optional.of(bytes("one")), "two", Optional.of(bytes("one")), true);
+    k.expect(key, bytes("two"));
+    Keys.same("put if absent", client.putIfAbsent(key, bytes("x")), Optional.of(bytes("two")));
+    k.delete(key);
+    Keys.same("put if absent", client.putIfAbsent(key, bytes("x")), Optional.empty());
+    k.expect(key, bytes("x"));
+  }
+
+  /** The client tells the value of before only when it was not the expected one. */
+  private void expectSet(
+      ByteString key,
+      Optional<ByteString> expected,
+      String value,
+      Optional<ByteString> before,
+      boolean done) {
+    try {
+      client.compareAndSet(key, expected, bytes(value));
+      Keys.same("compare and set succeeded", true, done);
+    } catch (RawCASConflictException e) {
+      Keys.same("compare and set succeeded", false, done);
+      Keys.same("value of before", e.getPrevValue(), before);
+    }
+  }
+
+  /** Raises one number from several threads by compare and set alone: none may be lost. */
+  void counter(Keys k) throws InterruptedException {
+    int raises = 30;
+    ByteString key = k.key("n");
+    k.put(key, bytes("0"));
+    Together.run(
+        THREADS,
+        who -> {
+          for (int done = 0; done < raises; ) {
+            ByteString value = k.get(key).orElseThrow();
+            int n = Integer.parseInt(value.toStringUtf8());
+            try {
+              client.compareAndSet(key, Optional.of(value), bytes(String.valueOf(n + 1)));
+              done++;
+            } catch (RawCASConflictException e) {
+              // another thread was faster
+            }
+          }
+        });
+    k.expect(key, bytes(String.valueOf(THREADS * raises)));
+  }
+
+  void deleteRange(Keys k) {
+    NavigableMap<ByteString, ByteString> model = Keys.model();
+    for (int i = 0; i < 1000; i++) {
+      model.put(k.key(String.format("%04d", i)), bytes("v"));
+    }
+    k.batchPut(model);
+    client.deleteRange(k.key("0100"), k.key("0900"));
+    model.subMap(k.key("0100"), k.key("0900")).clear();
+    k.expectAll(model);
+    k.put(k.key("0500"), bytes("again"));
+    model.put(k.key("0500"), bytes("again"));
+    k.expectAll(model);
+    client.deletePrefix(k.key("00"));
+    model.subMap(k.key("00"), k.key("01")).clear();
+    k.expectAll(model);
+    client.deletePrefix(k.prefix());
+    k.expectAll(Keys.model());
+  }
+
+  void batchScan(Keys k) {
+    NavigableMap<ByteString, ByteString> model = Keys.model();
+    for (int i = 0; i < 100; i++) {
+      model.put(k.key(String.format("%04d", i)), bytes("v" + i));
+    }
+    k.batchPut(model);
+    List<ScanOption> options = new ArrayList<>();
+    String[][] bounds = {{"0010", "0013"}, {"0050", "0090"}, {"0099", "0200"}, {"0300", "0400"}};
+    for (String[] range : bounds) {
+      options.add(
+          ScanOption.newBuilder()
+              .setStartKey(k.key(range[0]))
+              .setEndKey(k.key(range[1]))
+              .setLimit(20)
+              .setKeyOnly(false)
+              .build());
+    }
+    List<List<KvPair>> got = client.batchScan(options);
+    Keys.same("ranges of a batch scan", got.size(), bounds.length);
+    for (int i = 0; i < bounds.length; i++) {
+      Map<ByteString, ByteString> want = new HashMap<>();
+      model.subMap(k.key(bounds[i][0]), k.key(bounds[i][1])).entrySet().stream()
+          .limit(20)
+          .forEach(e -> want.put(e.getKey(), e.getValue()));
+      Map<ByteString, ByteString> pairs = new HashMap<>();
+      got.get(i).forEach(pair -> pairs.put(pair.getKey(), pair.getValue()));
+      Keys.same("range " + i + " of a batch scan", pairs, want);
+    }
+    List<KvPair> prefix = client.scanPrefix(k.key("001"));
+    Keys.same("keys of a prefix", prefix.size(), 10);
+    Keys.same("first key of a prefix", prefix.get(0).getKey(), k.key("0010"));
+  }
+
+  void timeToLive(Keys k) throws InterruptedException {
+    ByteString key = k.key("k");
+    Keys.same("ttl of an absent key", client.getKeyTTL(key), Optional.empty());
+    k.put(key, bytes("v"));
+    Keys.same("ttl of a key that stays", client.getKeyTTL(key), Optional.of(0L));
+    client.put(key, bytes("v"), 1000);
+    long left = client.getKeyTTL(key).orElse(-1L);
+    if (left < 800 || left > 1000) {
+      throw new CheckFailed(left + " s are left of 1000");
+    }
+    client.batchPut(Map.of(key, bytes("1"), k.key("other"), bytes("2")), 1);
+    client.put(k.key("other"), bytes("3"));
+    for (int i = 0; k.get(key).isPresent(); i++) {
+      if (i == 1200) {
+        throw new CheckFailed("the key does not expire");
+      }
+      Thread.sleep(50);
+    }
+    Keys.same("ttl of an expired key", client.getKeyTTL(key), Optional.empty());
+    k.expect(k.key("other"), bytes("3"));
+    Keys.same("put if absent", client.putIfAbsent(key, bytes("x"), 1000), Optional.empty());
+    k.expect(key, bytes("x"));
+  }
+
+  void noTimeToLive(Keys k) {
+    ByteString key = k.key("k");
+    try {
+      client.put(key, bytes("v"), 10);
+    } catch (RuntimeException e) {
+      k.expect(key, null);
+      return;
+    }
+    throw new CheckFailed("put with ttl was accepted");
+  }
+}
