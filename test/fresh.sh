@@ -184,6 +184,8 @@ for name in "$@"; do
     esac
 done
 WORK=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/tikv_fresh.XXXXXX")")
+# The new system need not have that folder.
+unset TMPDIR
 chmod 755 "$WORK"
 trap finish EXIT
 trap 'exit 130' INT TERM
