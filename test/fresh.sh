@@ -2,7 +2,7 @@
 # The README's two commands on a machine that has neither Postgres nor a
 # compiler: a minimal Debian made by debootstrap in a folder, once for root
 # and once for an ordinary user with sudo.  Each gets a fresh clone of what is
-# committed here, runs scripts/quickstart twice, then scripts/check.
+# committed here and runs scripts/quickstart and scripts/check, both twice.
 #
 # usage: test/fresh.sh [root|user]...     (default: both)
 #   SUITE=bookworm MIRROR=URL   the system to make
@@ -152,20 +152,20 @@ check_clean()
 $changes"
 }
 
+# Both commands, and both again.
 try_commands()
 {
-    local user=$1 steps=()
+    local user=$1 round steps=()
 
-    step "scripts/quickstart as $user"
-    run_as "$user" scripts/quickstart
-    step "scripts/quickstart as $user, again"
-    run_as "$user" scripts/quickstart
-    run_as "$user" scripts/cluster status
-    if [ "${STEPS:-}" != none ]; then
-        step "scripts/check ${STEPS:-} as $user"
-        read -ra steps <<<"${STEPS:-}"
+    read -ra steps <<<"${STEPS:-}"
+    for round in first again; do
+        step "scripts/quickstart as $user, $round"
+        run_as "$user" scripts/quickstart
+        run_as "$user" scripts/cluster status
+        [ "${STEPS:-}" != none ] || continue
+        step "scripts/check ${STEPS:-} as $user, $round"
         run_as "$user" scripts/check "${steps[@]}"
-    fi
+    done
     check_clean "$user"
     run_as "$user" scripts/cluster stop --wipe
 }
