@@ -111,6 +111,16 @@ extern void pd_flush_outbox(Pd *pd, bool committed);
 extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
 							 uint64 cluster_id);
 
+/* ---- service_region.c ---- */
+
+/*
+ * Take from shared memory what this node's store leads.  A store that runs
+ * already tells it only every ten seconds, and until then clients would not
+ * know whom to ask.  To be called once the bus is open: a store that comes up
+ * later sends a heartbeat.
+ */
+extern void pd_note_local_regions(Pd *pd);
+
 /* ---- tso_service.c ---- */
 extern void tso_request(Pd *pd, const struct PdMethod *method, Bytes bytes,
 						const ReplyTo *to);
