@@ -36,7 +36,7 @@ $(TOOLS): $(OUT)/bin/%: $(OUT)/obj/test/tools/%.o $(OUT)/obj/libtikvservice.a \
 	$(Q)$(CC) -Wl,--as-needed -o $@ $^ -lgrpc -lgpr -lprotobuf-c -lm -lpthread
 
 .PHONY: tools unit check scenario sim installcheck regress isolation tap \
-	crash txn-crash compat bench soak format lint
+	crash txn-crash compat bench soak fresh format lint
 
 tools: $(TOOLS)
 
@@ -72,6 +72,9 @@ bench: tools           ## benchmarks, as ratios in one run
 
 soak: tools            ## what is long: many crash rounds, idle, old snapshots
 	test/soak.sh
+
+fresh:                 ## README's commands on a new Debian, as root and as a user
+	test/fresh.sh
 
 format:                ## clang-format over our sources
 	tools/format.sh

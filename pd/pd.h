@@ -151,6 +151,15 @@ extern void lease_tick(Pd *pd);
 
 /* ---- http.c ---- */
 extern void http_serve(Pd *pd, HttpRequest *request);
+/* ---- service_region.c ---- */
+
+/*
+ * Take from shared memory what this node's store leads.  A store that runs
+ * already tells it only every ten seconds, and until then clients would not
+ * know whom to ask.  To be called once the bus is open: a store that comes up
+ * later sends a heartbeat.
+ */
+extern void pd_note_local_regions(Pd *pd);
 
 /* ---- tso_service.c ---- */
 extern void tso_request(Pd *pd, const struct PdMethod *method, Bytes bytes,

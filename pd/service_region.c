@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "bus/board.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 
@@ -314,6 +315,40 @@ pd_region_heartbeat(PdAsk *ask, const void *request, void *response)
 	}
 	ask->heard = region;
 	ask->silent = true;
+}
+
+/* Only what no record says: a region that differs waits for its heartbeat. */
+static void
+note_local_region(Pd *pd, const BoardRegion *seen)
+{
+	PdRegion region = {.meta = seen->region,
+					   .leader = seen->leader,
+					   .term = seen->term};
+	PdChanges changes;
+	PdError error;
+
+	pd_changes_init(&changes, &pd->arena);
+	error = cluster_region_heartbeat(&pd->state.cluster, &region, &changes);
+	if (error.type == PD_OK && changes.n == 0)
+		cluster_note_region(&pd->state.cluster, &region);
+}
+
+void
+pd_note_local_regions(Pd *pd)
+{
+	BoardStore store;
+	BoardRegion *regions;
+	int n;
+
+	board_store(&store);
+	if (store.generation == 0 || store.cluster_id != pd->state.cluster_id)
+		return;
+	n = board_all(&regions);
+	for (int i = 0; i < n; i++)
+		if (regions[i].is_leader)
+			note_local_region(pd, &regions[i]);
+	if (regions != NULL)
+		pfree(regions);
 }
 
 /* ---- splits ---- */

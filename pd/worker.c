@@ -259,6 +259,7 @@ run_pd(Pd *pd)
 	pd->http = start_http();
 	pd->server = start_server(pd);
 	worker_report(WORKER_PD, WORKER_SERVING, "", tikv_fdw_settings.pd_addr);
+	pd_note_local_regions(pd);
 	bring_down(pd, serve(pd, &tables));
 }
 

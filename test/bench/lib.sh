@@ -8,7 +8,7 @@
 
 OUT=$TOP/out/bench
 RESULTS=$OUT/results.tsv
-BASE_PORT=${BENCH_BASE_PORT:-8000}
+BASE_PORT=${BASE_PORT:-8000}
 
 CLUSTER_DIR=
 TICK_HZ=$(getconf CLK_TCK)
@@ -54,12 +54,27 @@ processes_ns()
     done | awk '{ns += $1} END {printf "%.0f\n", ns}'
 }
 
+# The processes whose parent is $1.  From /proc as well: a system without
+# procps has no pgrep.
+children_of()
+{
+    { cat /proc/[0-9]*/stat 2>/dev/null || :; } | awk -v parent="$1" '
+        {
+            pid = $1
+            sub(/^.*\) /, "")
+            if ($2 == parent)
+                print pid
+        }'
+}
+
 # kB of memory of the process $1 and its children, what is shared divided.
 tree_pss_kb()
 {
-    local pid
+    local pid children=()
 
-    for pid in $1 $(pgrep -P "$1"); do
+    mapfile -t children < <(children_of "$1")
+    [ ${#children[@]} -gt 0 ] || die "process $1 has no children to measure"
+    for pid in "$1" "${children[@]}"; do
         cat /proc/"$pid"/smaps_rollup 2>/dev/null || :
     done | awk '/^Pss:/{kb += $2} END {print kb + 0}'
 }

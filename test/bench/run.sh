@@ -16,7 +16,7 @@
 # BENCH_KEYS how many keys there are, BENCH_TRIES how often a load is repeated
 # that others on the machine disturbed (BENCH_MAX_OTHERS, per cent of it),
 # BENCH_QUIET_WAIT_SECONDS how long to wait for a quiet moment before it,
-# BENCH_BASE_PORT what is added to the ports of the node (8000).
+# BASE_PORT what is added to the ports of the node (8000).
 #
 # Measures what is installed in the server (make install).
 

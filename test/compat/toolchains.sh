@@ -186,9 +186,9 @@ fill_caches()
 {
     local dir
 
-    for dir in descriptors go go-2022 wire; do
-        step "modules of test/compat/$dir"
-        (cd "$COMPAT/$dir" && go mod download)
+    for dir in compat/{descriptors,go,go-2022,wire} faults; do
+        step "modules of test/$dir"
+        (cd "$COMPAT/../$dir" && go mod download)
     done
     step "crates of test/compat/rust"
     (cd "$COMPAT/rust" && cargo fetch --locked --quiet)

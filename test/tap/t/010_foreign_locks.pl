@@ -92,6 +92,7 @@ elapsed_note('a key in the making: a refusal', $began);
 isnt($answer, 0, 'a key in the making: PD gives the round up');
 like($err, qr/status 14/, 'a key in the making: answered UNAVAILABLE');
 wait_serving($node);
+is((rawctl($node, 'get', 'k'))[1], 'before', 'a lost round: PD knows at once who leads');
 protects_again('a lost round');
 cmp_ok(() = slurp($log) =~ /lock timeout/g, '<', 5, 'the log says it, but not over and over');
 unlock($session);
@@ -119,6 +120,7 @@ wait_state($node, 'pd', 'waiting', qr/locked by process/);
 pass('its successor says what it waits for');
 unlock($session);
 wait_serving($node);
+is((rawctl($node, 'get', 'k'))[1], 'before', 'and knows at once who leads');
 
 # ---- catalogs that the workers look at every second
 @workers = (pids($node, 'tikv store'), pids($node, 'tikv pd'));

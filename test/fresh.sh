@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# The README's two commands on a machine that has neither Postgres nor a
+# compiler: a minimal Debian made by debootstrap in a folder, once for root
+# and once for an ordinary user with sudo.  Each gets a fresh clone of what is
+# committed here and runs scripts/quickstart and scripts/check, both twice.
+#
+# usage: test/fresh.sh [root|user]...     (default: both)
+#   SUITE=bookworm MIRROR=URL   the system to make
+#   STEPS="step..."             steps of scripts/check (default all, "none"
+#                               leaves it out)
+#   COPY="file..."              what the new system needs of this one's
+#                               configuration, such as a proxy for apt
+#   KEEP=1                      leave the system behind, to look around
+#
+# Must run as root, for chroot and mount.  It isolates files, not ports: those
+# of the quickstart and those above BASE_PORT must be free.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+
+SUITE=${SUITE:-bookworm}
+MIRROR=${MIRROR:-http://deb.debian.org/debian}
+BASE_PORT=${BASE_PORT:-4000}
+PORTS=(54321 20160 20170 20180 2379)
+MOUNTS=(proc dev dev/pts dev/shm)
+SETTINGS=(http_proxy https_proxy no_proxy GOPROXY GOSUMDB)
+
+WORK=
+ROOT=
+
+# The machine's own folders come first, so that nothing is removed through
+# them.
+remove_system()
+{
+    local folder
+
+    end_processes TERM
+    sleep 1
+    end_processes KILL
+    for folder in dev/shm dev/pts dev proc; do
+        ! mountpoint -q "$ROOT/$folder" || umount "$ROOT/$folder" ||
+            die "$ROOT/$folder stays mounted; nothing was removed"
+    done
+    rm -rf --one-file-system -- "$ROOT"
+    ROOT=
+}
+
+# Signal what lives in the new system, and nothing else.
+end_processes()
+{
+    local process
+
+    for process in /proc/[0-9]*; do
+        [ "$(readlink "$process/root")" != "$ROOT" ] ||
+            kill -s "$1" "${process#/proc/}" 2>/dev/null || :
+    done
+}
+
+finish()
+{
+    local answer=$?
+
+    trap - EXIT
+    if [ -n "${KEEP:-}" ]; then
+        say "left behind, mounts and all: $WORK"
+        exit $answer
+    fi
+    [ -z "$ROOT" ] || remove_system
+    rm -rf --one-file-system -- "$WORK"
+    exit $answer
+}
+
+need_free_ports()
+{
+    local port
+
+    for port in "${PORTS[@]}"; do
+        ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null ||
+            die "port $port is taken; is a quickstart cluster running?" \
+                "(scripts/cluster stop)"
+    done
+}
+
+# One download serves all systems.
+make_base()
+{
+    local file command
+
+    step "minimal $SUITE"
+    run_quietly debootstrap --variant=minbase \
+        --include=ca-certificates,git,sudo "$SUITE" "$WORK/base" "$MIRROR"
+    for file in /etc/resolv.conf /etc/hosts ${COPY:-}; do
+        install -D -m 644 "$file" "$WORK/base$file"
+    done
+    # A company's own certificates, if there are any.
+    cp -a /usr/local/share/ca-certificates/. \
+        "$WORK/base/usr/local/share/ca-certificates/"
+    run_quietly chroot "$WORK/base" update-ca-certificates
+    chroot "$WORK/base" useradd -m -s /bin/bash user
+    printf 'user ALL=(ALL:ALL) NOPASSWD: ALL\n' >"$WORK/base/etc/sudoers.d/user"
+    for command in gcc postgres psql go cargo javac; do
+        ! chroot "$WORK/base" sh -c "command -v $command" >/dev/null ||
+            die "the new system is not fresh: it has $command"
+    done
+}
+
+make_system()
+{
+    local user=$1 folder home
+
+    ROOT=$WORK/$user
+    cp -a --one-file-system "$WORK/base" "$ROOT"
+    mount -t proc proc "$ROOT/proc"
+    for folder in "${MOUNTS[@]:1}"; do
+        mount --bind "/$folder" "$ROOT/$folder"
+    done
+    home=$(home_of "$user")
+    git clone -q --no-local "$TOP" "$ROOT$home/tikv_fdw"
+    chroot "$ROOT" chown -R "$user:" "$home/tikv_fdw"
+}
+
+home_of()
+{
+    case $1 in
+        root) echo /root ;;
+        *) echo "/home/$1" ;;
+    esac
+}
+
+# Run a command in the clone, with the environment of a login.
+run_as()
+{
+    local user=$1 home name settings=()
+
+    shift
+    home=$(home_of "$user")
+    for name in "${SETTINGS[@]}"; do
+        [ -z "${!name:-}" ] || settings+=("$name=${!name}")
+    done
+    chroot "$ROOT" runuser -u "$user" -- env -i HOME="$home" USER="$user" \
+        LOGNAME="$user" TERM=dumb BASE_PORT="$BASE_PORT" "${settings[@]}" \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        bash -c "cd '$home/tikv_fdw' && exec \"\$@\"" -- "$@" </dev/null
+}
+
+# A clone that is used must stay clean.
+check_clean()
+{
+    local changes
+
+    changes=$(run_as "$1" git status --short)
+    [ -z "$changes" ] || die "the commands leave this in the clone:
+$changes"
+}
+
+# Both commands, and both again.
+try_commands()
+{
+    local user=$1 round steps=()
+
+    read -ra steps <<<"${STEPS:-}"
+    for round in first again; do
+        step "scripts/quickstart as $user, $round"
+        run_as "$user" scripts/quickstart
+        run_as "$user" scripts/cluster status
+        [ "${STEPS:-}" != none ] || continue
+        step "scripts/check ${STEPS:-} as $user, $round"
+        run_as "$user" scripts/check "${steps[@]}"
+    done
+    check_clean "$user"
+    run_as "$user" scripts/cluster stop --wipe
+}
+
+is_root || die "run it as root: it makes a system in a folder and enters it"
+command -v debootstrap >/dev/null ||
+    die "debootstrap is missing: apt-get install debootstrap"
+[ $# -gt 0 ] || set -- root user
+for name in "$@"; do
+    case $name in
+        root | user) ;;
+        *)
+            sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+            exit 1
+            ;;
+    esac
+done
+WORK=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/tikv_fresh.XXXXXX")")
+# The new system need not have that folder.
+unset TMPDIR
+chmod 755 "$WORK"
+trap finish EXIT
+trap 'exit 130' INT TERM
+need_free_ports
+make_base
+for name in "$@"; do
+    make_system "$name"
+    try_commands "$name"
+    remove_system
+done
+say "ok: the README's commands on a fresh $SUITE as $*"
