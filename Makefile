@@ -12,6 +12,7 @@ include build/core.mk
 include build/module.mk
 include build/test.mk
 -include build/raft.mk
+-include build/txn.mk
 -include build/storage_test.mk
 -include build/bench.mk
 -include build/bus_test.mk

@@ -259,11 +259,13 @@ lock_table_put(LockRoom *room, Bytes key, Bytes record, LockPlace place)
 	node = lock_node(shared, ref);
 	node->kind = (uint8) place.kind;
 	node->slot = place.slot;
+	node->seq = shared->next_seq++;
 	set_record(node, record);
+	/* In this order: a look without the lock must not find nothing. */
 	change_begin(shared);
+	link_node(shared, ref);
 	if (present != 0)
 		unlink_node(shared, present);
-	link_node(shared, ref);
 	change_end(shared);
 	if (present != 0)
 		lock_memory_free(shared, present);

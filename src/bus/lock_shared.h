@@ -28,8 +28,8 @@ typedef struct LockNode
 	uint64 hash;
 	uint64 start_ts;	  /* guards */
 	uint64 min_commit_ts; /* guards */
-	uint64 seq;			  /* guards: orders those of one key; locks: 0 */
-	uint64 slot;		  /* durable locks */
+	uint64 seq;	 /* orders nodes of one key and kind: no two are equal */
+	uint64 slot; /* durable locks */
 	uint16 key_len;
 	uint16 record_len;
 	uint8 kind; /* LockKind */
@@ -133,6 +133,10 @@ lock_bucket(LockShared *shared, uint64 hash)
  * store that died in the middle of a change may have left anything.
  */
 extern LockNode *lock_node(LockShared *shared, LockRef ref);
+
+/* The table in zeroed memory of this size. */
+extern Size lock_shared_size(int memory_kb);
+extern void lock_shared_init(LockShared *shared, int memory_kb);
 
 /* ---- memory (lock_memory.c): the store alone ---- */
 

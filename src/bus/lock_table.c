@@ -43,7 +43,8 @@
  * reply; its transaction fetches commit_ts after that reply.  So if R2 came
  * before it appeared, T, which R had by then, is below commit_ts.  Any lock
  * disappears after the commit that ends it is visible to new snapshots, so if
- * R2 came after, R4 sees how it ended.
+ * R2 came after, R4 sees how it ended.  A lock that is rewritten is there all
+ * the while: its new node is linked before the old one is taken out.
  *
  * A spilled lock stays in lock_spill until it ends, and R reads that table
  * under the snapshot of R4, if R3 found any.  n_spilled is raised before the
@@ -398,9 +399,9 @@ lock_table_stats(LockTableStats *out)
 /* ------------------------------------------------------------- the memory */
 
 static uint32
-count_buckets(void)
+count_buckets(int memory_kb)
 {
-	Size wanted = (Size) tikv_fdw_settings.lock_memory_kb * 1024;
+	Size wanted = (Size) memory_kb * 1024;
 	uint32 n = 1;
 
 	while ((Size) n * 2 * BYTES_PER_BUCKET <= wanted)
@@ -409,45 +410,36 @@ count_buckets(void)
 }
 
 static Size
-pages_offset(void)
+pages_offset(int memory_kb)
 {
-	Size buckets = mul_size(count_buckets(), sizeof(pg_atomic_uint32));
+	Size buckets = mul_size(count_buckets(memory_kb), sizeof(pg_atomic_uint32));
 
 	return TYPEALIGN(PG_CACHE_LINE_SIZE,
 					 add_size(offsetof(LockShared, buckets), buckets));
 }
 
 static uint32
-count_pages(void)
+count_pages(int memory_kb)
 {
-	return (uint32) ((Size) tikv_fdw_settings.lock_memory_kb * 1024 /
-					 LOCK_PAGE_SIZE);
+	return (uint32) ((Size) memory_kb * 1024 / LOCK_PAGE_SIZE);
 }
 
 Size
-lock_table_shmem_size(void)
+lock_shared_size(int memory_kb)
 {
-	return add_size(pages_offset(), mul_size(count_pages(), LOCK_PAGE_SIZE));
+	return add_size(pages_offset(memory_kb),
+					mul_size(count_pages(memory_kb), LOCK_PAGE_SIZE));
 }
 
 /*
- * New shared memory is zero, and zeros are empty buckets: neither they nor the
- * pages are touched before they are needed.
+ * Zeros are empty buckets: neither they nor the pages are touched before they
+ * are needed.
  */
 void
-lock_table_shmem_init(TikvShmem *shmem, bool found)
+lock_shared_init(LockShared *shared, int memory_kb)
 {
-	LockShared *shared;
-	bool attached;
-	int tranche;
+	int tranche = LWLockNewTrancheId();
 
-	shared =
-		ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(), &attached);
-	shmem->locks = shared;
-	if (found || attached)
-		return;
-	memset(shared, 0, offsetof(LockShared, buckets));
-	tranche = LWLockNewTrancheId();
 	LWLockRegisterTranche(tranche, "TikvLocks");
 	LWLockInitialize(&shared->lock, tranche);
 	pg_atomic_init_u64(&shared->epoch, 1);
@@ -460,8 +452,26 @@ lock_table_shmem_init(TikvShmem *shmem, bool found)
 	pg_atomic_init_u64(&shared->bytes_used, 0);
 	shared->next_seq = 1;
 	shared->random = 1;
-	shared->n_pages = count_pages();
-	shared->n_buckets = count_buckets();
-	shared->pages_at = pages_offset();
+	shared->n_pages = count_pages(memory_kb);
+	shared->n_buckets = count_buckets(memory_kb);
+	shared->pages_at = pages_offset(memory_kb);
 	shared->seed = (uint64) GetCurrentTimestamp();
+}
+
+Size
+lock_table_shmem_size(void)
+{
+	return lock_shared_size(tikv_fdw_settings.lock_memory_kb);
+}
+
+/* New shared memory is zero. */
+void
+lock_table_shmem_init(TikvShmem *shmem, bool found)
+{
+	bool attached;
+
+	shmem->locks =
+		ShmemInitStruct("tikv_fdw locks", lock_table_shmem_size(), &attached);
+	if (!found && !attached)
+		lock_shared_init(shmem->locks, tikv_fdw_settings.lock_memory_kb);
 }

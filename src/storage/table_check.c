@@ -186,8 +186,7 @@ check_order(TableCheck *check, LastEntry *last, const RowOrder *order,
 	int c = last->valid ? compare_orders(&last->order, order) : -1;
 
 	if (c > 0)
-		check_defect(check->report,
-					 CHECK_ROW "its index entry is out of order",
+		check_defect(check->report, CHECK_ROW "its index entry is out of order",
 					 CHECK_ROW_ARGS(row));
 	if (c == 0 && order->prefix.len < KEY_PREFIX_LEN)
 		check_defect(check->report, CHECK_ROW "the key exists twice",
@@ -209,8 +208,7 @@ check_entry(TableCheck *check, IndexScanDesc scan, TupleTableSlot *slot,
 	RowOrder order = check->row_order(slot);
 
 	if (compare_orders(&entry, &order) != 0)
-		check_defect(check->report,
-					 CHECK_ROW "its index entry has another key",
+		check_defect(check->report, CHECK_ROW "its index entry has another key",
 					 CHECK_ROW_ARGS(row));
 	check_order(check, last, &entry, row);
 	tuplesort_putdatum(check->index_tids, Int64GetDatum(row), false);
@@ -221,8 +219,9 @@ check_index(TableCheck *check)
 {
 	LastEntry *last = palloc0(sizeof(LastEntry));
 	TupleTableSlot *slot = table_slot_create(check->table->heap, NULL);
-	IndexScanDesc scan = index_beginscan(
-		check->table->heap, check->table->index, check->snapshot, 0, 0);
+	IndexScanDesc scan =
+		index_beginscan(check->table->heap, check->table->index,
+						check->snapshot, 0, 0);
 
 	scan->xs_want_itup = true;
 	index_rescan(scan, NULL, 0, NULL, 0);
@@ -258,9 +257,12 @@ compare_passes(TableCheck *check)
 		int64 row = Min(heap_tid, index_tid);
 
 		if (heap_tid < index_tid)
-			check_defect(check->report, CHECK_ROW "no index entry leads to it", CHECK_ROW_ARGS(row));
+			check_defect(check->report, CHECK_ROW "no index entry leads to it",
+						 CHECK_ROW_ARGS(row));
 		else if (index_tid < heap_tid)
-			check_defect(check->report, CHECK_ROW "the index leads to it more than once", CHECK_ROW_ARGS(row));
+			check_defect(check->report,
+						 CHECK_ROW "the index leads to it more than once",
+						 CHECK_ROW_ARGS(row));
 		if (heap_tid == row)
 			in_heap = next_sorted(check->heap_tids, &heap_value);
 		if (index_tid == row)
@@ -282,7 +284,7 @@ check_long_keys(TableCheck *check)
 		if (previous != NULL && VARSIZE_ANY(key) == VARSIZE_ANY(previous) &&
 			memcmp(key, previous, VARSIZE_ANY(key)) == 0)
 			check_defect(check->report, "a key of %zu bytes exists twice",
-				   (Size) VARSIZE_ANY_EXHDR(key) - LONG_KEY_HEADER);
+						 (Size) VARSIZE_ANY_EXHDR(key) - LONG_KEY_HEADER);
 		if (previous != NULL)
 			pfree(previous);
 		previous = key;

@@ -30,7 +30,7 @@ extern void check_defect(CheckReport *report, const char *fmt, ...)
 /* An address as one number, and how a text names it. */
 extern int64 check_row_number(const ItemPointerData *tid);
 #define CHECK_ROW "row (%u,%u): "
-#define CHECK_ROW_ARGS(row) (uint32)((row) >> 16), (uint32) ((row) & 0xffff)
+#define CHECK_ROW_ARGS(row) (uint32)((row) >> 16), (uint32) ((row) &0xffff)
 
 /* What orders and identifies a row: (major, key, minor). */
 typedef struct RowOrder

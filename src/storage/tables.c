@@ -200,6 +200,16 @@ tables_resolve_nowait(TableOids *out)
 	return tables_resolve(out) ? TABLES_OK : TABLES_MISSING;
 }
 
+bool
+tables_include(const TableOids *oids, Oid relation)
+{
+	for (int i = 0; i < (int) lengthof(table_defs); i++)
+		if (relation == def_oid(&table_defs[i], oids) ||
+			relation == def_index_oid(&table_defs[i], oids))
+			return true;
+	return false;
+}
+
 /* Lock one relation without opening it. */
 static bool
 lock_relation(Oid oid, OpenMode mode)

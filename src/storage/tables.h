@@ -55,6 +55,9 @@ extern bool tables_resolve(TableOids *out);
  */
 extern TablesAnswer tables_resolve_nowait(TableOids *out);
 
+/* Is this relation one of them? */
+extern bool tables_include(const TableOids *oids, Oid relation);
+
 /* Ours, and what a REINDEX CONCURRENTLY adds or leaves behind. */
 #define TABLE_MAX_INDEXES 8
 

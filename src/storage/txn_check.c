@@ -54,8 +54,7 @@ add_lock(TxnCheck *check, Bytes key, const Lock *lock)
 	{
 		check->room = Max(check->room * 2, 64);
 		check->locks = check->locks == NULL ?
-			MemoryContextAlloc(check->context,
-							   check->room * sizeof(LiveLock)) :
+			MemoryContextAlloc(check->context, check->room * sizeof(LiveLock)) :
 			repalloc_huge(check->locks, check->room * sizeof(LiveLock));
 	}
 	if (key.len > 0)
@@ -63,8 +62,7 @@ add_lock(TxnCheck *check, Bytes key, const Lock *lock)
 	live = &check->locks[check->n_locks++];
 	live->key = bytes_make(copy, key.len);
 	live->start_ts = lock->start_ts;
-	live->long_value =
-		lock->type == LOCK_TYPE_PUT && !lock->has_short_value;
+	live->long_value = lock->type == LOCK_TYPE_PUT && !lock->has_short_value;
 }
 
 static void
@@ -116,8 +114,9 @@ check_slots(TxnCheck *check)
 	Relation heap = check->tables->lock_slot.heap;
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	TableScanDesc scan = table_beginscan(heap, check->snapshot, 0, NULL);
-	MemoryContext row = AllocSetContextCreate(
-		CurrentMemoryContext, "slot check row", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext row =
+		AllocSetContextCreate(CurrentMemoryContext, "slot check row",
+							  ALLOCSET_DEFAULT_SIZES);
 	Size room = 256;
 	uint64 *numbers = palloc(room * sizeof(uint64));
 	Size n = 0;
@@ -145,7 +144,12 @@ check_slots(TxnCheck *check)
 static int
 compare_locks(const void *a, const void *b)
 {
-	return bytes_cmp(((const LiveLock *) a)->key, ((const LiveLock *) b)->key);
+	const LiveLock *x = a;
+	const LiveLock *y = b;
+	int c = bytes_cmp(x->key, y->key);
+
+	return c != 0 ? c :
+					(x->start_ts > y->start_ts) - (x->start_ts < y->start_ts);
 }
 
 /* After all locks are known: one per key, and their values are there. */
@@ -175,17 +179,16 @@ check_locks(TxnCheck *check)
 	version_finder_release(check->values);
 }
 
-/* Of duplicates (a defect) any will do. */
 static bool
 is_value_of_lock(const TxnCheck *check, Bytes key, uint64 start_ts)
 {
-	LiveLock probe = {.key = key};
+	LiveLock probe = {.key = key, .start_ts = start_ts};
 	const LiveLock *found = check->n_locks == 0 ?
 		NULL :
 		bsearch(&probe, check->locks, check->n_locks, sizeof(LiveLock),
 				compare_locks);
 
-	return found != NULL && found->long_value && found->start_ts == start_ts;
+	return found != NULL && found->long_value;
 }
 
 /* ---------------------------------------------------------------- versions */
@@ -290,9 +293,8 @@ check_value_row(TableCheck *table, TupleTableSlot *slot, Bytes rest)
 	if (!is_value_of_lock(check, key, start_ts) &&
 		!is_value_of_write(check, key, start_ts))
 		check_defect(table->report,
-					 CHECK_ROW
-					 "the value of " UINT64_FORMAT
-					 " belongs to no lock and no record",
+					 CHECK_ROW "the value of " UINT64_FORMAT
+							   " belongs to no lock and no record",
 					 CHECK_ROW_ARGS(check_row_number(&slot->tts_tid)),
 					 start_ts);
 }

@@ -100,23 +100,24 @@ step(VersionFinder *finder)
 	return found;
 }
 
+static bool
+row_has_rest(VersionFinder *finder, Bytes rest)
+{
+	Datum stored = version_datum(finder->slot, VERSION_KEY_REST);
+	bool isnull = finder->slot->tts_isnull[VERSION_KEY_REST - 1];
+	bool same = stored_rest_is(stored, isnull, rest, finder->scratch);
+
+	MemoryContextReset(finder->scratch);
+	return same;
+}
+
 /* The next older row of the key itself. */
 static bool
 step_of_key(VersionFinder *finder, const StoredKey *key)
 {
 	while (step(finder))
-	{
-		bool same;
-
-		if (key->prefix.len < KEY_PREFIX_LEN)
+		if (key->prefix.len < KEY_PREFIX_LEN || row_has_rest(finder, key->rest))
 			return true;
-		same = stored_rest_is(version_datum(finder->slot, VERSION_KEY_REST),
-							  finder->slot->tts_isnull[VERSION_KEY_REST - 1],
-							  key->rest, finder->scratch);
-		MemoryContextReset(finder->scratch);
-		if (same)
-			return true;
-	}
 	return false;
 }
 

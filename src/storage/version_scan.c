@@ -49,6 +49,7 @@ typedef struct Walk
 	VersionFinder *finder; /* for groups and long histories; NULL at first */
 	ScanKeyData keys[SCAN_KEYS];
 	KeyProbe probes[SCAN_KEYS];
+	BlockNumber nblocks; /* of the heap, as row_fetch remembers it */
 
 	/* The key that the walk is in. */
 	bool in_key;
@@ -115,6 +116,7 @@ emit_row(Walk *walk, TupleTableSlot *slot)
 	return more;
 }
 
+/* The place is an index entry's: the row may be a later version there. */
 static bool
 emit_place(Walk *walk, ItemPointerData tid, bool *found)
 {
@@ -295,19 +297,18 @@ emit_group_rows(Walk *walk, GroupRow **rows, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		bool found;
-
 		if (walk->scan->newest && before != NULL &&
 			bytes_eq(rows[i]->rest, before->rest))
 			continue;
 		before = rows[i];
 		set_key(walk, bytes_make(walk->key, KEY_PREFIX_LEN), rows[i]->rest);
-		if (!emit_place(walk, rows[i]->tid, &found))
-			return false;
-		if (!found)
+		if (row_fetch(walk->table->heap, &walk->nblocks, &rows[i]->tid, 0,
+					  walk->snapshot, false, walk->slot) != ROW_FOUND)
 			elog(ERROR,
 				 "a row of table \"%s\" is gone under a snapshot that saw it",
 				 RelationGetRelationName(walk->table->heap));
+		if (!emit_row(walk, walk->slot))
+			return false;
 	}
 	return true;
 }

@@ -28,10 +28,10 @@ background_free(Store *store)
 void
 background_load(Store *store)
 {
+	tasks_reset();
 	range_delete_load(store);
 	store->sweeper.enabled = api_has_ttl(store->meta.api);
 	store->sweeper.due_us = store->sweeper.enabled ? 0 : PG_INT64_MAX;
-	tasks_reset();
 }
 
 int64

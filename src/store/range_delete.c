@@ -216,6 +216,7 @@ range_delete_load(Store *store)
 		ranges->items[ranges->n++] = items[i];
 	}
 	ranges->due_us = ranges->n > 0 ? 0 : PG_INT64_MAX;
+	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
 }
 
 /* They go on when the store is there again, but nobody will be told. */

@@ -336,7 +336,7 @@ binary(char *text)
 
 /* Do the command once; false means that PD should be asked again. */
 static bool
-attempt(Client *client, int argc, char **argv, int *exit_status)
+attempt(Client *client, char **argv, int *exit_status)
 {
 	ProtobufCBinaryData key = binary(argv[1]);
 	Pdpb__GetRegionResponse *found = find_region(client, key);
@@ -345,7 +345,7 @@ attempt(Client *client, int argc, char **argv, int *exit_status)
 	bool good;
 
 	fill_context(&context, found);
-	if (argc == 3)
+	if (strcmp(argv[0], "put") == 0)
 		good = raw_put(client, &context, key, binary(argv[2]));
 	else if (strcmp(argv[0], "get") == 0)
 		good = raw_get(client, &context, key, &absent);
@@ -415,7 +415,7 @@ main(int argc, char **argv)
 		protect(&client, argv[4], argv[5]);
 		_exit(0);
 	}
-	while (!attempt(&client, argc - 3, argv + 3, &exit_status))
+	while (!attempt(&client, argv + 3, &exit_status))
 	{
 		if (++tries == ATTEMPTS)
 			die("gave up after %d attempts", tries);
