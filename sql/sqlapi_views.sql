@@ -29,7 +29,7 @@ SELECT name <> '' AS name, member_id > 0 AS id, cardinality(client_urls) AS clie
 	client_urls[1] LIKE 'http://%:%' AS url, is_leader FROM tikv.members;
 
 -- no long work is on its way
-SELECT task, waiting, removed >= 0 AS removed FROM tikv.tasks ORDER BY task;
+SELECT task, waiting >= 0 AS waiting, removed >= 0 AS removed FROM tikv.tasks ORDER BY task;
 
 -- nothing is wrong with the tables
 SELECT * FROM tikv_check();
