@@ -560,6 +560,25 @@ many(void)
 	txn_overlay_begin(&t.overlay, &t.base.reader);
 	OK(txn_overlay_is_empty(&t.overlay) && seek(&t, "hot", UINT64_MAX) == 0,
 	   "a new turn begins empty");
+	OK(t.overlay.rows_room >= 3 * MANY, "in the room of the last");
+	for (int i = 0; i < MANY; i++)
+		effects_put_value(&t.effects, bytes_cstr("v"), (uint64_t) i,
+						  bytes_empty());
+	for (int i = 0; i < MANY; i++)
+		effects_put_write(&t.effects, bytes_cstr(keys[i]), 1, &write);
+	for (uint64_t ts = 2; ts < 4; ts++)
+		for (int i = 0; i < MANY; i++)
+			effects_put_write(&t.effects, bytes_cstr(keys[i]), ts, &write);
+	take_in(&t);
+	EQ_U64(n_to_write(&t), 4 * MANY, "a very large turn");
+	txn_overlay_begin(&t.overlay, &t.base.reader);
+	EQ_U64(t.overlay.rows_room, 0, "gives its room back");
+	t.overlay.turn = UINT32_MAX;
+	effects_put_write(&t.effects, bytes_cstr("hot"), 7, &write);
+	take_in(&t);
+	EQ_U64(seek(&t, "hot", UINT64_MAX), 7, "the last number of a turn");
+	txn_overlay_begin(&t.overlay, &t.base.reader);
+	EQ_U64(seek(&t, "hot", UINT64_MAX), 0, "is followed by the first");
 	free(keys);
 	end(&t);
 }
