@@ -144,6 +144,7 @@ wild_prewrite(void)
 	constraints->expected_for_update_ts = any_ts();
 	c.constraints = constraints;
 	c.n_constraints = below(4) == 0;
+	c.generation = below(4) == 0 ? 1 + below(3) : 0; /* a flush */
 	txn_prewrite(&kit.env, &c, &kit.answer);
 }
 
