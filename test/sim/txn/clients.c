@@ -204,7 +204,10 @@ client_may_die(Client *c)
 		return;
 	sim_trace("dies");
 	if (c->txn != NULL)
+	{
 		c->txn->active = false;
+		c->txn->ended_us = sim->now;
+	}
 	c->dead = true;
 	switch_to_scheduler(c);
 }

@@ -84,6 +84,7 @@ typedef struct SimTxn
 	uint64_t commit_ts;
 	int64_t begun_us;
 	bool active;
+	int64_t ended_us;
 } SimTxn;
 
 /* A commit record, as it became visible. */
@@ -197,10 +198,12 @@ typedef struct Sim
 	double death;
 	double loss;
 	double abort_rate;
+	double turn_hunger; /* for more requests before it ends */
 	double election_rate;
 	double collect_rate;
 	int64_t idle_us; /* between transactions, at most */
 	int n_accounts;	 /* few: hot ones */
+	bool one_list;	 /* mostly appends to one key */
 	int n_clients;
 	Bytes keys[SIM_KEYS];
 
