@@ -227,6 +227,7 @@ send(Client *c, const TxnCommand *command, int region, bool is_retry)
 	if (sim_chance(sim->loss))
 		rpc->due_us += (int64_t) sim_rand(RPC_LIFE_US);
 	rpc->expires_us = sim->now + RPC_LIFE_US;
+	rpc->generation = sim->generation;
 	store_queue(rpc);
 }
 

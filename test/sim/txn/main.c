@@ -86,11 +86,14 @@ sim_chance(double p)
 	return (double) sim_rand(1000000) < p * 1000000;
 }
 
-/* Often the very next number: commits and starts shall meet. */
+/*
+ * Often the very next number, so that commits and starts meet: the physical
+ * part moves in leaps.
+ */
 uint64_t
 sim_tso(void)
 {
-	uint64_t physical = (uint64_t) (sim->now / MS) << 18;
+	uint64_t physical = (uint64_t) (sim->now / MS) / 8 * 8 << 18;
 
 	sim->tso = sim->tso < physical ? physical : sim->tso + 1;
 	return sim->tso;

@@ -126,6 +126,7 @@ typedef struct Rpc
 	uint64_t call; /* the client's count of calls */
 	int64_t due_us;
 	int64_t expires_us;
+	uint64_t generation; /* of the leadership it was sent to */
 	TxnAnswer answer;
 	TxnEffects effects;
 	bool answered; /* before its turn was durable */

@@ -600,7 +600,8 @@ take_request(void)
 		if (!may_run(rpc))
 			continue;
 		sim->queue[i] = sim->queue[--sim->n_queue];
-		if (rpc->expires_us >= sim->now)
+		/* Its connection ended with the leadership that it was sent to. */
+		if (rpc->expires_us >= sim->now && rpc->generation == sim->generation)
 			execute(rpc);
 		return true;
 	}

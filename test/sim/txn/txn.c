@@ -2,9 +2,9 @@
  * txn.c
  *	  What transactions do: transfers, appends, blind writes, reads.
  *
- * An account has an index key beside it that carries its last writer, and
- * which a pessimistic transaction writes without locking it, guarded by the
- * lock on the account.
+ * An account has an index key in the other region that carries its last
+ * writer, and which a pessimistic transaction writes without locking it,
+ * guarded by the lock on the account.
  */
 #include "sim.h"
 
