@@ -204,7 +204,10 @@ client_may_die(Client *c)
 		return;
 	sim_trace("dies");
 	if (c->txn != NULL)
+	{
 		c->txn->active = false;
+		c->txn->ended_us = sim->now;
+	}
 	c->dead = true;
 	switch_to_scheduler(c);
 }
@@ -224,6 +227,7 @@ send(Client *c, const TxnCommand *command, int region, bool is_retry)
 	if (sim_chance(sim->loss))
 		rpc->due_us += (int64_t) sim_rand(RPC_LIFE_US);
 	rpc->expires_us = sim->now + RPC_LIFE_US;
+	rpc->generation = sim->generation;
 	store_queue(rpc);
 }
 

@@ -86,11 +86,14 @@ sim_chance(double p)
 	return (double) sim_rand(1000000) < p * 1000000;
 }
 
-/* Often the very next number: commits and starts shall meet. */
+/*
+ * Often the very next number, so that commits and starts meet: the physical
+ * part moves in leaps.
+ */
 uint64_t
 sim_tso(void)
 {
-	uint64_t physical = (uint64_t) (sim->now / MS) << 18;
+	uint64_t physical = (uint64_t) (sim->now / MS) / 8 * 8 << 18;
 
 	sim->tso = sim->tso < physical ? physical : sim->tso + 1;
 	return sim->tso;
@@ -136,7 +139,8 @@ init(uint64_t seed, uint64_t steps)
 		sim->keys[i] = bytes_cstr(names[i]);
 	sim->memory_locks = sim_chance(0.6);
 	sim->pipelined = sim_chance(0.3);
-	sim->turn_size = 1 + sim_rand(6);
+	sim->turn_size = 1 + sim_rand(8);
+	sim->turn_hunger = 0.3 + (double) sim_rand(65) / 100;
 	sim->death = sim_chance(0.7) ? 0.01 : 0;
 	sim->loss = sim_chance(0.7) ? 0.08 : 0;
 	sim->abort_rate = sim_chance(0.5) ? sim_chance(0.5) ? 0.05 : 0.2 : 0;
@@ -144,6 +148,7 @@ init(uint64_t seed, uint64_t steps)
 	sim->idle_us = sim_chance(0.2) ? 80 * MS : 10 * MS;
 	sim->collect_rate = sim_chance(0.2) ? 0.2 : 0.03;
 	sim->n_accounts = sim_chance(0.3) ? 2 : SIM_ACCOUNTS;
+	sim->one_list = sim_chance(0.15);
 	sim->n_clients = 2 + (int) sim_rand(SIM_CLIENTS - 1);
 	store_init();
 	clients_init();

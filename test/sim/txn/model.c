@@ -181,8 +181,11 @@ check_outcome(const SimTxn *txn, uint64_t commit_ts)
 		sim_fail("%" PRIu64 " was told to have failed and is committed "
 				 "at %" PRIu64,
 				 txn->start_ts, commit_ts);
-	/* External consistency: later than all that ended before it began. */
-	if (commit_ts != 0 && !txn->causal && commit_ts <= txn->commit_floor)
+	/*
+	 * External consistency: not before anything that ended before it began.
+	 * At the same timestamp nobody can see the one without the other.
+	 */
+	if (commit_ts != 0 && !txn->causal && commit_ts < txn->commit_floor)
 		sim_fail("%" PRIu64 " committed at %" PRIu64 " though %" PRIu64
 				 " was acknowledged before its commit began",
 				 txn->start_ts, commit_ts, txn->commit_floor);

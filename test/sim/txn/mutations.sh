@@ -29,7 +29,6 @@ publish_ignores_max_ts      async commit that is not consistent (tikv/tikv#8589)
 no_linearizability_ts       async commit that is only causal (tikv/tikv#8589)
 async_before_sync           async commit before max_ts is synced
 scan_lock_keeps_max_ts      async commit below the safe point (tikv/tikv#9526)
-check_status_keeps_max_ts   a rollback that a later commit_ts falls upon
 lock_not_found_is_success   TxnLockNotFound taken for success (ryogrid/gookv)
 guards_end_early            guards that go before the rows are visible
 locks_end_early             locks that go before the rows are visible
@@ -51,7 +50,6 @@ fallback_is_not_told|txn/prewrite.c|/^fall_back/,/^}/s/request->use_async_commit
 status_leaves_no_rollback|txn/check_txn_status.c|s/^\t*txn_make_rollback(.*$//
 secondaries_leave_no_rollback|txn/check_secondary_locks.c|s/^\ttxn_make_rollback(.*$//
 commit_record_from_start_ts|mvcc/lookup.c|/^mvcc_commit_record/,/^}/s/uint64_t ts = UINT64_MAX/uint64_t ts = start_ts/
-collapses_protected_rollbacks|txn/actions.c|s/ && !write_is_protected(&at.write))/)/
 expected_for_update_ts_ignored|txn/prewrite_key.c|s/key->has_expected && /0 \&\& /
 retry_is_trusted|txn/prewrite_check.c|s/return !request->is_retry;/return true;/
 reads_at_min_commit_ts|mvcc/read.c|s/lock->min_commit_ts > context->ts/lock->min_commit_ts >= context->ts/

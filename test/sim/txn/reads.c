@@ -74,6 +74,16 @@ key_index(Bytes key)
 
 /* ------------------------------------------------------------- the steps */
 
+/* Others act meanwhile, sometimes for long. */
+static void
+drift(Client *c)
+{
+	if (sim_chance(0.7))
+		client_pause(c);
+	else
+		client_sleep(c, (int64_t) sim_rand(6 * MS));
+}
+
 static void
 raise_max_ts(const Reading *r)
 {
@@ -180,7 +190,7 @@ scan(Reading *r)
 	bool waiting[MAX_KEYS];
 	Arena arena;
 
-	client_pause(r->c);
+	drift(r->c);
 	memcpy(waiting, r->done, sizeof(waiting));
 	arena_init(&arena);
 	mvcc_scan(&sim->visible.reader, &r->context, &what, mine, n, &arena, take,
@@ -206,16 +216,18 @@ get(Reading *r)
 	bool has_met[MAX_KEYS];
 
 	ReadResult results[MAX_KEYS];
+	bool looks_late = sim_mutation("snapshot_before_look");
 
 	for (int i = 0; i < r->n; i++)
 		has_met[i] = meet(r, sim->keys[r->keys[i]], &met[i]);
-	client_pause(r->c);
+	drift(r->c);
 	for (int i = 0; i < r->n; i++)
 		mvcc_get(&sim->visible.reader, &r->context, sim->keys[r->keys[i]],
-				 has_met[i] ? &met[i] : NULL, &sim->arena, &results[i]);
-	if (sim_mutation("snapshot_before_look"))
+				 has_met[i] && !looks_late ? &met[i] : NULL, &sim->arena,
+				 &results[i]);
+	if (looks_late)
 	{
-		client_pause(r->c);
+		drift(r->c);
 		for (int i = 0; i < r->n; i++)
 			if (meet(r, sim->keys[r->keys[i]], &met[i]))
 				mvcc_get(&sim->visible.reader, &r->context,
@@ -250,7 +262,7 @@ attempt(Reading *r)
 		return true;
 	}
 	raise_max_ts(r);
-	client_pause(r->c);
+	drift(r->c);
 	if (r->form == READ_GET || r->form == READ_BATCH_GET)
 		get(r);
 	else

@@ -380,23 +380,37 @@ resolve_everything(Client *c)
 
 /* ------------------------------------------------------------- collector */
 
-/* Nobody who lives reads below it, no request of older times is under way. */
+/*
+ * Up to where versions may go: below everything that is under way, late
+ * requests of transactions that have ended included.
+ */
 static uint64_t
-choose_safe_point(void)
+deletion_point(uint64_t safe_point)
 {
-	uint64_t ts = (uint64_t) ((sim->now - 2 * RPC_LIFE_US) / MS) << 18;
+	uint64_t ts = safe_point;
 
 	for (size_t i = 0; i < sim->n_txns; i++)
-		if (sim->txns[i]->active && sim->txns[i]->start_ts <= ts)
-			ts = sim->txns[i]->start_ts - 1;
+	{
+		const SimTxn *txn = sim->txns[i];
+
+		if (txn->start_ts <= ts &&
+			(txn->active || txn->ended_us + 2 * RPC_LIFE_US > sim->now))
+			ts = txn->start_ts - 1;
+	}
 	return ts;
 }
 
+/*
+ * Usually the safe point respects who is active.  It need not: then reads
+ * below it are refused, and commits have to land above it all the same.
+ */
 void
 collect_garbage(Client *c)
 {
-	uint64_t safe_point = choose_safe_point();
+	uint64_t safe_point = sim_tso();
 
+	if (sim_chance(0.7))
+		safe_point = deletion_point(safe_point);
 	if (safe_point <= sim->safe_point)
 		return;
 	for (int region = 0; region < 2; region++)
@@ -411,7 +425,7 @@ collect_garbage(Client *c)
 		TxnCommand command = {.kind = TXN_CMD_GC};
 
 		client_may_die(c);
-		command.gc.safe_point = safe_point;
+		command.gc.safe_point = deletion_point(safe_point);
 		command.gc.range = region_range(region);
 		client_must_call(c, &command, region);
 	}

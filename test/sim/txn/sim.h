@@ -84,6 +84,7 @@ typedef struct SimTxn
 	uint64_t commit_ts;
 	int64_t begun_us;
 	bool active;
+	int64_t ended_us;
 } SimTxn;
 
 /* A commit record, as it became visible. */
@@ -125,6 +126,7 @@ typedef struct Rpc
 	uint64_t call; /* the client's count of calls */
 	int64_t due_us;
 	int64_t expires_us;
+	uint64_t generation; /* of the leadership it was sent to */
 	TxnAnswer answer;
 	TxnEffects effects;
 	bool answered; /* before its turn was durable */
@@ -197,10 +199,12 @@ typedef struct Sim
 	double death;
 	double loss;
 	double abort_rate;
+	double turn_hunger; /* for more requests before it ends */
 	double election_rate;
 	double collect_rate;
 	int64_t idle_us; /* between transactions, at most */
 	int n_accounts;	 /* few: hot ones */
+	bool one_list;	 /* mostly appends to one key */
 	int n_clients;
 	Bytes keys[SIM_KEYS];
 

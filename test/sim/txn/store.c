@@ -25,9 +25,6 @@ raise_max_ts(ConcurrencyManager *cm, uint64_t ts)
 	if (sim->running == TXN_CMD_SCAN_LOCK &&
 		sim_mutation("scan_lock_keeps_max_ts"))
 		return;
-	if (sim->running == TXN_CMD_CHECK_TXN_STATUS &&
-		sim_mutation("check_status_keeps_max_ts"))
-		return;
 	inner()->raise_max_ts(inner(), ts);
 }
 
@@ -603,7 +600,8 @@ take_request(void)
 		if (!may_run(rpc))
 			continue;
 		sim->queue[i] = sim->queue[--sim->n_queue];
-		if (rpc->expires_us >= sim->now)
+		/* Its connection ended with the leadership that it was sent to. */
+		if (rpc->expires_us >= sim->now && rpc->generation == sim->generation)
 			execute(rpc);
 		return true;
 	}
@@ -629,7 +627,7 @@ store_step(void)
 {
 	if (sim_chance(0.3) && wait_step())
 		return true;
-	if (sim_chance(0.5) && take_request())
+	if (sim_chance(sim->turn_hunger) && take_request())
 		return true;
 	return go_on_with_turn() || take_request() || wait_step();
 }

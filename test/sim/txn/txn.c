@@ -2,9 +2,9 @@
  * txn.c
  *	  What transactions do: transfers, appends, blind writes, reads.
  *
- * An account has an index key beside it that carries its last writer, and
- * which a pessimistic transaction writes without locking it, guarded by the
- * lock on the account.
+ * An account has an index key in the other region that carries its last
+ * writer, and which a pessimistic transaction writes without locking it,
+ * guarded by the lock on the account.
  */
 #include "sim.h"
 
@@ -55,6 +55,11 @@ plan(SimTxn *txn)
 {
 	uint64_t kind = sim_rand(10);
 
+	if (sim->one_list && kind < 8)
+	{
+		add_write(txn, SIM_LISTS, MUTATION_PUT);
+		return;
+	}
 	if (kind < 5)
 		plan_transfer(txn);
 	if (kind >= 4 && kind < 7)
@@ -368,5 +373,6 @@ run_transaction(Client *c)
 	else
 		write_something(c, txn);
 	txn->active = false;
+	txn->ended_us = sim->now;
 	c->txn = NULL;
 }
