@@ -105,6 +105,15 @@ REINDEX TABLE CONCURRENTLY tikv_internal.value;
 CALL turns(20, 40);
 SELECT storage_test_txn_compare(1000);
 SELECT storage_test_txn_stats();
+-- a group of keys that takes more than one pass
+DO $$
+BEGIN
+	FOR i IN 1..1500 LOOP
+		PERFORM storage_test_txn_put(rep('p', 2048) || int4send(i % 1300), i, i + 1, 'v');
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT storage_test_txn_compare(200);
 -- random records have values that nobody wants and lack others; the rest is well
 SELECT regexp_replace(regexp_replace(c, 'row \(\d+,\d+\)', 'row'), '\d+', 'N', 'g') AS defect, count(*) > 10 AS many
 	FROM storage_test_txn_check() c GROUP BY 1 ORDER BY 1;

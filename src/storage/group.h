@@ -12,10 +12,8 @@
 
 #include "postgres.h"
 
-#include "core/base/bytes.h"
 #include "storage/itemptr.h"
-
-#define GROUP_ROWS 1024
+#include "storage/stored_key.h"
 
 /* A row of a group: where it is, and what orders it. */
 typedef struct GroupRow
@@ -27,30 +25,29 @@ typedef struct GroupRow
 	ItemPointerData tid;
 } GroupRow;
 
-/* By rest, then by ts. */
-typedef struct GroupOrder
-{
-	bool reverse;	   /* greater rests first */
-	bool newest_first; /* greater ts first, and one row per rest matters */
-} GroupOrder;
-
+/* Rows that one pass has kept so far. */
 typedef struct GroupPass GroupPass;
 
-/*
- * Begin a pass that keeps at most `capacity` rows behind `after` (NULL: from
- * the beginning; with newest_first, behind all rows of that rest), in the
- * current context, which must be reset before the next pass.
- */
-extern GroupPass *group_pass_begin(int capacity, GroupOrder order,
-								   const GroupRow *after);
+typedef struct GroupScan
+{
+	/* Bounds of the range that the group is met in. */
+	StoredKey lower;
+	StoredKey upper;
+	bool reverse;		   /* greater rests first */
+	bool newest;		   /* of each rest the row with the greatest ts only */
+	uint32 limit;		   /* rows that can be emitted at most */
+	MemoryContext context; /* reset for every pass */
+
+	/* Give every row of the group to group_offer; other rows may be left out */
+	void (*gather)(void *arg, GroupPass *pass);
+	bool (*emit)(void *arg, const GroupRow *row); /* false stops */
+	void *arg;
+} GroupScan;
+
+/* The rows of a group in order, by rest and then by ts; false if emit said so. */
+extern bool group_scan_run(const GroupScan *scan, Bytes prefix);
 
 /* Consider a row; its rest is copied if it is kept. */
-extern void group_pass_offer(GroupPass *pass, const GroupRow *row);
-
-/*
- * End the pass: rows in order, valid as long as the context; *more tells
- * whether there are others behind them.
- */
-extern int group_pass_end(GroupPass *pass, GroupRow **rows, bool *more);
+extern void group_offer(GroupPass *pass, const GroupRow *row);
 
 #endif /* TIKV_STORAGE_GROUP_H */

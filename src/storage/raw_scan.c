@@ -91,36 +91,12 @@ group_key(RangeScan *range, Bytes rest)
 	return bytes_make(range->key, need);
 }
 
-/* Whether a bound that cuts through this group leaves the row in. */
-static bool
-group_in_bounds(const RangeScan *range, Bytes rest)
+static void
+group_gather(void *arg, GroupPass *pass)
 {
-	Bytes prefix = group_prefix(range);
-
-	if (range->lower.rest.len > 0 && bytes_eq(range->lower.prefix, prefix) &&
-		bytes_cmp(rest, range->lower.rest) < 0)
-		return false;
-	if (range->upper.rest.len > 0 && bytes_eq(range->upper.prefix, prefix) &&
-		bytes_cmp(rest, range->upper.rest) >= 0)
-		return false;
-	return true;
-}
-
-/*
- * Gather the next rows of the group after `after` (NULL: from its beginning),
- * in the order of emission; *more tells whether there are others behind them.
- */
-static int
-group_gather(RangeScan *range, const GroupRow *after, GroupRow **out,
-			 bool *more)
-{
+	RangeScan *range = arg;
 	RawFinder *finder = range->finder;
-	GroupOrder order = {.reverse = range->scan->reverse};
-	MemoryContext caller = MemoryContextSwitchTo(range->group);
-	GroupPass *pass =
-		group_pass_begin((int) Min(range->left, GROUP_ROWS), order, after);
 
-	MemoryContextSwitchTo(caller);
 	raw_finder_begin(finder, range->scan->cf, group_prefix(range));
 	while (raw_finder_next(finder))
 	{
@@ -132,21 +108,23 @@ group_gather(RangeScan *range, const GroupRow *after, GroupRow **out,
 		};
 
 		CHECK_FOR_INTERRUPTS();
-		if (group_in_bounds(range, row.rest) &&
-			!expiry_passed(row.extra, range->now_s))
-			group_pass_offer(pass, &row);
+		if (!expiry_passed(row.extra, range->now_s))
+			group_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
 	}
 	raw_finder_release(finder);
-	return group_pass_end(pass, out, more);
 }
 
 static bool
-emit_group_row(RangeScan *range, GroupRow *row)
+emit_group_row(void *arg, const GroupRow *row)
 {
+	RangeScan *range = arg;
 	RawFinder *finder = range->finder;
 	Bytes key = group_key(range, row->rest);
+	ItemPointerData tid = row->tid;
 	bool more;
+
+	MemoryContextReset(range->row);
 
 	if (range->scan->key_only)
 	{
@@ -154,7 +132,7 @@ emit_group_row(RangeScan *range, GroupRow *row)
 
 		return emit_pair(range, &pair);
 	}
-	if (raw_finder_fetch(finder, &row->tid) != ROW_FOUND)
+	if (raw_finder_fetch(finder, &tid) != ROW_FOUND)
 		elog(ERROR,
 			 "a row of table \"raw\" is gone under a snapshot that saw it");
 	more = emit_row(range, finder->slot, key);
@@ -166,34 +144,18 @@ emit_group_row(RangeScan *range, GroupRow *row)
 static bool
 emit_group(RangeScan *range)
 {
-	GroupRow **rows = palloc(GROUP_ROWS * sizeof(GroupRow *));
-	GroupRow after;
-	bool first = true;
-	bool more = true;
-	bool go_on = true;
+	GroupScan scan = {
+		.lower = range->lower,
+		.upper = range->upper,
+		.reverse = range->scan->reverse,
+		.limit = range->left,
+		.context = range->group,
+		.gather = group_gather,
+		.emit = emit_group_row,
+		.arg = range,
+	};
 
-	while (more && go_on)
-	{
-		int n = group_gather(range, first ? NULL : &after, rows, &more);
-
-		for (int i = 0; i < n && go_on; i++)
-		{
-			MemoryContextReset(range->row);
-			go_on = emit_group_row(range, rows[i]);
-		}
-
-		/* The last row's rest is still in range->key, behind the prefix. */
-		if (n > 0)
-		{
-			after = *rows[n - 1];
-			after.rest =
-				bytes_make(range->key + KEY_PREFIX_LEN, after.rest.len);
-		}
-		first = false;
-		MemoryContextReset(range->group);
-	}
-	pfree(rows);
-	return go_on;
+	return group_scan_run(&scan, group_prefix(range));
 }
 
 /* ---- the walk over the index ---- */

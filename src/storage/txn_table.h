@@ -82,7 +82,8 @@ extern void lock_pool_stats(const LockPool *pool, LockPoolStats *out);
  * The writer of one turn.  Each (cf, key, ts) must be written at most once
  * per writer (the turn folds its effects): a put inserts, or replaces the row
  * if there is one; deleting what is absent does nothing.  TxnModify.lock is
- * not looked at.
+ * not looked at.  A memory_only lock that finds no room in memory is spilled,
+ * and so lasts like any other.
  *
  * The snapshot must be registered, the tables open for writing (TABLES_TXN).
  * The writer lives in CurrentMemoryContext, which must outlive the commit.

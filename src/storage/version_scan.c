@@ -248,30 +248,12 @@ walk_entry(Walk *walk, uint64 ts)
 
 /* ---- groups of keys that share a full prefix ---- */
 
-/* Whether a bound that cuts through this group leaves the key in. */
-static bool
-group_in_bounds(const Walk *walk, Bytes rest)
+static void
+group_gather(void *arg, GroupPass *pass)
 {
-	Bytes prefix = bytes_make(walk->key, KEY_PREFIX_LEN);
-
-	if (walk->lower.rest.len > 0 && bytes_eq(walk->lower.prefix, prefix) &&
-		bytes_cmp(rest, walk->lower.rest) < 0)
-		return false;
-	if (walk->upper.rest.len > 0 && bytes_eq(walk->upper.prefix, prefix) &&
-		bytes_cmp(rest, walk->upper.rest) >= 0)
-		return false;
-	return true;
-}
-
-static int
-group_gather(Walk *walk, const GroupRow *after, GroupRow **rows, bool *more)
-{
+	Walk *walk = arg;
 	VersionFinder *finder = walk_finder(walk);
-	GroupOrder order = {walk->scan->reverse, walk->scan->newest};
-	MemoryContext caller = MemoryContextSwitchTo(walk->group);
-	GroupPass *pass = group_pass_begin(GROUP_ROWS, order, after);
 
-	MemoryContextSwitchTo(caller);
 	version_finder_begin(finder, bytes_make(walk->key, KEY_PREFIX_LEN));
 	while (version_finder_next(finder))
 	{
@@ -282,63 +264,44 @@ group_gather(Walk *walk, const GroupRow *after, GroupRow **rows, bool *more)
 		};
 
 		CHECK_FOR_INTERRUPTS();
-		if (is_wanted(walk, (uint64) row.ts) && group_in_bounds(walk, row.rest))
-			group_pass_offer(pass, &row);
+		if (is_wanted(walk, (uint64) row.ts))
+			group_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
 	}
 	version_finder_release(finder);
-	return group_pass_end(pass, rows, more);
 }
 
 static bool
-emit_group_rows(Walk *walk, GroupRow **rows, int n)
+emit_group_row(void *arg, const GroupRow *row)
 {
-	const GroupRow *before = NULL;
+	Walk *walk = arg;
 
-	for (int i = 0; i < n; i++)
-	{
-		if (walk->scan->newest && before != NULL &&
-			bytes_eq(rows[i]->rest, before->rest))
-			continue;
-		before = rows[i];
-		set_key(walk, bytes_make(walk->key, KEY_PREFIX_LEN), rows[i]->rest);
-		if (row_fetch(walk->table->heap, &walk->nblocks, &rows[i]->tid, 0,
-					  walk->snapshot, false, walk->slot) != ROW_FOUND)
-			elog(ERROR,
-				 "a row of table \"%s\" is gone under a snapshot that saw it",
-				 RelationGetRelationName(walk->table->heap));
-		if (!emit_row(walk, walk->slot))
-			return false;
-	}
-	return true;
+	set_key(walk, bytes_make(walk->key, KEY_PREFIX_LEN), row->rest);
+	if (row_fetch(walk->table->heap, &walk->nblocks, &row->tid, 0,
+				  walk->snapshot, false, walk->slot) != ROW_FOUND)
+		elog(ERROR,
+			 "a row of table \"%s\" is gone under a snapshot that saw it",
+			 RelationGetRelationName(walk->table->heap));
+	return emit_row(walk, walk->slot);
 }
 
 /* Emit the group whose prefix is in walk->key; false if the scan is over. */
 static bool
 emit_group(Walk *walk)
 {
-	GroupRow **rows = palloc(GROUP_ROWS * sizeof(GroupRow *));
-	GroupRow after;
-	bool first = true;
-	bool more = true;
-	bool go_on = true;
+	GroupScan scan = {
+		.lower = walk->lower,
+		.upper = walk->upper,
+		.reverse = walk->scan->reverse,
+		.newest = walk->scan->newest,
+		.limit = PG_UINT32_MAX,
+		.context = walk->group,
+		.gather = group_gather,
+		.emit = emit_group_row,
+		.arg = walk,
+	};
+	bool go_on = group_scan_run(&scan, bytes_make(walk->key, KEY_PREFIX_LEN));
 
-	while (more && go_on)
-	{
-		int n = group_gather(walk, first ? NULL : &after, rows, &more);
-
-		go_on = emit_group_rows(walk, rows, n);
-
-		/* The last row's rest is still in walk->key, behind the prefix. */
-		if (n > 0 && go_on)
-		{
-			after = *rows[n - 1];
-			after.rest = bytes_make(walk->key + KEY_PREFIX_LEN, after.rest.len);
-		}
-		first = false;
-		MemoryContextReset(walk->group);
-	}
-	pfree(rows);
 	if (go_on)
 		pass_key(walk);
 	return go_on;

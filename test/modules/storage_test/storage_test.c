@@ -285,8 +285,8 @@ storage_test_scan(PG_FUNCTION_ARGS)
 
 /* ---- the rest ---- */
 
-static void
-report_row(void *arg, const char *defect)
+void
+storage_test_report(void *arg, const char *defect)
 {
 	ReturnSetInfo *rsinfo = arg;
 	Datum value = CStringGetTextDatum(defect);
@@ -305,7 +305,8 @@ storage_test_check(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	storage_test_tables(false, true, &tables);
 	snapshot = read_snapshot(true);
-	(void) raw_table_check(&tables, snapshot, report_row, fcinfo->resultinfo);
+	(void) raw_table_check(&tables, snapshot, storage_test_report,
+						   fcinfo->resultinfo);
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, false);
 	return (Datum) 0;

@@ -18,6 +18,9 @@ extern void storage_test_tables(bool write, bool wait, OpenTables *tables);
 /* storage_test_cache('empty') makes the backend's own shared memory, too. */
 extern Datum storage_test_cache(PG_FUNCTION_ARGS);
 
+/* Defects as rows of a set-returning function's result (ReturnSetInfo). */
+extern void storage_test_report(void *arg, const char *defect);
+
 static inline Bytes
 storage_test_arg(bytea *arg)
 {

@@ -670,16 +670,6 @@ storage_test_txn_stats(PG_FUNCTION_ARGS)
 			"differ")));
 }
 
-static void
-report_row(void *arg, const char *defect)
-{
-	ReturnSetInfo *rsinfo = arg;
-	Datum value = CStringGetTextDatum(defect);
-	bool isnull = false;
-
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
-}
-
 /* storage_test_txn_check() returns setof text: what txn_table_check reports */
 Datum
 storage_test_txn_check(PG_FUNCTION_ARGS)
@@ -690,7 +680,8 @@ storage_test_txn_check(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	open_tables(&tables, false);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	(void) txn_table_check(&tables, snapshot, report_row, fcinfo->resultinfo);
+	(void) txn_table_check(&tables, snapshot, storage_test_report,
+						   fcinfo->resultinfo);
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, false);
 	return (Datum) 0;
