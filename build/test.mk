@@ -23,7 +23,7 @@ $(UNIT_RPC): $(OUT)/asan/bin/%: $(OUT)/asan/test/unit/%.o \
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ASAN_CFLAGS) -Wl,--as-needed -o $@ $^ \
-		-lgrpc -lgpr -lprotobuf-c -lz -lm -lpthread
+		-lgrpc -lgpr -lprotobuf-c -lmicrohttpd -lz -lm -lpthread
 
 # Programs that the tests and scripts use: one per test/tools/*.c.
 TOOLS_C := $(sort $(wildcard test/tools/*.c))
@@ -36,7 +36,7 @@ $(TOOLS): $(OUT)/bin/%: $(OUT)/obj/test/tools/%.o $(OUT)/obj/libtikvservice.a \
 	$(Q)$(CC) -Wl,--as-needed -o $@ $^ -lgrpc -lgpr -lprotobuf-c -lm -lpthread
 
 .PHONY: tools unit check scenario sim installcheck regress isolation tap \
-	crash compat bench soak format lint
+	crash txn-crash compat bench soak format lint
 
 tools: $(TOOLS)
 
@@ -59,7 +59,10 @@ tap: tools             ## tests of whole instances (Perl TAP)
 	test/tap/run.sh $(TESTS)
 
 crash:                 ## SIGKILL at random while clients write: ROUNDS=8
-	test/faults/crash/run.sh $(or $(ROUNDS),8)
+	test/faults/run.sh crash $(or $(ROUNDS),8)
+
+txn-crash:             ## the same with transactions of client-go: ROUNDS=5
+	test/faults/run.sh txn $(or $(ROUNDS),5)
 
 compat: tools          ## real Go, Rust and Java clients against a cluster
 	test/compat/run.sh

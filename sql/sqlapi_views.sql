@@ -28,5 +28,8 @@ SELECT s.store_id = ANY (r.store_ids) AS same_store, s.address = a.address AS sa
 SELECT name <> '' AS name, member_id > 0 AS id, cardinality(client_urls) AS client_urls,
 	client_urls[1] LIKE 'http://%:%' AS url, is_leader FROM tikv.members;
 
+-- no long work is on its way
+SELECT task, waiting >= 0 AS waiting, removed >= 0 AS removed FROM tikv.tasks ORDER BY task;
+
 -- nothing is wrong with the tables
 SELECT * FROM tikv_check();

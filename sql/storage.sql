@@ -42,6 +42,13 @@ CREATE FUNCTION storage_test_region(int8, bytea, bytea, int4) RETURNS bool
 CREATE FUNCTION storage_test_group(int8, int8, bool) RETURNS int8
 	AS :'module' LANGUAGE C STRICT;
 
+CREATE FUNCTION storage_test_expired(int4, int4, int8, int4) RETURNS text
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_range_delete(int8, bytea, bool) RETURNS text
+	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_has_rows(text) RETURNS bool
+	AS :'module' LANGUAGE C STRICT;
+
 -- Shorter to write.
 CREATE FUNCTION put(k bytea, v bytea) RETURNS void LANGUAGE SQL AS
 	$$ SELECT storage_test_put('default', k, v, 0) $$;
@@ -410,10 +417,10 @@ DROP INDEX tikv_internal.raw_half;
 ALTER TABLE tikv_internal.raw DISABLE TRIGGER USER;
 SELECT * FROM storage_test_check();
 BEGIN;
-INSERT INTO tikv_internal.raw (ts, expires_at, cf, key, key_rest, value) VALUES
+INSERT INTO tikv_internal.raw (era, expires_at, cf, key, key_rest, value) VALUES
 	(0, 0, 'd', 'second', NULL, 'twice'),
 	(0, 0, 'x', 'family', NULL, ''),
-	(7, -1, 'd', 'versioned', NULL, ''),
+	(-7, -1, 'd', 'versioned', NULL, ''),
 	(0, 0, 'd', 'short', 'rest', ''),
 	(0, 0, 'd', rep('d', 2048), '', ''),
 	(0, 0, 'd', rep('e', 2048), 'same', ''),
@@ -423,7 +430,7 @@ SELECT regexp_replace(c, 'row \(\d+,\d+\)', 'row') AS defect FROM storage_test_c
 ROLLBACK;
 -- a row without an index entry
 UPDATE pg_index SET indisready = false, indisvalid = false WHERE indexrelid = 'tikv_internal.raw_key'::regclass;
-INSERT INTO tikv_internal.raw (ts, expires_at, cf, key, value) VALUES (0, 0, 'd', 'lost', 'v');
+INSERT INTO tikv_internal.raw (era, expires_at, cf, key, value) VALUES (0, 0, 'd', 'lost', 'v');
 UPDATE pg_index SET indisready = true, indisvalid = true WHERE indexrelid = 'tikv_internal.raw_key'::regclass;
 SELECT regexp_replace(c, 'row \(\d+,\d+\)', 'row') AS defect FROM storage_test_check() c ORDER BY 1;
 REINDEX INDEX tikv_internal.raw_key;
@@ -446,6 +453,46 @@ VACUUM FULL tikv_internal.raft_state;
 SELECT storage_test_group(2, 9, false), storage_test_group(3, 10, true);
 SELECT storage_test_group(2, -1, false);
 SELECT region_id, applied_index FROM tikv_internal.raft_state ORDER BY 1;
+
+--
+-- Deletions of ranges: in the order of their eras, whatever the rows' order
+--
+SELECT storage_test_range_delete(2, 'b', false);
+SELECT storage_test_range_delete(1, 'a', false);
+SELECT storage_test_range_delete(1, 'c', false);
+SELECT storage_test_range_delete(2, rep('x', 8000), false);
+SELECT storage_test_range_delete(-1, '', false);
+SELECT storage_test_range_delete(2, '', true);
+SELECT storage_test_range_delete(-2, '', true);
+
+--
+-- Rows that have expired, block by block
+--
+DELETE FROM tikv_internal.raw;
+VACUUM (TRUNCATE) tikv_internal.raw;
+SELECT storage_test_has_rows('raw'), storage_test_has_rows('raft_state'), storage_test_has_rows('no_such_table');
+SELECT storage_test_expired(0, 100, 50, 100);
+SELECT storage_test_put('default', 'never', 'v', 0), storage_test_put('default', 'at 40', 'v', 40),
+	storage_test_put('lock', 'at 60', 'v', 60), storage_test_put('default', rep('l', 5000), 'v', 45);
+SELECT storage_test_has_rows('raw');
+SELECT storage_test_expired(0, 100, 39, 100);
+SELECT storage_test_expired(0, 100, 40, 100);
+SELECT storage_test_expired(0, 100, 60, 100);
+-- an older version does not count, nor one that is undone
+SELECT storage_test_put('default', 'at 40', 'v', 80);
+SELECT storage_test_expired(0, 100, 60, 100);
+BEGIN;
+SELECT storage_test_put('default', 'at 40', 'v', 10);
+ROLLBACK;
+SELECT storage_test_expired(0, 100, 60, 100);
+SELECT storage_test_delete('default', rep('l', 5000));
+SELECT storage_test_expired(0, 100, 100, 100);
+-- it stops at the end of the block in which it has found enough
+SELECT count(storage_test_put('default', convert_to('many' || i, 'UTF8'), rep('v', 1000), 20)) FROM generate_series(1, 50) i;
+SELECT right(storage_test_expired(0, 100, 30, 1), 20) LIKE '%/ 1 blocks%' AS one_block;
+SELECT cardinality(regexp_split_to_array(storage_test_expired(1, 100, 30, 100), 'd:')) - 1 < 50 AS less_behind_it;
+SELECT cardinality(regexp_split_to_array(storage_test_expired(0, 100, 30, 100), 'd:')) - 1 AS of_all;
+SELECT right(storage_test_expired(1000, 5, 30, 100), 22);
 
 --
 -- Not installed, as far as anyone else can tell

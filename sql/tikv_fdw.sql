@@ -28,7 +28,7 @@ REVOKE ALL ON SCHEMA tikv_internal FROM PUBLIC;
  * a value of some kilobytes costs two to three times as much in TOAST.
  */
 CREATE TABLE tikv_internal.raw (
-	ts int8 NOT NULL,
+	era int8 NOT NULL,
 	expires_at int8 NOT NULL,
 	cf "char" NOT NULL,
 	key bytea NOT NULL,
@@ -51,7 +51,8 @@ ALTER TABLE tikv_internal.raw
 	ALTER value SET STORAGE EXTERNAL;
 CREATE INDEX raw_key ON tikv_internal.raw (cf, key);
 COMMENT ON TABLE tikv_internal.raw IS 'One row per raw key of the TiKV raw API';
-COMMENT ON COLUMN tikv_internal.raw.ts IS 'Version of the row; 0 in API V1';
+COMMENT ON COLUMN tikv_internal.raw.era IS
+'How many deletions of ranges the store had accepted when the row was written';
 COMMENT ON COLUMN tikv_internal.raw.expires_at IS
 'Unix seconds at which the key expires; 0 is never';
 COMMENT ON COLUMN tikv_internal.raw.cf IS
@@ -60,6 +61,120 @@ COMMENT ON COLUMN tikv_internal.raw.key IS 'The first 2048 bytes of the key';
 COMMENT ON COLUMN tikv_internal.raw.key_rest IS
 'The bytes of the key from 2049 on; NULL if there are none';
 COMMENT ON COLUMN tikv_internal.raw.value IS 'The value, uncompressed';
+
+/*
+ * Transactions.  Versions are only added and, later, deleted: their rows need
+ * no room to grow in.  Timestamps come first, as above.
+ */
+CREATE TABLE tikv_internal.write (
+	commit_ts int8 NOT NULL,
+	key bytea NOT NULL,
+	key_rest bytea,
+	rec bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0.05,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.write
+	ALTER key SET STORAGE PLAIN,
+	ALTER key_rest SET STORAGE EXTERNAL,
+	ALTER rec SET STORAGE EXTERNAL;
+CREATE INDEX write_key ON tikv_internal.write (key, commit_ts);
+COMMENT ON TABLE tikv_internal.write IS
+'Column family write: what happened to a key and when, one row per version';
+COMMENT ON COLUMN tikv_internal.write.commit_ts IS
+'When it was committed; of a rollback the start_ts of its transaction';
+COMMENT ON COLUMN tikv_internal.write.key IS 'The first 2048 bytes of the key';
+COMMENT ON COLUMN tikv_internal.write.key_rest IS
+'The bytes of the key from 2049 on; NULL if there are none';
+COMMENT ON COLUMN tikv_internal.write.rec IS 'A Write record as TiKV encodes it';
+
+CREATE TABLE tikv_internal.value (
+	start_ts int8 NOT NULL,
+	key bytea NOT NULL,
+	key_rest bytea,
+	value bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0.05,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_scale_factor = 0.05,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.value
+	ALTER key SET STORAGE PLAIN,
+	ALTER key_rest SET STORAGE EXTERNAL,
+	ALTER value SET STORAGE EXTERNAL;
+CREATE INDEX value_key ON tikv_internal.value (key, start_ts);
+COMMENT ON TABLE tikv_internal.value IS
+'Column family default of transactions: values too long for the records';
+COMMENT ON COLUMN tikv_internal.value.start_ts IS
+'The transaction that wrote the value';
+COMMENT ON COLUMN tikv_internal.value.key IS 'The first 2048 bytes of the key';
+COMMENT ON COLUMN tikv_internal.value.key_rest IS
+'The bytes of the key from 2049 on; NULL if there are none';
+COMMENT ON COLUMN tikv_internal.value.value IS 'The value, uncompressed';
+
+/*
+ * Locks are looked up in memory; these rows are what is left of them after a
+ * crash.  A slot is rewritten in place, found by its address: it has no index,
+ * and room for some versions of itself.
+ */
+CREATE TABLE tikv_internal.lock_slot (
+	slot int8 NOT NULL,
+	rec bytea
+) USING heap WITH (
+	fillfactor = 40,
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.lock_slot ALTER rec SET STORAGE EXTERNAL;
+COMMENT ON TABLE tikv_internal.lock_slot IS
+'Column family lock: a pool of rows, each holding one lock or none';
+COMMENT ON COLUMN tikv_internal.lock_slot.slot IS 'Number of the slot';
+COMMENT ON COLUMN tikv_internal.lock_slot.rec IS
+'The key with its length before it, then a Lock record as TiKV encodes it; NULL while the slot is free';
+
+CREATE TABLE tikv_internal.lock_spill (
+	ts int8 NOT NULL,
+	key bytea NOT NULL,
+	key_rest bytea,
+	rec bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.lock_spill
+	ALTER key SET STORAGE PLAIN,
+	ALTER key_rest SET STORAGE EXTERNAL,
+	ALTER rec SET STORAGE EXTERNAL;
+CREATE INDEX lock_spill_key ON tikv_internal.lock_spill (key, ts);
+COMMENT ON TABLE tikv_internal.lock_spill IS
+'Column family lock: locks that do not fit into tikv.lock_memory';
+COMMENT ON COLUMN tikv_internal.lock_spill.ts IS '0: a key has one lock';
+COMMENT ON COLUMN tikv_internal.lock_spill.key IS
+'The first 2048 bytes of the key';
+COMMENT ON COLUMN tikv_internal.lock_spill.key_rest IS
+'The bytes of the key from 2049 on; NULL if there are none';
+COMMENT ON COLUMN tikv_internal.lock_spill.rec IS
+'A Lock record as TiKV encodes it';
 
 /*
  * Small tables: few rows, updated in place.  All tables name the heap, since
@@ -74,6 +189,25 @@ CREATE TABLE tikv_internal.store_meta (
 ) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.store_meta IS
 'One row: which store of which cluster this database holds';
+COMMENT ON COLUMN tikv_internal.store_meta.api_version IS
+'kvrpcpb.APIVersion of the data: 0 is V1, 1 is V1 with TTL, 2 is V2';
+
+CREATE TABLE tikv_internal.range_delete (
+	era int8 NOT NULL,
+	done boolean NOT NULL,
+	cf "char" NOT NULL,
+	next_key bytea NOT NULL,
+	end_key bytea NOT NULL
+) USING heap WITH (fillfactor = 40, autovacuum_vacuum_cost_delay = 0,
+		autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
+COMMENT ON TABLE tikv_internal.range_delete IS
+'Deletions of ranges: those on their way, and the newest';
+COMMENT ON COLUMN tikv_internal.range_delete.era IS
+'The era that it began: it removes rows of older ones';
+COMMENT ON COLUMN tikv_internal.range_delete.next_key IS
+'Where it goes on; what lies before it is done';
+COMMENT ON COLUMN tikv_internal.range_delete.end_key IS
+'Exclusive; empty is the end of all keys';
 
 CREATE TABLE tikv_internal.region (
 	region_id int8 PRIMARY KEY,
@@ -162,23 +296,40 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION tikv_get(bytea) IS
 'The value of a raw key, NULL if there is none; sees every write acknowledged before, whatever the transaction''s snapshot';
 
-CREATE FUNCTION tikv_put(key bytea, value bytea) RETURNS void
+CREATE FUNCTION tikv_put(key bytea, value bytea, ttl int8 DEFAULT 0)
+RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_put'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
-COMMENT ON FUNCTION tikv_put(bytea, bytea) IS
-'Store a raw key. Durable when it returns; not part of the SQL transaction: ROLLBACK does not undo it';
+COMMENT ON FUNCTION tikv_put(bytea, bytea, int8) IS
+'Store a raw key, for ttl seconds if that is not 0. Durable when it returns; not part of the SQL transaction: ROLLBACK does not undo it';
 
-CREATE FUNCTION tikv_insert(key bytea, value bytea) RETURNS void
+CREATE FUNCTION tikv_insert(key bytea, value bytea, ttl int8 DEFAULT 0)
+RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_insert'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
-COMMENT ON FUNCTION tikv_insert(bytea, bytea) IS
-'Store a raw key that does not exist yet, else fail (unique_violation). Durable when it returns; ROLLBACK does not undo it';
+COMMENT ON FUNCTION tikv_insert(bytea, bytea, int8) IS
+'Store a raw key that does not exist yet, else fail (unique_violation); for ttl seconds if that is not 0. Durable when it returns; ROLLBACK does not undo it';
 
 CREATE FUNCTION tikv_delete(key bytea) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_delete'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_delete(bytea) IS
 'Remove a raw key; no error if there is none. Durable when it returns; ROLLBACK does not undo it';
+
+CREATE FUNCTION tikv_cas(
+	key bytea, expected bytea, value bytea, ttl int8 DEFAULT 0,
+	OUT swapped boolean, OUT previous bytea)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tikv_cas'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) IS
+'Compare and swap: store value (NULL: remove the key) if the key has the expected value (NULL: does not exist). Tells whether it did, and what was there before in either case. Durable when it returns; ROLLBACK does not undo it';
+
+CREATE FUNCTION tikv_ttl(key bytea) RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_ttl'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION tikv_ttl(bytea) IS
+'Seconds until a raw key expires, 0 if it never does, NULL if there is none; needs tikv.enable_ttl or API version 2';
 
 CREATE FUNCTION tikv_batch_get(keys bytea[], OUT key bytea, OUT value bytea)
 RETURNS SETOF record
@@ -187,11 +338,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 100;
 COMMENT ON FUNCTION tikv_batch_get(bytea[]) IS
 'The raw keys that exist, with their values, in the order asked for, over one snapshot';
 
-CREATE FUNCTION tikv_batch_put(keys bytea[], vals bytea[]) RETURNS void
+CREATE FUNCTION tikv_batch_put(
+	keys bytea[], vals bytea[], ttl int8 DEFAULT 0)
+RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_batch_put'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
-COMMENT ON FUNCTION tikv_batch_put(bytea[], bytea[]) IS
-'Store raw keys: those of one region all or none, at most 8 MiB each region. Durable when it returns; ROLLBACK does not undo it';
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_batch_put(bytea[], bytea[], int8) IS
+'Store raw keys, for ttl seconds if that is not 0: those of one region all or none, at most 8 MiB each region. Durable when it returns; ROLLBACK does not undo it';
 
 CREATE FUNCTION tikv_batch_delete(keys bytea[]) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_batch_delete'
@@ -210,6 +363,21 @@ LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1000;
 COMMENT ON FUNCTION tikv_scan(bytea, bytea, int8, boolean, boolean) IS
 'Raw keys of [start_key, end_key) in order, an empty or NULL end_key being the end; reverse gives the same keys in descending order. Page by page, each over a fresh snapshot: in the select list a LIMIT stops it early';
 
+CREATE FUNCTION tikv_delete_range(start_key bytea, end_key bytea) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_delete_range'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tikv_delete_range(bytea, bytea) IS
+'Remove all raw keys of [start_key, end_key), an empty end_key being the end. Some thousands at a time, each durable before the next: not atomic, and a cancel leaves the rest. ROLLBACK does not undo it';
+
+CREATE FUNCTION tikv_checksum(
+	start_key bytea DEFAULT '', end_key bytea DEFAULT NULL,
+	OUT checksum numeric, OUT total_kvs int8, OUT total_bytes int8)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tikv_checksum'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tikv_checksum(bytea, bytea) IS
+'Checksum (CRC-64 of each key and value, combined by XOR), number and size of the raw keys of [start_key, end_key), an empty or NULL end_key being the end; as RawChecksum of TiKV';
+
 CREATE FUNCTION tikv_status(
 	OUT worker text, OUT pid int4, OUT state text, OUT reason text,
 	OUT address text, OUT since timestamptz)
@@ -224,6 +392,12 @@ AS 'MODULE_PATHNAME', 'tikv_check'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
 COMMENT ON FUNCTION tikv_check() IS
 'Verify the tables of this store, reading all of them: a row per defect';
+
+CREATE FUNCTION tikv_create_keyspace(name text) RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_create_keyspace'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_create_keyspace(text) IS
+'Make a keyspace for clients of API V2 and return its id. Durable when it returns; ROLLBACK does not undo it';
 
 /* ------------------------------------------------------------------ views */
 
@@ -252,6 +426,23 @@ COMMENT ON COLUMN tikv.regions.peer_id IS 'The peer on this store';
 COMMENT ON COLUMN tikv.regions.leader_peer_id IS 'NULL if unknown';
 COMMENT ON COLUMN tikv.regions.is_leader IS 'This store leads the region';
 
+CREATE FUNCTION tikv_internal.tasks(
+	OUT task text, OUT waiting int8, OUT removed int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_tasks'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 4;
+COMMENT ON FUNCTION tikv_internal.tasks() IS 'Behind the view tikv.tasks';
+
+CREATE VIEW tikv.tasks AS SELECT * FROM tikv_internal.tasks();
+COMMENT ON VIEW tikv.tasks IS
+'Long work that this store does in slices, and how far it has come';
+COMMENT ON COLUMN tikv.tasks.task IS
+'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point';
+COMMENT ON COLUMN tikv.tasks.waiting IS
+'Deletions not finished; blocks of tikv_internal.raw to be looked at; 1 while garbage is collected';
+COMMENT ON COLUMN tikv.tasks.removed IS
+'Rows removed, or locks ended, since the store started';
+
 CREATE FUNCTION tikv_internal.stores(
 	OUT store_id int8, OUT address text, OUT peer_address text,
 	OUT status_address text, OUT version text, OUT state text,
@@ -276,6 +467,21 @@ COMMENT ON FUNCTION tikv_internal.members() IS 'Behind the view tikv.members';
 CREATE VIEW tikv.members AS SELECT * FROM tikv_internal.members();
 COMMENT ON VIEW tikv.members IS 'Members of the Placement Driver';
 
+CREATE FUNCTION tikv_internal.keyspaces(
+	OUT keyspace_id int8, OUT name text, OUT state text,
+	OUT created timestamptz, OUT state_changed timestamptz,
+	OUT settings text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_keyspaces'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10;
+COMMENT ON FUNCTION tikv_internal.keyspaces() IS
+'Behind the view tikv.keyspaces';
+
+CREATE VIEW tikv.keyspaces AS SELECT * FROM tikv_internal.keyspaces();
+COMMENT ON VIEW tikv.keyspaces IS
+'Keyspaces of the cluster, as the Placement Driver knows them';
+COMMENT ON COLUMN tikv.keyspaces.settings IS 'As name=value';
+
 /* ------------------------------------------------------------------ roles */
 
 /* Roles belong to the whole server: made if missing, and kept by DROP. */
@@ -294,28 +500,41 @@ $$;
 GRANT tikv_read, tikv_write TO tikv_admin;
 
 REVOKE ALL ON FUNCTION
-	tikv_get(bytea), tikv_put(bytea, bytea), tikv_insert(bytea, bytea),
-	tikv_delete(bytea), tikv_batch_get(bytea[]),
-	tikv_batch_put(bytea[], bytea[]), tikv_batch_delete(bytea[]),
+	tikv_get(bytea), tikv_put(bytea, bytea, int8),
+	tikv_insert(bytea, bytea, int8), tikv_delete(bytea),
+	tikv_cas(bytea, bytea, bytea, int8), tikv_ttl(bytea),
+	tikv_batch_get(bytea[]), tikv_batch_put(bytea[], bytea[], int8),
+	tikv_batch_delete(bytea[]),
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_delete_range(bytea, bytea), tikv_checksum(bytea, bytea),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
-	tikv_internal.stores(), tikv_internal.members()
+	tikv_internal.tasks(), tikv_internal.stores(), tikv_internal.members(),
+	tikv_internal.keyspaces(), tikv_create_keyspace(text)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-	tikv_get(bytea), tikv_batch_get(bytea[]),
-	tikv_scan(bytea, bytea, int8, boolean, boolean)
+	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
+	tikv_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_checksum(bytea, bytea)
 TO tikv_read;
 GRANT EXECUTE ON FUNCTION
-	tikv_put(bytea, bytea), tikv_insert(bytea, bytea), tikv_delete(bytea),
-	tikv_batch_put(bytea[], bytea[]), tikv_batch_delete(bytea[])
+	tikv_put(bytea, bytea, int8), tikv_insert(bytea, bytea, int8),
+	tikv_delete(bytea), tikv_batch_put(bytea[], bytea[], int8),
+	tikv_batch_delete(bytea[]), tikv_delete_range(bytea, bytea)
 TO tikv_write;
-GRANT EXECUTE ON FUNCTION tikv_check() TO tikv_admin;
+GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text)
+TO tikv_admin;
+
+/* Tells what is there, too: it asks for the right to tikv_get itself. */
+GRANT EXECUTE ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) TO tikv_write;
+
 GRANT EXECUTE ON FUNCTION
-	tikv_status(), tikv_internal.regions(), tikv_internal.stores(),
-	tikv_internal.members()
+	tikv_status(), tikv_internal.regions(), tikv_internal.tasks(),
+	tikv_internal.stores(), tikv_internal.members(),
+	tikv_internal.keyspaces()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
-GRANT SELECT ON tikv.regions, tikv.stores, tikv.members
+GRANT SELECT ON tikv.regions, tikv.tasks, tikv.stores, tikv.members,
+	tikv.keyspaces
 TO tikv_read, tikv_write, pg_monitor;
 
 /* ----------------------------------------------------------------- wake-up */

@@ -163,11 +163,20 @@ define_place(void)
 		"tikv.allow_unsafe", "Serve although fsync or full_page_writes is off.",
 		"Acknowledged writes can then be lost, or the cluster corrupted, by a crash of the operating system.",
 		&s->allow_unsafe, false, at_start());
+	define_bool(
+		"tikv.in_memory_pessimistic_locks",
+		"Keep pessimistic locks in memory only.",
+		"A restart of the store loses them; prewrite then takes them again unless the key has changed.",
+		&s->in_memory_pessimistic_locks, true, PGC_SIGHUP);
 	define_int(
 		"tikv.api_version",
 		"API version of the keys, as TiKV's storage.api-version.",
 		"Kept with the data at the first start; it cannot be changed over existing data.",
-		&s->api_version, 1, (IntBounds){1, 1}, at_start(), 0);
+		&s->api_version, 1, (IntBounds){1, 2}, at_start(), 0);
+	define_bool(
+		"tikv.enable_ttl", "Let raw keys expire, as TiKV's storage.enable-ttl.",
+		"For API version 1, which then has no transactions; version 2 always has times to live. Kept with the data as tikv.api_version is.",
+		&s->enable_ttl, false, at_start());
 	DefineCustomStringVariable(
 		"tikv.database", "Database that holds the extension and its data.",
 		"The workers connect to it and wait there for CREATE EXTENSION tikv_fdw.",
@@ -193,6 +202,16 @@ define_limits(void)
 	define_int("tikv.bus_slots",
 			   "Requests that may be on their way between processes at once.",
 			   NULL, &s->bus_slots, 1024, (IntBounds){4, 65536}, at_start(), 0);
+	define_int(
+		"tikv.lock_memory", "Shared memory for the locks of transactions.",
+		"Locks that do not fit are kept in a table, which makes them slower; async commit and 1PC fall back to two phases.",
+		&s->lock_memory_kb, 64 * 1024, (IntBounds){1024, 32 * 1024 * 1024},
+		at_start(), GUC_UNIT_KB);
+	define_int(
+		"tikv.keyspace_id",
+		"Keyspace in which SQL functions work when the API version is 2.",
+		"0 is the keyspace DEFAULT.", &s->keyspace_id, 0,
+		(IntBounds){0, 0xffffff}, PGC_USERSET, 0);
 	define_int("tikv.max_key_size", "Longest key that is accepted, in bytes.",
 			   "All nodes of a cluster must agree.", &s->max_key_size, 8192,
 			   (IntBounds){64, 8192}, at_start(), GUC_UNIT_BYTE);
@@ -223,6 +242,12 @@ define_times(void)
 		"A write that was not answered in time may have been carried out: its outcome is unknown.",
 		&s->request_timeout_ms, 10000, (IntBounds){1, INT_MAX / 2}, PGC_USERSET,
 		GUC_UNIT_MS);
+	define_int(
+		"tikv.gc_life_time",
+		"How long versions that were replaced or deleted can still be read.",
+		"The store moves the cluster's safe points this far behind the timestamp oracle. 0 leaves that to others, such as TiDB.",
+		&s->gc_life_time_s, 600, (IntBounds){0, INT_MAX / 2000}, PGC_SIGHUP,
+		GUC_UNIT_S);
 	define_int(
 		"tikv.turn_min_interval",
 		"Least time between two writing transactions of the store, in microseconds.",

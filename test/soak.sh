@@ -33,12 +33,12 @@ query()
 
 soak_crash()
 {
-    "$TOP/test/faults/crash/run.sh" "${ROUNDS:-50}" -mode all
+    "$TOP/test/faults/run.sh" crash "${ROUNDS:-50}" -mode all
 }
 
 soak_worker_crash()
 {
-    "$TOP/test/faults/crash/run.sh" "${ROUNDS:-50}" -mode worker
+    "$TOP/test/faults/run.sh" crash "${ROUNDS:-50}" -mode worker
 }
 
 # CPU ticks of all workers so far.

@@ -306,6 +306,9 @@ board_now_us(void)
 /*
  * UINT64_MAX reads the newest version and promises nothing about later
  * writes, so it never counts (tikv/tikv components/concurrency_manager).
+ *
+ * Who raises max_ts looks at the lock table next: the barrier keeps the two in
+ * order, whether there was something to raise or not.
  */
 void
 board_raise_max_ts(uint64 ts)
@@ -319,6 +322,7 @@ board_raise_max_ts(uint64 ts)
 	while (seen < ts &&
 		   !pg_atomic_compare_exchange_u64(&shared->max_ts, &seen, ts))
 		;
+	pg_memory_barrier();
 }
 
 uint64

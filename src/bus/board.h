@@ -11,6 +11,7 @@
 #define TIKV_BUS_BOARD_H
 
 #include "bus/shmem.h"
+#include "core/kv/api_version.h"
 #include "core/region/region.h"
 #if PG_VERSION_NUM >= 160000
 #include "storage/relfilelocator.h"
@@ -28,8 +29,8 @@ typedef struct BoardStore
 	uint64 generation; /* 0: nothing served yet */
 	uint64 cluster_id;
 	uint64 store_id;
-	Oid extension_oid; /* the extension whose tables are served */
-	int api_version;
+	Oid extension_oid;	  /* the extension whose tables are served */
+	ApiVersion api;		  /* of the data */
 	RelFileNode raw_node; /* the raw table's file, for the place cache */
 } BoardStore;
 

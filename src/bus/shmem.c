@@ -5,7 +5,8 @@
  * The postmaster makes everything here at preload and again after a crash of
  * a child, which throws all shared memory away; only the eventfds outlive
  * that, since they are the postmaster's own.  What the pieces hold is their
- * files' business: bus.c, board.c, tso_shared.c, places.c.
+ * files' business: bus.c, board.c, tso_shared.c, places.c,
+ * lock_table.c.
  */
 #include "postgres.h"
 
@@ -22,6 +23,7 @@
 
 #include "bus/board.h"
 #include "bus/bus.h"
+#include "bus/lock_table.h"
 #include "bus/places.h"
 #include "bus/shmem.h"
 #include "bus/tso_shared.h"
@@ -45,6 +47,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(MAXALIGN(board_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(tso_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(places_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(lock_table_shmem_size()));
 }
 
 static void
@@ -78,11 +81,14 @@ startup_shmem(void)
 		memset(shmem, 0, sizeof(*shmem));
 		init_worker_slots(shmem);
 		pg_atomic_init_u64(&shmem->extension_generation, 0);
+		for (int i = 0; i < TASK_COUNTERS; i++)
+			pg_atomic_init_u64(&shmem->tasks[i], 0);
 	}
 	bus_shmem_init(shmem, found);
 	board_shmem_init(shmem, found);
 	tso_shmem_init(shmem, found);
 	places_shmem_init(shmem, found);
+	lock_table_shmem_init(shmem, found);
 	LWLockRelease(AddinShmemInitLock);
 	tikv_fdw_shmem = shmem;
 }

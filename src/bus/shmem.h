@@ -17,6 +17,7 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
+#include "bus/tasks.h"
 #include "storage/spin.h"
 
 #define TIKV_MAX_SERVERS 4
@@ -57,6 +58,7 @@ typedef struct BusShared BusShared;
 typedef struct BoardShared BoardShared;
 typedef struct TsoShared TsoShared;
 typedef struct PlaceShared PlaceShared;
+typedef struct LockShared LockShared;
 
 typedef struct TikvShmem
 {
@@ -67,6 +69,8 @@ typedef struct TikvShmem
 	BoardShared *board;
 	TsoShared *tso;
 	PlaceShared *places;
+	LockShared *locks;
+	pg_atomic_uint64 tasks[TASK_COUNTERS];
 } TikvShmem;
 
 /*

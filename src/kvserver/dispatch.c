@@ -11,6 +11,7 @@
 #include "kvrpcpb.pb-c.h"
 #include "kvserver/dispatch.h"
 #include "read/read.h"
+#include "read/txn_look.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
 
@@ -26,9 +27,11 @@
 /* A read that a round is about to answer. */
 typedef struct Read
 {
-	Request *request;
+	Request *request; /* NULL: answered already */
 	RawCommand command;
-	const BoardRegion *seen; /* NULL: answered already */
+	TxnRequest *txn; /* NULL: a raw read, `command` */
+	TxnLook look;
+	const BoardRegion *seen;
 } Read;
 
 int64
@@ -38,6 +41,13 @@ dispatch_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* The clock that keys expire by. */
+static int64
+clock_s(void)
+{
+	return (int64) time(NULL);
 }
 
 /* Asked by a long read now and then. */
@@ -59,6 +69,7 @@ dispatch_init(Dispatch *dispatch, MemoryContext parent)
 	memset(dispatch, 0, sizeof(*dispatch));
 	dispatch->reads_tail = &dispatch->reads;
 	dispatch->limits.interrupted = why_give_up;
+	dispatch->limits.now_s = clock_s;
 	dispatch->context = AllocSetContextCreate(parent, "tikv read round",
 											  ALLOCSET_DEFAULT_SIZES);
 }
@@ -72,6 +83,8 @@ answer_info(Request *request)
 
 	if (request->method->id == METHOD_GET_STORE_SAFE_TS)
 		request->done(request, &safe_ts.base);
+	else if (request->method->id == METHOD_RAW_COPROCESSOR)
+		raw_coprocessor_answer(request);
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
 }
@@ -94,8 +107,15 @@ static void
 submit_write(Dispatch *dispatch, Request *request)
 {
 	RawCommand command;
+	TxnRequest *txn;
 
-	if (raw_decode(request, &dispatch->limits, &command))
+	if (txn_is_method(request->method->id))
+	{
+		txn = txn_decode(request, &dispatch->limits);
+		if (txn != NULL)
+			dispatch->write_txn(dispatch->arg, request, txn);
+	}
+	else if (raw_decode(request, &dispatch->limits, &command))
 		dispatch->write(dispatch->arg, request, &command);
 }
 
@@ -110,6 +130,8 @@ dispatch_submit(void *arg, Request *request)
 		service_busy(request, dispatch->refuse);
 	else if (request->method->kind == SERVICE_WRITE)
 		submit_write(dispatch, request);
+	else if (request->method->kind == SERVICE_STORE)
+		dispatch->ask_store(dispatch->arg, request);
 	else
 		queue_read(dispatch, request);
 }
@@ -131,9 +153,9 @@ pop_read(Dispatch *dispatch)
 }
 
 static bool
-timed_out(const Request *request, const RawCommand *command, int64 now_us)
+timed_out(const Request *request, const RequestContext *context, int64 now_us)
 {
-	uint64 limit_ms = command->context.max_execution_ms;
+	uint64 limit_ms = context->max_execution_ms;
 
 	return now_us >= request->deadline_us ||
 		(limit_ms > 0 && limit_ms < PG_INT32_MAX &&
@@ -148,6 +170,23 @@ drop_abandoned(Request *request)
 		return false;
 	request->fail(request, RPC_CANCELLED, "the client is gone");
 	return true;
+}
+
+/* False if the request was answered. */
+static bool
+decode_read(Dispatch *dispatch, Request *request, Read *read)
+{
+	read->txn = NULL;
+	if (!txn_is_method(request->method->id))
+		return raw_decode(request, &dispatch->limits, &read->command);
+	read->txn = txn_decode(request, &dispatch->limits);
+	return read->txn != NULL;
+}
+
+static const RequestContext *
+context_of(const Read *read)
+{
+	return read->txn != NULL ? &read->txn->context : &read->command.context;
 }
 
 /* Take what waits, decoded; requests nobody waits for any more are dropped. */
@@ -166,10 +205,10 @@ take_reads(Dispatch *dispatch, Read *reads)
 			continue;
 		if (dispatch->refuse != NULL)
 			service_busy(request, dispatch->refuse);
-		else if (raw_decode(request, &dispatch->limits, &read->command))
+		else if (decode_read(dispatch, request, read))
 		{
 			read->request = request;
-			if (timed_out(request, &read->command, now_us))
+			if (timed_out(request, context_of(read), now_us))
 				service_busy(request, SERVICE_TOO_LATE);
 			else
 				n++;
@@ -178,25 +217,73 @@ take_reads(Dispatch *dispatch, Read *reads)
 	return n;
 }
 
+static bool
+in_range(const Read *read, RegionError *error)
+{
+	int method = read->request->method->id;
+
+	if (read->txn != NULL)
+		return txn_check_range(read->txn, method, &read->seen->region, error);
+	return raw_check_range(&read->command, method, &read->seen->region, error);
+}
+
+/* The read cannot go on now. */
+static void
+give_up(Read *read, TxnLookAnswer answer)
+{
+	RegionError error = {.kind = REGION_MESSAGE_ONLY,
+						 .reason = txn_look_text(answer)};
+
+	if (answer == TXN_LOOK_TS_TOO_NEW)
+		service_region_error(read->request, &error);
+	else
+		service_busy(read->request, txn_look_text(answer));
+	read->request = NULL;
+}
+
+/* Before the snapshot: the region, then for transactions the locks. */
 static void
 look(ReadRound *round, Read *reads, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
 		Read *read = &reads[i];
+		TxnLookAnswer answer;
 		RegionError error;
 
 		if (read->request == NULL)
 			continue;
-		if (!read_round_look(round, &read->command.context, &read->seen,
-							 &error) ||
-			!raw_check_range(&read->command, read->request->method->id,
-							 &read->seen->region, &error))
+		if (!read_round_look(round, context_of(read), &read->seen, &error) ||
+			!in_range(read, &error))
 		{
 			service_region_error(read->request, &error);
 			read->request = NULL;
+			continue;
 		}
+		read_round_want(round, read->txn != NULL ? READ_TXN : READ_RAW);
+		if (read->txn == NULL)
+			continue;
+		answer = txn_look(read->request, read->txn, &read->seen->region,
+						  &read->look);
+		if (answer != TXN_LOOK_OK)
+			give_up(read, answer);
 	}
+}
+
+static void
+answer_txn(ReadRound *round, Read *read, const RawLimits *limits)
+{
+	const Region *region = &read->seen->region;
+	MvccReader *reader = read_round_mvcc(round);
+	TxnLookAnswer answer = TXN_LOOK_OK;
+
+	if (read_round_spilled(round))
+		answer = txn_look_spilled(read->request, read->txn, region, reader,
+								  &read->look);
+	if (answer != TXN_LOOK_OK)
+		give_up(read, answer);
+	else
+		txn_read(read->request, read->txn, &read->look, region, reader, limits);
 }
 
 /* Answer what the round may answer; returns how many must look again. */
@@ -216,8 +303,11 @@ answer(ReadRound *round, Read *reads, int n, const RawLimits *limits)
 			left++;
 			continue;
 		}
-		raw_read(read->request, &read->command, &read->seen->region,
-				 read_round_reader(round), limits);
+		if (read->txn != NULL)
+			answer_txn(round, read, limits);
+		else
+			raw_read(read->request, &read->command, &read->seen->region,
+					 read_round_reader(round), limits);
 		read->request = NULL;
 	}
 	return left;
@@ -241,7 +331,7 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(dispatch->context);
-	round = read_round_new();
+	round = read_round_new(0);
 	look(round, reads, n);
 	answered = read_round_begin(round, &dispatch->tables, false);
 	if (answered == TABLES_OK)

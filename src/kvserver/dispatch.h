@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "service/raw.h"
+#include "service/txn.h"
 #include "storage/tables.h"
 
 typedef struct Dispatch
@@ -23,6 +24,10 @@ typedef struct Dispatch
 
 	/* Take over a decoded write; the command's memory is the request's. */
 	void (*write)(void *arg, Request *request, RawCommand *command);
+	void (*write_txn)(void *arg, Request *request, TxnRequest *txn);
+
+	/* A request that only the store can answer, as it is. */
+	void (*ask_store)(void *arg, Request *request);
 	void *arg;
 
 	Request *reads;

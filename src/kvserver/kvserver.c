@@ -35,14 +35,13 @@ our_store_id(void *arg)
 }
 
 void
-kvserver_limits(RawLimits *limits, uint64 cluster_id, int api_version)
+kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 {
 	limits->cluster_id = cluster_id;
-	limits->api_version = api_version;
+	limits->api = api;
 	limits->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
 	limits->max_entry_size = MAX_ENTRY_BYTES;
 	limits->max_reply_size = MAX_REPLY_BYTES;
-	limits->ttl_enabled = false;
 }
 
 Server *

@@ -27,6 +27,6 @@ extern void kvserver_sleep(WorkerKind self, Server *server, int64 timeout_us);
 
 /* What requests are checked against, from the settings and the ident. */
 extern void kvserver_limits(RawLimits *limits, uint64 cluster_id,
-							int api_version);
+							ApiVersion api);
 
 #endif /* TIKV_KVSERVER_KVSERVER_H */

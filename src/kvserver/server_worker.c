@@ -55,7 +55,7 @@ typedef struct ServerWorker
 /* ---------------------------------------------------------------- writes */
 
 static void
-forward_write(void *arg, Request *request, RawCommand *command)
+forward(void *arg, Request *request)
 {
 	ServerWorker *worker = arg;
 	size_t len = protobuf_c_message_get_packed_size(request->message);
@@ -64,7 +64,6 @@ forward_write(void *arg, Request *request, RawCommand *command)
 	uint32 index;
 	ForwardSlot *slot;
 
-	(void) command;
 	if (worker->n_free == 0)
 	{
 		service_busy(request, "scheduler is busy: too many writes wait");
@@ -86,6 +85,20 @@ forward_write(void *arg, Request *request, RawCommand *command)
 	worker->n_free--;
 	slot->request = request;
 	slot->use = use;
+}
+
+static void
+forward_raw(void *arg, Request *request, RawCommand *command)
+{
+	(void) command;
+	forward(arg, request);
+}
+
+static void
+forward_txn(void *arg, Request *request, TxnRequest *txn)
+{
+	(void) txn;
+	forward(arg, request);
 }
 
 static Request *
@@ -167,7 +180,9 @@ worker_init(ServerWorker *worker, WorkerKind self, MemoryContext context)
 	for (int i = 0; i < FORWARD_SLOTS; i++)
 		worker->free_slots[worker->n_free++] = (uint32) i;
 	dispatch_init(&worker->dispatch, context);
-	worker->dispatch.write = forward_write;
+	worker->dispatch.write = forward_raw;
+	worker->dispatch.write_txn = forward_txn;
+	worker->dispatch.ask_store = forward;
 	worker->dispatch.arg = worker;
 }
 
@@ -241,8 +256,7 @@ run_worker(ServerWorker *worker)
 		return;
 	worker->generation = board.generation;
 	worker->dispatch.tables = worker->tables;
-	kvserver_limits(&worker->dispatch.limits, board.cluster_id,
-					board.api_version);
+	kvserver_limits(&worker->dispatch.limits, board.cluster_id, board.api);
 	worker->server = kvserver_start(worker->self, &worker->dispatch);
 	serve(worker);
 	worker_report(worker->self, WORKER_STOPPING, "", "");

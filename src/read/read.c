@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "read/read.h"
 #include "utils/snapmgr.h"
@@ -25,14 +26,18 @@ struct ReadRound
 	OpenTables tables;
 	Snapshot snapshot;
 	RawReader *reader;
+	MvccReader *mvcc;
+	int wanted;
+	bool spilled;
 };
 
 ReadRound *
-read_round_new(void)
+read_round_new(int wanted)
 {
 	ReadRound *round = palloc0(sizeof(ReadRound));
 
 	round->context = CurrentMemoryContext;
+	round->wanted = wanted;
 	board_store(&round->store);
 	return round;
 }
@@ -99,16 +104,39 @@ read_round_look(ReadRound *round, const RequestContext *context,
 	return true;
 }
 
+void
+read_round_want(ReadRound *round, int wanted)
+{
+	round->wanted |= wanted;
+}
+
+/* The tables to open; the number of spilled locks is read beforehand. */
+static int
+tables_wanted(ReadRound *round)
+{
+	int what = (round->wanted & READ_RAW) != 0 ? TABLES_RAW : 0;
+
+	if ((round->wanted & READ_TXN) == 0)
+		return what;
+	round->spilled = lock_table_n_spilled() > 0;
+	return what | TABLES_TXN | (round->spilled ? TABLES_SPILL : 0);
+}
+
 TablesAnswer
 read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 {
-	TablesAnswer answer = tables_open(oids, false, wait, &round->tables);
+	TablesAnswer answer =
+		tables_open(oids, tables_wanted(round), false, wait, &round->tables);
 
 	if (answer != TABLES_OK)
 		return answer;
 	round->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	round->reader =
-		raw_reader_open(&round->tables, round->snapshot, (int64) time(NULL));
+	if ((round->wanted & READ_RAW) != 0)
+		round->reader = raw_reader_open(&round->tables, round->snapshot,
+										(int64) time(NULL));
+	if ((round->wanted & READ_TXN) != 0)
+		round->mvcc =
+			txn_reader_open(&round->tables, round->snapshot, round->spilled);
 	for (SeenRegion *seen = round->seen; seen != NULL; seen = seen->next)
 		seen->valid = board_still_valid(&seen->board, board_now_us());
 	return TABLES_OK;
@@ -127,12 +155,28 @@ read_round_valid(const ReadRound *round, const BoardRegion *board)
 RawReader *
 read_round_reader(ReadRound *round)
 {
+	CHECK(round->reader != NULL);
 	return round->reader;
+}
+
+MvccReader *
+read_round_mvcc(ReadRound *round)
+{
+	CHECK(round->mvcc != NULL);
+	return round->mvcc;
+}
+
+bool
+read_round_spilled(const ReadRound *round)
+{
+	return round->spilled;
 }
 
 void
 read_round_end(ReadRound *round)
 {
+	if (round->mvcc != NULL)
+		txn_reader_close(round->mvcc);
 	if (round->reader != NULL)
 		raw_reader_close(round->reader);
 	if (round->snapshot != NULL)

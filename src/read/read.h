@@ -22,11 +22,20 @@
 
 #include "bus/board.h"
 #include "storage/raw_table.h"
+#include "storage/txn_table.h"
 
 typedef struct ReadRound ReadRound;
 
-/* In CurrentMemoryContext, which must outlive the round. */
-extern ReadRound *read_round_new(void);
+/* What a round reads; opening tables costs, so it says so beforehand. */
+#define READ_RAW 0x1
+#define READ_TXN 0x2
+
+/*
+ * In CurrentMemoryContext, which must outlive the round.  More may be wanted
+ * until read_round_begin; the looks at the locks (txn_look) come before it.
+ */
+extern ReadRound *read_round_new(int wanted);
+extern void read_round_want(ReadRound *round, int wanted);
 
 /*
  * May a request with this context read here?  On success *seen is the board's
@@ -47,7 +56,12 @@ extern TablesAnswer read_round_begin(ReadRound *round, const TableOids *oids,
 /* True if what read_round_look saw still held after the snapshot. */
 extern bool read_round_valid(const ReadRound *round, const BoardRegion *seen);
 
+/* Of what was wanted. */
 extern RawReader *read_round_reader(ReadRound *round);
+extern MvccReader *read_round_mvcc(ReadRound *round);
+
+/* Locks may lie in lock_spill: ask txn_look_spilled. */
+extern bool read_round_spilled(const ReadRound *round);
 
 /* Releases snapshot and table locks.  After an error the abort does it. */
 extern void read_round_end(ReadRound *round);

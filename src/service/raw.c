@@ -1,357 +1,259 @@
 /*
  * raw.c
- *	  The raw API: kvrpcpb messages <-> plain commands.
+ *	  The raw API: kvrpcpb messages -> plain commands; answers of writes.
  *
- * Every check that needs only the message is here: cluster id, API version,
- * column family, key and entry sizes.  What needs the region (range, epoch)
- * is core/region's; what needs rows comes through the core's RawReader.
- * Texts of errors are TiKV's where clients or people look for them.
+ * Every check that needs only the message is made here, with raw_check.c.
+ * What needs the region (range, epoch) is core/region's and raw_range.c's;
+ * what needs rows comes through the core's RawReader.
  */
-#include "service/raw.h"
-
 #include "core/base/rpc_code.h"
-#include "kvrpcpb.pb-c.h"
+#include "core/kv/expiry.h"
 #include "service/messages.h"
+#include "service/raw_internal.h"
 
-static Bytes
-from_wire(ProtobufCBinaryData b)
-{
-	return bytes_make(b.data, b.len);
-}
-
-void
-raw_error(Request *request, const char *text)
-{
-	const ProtobufCMessageDescriptor *type = request->method->response;
-	ProtobufCMessage *reply = service_new_message(type, request->arena);
-
-	if (!service_set_string(reply, "error", text))
-		service_set_pair_error(reply, text, request->arena);
-	request->done(request, reply);
-}
-
-/* ------------------------------------------------------------- decoding */
-
-static const Kvrpcpb__Context empty_context = KVRPCPB__CONTEXT__INIT;
-
+/* A key that is read. */
 static bool
-decode_context(Request *request, const RawLimits *limits, RequestContext *out)
+read_key_ok(RawDecoder *decoder, Bytes key)
 {
-	const Kvrpcpb__Context *context = service_context(request->message);
-
-	if (context == NULL)
-		context = &empty_context;
-	service_decode_context(context, out);
-	if (out->cluster_id != 0 && out->cluster_id != limits->cluster_id)
-	{
-		request->fail(
-			request, RPC_INVALID_ARGUMENT,
-			arena_printf(request->arena,
-						 "cluster id mismatch, request: %llu, store: %llu",
-						 (unsigned long long) out->cluster_id,
-						 (unsigned long long) limits->cluster_id));
-		return false;
-	}
-	if (out->api_version != KVRPCPB__APIVERSION__V1)
-	{
-		raw_error(
-			request,
-			arena_printf(
-				request->arena,
-				"Api version in request does not match with TiKV storage, cmd: %s, storage: V%d, request: %d",
-				request->method->path, limits->api_version, out->api_version));
-		return false;
-	}
-	return true;
+	return raw_check_key_mode(decoder, key) && raw_check_key_size(decoder, key);
 }
 
 static bool
-check_cf(Request *request, const char *name, RawCf *cf)
+decode_keys(RawDecoder *decoder, const ProtobufCBinaryData *keys, size_t n_keys)
 {
-	if (raw_cf_parse(name, cf))
-		return true;
-	raw_error(request,
-			  arena_printf(request->arena, "invalid cf name: %.64s", name));
-	return false;
-}
+	RawCommand *command = decoder->command;
 
-static bool
-check_key(Request *request, const RawLimits *limits, Bytes key)
-{
-	if (key.len <= limits->max_key_size)
-		return true;
-	raw_error(request,
-			  arena_printf(request->arena,
-						   "max key size exceeded, size: %zu, limit: %zu",
-						   key.len, limits->max_key_size));
-	return false;
-}
-
-static bool
-check_ttl(Request *request, const RawLimits *limits, uint64_t ttl)
-{
-	if (ttl == 0 || limits->ttl_enabled)
-		return true;
-	raw_error(request, "ttl is not enabled, but get put request with ttl");
-	return false;
-}
-
-static bool
-check_entry_size(Request *request, const RawLimits *limits, RawCommand *command)
-{
-	RegionError error = {0};
-
-	command->write_bytes = 0;
-	for (size_t i = 0; i < command->n_modifies; i++)
-		command->write_bytes +=
-			command->modifies[i].key.len + command->modifies[i].value.len;
-	if (command->write_bytes <= limits->max_entry_size)
-		return true;
-	error.kind = REGION_ENTRY_TOO_LARGE;
-	error.region_id = command->context.region_id;
-	error.actual = command->write_bytes;
-	service_region_error(request, &error);
-	return false;
-}
-
-static bool
-decode_keys(Request *request, const RawLimits *limits, RawCommand *command,
-			const ProtobufCBinaryData *keys, size_t n_keys)
-{
 	command->n_keys = n_keys;
-	command->keys = arena_alloc(request->arena, n_keys * sizeof(Bytes));
+	command->keys =
+		arena_alloc(decoder->request->arena, n_keys * sizeof(Bytes));
 	for (size_t i = 0; i < n_keys; i++)
 	{
-		command->keys[i] = from_wire(keys[i]);
-		if (!check_key(request, limits, command->keys[i]))
+		command->keys[i] = raw_from_wire(keys[i]);
+		if (!read_key_ok(decoder, command->keys[i]))
 			return false;
 	}
 	return true;
 }
 
+/* ---------------------------------------------------------------- writes */
+
 static void
-add_modify(RawCommand *command, RawModifyKind kind, Bytes key, Bytes value)
+alloc_modifies(RawDecoder *decoder, size_t n)
 {
+	decoder->command->n_modifies = 0;
+	decoder->command->modifies =
+		arena_zalloc(decoder->request->arena, n * sizeof(RawModify));
+}
+
+/* The next effect; false if its key is refused. */
+static bool
+add_modify(RawDecoder *decoder, RawModifyKind kind, ProtobufCBinaryData key,
+		   ProtobufCBinaryData value, uint64_t ttl)
+{
+	RawCommand *command = decoder->command;
 	RawModify *modify = &command->modifies[command->n_modifies++];
 
 	modify->kind = kind;
 	modify->cf = command->cf;
-	modify->key = key;
-	modify->value = value;
-	modify->expires_at = 0;
+	modify->key = raw_from_wire(key);
+	modify->value = raw_from_wire(value);
+	modify->expires_at = expiry_of_ttl(ttl, decoder->limits->now_s());
+	return raw_check_key_mode(decoder, modify->key) &&
+		raw_check_key_size(decoder, modify->key);
 }
 
-static void
-alloc_modifies(Request *request, RawCommand *command, size_t n)
-{
-	command->n_modifies = 0;
-	command->modifies = arena_alloc(request->arena, n * sizeof(RawModify));
-}
+static const ProtobufCBinaryData no_value = {0, NULL};
 
 static bool
-decode_put(Request *request, const RawLimits *limits, RawCommand *command)
+decode_put(RawDecoder *decoder)
 {
-	const Kvrpcpb__RawPutRequest *put = (const void *) request->message;
+	const Kvrpcpb__RawPutRequest *put =
+		(const void *) decoder->request->message;
 
-	if (!check_cf(request, put->cf, &command->cf) ||
-		!check_key(request, limits, from_wire(put->key)) ||
-		!check_ttl(request, limits, put->ttl))
-		return false;
-	alloc_modifies(request, command, 1);
-	add_modify(command, RAW_PUT, from_wire(put->key), from_wire(put->value));
-	command->must_be_absent = request->method->id == METHOD_SQL_INSERT;
-	return true;
-}
-
-static bool
-check_ttls(Request *request, const RawLimits *limits,
-		   const Kvrpcpb__RawBatchPutRequest *put)
-{
-	if (put->n_ttls > 1 && put->n_ttls != put->n_pairs)
-	{
-		raw_error(
-			request,
-			arena_printf(
-				request->arena,
-				"The length of ttls %zu does not match the length of pairs %zu",
-				put->n_ttls, put->n_pairs));
-		return false;
-	}
-	for (size_t i = 0; i < put->n_ttls; i++)
-		if (!check_ttl(request, limits, put->ttls[i]))
-			return false;
-	return check_ttl(request, limits, put->ttl);
-}
-
-static bool
-decode_batch_put(Request *request, const RawLimits *limits, RawCommand *command)
-{
-	const Kvrpcpb__RawBatchPutRequest *put = (const void *) request->message;
-
-	if (!check_cf(request, put->cf, &command->cf) ||
-		!check_ttls(request, limits, put))
-		return false;
-	alloc_modifies(request, command, put->n_pairs);
-	for (size_t i = 0; i < put->n_pairs; i++)
-	{
-		Bytes key = from_wire(put->pairs[i]->key);
-
-		if (!check_key(request, limits, key))
-			return false;
-		add_modify(command, RAW_PUT, key, from_wire(put->pairs[i]->value));
-	}
-	return true;
-}
-
-static bool
-decode_delete(Request *request, const RawLimits *limits, RawCommand *command)
-{
-	const Kvrpcpb__RawDeleteRequest *del = (const void *) request->message;
-
-	if (!check_cf(request, del->cf, &command->cf) ||
-		!check_key(request, limits, from_wire(del->key)))
-		return false;
-	alloc_modifies(request, command, 1);
-	add_modify(command, RAW_DELETE, from_wire(del->key), bytes_empty());
-	return true;
-}
-
-static bool
-decode_batch_delete(Request *request, const RawLimits *limits,
-					RawCommand *command)
-{
-	const Kvrpcpb__RawBatchDeleteRequest *del = (const void *) request->message;
-
-	if (!check_cf(request, del->cf, &command->cf))
-		return false;
-	alloc_modifies(request, command, del->n_keys);
-	for (size_t i = 0; i < del->n_keys; i++)
-	{
-		Bytes key = from_wire(del->keys[i]);
-
-		if (!check_key(request, limits, key))
-			return false;
-		add_modify(command, RAW_DELETE, key, bytes_empty());
-	}
-	return true;
-}
-
-static bool
-decode_get(Request *request, const RawLimits *limits, RawCommand *command)
-{
-	const Kvrpcpb__RawGetRequest *get = (const void *) request->message;
-
-	return check_cf(request, get->cf, &command->cf) &&
-		decode_keys(request, limits, command, &get->key, 1);
-}
-
-static bool
-decode_batch_get(Request *request, const RawLimits *limits, RawCommand *command)
-{
-	const Kvrpcpb__RawBatchGetRequest *get = (const void *) request->message;
-
-	return check_cf(request, get->cf, &command->cf) &&
-		decode_keys(request, limits, command, get->keys, get->n_keys);
+	decoder->command->atomic = put->for_cas;
+	decoder->command->must_be_absent =
+		decoder->request->method->id == METHOD_SQL_INSERT;
+	alloc_modifies(decoder, 1);
+	return raw_check_cf(decoder, put->cf) &&
+		add_modify(decoder, RAW_PUT, put->key, put->value, put->ttl) &&
+		raw_check_ttl(decoder, put->ttl);
 }
 
 /*
- * A forward scan covers [start_key, end_key).  In a reverse scan start_key is
- * the exclusive upper bound and end_key the inclusive lower one.
+ * No ttls: none expires; one: it is everybody's.  The field `ttl` of older
+ * clients is ignored, as TiKV does.
  */
 static bool
-decode_scan(Request *request, const RawLimits *limits, RawCommand *command)
+check_ttls(RawDecoder *decoder, const Kvrpcpb__RawBatchPutRequest *put)
 {
-	const Kvrpcpb__RawScanRequest *scan = (const void *) request->message;
-	Bytes start = from_wire(scan->start_key);
-	Bytes end = from_wire(scan->end_key);
+	for (size_t i = 0; i < put->n_ttls; i++)
+		if (!raw_check_ttl(decoder, put->ttls[i]))
+			return false;
+	if (put->n_ttls <= 1 || put->n_ttls == put->n_pairs)
+		return true;
+	raw_error(decoder->request,
+			  "The length of ttls does not equal to the length of pairs");
+	return false;
+}
 
-	if (!check_cf(request, scan->cf, &command->cf) ||
-		!check_key(request, limits, start) || !check_key(request, limits, end))
+static uint64_t
+ttl_of_pair(const Kvrpcpb__RawBatchPutRequest *put, size_t i)
+{
+	if (put->n_ttls == 0)
+		return 0;
+	return put->ttls[put->n_ttls == 1 ? 0 : i];
+}
+
+static bool
+decode_batch_put(RawDecoder *decoder)
+{
+	const Kvrpcpb__RawBatchPutRequest *put =
+		(const void *) decoder->request->message;
+
+	decoder->command->atomic = put->for_cas;
+	if (!raw_check_cf(decoder, put->cf) || !check_ttls(decoder, put))
 		return false;
-	command->scan.cf = command->cf;
-	command->scan.reverse = scan->reverse;
-	command->scan.key_only = scan->key_only;
-	command->scan.limit = scan->limit;
-	command->scan.lower = scan->reverse ? end : start;
-	command->scan.upper = scan->reverse ? start : end;
+	alloc_modifies(decoder, put->n_pairs);
+	for (size_t i = 0; i < put->n_pairs; i++)
+		if (!add_modify(decoder, RAW_PUT, put->pairs[i]->key,
+						put->pairs[i]->value, ttl_of_pair(put, i)))
+			return false;
 	return true;
+}
+
+static bool
+decode_delete(RawDecoder *decoder)
+{
+	const Kvrpcpb__RawDeleteRequest *del =
+		(const void *) decoder->request->message;
+
+	decoder->command->atomic = del->for_cas;
+	alloc_modifies(decoder, 1);
+	return raw_check_cf(decoder, del->cf) &&
+		add_modify(decoder, RAW_DELETE, del->key, no_value, 0);
+}
+
+static bool
+decode_batch_delete(RawDecoder *decoder)
+{
+	const Kvrpcpb__RawBatchDeleteRequest *del =
+		(const void *) decoder->request->message;
+
+	decoder->command->atomic = del->for_cas;
+	if (!raw_check_cf(decoder, del->cf))
+		return false;
+	alloc_modifies(decoder, del->n_keys);
+	for (size_t i = 0; i < del->n_keys; i++)
+		if (!add_modify(decoder, RAW_DELETE, del->keys[i], no_value, 0))
+			return false;
+	return true;
+}
+
+/* A write with its keys and values must fit into a log entry. */
+static bool
+check_write_size(RawDecoder *decoder)
+{
+	const RawCommand *command = decoder->command;
+	size_t bytes = command->write_bytes;
+
+	for (size_t i = 0; i < command->n_modifies; i++)
+		bytes += command->modifies[i].key.len + command->modifies[i].value.len;
+	return raw_check_entry_size(decoder, bytes);
+}
+
+/* ----------------------------------------------------------------- reads */
+
+static bool
+decode_get(RawDecoder *decoder)
+{
+	const Kvrpcpb__RawGetRequest *get =
+		(const void *) decoder->request->message;
+
+	return raw_check_cf(decoder, get->cf) && decode_keys(decoder, &get->key, 1);
+}
+
+static bool
+decode_batch_get(RawDecoder *decoder)
+{
+	const Kvrpcpb__RawBatchGetRequest *get =
+		(const void *) decoder->request->message;
+
+	return raw_check_cf(decoder, get->cf) &&
+		decode_keys(decoder, get->keys, get->n_keys);
+}
+
+/* Without times to live TiKV panics here; an error serves people better. */
+static bool
+decode_get_key_ttl(RawDecoder *decoder)
+{
+	const Kvrpcpb__RawGetKeyTTLRequest *get =
+		(const void *) decoder->request->message;
+
+	if (!api_has_ttl(decoder->limits->api))
+	{
+		raw_error(decoder->request,
+				  "ttl is not enabled, but get put request with ttl");
+		return false;
+	}
+	return raw_check_cf(decoder, get->cf) && decode_keys(decoder, &get->key, 1);
+}
+
+/* ------------------------------------------------------------- the table */
+
+typedef struct RawMethod
+{
+	int id;
+	const char *name; /* tikv/tikv src/storage/metrics.rs, CommandKind */
+	bool (*decode)(RawDecoder *decoder);
+	bool writes;
+} RawMethod;
+
+static const RawMethod methods[] = {
+	{METHOD_RAW_GET, "raw_get", decode_get, false},
+	{METHOD_RAW_BATCH_GET, "raw_batch_get", decode_batch_get, false},
+	{METHOD_RAW_GET_KEY_TTL, "raw_get_key_ttl", decode_get_key_ttl, false},
+	{METHOD_RAW_SCAN, "raw_scan", raw_decode_scan, false},
+	{METHOD_RAW_BATCH_SCAN, "raw_batch_scan", raw_decode_batch_scan, false},
+	{METHOD_RAW_CHECKSUM, "raw_checksum", raw_decode_checksum, false},
+	{METHOD_RAW_PUT, "raw_put", decode_put, true},
+	{METHOD_SQL_INSERT, "raw_put", decode_put, true},
+	{METHOD_RAW_BATCH_PUT, "raw_batch_put", decode_batch_put, true},
+	{METHOD_RAW_DELETE, "raw_delete", decode_delete, true},
+	{METHOD_RAW_BATCH_DELETE, "raw_batch_delete", decode_batch_delete, true},
+	{METHOD_RAW_DELETE_RANGE, "raw_delete_range", raw_decode_delete_range,
+	 true},
+	{METHOD_RAW_CAS, "raw_compare_and_swap", raw_decode_cas, true},
+};
+
+static const RawMethod *
+find_method(int id)
+{
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (methods[i].id == id)
+			return &methods[i];
+	return NULL;
 }
 
 bool
 raw_decode(Request *request, const RawLimits *limits, RawCommand *command)
 {
-	bool ok = false;
+	const RawMethod *method = find_method(request->method->id);
+	RawDecoder decoder = {request, limits, command, NULL};
 
 	memset(command, 0, sizeof(*command));
-	if (!decode_context(request, limits, &command->context))
-		return false;
-	switch (request->method->id)
+	command->arena = request->arena;
+	if (method == NULL)
 	{
-		case METHOD_RAW_GET:
-			return decode_get(request, limits, command);
-		case METHOD_RAW_BATCH_GET:
-			return decode_batch_get(request, limits, command);
-		case METHOD_RAW_SCAN:
-			return decode_scan(request, limits, command);
-		case METHOD_RAW_PUT:
-		case METHOD_SQL_INSERT:
-			ok = decode_put(request, limits, command);
-			break;
-		case METHOD_RAW_BATCH_PUT:
-			ok = decode_batch_put(request, limits, command);
-			break;
-		case METHOD_RAW_DELETE:
-			ok = decode_delete(request, limits, command);
-			break;
-		case METHOD_RAW_BATCH_DELETE:
-			ok = decode_batch_delete(request, limits, command);
-			break;
-		default:
-			request->fail(request, RPC_UNIMPLEMENTED, "not a raw method");
-			return false;
-	}
-	return ok && check_entry_size(request, limits, command);
-}
-
-/* ---------------------------------------------------------------- checks */
-
-/* The bound from which the scan starts must lie in the region. */
-static bool
-scan_starts_inside(const RawScan *scan, const Region *region)
-{
-	if (!scan->reverse)
-		return region_contains(region, scan->lower);
-	if (scan->upper.len == 0)
-		return true;
-	return bytes_cmp(scan->upper, region->start_key) > 0 &&
-		(region->end_key.len == 0 ||
-		 bytes_cmp(scan->upper, region->end_key) <= 0);
-}
-
-bool
-raw_check_range(const RawCommand *command, int method, const Region *region,
-				RegionError *error)
-{
-	if (method == METHOD_RAW_SCAN)
-	{
-		if (scan_starts_inside(&command->scan, region))
-			return true;
-		memset(error, 0, sizeof(*error));
-		error->kind = REGION_KEY_NOT_IN_REGION;
-		error->region_id = region->id;
-		error->key =
-			command->scan.reverse ? command->scan.upper : command->scan.lower;
-		error->current = region;
+		request->fail(request, RPC_UNIMPLEMENTED, "not a raw method");
 		return false;
 	}
-	for (size_t i = 0; i < command->n_keys; i++)
-		if (!region_check_key(region, command->keys[i], error))
-			return false;
-	for (size_t i = 0; i < command->n_modifies; i++)
-		if (!region_check_key(region, command->modifies[i].key, error))
-			return false;
-	return true;
+	decoder.name = method->name;
+	if (!raw_check_context(&decoder) || !method->decode(&decoder))
+		return false;
+	return !method->writes || check_write_size(&decoder);
 }
+
+/* ---------------------------------------------------------------- answers */
 
 void
 raw_write_done(Request *request)
@@ -359,4 +261,11 @@ raw_write_done(Request *request)
 	request->done(request,
 				  service_new_message(request->method->response,
 									  request->arena));
+}
+
+/* Source of the text: tikv/tikv src/coprocessor_v2/endpoint.rs. */
+void
+raw_coprocessor_answer(Request *request)
+{
+	raw_error(request, "Coprocessor plugin is disabled!");
 }

@@ -5,6 +5,8 @@
 #ifndef TIKV_SERVICE_RAW_H
 #define TIKV_SERVICE_RAW_H
 
+#include "core/kv/api_version.h"
+#include "core/kv/raw_cas.h"
 #include "service/service.h"
 
 /* What the service needs to know of the settings. */
@@ -13,9 +15,11 @@ typedef struct RawLimits
 	size_t max_key_size;
 	size_t max_entry_size; /* bytes of one write, 8 MiB in TiKV */
 	uint64_t cluster_id;   /* a request that names another is refused */
-	int api_version;	   /* of the cluster: 1 */
-	bool ttl_enabled;
+	ApiVersion api;		   /* of the data */
 	size_t max_reply_size; /* keys and values of one answer; 0: no limit */
+
+	/* The clock that keys expire by: unix seconds. */
+	int64_t (*now_s)(void);
 
 	/* Why a long read should be given up now, or NULL.  May be NULL itself. */
 	const char *(*interrupted)(const Request *request);
@@ -25,17 +29,25 @@ typedef struct RawCommand
 {
 	RequestContext context;
 	RawCf cf;
+	Arena *arena; /* the request's */
+	bool encoded; /* region bounds are memcomparable keys: API V2 */
 
 	/* reads */
-	Bytes *keys; /* get: 1, batch get: n */
+	Bytes *keys; /* get, its ttl and CAS: 1, batch get: n */
 	size_t n_keys;
-	RawScan scan; /* METHOD_RAW_SCAN, not yet cut to the region */
+	RawScan *scans; /* scan: 1, batch scan and checksum: n; not yet cut */
+	size_t n_scans; /* to the region */
 
 	/* writes */
 	RawModify *modifies;
 	size_t n_modifies;
 	size_t write_bytes;	 /* keys and values */
+	bool atomic;		 /* for_cas: in one order with CAS of the key */
 	bool must_be_absent; /* METHOD_SQL_INSERT: fail if the key exists */
+	RawCas *cas;		 /* METHOD_RAW_CAS; its swap is no modify yet */
+	bool deletes_range;	 /* METHOD_RAW_DELETE_RANGE: [lower, upper) */
+	Bytes lower;
+	Bytes upper; /* empty: +infinity */
 } RawCommand;
 
 /*
@@ -47,8 +59,8 @@ extern bool raw_decode(Request *request, const RawLimits *limits,
 					   RawCommand *command);
 
 /*
- * True if all keys the command touches (and the bound a scan starts from) lie
- * in the region; else fills *error with KEY_NOT_IN_REGION.
+ * True if all keys the command touches (and the bounds that a scan starts
+ * from) lie in the region; else fills *error.
  */
 extern bool raw_check_range(const RawCommand *command, int method,
 							const Region *region, RegionError *error);
@@ -58,8 +70,12 @@ extern void raw_read(Request *request, const RawCommand *command,
 					 const Region *region, RawReader *reader,
 					 const RawLimits *limits);
 
-/* Answer a write that succeeded. */
+/* Answer a write that succeeded; a CAS with what it met. */
 extern void raw_write_done(Request *request);
+extern void raw_cas_done(Request *request, const RawCasResult *result);
+
+/* Answer a RawCoprocessor request: there are no plugins. */
+extern void raw_coprocessor_answer(Request *request);
 
 /* Answer any KV request with a region error. */
 extern void service_region_error(Request *request, const RegionError *error);

@@ -1,6 +1,7 @@
 /*
  * raw_read.c
- *	  Raw reads over a reader: get, batch get, scan, and their answers.
+ *	  Raw reads over a reader: get, its time to live, batch get, scans, and
+ *	  their answers.
  *
  * A scan must not be cut short, since fewer pairs than asked for mean that
  * the region has no more (client-contract 2.4).  So an answer that would grow
@@ -8,19 +9,9 @@
  * is given up on the way.
  */
 #include "core/base/check.h"
+#include "core/kv/expiry.h"
 #include "service/messages.h"
-#include "service/raw.h"
-
-/* How many pairs are read between two looks whether to go on. */
-#define LOOK_EVERY 256
-
-static ProtobufCBinaryData
-to_wire(Bytes b)
-{
-	ProtobufCBinaryData out = {b.len, (uint8_t *) b.data};
-
-	return out;
-}
+#include "service/raw_internal.h"
 
 static void
 read_get(Request *request, const RawCommand *command, RawReader *reader)
@@ -30,9 +21,28 @@ read_get(Request *request, const RawCommand *command, RawReader *reader)
 
 	if (reader->get(reader, command->cf, command->keys[0], request->arena,
 					&pair))
-		reply.value = to_wire(pair.value);
+		reply.value = raw_to_wire(pair.value);
 	else
 		reply.not_found = true;
+	request->done(request, &reply.base);
+}
+
+/* A key that is there has time left, by the reader's clock a moment ago. */
+static void
+read_get_key_ttl(Request *request, const RawCommand *command, RawReader *reader,
+				 const RawLimits *limits)
+{
+	Kvrpcpb__RawGetKeyTTLResponse reply =
+		KVRPCPB__RAW_GET_KEY_TTLRESPONSE__INIT;
+	int64_t now_s = limits->now_s();
+	RawPair pair;
+
+	if (!reader->get(reader, command->cf, command->keys[0], request->arena,
+					 &pair) ||
+		expiry_passed(pair.expires_at, now_s))
+		reply.not_found = true;
+	else
+		reply.ttl = expiry_left_s(pair.expires_at, now_s);
 	request->done(request, &reply.base);
 }
 
@@ -73,7 +83,7 @@ may_add(PairList *list, size_t bytes)
 	list->bytes += bytes;
 	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
 		list->too_large = true;
-	else if (list->n % LOOK_EVERY == LOOK_EVERY - 1 &&
+	else if (list->n % RAW_LOOK_EVERY == RAW_LOOK_EVERY - 1 &&
 			 limits->interrupted != NULL)
 		list->interrupted = limits->interrupted(list->request);
 	return !list->too_large && list->interrupted == NULL;
@@ -87,8 +97,8 @@ add_pair(PairList *list, Bytes key, Bytes value)
 	if (list->n == list->room)
 		grow(list);
 	kvrpcpb__kv_pair__init(pair);
-	pair->key = to_wire(key);
-	pair->value = to_wire(value);
+	pair->key = raw_to_wire(key);
+	pair->value = raw_to_wire(value);
 	list->pairs[list->n++] = pair;
 }
 
@@ -147,14 +157,22 @@ collect_pair(void *arg, const RawPair *pair)
 	return true;
 }
 
-static void
-clip_to_region(RawScan *scan, const Region *region)
+/* All scans of the command, one behind the other; false if it was answered. */
+static bool
+run_scans(const RawCommand *command, const Region *region, RawReader *reader,
+		  PairList *list)
 {
-	if (bytes_cmp(scan->lower, region->start_key) < 0)
-		scan->lower = region->start_key;
-	if (region->end_key.len > 0 &&
-		(scan->upper.len == 0 || bytes_cmp(scan->upper, region->end_key) > 0))
-		scan->upper = region->end_key;
+	for (size_t i = 0; i < command->n_scans; i++)
+	{
+		RawScan scan = command->scans[i];
+
+		raw_clip_scan(&scan, region);
+		if (scan.limit > 0)
+			reader->scan(reader, &scan, collect_pair, list);
+		if (list->too_large || list->interrupted != NULL)
+			break;
+	}
+	return list_is_whole(list);
 }
 
 static void
@@ -163,12 +181,24 @@ read_scan(Request *request, const RawCommand *command, const Region *region,
 {
 	Kvrpcpb__RawScanResponse reply = KVRPCPB__RAW_SCAN_RESPONSE__INIT;
 	PairList list = {.request = request, .limits = limits};
-	RawScan scan = command->scan;
 
-	clip_to_region(&scan, region);
-	if (scan.limit > 0)
-		reader->scan(reader, &scan, collect_pair, &list);
-	if (!list_is_whole(&list))
+	if (!run_scans(command, region, reader, &list))
+		return;
+	reply.kvs = list.pairs;
+	reply.n_kvs = list.n;
+	request->done(request, &reply.base);
+}
+
+static void
+read_batch_scan(Request *request, const RawCommand *command,
+				const Region *region, RawReader *reader,
+				const RawLimits *limits)
+{
+	Kvrpcpb__RawBatchScanResponse reply =
+		KVRPCPB__RAW_BATCH_SCAN_RESPONSE__INIT;
+	PairList list = {.request = request, .limits = limits};
+
+	if (!run_scans(command, region, reader, &list))
 		return;
 	reply.kvs = list.pairs;
 	reply.n_kvs = list.n;
@@ -179,16 +209,28 @@ void
 raw_read(Request *request, const RawCommand *command, const Region *region,
 		 RawReader *reader, const RawLimits *limits)
 {
+	const Region *plain = raw_plain_region(command, region);
+
+	CHECK(plain != NULL);
 	switch (request->method->id)
 	{
 		case METHOD_RAW_GET:
 			read_get(request, command, reader);
 			break;
+		case METHOD_RAW_GET_KEY_TTL:
+			read_get_key_ttl(request, command, reader, limits);
+			break;
 		case METHOD_RAW_BATCH_GET:
 			read_batch_get(request, command, reader, limits);
 			break;
+		case METHOD_RAW_BATCH_SCAN:
+			read_batch_scan(request, command, plain, reader, limits);
+			break;
+		case METHOD_RAW_CHECKSUM:
+			raw_read_checksum(request, command, plain, reader, limits);
+			break;
 		default:
-			read_scan(request, command, region, reader, limits);
+			read_scan(request, command, plain, reader, limits);
 			break;
 	}
 }

@@ -6,6 +6,7 @@
  * filled, for people.
  */
 #include "core/base/check.h"
+#include "core/base/rpc_code.h"
 #include "errorpb.pb-c.h"
 #include "service/messages.h"
 #include "service/raw.h"
@@ -221,6 +222,45 @@ data_is_not_ready(Errorpb__Error *out, const RegionError *error, Arena *arena)
 								(Llu) error->region_id);
 }
 
+static void
+max_ts_not_synced(Errorpb__Error *out, const RegionError *error, Arena *arena)
+{
+	out->max_timestamp_not_synced =
+		arena_alloc(arena, sizeof(*out->max_timestamp_not_synced));
+	errorpb__max_timestamp_not_synced__init(out->max_timestamp_not_synced);
+	out->message =
+		arena_printf(arena, "max timestamp of region %llu is not synced yet",
+					 (Llu) error->region_id);
+}
+
+static void
+flashback_in_progress(Errorpb__Error *out, const RegionError *error,
+					  Arena *arena)
+{
+	Errorpb__FlashbackInProgress *part = arena_alloc(arena, sizeof(*part));
+
+	errorpb__flashback_in_progress__init(part);
+	part->region_id = error->region_id;
+	part->flashback_start_ts = error->actual;
+	out->flashbackinprogress = part;
+	out->message = arena_printf(arena, "region %llu is in flashback progress",
+								(Llu) error->region_id);
+}
+
+static void
+flashback_not_prepared(Errorpb__Error *out, const RegionError *error,
+					   Arena *arena)
+{
+	Errorpb__FlashbackNotPrepared *part = arena_alloc(arena, sizeof(*part));
+
+	errorpb__flashback_not_prepared__init(part);
+	part->region_id = error->region_id;
+	out->flashbacknotprepared = part;
+	out->message =
+		arena_printf(arena, "region %llu is not prepared for the flashback",
+					 (Llu) error->region_id);
+}
+
 static Errorpb__Error *
 error_message(const RegionError *error, Arena *arena)
 {
@@ -265,6 +305,15 @@ error_message(const RegionError *error, Arena *arena)
 		case REGION_DATA_IS_NOT_READY:
 			data_is_not_ready(out, error, arena);
 			break;
+		case REGION_MAX_TS_NOT_SYNCED:
+			max_ts_not_synced(out, error, arena);
+			break;
+		case REGION_FLASHBACK_IN_PROGRESS:
+			flashback_in_progress(out, error, arena);
+			break;
+		case REGION_FLASHBACK_NOT_PREPARED:
+			flashback_not_prepared(out, error, arena);
+			break;
 		case REGION_MESSAGE_ONLY:
 			out->message = arena_strdup(arena, error->reason);
 			break;
@@ -283,7 +332,13 @@ service_region_error(Request *request, const RegionError *error)
 	const ProtobufCFieldDescriptor *field =
 		protobuf_c_message_descriptor_get_field(reply->descriptor, 1);
 
-	CHECK(field != NULL && field->descriptor == &errorpb__error__descriptor);
+	/* BroadcastTxnStatus has no place for one. */
+	if (field == NULL || field->descriptor != &errorpb__error__descriptor)
+	{
+		request->fail(request, RPC_UNAVAILABLE,
+					  error_message(error, request->arena)->message);
+		return;
+	}
 	*(Errorpb__Error **) ((uint8_t *) reply + field->offset) =
 		error_message(error, request->arena);
 	request->done(request, reply);

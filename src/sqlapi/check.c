@@ -17,6 +17,7 @@
 
 #include "sqlapi/sqlapi.h"
 #include "storage/raw_table.h"
+#include "storage/txn_table.h"
 
 PG_FUNCTION_INFO_V1(tikv_check);
 
@@ -37,14 +38,16 @@ check_rows(ReturnSetInfo *result, const TableOids *oids)
 	OpenTables tables;
 	Snapshot snapshot;
 
-	if (tables_open(oids, false, true, &tables) != TABLES_OK)
+	if (tables_open(oids, TABLES_RAW | TABLES_TXN | TABLES_SLOTS | TABLES_SPILL,
+					false, true, &tables) != TABLES_OK)
 	{
 		session_forget_tables();
-		put_defect(result, "the raw table or its index is missing");
+		put_defect(result, "a table of keys or its index is missing");
 		return;
 	}
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	(void) raw_table_check(&tables, snapshot, put_defect, result);
+	(void) txn_table_check(&tables, snapshot, put_defect, result);
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, false);
 }

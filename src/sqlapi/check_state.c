@@ -41,6 +41,9 @@ check_ident(const Report *report)
 	if (meta.storage_format != STORAGE_FORMAT)
 		put_defect_of(report, "store_meta: storage format %d is not %d",
 					  meta.storage_format, STORAGE_FORMAT);
+	if (store.store_id != 0 && meta.api != store.api)
+		put_defect_of(report, "store_meta: API %s, but %s is served",
+					  api_name((int) meta.api), api_name((int) store.api));
 	if (store.store_id != 0 &&
 		(meta.store_id != store.store_id ||
 		 meta.cluster_id != store.cluster_id))

@@ -18,7 +18,7 @@ PG_FUNCTION_INFO_V1(tikv_batch_get);
 Datum
 tikv_get(PG_FUNCTION_ARGS)
 {
-	Bytes key = bytea_bytes(PG_GETARG_DATUM(0));
+	Bytes key = sql_stored_key(bytea_bytes(PG_GETARG_DATUM(0)));
 	SqlRound round;
 	RawPair pair;
 	Arena *arena;
@@ -53,7 +53,7 @@ put_pairs(ReturnSetInfo *result, RawReader *reader, const Bytes *keys, int n)
 		CHECK_FOR_INTERRUPTS();
 		if (!reader->get(reader, RAW_CF_DEFAULT, keys[i], arena, &pair))
 			continue;
-		values[0] = bytes_bytea(keys[i]);
+		values[0] = bytes_bytea(sql_user_key(keys[i]));
 		values[1] = bytes_bytea(pair.value);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		pfree(DatumGetPointer(values[0]));
@@ -72,6 +72,7 @@ tikv_batch_get(PG_FUNCTION_ARGS)
 
 	PreventCommandIfParallelMode("tikv_batch_get()");
 	keys = bytea_array(PG_GETARG_DATUM(0), "keys", &n);
+	sql_stored_keys(keys, n);
 	for (int i = 0; i < n; i++)
 		check_key_length(keys[i]);
 	InitMaterializedSRF(fcinfo, 0);

@@ -16,14 +16,6 @@ PG_FUNCTION_INFO_V1(tikv_delete);
 PG_FUNCTION_INFO_V1(tikv_batch_put);
 PG_FUNCTION_INFO_V1(tikv_batch_delete);
 
-static ProtobufCBinaryData
-to_wire(Bytes bytes)
-{
-	ProtobufCBinaryData wire = {bytes.len, unconstify(uint8 *, bytes.data)};
-
-	return wire;
-}
-
 /* --------------------------------------------------------------- messages */
 
 static ProtobufCMessage *
@@ -35,8 +27,9 @@ build_put(const SqlWrite *write, int from, int n, Kvrpcpb__Context *context,
 	(void) n;
 	kvrpcpb__raw_put_request__init(put);
 	put->context = context;
-	put->key = to_wire(write->keys[from]);
-	put->value = to_wire(write->values[from]);
+	put->key = bytes_wire(write->keys[from]);
+	put->value = bytes_wire(write->values[from]);
+	put->ttl = write->ttl;
 	put->for_cas = write->method == METHOD_SQL_INSERT;
 	return &put->base;
 }
@@ -50,7 +43,7 @@ build_delete(const SqlWrite *write, int from, int n, Kvrpcpb__Context *context,
 	(void) n;
 	kvrpcpb__raw_delete_request__init(del);
 	del->context = context;
-	del->key = to_wire(write->keys[from]);
+	del->key = bytes_wire(write->keys[from]);
 	return &del->base;
 }
 
@@ -64,12 +57,15 @@ build_batch_put(const SqlWrite *write, int from, int n,
 	kvrpcpb__raw_batch_put_request__init(put);
 	put->context = context;
 	put->n_pairs = n;
+	put->n_ttls = 1;
+	put->ttls = arena_alloc(arena, sizeof(*put->ttls));
+	put->ttls[0] = write->ttl;
 	put->pairs = arena_alloc(arena, n * sizeof(*put->pairs));
 	for (int i = 0; i < n; i++)
 	{
 		kvrpcpb__kv_pair__init(&pairs[i]);
-		pairs[i].key = to_wire(write->keys[from + i]);
-		pairs[i].value = to_wire(write->values[from + i]);
+		pairs[i].key = bytes_wire(write->keys[from + i]);
+		pairs[i].value = bytes_wire(write->values[from + i]);
 		put->pairs[i] = &pairs[i];
 	}
 	return &put->base;
@@ -86,27 +82,16 @@ build_batch_delete(const SqlWrite *write, int from, int n,
 	del->n_keys = n;
 	del->keys = arena_alloc(arena, n * sizeof(*del->keys));
 	for (int i = 0; i < n; i++)
-		del->keys[i] = to_wire(write->keys[from + i]);
+		del->keys[i] = bytes_wire(write->keys[from + i]);
 	return &del->base;
 }
 
 /* -------------------------------------------------------------- functions */
 
-/* A write that silently does nothing would be worse than an error. */
-static Bytes
-not_null_argument(FunctionCallInfo fcinfo, int argument, const char *what)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("the %s is null", what)));
-	return bytea_bytes(PG_GETARG_DATUM(argument));
-}
-
 static void
 put_one(FunctionCallInfo fcinfo, const char *function, int method)
 {
-	Bytes key = not_null_argument(fcinfo, 0, "key");
+	Bytes key = sql_stored_key(not_null_argument(fcinfo, 0, "key"));
 	Bytes value = not_null_argument(fcinfo, 1, "value");
 	SqlWrite write = {
 		.function = function,
@@ -115,6 +100,7 @@ put_one(FunctionCallInfo fcinfo, const char *function, int method)
 		.keys = &key,
 		.values = &value,
 		.n = 1,
+		.ttl = ttl_argument(fcinfo, 2),
 		.build = build_put,
 	};
 
@@ -139,7 +125,7 @@ tikv_insert(PG_FUNCTION_ARGS)
 Datum
 tikv_delete(PG_FUNCTION_ARGS)
 {
-	Bytes key = not_null_argument(fcinfo, 0, "key");
+	Bytes key = sql_stored_key(not_null_argument(fcinfo, 0, "key"));
 	SqlWrite write = {
 		.function = "tikv_delete()",
 		.method = METHOD_RAW_DELETE,
@@ -153,10 +139,22 @@ tikv_delete(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Like not_null_argument, of many. */
+static Bytes *
+array_argument(FunctionCallInfo fcinfo, int argument, const char *what, int *n)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the %s are null", what)));
+	return bytea_array(PG_GETARG_DATUM(argument), what, n);
+}
+
 Datum
 tikv_batch_put(PG_FUNCTION_ARGS)
 {
 	int n_values;
+	Bytes *keys;
 	SqlWrite write = {
 		.function = "tikv_batch_put()",
 		.method = METHOD_RAW_BATCH_PUT,
@@ -164,12 +162,15 @@ tikv_batch_put(PG_FUNCTION_ARGS)
 		.build = build_batch_put,
 	};
 
-	write.keys = bytea_array(PG_GETARG_DATUM(0), "keys", &write.n);
-	write.values = bytea_array(PG_GETARG_DATUM(1), "values", &n_values);
+	keys = array_argument(fcinfo, 0, "keys", &write.n);
+	write.values = array_argument(fcinfo, 1, "values", &n_values);
 	if (write.n != n_values)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("there are %d keys and %d values", write.n, n_values)));
+	write.ttl = ttl_argument(fcinfo, 2);
+	sql_stored_keys(keys, write.n);
+	write.keys = keys;
 	sql_write(&write);
 	PG_RETURN_VOID();
 }
@@ -177,6 +178,7 @@ tikv_batch_put(PG_FUNCTION_ARGS)
 Datum
 tikv_batch_delete(PG_FUNCTION_ARGS)
 {
+	Bytes *keys;
 	SqlWrite write = {
 		.function = "tikv_batch_delete()",
 		.method = METHOD_RAW_BATCH_DELETE,
@@ -184,7 +186,9 @@ tikv_batch_delete(PG_FUNCTION_ARGS)
 		.build = build_batch_delete,
 	};
 
-	write.keys = bytea_array(PG_GETARG_DATUM(0), "keys", &write.n);
+	keys = bytea_array(PG_GETARG_DATUM(0), "keys", &write.n);
+	sql_stored_keys(keys, write.n);
+	write.keys = keys;
 	sql_write(&write);
 	PG_RETURN_VOID();
 }

@@ -28,7 +28,7 @@ region_context(const BoardRegion *region)
 static bool
 same_region(const BoardRegion *seen, Bytes key)
 {
-	return seen != NULL && region_contains(&seen->region, key);
+	return seen != NULL && sql_in_region(&seen->region, key);
 }
 
 /* Look at the regions of all keys; false if one can't be read just now. */
@@ -47,8 +47,7 @@ look_at_all(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 			round->seen[i] = round->seen[i - 1];
 			continue;
 		}
-		if (!(below ? board_find_below(keys[i], &found) :
-					  board_find_key(keys[i], &found)))
+		if (!sql_find_region(keys[i], below, &found))
 			return false;
 		context = region_context(&found);
 		if (!read_round_look(round->round, &context, &round->seen[i], &error))
@@ -94,7 +93,7 @@ sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 	{
 		const TableOids *tables = session_tables(&patience);
 
-		round->round = read_round_new();
+		round->round = read_round_new(READ_RAW);
 		if (try_begin(round, tables, keys, n_keys, below))
 			break;
 		read_round_end(round->round);

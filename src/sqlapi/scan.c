@@ -64,6 +64,8 @@ static RawScan
 cut_to_region(const KeyScan *scan, const Region *region)
 {
 	RawScan cut = {0};
+	Bytes start = sql_plain_bound(region->start_key);
+	Bytes end = sql_plain_bound(region->end_key);
 
 	cut.cf = RAW_CF_DEFAULT;
 	cut.lower = scan->lower;
@@ -71,11 +73,10 @@ cut_to_region(const KeyScan *scan, const Region *region)
 	cut.reverse = scan->reverse;
 	cut.key_only = scan->key_only;
 	cut.limit = (uint32) Min(scan->left, PAGE_KEYS);
-	if (bytes_cmp(cut.lower, region->start_key) < 0)
-		cut.lower = region->start_key;
-	if (region->end_key.len > 0 &&
-		(cut.upper.len == 0 || bytes_cmp(cut.upper, region->end_key) > 0))
-		cut.upper = region->end_key;
+	if (bytes_cmp(cut.lower, start) < 0)
+		cut.lower = start;
+	if (end.len > 0 && (cut.upper.len == 0 || bytes_cmp(cut.upper, end) > 0))
+		cut.upper = end;
 	return cut;
 }
 
@@ -107,7 +108,8 @@ advance(KeyScan *scan, const Region *region, MemoryContext lasting)
 	MemoryContext old = MemoryContextSwitchTo(lasting);
 	Bytes last =
 		scan->n == 0 ? bytes_empty() : bytea_bytes(scan->keys[scan->n - 1]);
-	Bytes next = scan->reverse ? region->start_key : region->end_key;
+	Bytes next =
+		sql_plain_bound(scan->reverse ? region->start_key : region->end_key);
 
 	scan->left -= scan->n;
 	if (scan->left == 0)
@@ -189,12 +191,13 @@ limit_argument(FunctionCallInfo fcinfo)
 }
 
 static Bytes
-bound_argument(FunctionCallInfo fcinfo, int argument)
+bound_argument(FunctionCallInfo fcinfo, int argument, bool is_end)
 {
 	Bytes bound = bytes_empty();
 
 	if (!PG_ARGISNULL(argument))
 		bound = bytea_bytes(PG_GETARG_DATUM(argument));
+	bound = is_end ? sql_stored_end(bound) : sql_stored_key(bound);
 	check_key_length(bound);
 	return copy_bound(bound, false);
 }
@@ -205,8 +208,8 @@ scan_begin(FunctionCallInfo fcinfo, MemoryContext lasting)
 	KeyScan *scan = palloc0(sizeof(KeyScan));
 
 	PreventCommandIfParallelMode("tikv_scan()");
-	scan->lower = bound_argument(fcinfo, 0);
-	scan->upper = bound_argument(fcinfo, 1);
+	scan->lower = bound_argument(fcinfo, 0, false);
+	scan->upper = bound_argument(fcinfo, 1, true);
 	scan->left = limit_argument(fcinfo);
 	scan->reverse = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 	scan->key_only = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
@@ -222,7 +225,7 @@ scan_row(KeyScan *scan, TupleDesc desc)
 	Datum values[2];
 	bool nulls[2] = {false, scan->key_only};
 
-	values[0] = scan->keys[scan->next];
+	values[0] = bytes_bytea(sql_user_key(bytea_bytes(scan->keys[scan->next])));
 	values[1] = scan->key_only ? (Datum) 0 : scan->values[scan->next];
 	scan->next++;
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));

@@ -72,8 +72,7 @@ static void
 on_relcache_change(Datum arg, Oid relation)
 {
 	(void) arg;
-	if (!OidIsValid(relation) || relation == tables.raw ||
-		relation == tables.raw_index)
+	if (!OidIsValid(relation) || tables_include(&tables, relation))
 		tables_known = false;
 }
 

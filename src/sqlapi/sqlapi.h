@@ -82,14 +82,43 @@ struct SqlWrite
 	const Bytes *keys;
 	const Bytes *values; /* NULL for deletes */
 	int n;
+	uint64 ttl; /* of all keys, in seconds; 0: they do not expire */
 
 	/* The request for keys [from, from + n), in the arena. */
 	ProtobufCMessage *(*build)(const SqlWrite *write, int from, int n,
 							   Kvrpcpb__Context *context, Arena *arena);
+
+	/* Look at the answer of a request that was carried out; may be NULL. */
+	void (*take)(const SqlWrite *write, const ProtobufCMessage *reply);
+	void *arg;
 };
 
 /* Returns when all is durable; throws otherwise. */
 extern void sql_write(const SqlWrite *write);
+
+/* ---- keyspace.c ---- */
+
+extern ApiVersion sql_api(void);
+
+/* A key as it is stored, palloc'd or the same; a range's end, empty: all. */
+extern Bytes sql_stored_key(Bytes key);
+extern Bytes sql_stored_end(Bytes end);
+extern void sql_stored_keys(Bytes *keys, int n);
+
+/* The key of a stored one; borrows. */
+extern Bytes sql_user_key(Bytes stored);
+
+/* The region of a stored key, or of the keys below a bound. */
+extern bool sql_find_region(Bytes key, bool below, BoardRegion *out);
+extern bool sql_in_region(const Region *region, Bytes key);
+
+/* A region's bound as a stored key: palloc'd, or borrowed. */
+extern Bytes sql_plain_bound(Bytes bound);
+
+/* ---- ttl.c ---- */
+
+/* The argument of a function that writes; throws if it can't be. */
+extern uint64 ttl_argument(FunctionCallInfo fcinfo, int argument);
 
 /* ---- check_state.c ---- */
 
@@ -103,6 +132,12 @@ extern void check_state(DefectReport defect, void *arg);
 /* Borrowed from the (detoasted) datum. */
 extern Bytes bytea_bytes(Datum datum);
 extern Datum bytes_bytea(Bytes bytes);
+
+extern ProtobufCBinaryData bytes_wire(Bytes bytes);
+
+/* An argument that must not be NULL; borrows. */
+extern Bytes not_null_argument(FunctionCallInfo fcinfo, int argument,
+							   const char *what);
 
 /* The elements of a bytea[]; throws on a NULL one. */
 extern Bytes *bytea_array(Datum array, const char *what, int *n);

@@ -53,6 +53,8 @@ fill_context(const BoardRegion *region, Kvrpcpb__Context *context,
 	peer->id = region->self.id;
 	peer->store_id = region->self.store_id;
 	context->region_id = region->region.id;
+	context->api_version =
+		sql_api() == API_V2 ? KVRPCPB__APIVERSION__V2 : KVRPCPB__APIVERSION__V1;
 	context->region_epoch = epoch;
 	context->peer = peer;
 }
@@ -63,8 +65,7 @@ keys_in_region(const SqlWrite *write, int from, const Region *region)
 {
 	int n = 1;
 
-	while (from + n < write->n &&
-		   region_contains(region, write->keys[from + n]))
+	while (from + n < write->n && sql_in_region(region, write->keys[from + n]))
 		n++;
 	return n;
 }
@@ -116,7 +117,9 @@ judge(const SqlWrite *write, int from, Bytes reply, Arena *arena)
 	}
 	error = response_field(message, "error");
 	if (error[0] != '\0')
-		report_raw_error(error, write->keys[from]);
+		report_raw_error(error, sql_user_key(write->keys[from]));
+	if (write->take != NULL)
+		write->take(write, message);
 	return true;
 }
 
@@ -160,7 +163,7 @@ send_all(Progress *progress)
 		int n;
 
 		(void) session_tables(&patience);
-		if (!board_find_key(write->keys[from], &region))
+		if (!sql_find_region(write->keys[from], false, &region))
 		{
 			patience_retry(&patience);
 			continue;

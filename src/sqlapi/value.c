@@ -30,6 +30,25 @@ bytes_bytea(Bytes bytes)
 	return PointerGetDatum(value);
 }
 
+ProtobufCBinaryData
+bytes_wire(Bytes bytes)
+{
+	ProtobufCBinaryData wire = {bytes.len, unconstify(uint8 *, bytes.data)};
+
+	return wire;
+}
+
+/* A write that silently does nothing would be worse than an error. */
+Bytes
+not_null_argument(FunctionCallInfo fcinfo, int argument, const char *what)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the %s is null", what)));
+	return bytea_bytes(PG_GETARG_DATUM(argument));
+}
+
 Bytes *
 bytea_array(Datum array, const char *what, int *n)
 {

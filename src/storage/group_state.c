@@ -133,7 +133,7 @@ find_by_index(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
 				uint64_to_int8(region_id, "region id"));
-	scan = index_beginscan(tables->raft_state, tables->raft_state_index,
+	scan = index_beginscan(tables->raft_state.heap, tables->raft_state.index,
 						   snapshot, 1, 0);
 	index_rescan(scan, &key, 1, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
@@ -144,12 +144,12 @@ find_by_index(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 static void
 find_current(const OpenTables *tables, Snapshot snapshot, GroupState *state)
 {
-	TupleTableSlot *slot = table_slot_create(tables->raft_state, NULL);
+	TupleTableSlot *slot = table_slot_create(tables->raft_state.heap, NULL);
 	BlockNumber nblocks = 0;
 	bool found;
 
 	found = ItemPointerIsValid(&state->place) &&
-		row_fetch(tables->raft_state, &nblocks, &state->place, 0, snapshot,
+		row_fetch(tables->raft_state.heap, &nblocks, &state->place, 0, snapshot,
 				  true, slot) == ROW_FOUND &&
 		column(slot, STATE_REGION_ID) == state->region_id;
 	if (!found)
@@ -172,9 +172,9 @@ group_state_update(const OpenTables *tables, Snapshot snapshot,
 	HeapTuple tuple;
 
 	find_current(tables, snapshot, state);
-	tuple = form_row(tables->raft_state, state, values, isnull);
-	row_update(tables->raft_state, &tables->raft_state_indexes, &state->place,
-			   tuple, values, isnull);
+	tuple = form_row(tables->raft_state.heap, state, values, isnull);
+	row_update(tables->raft_state.heap, &tables->raft_state.indexes,
+			   &state->place, tuple, values, isnull);
 	state->place = tuple->t_self;
 	heap_freetuple(tuple);
 }

@@ -102,6 +102,22 @@ save_row(Relation rel, const TableIndexes *indexes, ItemPointer old,
 	CommandCounterIncrement();
 }
 
+bool
+table_has_rows(const char *name)
+{
+	Relation rel = table_open_small_if_exists(name);
+	SmallScan small;
+	bool found;
+
+	if (rel == NULL)
+		return false;
+	small_scan_begin(&small, rel);
+	found = HeapTupleIsValid(systable_getnext(small.scan));
+	small_scan_end(&small);
+	table_close_small(rel, NULL);
+	return found;
+}
+
 /* ---- store_meta ---- */
 
 void
@@ -119,7 +135,7 @@ store_meta_load(StoreMeta *out)
 	{
 		out->cluster_id = numeric_to_uint64(values[META_CLUSTER_ID - 1]);
 		out->store_id = numeric_to_uint64(values[META_STORE_ID - 1]);
-		out->api_version = DatumGetInt32(values[META_API_VERSION - 1]);
+		out->api = (ApiVersion) DatumGetInt32(values[META_API_VERSION - 1]);
 		out->storage_format = DatumGetInt32(values[META_STORAGE_FORMAT - 1]);
 		out->start_seq = DatumGetInt64(values[META_START_SEQ - 1]);
 	}
@@ -155,7 +171,7 @@ store_meta_save(const StoreMeta *meta)
 
 	values[META_CLUSTER_ID - 1] = uint64_to_numeric(meta->cluster_id);
 	values[META_STORE_ID - 1] = uint64_to_numeric(meta->store_id);
-	values[META_API_VERSION - 1] = Int32GetDatum(meta->api_version);
+	values[META_API_VERSION - 1] = Int32GetDatum((int32) meta->api);
 	values[META_STORAGE_FORMAT - 1] = Int32GetDatum(meta->storage_format);
 	values[META_START_SEQ - 1] = Int64GetDatum(meta->start_seq);
 	save_row(rel, &indexes, &place, values);

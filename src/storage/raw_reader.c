@@ -29,7 +29,7 @@ reader_get(RawReader *base, RawCf cf, Bytes key, Arena *arena, RawPair *out)
 	if (found)
 	{
 		expires_at = raw_row_expires_at(finder->slot);
-		found = !raw_expired(expires_at, reader->now_s);
+		found = !expiry_passed(expires_at, reader->now_s);
 	}
 	if (found)
 	{
@@ -37,6 +37,7 @@ reader_get(RawReader *base, RawCf cf, Bytes key, Arena *arena, RawPair *out)
 		out->value =
 			arena_copy(arena, raw_row_value(finder->slot, finder->scratch));
 		out->expires_at = expires_at;
+		out->era = raw_row_era(finder->slot);
 	}
 	raw_finder_release(finder);
 	return found;

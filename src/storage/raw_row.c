@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "access/heapam.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
@@ -25,32 +24,6 @@
  * is quick.
  */
 #define PLACE_FOLLOW 4
-
-Datum
-raw_probe_set(RawProbe *probe, Bytes prefix)
-{
-	Assert(prefix.len <= RAW_KEY_PREFIX);
-	SET_VARSIZE(probe->bytes, VARHDRSZ + prefix.len);
-	if (prefix.len > 0)
-		memcpy(VARDATA(probe->bytes), prefix.data, prefix.len);
-	return PointerGetDatum(probe->bytes);
-}
-
-/* The bytes of a column that may be stored out of line. */
-static Bytes
-fetch_bytes(Datum datum, MemoryContext context)
-{
-	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
-
-	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
-	{
-		MemoryContext caller = MemoryContextSwitchTo(context);
-
-		value = detoast_attr(value);
-		MemoryContextSwitchTo(caller);
-	}
-	return bytes_make(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-}
 
 Bytes
 raw_row_rest(TupleTableSlot *slot, MemoryContext context)
@@ -73,13 +46,13 @@ raw_finder_open(const OpenTables *tables, Snapshot snapshot, bool writer)
 {
 	RawFinder *finder = palloc0(sizeof(RawFinder));
 
-	finder->heap = tables->raw;
-	finder->index = tables->raw_index;
+	finder->heap = tables->raw.heap;
+	finder->index = tables->raw.index;
 	finder->snapshot = snapshot;
 	finder->context = CurrentMemoryContext;
 	finder->scratch = AllocSetContextCreate(CurrentMemoryContext, "raw row",
 											ALLOCSET_DEFAULT_SIZES);
-	finder->slot = table_slot_create(tables->raw, NULL);
+	finder->slot = table_slot_create(tables->raw.heap, NULL);
 	finder->writer = writer;
 	ScanKeyInit(&finder->keys[0], RAW_INDEX_CF, BTEqualStrategyNumber, F_CHAREQ,
 				CharGetDatum(0));
@@ -105,7 +78,7 @@ raw_finder_begin(RawFinder *finder, RawCf cf, Bytes prefix)
 	MemoryContext caller = MemoryContextSwitchTo(finder->context);
 
 	finder->keys[0].sk_argument = CharGetDatum((char) cf);
-	(void) raw_probe_set(&finder->probe, prefix);
+	(void) key_probe_set(&finder->probe, prefix);
 	if (finder->scan == NULL)
 		finder->scan = index_beginscan(finder->heap, finder->index,
 									   finder->snapshot, RAW_INDEX_COLUMNS, 0);
@@ -150,19 +123,15 @@ static bool
 row_has_rest(RawFinder *finder, Bytes rest)
 {
 	Datum stored = raw_row_datum(finder->slot, RAW_KEY_REST);
-	bool null = finder->slot->tts_isnull[RAW_KEY_REST - 1];
 
-	if (null || rest.len == 0)
-		return null && rest.len == 0;
-	/* The length alone settles most, without a fetch. */
-	if (toast_raw_datum_size(stored) != rest.len + VARHDRSZ)
-		return false;
-	return bytes_eq(raw_row_rest(finder->slot, finder->scratch), rest);
+	return stored_rest_is(stored, finder->slot->tts_isnull[RAW_KEY_REST - 1],
+						  rest, finder->scratch);
 }
 
 /* As raw_finder_fetch; another key's row is as good as none. */
 static RowFetch
-fetch_place(RawFinder *finder, RawCf cf, const RawKey *key, ItemPointer place)
+fetch_place(RawFinder *finder, RawCf cf, const StoredKey *key,
+			ItemPointer place)
 {
 	RowFetch result = raw_finder_fetch(finder, place);
 
@@ -177,7 +146,7 @@ fetch_place(RawFinder *finder, RawCf cf, const RawKey *key, ItemPointer place)
 
 /* Try the places of a key; if none will do, say what the newest holds. */
 static RowFetch
-find_by_place(RawFinder *finder, RawCf cf, const RawKey *key, uint64 hash)
+find_by_place(RawFinder *finder, RawCf cf, const StoredKey *key, uint64 hash)
 {
 	ItemPointerData places[PLACE_WAYS];
 	int n = place_find(hash, places);
@@ -196,12 +165,12 @@ find_by_place(RawFinder *finder, RawCf cf, const RawKey *key, uint64 hash)
 }
 
 static bool
-find_by_index(RawFinder *finder, RawCf cf, const RawKey *key)
+find_by_index(RawFinder *finder, RawCf cf, const StoredKey *key)
 {
 	raw_finder_begin(finder, cf, key->prefix);
 	while (raw_finder_next(finder))
 	{
-		if (key->prefix.len < RAW_KEY_PREFIX || row_has_rest(finder, key->rest))
+		if (key->prefix.len < KEY_PREFIX_LEN || row_has_rest(finder, key->rest))
 			return true;
 		MemoryContextReset(finder->scratch);
 	}
@@ -215,7 +184,7 @@ find_by_index(RawFinder *finder, RawCf cf, const RawKey *key)
 bool
 raw_finder_find(RawFinder *finder, RawCf cf, Bytes key, uint64 hash)
 {
-	RawKey split = raw_key_split(key);
+	StoredKey split = stored_key_split(key);
 	RowFetch newest = find_by_place(finder, cf, &split, hash);
 
 	if (newest == ROW_FOUND)

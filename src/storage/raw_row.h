@@ -8,21 +8,20 @@
 #ifndef TIKV_STORAGE_RAW_ROW_H
 #define TIKV_STORAGE_RAW_ROW_H
 
+#include "core/kv/expiry.h"
 #include "storage/raw_table.h"
 #include "storage/row.h"
+#include "storage/stored_key.h"
 
 #include "access/genam.h"
 #include "access/skey.h"
 #include "executor/tuptable.h"
 #include "storage/block.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 /* Columns of the table, from 1 on. */
 enum
 {
-	RAW_TS = 1,
+	RAW_ERA = 1,
 	RAW_EXPIRES_AT,
 	RAW_CF,
 	RAW_KEY,
@@ -39,34 +38,6 @@ enum
 	RAW_INDEX_COLUMNS = RAW_INDEX_KEY
 };
 
-/* A key as it is stored; `rest` is empty unless the prefix is full. */
-typedef struct RawKey
-{
-	Bytes prefix;
-	Bytes rest;
-} RawKey;
-
-static inline RawKey
-raw_key_split(Bytes key)
-{
-	Size n = Min(key.len, RAW_KEY_PREFIX);
-	RawKey split = {{key.data, n}, bytes_empty()};
-
-	if (key.len > n)
-		split.rest = bytes_make(key.data + n, key.len - n);
-	return split;
-}
-
-/* Room for a bytea of a stored key, for index searches. */
-typedef union RawProbe
-{
-	int32 aligned;
-	char bytes[VARHDRSZ + RAW_KEY_PREFIX];
-} RawProbe;
-
-/* The prefix as a datum; lives as long as the probe. */
-extern Datum raw_probe_set(RawProbe *probe, Bytes prefix);
-
 /* Columns of the row in a slot.  The bytes live as long as the row is held. */
 static inline Datum
 raw_row_datum(TupleTableSlot *slot, AttrNumber column)
@@ -81,6 +52,12 @@ raw_row_expires_at(TupleTableSlot *slot)
 	return DatumGetInt64(raw_row_datum(slot, RAW_EXPIRES_AT));
 }
 
+static inline int64
+raw_row_era(TupleTableSlot *slot)
+{
+	return DatumGetInt64(raw_row_datum(slot, RAW_ERA));
+}
+
 static inline RawCf
 raw_row_cf(TupleTableSlot *slot)
 {
@@ -91,10 +68,7 @@ raw_row_cf(TupleTableSlot *slot)
 static inline Bytes
 raw_row_prefix(TupleTableSlot *slot)
 {
-	struct varlena *key =
-		(struct varlena *) DatumGetPointer(raw_row_datum(slot, RAW_KEY));
-
-	return bytes_make(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
+	return inline_bytes(raw_row_datum(slot, RAW_KEY));
 }
 
 /*
@@ -118,7 +92,7 @@ typedef struct RawFinder
 	TupleTableSlot *slot;  /* the row that was found */
 	IndexScanDesc scan;	   /* NULL until the first use */
 	ScanKeyData keys[RAW_INDEX_COLUMNS];
-	RawProbe probe;
+	KeyProbe probe;
 	BlockNumber nblocks; /* of the heap, as row_fetch remembers it */
 	bool writer;		 /* tidies pages on its way */
 } RawFinder;
@@ -149,12 +123,5 @@ extern RowFetch raw_finder_fetch(RawFinder *finder, ItemPointer tid);
 extern void raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
 						 bool (*emit)(void *arg, const RawPair *pair),
 						 void *arg);
-
-/* Rows with an expiry in the past are absent, whether removed or not. */
-static inline bool
-raw_expired(int64 expires_at, int64 now_s)
-{
-	return expires_at != 0 && expires_at <= now_s;
-}
 
 #endif /* TIKV_STORAGE_RAW_ROW_H */

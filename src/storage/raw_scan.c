@@ -3,27 +3,21 @@
  *	  Ranges of raw keys in order, forward and backward.
  *
  * The index orders rows by (cf, prefix), which is the order of keys except
- * among those that share a full prefix of RAW_KEY_PREFIX bytes: a group.  The
+ * among those that share a full prefix of KEY_PREFIX_LEN bytes: a group.  The
  * walk over the index stops at the first row of a group, the group is emitted
  * in the order of its rests, and the walk passes over the group's rows.
- *
- * A group may be of any size.  It is emitted in passes, each of which keeps
- * the next GROUP_ROWS rows in order and drops the others: bounded memory, and
- * a time that only grows badly for data that nobody has.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
-#include "lib/binaryheap.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 
+#include "storage/group.h"
 #include "storage/raw_row.h"
-
-#define GROUP_ROWS 1024
 
 /* cf and two bounds */
 #define SCAN_MAX_KEYS 3
@@ -36,8 +30,8 @@ typedef struct RangeScan
 	bool (*emit)(void *arg, const RawPair *pair);
 	void *arg;
 	MemoryContext caller; /* in which emit runs */
-	RawKey lower;
-	RawKey upper;
+	StoredKey lower;
+	StoredKey upper;
 	uint32 left;		 /* pairs that may still be emitted */
 	MemoryContext row;	 /* reset for every row */
 	MemoryContext group; /* reset for every pass over a group */
@@ -45,14 +39,6 @@ typedef struct RangeScan
 	Size key_size;
 	bool in_group; /* key begins with the last group's prefix */
 } RangeScan;
-
-/* A row of a group: where it is, and what orders it. */
-typedef struct GroupRow
-{
-	Bytes rest;
-	ItemPointerData tid;
-	int64 expires_at;
-} GroupRow;
 
 /* Emit a pair; false if the scan is over. */
 static bool
@@ -77,6 +63,7 @@ emit_row(RangeScan *range, TupleTableSlot *slot, Bytes key)
 	pair.value =
 		range->scan->key_only ? bytes_empty() : raw_row_value(slot, range->row);
 	pair.expires_at = raw_row_expires_at(slot);
+	pair.era = raw_row_era(slot);
 	return emit_pair(range, &pair);
 }
 
@@ -85,14 +72,14 @@ emit_row(RangeScan *range, TupleTableSlot *slot, Bytes key)
 static Bytes
 group_prefix(const RangeScan *range)
 {
-	return bytes_make(range->key, RAW_KEY_PREFIX);
+	return bytes_make(range->key, KEY_PREFIX_LEN);
 }
 
 /* The key of the current group that ends with `rest`. */
 static Bytes
 group_key(RangeScan *range, Bytes rest)
 {
-	Size need = RAW_KEY_PREFIX + rest.len;
+	Size need = KEY_PREFIX_LEN + rest.len;
 
 	if (range->key_size < need)
 	{
@@ -100,25 +87,8 @@ group_key(RangeScan *range, Bytes rest)
 		range->key_size = need;
 	}
 	if (rest.len > 0)
-		memcpy(range->key + RAW_KEY_PREFIX, rest.data, rest.len);
+		memcpy(range->key + KEY_PREFIX_LEN, rest.data, rest.len);
 	return bytes_make(range->key, need);
-}
-
-/* Order in which rows of a group are emitted. */
-static int
-group_cmp(const RangeScan *range, Bytes a, Bytes b)
-{
-	return range->scan->reverse ? bytes_cmp(b, a) : bytes_cmp(a, b);
-}
-
-/* binaryheap keeps the largest on top: here the one that is emitted last. */
-static int
-compare_group_rows(Datum a, Datum b, void *arg)
-{
-	const GroupRow *x = (const GroupRow *) DatumGetPointer(a);
-	const GroupRow *y = (const GroupRow *) DatumGetPointer(b);
-
-	return group_cmp((const RangeScan *) arg, x->rest, y->rest);
 }
 
 /* Whether a bound that cuts through this group leaves the row in. */
@@ -136,74 +106,39 @@ group_in_bounds(const RangeScan *range, Bytes rest)
 	return true;
 }
 
-/* Remember a row, dropping the last in order if there is no more room. */
-static void
-group_keep(RangeScan *range, binaryheap *rows, int capacity, Bytes rest)
-{
-	TupleTableSlot *slot = range->finder->slot;
-	GroupRow *row;
-	bool full = rows->bh_size == capacity;
-
-	if (full)
-	{
-		row = (GroupRow *) DatumGetPointer(binaryheap_first(rows));
-		if (group_cmp(range, rest, row->rest) >= 0)
-			return;
-		if (row->rest.data != NULL)
-			pfree(unconstify(uint8 *, row->rest.data));
-	}
-	else
-		row = MemoryContextAlloc(range->group, sizeof(GroupRow));
-	row->rest = bytes_empty();
-	if (rest.len > 0)
-		row->rest =
-			bytes_make(memcpy(MemoryContextAlloc(range->group, rest.len),
-							  rest.data, rest.len),
-					   rest.len);
-	row->tid = slot->tts_tid;
-	row->expires_at = raw_row_expires_at(slot);
-	if (full)
-		binaryheap_replace_first(rows, PointerGetDatum(row));
-	else
-		binaryheap_add(rows, PointerGetDatum(row));
-}
-
 /*
  * Gather the next rows of the group after `after` (NULL: from its beginning),
  * in the order of emission; *more tells whether there are others behind them.
  */
 static int
-group_gather(RangeScan *range, const Bytes *after, GroupRow **out, bool *more)
+group_gather(RangeScan *range, const GroupRow *after, GroupRow **out,
+			 bool *more)
 {
 	RawFinder *finder = range->finder;
-	int capacity = (int) Min(range->left, GROUP_ROWS);
-	binaryheap *rows = binaryheap_allocate(capacity, compare_group_rows, range);
-	int64 seen = 0;
-	int n;
+	GroupOrder order = {.reverse = range->scan->reverse};
+	MemoryContext caller = MemoryContextSwitchTo(range->group);
+	GroupPass *pass =
+		group_pass_begin((int) Min(range->left, GROUP_ROWS), order, after);
 
+	MemoryContextSwitchTo(caller);
 	raw_finder_begin(finder, range->scan->cf, group_prefix(range));
 	while (raw_finder_next(finder))
 	{
-		Bytes rest = raw_row_rest(finder->slot, finder->scratch);
+		GroupRow row = {
+			.rest = raw_row_rest(finder->slot, finder->scratch),
+			.tid = finder->slot->tts_tid,
+			.extra = raw_row_expires_at(finder->slot),
+			.era = raw_row_era(finder->slot),
+		};
 
 		CHECK_FOR_INTERRUPTS();
-		if (group_in_bounds(range, rest) &&
-			(after == NULL || group_cmp(range, rest, *after) > 0) &&
-			!raw_expired(raw_row_expires_at(finder->slot), range->now_s))
-		{
-			seen++;
-			group_keep(range, rows, capacity, rest);
-		}
+		if (group_in_bounds(range, row.rest) &&
+			!expiry_passed(row.extra, range->now_s))
+			group_pass_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
 	}
 	raw_finder_release(finder);
-	n = rows->bh_size;
-	for (int i = n; i > 0; i--)
-		out[i - 1] =
-			(GroupRow *) DatumGetPointer(binaryheap_remove_first(rows));
-	binaryheap_free(rows);
-	*more = seen > n;
-	return n;
+	return group_pass_end(pass, out, more);
 }
 
 static bool
@@ -215,7 +150,7 @@ emit_group_row(RangeScan *range, GroupRow *row)
 
 	if (range->scan->key_only)
 	{
-		RawPair pair = {key, bytes_empty(), row->expires_at};
+		RawPair pair = {key, bytes_empty(), row->extra, row->era};
 
 		return emit_pair(range, &pair);
 	}
@@ -232,7 +167,7 @@ static bool
 emit_group(RangeScan *range)
 {
 	GroupRow **rows = palloc(GROUP_ROWS * sizeof(GroupRow *));
-	Bytes after = bytes_empty();
+	GroupRow after;
 	bool first = true;
 	bool more = true;
 	bool go_on = true;
@@ -249,8 +184,11 @@ emit_group(RangeScan *range)
 
 		/* The last row's rest is still in range->key, behind the prefix. */
 		if (n > 0)
-			after =
-				bytes_make(range->key + RAW_KEY_PREFIX, rows[n - 1]->rest.len);
+		{
+			after = *rows[n - 1];
+			after.rest =
+				bytes_make(range->key + KEY_PREFIX_LEN, after.rest.len);
+		}
 		first = false;
 		MemoryContextReset(range->group);
 	}
@@ -262,7 +200,7 @@ emit_group(RangeScan *range)
 
 /* Turn the bounds into index conditions; returns their number. */
 static int
-scan_keys(RangeScan *range, ScanKey keys, RawProbe *probes)
+scan_keys(RangeScan *range, ScanKey keys, KeyProbe *probes)
 {
 	const RawScan *scan = range->scan;
 	int n = 0;
@@ -271,15 +209,15 @@ scan_keys(RangeScan *range, ScanKey keys, RawProbe *probes)
 				CharGetDatum((char) scan->cf));
 	if (scan->lower.len > 0)
 		ScanKeyInit(&keys[n++], RAW_INDEX_KEY, BTGreaterEqualStrategyNumber,
-					F_BYTEAGE, raw_probe_set(&probes[0], range->lower.prefix));
+					F_BYTEAGE, key_probe_set(&probes[0], range->lower.prefix));
 
 	/* A bound with a rest lies within a group, whose beginning is inside. */
 	if (scan->upper.len > 0 && range->upper.rest.len == 0)
 		ScanKeyInit(&keys[n++], RAW_INDEX_KEY, BTLessStrategyNumber, F_BYTEALT,
-					raw_probe_set(&probes[1], range->upper.prefix));
+					key_probe_set(&probes[1], range->upper.prefix));
 	else if (scan->upper.len > 0)
 		ScanKeyInit(&keys[n++], RAW_INDEX_KEY, BTLessEqualStrategyNumber,
-					F_BYTEALE, raw_probe_set(&probes[1], range->upper.prefix));
+					F_BYTEALE, key_probe_set(&probes[1], range->upper.prefix));
 	return n;
 }
 
@@ -289,9 +227,9 @@ scan_row(RangeScan *range, TupleTableSlot *slot)
 {
 	Bytes prefix = raw_row_prefix(slot);
 
-	if (prefix.len < RAW_KEY_PREFIX)
+	if (prefix.len < KEY_PREFIX_LEN)
 	{
-		if (raw_expired(raw_row_expires_at(slot), range->now_s))
+		if (expiry_passed(raw_row_expires_at(slot), range->now_s))
 			return true;
 		MemoryContextReset(range->row);
 		return emit_row(range, slot, prefix);
@@ -300,10 +238,10 @@ scan_row(RangeScan *range, TupleTableSlot *slot)
 		return true;
 	if (range->key == NULL)
 	{
-		range->key = palloc(RAW_KEY_PREFIX);
-		range->key_size = RAW_KEY_PREFIX;
+		range->key = palloc(KEY_PREFIX_LEN);
+		range->key_size = KEY_PREFIX_LEN;
 	}
-	memcpy(range->key, prefix.data, RAW_KEY_PREFIX);
+	memcpy(range->key, prefix.data, KEY_PREFIX_LEN);
 	range->in_group = true;
 	return emit_group(range);
 }
@@ -315,7 +253,7 @@ scan_walk(RangeScan *range)
 	ScanDirection direction =
 		range->scan->reverse ? BackwardScanDirection : ForwardScanDirection;
 	TupleTableSlot *slot = table_slot_create(finder->heap, NULL);
-	RawProbe *probes = palloc(2 * sizeof(RawProbe));
+	KeyProbe *probes = palloc(2 * sizeof(KeyProbe));
 	ScanKeyData keys[SCAN_MAX_KEYS];
 	int n_keys = scan_keys(range, keys, probes);
 	IndexScanDesc walk = index_beginscan(finder->heap, finder->index,
@@ -346,8 +284,8 @@ raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
 		.now_s = now_s,
 		.emit = emit,
 		.arg = arg,
-		.lower = raw_key_split(scan->lower),
-		.upper = raw_key_split(scan->upper),
+		.lower = stored_key_split(scan->lower),
+		.upper = stored_key_split(scan->upper),
 		.left = scan->limit,
 	};
 	MemoryContext context;

@@ -9,10 +9,8 @@
 #include "storage/tables.h"
 
 #include "core/kv/raw.h"
+#include "storage/block.h"
 #include "utils/snapshot.h"
-
-/* The first bytes of a key are `key`, the rest `key_rest` (DESIGN 2). */
-#define RAW_KEY_PREFIX 2048
 
 /*
  * A reader over open tables and one registered snapshot, allocated in
@@ -37,10 +35,37 @@ extern void raw_reader_close(RawReader *reader);
  */
 typedef struct RawWriter RawWriter;
 
+/*
+ * Told of every row that will expire, in which block it was put; at once, so
+ * also in a transaction that then aborts.
+ */
+typedef void (*RawExpiryWatch)(void *arg, BlockNumber block, int64 expires_at);
+
+extern void raw_writer_watch(RawWriter *writer, RawExpiryWatch watch,
+							 void *arg);
+
 extern RawWriter *raw_writer_open(const OpenTables *tables, Snapshot snapshot);
 extern void raw_writer_apply(RawWriter *writer, const RawModify *modify);
 extern void raw_writer_close(RawWriter *writer);	 /* before the commit */
 extern void raw_writer_published(RawWriter *writer); /* after it; frees */
+
+/*
+ * Look through [first, first + n) blocks for rows that have expired; up to the
+ * first block that ends with at least `max` of them.  Calls found for each,
+ * with a key that is valid during the call.  Returns the blocks looked at, and
+ * in *earliest the first expiry that is still to come in them (INT64_MAX: none
+ * ever).  The snapshot must be registered.
+ */
+extern BlockNumber raw_table_expired(const OpenTables *tables,
+									 Snapshot snapshot, BlockNumber first,
+									 BlockNumber n, int64 now_s, int max,
+									 void (*found)(void *arg, RawCf cf,
+												   Bytes key),
+									 void *arg, int64 *earliest);
+
+/* The table's file: another one after a rewrite, with other blocks. */
+extern Oid raw_table_file(const OpenTables *tables);
+extern BlockNumber raw_table_blocks(const OpenTables *tables);
 
 /*
  * Verify the table: keys unique, key/key_rest split at the right place,

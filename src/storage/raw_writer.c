@@ -35,6 +35,8 @@ struct RawWriter
 	NewPlace *places;
 	Size n_places;
 	Size max_places;
+	RawExpiryWatch watch; /* NULL: nobody asks */
+	void *watch_arg;
 };
 
 RawWriter *
@@ -55,8 +57,8 @@ raw_writer_open(const OpenTables *tables, Snapshot snapshot)
 									ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	writer = palloc0(sizeof(RawWriter));
-	writer->heap = tables->raw;
-	writer->indexes = tables->raw_indexes;
+	writer->heap = tables->raw.heap;
+	writer->indexes = tables->raw.indexes;
 	writer->context = context;
 	writer->scratch = AllocSetContextCreate(context, "raw writer row",
 											ALLOCSET_DEFAULT_SIZES);
@@ -65,6 +67,13 @@ raw_writer_open(const OpenTables *tables, Snapshot snapshot)
 	writer->finder = raw_finder_open(tables, snapshot, true);
 	MemoryContextSwitchTo(caller);
 	return writer;
+}
+
+void
+raw_writer_watch(RawWriter *writer, RawExpiryWatch watch, void *arg)
+{
+	writer->watch = watch;
+	writer->watch_arg = arg;
 }
 
 /* Remember what to tell the place cache. */
@@ -87,34 +96,17 @@ remember(RawWriter *writer, uint64 hash, const ItemPointerData *tid)
 		ItemPointerSetInvalid(&place->tid);
 }
 
-static Datum
-make_bytea(Bytes bytes)
-{
-	bytea *datum = palloc(VARHDRSZ + bytes.len);
-
-	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
-	if (bytes.len > 0)
-		memcpy(VARDATA(datum), bytes.data, bytes.len);
-	return PointerGetDatum(datum);
-}
-
 /* The columns of a row, allocated in the current context. */
 static void
 fill_row(const RawModify *modify, Datum *values, bool *isnull)
 {
-	RawKey key = raw_key_split(modify->key);
-
 	memset(isnull, 0, RAW_COLUMNS * sizeof(bool));
-	values[RAW_TS - 1] = Int64GetDatum(0);
+	values[RAW_ERA - 1] = Int64GetDatum(modify->era);
 	values[RAW_EXPIRES_AT - 1] = Int64GetDatum(modify->expires_at);
 	values[RAW_CF - 1] = CharGetDatum((char) modify->cf);
-	values[RAW_KEY - 1] = make_bytea(key.prefix);
-	values[RAW_KEY_REST - 1] = (Datum) 0;
-	if (key.rest.len > 0)
-		values[RAW_KEY_REST - 1] = make_bytea(key.rest);
-	else
-		isnull[RAW_KEY_REST - 1] = true;
-	values[RAW_VALUE - 1] = make_bytea(modify->value);
+	stored_key_form(modify->key, &values[RAW_KEY - 1],
+					&values[RAW_KEY_REST - 1], &isnull[RAW_KEY_REST - 1]);
+	values[RAW_VALUE - 1] = bytea_datum(modify->value);
 }
 
 /* Write the row; `old` is the current version's place or NULL. */
@@ -135,6 +127,10 @@ put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
 		row_insert(writer->heap, &writer->indexes, tuple, values, isnull);
 	MemoryContextSwitchTo(writer->context);
 	remember(writer, hash, &tuple->t_self);
+	if (writer->watch != NULL && modify->expires_at != 0)
+		writer->watch(writer->watch_arg,
+					  ItemPointerGetBlockNumber(&tuple->t_self),
+					  modify->expires_at);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(writer->scratch);
 }

@@ -8,6 +8,7 @@
 
 #include "storage/tables.h"
 
+#include "core/kv/api_version.h"
 #include "core/region/region.h"
 #include "storage/itemptr.h"
 #include "utils/snapshot.h"
@@ -19,7 +20,7 @@ typedef struct StoreMeta
 {
 	uint64 cluster_id; /* 0: no ident yet */
 	uint64 store_id;
-	int api_version;
+	ApiVersion api; /* of the data */
 	int storage_format;
 	int64 start_seq; /* grows at every start */
 } StoreMeta;

@@ -2,9 +2,10 @@
  * tables.c
  *	  Finding, locking and opening the extension's tables.
  *
- * The order of locks is fixed: raw, its indexes, its TOAST table and that
- * one's index, raft_state, its indexes.  Whoever replaces a file (VACUUM
- * FULL, REINDEX, DROP) starts with the table, too, so the order agrees.
+ * The order of locks is fixed: table by table as in table_defs, and of each
+ * the table, its indexes, its TOAST table and that one's index.  Whoever
+ * replaces a file (VACUUM FULL, REINDEX, DROP) starts with the table, too, so
+ * the order agrees.
  *
  * The index to read is chosen at every opening from what the relation has:
  * REINDEX CONCURRENTLY replaces raw_key by an index with another OID, and
@@ -45,6 +46,62 @@
 #define EXTENSION_NAME "tikv_fdw"
 #define INTERNAL_SCHEMA "tikv_internal"
 
+/* A table, where what belongs to it is, and who needs it. */
+typedef struct TableDef
+{
+	const char *name;
+	const char *index; /* its name; NULL: none */
+	AttrNumber columns[2];
+	int n_columns;
+	Size oid;	 /* in TableOids; the index's follows, if there is one */
+	Size open;	 /* in OpenTables */
+	int readers; /* TABLES_ flags, any of them */
+	int writers; /* the same for who writes; -1: all */
+} TableDef;
+
+#define TABLE_AT(name) offsetof(TableOids, name), offsetof(OpenTables, name)
+
+static const TableDef table_defs[] = {
+	{"raw", "raw_key", {3, 4}, 2, TABLE_AT(raw), TABLES_RAW, TABLES_RAW},
+	{"raft_state", "raft_state_region", {1}, 1, TABLE_AT(raft_state), 0, -1},
+	{"write", "write_key", {2, 1}, 2, TABLE_AT(write), TABLES_TXN, TABLES_TXN},
+	{"value", "value_key", {2, 1}, 2, TABLE_AT(value), TABLES_TXN, TABLES_TXN},
+	{"lock_slot",
+	 NULL,
+	 {0},
+	 0,
+	 TABLE_AT(lock_slot),
+	 TABLES_SLOTS,
+	 TABLES_SLOTS | TABLES_TXN},
+	{"lock_spill",
+	 "lock_spill_key",
+	 {2, 1},
+	 2,
+	 TABLE_AT(lock_spill),
+	 TABLES_SPILL,
+	 TABLES_SPILL | TABLES_TXN},
+};
+
+static Oid
+def_oid(const TableDef *def, const TableOids *oids)
+{
+	return *(const Oid *) ((const char *) oids + def->oid);
+}
+
+static Oid
+def_index_oid(const TableDef *def, const TableOids *oids)
+{
+	if (def->index == NULL)
+		return InvalidOid;
+	return *(const Oid *) ((const char *) oids + def->oid + sizeof(Oid));
+}
+
+static OpenTable *
+def_open(const TableDef *def, OpenTables *tables)
+{
+	return (OpenTable *) ((char *) tables + def->open);
+}
+
 /* Why the last tables_open said TABLES_UNUSABLE; empty if it did not. */
 static char unusable[256];
 
@@ -72,6 +129,18 @@ is_uncommitted(Oid schema)
 	return TransactionIdIsCurrentTransactionId(creator);
 }
 
+static bool
+resolve_table(const TableDef *def, Oid schema, TableOids *out)
+{
+	Oid *oid = (Oid *) ((char *) out + def->oid);
+
+	oid[0] = get_relname_relid(def->name, schema);
+	if (!OidIsValid(oid[0]) || def->index == NULL)
+		return OidIsValid(oid[0]);
+	oid[1] = get_relname_relid(def->index, schema);
+	return OidIsValid(oid[1]);
+}
+
 bool
 tables_resolve(TableOids *out)
 {
@@ -86,15 +155,12 @@ tables_resolve(TableOids *out)
 	/* A schema of that name may be somebody else's. */
 	if (getExtensionOfObject(NamespaceRelationId, schema) != out->extension)
 		return false;
-	out->raw = get_relname_relid("raw", schema);
-	out->raw_index = get_relname_relid("raw_key", schema);
-	out->raft_state = get_relname_relid("raft_state", schema);
-	out->raft_state_index = get_relname_relid("raft_state_region", schema);
+	for (int i = 0; i < (int) lengthof(table_defs); i++)
+		if (!resolve_table(&table_defs[i], schema, out))
+			return false;
 	out->region = get_relname_relid("region", schema);
 	out->store_meta = get_relname_relid("store_meta", schema);
-	if (!OidIsValid(out->raw) || !OidIsValid(out->raw_index) ||
-		!OidIsValid(out->raft_state) || !OidIsValid(out->raft_state_index) ||
-		!OidIsValid(out->region) || !OidIsValid(out->store_meta))
+	if (!OidIsValid(out->region) || !OidIsValid(out->store_meta))
 		return false;
 
 	/* Nobody can serve tables that may yet be rolled back. */
@@ -132,6 +198,16 @@ tables_resolve_nowait(TableOids *out)
 		return TABLES_LOCKED;
 	}
 	return tables_resolve(out) ? TABLES_OK : TABLES_MISSING;
+}
+
+bool
+tables_include(const TableOids *oids, Oid relation)
+{
+	for (int i = 0; i < (int) lengthof(table_defs); i++)
+		if (relation == def_oid(&table_defs[i], oids) ||
+			relation == def_index_oid(&table_defs[i], oids))
+			return true;
+	return false;
 }
 
 /* Lock one relation without opening it. */
@@ -217,14 +293,13 @@ keep_index(TableIndexes *indexes, Relation index)
  * differ in the indexed columns, and the key of a row never changes.
  */
 static TablesAnswer
-open_indexes(Relation heap, Oid hint, const AttrNumber *columns, int n,
-			 OpenMode mode, bool write, Relation *read, TableIndexes *writable)
+open_indexes(const TableDef *def, Oid hint, OpenMode mode, bool write,
+			 OpenTable *out)
 {
-	List *oids = RelationGetIndexList(heap);
+	List *oids = RelationGetIndexList(out->heap);
 	TablesAnswer answer = TABLES_OK;
 	ListCell *cell;
 
-	*read = NULL;
 	foreach (cell, oids)
 	{
 		Oid oid = lfirst_oid(cell);
@@ -232,31 +307,31 @@ open_indexes(Relation heap, Oid hint, const AttrNumber *columns, int n,
 		bool readable;
 
 		/* A reader opens the index it knows and no other. */
-		if (!write && *read != NULL)
+		if (!write && (out->index != NULL || def->index == NULL))
 			break;
 		if (!write && oid != hint && list_member_oid(oids, hint))
 			continue;
 		answer = open_relation(oid, mode, &index);
 		if (answer != TABLES_OK)
 			break;
-		readable = index->rd_index->indisvalid &&
+		readable = def->index != NULL && index->rd_index->indisvalid &&
 			(oid == hint || is_plain_btree(index)) &&
-			same_columns(index, columns, n);
-		if (readable && (*read == NULL || oid == hint))
-			*read = index;
+			same_columns(index, def->columns, def->n_columns);
+		if (readable && (out->index == NULL || oid == hint))
+			out->index = index;
 		if (write && index->rd_index->indisready)
 		{
-			if (keep_index(writable, index))
+			if (keep_index(&out->indexes, index))
 				continue;
 			answer = TABLES_UNUSABLE;
 		}
-		if (*read != index)
+		if (out->index != index)
 			relation_close(index, NoLock);
 		if (answer != TABLES_OK)
 			break;
 	}
 	list_free(oids);
-	if (answer == TABLES_OK && *read == NULL)
+	if (answer == TABLES_OK && out->index == NULL && def->index != NULL)
 		return TABLES_MISSING;
 	return answer;
 }
@@ -267,9 +342,9 @@ open_indexes(Relation heap, Oid hint, const AttrNumber *columns, int n,
  * for.
  */
 static TablesAnswer
-lock_toast(Relation heap, OpenMode mode, OpenTables *out)
+lock_toast(OpenMode mode, OpenTable *out)
 {
-	Oid oid = heap->rd_rel->reltoastrelid;
+	Oid oid = out->heap->rd_rel->reltoastrelid;
 	Relation toast;
 	List *indexes;
 	TablesAnswer answer;
@@ -279,13 +354,13 @@ lock_toast(Relation heap, OpenMode mode, OpenTables *out)
 	answer = open_relation(oid, mode, &toast);
 	if (answer != TABLES_OK)
 		return answer;
-	out->raw_toast = oid;
+	out->toast = oid;
 	indexes = RelationGetIndexList(toast);
 	relation_close(toast, NoLock);
 	if (indexes != NIL)
 	{
 		if (lock_relation(linitial_oid(indexes), mode))
-			out->raw_toast_index = linitial_oid(indexes);
+			out->toast_index = linitial_oid(indexes);
 		else
 			answer = TABLES_LOCKED;
 	}
@@ -306,63 +381,57 @@ close_indexes(Relation read, TableIndexes *writable, LOCKMODE lock)
 		relation_close(read, lock);
 }
 
+static void
+close_table(OpenTable *table, LOCKMODE lock)
+{
+	if (lock != NoLock && OidIsValid(table->toast_index))
+		UnlockRelationOid(table->toast_index, lock);
+	if (lock != NoLock && OidIsValid(table->toast))
+		UnlockRelationOid(table->toast, lock);
+	close_indexes(table->index, &table->indexes, lock);
+	if (table->heap != NULL)
+		relation_close(table->heap, lock);
+}
+
 /* Close what is open, in the opposite order. */
 static void
 close_tables(OpenTables *tables, LOCKMODE lock)
 {
-	close_indexes(tables->raft_state_index, &tables->raft_state_indexes, lock);
-	if (tables->raft_state != NULL)
-		relation_close(tables->raft_state, lock);
-	if (lock != NoLock && OidIsValid(tables->raw_toast_index))
-		UnlockRelationOid(tables->raw_toast_index, lock);
-	if (lock != NoLock && OidIsValid(tables->raw_toast))
-		UnlockRelationOid(tables->raw_toast, lock);
-	close_indexes(tables->raw_index, &tables->raw_indexes, lock);
-	if (tables->raw != NULL)
-		relation_close(tables->raw, lock);
+	for (int i = lengthof(table_defs); i > 0; i--)
+		close_table(def_open(&table_defs[i - 1], tables), lock);
 	memset(tables, 0, sizeof(*tables));
 }
 
 static TablesAnswer
-open_raw(const TableOids *oids, OpenMode mode, bool write, OpenTables *out)
+open_table(const TableDef *def, const TableOids *oids, OpenMode mode,
+		   bool write, OpenTable *out)
 {
-	static const AttrNumber columns[] = {3, 4}; /* cf, key */
-	TablesAnswer answer = open_relation(oids->raw, mode, &out->raw);
+	TablesAnswer answer = open_relation(def_oid(def, oids), mode, &out->heap);
 
 	if (answer == TABLES_OK)
-		answer = open_indexes(out->raw, oids->raw_index, columns, 2, mode,
-							  write, &out->raw_index, &out->raw_indexes);
+		answer = open_indexes(def, def_index_oid(def, oids), mode, write, out);
 	if (answer == TABLES_OK && !mode.wait)
-		answer = lock_toast(out->raw, mode, out);
-	return answer;
-}
-
-static TablesAnswer
-open_raft_state(const TableOids *oids, OpenMode mode, OpenTables *out)
-{
-	static const AttrNumber columns[] = {1}; /* region_id */
-	TablesAnswer answer =
-		open_relation(oids->raft_state, mode, &out->raft_state);
-
-	if (answer == TABLES_OK)
-		answer = open_indexes(out->raft_state, oids->raft_state_index, columns,
-							  1, mode, true, &out->raft_state_index,
-							  &out->raft_state_indexes);
+		answer = lock_toast(mode, out);
 	return answer;
 }
 
 TablesAnswer
-tables_open(const TableOids *oids, bool write, bool wait, OpenTables *out)
+tables_open(const TableOids *oids, int what, bool write, bool wait,
+			OpenTables *out)
 {
 	OpenMode mode = {write ? RowExclusiveLock : AccessShareLock, wait};
-	TablesAnswer answer;
+	TablesAnswer answer = TABLES_OK;
 
 	memset(out, 0, sizeof(*out));
 	if (write)
 		unusable[0] = '\0';
-	answer = open_raw(oids, mode, write, out);
-	if (answer == TABLES_OK && write)
-		answer = open_raft_state(oids, mode, out);
+	for (int i = 0; i < (int) lengthof(table_defs) && answer == TABLES_OK; i++)
+	{
+		const TableDef *def = &table_defs[i];
+
+		if ((what & (write ? def->writers : def->readers)) != 0)
+			answer = open_table(def, oids, mode, write, def_open(def, out));
+	}
 	if (answer != TABLES_OK)
 		close_tables(out, mode.lock);
 	return answer;
@@ -422,6 +491,16 @@ table_open_small(const char *name, TableIndexes *indexes)
 	return rel;
 }
 
+Relation
+table_open_small_if_exists(const char *name)
+{
+	Oid schema = get_namespace_oid(INTERNAL_SCHEMA, true);
+
+	if (!OidIsValid(schema) || !OidIsValid(get_relname_relid(name, schema)))
+		return NULL;
+	return table_open_small(name, NULL);
+}
+
 void
 table_close_small(Relation rel, TableIndexes *indexes)
 {
@@ -476,9 +555,9 @@ tables_describe_blocker(Oid relation, LOCKMODE mode, char *out, Size size)
  * conflicts with all that a reader's does.
  */
 static void
-find_blocker(const TableOids *oids, char *out, Size size)
+find_table_blocker(Oid oid, char *out, Size size)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oids->raw));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
 	Oid toast = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
@@ -486,11 +565,17 @@ find_blocker(const TableOids *oids, char *out, Size size)
 		toast = ((Form_pg_class) GETSTRUCT(tuple))->reltoastrelid;
 		ReleaseSysCache(tuple);
 	}
-	tables_describe_blocker(oids->raw, RowExclusiveLock, out, size);
+	tables_describe_blocker(oid, RowExclusiveLock, out, size);
 	if (out[0] == '\0' && OidIsValid(toast))
 		tables_describe_blocker(toast, RowExclusiveLock, out, size);
-	if (out[0] == '\0')
-		tables_describe_blocker(oids->raft_state, RowExclusiveLock, out, size);
+}
+
+static void
+find_blocker(const TableOids *oids, char *out, Size size)
+{
+	out[0] = '\0';
+	for (int i = 0; i < (int) lengthof(table_defs) && out[0] == '\0'; i++)
+		find_table_blocker(def_oid(&table_defs[i], oids), out, size);
 }
 
 void

@@ -22,6 +22,13 @@ typedef struct TableOids
 	Oid raw_index;
 	Oid raft_state;
 	Oid raft_state_index;
+	Oid write;
+	Oid write_index;
+	Oid value;
+	Oid value_index;
+	Oid lock_slot;
+	Oid lock_spill;
+	Oid lock_spill_index;
 	Oid region;
 	Oid store_meta;
 } TableOids;
@@ -48,6 +55,9 @@ extern bool tables_resolve(TableOids *out);
  */
 extern TablesAnswer tables_resolve_nowait(TableOids *out);
 
+/* Is this relation one of them? */
+extern bool tables_include(const TableOids *oids, Oid relation);
+
 /* Ours, and what a REINDEX CONCURRENTLY adds or leaves behind. */
 #define TABLE_MAX_INDEXES 8
 
@@ -58,29 +68,41 @@ typedef struct TableIndexes
 	Relation rels[TABLE_MAX_INDEXES];
 } TableIndexes;
 
+typedef struct OpenTable
+{
+	Relation heap;		  /* NULL unless opened */
+	Relation index;		  /* to read by; NULL for lock_slot, which has none */
+	TableIndexes indexes; /* written to; empty unless opened for writing */
+	/* Locked ahead, so that a value never waits; invalid with `wait`. */
+	Oid toast;
+	Oid toast_index;
+} OpenTable;
+
 typedef struct OpenTables
 {
-	Relation raw;
-	Relation raw_index;
-	Relation raft_state; /* NULL unless opened for writing */
-	Relation raft_state_index;
-	/* Written to; empty unless opened for writing. */
-	TableIndexes raw_indexes;
-	TableIndexes raft_state_indexes;
-	/* Locked ahead, so that a value never waits; invalid with `wait`. */
-	Oid raw_toast;
-	Oid raw_toast_index;
+	OpenTable raw;
+	OpenTable raft_state; /* writers only */
+	OpenTable write;
+	OpenTable value;
+	OpenTable lock_slot;
+	OpenTable lock_spill;
 } OpenTables;
 
+/* What to open; a reader's round pays for each table. */
+#define TABLES_RAW 0x1
+#define TABLES_TXN 0x2	 /* write, value; a writer gets the locks', too */
+#define TABLES_SPILL 0x4 /* lock_spill */
+#define TABLES_SLOTS 0x8 /* lock_slot */
+
 /*
- * Open for reading (AccessShareLock) or writing (RowExclusiveLock).  With
- * `wait` an ordinary lock wait (SQL backends); without it TABLES_LOCKED at
- * once, with nothing held.  TABLES_UNUSABLE is for writers alone.
- * tables_close gives a reader's locks back; a writer's stay until its
+ * Open for reading (AccessShareLock) or writing (RowExclusiveLock; raft_state
+ * always with it).  With `wait` an ordinary lock wait (SQL backends); without
+ * it TABLES_LOCKED at once, with nothing held.  TABLES_UNUSABLE is for writers
+ * alone.  tables_close gives a reader's locks back; a writer's stay until its
  * transaction ends, as they must.
  */
-extern TablesAnswer tables_open(const TableOids *oids, bool write, bool wait,
-								OpenTables *out);
+extern TablesAnswer tables_open(const TableOids *oids, int what, bool write,
+								bool wait, OpenTables *out);
 extern void tables_close(OpenTables *tables, bool write);
 
 /*
@@ -89,7 +111,15 @@ extern void tables_close(OpenTables *tables, bool write);
  * ends.  Raises ERRCODE_LOCK_NOT_AVAILABLE or ERRCODE_UNDEFINED_TABLE.
  */
 extern Relation table_open_small(const char *name, TableIndexes *indexes);
+/* NULL if there is no such table; for reading. */
+extern Relation table_open_small_if_exists(const char *name);
 extern void table_close_small(Relation rel, TableIndexes *indexes);
+
+/*
+ * Has a table of ours of ours, by its name, any row that is committed?
+ * False if there is no such table.  Raises as table_open_small.
+ */
+extern bool table_has_rows(const char *name);
 
 /*
  * Who holds a lock on a relation that conflicts with `mode`, without what it

@@ -13,9 +13,11 @@
 
 #include "access/xact.h"
 #include "bus/bus.h"
+#include "bus/lock_table.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
+#include "store/api_switch.h"
 #include "store/store.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -25,6 +27,9 @@
 #define RAFT_INIT_LOG_TERM 5
 
 #define PD_CALL_TIMEOUT_MS 10000
+
+/* A timestamp is physical_ms << 18 | logical. */
+#define TSO_LOGICAL_BITS 18
 
 /* The TiKV release whose behaviour clients may expect (DESIGN 7). */
 #define STORE_VERSION "8.5.0"
@@ -119,6 +124,35 @@ pd_is_bootstrapped(Arena *arena, Pdpb__RequestHeader *header, bool *answer,
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	*answer = reply->bootstrapped;
+	return true;
+}
+
+/*
+ * Reads may have been served at any timestamp handed out so far, so async
+ * commit and 1PC wait for one that is newer (txn-semantics 24).
+ */
+static bool
+pd_sync_max_ts(Arena *arena, Pdpb__RequestHeader *header, char *reason,
+			   Size size)
+{
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	Pdpb__TsoResponse *reply;
+
+	request.header = header;
+	request.count = 1;
+	reply = (Pdpb__TsoResponse *) pd_call(METHOD_PD_TSO, &request.base,
+										  &pdpb__tso_response__descriptor,
+										  arena, reason, size);
+	if (reply == NULL || !header_ok(reply->header, reason, size))
+		return false;
+	if (reply->timestamp == NULL)
+	{
+		snprintf(reason, size, "the placement driver's timestamp is missing");
+		return false;
+	}
+	lock_table_raise_max_ts((uint64) reply->timestamp->physical
+								<< TSO_LOGICAL_BITS |
+							(uint64) reply->timestamp->logical);
 	return true;
 }
 
@@ -274,14 +308,6 @@ load_meta(Store *store, uint64 cluster_id, char *reason, Size size)
 			store->meta.storage_format, STORAGE_FORMAT);
 		return false;
 	}
-	if (store->meta.api_version != tikv_fdw_settings.api_version)
-	{
-		snprintf(
-			reason, size,
-			"the data was written with tikv.api_version = %d, the setting is %d; set it back",
-			store->meta.api_version, tikv_fdw_settings.api_version);
-		return false;
-	}
 	if (store->meta.cluster_id != cluster_id)
 	{
 		snprintf(
@@ -301,7 +327,7 @@ make_ident(Store *store, uint64 cluster_id, Arena *arena,
 	if (!pd_alloc_id(arena, header, &store->meta.store_id, reason, size))
 		return false;
 	store->meta.cluster_id = cluster_id;
-	store->meta.api_version = tikv_fdw_settings.api_version;
+	store->meta.api = api_of_our_settings();
 	store->meta.storage_format = STORAGE_FORMAT;
 	return true;
 }
@@ -312,6 +338,14 @@ save_meta(Store *store)
 	store->meta.start_seq++;
 	begin();
 	store_meta_save(&store->meta);
+	end();
+}
+
+static void
+load_background(Store *store)
+{
+	begin();
+	background_load(store);
 	end();
 }
 
@@ -360,8 +394,15 @@ store_bootstrap(Store *store, char *reason, Size size)
 	{
 		save_meta(store);
 		load_peers(store);
+		ok = api_switch(store, reason, size);
+	}
+	if (ok)
+	{
+		load_background(store);
 		ok = bootstrap_cluster(store, &arena, &header, reason, size) &&
-			pd_put_store(store, &arena, &header, reason, size);
+			pd_put_store(store, &arena, &header, reason, size) &&
+			pd_sync_max_ts(&arena, &header, reason, size);
+		store->max_ts_synced = ok;
 	}
 	arena_free(&arena);
 	return ok;

@@ -88,7 +88,7 @@ store_take_pd_answers(Store *store)
 
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
-		if (answer.reply.code != BUS_OK)
+		if (!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(
 				LOG,
 				(errmsg(

@@ -18,7 +18,7 @@ write_queue_push(WriteQueue *queue, Write *write)
 	*queue->tail = write;
 	queue->tail = &write->next;
 	queue->n++;
-	queue->bytes += write->command.write_bytes;
+	queue->bytes += write->bytes;
 }
 
 Write *
@@ -32,6 +32,21 @@ write_queue_pop(WriteQueue *queue)
 	if (queue->head == NULL)
 		queue->tail = &queue->head;
 	queue->n--;
-	queue->bytes -= write->command.write_bytes;
+	queue->bytes -= write->bytes;
 	return write;
+}
+
+void
+write_queue_unpop(WriteQueue *queue, WriteQueue *from)
+{
+	WriteQueue rest = *queue;
+	Write *write;
+
+	if (rest.head == NULL)
+		rest.tail = &rest.head;
+	write_queue_init(queue);
+	while ((write = write_queue_pop(from)) != NULL)
+		write_queue_push(queue, write);
+	while ((write = write_queue_pop(&rest)) != NULL)
+		write_queue_push(queue, write);
 }

@@ -6,15 +6,18 @@
 
 #include "access/xact.h"
 #include "bus/bus.h"
+#include "bus/lock_table.h"
 #include "bus/places.h"
+#include "core/base/rpc_code.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
-#include "store/store.h"
+#include "store/txn_turn.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "worker_common.h"
 
 PGDLLEXPORT void tikv_store_main(Datum arg);
@@ -24,7 +27,22 @@ PGDLLEXPORT void tikv_store_main(Datum arg);
 #define MAX_EVENTS_PER_ROUND 4096
 #define RETRY_MS 100
 
+/* Of the transaction status cache. */
+#define STATUS_CACHE_TXNS 65536
+
 /* -------------------------------------------------------------- the start */
+
+/* Requests that are answered from the store's memory. */
+static void
+ask_store(void *arg, Request *request)
+{
+	if (request->method->id == METHOD_GET_LOCK_WAIT_INFO)
+		lock_waits_answer_info(arg, request);
+	else if (request->method->id == METHOD_BROADCAST_TXN_STATUS)
+		txn_turn_take_status(arg, request);
+	else
+		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
+}
 
 static void
 store_init(Store *store)
@@ -37,10 +55,17 @@ store_init(Store *store)
 	write_queue_init(&store->queue);
 	write_queue_init(&store->outbox);
 	overlay_init(&store->overlay);
+	txn_overlay_init(&store->txn_overlay);
+	store->status_cache = status_cache_new(STATUS_CACHE_TXNS);
+	lock_waits_start(store);
+	gc_init(store);
 	store->turn_context =
 		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
 	dispatch_init(&store->dispatch, context);
+	background_init(store);
 	store->dispatch.write = store_submit;
+	store->dispatch.write_txn = store_submit_txn;
+	store->dispatch.ask_store = ask_store;
 	store->dispatch.arg = store;
 }
 
@@ -66,10 +91,45 @@ publish(Store *store)
 	board.cluster_id = store->meta.cluster_id;
 	board.store_id = store->meta.store_id;
 	board.extension_oid = store->tables.extension;
-	board.api_version = store->meta.api_version;
+	board.api = store->meta.api;
 	board_publish_store(&board);
 	for (int i = 0; i < store->n_peers; i++)
 		peer_publish(&store->peers[i]);
+}
+
+/*
+ * The locks that are stored, in memory again.  Throws if the tables cannot be
+ * had now: without the locks nothing transactional may be read.
+ */
+static void
+load_locks(Store *store)
+{
+	MemoryContext old;
+	OpenTables tables;
+	Snapshot snapshot;
+	TablesAnswer answer;
+
+	StartTransactionCommand();
+	old = MemoryContextSwitchTo(store->context);
+	answer =
+		tables_open(&store->tables, TABLES_TXN | TABLES_SPILL | TABLES_SLOTS,
+					true, false, &tables);
+	if (answer != TABLES_OK)
+	{
+		store_report_blocker(store, answer);
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the locks of transactions cannot be loaded: %s",
+						store->blocker)));
+	}
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	store->pool = lock_pool_new();
+	lock_pool_load(store->pool, &tables, snapshot);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, true);
+	MemoryContextSwitchTo(old);
+	CommitTransactionCommand();
+	lock_table_open();
 }
 
 /*
@@ -81,14 +141,16 @@ static bool
 bring_up(Store *store, char *reason, Size size)
 {
 	board_reset();
+	lock_table_reset();
 	place_clear();
 	if (!store_bootstrap(store, reason, size))
 		return false;
+	load_locks(store);
 	for (int i = 0; i < store->n_peers; i++)
 		peer_start(store, &store->peers[i]);
 	turn_run(store);
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
-					store->meta.api_version);
+					store->meta.api);
 	store->dispatch.tables = store->tables;
 	publish(store);
 	store_heartbeat(store);
@@ -176,13 +238,17 @@ static int64
 sleep_us(const Store *store)
 {
 	int64 now_us = dispatch_now_us();
-	int64 wait = Min(store->next_check_us, store->next_heartbeat_us) - now_us;
+	int64 next_us = Min(store->next_check_us, store->next_heartbeat_us);
+	int64 wait = Min(next_us, background_due_us(store)) - now_us;
+
+	if (store->gc.job == NULL)
+		wait = Min(wait, store->gc.due_us - now_us);
 
 	if (store->queue.n > 0)
 		wait = Min(wait,
 				   pacer_wait_us(&store->pacer, now_us,
 								 tikv_fdw_settings.turn_min_interval_us));
-	return Max(wait, 0);
+	return lock_waits_sleep_us(store, Max(wait, 0));
 }
 
 /* One round: take in, read, write, answer.  Returns how much was done. */
@@ -193,10 +259,13 @@ work_round(Store *store)
 
 	done += kvserver_take_bus(WORKER_STORE, &store->dispatch);
 	done += dispatch_run_reads(&store->dispatch);
+	done += lock_waits_run(store);
+	done += gc_run(store);
 	if (store->queue.n > 0 &&
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
 		done += turn_run(store);
+	done += background_run(store);
 	batch_flush();
 	return done;
 }
@@ -227,6 +296,8 @@ bring_down(Store *store, const char *reason)
 	store->dispatch.refuse = reason;
 	dispatch_run_reads(&store->dispatch);
 	store_refuse_all(store, reason);
+	lock_waits_stop(store, reason);
+	background_stop(store, reason);
 	batch_flush();
 	kvserver_stop(store->server);
 	store->server = NULL;
@@ -274,6 +345,10 @@ tikv_store_main(Datum arg)
 		store->context = life;
 		run_store(store);
 		overlay_free(&store->overlay);
+		txn_overlay_free(&store->txn_overlay);
+		gc_free(store);
+		status_cache_free(store->status_cache);
+		background_free(store);
 		arena_free(&store->arena);
 		MemoryContextDelete(life);
 	}

@@ -15,10 +15,16 @@
 #include "bus/board.h"
 #include "core/kv/overlay.h"
 #include "core/raft/raft.h"
+#include "core/txn/lock_wait.h"
+#include "core/txn/overlay.h"
+#include "core/txn/status_cache.h"
 #include "kvserver/dispatch.h"
 #include "server/server.h"
 #include "service/messages.h"
 #include "storage/state_table.h"
+#include "storage/txn_table.h"
+#include "store/background.h"
+#include "store/gc.h"
 #include "store/guard.h"
 #include "core/base/pacer.h"
 
@@ -38,9 +44,23 @@ typedef struct Peer
 typedef struct Write
 {
 	Request *request;
+	size_t bytes; /* keys and values */
 	RawCommand command;
 	Peer *peer;			 /* set when it was checked */
 	const char *refused; /* the raw error it will be answered with */
+
+	TxnRequest *txn;		 /* not NULL: a transaction command instead */
+	struct Decided *decided; /* what the running turn decided for it */
+	int64 wait_deadline_us;	 /* of a lock wait that was resumed, else 0 */
+	Bytes waits_for;		 /* the key of a lock wait */
+	/* Of the store's own: told of the outcome instead of the request. */
+	void (*inside)(struct Store *store, struct Write *write,
+				   const TxnAnswer *answer);
+	struct Write *parked_before;
+	struct Write *parked_after;
+
+	RawCasResult *cas; /* what a compare and swap met */
+	int64 era;		   /* that an accepted deletion of a range began */
 	struct Write *next;
 } Write;
 
@@ -52,7 +72,7 @@ typedef struct WriteQueue
 	size_t bytes;
 } WriteQueue;
 
-typedef struct Store
+struct Store
 {
 	MemoryContext context; /* one life of the extension */
 	StoreMeta meta;
@@ -67,11 +87,22 @@ typedef struct Store
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
 	XLogRecPtr outbox_lsn;
 
+	LockPool *pool;				  /* rows of lock_slot */
+	LockWait *waits;			  /* for locks */
+	Write *parked;				  /* those who wait */
+	TxnStatusCache *status_cache; /* who committed lately */
+	bool max_ts_synced;			  /* async commit and 1PC may begin */
+	Gc gc;
+	TxnOverlay txn_overlay; /* of the running turn */
+
 	Overlay overlay;			/* of the running turn */
 	Arena arena;				/* of the running turn: what Raft hands out */
 	MemoryContext turn_context; /* reset after each turn */
 	Pacer pacer;
 	Guard guard;
+
+	RangeDeletes ranges;
+	Sweeper sweeper;
 
 	uint64 turns; /* writing turns since start */
 	uint64 aborted_turns;
@@ -80,7 +111,7 @@ typedef struct Store
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
-} Store;
+};
 
 /* ---- bootstrap.c ---- */
 
@@ -121,12 +152,34 @@ extern void peer_publish(const Peer *peer);
 
 /* Take a decoded write; answers ServerIsBusy at once when over a bound. */
 extern void store_submit(void *arg, Request *request, RawCommand *command);
+extern void store_submit_txn(void *arg, Request *request, TxnRequest *txn);
 
 /*
  * Execute one turn over what is waiting: evaluate, one transaction, replies.
  * Returns the number of writes taken.
  */
 extern int turn_run(Store *store);
+
+/*
+ * A turn of the store's own, without a client's write: `decide` proposes
+ * through turn_propose, `committed` is called when that is durable and before
+ * the turn's memory is given back.  False if it was undone or could not begin.
+ */
+typedef struct TurnOwn
+{
+	void (*decide)(Store *store, const OpenTables *tables, Snapshot snapshot,
+				   void *arg);
+	void (*committed)(Store *store, void *arg);
+	void *arg;
+} TurnOwn;
+
+extern bool turn_run_own(Store *store, const TurnOwn *own);
+
+/*
+ * Propose a command whose effects are decided; they join the overlay.  Its
+ * memory must last until the turn's end.  False if the group takes no more.
+ */
+extern bool turn_propose(Store *store, Peer *peer, RawCommand *command);
 
 /* Remember and report why the tables could not be opened. */
 extern void store_report_blocker(Store *store, TablesAnswer answer);
@@ -139,5 +192,8 @@ extern void store_refuse_all(Store *store, const char *reason);
 extern void write_queue_init(WriteQueue *queue);
 extern void write_queue_push(WriteQueue *queue, Write *write);
 extern Write *write_queue_pop(WriteQueue *queue);
+
+/* Put all of `from` in front of the queue, in its order. */
+extern void write_queue_unpop(WriteQueue *queue, WriteQueue *from);
 
 #endif /* TIKV_STORE_STORE_H */

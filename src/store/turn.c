@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "core/base/check.h"
@@ -16,7 +18,8 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/raw_table.h"
-#include "store/store.h"
+#include "store/raw_decide.h"
+#include "store/txn_turn.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -37,7 +40,9 @@ typedef struct Turn
 	OpenTables tables;
 	Snapshot snapshot;
 	RawReader *reader; /* made when a command first reads */
+	int64 now_s;	   /* at which it reads */
 	RawWriter *writer;
+	TxnTurn txn;
 	Write *current; /* being decided: in neither queue */
 	int sqlstate;	/* of the error that aborted it */
 } Turn;
@@ -51,21 +56,46 @@ over_bounds(const WriteQueue *queue, size_t bytes)
 		queue->bytes + bytes > (size_t) tikv_fdw_settings.max_pending_kb * 1024;
 }
 
-void
-store_submit(void *arg, Request *request, RawCommand *command)
+/* A new write in the queue; NULL if it was refused. */
+static Write *
+admit(Store *store, Request *request, size_t bytes)
 {
-	Store *store = arg;
 	Write *write;
 
-	if (over_bounds(&store->queue, command->write_bytes))
+	if (over_bounds(&store->queue, bytes))
 	{
 		service_busy(request, "scheduler is busy: too many writes wait");
-		return;
+		return NULL;
 	}
 	write = arena_zalloc(request->arena, sizeof(Write));
 	write->request = request;
-	write->command = *command;
+	write->bytes = bytes;
 	write_queue_push(&store->queue, write);
+	return write;
+}
+
+void
+store_submit(void *arg, Request *request, RawCommand *command)
+{
+	Write *write = admit(arg, request, command->write_bytes);
+
+	if (write != NULL)
+		write->command = *command;
+}
+
+void
+store_submit_txn(void *arg, Request *request, TxnRequest *txn)
+{
+	Write *write = admit(arg, request, txn->write_bytes);
+
+	if (write != NULL)
+		write->txn = txn;
+}
+
+static const RequestContext *
+context_of(const Write *write)
+{
+	return write->txn != NULL ? &write->txn->context : &write->command.context;
 }
 
 static void
@@ -74,7 +104,7 @@ take_batch(WriteQueue *from, WriteQueue *batch)
 	write_queue_init(batch);
 	while (from->head != NULL && batch->n < TURN_MAX_WRITES &&
 		   (batch->n == 0 ||
-			batch->bytes + from->head->command.write_bytes <= TURN_MAX_BYTES))
+			batch->bytes + from->head->bytes <= TURN_MAX_BYTES))
 		write_queue_push(batch, write_queue_pop(from));
 }
 
@@ -104,14 +134,12 @@ still_wanted(const Write *write, RegionError *error)
 {
 	const Request *request = write->request;
 	int64 now_us = dispatch_now_us();
+	uint64 limit_ms = context_of(write)->max_execution_ms;
 	int64 limit_us = request->deadline_us;
 
-	if (write->command.context.max_execution_ms > 0 &&
-		write->command.context.max_execution_ms < PG_INT32_MAX)
+	if (limit_ms > 0 && limit_ms < PG_INT32_MAX)
 		limit_us =
-			Min(limit_us,
-				request->received_us +
-					(int64) write->command.context.max_execution_ms * 1000);
+			Min(limit_us, request->received_us + (int64) limit_ms * 1000);
 	if (now_us < limit_us)
 		return true;
 	memset(error, 0, sizeof(*error));
@@ -120,11 +148,32 @@ still_wanted(const Write *write, RegionError *error)
 	return false;
 }
 
+/*
+ * Commands that end transactions go on however full the disk is
+ * (txn-semantics 6): refusing them would keep what fills it.
+ */
+static bool
+txn_frees_space(const Write *write)
+{
+	if (write->txn == NULL)
+		return false;
+	switch (write->txn->command.kind)
+	{
+		case TXN_CMD_PREWRITE:
+		case TXN_CMD_FLUSH:
+		case TXN_CMD_PESSIMISTIC_LOCK:
+			return false;
+		default:
+			return true;
+	}
+}
+
 static bool
 guard_permits(const Store *store, const Write *write, RegionError *error)
 {
 	memset(error, 0, sizeof(*error));
-	if (!guard_allows_disk(&store->guard, write->command.context.disk_full_opt))
+	if (!txn_frees_space(write) &&
+		!guard_allows_disk(&store->guard, context_of(write)->disk_full_opt))
 	{
 		error->kind = REGION_DISK_FULL;
 		error->actual = store->meta.store_id;
@@ -141,39 +190,93 @@ guard_permits(const Store *store, const Write *write, RegionError *error)
 	return true;
 }
 
+static bool
+in_range(const Write *write, const Region *region, RegionError *error)
+{
+	int method = write->request->method->id;
+
+	if (write->txn != NULL)
+		return txn_check_range(write->txn, method, region, error);
+	return raw_check_range(&write->command, method, region, error);
+}
+
 /* May the write go on?  Leader, epoch, range, space, time. */
 static bool
 check_write(Store *store, Write *write, RegionError *error)
 {
-	Peer *peer = store_find_peer(store, write->command.context.region_id);
+	const RequestContext *context = context_of(write);
+	Peer *peer = store_find_peer(store, context->region_id);
 	RegionState state;
 
 	if (peer != NULL)
 		peer_region_state(peer, &state);
 	if (!region_check(store->meta.store_id, peer != NULL ? &state : NULL,
-					  &write->command.context, EPOCH_DATA, error))
+					  context, EPOCH_DATA, error))
 		return false;
 	write->peer = peer;
-	return raw_check_range(&write->command, write->request->method->id,
-						   &peer->region, error) &&
+	return in_range(write, &peer->region, error) &&
 		guard_permits(store, write, error) && still_wanted(write, error);
 }
 
-/* Does the key exist, seen over what this turn has decided so far? */
-static bool
-key_exists(Turn *turn, const RawModify *modify, Arena *arena)
+bool
+turn_propose(Store *store, Peer *peer, RawCommand *command)
 {
-	const RawModify *pending =
-		overlay_find(&turn->store->overlay, modify->cf, modify->key);
-	RawPair pair;
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
 
-	if (pending != NULL)
-		return pending->kind == RAW_PUT;
+	entry.payload = command;
+	entry.payload_size = command->write_bytes;
+	if (raft_propose(peer->raft, &entry, &index, &term) != STATUS_OK)
+		return false;
+	peer->touched = true;
+	for (size_t i = 0; i < command->n_modifies; i++)
+	{
+		command->modifies[i].era = store->ranges.era;
+		overlay_apply(&store->overlay, &command->modifies[i]);
+	}
+	return true;
+}
+
+/* The rows as they were when the turn began. */
+static RawReader *
+turn_reader(Turn *turn)
+{
 	if (turn->reader == NULL)
+	{
+		turn->now_s = (int64) time(NULL);
 		turn->reader =
-			raw_reader_open(&turn->tables, turn->snapshot, (int64) time(NULL));
-	return turn->reader->get(turn->reader, modify->cf, modify->key, arena,
-							 &pair);
+			raw_reader_open(&turn->tables, turn->snapshot, turn->now_s);
+	}
+	return turn->reader;
+}
+
+/*
+ * What the write does to the log, once it may go on.  False with the answer if
+ * there is nothing to do, or no room.
+ */
+static bool
+propose_write(Turn *turn, Write *write)
+{
+	Store *store = turn->store;
+	const char *busy = NULL;
+
+	if (raw_depends_on_rows(&write->command))
+	{
+		RawReader *reader = turn_reader(turn);
+
+		if (!raw_decide(store, write, reader, turn->now_s))
+			return true;
+	}
+	if (store->ranges.n == RANGE_DELETES_MAX && write->command.deletes_range)
+		busy = "scheduler is busy: too many ranges are being deleted";
+	else if (!turn_propose(store, write->peer, &write->command))
+		busy = "raftstore is busy: proposal refused";
+	if (busy != NULL)
+		service_busy(write->request, busy);
+	else if (write->command.deletes_range)
+		range_delete_accept(store, write);
+	return busy == NULL;
 }
 
 /*
@@ -186,11 +289,7 @@ static void
 decide(Turn *turn, Write *write)
 {
 	Store *store = turn->store;
-	RawCommand *command = &write->command;
 	RegionError error;
-	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
-	uint64_t index;
-	uint64_t term;
 
 	if (write->request->abandoned != NULL &&
 		write->request->abandoned(write->request))
@@ -204,24 +303,16 @@ decide(Turn *turn, Write *write)
 		service_region_error(write->request, &error);
 		return;
 	}
-	if (command->must_be_absent &&
-		key_exists(turn, &command->modifies[0], write->request->arena))
+	if (write->txn != NULL)
 	{
-		write->refused = "key exists";
+		if (txn_turn_decide(&turn->txn, write))
+			write_queue_push(&store->outbox, write);
+		else
+			service_busy(write->request, "raftstore is busy: proposal refused");
+		return;
+	}
+	if (propose_write(turn, write))
 		write_queue_push(&store->outbox, write);
-		return;
-	}
-	entry.payload = command;
-	entry.payload_size = command->write_bytes;
-	if (raft_propose(write->peer->raft, &entry, &index, &term) != STATUS_OK)
-	{
-		service_busy(write->request, "raftstore is busy: proposal refused");
-		return;
-	}
-	write->peer->touched = true;
-	for (size_t i = 0; i < command->n_modifies; i++)
-		overlay_apply(&store->overlay, &command->modifies[i]);
-	write_queue_push(&store->outbox, write);
 }
 
 static bool
@@ -274,6 +365,8 @@ write_rows(Turn *turn)
 	Overlay *overlay = &turn->store->overlay;
 
 	turn->writer = raw_writer_open(&turn->tables, turn->snapshot);
+	if (turn->store->sweeper.enabled)
+		raw_writer_watch(turn->writer, sweeper_note, turn->store);
 	for (size_t i = 0; i < overlay->n_modifies; i++)
 		raw_writer_apply(turn->writer, &overlay->modifies[i]);
 	raw_writer_close(turn->writer);
@@ -294,15 +387,19 @@ commit_turn(Turn *turn)
 		if (store->peers[i].touched)
 			save_group(turn, &store->peers[i]);
 	write_rows(turn);
+	txn_turn_write(&turn->txn);
+	range_delete_save_new(store);
 	if (turn->reader != NULL)
 		raw_reader_close(turn->reader);
 	UnregisterSnapshot(turn->snapshot);
 	tables_close(&turn->tables, true);
 	CommitTransactionCommand();
 	raw_writer_published(turn->writer);
+	txn_turn_published(&turn->txn, &store->outbox);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i].touched)
 			peer_committed(store, &store->peers[i]);
+	range_delete_committed(store);
 	store->outbox_lsn = XactLastCommitEnd;
 }
 
@@ -315,8 +412,14 @@ send_outbox(Store *store)
 
 	while ((write = write_queue_pop(&store->outbox)) != NULL)
 	{
-		if (write->refused != NULL)
+		if (write->txn != NULL)
+			txn_turn_reply(store, write);
+		else if (write->refused != NULL)
 			raw_error(write->request, write->refused);
+		else if (write->cas != NULL)
+			raw_cas_done(write->request, write->cas);
+		else if (write->command.deletes_range)
+			range_delete_wait(store, write);
 		else
 			raw_write_done(write->request);
 	}
@@ -324,18 +427,31 @@ send_outbox(Store *store)
 
 /* ------------------------------------------------------------- the turn */
 
+/* Which tables a batch needs: each costs something to open. */
+static int
+tables_wanted(const WriteQueue *batch)
+{
+	for (const Write *write = batch->head; write != NULL; write = write->next)
+		if (write->txn != NULL)
+			return TABLES_RAW | TABLES_TXN;
+	return TABLES_RAW;
+}
+
 static bool
-open_turn(Turn *turn)
+open_turn(Turn *turn, int tables)
 {
 	Store *store = turn->store;
 	TablesAnswer answer;
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(store->turn_context);
-	answer = tables_open(&store->tables, true, false, &turn->tables);
+	answer = tables_open(&store->tables, tables, true, false, &turn->tables);
 	if (answer == TABLES_OK)
 	{
 		turn->snapshot = RegisterSnapshot(GetLatestSnapshot());
+		turn->txn.store = store;
+		turn->txn.tables = &turn->tables;
+		turn->txn.snapshot = turn->snapshot;
 		return true;
 	}
 	store_report_blocker(store, answer);
@@ -367,6 +483,7 @@ abort_turn(Turn *turn)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	store->aborted_turns++;
+	range_delete_aborted(store);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i].touched)
 			peer_restart(store, &store->peers[i]);
@@ -390,6 +507,8 @@ gather_unanswered(Turn *turn, WriteQueue *batch)
 	while ((write = write_queue_pop(&all)) != NULL)
 	{
 		write->refused = NULL;
+		txn_turn_undo(write);
+		write->cas = NULL;
 		write_queue_push(batch, write);
 	}
 }
@@ -414,19 +533,23 @@ execute(Turn *turn, WriteQueue *batch)
 {
 	Write *write;
 
-	while ((write = write_queue_pop(batch)) != NULL)
+	while ((write = batch->head) != NULL)
 	{
-		turn->current = write;
+		if (write->txn != NULL && txn_turn_must_wait(&turn->txn, write))
+			break;
+		turn->current = write_queue_pop(batch);
 		decide(turn, write);
 		turn->current = NULL;
 	}
 	commit_turn(turn);
+	write_queue_unpop(&turn->store->queue, batch);
 }
 
 static void
 finish_turn(Store *store)
 {
 	overlay_reset(&store->overlay);
+	txn_overlay_begin(&store->txn_overlay, NULL);
 	arena_reset(&store->arena);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(store->turn_context);
@@ -455,7 +578,7 @@ try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 
 	PG_TRY();
 	{
-		if (open_turn(&turn))
+		if (open_turn(&turn, tables_wanted(batch)))
 			execute(&turn, batch);
 		else
 			refuse_unopened(store, batch);
@@ -501,6 +624,33 @@ run_batch(Store *store, WriteQueue *batch, int *tries)
 		write_queue_push(&half, write_queue_pop(batch));
 	run_batch(store, &half, tries);
 	run_batch(store, batch, tries);
+}
+
+bool
+turn_run_own(Store *store, const TurnOwn *own)
+{
+	Turn turn = {.store = store};
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		if (open_turn(&turn, TABLES_RAW))
+		{
+			own->decide(store, &turn.tables, turn.snapshot, own->arg);
+			commit_turn(&turn);
+			done = true;
+		}
+	}
+	PG_CATCH();
+	{
+		abort_turn(&turn);
+	}
+	PG_END_TRY();
+
+	if (done)
+		own->committed(store, own->arg);
+	finish_turn(store);
+	return done;
 }
 
 int

@@ -5,6 +5,7 @@
  * usage: rawctl --pd host:port put KEY VALUE
  *        rawctl --pd host:port get KEY
  *        rawctl --pd host:port delete KEY
+ *        rawctl --pd host:port delete-range START END
  *        rawctl --pd host:port protect SERVICE TIMESTAMP
  *
  * A client in one page, for scripts and for readers: PD names the cluster,
@@ -305,6 +306,26 @@ raw_get(Client *client, Kvrpcpb__Context *context, ProtobufCBinaryData key,
 	return good;
 }
 
+static bool
+raw_delete_range(Client *client, Kvrpcpb__Context *context,
+				 ProtobufCBinaryData start, ProtobufCBinaryData end)
+{
+	Kvrpcpb__RawDeleteRangeRequest request =
+		KVRPCPB__RAW_DELETE_RANGE_REQUEST__INIT;
+	Kvrpcpb__RawDeleteRangeResponse *response;
+	bool good;
+
+	request.context = context;
+	request.start_key = start;
+	request.end_key = end;
+	response =
+		call_unary(client, client->store, "/tikvpb.Tikv/RawDeleteRange",
+				   &request, &kvrpcpb__raw_delete_range_response__descriptor);
+	good = check_answer(response->region_error, response->error);
+	kvrpcpb__raw_delete_range_response__free_unpacked(response, NULL);
+	return good;
+}
+
 static ProtobufCBinaryData
 binary(char *text)
 {
@@ -315,7 +336,7 @@ binary(char *text)
 
 /* Do the command once; false means that PD should be asked again. */
 static bool
-attempt(Client *client, int argc, char **argv, int *exit_status)
+attempt(Client *client, char **argv, int *exit_status)
 {
 	ProtobufCBinaryData key = binary(argv[1]);
 	Pdpb__GetRegionResponse *found = find_region(client, key);
@@ -324,10 +345,12 @@ attempt(Client *client, int argc, char **argv, int *exit_status)
 	bool good;
 
 	fill_context(&context, found);
-	if (argc == 3)
+	if (strcmp(argv[0], "put") == 0)
 		good = raw_put(client, &context, key, binary(argv[2]));
 	else if (strcmp(argv[0], "get") == 0)
 		good = raw_get(client, &context, key, &absent);
+	else if (strcmp(argv[0], "delete-range") == 0)
+		good = raw_delete_range(client, &context, key, binary(argv[2]));
 	else
 		good = raw_delete(client, &context, key);
 	pdpb__get_region_response__free_unpacked(found, NULL);
@@ -361,7 +384,8 @@ usage_is_good(int argc, char **argv)
 {
 	if (argc < 5 || strcmp(argv[1], "--pd") != 0)
 		return false;
-	if (strcmp(argv[3], "put") == 0 || strcmp(argv[3], "protect") == 0)
+	if (strcmp(argv[3], "put") == 0 || strcmp(argv[3], "protect") == 0 ||
+		strcmp(argv[3], "delete-range") == 0)
 		return argc == 6;
 	return argc == 5 &&
 		(strcmp(argv[3], "get") == 0 || strcmp(argv[3], "delete") == 0);
@@ -376,9 +400,10 @@ main(int argc, char **argv)
 
 	if (!usage_is_good(argc, argv))
 	{
-		fputs("usage: rawctl --pd host:port put KEY VALUE | get KEY | "
-			  "delete KEY | protect SERVICE TIMESTAMP\n",
-			  stderr);
+		fputs(
+			"usage: rawctl --pd host:port put KEY VALUE | get KEY | "
+			"delete KEY | delete-range START END | protect SERVICE TIMESTAMP\n",
+			stderr);
 		return 1;
 	}
 	grpc_init();
@@ -390,7 +415,7 @@ main(int argc, char **argv)
 		protect(&client, argv[4], argv[5]);
 		_exit(0);
 	}
-	while (!attempt(&client, argc - 3, argv + 3, &exit_status))
+	while (!attempt(&client, argv + 3, &exit_status))
 	{
 		if (++tries == ATTEMPTS)
 			die("gave up after %d attempts", tries);

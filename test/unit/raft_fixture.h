@@ -20,6 +20,7 @@ typedef struct Fixture
 	Arena log_arena; /* data of the stored log */
 	RaftConfig config;
 	RaftAllocator alloc;
+	int live; /* blocks allocated and not freed */
 	uint64_t now_us;
 
 	/* what is stored */
@@ -37,14 +38,14 @@ typedef struct Fixture
 static inline void *
 fixture_alloc(void *arg, size_t size)
 {
-	(void) arg;
+	((Fixture *) arg)->live++;
 	return malloc(size);
 }
 
 static inline void
 fixture_release(void *arg, void *p)
 {
-	(void) arg;
+	((Fixture *) arg)->live--;
 	free(p);
 }
 
@@ -132,7 +133,7 @@ fixture_init(Fixture *f, uint64_t id, int voters)
 	memset(f, 0, sizeof(*f));
 	arena_init(&f->arena);
 	arena_init(&f->log_arena);
-	f->alloc = (RaftAllocator){NULL, fixture_alloc, fixture_release};
+	f->alloc = (RaftAllocator){f, fixture_alloc, fixture_release};
 	raft_config_init(&f->config, id);
 	f->hard_state = (RaftHardState){FIXTURE_START, 0, FIXTURE_START};
 	f->truncated_index = f->truncated_term = FIXTURE_START;
@@ -147,6 +148,7 @@ static inline void
 fixture_free(Fixture *f)
 {
 	raft_destroy(f->raft);
+	CHECK(f->live == 0);
 	arena_free(&f->log_arena);
 	arena_free(&f->arena);
 }

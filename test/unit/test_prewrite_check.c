@@ -46,9 +46,10 @@ self_rolled_back(void)
 	run_prewrite(&c);
 	OK(conflict_is(&c, CONFLICT_SELF_ROLLED_BACK, 5, 10),
 	   "for pessimistic transactions too");
-	c.command.for_update_ts = 0;
 	write.has_overlapped_rollback = false;
 	store_write(&c, "a", 10, &write);
+	EQ_U64(run_prewrite(&c), TXN_OK, "which meet no conflict at start_ts");
+	c.command.for_update_ts = 0;
 	EQ_U64(run_prewrite(&c), TXN_OK,
 		   "another's commit at our start_ts alone is not");
 	case_free(&c);
@@ -132,6 +133,10 @@ pessimistic_retry(void)
 			   "txn-semantics 8.3 row 5: a newer change means a lost lock");
 		EQ_STR(c.answer.errors[0].text, "NonLockKeyConflict", "elsewhere");
 	}
+	store_simple_write(&c, "a", WRITE_TYPE_PUT, 12, 17);
+	EQ_U64(run_prewrite(&c), TXN_PESSIMISTIC_LOCK_NOT_FOUND,
+		   "be it right below a Rollback");
+	memory_delete(&c.memory, TXN_CF_WRITE, bytes_cstr("a"), 17);
 	c.command.for_update_ts = 16;
 	store_simple_write(&c, "a", WRITE_TYPE_DELETE, 12, 16);
 	EQ_U64(run_prewrite(&c), TXN_OK, "up to for_update_ts it is none");

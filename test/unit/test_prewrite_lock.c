@@ -108,6 +108,22 @@ empty_range(void)
 	case_free(&c);
 }
 
+/* Actions belong to mutations by their place: those are not moved. */
+static void
+many_pessimistic(void)
+{
+	Case c;
+
+	case_init(&c);
+	insert_many(&c);
+	c.command.for_update_ts = 10;
+	c.command.assertion_level = ASSERTION_LEVEL_OFF;
+	EQ_U64(run_prewrite(&c), TXN_OK, "many keys of a pessimistic transaction");
+	OK(bytes_eq(c.effects.modifies[0].key, bytes_cstr("m")),
+	   "keep their order");
+	case_free(&c);
+}
+
 static void
 max_ts_not_synced(void)
 {
@@ -142,9 +158,15 @@ bad_requests(void)
 	c.command.n_constraints = 1;
 	EQ_U64(run_prewrite(&c), TXN_ABORT,
 		   "txn-semantics 8.1 row 4: a constraint on no mutation");
+	OK(nothing_left(&c) && c.answer.errors[0].start_ts == 10 &&
+		   c.answer.errors[0].text != NULL,
+	   "is told, and nothing is written");
 	mutate(&c, MUTATION_PUT, "b", "1");
 	c.command.n_actions = 1;
 	EQ_U64(run_prewrite(&c), TXN_ABORT, "mutations without action are none");
+	c.command.for_update_ts = 0;
+	c.command.n_mutations = 1;
+	EQ_U64(run_prewrite(&c), TXN_OK, "optimistic ones have no constraints");
 
 	begin_pessimistic(&c, "a", 10, 11);
 	mutate(&c, MUTATION_CHECK_NOT_EXISTS, "a", "");
@@ -158,7 +180,10 @@ bad_requests(void)
 	mutate(&c, MUTATION_PUT, "1234567890123456", "");
 	EQ_U64(run_prewrite(&c), TXN_KEY_TOO_LARGE,
 		   "txn-semantics 27 row 1: the limit is that of the encoded key");
-	EQ_U64(c.answer.errors[0].existing_start_ts, 27, "whose size is told");
+	OK(c.answer.errors[0].existing_start_ts == 27 &&
+		   c.answer.errors[0].commit_ts == 18 &&
+		   c.answer.errors[0].key.len == 16,
+	   "whose size is told, with limit and key");
 	OK(nothing_left(&c), "nothing is written");
 	case_free(&c);
 }
@@ -347,6 +372,13 @@ shared_member(void)
 	EQ_U64(put->members[1].type, LOCK_TYPE_LOCK, "ours is prewritten");
 	EQ_U64(put->members[1].min_commit_ts, 30, "as an own lock is");
 	EQ_U64(put->members[1].for_update_ts, 12, "with the greater for_update_ts");
+	OK(last_change_is_unknown(put->members[1].last_change), "as it was");
+	c.actions[0] = DO_CONSTRAINT_CHECK;
+	run_prewrite(&c);
+	OK(last_change_not_exist(put_lock(&c, "a")->members[1].last_change),
+	   "or with the last_change that was looked up");
+	c.actions[0] = DO_PESSIMISTIC_CHECK;
+	run_prewrite(&c);
 	case_apply(&c);
 	EQ_U64(run_prewrite(&c), TXN_OK, "again, it is a repetition");
 	OK(nothing_left(&c), "that writes nothing");
@@ -406,6 +438,7 @@ main(void)
 	dispatch();
 	status_cache_makes_a_retry();
 	empty_range();
+	many_pessimistic();
 	max_ts_not_synced();
 	bad_requests();
 	other_lock();

@@ -152,6 +152,35 @@ async_commit(void)
 	case_free(&c);
 }
 
+#define MANY_SECONDARIES 1000
+
+static void
+many_secondaries(void)
+{
+	Case c;
+	Bytes secondaries[MANY_SECONDARIES];
+	Lock back;
+
+	case_init(&c);
+	for (int i = 0; i < MANY_SECONDARIES; i++)
+		secondaries[i] = bytes_make(long_value, 200);
+	begin_prewrite(&c, "a", 10);
+	mutate(&c, MUTATION_PUT, "a", "1");
+	c.command.use_async_commit = true;
+	c.command.secondaries = secondaries;
+	c.command.n_secondaries = MANY_SECONDARIES;
+	EQ_U64(
+		run_prewrite(&c), TXN_OK,
+		"txn-semantics 27 row 10: the store takes any number of secondaries");
+	case_apply(&c);
+	OK(c.memory.reader.get_lock(&c.memory.reader, bytes_cstr("a"), &c.arena,
+								&back) &&
+		   back.n_secondaries == MANY_SECONDARIES &&
+		   back.secondaries[MANY_SECONDARIES - 1].len == 200,
+	   "and stores them");
+	case_free(&c);
+}
+
 static void
 request_for_update_ts(void)
 {
@@ -294,6 +323,8 @@ too_large(bool one_pc)
 	mutate(&c, MUTATION_PUT, "b", "1");
 	c.command.min_commit_ts = 11;
 	c.command.max_commit_ts = 50;
+	c.command.secondaries = &c.command.primary;
+	c.command.n_secondaries = 1;
 	c.command.use_async_commit = !one_pc;
 	c.command.try_one_pc = one_pc;
 	EQ_U64(run_prewrite(&c), TXN_OK,
@@ -302,6 +333,7 @@ too_large(bool one_pc)
 	OK(c.answer.min_commit_ts == 0 && c.answer.one_pc_commit_ts == 0,
 	   "txn-semantics 8.6 row 6: as 2PC");
 	OK(put_lock(&c, "a") != NULL && !put_lock(&c, "a")->use_async_commit &&
+		   put_lock(&c, "a")->n_secondaries == 0 &&
 		   !put_lock(&c, "a")->use_one_pc && put_lock(&c, "b") != NULL &&
 		   !put_lock(&c, "b")->use_async_commit,
 	   "with plain locks");
@@ -411,12 +443,17 @@ expect_committed(bool async, bool one_pc)
 	begin_prewrite(&c, "a", 10);
 	mutate(&c, MUTATION_PUT, "a", "1");
 	mutate(&c, MUTATION_PUT, "b", "1");
+	/* Keys behind it are not looked at, nor their min_commit_ts. */
+	mutate(&c, MUTATION_CHECK_NOT_EXISTS, "c", "");
+	c.command.min_commit_ts = 40;
 	c.command.use_async_commit = async;
 	c.command.try_one_pc = one_pc;
 	EQ_U64(run_prewrite(&c), TXN_OK,
 		   "txn-semantics 8.7 row 2, txn-semantics 28 row 2: prewrite of a "
 		   "committed transaction succeeds");
 	OK(nothing_left(&c), "and writes nothing");
+	OK(one_pc ? is_known(&c, 10, 30) : c.effects.n_known == 0,
+	   "1PC tells the status cache");
 	EQ_U64(c.answer.min_commit_ts, async ? 30 : 0, "async is told when");
 	EQ_U64(c.answer.one_pc_commit_ts, one_pc ? 30 : 0, "so is 1PC");
 	case_free(&c);
@@ -494,6 +531,12 @@ errors(void)
 		   "txn-semantics 8.7 row 3: a conflict fails the command");
 	OK(c.answer.n_errors == 1 && nothing_left(&c), "alone, writing nothing");
 
+	store_simple_write(&c, "c", WRITE_TYPE_PUT, 12, 31);
+	run_prewrite(&c);
+	OK(c.answer.n_errors == 1 &&
+		   bytes_eq(c.answer.errors[0].key, bytes_cstr("c")),
+	   "at the first such key");
+	memory_delete(&c.memory, TXN_CF_WRITE, bytes_cstr("c"), 31);
 	store_lock(&c, "b", &other);
 	EQ_U64(run_prewrite(&c), TXN_KEY_IS_LOCKED,
 		   "txn-semantics 8.7 row 4: locked keys are collected");
@@ -523,6 +566,7 @@ main(void)
 	values();
 	check_not_exists();
 	async_commit();
+	many_secondaries();
 	request_for_update_ts();
 	async_success();
 	one_pc();

@@ -4,8 +4,10 @@
  *	  and never a step back.
  *
  * A peer is led through all roles by messages with random but plausible
- * fields; every CHECK of the core and the sanitizers watch.
+ * fields, which come at any point of its turns; every CHECK of the core and
+ * the sanitizers watch.
  */
+#include "core/raft/quorum.h"
 #include "core/raft/raft.h"
 #include "raft_fixture.h"
 #include "unit.h"
@@ -210,28 +212,104 @@ do_something(Fixture *f)
 	}
 }
 
-/* The driver's side, with a change for every conf change entry. */
+static RaftReady rd;
+static int stage; /* of the turn; 0: no ready is out */
+
+/* A change for every conf change entry. */
+static void
+apply_change(Fixture *f)
+{
+	RaftConfChange cc = {.n = 1};
+
+	if (rd.n_committed == 0 ||
+		rd.committed[rd.n_committed - 1].type == RAFT_ENTRY_NORMAL)
+		return;
+	cc.changes[0] =
+		(RaftConfChangeSingle){(RaftConfChangeType) rnd(3), 1 + rnd(5)};
+	if (cc.changes[0].id != 1 || rnd(10) == 0)
+		(void) !raft_apply_conf_change(f->raft, &cc, &f->conf);
+}
+
+/* What is borrowed by the ready that is out has to be there to the end. */
+static uint64_t
+read_all(void)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < rd.n_entries; i++)
+		for (size_t at = 0; at < rd.entries[i].data.len; at++)
+			sum += rd.entries[i].data.data[at];
+	for (int i = 0; i < rd.n_messages; i++)
+		for (int k = 0; k < rd.messages[i].n_entries; k++)
+			for (size_t at = 0; at < rd.messages[i].entries[k].data.len; at++)
+				sum += rd.messages[i].entries[k].data.data[at];
+	if (rd.snapshot != NULL)
+		for (size_t at = 0; at < rd.snapshot->data.len; at++)
+			sum += rd.snapshot->data.data[at];
+	return sum;
+}
+
+static bool
+same_conf(const RaftConfState *a, const RaftConfState *b)
+{
+	const RaftIdSet *of_a[] = {&a->voters, &a->learners, &a->voters_outgoing,
+							   &a->learners_next};
+	const RaftIdSet *of_b[] = {&b->voters, &b->learners, &b->voters_outgoing,
+							   &b->learners_next};
+
+	for (int i = 0; i < 4; i++)
+	{
+		if (of_a[i]->n != of_b[i]->n)
+			return false;
+		for (int k = 0; k < of_a[i]->n; k++)
+			if (!raft_set_has(of_b[i], of_a[i]->id[k]))
+				return false;
+	}
+	return a->auto_leave == b->auto_leave;
+}
+
+/* What the core believes is what is stored, whatever came in between. */
+static void
+advance(Fixture *f)
+{
+	RaftConfState conf;
+
+	raft_advance(f->raft, &rd);
+	raft_conf(f->raft, &conf);
+	CHECK(same_conf(&conf, &f->conf));
+	CHECK(raft_applied_index(f->raft) == f->applied_index);
+	if (rnd(3) || rd.sole)
+		raft_persisted(f->raft, rd.number);
+}
+
+/* The driver's side, a stage at a time. */
 static void
 turn(Fixture *f)
 {
-	RaftReady rd;
-	RaftConfChange cc = {.n = 1};
+	static uint64_t sum;
 
-	arena_reset(&f->arena);
-	if (!raft_ready(f->raft, &f->arena, f->now_us, &rd))
-		return;
-	fixture_store(f, &rd);
-	if (rd.n_committed > 0 &&
-		rd.committed[rd.n_committed - 1].type != RAFT_ENTRY_NORMAL)
+	switch (stage)
 	{
-		cc.changes[0] =
-			(RaftConfChangeSingle){(RaftConfChangeType) rnd(3), 1 + rnd(5)};
-		if (cc.changes[0].id != 1 || rnd(10) == 0)
-			(void) !raft_apply_conf_change(f->raft, &cc, &f->conf);
+		case 0:
+			arena_reset(&f->arena);
+			if (!raft_ready(f->raft, &f->arena, f->now_us, &rd))
+				return;
+			sum = read_all();
+			break;
+		case 1:
+			apply_change(f);
+			break;
+		case 2:
+			CHECK(sum == read_all());
+			fixture_store(f, &rd);
+			break;
+		default:
+			advance(f);
+			break;
 	}
-	raft_advance(f->raft, &rd);
-	if (rnd(3) || rd.sole)
-		raft_persisted(f->raft, rd.number);
+	stage = (stage + 1) % 4;
+	if (stage != 0 || rnd(2) == 0)
+		return;
 	if (rnd(10) == 0 && f->applied_index > f->truncated_index)
 	{
 		uint64_t index =
@@ -255,6 +333,7 @@ run(uint64_t seed)
 	bool forward = true;
 
 	rng = seed;
+	stage = 0;
 	fixture_init(&f, 1, 3);
 	f.snapshot_ready = true;
 	for (int i = 0; i < 3000 && f.last < FIXTURE_MAX - 100; i++)
@@ -271,7 +350,7 @@ run(uint64_t seed)
 			help_campaign(f.raft, f.now_us);
 		if (rnd(4) == 0)
 			do_something(&f);
-		if (rnd(2))
+		for (uint64_t n = rnd(5); n > 0; n--)
 			turn(&f);
 		raft_status(f.raft, &st);
 		forward = forward && st.hard_state.term >= term &&

@@ -15,7 +15,7 @@ static void
 start(const char *terms)
 {
 	RaftStorage storage;
-	static RaftAllocator alloc = {NULL, fixture_alloc, fixture_release};
+	static RaftAllocator alloc = {&disk, fixture_alloc, fixture_release};
 
 	memset(&disk, 0, sizeof(disk));
 	arena_init(&disk.arena);
@@ -39,6 +39,7 @@ static void
 end(void)
 {
 	raft_log_free(&log_);
+	CHECK(disk.live == 0);
 	arena_free(&disk.arena);
 }
 
@@ -270,7 +271,7 @@ test_restore(void)
 
 	start("555");
 	append(7, "a");
-	log_.ready_out = true; /* something still points at the entry */
+	raft_log_lend(&log_); /* something still points at the entry */
 	s.data = bytes_cstr("contents");
 	raft_log_restore(&log_, &s);
 	OK(raft_log_last(&log_) == 40 && log_.commit == 40 && term_at(40) == 9,
@@ -287,6 +288,72 @@ test_restore(void)
 	end();
 }
 
+/*
+ * However long a ready is out, it holds up the memory of what was there when
+ * it was handed out, and no more.
+ */
+static void
+test_lent(void)
+{
+	RaftSnapshot s = {.meta = {.index = 40, .term = 9}};
+	int before;
+
+	start("555");
+	append(7, "lent");
+	append(7, "lent too");
+	raft_log_lend(&log_);
+	raft_log_cut(&log_, raft_log_last(&log_));
+	EQ_U64(log_.n_limbo, 1, "what is lent is kept when it is cut");
+	before = disk.live;
+	for (int i = 0; i < 100; i++)
+	{
+		append((uint64_t) i + 8, "new");
+		raft_log_cut(&log_, raft_log_last(&log_));
+	}
+	OK(disk.live == before && log_.n_limbo == 1, "what came after it is not");
+	raft_log_restore(&log_, &s);
+	EQ_U64(log_.n_limbo, 2, "a snapshot replaces what else is lent");
+	before = disk.live;
+	for (uint64_t i = 41; i < 100; i++)
+	{
+		s.meta.index = i;
+		raft_log_restore(&log_, &s);
+	}
+	OK(disk.live == before && log_.n_limbo == 2, "and gives way to newer ones");
+	raft_log_lend(&log_);
+	s.meta.index++;
+	raft_log_restore(&log_, &s);
+	EQ_U64(log_.n_limbo, 3, "unless it is lent itself");
+	raft_log_drop_snapshot(&log_);
+	raft_log_ready_done(&log_);
+	EQ_U64(log_.n_limbo, 0, "all that goes with the ready");
+	end();
+}
+
+/* The room that a burst of entries took does not stay taken. */
+static void
+test_room(void)
+{
+	start("5");
+	for (int i = 0; i < 2000; i++)
+		append(7, "x");
+	OK(log_.cap >= 2000, "room for a burst");
+	raft_log_stored(&log_, raft_log_last(&log_));
+	raft_log_release(&log_, raft_log_last(&log_), 1 << 20);
+	OK(log_.n == 1 && log_.cap >= 2000, "is kept as long as there are entries");
+	raft_log_release(&log_, raft_log_last(&log_) + 1, 1 << 20);
+	OK(log_.n == 0 && log_.cap == 0, "and goes with the last one");
+	append(7, "y");
+	raft_log_stored(&log_, raft_log_last(&log_));
+	raft_log_release(&log_, raft_log_last(&log_) + 1, 1 << 20);
+	OK(log_.n == 0 && log_.cap > 0, "a little room stays");
+	raft_log_trim(&log_, 0);
+	EQ_U64(disk.live, 0, "unless all of it is wanted back");
+	append(7, "z");
+	EQ_U64(raft_log_last(&log_), 2008, "the log goes on");
+	end();
+}
+
 int
 main(void)
 {
@@ -300,5 +367,7 @@ main(void)
 	test_many_unflushed();
 	test_release_and_compact();
 	test_restore();
+	test_lent();
+	test_room();
 	return unit_done();
 }

@@ -3,66 +3,8 @@
  *	  One peer of three, spoken to by hand: what it takes, refuses and bounds.
  */
 #include "core/raft/raft.h"
-#include "raft_fixture.h"
+#include "raft_peer.h"
 #include "unit.h"
-
-static Fixture f;
-
-static void
-start(void)
-{
-	fixture_init(&f, 1, 3);
-}
-
-static Status
-step(RaftMessage m)
-{
-	return raft_step(f.raft, &m, f.now_us);
-}
-
-static RaftMessage
-message(RaftMessageType type, uint64_t from)
-{
-	return (RaftMessage){.type = type,
-						 .from = from,
-						 .to = 1,
-						 .term = raft_term(f.raft)};
-}
-
-/* Make it the leader of term 6, with its empty entry committed if asked. */
-static void
-lead(bool committed)
-{
-	RaftMessage m;
-
-	start();
-	CHECK(raft_campaign(f.raft, f.now_us) == STATUS_OK);
-	m = message(RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE, 2);
-	m.term = 6;
-	CHECK(step(m) == STATUS_OK);
-	fixture_turn(&f);
-	CHECK(step(message(RAFT_MSG_REQUEST_VOTE_RESPONSE, 2)) == STATUS_OK);
-	CHECK(raft_role(f.raft) == RAFT_LEADER);
-	fixture_turn(&f);
-	if (!committed)
-		return;
-	m = message(RAFT_MSG_APPEND_RESPONSE, 2);
-	m.index = 6;
-	CHECK(step(m) == STATUS_OK);
-	fixture_turn(&f);
-	CHECK(raft_applied_index(f.raft) == 6);
-}
-
-/* It follows peer 2 in term 6. */
-static void
-follow(void)
-{
-	RaftMessage m = message(RAFT_MSG_HEARTBEAT, 2);
-
-	m.term = 6;
-	CHECK(step(m) == STATUS_OK);
-	fixture_turn(&f);
-}
 
 static void
 test_message_checks(void)
@@ -115,7 +57,10 @@ test_message_checks(void)
 	e[1].type = RAFT_ENTRY_NORMAL;
 	e[1].data = bytes_make(e, f.config.max_entry_bytes + 1);
 	EQ_U64(step(m), STATUS_TOO_LARGE, "an entry over the limit");
+	e[1].context = e[1].data;
 	e[1].data = bytes_empty();
+	EQ_U64(step(m), STATUS_TOO_LARGE, "a context over it");
+	e[1].context = bytes_empty();
 	m.log_term = 9;
 	EQ_U64(step(m), STATUS_INVALID, "after a term of the future");
 	m.log_term = 5;
@@ -350,48 +295,63 @@ test_sole_follower(void)
 	fixture_free(&f);
 }
 
+/* A group does not fall asleep over a ready that its driver works on. */
 static void
-test_read_bounds(void)
+test_no_sleep_in_turn(void)
 {
-	RaftMessage m;
-	RaftEntry e = {.data = bytes_cstr("r")};
 	RaftReady rd;
 
 	start();
-	EQ_U64(raft_read_index(f.raft, bytes_cstr("x")), STATUS_UNAVAILABLE,
-		   "no leader to ask");
-	fixture_free(&f);
-
-	fixture_init(&f, 1, 3);
-	raft_destroy(f.raft);
-	f.config.max_pending_reads = 2;
-	f.config.max_pending_msgs = 2;
-	fixture_create(&f);
 	follow();
-	EQ_U64(raft_read_index(f.raft, bytes_make(&f, (size_t) 2 << 20)),
-		   STATUS_TOO_LARGE, "a context over the limit");
-	OK(raft_read_index(f.raft, bytes_cstr("a")) == STATUS_OK &&
-		   raft_read_index(f.raft, bytes_cstr("b")) == STATUS_OK,
-	   "two questions");
-	EQ_U64(raft_read_index(f.raft, bytes_cstr("c")), STATUS_BUSY,
-		   "fill the queue of messages");
-	m = message(RAFT_MSG_READ_INDEX_RESP, 2);
-	m.entries = &e;
-	m.n_entries = 1;
-	m.index = 5;
-	OK(step(m) == STATUS_OK && step(m) == STATUS_OK, "two answers");
-	EQ_U64(step(m), STATUS_BUSY, "fill that of answers");
-	m.from = 3;
-	OK(step(m) == STATUS_OK, "an answer of somebody else is ignored");
-	OK(raft_ready(f.raft, &f.arena, 0, &rd) && rd.n_read_states == 2 &&
-		   rd.n_messages == 2,
-	   "both come out");
+	OK(raft_can_hibernate(f.raft), "a follower with nothing to do may sleep");
+	CHECK(step(message(RAFT_MSG_HEARTBEAT, 2)) == STATUS_OK);
+	OK(raft_ready(f.raft, &f.arena, 0, &rd) && rd.n_messages == 1,
+	   "an answer is on its way out");
+	OK(!raft_can_hibernate(f.raft), "not before it is");
 	raft_advance(f.raft, &rd);
-	m = message(RAFT_MSG_READ_INDEX, 3);
-	m.entries = &e;
-	m.n_entries = 1;
-	OK(step(m) == STATUS_OK && !raft_has_ready(f.raft),
-	   "a follower is not asked");
+	OK(raft_can_hibernate(f.raft), "then it may");
+	fixture_free(&f);
+}
+
+/* A group that sleeps takes no more memory than a new one. */
+static void
+test_sleep_gives_memory_back(void)
+{
+	RaftMessage m;
+	RaftEntry e = {.type = RAFT_ENTRY_NORMAL, .data = bytes_cstr("x")};
+	uint64_t index;
+	uint64_t term;
+	int least;
+
+	start();
+	least = f.live;
+	win(true);
+	for (int i = 0; i < 100; i++)
+	{
+		CHECK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK);
+		CHECK(raft_read_index(f.raft, bytes_cstr("r")) == STATUS_OK);
+		fixture_turn(&f);
+	}
+	for (uint64_t id = 2; id <= 3; id++)
+	{
+		uint8_t round[16] = {0};
+
+		m = message(RAFT_MSG_APPEND_RESPONSE, id);
+		m.index = index;
+		CHECK(step(m) == STATUS_OK);
+		m = message(RAFT_MSG_HEARTBEAT_RESPONSE, id);
+		round[7] = 101;
+		m.context = bytes_make(round, 16);
+		CHECK(step(m) == STATUS_OK);
+	}
+	fixture_turn(&f);
+	OK(raft_can_hibernate(f.raft) && f.live > least, "a leader, all done");
+	raft_hibernate(f.raft);
+	EQ_U64(f.live, least, "sleeps, and its memory is given back");
+	OK(raft_propose(f.raft, &e, &index, &term) == STATUS_OK,
+	   "a proposal wakes it");
+	fixture_turn(&f);
+	EQ_U64(f.last, index, "and is stored");
 	fixture_free(&f);
 }
 
@@ -570,33 +530,6 @@ test_conf_change_requests(void)
 	fixture_free(&f);
 }
 
-/* A round that answers many ready-to-send rounds; the ring of rounds is full. */
-static void
-test_many_rounds(void)
-{
-	RaftMessage m;
-	uint8_t context[16] = {0};
-
-	lead(true);
-	for (uint64_t i = 0; i < 200; i++)
-	{
-		f.now_us += 1000;
-		CHECK(raft_read_index(f.raft, bytes_cstr("q")) == STATUS_OK);
-		fixture_turn(&f);
-	}
-	m = message(RAFT_MSG_HEARTBEAT_RESPONSE, 2);
-	m.context = bytes_make(context, 16);
-	context[7] = 150;
-	OK(step(m) == STATUS_OK, "round 150 of about 200 is answered");
-	OK(raft_lease_end_us(f.raft) > 0 &&
-		   raft_lease_end_us(f.raft) <= 150 * 1000 + f.config.lease_us,
-	   "the lease counts from a round not after it");
-	context[6] = 0xff;
-	OK(step(m) == STATUS_OK, "an answer to a round that never was");
-	fixture_turn(&f);
-	fixture_free(&f);
-}
-
 int
 main(void)
 {
@@ -608,13 +541,13 @@ main(void)
 	test_candidate_steps_back();
 	test_sole_steps_down();
 	test_sole_follower();
-	test_read_bounds();
+	test_no_sleep_in_turn();
+	test_sleep_gives_memory_back();
 	test_dropped_messages();
 	test_take_messages();
 	test_transfer_requests();
 	test_old_order_in_new_term();
 	test_answer_to_old_term();
 	test_conf_change_requests();
-	test_many_rounds();
 	return unit_done();
 }

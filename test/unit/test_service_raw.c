@@ -2,142 +2,9 @@
  * test_service_raw.c
  *	  Raw requests: what is refused, with which words, and what reads answer.
  */
-#include <stdlib.h>
-
 #include "core/base/rpc_code.h"
-#include "errorpb.pb-c.h"
-#include "kvrpcpb.pb-c.h"
+#include "raw_fixture.h"
 #include "service/raw.h"
-#include "unit.h"
-
-#define CLUSTER 77
-
-static const RawLimits limits = {
-	.max_key_size = 100,
-	.max_entry_size = 1000,
-	.cluster_id = CLUSTER,
-	.api_version = 1,
-};
-
-/* ------------------------------------------------- a request and its answer */
-
-static Arena arena;
-static int answers;
-static int fail_code;
-static char fail_text[256];
-static uint8_t packed[65536];
-static size_t packed_len;
-static const ProtobufCMessageDescriptor *packed_type;
-
-static void
-on_done(Request *request, const ProtobufCMessage *reply)
-{
-	(void) request;
-	answers++;
-	packed_type = reply->descriptor;
-	packed_len = protobuf_c_message_pack(reply, packed);
-}
-
-static void
-on_fail(Request *request, int code, const char *text)
-{
-	(void) request;
-	answers++;
-	fail_code = code;
-	snprintf(fail_text, sizeof(fail_text), "%s", text);
-}
-
-static void *
-reply(void)
-{
-	return service_unpack(packed_type, bytes_make(packed, packed_len), &arena);
-}
-
-static Request
-request_of(int method, const ProtobufCMessage *message)
-{
-	Request r = {.method = service_method(method),
-				 .message = message,
-				 .arena = &arena,
-				 .done = on_done,
-				 .fail = on_fail,
-				 .deadline_us = INT64_MAX};
-
-	answers = 0;
-	fail_code = 0;
-	return r;
-}
-
-static ProtobufCBinaryData
-wire(const char *s)
-{
-	ProtobufCBinaryData b = {strlen(s), (uint8_t *) s};
-
-	return b;
-}
-
-/* ---------------------------------------------------- a reader over an array */
-
-typedef struct ArrayReader
-{
-	RawReader base;
-	const char *pairs[16][2]; /* ascending; ends with NULL */
-} ArrayReader;
-
-static bool
-array_get(RawReader *reader, RawCf cf, Bytes key, Arena *a, RawPair *out)
-{
-	ArrayReader *r = (ArrayReader *) reader;
-
-	(void) a;
-	for (int i = 0; cf == RAW_CF_DEFAULT && r->pairs[i][0] != NULL; i++)
-		if (bytes_eq(bytes_cstr(r->pairs[i][0]), key))
-		{
-			out->key = key;
-			out->value = bytes_cstr(r->pairs[i][1]);
-			return true;
-		}
-	return false;
-}
-
-static void
-array_scan(RawReader *reader, const RawScan *scan,
-		   bool (*emit)(void *arg, const RawPair *pair), void *arg)
-{
-	ArrayReader *r = (ArrayReader *) reader;
-	int n = 0;
-	uint32_t left = scan->limit;
-
-	while (r->pairs[n][0] != NULL)
-		n++;
-	for (int k = 0; k < n && left > 0; k++)
-	{
-		int i = scan->reverse ? n - 1 - k : k;
-		RawPair pair = {bytes_cstr(r->pairs[i][0]), bytes_cstr(r->pairs[i][1]),
-						0};
-
-		if (bytes_cmp(pair.key, scan->lower) < 0 ||
-			(scan->upper.len > 0 && bytes_cmp(pair.key, scan->upper) >= 0))
-			continue;
-		if (scan->key_only)
-			pair.value = bytes_empty();
-		if (!emit(arg, &pair))
-			return;
-		left--;
-	}
-}
-
-static ArrayReader array =
-	{{array_get, array_scan},
-	 {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}, {NULL, NULL}}};
-
-static Region
-whole(void)
-{
-	Region r = {.id = 1};
-
-	return r;
-}
 
 /* ------------------------------------------------------------------- tests */
 
@@ -164,7 +31,7 @@ gets(void)
 	raw_read(&request, &command, &region, &array.base, &limits);
 	answer = reply();
 	OK(answer->not_found && answer->value.len == 0 && answer->error[0] == 0,
-	   "and is not found, without an error");
+	   "txn-semantics 26.2 RawGet: and is not found, without an error");
 	EQ_U64(answers, 1, "answered once");
 }
 
@@ -215,8 +82,10 @@ refusals(void)
 	request = request_of(METHOD_RAW_PUT, &put.base);
 	OK(!raw_decode(&request, &limits, &command), "API V2 is refused");
 	answer = reply();
-	OK(strstr(answer->error, "Api version in request does not match") != NULL,
-	   "with TiKV's words");
+	EQ_STR(
+		answer->error,
+		"Api version in request does not match with TiKV storage, cmd: raw_put, storage: V1, request: V2",
+		"with TiKV's words");
 	context.api_version = KVRPCPB__APIVERSION__V1;
 	context.cluster_id = CLUSTER + 1;
 	request = request_of(METHOD_RAW_PUT, &put.base);
@@ -267,7 +136,9 @@ batches(void)
 	OK(!raw_decode(&request, &limits, &command),
 	   "three TTLs for two pairs are refused");
 	put_answer = reply();
-	OK(strstr(put_answer->error, "ttls") != NULL, "and named");
+	EQ_STR(put_answer->error,
+		   "The length of ttls does not equal to the length of pairs",
+		   "txn-semantics 26.2 RawBatchPut: with TiKV's words");
 	put.n_ttls = 1;
 	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
 	OK(raw_decode(&request, &limits, &command) && command.n_modifies == 2,
@@ -279,7 +150,7 @@ batches(void)
 	raw_read(&request, &command, &region, &array.base, &limits);
 	get_answer = reply();
 	OK(get_answer->n_pairs == 2 && get_answer->pairs[1]->value.data[0] == '4',
-	   "and answers with the keys that exist");
+	   "txn-semantics 26.2 RawBatchGet: and answers with the keys that exist");
 	get.cf = "nonsense";
 	request = request_of(METHOD_RAW_BATCH_GET, &get.base);
 	OK(!raw_decode(&request, &limits, &command),
@@ -344,8 +215,10 @@ scans(void)
 	EQ_STR(scan("", "", 0, false, true, &all), "", "limit 0 is nothing");
 	EQ_STR(scan("d", "b", 10, true, false, &all), "c3 b2 ",
 		   "reverse: start is the exclusive upper bound");
-	EQ_STR(scan("", "", 2, true, false, &all), "d4 c3 ",
-		   "reverse from the end");
+	EQ_STR(scan("", "", 2, true, false, &all), "",
+		   "txn-semantics 26.2 RawScan: nothing lies below the empty key");
+	EQ_STR(scan("", "", 2, true, false, &part), "not in region",
+		   "which is not in a region behind it");
 	EQ_STR(scan("b", "", 10, false, false, &part), "b2 c3 ",
 		   "results stay in the region");
 	EQ_STR(scan("d", "", 10, true, false, &part), "c3 b2 ",
@@ -374,7 +247,7 @@ static void
 endless_scan(RawReader *reader, const RawScan *scan,
 			 bool (*emit)(void *arg, const RawPair *pair), void *arg)
 {
-	RawPair pair = {bytes_cstr("k"), bytes_cstr("0123456789"), 0};
+	RawPair pair = {.key = bytes_cstr("k"), .value = bytes_cstr("0123456789")};
 
 	(void) reader;
 	(void) scan;

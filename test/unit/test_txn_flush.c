@@ -53,6 +53,8 @@ flush_errors(void)
 {
 	Case c;
 	Lock other = a_lock(LOCK_TYPE_PUT, "q", 5);
+	Lock member = a_lock(LOCK_TYPE_LOCK, "p", 10);
+	Lock shared = {.type = LOCK_TYPE_SHARED};
 
 	case_init(&c);
 	begin_prewrite(&c, "p", 10);
@@ -63,11 +65,20 @@ flush_errors(void)
 	run_flush(&c, 1);
 	OK(c.answer.n_errors == 2 && nothing_left(&c), "locked keys are collected");
 	memory_delete(&c.memory, TXN_CF_LOCK, bytes_cstr("a"), 0);
+	c.command.skip_constraint_check = true;
 	store_simple_write(&c, "a", WRITE_TYPE_ROLLBACK, 12, 12);
 	EQ_U64(run_flush(&c, 1), TXN_WRITE_CONFLICT, "constraints are checked");
 	store_simple_write(&c, "a", WRITE_TYPE_PUT, 10, 12);
 	EQ_U64(run_flush(&c, 1), TXN_OK, "unless the transaction is committed");
 	OK(nothing_left(&c), "then nothing is written");
+
+	memory_delete(&c.memory, TXN_CF_WRITE, bytes_cstr("a"), 12);
+	shared.members = &member;
+	shared.n_members = 1;
+	store_lock(&c, "a", &shared);
+	c.mutations[0].op = MUTATION_SHARED_LOCK;
+	EQ_U64(run_flush(&c, 1), TXN_ABORT, "a shared lock is not flushed");
+	OK(nothing_left(&c), "nor written");
 	c.env.max_key_size = 8;
 	EQ_U64(run_flush(&c, 1), TXN_KEY_TOO_LARGE, "keys have their limit");
 	case_free(&c);

@@ -176,6 +176,40 @@ records(void)
 	end(&t);
 }
 
+/* How often the base is asked for a record. */
+static size_t n_seeks;
+
+static bool
+counting_seek(MvccReader *reader, Bytes key, uint64_t ts, Arena *arena,
+			  WriteAt *out)
+{
+	n_seeks++;
+	return memory_seek_write(reader, key, ts, arena, out);
+}
+
+static void
+hot_key(void)
+{
+	Turn t;
+	WriteRecord write = put_of(3);
+
+	begin(&t);
+	t.base.reader.seek_write = counting_seek;
+	memory_put(&t.base, TXN_CF_WRITE, bytes_cstr("a"), 10,
+			   write_encode(&write, &t.arena), false);
+	for (uint64_t ts = 20; ts < 120; ts++)
+	{
+		effects_put_write(&t.effects, bytes_cstr("a"), ts, &write);
+		take_in(&t);
+		seek(&t, "a", UINT64_MAX);
+	}
+	EQ_U64(seek(&t, "a", 19), 10, "a key that changes all the time");
+	EQ_U64(n_seeks, 1, "is looked up in the base once");
+	EQ_U64(seek(&t, "a", 9), 0, "older versions");
+	EQ_U64(n_seeks, 2, "are looked up");
+	end(&t);
+}
+
 static void
 values(void)
 {
@@ -526,6 +560,25 @@ many(void)
 	txn_overlay_begin(&t.overlay, &t.base.reader);
 	OK(txn_overlay_is_empty(&t.overlay) && seek(&t, "hot", UINT64_MAX) == 0,
 	   "a new turn begins empty");
+	OK(t.overlay.rows_room >= 3 * MANY, "in the room of the last");
+	for (int i = 0; i < MANY; i++)
+		effects_put_value(&t.effects, bytes_cstr("v"), (uint64_t) i,
+						  bytes_empty());
+	for (int i = 0; i < MANY; i++)
+		effects_put_write(&t.effects, bytes_cstr(keys[i]), 1, &write);
+	for (uint64_t ts = 2; ts < 4; ts++)
+		for (int i = 0; i < MANY; i++)
+			effects_put_write(&t.effects, bytes_cstr(keys[i]), ts, &write);
+	take_in(&t);
+	EQ_U64(n_to_write(&t), 4 * MANY, "a very large turn");
+	txn_overlay_begin(&t.overlay, &t.base.reader);
+	EQ_U64(t.overlay.rows_room, 0, "gives its room back");
+	t.overlay.turn = UINT32_MAX;
+	effects_put_write(&t.effects, bytes_cstr("hot"), 7, &write);
+	take_in(&t);
+	EQ_U64(seek(&t, "hot", UINT64_MAX), 7, "the last number of a turn");
+	txn_overlay_begin(&t.overlay, &t.base.reader);
+	EQ_U64(seek(&t, "hot", UINT64_MAX), 0, "is followed by the first");
 	free(keys);
 	end(&t);
 }
@@ -535,6 +588,7 @@ main(void)
 {
 	locks();
 	records();
+	hot_key();
 	values();
 	ranges();
 	model();

@@ -28,6 +28,7 @@ typedef struct RawPair
 	Bytes key;
 	Bytes value;		/* empty when only keys were asked for */
 	int64_t expires_at; /* unix seconds, 0 never */
+	int64_t era;		/* range deletions accepted before it was written */
 } RawPair;
 
 /* A scan in the request's own terms; results never leave [lower, upper). */
@@ -75,6 +76,7 @@ typedef struct RawModify
 	Bytes key;
 	Bytes value;		/* RAW_PUT */
 	int64_t expires_at; /* RAW_PUT: unix seconds, 0 never */
+	int64_t era;		/* RAW_PUT: as in RawPair; set when it is decided */
 } RawModify;
 
 #endif /* TIKV_KV_RAW_H */

@@ -54,6 +54,9 @@ raft_rounds_advance(Raft *r)
 	while (r->n_rounds > 0 && r->rounds[r->rounds_head].round <= acked)
 	{
 		r->lease_start_us = r->rounds[r->rounds_head].sent_us;
+#ifdef RAFT_MUTATION_LEASE_FROM_ANSWER
+		r->lease_start_us = r->now_us;
+#endif
 		r->lease_started = true;
 		r->rounds_head = (r->rounds_head + 1) % RAFT_ROUNDS;
 		r->n_rounds--;

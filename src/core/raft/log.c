@@ -13,6 +13,9 @@
 
 #define FIND_CONFLICT_STEPS 1024
 
+/* A burst of more entries than this does not leave its room behind. */
+#define SPARE_SLOTS ((size_t) 1024)
+
 size_t
 raft_entry_bytes(const RaftEntry *e)
 {
@@ -35,20 +38,12 @@ slot(const RaftLog *log, uint64_t index)
 	return &log->slots[(log->head + (index - log->first)) & (log->cap - 1)];
 }
 
-/* Data and context share one block, which begins where the data does. */
-static void
-free_entry(RaftLog *log, RaftEntry *e)
-{
-	if (e->data.data != NULL)
-		raft_log_dispose(log, (void *) (uintptr_t) e->data.data);
-}
-
 void
 raft_log_free(RaftLog *log)
 {
 	raft_log_ready_done(log);
 	for (uint64_t i = log->first; i < log->first + log->n; i++)
-		free_entry(log, slot(log, i));
+		raft_log_free_entry(log, slot(log, i));
 	raft_log_drop_snapshot(log);
 	if (log->slots != NULL)
 		log->alloc->free(log->alloc->arg, log->slots);
@@ -201,9 +196,11 @@ raft_log_cut(RaftLog *log, uint64_t from)
 		log->bytes -= bytes;
 		if (last > log->stored)
 			log->unstored_bytes -= bytes;
-		free_entry(log, e);
+		raft_log_free_entry(log, e);
 		log->n--;
 	}
+	if (log->lent >= from)
+		log->lent = from - 1;
 	if (log->n == 0 && log->first > from)
 		log->first = from;
 	if (log->stored >= from)
@@ -281,7 +278,7 @@ drop_front(RaftLog *log)
 	RaftEntry *e = slot(log, log->first);
 
 	log->bytes -= raft_entry_bytes(e);
-	free_entry(log, e);
+	raft_log_free_entry(log, e);
 	log->head = (log->head + 1) & (log->cap - 1);
 	log->first++;
 	log->n--;
@@ -297,6 +294,18 @@ raft_log_release(RaftLog *log, uint64_t keep_from, size_t cache_bytes)
 	while (log->n > 0 && log->first <= log->stored &&
 		   (log->first < keep_from || log->bytes > cache_bytes))
 		drop_front(log);
+	raft_log_trim(log, SPARE_SLOTS);
+}
+
+/* An empty tail keeps room for no more than `spare` entries. */
+void
+raft_log_trim(RaftLog *log, size_t spare)
+{
+	if (log->n > 0 || log->cap <= spare)
+		return;
+	log->alloc->free(log->alloc->arg, log->slots);
+	log->slots = NULL;
+	log->cap = log->head = 0;
 }
 
 /* The log begins after `index` now, which is applied and has this term. */

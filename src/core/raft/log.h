@@ -8,6 +8,9 @@
  *	truncated <= applied <= commit <= last
  *	persisted <= stored <= last
  *
+ * While a received snapshot waits to be installed, truncated and all to the
+ * right of applied stand at its index or beyond, and applied lags behind.
+ *
  * Entries above `stored` are only in memory; `stored` ones are in the driver's
  * log, where its own reads find them; `persisted` ones survive a crash.  The
  * tail in memory begins at `first`, at or before stored + 1.
@@ -57,7 +60,9 @@ typedef struct RaftLog
 	void **limbo; /* freed when the outstanding ready is done */
 	size_t n_limbo;
 	size_t cap_limbo;
-	bool ready_out; /* a ready borrows from this log */
+	bool ready_out; /* a ready borrows from this log: */
+	uint64_t lent;	/* entries up to here, unless they are replaced */
+	const RaftSnapshot *snapshot_lent;
 
 	/* it stores entries up to here; lowered like RaftLogRecord.last */
 	uint64_t ready_last;
@@ -98,13 +103,15 @@ extern void raft_log_stored(RaftLog *log, uint64_t index);
 extern void raft_log_compact(RaftLog *log, uint64_t index, uint64_t term);
 extern void raft_log_release(RaftLog *log, uint64_t keep_from,
 							 size_t cache_bytes);
+extern void raft_log_trim(RaftLog *log, size_t spare);
 
 extern void raft_log_record(RaftLog *log, uint64_t number, uint64_t last,
 							uint64_t term);
 extern void raft_log_flushed(RaftLog *log, uint64_t number);
+extern void raft_log_lend(RaftLog *log);
 extern void raft_log_ready_done(RaftLog *log);
-
-/* The allocator's free, put off while a ready may still point there. */
-extern void raft_log_dispose(RaftLog *log, void *p);
+extern void raft_log_trim_records(RaftLog *log);
+extern void raft_log_free_entry(RaftLog *log, RaftEntry *e);
+extern void raft_log_check(const RaftLog *log);
 
 #endif /* TIKV_RAFT_LOG_H */

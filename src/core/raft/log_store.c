@@ -70,14 +70,10 @@ raft_log_flushed(RaftLog *log, uint64_t number)
 				log->n_records * sizeof(RaftLogRecord));
 }
 
-void
-raft_log_dispose(RaftLog *log, void *p)
+/* Freed when the ready that is out is done, since it may point there. */
+static void
+put_off(RaftLog *log, void *p)
 {
-	if (!log->ready_out)
-	{
-		log->alloc->free(log->alloc->arg, p);
-		return;
-	}
 	if (log->n_limbo == log->cap_limbo)
 	{
 		size_t cap = log->cap_limbo == 0 ? 16 : log->cap_limbo * 2;
@@ -89,11 +85,40 @@ raft_log_dispose(RaftLog *log, void *p)
 	log->limbo[log->n_limbo++] = p;
 }
 
+/*
+ * Data and context share one block, which begins where the data does.  What
+ * came after the ready was handed out is not borrowed, so that memory stays
+ * bounded however long it is out.
+ */
+void
+raft_log_free_entry(RaftLog *log, RaftEntry *e)
+{
+	void *block = (void *) (uintptr_t) e->data.data;
+
+	if (block == NULL)
+		return;
+	if (e->index <= log->lent)
+		put_off(log, block);
+	else
+		log->alloc->free(log->alloc->arg, block);
+}
+
+/* A ready is handed out, which may point to all there is now. */
+void
+raft_log_lend(RaftLog *log)
+{
+	log->ready_out = true;
+	log->lent = raft_log_last(log);
+	log->snapshot_lent = log->snapshot;
+}
+
 /* No ready points into the log any more. */
 void
 raft_log_ready_done(RaftLog *log)
 {
 	log->ready_out = false;
+	log->lent = 0;
+	log->snapshot_lent = NULL;
 	for (size_t i = 0; i < log->n_limbo; i++)
 		log->alloc->free(log->alloc->arg, log->limbo[i]);
 	log->n_limbo = 0;
@@ -104,7 +129,10 @@ raft_log_drop_snapshot(RaftLog *log)
 {
 	if (log->snapshot == NULL)
 		return;
-	raft_log_dispose(log, log->snapshot);
+	if (log->snapshot == log->snapshot_lent)
+		put_off(log, log->snapshot);
+	else
+		log->alloc->free(log->alloc->arg, log->snapshot);
 	log->snapshot = NULL;
 }
 
@@ -133,17 +161,49 @@ raft_log_restore(RaftLog *log, const RaftSnapshot *snapshot)
 
 	while (log->n > 0)
 	{
-		RaftEntry *e = &log->slots[log->head];
-
-		if (e->data.data != NULL)
-			raft_log_dispose(log, (void *) (uintptr_t) e->data.data);
+		raft_log_free_entry(log, &log->slots[log->head]);
 		log->head = (log->head + 1) & (log->cap - 1);
 		log->n--;
 	}
 	log->bytes = log->unstored_bytes = 0;
+	log->lent = 0;
 	log->first = index + 1;
 	log->truncated_index = log->commit = index;
 	log->truncated_term = snapshot->meta.term;
 	log->stored = log->persisted = index;
 	log->conf_index = index;
+}
+
+/* Nothing is on its way to the disk or the driver: keep no room for it. */
+void
+raft_log_trim_records(RaftLog *log)
+{
+	if (log->n_records == 0 && log->records != NULL)
+	{
+		log->alloc->free(log->alloc->arg, log->records);
+		log->records = NULL;
+		log->cap_records = 0;
+	}
+	if (log->n_limbo == 0 && log->limbo != NULL)
+	{
+		log->alloc->free(log->alloc->arg, log->limbo);
+		log->limbo = NULL;
+		log->cap_limbo = 0;
+	}
+}
+
+/* What log.h says of the positions; cheap enough to be looked at each time. */
+void
+raft_log_check(const RaftLog *log)
+{
+	uint64_t last = raft_log_last(log);
+
+	CHECK(log->applied <= log->commit && log->commit <= last);
+	CHECK(log->persisted <= log->stored && log->stored <= last);
+	CHECK(log->first <= log->stored + 1 && log->first > log->truncated_index);
+	CHECK(log->truncated_index <= log->commit);
+	CHECK((log->truncated_index <= log->applied) == (log->snapshot == NULL));
+	CHECK(log->unstored_bytes <= log->bytes);
+	CHECK(log->snapshot == NULL ||
+		  log->snapshot->meta.index == log->truncated_index);
 }

@@ -62,15 +62,24 @@ raft_send_data(Raft *r, RaftMessage *m, Bytes data)
 		q->data = r->alloc.alloc(r->alloc.arg, data.len);
 		memcpy(q->data, data.data, data.len);
 		q->data_len = data.len;
+		r->read_bytes += data.len;
 	}
+}
+
+void
+raft_free_data(Raft *r, RaftQueued *q)
+{
+	if (q->data == NULL)
+		return;
+	r->read_bytes -= q->data_len;
+	raft_alloc_free(r, q->data);
 }
 
 void
 raft_clear_msgs(Raft *r)
 {
 	for (int i = 0; i < r->n_msgs; i++)
-		if (r->msgs[i].data != NULL)
-			raft_alloc_free(r, r->msgs[i].data);
+		raft_free_data(r, &r->msgs[i]);
 	r->n_msgs = 0;
 }
 
@@ -123,7 +132,8 @@ check_entries(const Raft *r, const RaftMessage *m)
 			e->term > m->term || e->term == 0 || e->payload != NULL ||
 			(unsigned) e->type > RAFT_ENTRY_CONF_CHANGE_V2)
 			return STATUS_INVALID;
-		if (e->data.len > r->config.max_entry_bytes)
+		if (e->data.len > r->config.max_entry_bytes ||
+			e->context.len > r->config.max_entry_bytes)
 			return STATUS_TOO_LARGE;
 		term = e->term;
 	}

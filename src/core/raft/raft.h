@@ -47,6 +47,7 @@ typedef struct RaftConfig
 	size_t max_committed_bytes;	  /* handed out by one ready */
 	size_t cache_bytes;			  /* stored entries kept in memory */
 	int max_pending_reads;		  /* beyond: BUSY */
+	size_t max_read_bytes;		  /* of their contexts; beyond: BUSY */
 	int max_pending_msgs;		  /* between two readies; beyond: dropped */
 } RaftConfig;
 
@@ -183,8 +184,9 @@ extern Status raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
 									 RaftConfState *result) MUST_CHECK;
 
 /*
- * A committed conf change takes effect; the new configuration comes back, to
- * be stored in the same transaction.  INVALID: refused, nothing changed.
+ * A committed conf change of the ready that is out takes effect; the new
+ * configuration comes back, to be stored in the same transaction.  INVALID:
+ * refused, nothing changed.
  */
 extern Status raft_apply_conf_change(Raft *r, const RaftConfChange *cc,
 									 RaftConfState *result) MUST_CHECK;
@@ -215,12 +217,15 @@ extern bool raft_has_ready(const Raft *r);
 
 /*
  * What is to be done now; false if nothing.  Ready and advance alternate, and
- * raft_persisted may lag behind by any number of readies.  step, tick, propose
- * may be called in between; their effects are in the next ready.
+ * raft_persisted may lag behind by any number of readies.  Everything else may
+ * be called in between; its effects are in the next ready.
  */
 extern bool raft_ready(Raft *r, Arena *arena, uint64_t now_us, RaftReady *out);
 
-/* The ready's transaction is committed (and flushed, if it was sole). */
+/*
+ * The ready's transaction is committed (and flushed, if it was sole).  Its
+ * snapshot is the state machine from here on, and brings its configuration.
+ */
 extern void raft_advance(Raft *r, const RaftReady *ready);
 
 /* All readies up to this number are flushed. */
@@ -255,8 +260,15 @@ extern uint64_t raft_term(const Raft *r);
 extern uint64_t raft_leader(const Raft *r);
 extern uint64_t raft_applied_index(const Raft *r);
 extern uint64_t raft_last_index(const Raft *r);
+
+/*
+ * The configuration at raft_applied_index; while a ready is out, with the
+ * change that was applied from it, but not with its snapshot.
+ */
 extern void raft_conf(const Raft *r, RaftConfState *out);
 extern void raft_status(const Raft *r, RaftStatus *out);
+
+/* NOT_FOUND also while a snapshot that replaces the log is not installed */
 extern Status raft_term_at(const Raft *r, uint64_t index, uint64_t *term);
 
 /*

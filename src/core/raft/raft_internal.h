@@ -112,6 +112,7 @@ struct Raft
 	RaftRead *read_states; /* answered, for the next ready */
 	int n_read_states;
 	int cap_read_states;
+	size_t read_bytes; /* contexts of all these, and of msgs */
 
 	RaftQueued *msgs;
 	int n_msgs;
@@ -139,9 +140,13 @@ extern bool raft_is_voter(const Raft *r, uint64_t id);
 extern void raft_alloc_free(const Raft *r, void *p);
 extern void *raft_grow(const Raft *r, void *old, int n, int *cap, size_t size);
 
+/* invariant.c */
+extern void raft_check(const Raft *r);
+
 /* message.c */
 extern void raft_send(Raft *r, RaftMessage *m);
 extern void raft_send_data(Raft *r, RaftMessage *m, Bytes data);
+extern void raft_free_data(Raft *r, RaftQueued *q);
 extern void raft_clear_msgs(Raft *r);
 extern Status raft_check_message(const Raft *r,
 								 const RaftMessage *m) MUST_CHECK;
@@ -180,6 +185,7 @@ extern void raft_transfer_progress(Raft *r, const RaftProgress *p);
 extern bool raft_send_snapshot(Raft *r, RaftProgress *p, Arena *arena,
 							   RaftMessage *m);
 extern void raft_handle_snapshot(Raft *r, const RaftMessage *m);
+extern void raft_snapshot_installed(Raft *r, const RaftSnapshot *snapshot);
 
 /* config.c */
 extern void raft_switch_conf(Raft *r, const RaftConfState *conf);

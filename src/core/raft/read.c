@@ -10,10 +10,37 @@
 #include "core/raft/raft_internal.h"
 
 static void
+free_context(Raft *r, RaftRead *read)
+{
+	r->read_bytes -= read->context_len;
+	raft_alloc_free(r, read->context);
+}
+
+static void
 free_reads(Raft *r, RaftRead *reads, int n)
 {
 	for (int i = 0; i < n; i++)
-		raft_alloc_free(r, reads[i].context);
+		free_context(r, &reads[i]);
+}
+
+static void
+set_context(Raft *r, RaftRead *read, Bytes context)
+{
+	read->context = r->alloc.alloc(r->alloc.arg, context.len + 1);
+	read->context_len = context.len;
+	if (context.len > 0)
+		memcpy(read->context, context.data, context.len);
+	r->read_bytes += context.len;
+}
+
+/* Is there room for another, in numbers and in bytes? */
+static bool
+has_room(const Raft *r, int n, size_t len)
+{
+	return n < r->config.max_pending_reads &&
+		(r->read_bytes == 0 ||
+		 (len <= r->config.max_read_bytes &&
+		  r->read_bytes <= r->config.max_read_bytes - len));
 }
 
 /* Leadership changed: nobody answers these any more. */
@@ -80,7 +107,7 @@ answer_read(Raft *r, RaftRead *read)
 	}
 	m.index = read->index;
 	raft_send_data(r, &m, bytes_make(read->context, read->context_len));
-	raft_alloc_free(r, read->context);
+	free_context(r, read);
 }
 
 /* A quorum has answered the rounds up to this one. */
@@ -103,17 +130,15 @@ queue_read(Raft *r, uint64_t from, Bytes context)
 {
 	RaftRead *read;
 
-	if (r->n_reads >= r->config.max_pending_reads)
+	/* what is answered counts too, until a ready takes it along */
+	if (!has_room(r, r->n_reads + r->n_read_states, context.len))
 		return STATUS_BUSY;
 	r->reads =
 		raft_grow(r, r->reads, r->n_reads, &r->cap_reads, sizeof(RaftRead));
 	read = &r->reads[r->n_reads++];
 	memset(read, 0, sizeof(*read));
 	read->from = from;
-	read->context = r->alloc.alloc(r->alloc.arg, context.len + 1);
-	read->context_len = context.len;
-	if (context.len > 0)
-		memcpy(read->context, context.data, context.len);
+	set_context(r, read, context);
 	return STATUS_OK;
 }
 
@@ -129,7 +154,7 @@ raft_read_index(Raft *r, Bytes context)
 		return queue_read(r, RAFT_NONE, context);
 	if (r->leader == RAFT_NONE)
 		return STATUS_UNAVAILABLE;
-	if (r->n_msgs >= r->config.max_pending_msgs)
+	if (r->n_msgs >= r->config.max_pending_msgs || !has_room(r, 0, context.len))
 		return STATUS_BUSY;
 	raft_send_data(r, &m, context);
 	return STATUS_OK;
@@ -153,12 +178,9 @@ raft_handle_read_answer(Raft *r, const RaftMessage *m)
 
 	if (r->role != RAFT_FOLLOWER || r->leader != m->from)
 		return STATUS_OK;
-	if (r->n_read_states >= r->config.max_pending_reads)
+	if (!has_room(r, r->n_read_states, context.len))
 		return STATUS_BUSY;
-	read.context = r->alloc.alloc(r->alloc.arg, context.len + 1);
-	read.context_len = context.len;
-	if (context.len > 0)
-		memcpy(read.context, context.data, context.len);
+	set_context(r, &read, context);
 	add_read_state(r, &read);
 	return STATUS_OK;
 }

@@ -86,8 +86,7 @@ take_queued(Raft *r, Arena *arena, bool flushed, RaftMessage *out)
 			out[n].entries = e;
 			out[n].n_entries = 1;
 		}
-		if (q->data != NULL)
-			raft_alloc_free(r, q->data);
+		raft_free_data(r, q);
 		n++;
 	}
 	r->n_msgs = kept;
@@ -249,7 +248,7 @@ raft_ready(Raft *r, Arena *arena, uint64_t now_us, RaftReady *out)
 	if (!raft_has_ready(r))
 		return false;
 	out->number = ++r->ready_number;
-	r->log.ready_out = true;
+	raft_log_lend(&r->log);
 	fill_log(r, arena, out);
 	raft_tell_commit(r);
 	n_sends = raft_leader_sends(r, arena, &sends);
@@ -260,6 +259,7 @@ raft_ready(Raft *r, Arena *arena, uint64_t now_us, RaftReady *out)
 	fill_states(r, arena, out);
 	if (out->has_hard_state || out->n_entries > 0)
 		raft_log_record(&r->log, out->number, r->log.ready_last, r->term);
+	raft_check(r);
 	return true;
 }
 
@@ -292,18 +292,6 @@ release_log(Raft *r)
 	raft_log_release(&r->log, keep, r->config.cache_bytes);
 }
 
-static void
-advance_snapshot(Raft *r, const RaftReady *ready)
-{
-	const RaftSnapshotMeta *meta = &ready->snapshot->meta;
-
-	CHECK(meta->index > r->log.applied);
-	r->log.applied = meta->index;
-	r->log.applied_term = meta->term;
-	if (r->log.snapshot == ready->snapshot)
-		raft_log_drop_snapshot(&r->log);
-}
-
 void
 raft_advance(Raft *r, const RaftReady *ready)
 {
@@ -313,7 +301,7 @@ raft_advance(Raft *r, const RaftReady *ready)
 	raft_log_stored(log, log->ready_last);
 	forget_uncommitted(r, ready);
 	if (ready->snapshot != NULL)
-		advance_snapshot(r, ready);
+		raft_snapshot_installed(r, ready->snapshot);
 	if (ready->n_committed > 0)
 	{
 		const RaftEntry *last = &ready->committed[ready->n_committed - 1];
@@ -333,6 +321,7 @@ raft_advance(Raft *r, const RaftReady *ready)
 	}
 	raft_auto_leave(r);
 	release_log(r);
+	raft_check(r);
 }
 
 void

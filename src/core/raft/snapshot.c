@@ -82,6 +82,19 @@ wanted(Raft *r, const RaftSnapshotMeta *meta)
 	return true;
 }
 
+static void
+switch_conf(Raft *r, const RaftSnapshotMeta *meta)
+{
+	RaftConfState conf = meta->conf;
+
+	raft_conf_normalize(&conf);
+	raft_switch_conf(r, &conf);
+}
+
+/*
+ * The log is the snapshot's from here on; the configuration waits until it is
+ * installed, since a ready that is out may hold changes from before it.
+ */
 void
 raft_handle_snapshot(Raft *r, const RaftMessage *m)
 {
@@ -89,14 +102,32 @@ raft_handle_snapshot(Raft *r, const RaftMessage *m)
 
 	if (wanted(r, &m->snapshot->meta))
 	{
-		RaftConfState conf = m->snapshot->meta.conf;
-
 		raft_log_restore(&r->log, m->snapshot);
-		raft_conf_normalize(&conf);
-		raft_switch_conf(r, &conf);
+#ifdef RAFT_MUTATION_SNAPSHOT_CONF_EARLY
+		switch_conf(r, &m->snapshot->meta);
+#endif
 		answer.index = raft_log_last(&r->log);
 	}
 	else
 		answer.index = r->log.commit;
 	raft_send(r, &answer);
+}
+
+/*
+ * The transaction that installs it is committed.  A newer one may have come
+ * meanwhile, and waits for its own.
+ */
+void
+raft_snapshot_installed(Raft *r, const RaftSnapshot *snapshot)
+{
+	const RaftSnapshotMeta *meta = &snapshot->meta;
+
+	CHECK(meta->index > r->log.applied && r->role == RAFT_FOLLOWER);
+	r->log.applied = meta->index;
+	r->log.applied_term = meta->term;
+#ifndef RAFT_MUTATION_SNAPSHOT_CONF_EARLY
+	switch_conf(r, meta);
+#endif
+	if (r->log.snapshot == snapshot)
+		raft_log_drop_snapshot(&r->log);
 }

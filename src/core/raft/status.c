@@ -109,7 +109,7 @@ raft_can_hibernate(const Raft *r)
 {
 	uint64_t last = raft_log_last(&r->log);
 
-	if (r->leader == RAFT_NONE || r->log.applied < last ||
+	if (r->log.ready_out || r->leader == RAFT_NONE || r->log.applied < last ||
 		r->log.persisted < last || r->quarantine > 0 ||
 		raft_conf_is_joint(&r->conf) || raft_has_ready(r))
 		return false;
@@ -118,12 +118,35 @@ raft_can_hibernate(const Raft *r)
 	return r->transferee == RAFT_NONE && r->n_reads == 0 && peers_even(r);
 }
 
+/* Room for elements of which there are none is given back. */
+static void *
+trim(const Raft *r, void *array, int n, int *cap)
+{
+	if (n > 0 || array == NULL)
+		return array;
+	raft_alloc_free(r, array);
+	*cap = 0;
+	return NULL;
+}
+
 /* Time stops for this group, and its memory is given back. */
 void
 raft_hibernate(Raft *r)
 {
 	r->hibernated = true;
 	raft_log_release(&r->log, r->log.applied + 1, 0);
+	raft_log_trim(&r->log, 0);
+	raft_log_trim_records(&r->log);
+	r->msgs = trim(r, r->msgs, r->n_msgs, &r->cap_msgs);
+	r->reads = trim(r, r->reads, r->n_reads, &r->cap_reads);
+	r->read_states =
+		trim(r, r->read_states, r->n_read_states, &r->cap_read_states);
+	for (int i = 0; i < r->n_peers; i++)
+	{
+		RaftInflights *f = &r->peers[i].inflights;
+
+		f->ring = trim(r, f->ring, f->n, &f->cap);
+	}
 }
 
 /*

@@ -4,11 +4,16 @@
  */
 #include "core/txn/overlay.h"
 
+#include <stdlib.h>
+
 #include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/mvcc/lookup.h"
 
 #define FIRST_ROOM 64
+
+/* Tables of more rows than this are given back after their turn. */
+#define KEPT_ROOM 16384
 
 /* ----------------------------------------------------------- the tables */
 
@@ -29,7 +34,7 @@ find_entry(const TxnOverlay *overlay, uint64_t hash, TxnCf cf, Bytes key)
 		TxnOverlayKey *entry = &overlay->keys[i];
 		const TxnModify *modify;
 
-		if (entry->newest == 0)
+		if (entry->turn != overlay->turn)
 			return entry;
 		if (entry->hash != hash)
 			continue;
@@ -48,7 +53,7 @@ find_key(const TxnOverlay *overlay, TxnCf cf, Bytes key)
 	if (overlay->n_keys == 0)
 		return NULL;
 	entry = find_entry(overlay, hash_bytes64(key, (uint64_t) cf), cf, key);
-	return entry->newest == 0 ? NULL : entry;
+	return entry->turn != overlay->turn ? NULL : entry;
 }
 
 static void
@@ -58,17 +63,18 @@ grow_keys(TxnOverlay *overlay)
 	size_t n_old = overlay->keys_room;
 
 	overlay->keys_room = n_old == 0 ? FIRST_ROOM : n_old * 2;
-	overlay->keys = arena_zalloc(&overlay->arena,
-								 overlay->keys_room * sizeof(TxnOverlayKey));
+	overlay->keys = calloc(overlay->keys_room, sizeof(TxnOverlayKey));
+	CHECK(overlay->keys != NULL);
 	for (size_t i = 0; i < n_old; i++)
 	{
 		const TxnModify *modify;
 
-		if (old[i].newest == 0)
+		if (old[i].turn != overlay->turn)
 			continue;
 		modify = &row_at(overlay, old[i].newest)->modify;
 		*find_entry(overlay, old[i].hash, modify->cf, modify->key) = old[i];
 	}
+	free(old);
 }
 
 /* A new row with this change; its link. */
@@ -81,13 +87,9 @@ add_row(TxnOverlay *overlay, const TxnModify *modify, uint32_t older)
 	{
 		size_t room =
 			overlay->rows_room == 0 ? FIRST_ROOM : 2 * overlay->n_rows;
-		TxnOverlayRow *rows =
-			arena_alloc(&overlay->arena, room * sizeof(TxnOverlayRow));
 
-		CHECK(room < UINT32_MAX);
-		if (overlay->n_rows > 0)
-			memcpy(rows, overlay->rows, overlay->n_rows * sizeof(*rows));
-		overlay->rows = rows;
+		overlay->rows = realloc(overlay->rows, room * sizeof(TxnOverlayRow));
+		CHECK(overlay->rows != NULL && room < UINT32_MAX);
 		overlay->rows_room = room;
 	}
 	row = &overlay->rows[overlay->n_rows++];
@@ -148,9 +150,10 @@ apply(TxnOverlay *overlay, const TxnModify *modify)
 	if (2 * overlay->n_keys >= overlay->keys_room)
 		grow_keys(overlay);
 	entry = find_entry(overlay, hash, modify->cf, modify->key);
-	if (entry->newest == 0)
+	if (entry->turn != overlay->turn)
 	{
 		memset(entry, 0, sizeof(*entry));
+		entry->turn = overlay->turn;
 		entry->hash = hash;
 		overlay->n_keys++;
 	}
@@ -357,6 +360,7 @@ txn_overlay_init(TxnOverlay *overlay)
 {
 	memset(overlay, 0, sizeof(*overlay));
 	arena_init(&overlay->arena);
+	overlay->turn = 1;
 	overlay->reader.get_lock = overlay_get_lock;
 	overlay->reader.seek_write = overlay_seek_write;
 	overlay->reader.get_value = overlay_get_value;
@@ -366,17 +370,31 @@ txn_overlay_init(TxnOverlay *overlay)
 	overlay->reader.has_writes = overlay_has_writes;
 }
 
+static void
+free_tables(TxnOverlay *overlay)
+{
+	free(overlay->keys);
+	free(overlay->rows);
+	overlay->keys = NULL;
+	overlay->keys_room = 0;
+	overlay->rows = NULL;
+	overlay->rows_room = 0;
+}
+
 void
 txn_overlay_begin(TxnOverlay *overlay, MvccReader *base)
 {
 	arena_reset(&overlay->arena);
+	/* Entries that carry an old number must not be taken for new ones. */
+	if (overlay->rows_room > KEPT_ROOM || overlay->turn == UINT32_MAX)
+	{
+		free_tables(overlay);
+		overlay->turn = 0;
+	}
+	overlay->turn++;
 	overlay->base = base;
-	overlay->keys = NULL;
 	overlay->n_keys = 0;
-	overlay->keys_room = 0;
-	overlay->rows = NULL;
 	overlay->n_rows = 0;
-	overlay->rows_room = 0;
 	overlay->n_live = 0;
 }
 
@@ -384,5 +402,6 @@ void
 txn_overlay_free(TxnOverlay *overlay)
 {
 	arena_free(&overlay->arena);
+	free_tables(overlay);
 	txn_overlay_init(overlay);
 }

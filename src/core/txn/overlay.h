@@ -24,7 +24,8 @@ typedef struct TxnOverlayRow
 typedef struct TxnOverlayKey
 {
 	uint64_t hash;
-	uint32_t newest; /* its first row; 0: the entry is free */
+	uint32_t turn;	 /* another than the overlay's: the entry is free */
+	uint32_t newest; /* its first row */
 
 	/* WRITE: the newest record of the base, once it was asked for */
 	bool top_is_known;
@@ -35,7 +36,10 @@ typedef struct TxnOverlay
 {
 	MvccReader reader; /* first: an overlay is a reader */
 	MvccReader *base;
-	Arena arena;
+	Arena arena; /* what was read from the base, until the turn ends */
+
+	/* Kept over turns, unless one was uncommonly large. */
+	uint32_t turn;
 	TxnOverlayKey *keys; /* open addressing, a power of two */
 	size_t n_keys;
 	size_t keys_room;

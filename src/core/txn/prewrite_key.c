@@ -228,7 +228,6 @@ publish(PrewriteKey *key, Lock *lock)
 		return true;
 	}
 	prewrite_fail(key, TXN_COMMIT_TS_TOO_LARGE, NULL);
-	key->error->min_commit_ts = guard.min_commit_ts;
 	lock->use_async_commit = false;
 	lock->use_one_pc = false;
 	lock->secondaries = NULL;
@@ -290,17 +289,14 @@ write_lock(PrewriteKey *key, uint64_t *min_commit_ts)
 	return is_published == needs_guard;
 }
 
-/* CheckNotExists is a read: it leaves nothing but max_ts. */
+/* CheckNotExists is a read: it leaves nothing but the max_ts it raised. */
 static uint64_t
-finish_check(PrewriteKey *key)
+finish_check(const PrewriteKey *key)
 {
-	Prewrite *request = key->request;
-	TxnEnv *env = request->env;
-	uint64_t start_ts = request->command->start_ts;
+	const Prewrite *request = key->request;
 
-	env->cm->raise_max_ts(env->cm, start_ts);
 	return prewrite_needs_min_commit_ts(request) ?
-		max_u64(request->min_commit_ts, start_ts + 1) :
+		max_u64(request->min_commit_ts, request->command->start_ts + 1) :
 		0;
 }
 

@@ -13,7 +13,9 @@ import (
 
 // Raw is a raw key-value client. An absent key reads as a nil value, an empty
 // value as an empty slice that is not nil. Scan goes from start up to end,
-// ReverseScan from below start down to end.
+// ReverseScan from below start down to end. It is in the mode in which writes
+// and CompareAndSwap of one key have an order; an absent key is expected and
+// told as nil there, and told as nil by GetKeyTTL.
 type Raw interface {
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	BatchGet(ctx context.Context, keys [][]byte) ([][]byte, error)
@@ -23,6 +25,14 @@ type Raw interface {
 	BatchDelete(ctx context.Context, keys [][]byte) error
 	Scan(ctx context.Context, start, end []byte, limit int, keyOnly bool) (keys, values [][]byte, err error)
 	ReverseScan(ctx context.Context, start, end []byte, limit int, keyOnly bool) (keys, values [][]byte, err error)
+	PutWithTTL(ctx context.Context, key, value []byte, ttl uint64) error
+	BatchPutWithTTL(ctx context.Context, keys, values [][]byte, ttls []uint64) error
+	GetKeyTTL(ctx context.Context, key []byte) (*uint64, error)
+	CompareAndSwap(ctx context.Context, key, expected, value []byte) (before []byte, swapped bool, err error)
+	DeleteRange(ctx context.Context, start, end []byte) error
+	Checksum(ctx context.Context, start, end []byte) (sum, number, size uint64, err error)
+	// InFamily gives the same client for another column family.
+	InFamily(name string) Raw
 }
 
 // ScanLimit is the most keys that a client of ours asks for in one scan.
@@ -33,6 +43,7 @@ const ScanLimit = 10240
 type run struct {
 	ctx    context.Context
 	client Raw
+	store  Store
 	prefix []byte
 	seed   int64
 }
@@ -46,12 +57,12 @@ type step struct {
 
 // RunRaw makes all checks and removes what it stored. The error names the
 // first check that failed and what was expected.
-func RunRaw(client Raw, name string, seed int64) (err error) {
+func RunRaw(client Raw, store Store, name string, seed int64) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	for _, s := range steps {
+	for _, s := range store.all() {
 		fmt.Printf("%s: %s\n", name, s.name)
-		r := &run{ctx: ctx, client: client, seed: seed}
+		r := &run{ctx: ctx, client: client, store: store, seed: seed}
 		r.prefix = []byte(fmt.Sprintf("compat/%s/%d/%s/", name, time.Now().UnixNano(), s.name))
 		if err := r.perform(s); err != nil {
 			return err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"tikv_fdw/test/faults/cluster"
 )
 
 // group is a set of keys always written together (mostly one key), so that
@@ -104,15 +106,15 @@ func (h *history) timestamp(first, last uint64) error {
 
 // check reads every key over gRPC and SQL and compares.  Afterwards nothing
 // is unknown any more.
-func (h *history) check(c *cluster) (int, error) {
+func (h *history) check(c *cluster.Cluster) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	client, err := dial(ctx, c.pdAddress())
+	client, err := dial(ctx, c.PDAddress())
 	if err != nil {
 		return 0, err
 	}
 	defer client.close()
-	sql, err := pgx.Connect(ctx, c.dsn())
+	sql, err := pgx.Connect(ctx, c.DSN())
 	if err != nil {
 		return 0, err
 	}

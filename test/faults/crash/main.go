@@ -20,6 +20,8 @@ import (
 	"math/rand"
 	"os"
 	"time"
+
+	"tikv_fdw/test/faults/cluster"
 )
 
 type options struct {
@@ -62,14 +64,14 @@ func (o options) modeOf(round int) string {
 func main() {
 	o := parseOptions()
 	random := rand.New(rand.NewSource(o.seed))
-	cluster := newCluster(o)
+	c := &cluster.Cluster{Script: o.cluster, Dir: o.dir, BasePort: o.basePort}
 	history := newHistory()
 
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
 	log.Printf("seed %d, %d rounds", o.seed, o.rounds)
-	cluster.start()
+	c.Start()
 	for round := 0; round < o.rounds; round++ {
-		if err := runRound(round, o.modeOf(round), cluster, history, random); err != nil {
+		if err := runRound(round, o.modeOf(round), c, history, random); err != nil {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
 		}
 	}
@@ -78,10 +80,10 @@ func main() {
 }
 
 // runRound writes, crashes, waits for service, checks.
-func runRound(round int, mode string, cluster *cluster, history *history, random *rand.Rand) error {
+func runRound(round int, mode string, c *cluster.Cluster, history *history, random *rand.Rand) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	writers, err := startWriters(ctx, cluster, history, random.Int63())
+	writers, err := startWriters(ctx, c, history, random.Int63())
 	if err != nil {
 		return fmt.Errorf("clients cannot connect: %w", err)
 	}
@@ -89,9 +91,9 @@ func runRound(round int, mode string, cluster *cluster, history *history, random
 	time.Sleep(time.Duration(500+random.Intn(2000)) * time.Millisecond)
 	crashed := time.Now()
 	if mode == "worker" {
-		err = cluster.abortStore()
+		err = c.AbortStore()
 	} else {
-		err = cluster.killAll(random)
+		err = c.KillAll(random)
 	}
 	if err != nil {
 		return err
@@ -102,11 +104,11 @@ func runRound(round int, mode string, cluster *cluster, history *history, random
 
 	// Now and then the next crash comes while the server still recovers.
 	if mode == "all" && random.Intn(3) == 0 {
-		cluster.killDuringRecovery(random)
+		c.KillDuringRecovery(random)
 	}
-	cluster.start()
+	c.Start()
 	took := time.Since(crashed)
-	seen, err := history.check(cluster)
+	seen, err := history.check(c)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"tikv_fdw/test/faults/cluster"
 )
 
 // A request that hangs longer than this has an unknown outcome.
@@ -29,7 +31,7 @@ type writers struct {
 
 // startWriters connects and starts all clients; they write until their
 // groups all rest, which a crash brings about, or until ctx ends.
-func startWriters(ctx context.Context, c *cluster, h *history, seed int64) (*writers, error) {
+func startWriters(ctx context.Context, c *cluster.Cluster, h *history, seed int64) (*writers, error) {
 	w := &writers{}
 	for i, groups := range h.groups {
 		send, err := w.connect(ctx, c, i)
@@ -39,7 +41,7 @@ func startWriters(ctx context.Context, c *cluster, h *history, seed int64) (*wri
 		w.done.Add(1)
 		go w.run(ctx, h, groups, send, rand.New(rand.NewSource(seed+int64(i))))
 	}
-	client, err := dial(ctx, c.pdAddress())
+	client, err := dial(ctx, c.PDAddress())
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +55,11 @@ func startWriters(ctx context.Context, c *cluster, h *history, seed int64) (*wri
 }
 
 // connect makes the sender of writer i.
-func (w *writers) connect(ctx context.Context, c *cluster, i int) (write, error) {
+func (w *writers) connect(ctx context.Context, c *cluster.Cluster, i int) (write, error) {
 	if i >= unaryWriters+batchWriters {
 		return connectSQL(ctx, c)
 	}
-	client, err := dial(ctx, c.pdAddress())
+	client, err := dial(ctx, c.PDAddress())
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +76,8 @@ func (w *writers) connect(ctx context.Context, c *cluster, i int) (write, error)
 	}, nil
 }
 
-func connectSQL(ctx context.Context, c *cluster) (write, error) {
-	sql, err := pgx.Connect(ctx, c.dsn())
+func connectSQL(ctx context.Context, c *cluster.Cluster) (write, error) {
+	sql, err := pgx.Connect(ctx, c.DSN())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 
 #include "bus/board.h"
 #include "bus/bus.h"
+#include "bus/lock_table.h"
 #include "guc.h"
 #include "shims.h"
 
@@ -72,8 +74,8 @@ worker_view(WorkerKind kind, WorkerView *out)
 
 /* ------------------------------------------------------------ shared memory */
 
-static void *
-map_shared(Size size)
+void *
+shim_map(Size size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 						MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -88,7 +90,7 @@ ShmemInitStruct(const char *name, Size size, bool *found)
 {
 	(void) name;
 	*found = false;
-	return map_shared(size);
+	return shim_map(size);
 }
 
 Size
@@ -228,6 +230,43 @@ LWLockRegisterTranche(int tranche_id, const char *name)
 	(void) name;
 }
 
+/*
+ * Readers count up, a writer adds EXCLUSIVE.  Nobody queues: whoever comes
+ * tries until it is let in.
+ */
+#define EXCLUSIVE ((uint32) 1 << 24)
+
+void
+LWLockInitialize(LWLock *lock, int tranche_id)
+{
+	lock->tranche = (uint16) tranche_id;
+	pg_atomic_init_u32(&lock->state, 0);
+}
+
+bool
+LWLockAcquire(LWLock *lock, LWLockMode mode)
+{
+	for (;;)
+	{
+		uint32 seen = pg_atomic_read_u32(&lock->state);
+		uint32 wanted = mode == LW_EXCLUSIVE ? EXCLUSIVE : seen + 1;
+
+		if ((mode == LW_EXCLUSIVE ? seen == 0 : seen < EXCLUSIVE) &&
+			pg_atomic_compare_exchange_u32(&lock->state, &seen, wanted))
+			return true;
+		sched_yield();
+	}
+}
+
+void
+LWLockRelease(LWLock *lock)
+{
+	if (pg_atomic_read_u32(&lock->state) >= EXCLUSIVE)
+		pg_atomic_fetch_sub_u32(&lock->state, EXCLUSIVE);
+	else
+		pg_atomic_fetch_sub_u32(&lock->state, 1);
+}
+
 /* --------------------------------------------------------- memory and errors */
 
 void *
@@ -235,6 +274,15 @@ MemoryContextAllocHuge(MemoryContext context, Size size)
 {
 	(void) context;
 	return malloc(size);
+}
+
+#undef qsort
+
+void
+pg_qsort(void *base, size_t nel, size_t elsize,
+		 int (*cmp)(const void *, const void *))
+{
+	qsort(base, nel, elsize, cmp);
 }
 
 void *
@@ -335,12 +383,14 @@ shim_start(int bus_slots, int bus_memory_kb)
 {
 	tikv_fdw_settings.bus_slots = bus_slots;
 	tikv_fdw_settings.bus_memory_kb = bus_memory_kb;
-	shared = map_shared(sizeof(Shared));
+	shared = shim_map(sizeof(Shared));
 	for (int i = 0; i < CHUNKS; i++)
 		pg_atomic_init_u32(&shared->used[i], 0);
 	tikv_fdw_shmem = &shared->shmem;
 	bus_shmem_init(tikv_fdw_shmem, false);
 	board_shmem_init(tikv_fdw_shmem, false);
+	tikv_fdw_settings.lock_memory_kb = 1024;
+	lock_table_shmem_init(tikv_fdw_shmem, false);
 }
 
 void

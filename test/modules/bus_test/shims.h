@@ -19,6 +19,9 @@
 /* Make the shared memory; once, before any fork. */
 extern void shim_start(int bus_slots, int bus_memory_kb);
 
+/* Zeroed memory that forked processes share. */
+extern void *shim_map(Size size);
+
 /* This process answers as this one from now on. */
 extern void shim_become(int pid);
 

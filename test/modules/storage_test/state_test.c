@@ -19,7 +19,7 @@ PG_FUNCTION_INFO_V1(storage_test_group);
 Datum
 storage_test_meta(PG_FUNCTION_ARGS)
 {
-	StoreMeta saved = {PG_UINT64_MAX, 4, 1, STORAGE_FORMAT, 7};
+	StoreMeta saved = {PG_UINT64_MAX, 4, API_V2, STORAGE_FORMAT, 7};
 	StoreMeta loaded;
 
 	(void) fcinfo;
@@ -31,7 +31,7 @@ storage_test_meta(PG_FUNCTION_ARGS)
 	store_meta_load(&loaded);
 	PG_RETURN_BOOL(loaded.cluster_id == saved.cluster_id &&
 				   loaded.store_id == saved.store_id &&
-				   loaded.api_version == saved.api_version &&
+				   loaded.api == saved.api &&
 				   loaded.storage_format == saved.storage_format &&
 				   loaded.start_seq == saved.start_seq);
 }

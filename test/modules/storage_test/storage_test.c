@@ -117,7 +117,7 @@ storage_test_tables(bool write, bool wait, OpenTables *tables)
 	TablesAnswer answer = TABLES_MISSING;
 
 	if (tables_resolve(&oids))
-		answer = tables_open(&oids, write, wait, tables);
+		answer = tables_open(&oids, TABLES_RAW, write, wait, tables);
 	if (answer == TABLES_LOCKED)
 		elog(ERROR, "tables are locked");
 	if (answer == TABLES_MISSING)
@@ -327,7 +327,7 @@ storage_test_open(PG_FUNCTION_ARGS)
 	OpenTables tables;
 
 	if (tables_resolve(&oids))
-		answer = tables_open(&oids, write, false, &tables);
+		answer = tables_open(&oids, TABLES_RAW, write, false, &tables);
 	if (answer == TABLES_OK)
 		tables_close(&tables, write);
 	PG_RETURN_TEXT_P(cstring_to_text(answers[answer]));

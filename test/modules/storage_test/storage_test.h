@@ -6,6 +6,7 @@
 #define TIKV_STORAGE_TEST_H
 
 #include "core/base/bytes.h"
+#include "fmgr.h"
 #include "storage/tables.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -13,6 +14,9 @@
 
 /* Resolve and open the tables, or raise an error. */
 extern void storage_test_tables(bool write, bool wait, OpenTables *tables);
+
+/* storage_test_cache('empty') makes the backend's own shared memory, too. */
+extern Datum storage_test_cache(PG_FUNCTION_ARGS);
 
 static inline Bytes
 storage_test_arg(bytea *arg)

@@ -235,6 +235,7 @@ node_stop(Node *n)
 {
 	raft_destroy(n->raft);
 	n->raft = NULL;
+	n->ready_out = false;
 	mail_clear(&n->held);
 	n->stored = n->flushed;
 }
@@ -335,32 +336,66 @@ install(State *s, const RaftSnapshot *snapshot)
 	s->conf = snapshot->meta.conf;
 }
 
+/* A ready is handed out; false if there is nothing to do. */
+bool
+node_ready(Cluster *c, Node *n, bool print)
+{
+	if (n->raft == NULL || n->ready_out)
+		return false;
+	arena_reset(&n->arena);
+	n->ready_out = raft_ready(n->raft, &n->arena, n->now_us, &n->ready);
+	if (n->ready_out && print)
+		print_ready(c->out, n, &n->ready);
+	return n->ready_out;
+}
+
+/* Its transaction: all of it is stored and applied, and messages leave. */
+void
+node_advance(Cluster *c, Node *n)
+{
+	const RaftReady *rd = &n->ready;
+
+	CHECK(n->ready_out);
+	if (rd->has_hard_state)
+		n->stored.hard_state = rd->hard_state;
+	if (rd->snapshot != NULL)
+		install(&n->stored, rd->snapshot);
+	if (!rd->sole)
+		store_entries(&n->stored, rd);
+	apply(c, n, rd);
+	for (int i = 0; i < rd->n_messages; i++)
+		post(c, mail_make(&rd->messages[i]));
+	for (int i = 0; i < rd->n_persisted_messages; i++)
+		mail_push(&n->held, mail_make(&rd->persisted_messages[i]));
+	if (rd->sole)
+		n->flushed = n->stored;
+	raft_advance(n->raft, rd);
+	n->number = rd->number;
+	n->ready_out = false;
+}
+
+/* What needs no transaction leaves. */
+void
+node_messages(Cluster *c, Node *n)
+{
+	const RaftMessage *msgs;
+	int count = raft_take_messages(n->raft, &n->arena, n->now_us, &msgs);
+
+	for (int i = 0; i < count; i++)
+	{
+		fprintf(c->out, "send ");
+		print_message(c->out, &msgs[i]);
+		post(c, mail_make(&msgs[i]));
+	}
+}
+
 /* One ready as one transaction; false if there is nothing to do. */
 bool
 node_turn(Cluster *c, Node *n, bool print)
 {
-	RaftReady rd;
-
-	arena_reset(&n->arena);
-	if (n->raft == NULL || !raft_ready(n->raft, &n->arena, n->now_us, &rd))
+	if (!node_ready(c, n, print))
 		return false;
-	if (print)
-		print_ready(c->out, n, &rd);
-	if (rd.has_hard_state)
-		n->stored.hard_state = rd.hard_state;
-	if (rd.snapshot != NULL)
-		install(&n->stored, rd.snapshot);
-	if (!rd.sole)
-		store_entries(&n->stored, &rd);
-	apply(c, n, &rd);
-	for (int i = 0; i < rd.n_messages; i++)
-		post(c, mail_make(&rd.messages[i]));
-	for (int i = 0; i < rd.n_persisted_messages; i++)
-		mail_push(&n->held, mail_make(&rd.persisted_messages[i]));
-	if (rd.sole)
-		n->flushed = n->stored;
-	raft_advance(n->raft, &rd);
-	n->number = rd.number;
+	node_advance(c, n);
 	return true;
 }
 

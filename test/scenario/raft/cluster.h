@@ -62,7 +62,9 @@ typedef struct Node
 	State stored;	 /* what its transactions see */
 	State flushed;	 /* what a crash leaves */
 	MailList held;	 /* waits for the flush */
-	uint64_t number; /* of the newest ready */
+	uint64_t number; /* of the newest ready that was advanced */
+	RaftReady ready;
+	bool ready_out;
 	uint64_t now_us;
 	bool slow_snapshot; /* none is ready when asked for */
 	Arena arena;
@@ -85,6 +87,9 @@ extern Node *cluster_add(Cluster *c, uint64_t id, const RaftConfState *conf);
 extern void node_create(Cluster *c, Node *n, bool restarted);
 extern void node_stop(Node *n);
 extern void node_flush(Cluster *c, Node *n);
+extern bool node_ready(Cluster *c, Node *n, bool print);
+extern void node_advance(Cluster *c, Node *n);
+extern void node_messages(Cluster *c, Node *n);
 extern bool node_turn(Cluster *c, Node *n, bool print);
 extern void mail_deliver(Cluster *c, Mail *mail);
 extern void mail_free(Mail *mail);

@@ -232,9 +232,17 @@ settle(Cluster *c, bool print)
 }
 
 static void
-cmd_turn(Cluster *c, Node *n)
+cmd_turn(Cluster *c, Node *n, const char *word)
 {
-	if (!node_turn(c, n, true))
+	bool done = true;
+
+	if (strcmp(word, "ready") == 0)
+		done = node_ready(c, n, true);
+	else if (strcmp(word, "turn") == 0)
+		done = node_turn(c, n, true);
+	else if ((done = n->ready_out))
+		node_advance(c, n);
+	if (!done)
 		fprintf(c->out, "nothing to do\n");
 }
 
@@ -365,8 +373,11 @@ time_command(Cluster *c, const char *word, Node *n, const char *rest)
 	}
 	else if (n->raft == NULL)
 		print_status(c->out, n);
-	else if (strcmp(word, "turn") == 0)
-		cmd_turn(c, n);
+	else if (strcmp(word, "turn") == 0 || strcmp(word, "ready") == 0 ||
+			 strcmp(word, "advance") == 0)
+		cmd_turn(c, n, word);
+	else if (strcmp(word, "messages") == 0)
+		node_messages(c, n);
 	else if (strcmp(word, "flush") == 0)
 		node_flush(c, n);
 	else if (strcmp(word, "elect") == 0)
@@ -391,6 +402,7 @@ time_command(Cluster *c, const char *word, Node *n, const char *rest)
 	return true;
 }
 
+/* What the core believes, and what is stored if that differs. */
 static void
 conf_line(Cluster *c, const Node *n)
 {
@@ -399,6 +411,11 @@ conf_line(Cluster *c, const Node *n)
 	raft_conf(n->raft, &conf);
 	fprintf(c->out, "node %" PRIu64, n->id);
 	print_conf(c->out, &conf);
+	if (memcmp(&conf, &n->stored.conf, sizeof(conf)) != 0)
+	{
+		fprintf(c->out, ", stored");
+		print_conf(c->out, &n->stored.conf);
+	}
 	fprintf(c->out, "\n");
 }
 

@@ -12,6 +12,7 @@ typedef struct Committed
 	bool known;
 	SimEntry entry;
 	uint64_t chain;	  /* hash of the state after it */
+	uint64_t conf;	  /* and of the configuration, once known */
 	uint64_t by_term; /* it was committed in this term or before */
 } Committed;
 
@@ -181,7 +182,7 @@ check_apply(Sim *sim, const Node *n, uint64_t index, const SimEntry *e,
 	c = &seen->committed[index];
 	if (!c->known)
 	{
-		*c = (Committed){true, *e, chain, raft_term(n->raft)};
+		*c = (Committed){true, *e, chain, c->conf, n->turn.term};
 		if (index > seen->last_committed)
 			seen->last_committed = index;
 		return;
@@ -195,8 +196,42 @@ check_apply(Sim *sim, const Node *n, uint64_t index, const SimEntry *e,
 	if (c->chain != chain)
 		sim_fail(sim, "node %d: state after %" PRIu64 " differs", n->slot,
 				 index);
-	if (raft_term(n->raft) < c->by_term)
-		c->by_term = raft_term(n->raft);
+	if (n->turn.term < c->by_term)
+		c->by_term = n->turn.term;
+}
+
+static uint64_t
+hash_set(uint64_t hash, const RaftIdSet *set)
+{
+	RaftIdSet sorted = {0};
+
+	for (int i = 0; i < set->n; i++)
+		(void) raft_set_add(&sorted, set->id[i]);
+	for (int i = 0; i < sorted.n; i++)
+		hash = (hash ^ sorted.id[i]) * UINT64_C(0x100000001B3);
+	return (hash ^ (uint64_t) sorted.n << 32) * UINT64_C(0x100000001B3);
+}
+
+/* Everybody has the same state and configuration at an index. */
+void
+check_machine(Sim *sim, const Node *n, const Machine *m)
+{
+	uint64_t conf = UINT64_C(0xCBF29CE484222325) + m->conf.auto_leave;
+	Committed *c;
+
+	if (m->applied >= sim->seen->cap_committed ||
+		!sim->seen->committed[m->applied].known)
+		return;
+	c = &sim->seen->committed[m->applied];
+	conf = hash_set(conf, &m->conf.voters);
+	conf = hash_set(conf, &m->conf.learners);
+	conf = hash_set(conf, &m->conf.voters_outgoing);
+	conf = hash_set(conf, &m->conf.learners_next);
+	if (c->conf == 0)
+		c->conf = conf;
+	if (c->chain != m->chain || c->conf != conf)
+		sim_fail(sim, "node %d: %s at %" PRIu64 " differs", n->slot,
+				 c->chain != m->chain ? "state" : "configuration", m->applied);
 }
 
 /* ------------------------------------------------------ configurations */
@@ -237,6 +272,69 @@ check_conf(Sim *sim, const Node *n, const RaftConfState *from,
 					 "node %d: quorums of two neighbouring configurations"
 					 " do not overlap",
 					 n->slot);
+}
+
+static bool
+same_set(const RaftIdSet *a, const RaftIdSet *b)
+{
+	for (int i = 0; i < a->n; i++)
+		if (!raft_set_has(b, a->id[i]))
+			return false;
+	return a->n == b->n;
+}
+
+static bool
+same_conf(const RaftConfState *a, const RaftConfState *b)
+{
+	return same_set(&a->voters, &b->voters) &&
+		same_set(&a->learners, &b->learners) &&
+		same_set(&a->voters_outgoing, &b->voters_outgoing) &&
+		same_set(&a->learners_next, &b->learners_next) &&
+		a->auto_leave == b->auto_leave;
+}
+
+/* Whom a leader tracks, and that it is one of the voters. */
+static void
+check_tracked(const Sim *sim, const Node *n, const RaftStatus *st)
+{
+	RaftIdSet members;
+
+	if (st->role != RAFT_LEADER)
+		return;
+	raft_conf_members(&st->conf, &members);
+	for (int i = 0; i < st->n_peers; i++)
+		if (!raft_set_has(&members, st->peers[i].id))
+			sim_fail(sim, "node %d tracks a stranger", n->slot);
+	if (st->n_peers != members.n ||
+		(!raft_set_has(&st->conf.voters, n->id) &&
+		 !raft_set_has(&st->conf.voters_outgoing, n->id)))
+		sim_fail(sim, "node %d leads a configuration it does not know",
+				 n->slot);
+}
+
+/*
+ * While no ready is out, what the core believes of the state machine is what
+ * the driver has stored.
+ */
+void
+check_stored(Sim *sim, const Node *n)
+{
+	const Image *v = &n->visible;
+	RaftStatus st;
+
+	if (n->turn.stage != STAGE_NONE)
+		return;
+	raft_status(n->raft, &st);
+	if (st.applied_index != v->machine.applied ||
+		st.applied_term != v->machine.applied_term)
+		sim_fail(sim,
+				 "node %d stands at %" PRIu64 ", but %" PRIu64 " is stored",
+				 n->slot, st.applied_index, v->machine.applied);
+	if (!same_conf(&st.conf, &v->machine.conf))
+		sim_fail(sim,
+				 "node %d has another configuration than is stored at %" PRIu64,
+				 n->slot, v->machine.applied);
+	check_tracked(sim, n, &st);
 }
 
 /* ---------------------------------------------------------- leadership */
@@ -299,7 +397,7 @@ check_new_leader(Sim *sim, Node *n)
 
 /*
  * A peer that nobody hears must not raise its term: it would depose the leader
- * when it returns.
+ * when it returns.  Nor may it think for long that it leads.
  */
 static void
 check_isolated(Sim *sim, Node *n)
@@ -313,11 +411,27 @@ check_isolated(Sim *sim, Node *n)
 		return;
 	}
 	raft_conf(n->raft, &conf);
-	if (n->isolated_term == 0 || conf.voters.n + conf.voters_outgoing.n <= 1)
+	if (conf.voters.n + conf.voters_outgoing.n <= 1)
+	{
+		n->isolated_term = 0;
+		n->only_voter_at = sim->now;
+	}
+	if (n->isolated_term == 0)
 		n->isolated_term = raft_term(n->raft);
+	if (raft_role(n->raft) == RAFT_LEADER && !sim->hibernates &&
+		sim->now > n->only_voter_at + 3 * ELECTION_US &&
+		sim->now > n->isolated_since + DELAY_MAX_US + 3 * ELECTION_US)
+		sim_fail(sim, "node %d still leads though nobody hears it", n->slot);
 	if (raft_term(n->raft) > n->isolated_term)
 		sim_fail(sim, "node %d went to term %" PRIu64 " while cut off", n->slot,
 				 raft_term(n->raft));
+}
+
+/* A change in a sole peer's ready may give it company before the flush. */
+static bool
+out_as_sole(const Node *n)
+{
+	return n->turn.stage != STAGE_NONE && n->turn.rd.sole;
 }
 
 /* Called after whatever may have changed a node's role. */
@@ -333,7 +447,7 @@ check_node(Sim *sim, Node *n)
 	/* a sole peer takes a term with its first transaction, or not at all */
 	if (role == RAFT_LEADER && n->durable.hard_state.term < term)
 	{
-		if (!raft_is_sole(n->raft))
+		if (!raft_is_sole(n->raft) && !out_as_sole(n))
 			sim_fail(sim,
 					 "node %d leads term %" PRIu64
 					 " on a vote that is not flushed",

@@ -159,6 +159,8 @@ disk_fault(Sim *sim)
 
 	n->disk_us =
 		sim_chance(sim, 0.5) ? 3 * MS : 20 * MS + sim_rand(sim, 1500 * MS);
+	n->turn_us =
+		sim_chance(sim, 0.5) ? 3 * MS : 20 * MS + sim_rand(sim, 1500 * MS);
 	n->apply_slow = sim_chance(sim, 0.2);
 }
 
@@ -244,7 +246,7 @@ fault_heal(Sim *sim)
 		Node *n = &sim->nodes[i];
 
 		n->paused_until = 0;
-		n->disk_us = 3 * MS;
+		n->disk_us = n->turn_us = 3 * MS;
 		n->apply_slow = false;
 		if (n->raft != NULL)
 			raft_pause_apply(n->raft, false);

@@ -135,6 +135,9 @@ init(Sim *sim, uint64_t seed, uint64_t steps)
 	sim->small_limits = sim_chance(sim, 0.3);
 	sim->tiny_messages = sim_chance(sim, 0.4);
 	sim->skip_bcast = sim_chance(sim, 0.3);
+	sim->lazy_changes = sim_chance(sim, 0.5);
+	sim->gaps =
+		sim_chance(sim, 0.6) ? 0.1 + (double) sim_rand(sim, 6) / 10.0 : 0;
 	check_init(sim);
 	for (int i = 0; i < SIM_SLOTS; i++)
 	{
@@ -143,7 +146,7 @@ init(Sim *sim, uint64_t seed, uint64_t steps)
 		n->slot = i;
 		arena_init(&n->arena);
 		n->pending_end = &n->pending;
-		n->disk_us = 3 * MS;
+		n->disk_us = n->turn_us = 3 * MS;
 		n->rate = 0.97 + (double) sim_rand(sim, 61) / 1000.0;
 		n->clock_base = sim_rand(sim, 100000 * MS) + 10000 * MS;
 		n->clock_since = sim->now;

@@ -11,6 +11,17 @@ node_clock(const Sim *sim, const Node *n)
 		(uint64_t) ((double) (sim->now - n->clock_since) * n->rate);
 }
 
+/* What needs no transaction, whatever the node's turn is doing. */
+static void
+send_some(Sim *sim, Node *n)
+{
+	const RaftMessage *msgs;
+	int count =
+		raft_take_messages(n->raft, &n->arena, node_clock(sim, n), &msgs);
+
+	net_send_all(sim, n->slot, msgs, count);
+}
+
 /*
  * The clock is set.  The machine sees a step back at its next call, which the
  * driver makes at once.
@@ -26,13 +37,7 @@ node_jump_clock(Sim *sim, Node *n, int64_t by_us)
 		by_us < 0 ? now - (uint64_t) -by_us : now + (uint64_t) by_us;
 	n->clock_since = sim->now;
 	if (n->raft != NULL)
-	{
-		const RaftMessage *msgs;
-		int count =
-			raft_take_messages(n->raft, &n->arena, node_clock(sim, n), &msgs);
-
-		net_send_all(sim, n->slot, msgs, count);
-	}
+		send_some(sim, n);
 }
 
 bool
@@ -155,6 +160,7 @@ fill_config(Sim *sim, const Node *n, RaftConfig *c)
 	c->max_committed_bytes = 600;
 	c->cache_bytes = 500;
 	c->max_pending_reads = 8;
+	c->max_read_bytes = 40;
 	c->max_pending_msgs = 20;
 }
 
@@ -192,6 +198,7 @@ static void
 stop(Sim *sim, Node *n)
 {
 	client_lost(sim, n);
+	node_turn_drop(n);
 	raft_destroy(n->raft);
 	n->raft = NULL;
 	n->incarnation++;
@@ -240,6 +247,7 @@ node_remove(Sim *sim, Node *n)
 void
 node_free(Node *n)
 {
+	node_turn_drop(n);
 	raft_destroy(n->raft);
 	while (n->pending != NULL)
 	{
@@ -286,6 +294,7 @@ receive(Sim *sim, Node *n, Packet *p)
 				 n->slot, (int) p->m.type, p->m.from, p->m.term,
 				 status_text(s));
 	check_node(sim, n);
+	check_stored(sim, n);
 	node_want_turn(sim, n);
 }
 
@@ -293,6 +302,14 @@ static void
 tick(Sim *sim, Node *n)
 {
 	raft_tick(n->raft, node_clock(sim, n));
+	if (sim_chance(sim, 0.002))
+		(void) !raft_campaign(n->raft, node_clock(sim, n));
+	if (n->turn.stage != STAGE_NONE)
+	{
+		node_compact_some(sim, n);
+		if (sim_chance(sim, 0.5))
+			send_some(sim, n);
+	}
 	check_node(sim, n);
 	node_want_turn(sim, n);
 	sim_push(sim,

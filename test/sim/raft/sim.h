@@ -124,6 +124,24 @@ typedef struct Packet
 
 /* --------------------------------------------------------------- nodes */
 
+/* How far a node's turn has come; anything may happen in between. */
+typedef enum Stage
+{
+	STAGE_NONE,
+	STAGE_OUT,		/* the ready is handed out */
+	STAGE_WRITTEN,	/* its effects are in an open transaction */
+	STAGE_COMMITTED /* which is visible, and may be flushed */
+} Stage;
+
+typedef struct Turn
+{
+	Stage stage;
+	RaftReady rd;
+	uint64_t term; /* when it was handed out */
+	Txn *txn;	   /* STAGE_WRITTEN: not yet among the pending ones */
+	bool at_once;  /* to be flushed before it ends */
+} Turn;
+
 typedef struct Node
 {
 	int slot;
@@ -137,7 +155,9 @@ typedef struct Node
 	Txn **pending_end;
 	bool flushing;
 	bool turn_due;
+	Turn turn;
 	uint64_t disk_us; /* time of a flush */
+	uint64_t turn_us; /* and of a step of its turn, at most */
 	bool started_before;
 
 	double rate;		 /* of its clock */
@@ -151,7 +171,8 @@ typedef struct Node
 	bool snapshot_asked;
 	uint64_t isolated_since; /* cut off from everybody; 0: not */
 	uint64_t isolated_term;
-	bool apply_slow; /* it pauses the apply now and then */
+	uint64_t only_voter_at; /* when it was last seen to need nobody */
+	bool apply_slow;		/* it pauses the apply now and then */
 	RaftRole seen_role;
 	uint64_t seen_term;
 } Node;
@@ -209,6 +230,8 @@ typedef struct Sim
 	bool small_limits;
 	bool tiny_messages; /* one entry each */
 	bool skip_bcast;
+	bool lazy_changes; /* conf changes are not flushed at once */
+	double gaps;	   /* how often a turn is interrupted between two stages */
 
 	Op *ops; /* ops[0] is unused */
 	uint64_t n_ops;
@@ -276,6 +299,8 @@ extern Node *sim_leader(Sim *sim);
 
 /* turn.c */
 extern void node_turn(Sim *sim, Node *n);
+extern void node_turn_drop(Node *n);
+extern void node_compact_some(Sim *sim, Node *n);
 extern void node_flushed(Sim *sim, Node *n, uint64_t number);
 extern void node_flush_now(Sim *sim, Node *n);
 
@@ -296,6 +321,8 @@ extern void check_free(Sim *sim);
 extern void check_durable(Sim *sim, Node *n, const Txn *txn);
 extern void check_apply(Sim *sim, const Node *n, uint64_t index,
 						const SimEntry *e, uint64_t chain);
+extern void check_machine(Sim *sim, const Node *n, const Machine *m);
+extern void check_stored(Sim *sim, const Node *n);
 extern void check_conf(Sim *sim, const Node *n, const RaftConfState *from,
 					   const RaftConfState *to);
 extern void check_node(Sim *sim, Node *n);

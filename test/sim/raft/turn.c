@@ -1,6 +1,9 @@
 /*
  * turn.c
  *	  A node's turn: one ready as one transaction, and its flush.
+ *
+ * The turn has stages; between two of them the node may be interrupted by
+ * messages, ticks, requests, flushes of earlier turns or its own end.
  */
 #include "sim.h"
 
@@ -57,7 +60,7 @@ apply_change(Sim *sim, Node *n, const SimEntry *e, Machine *m)
 	sim->conf_changes++;
 }
 
-/* Returns whether a configuration took effect, which is flushed at once. */
+/* The effects of the committed entries; returns whether there was a change. */
 static bool
 apply(Sim *sim, Node *n, const RaftReady *rd, Txn *txn)
 {
@@ -79,7 +82,6 @@ apply(Sim *sim, Node *n, const RaftReady *rd, Txn *txn)
 		m->chain = machine_hash(m->chain, index, &e);
 		m->applied = index;
 		m->applied_term = e.term;
-		check_apply(sim, n, index, &e, m->chain);
 		if (e.type != RAFT_ENTRY_NORMAL)
 		{
 			apply_change(sim, n, &e, m);
@@ -87,11 +89,28 @@ apply(Sim *sim, Node *n, const RaftReady *rd, Txn *txn)
 		}
 		else if (e.op != 0)
 			m->kv[sim->ops[e.op].key] = (Value){e.op, index};
+	}
+	return change;
+}
+
+/* The transaction commits: only now its entries count as applied. */
+static void
+applied(Sim *sim, const Node *n, const RaftReady *rd, const Txn *txn)
+{
+	uint64_t chain =
+		txn->has_snapshot ? txn->snapshot.chain : n->visible.machine.chain;
+
+	for (int i = 0; i < rd->n_committed; i++)
+	{
+		SimEntry e = decode(&rd->committed[i]);
+		uint64_t index = rd->committed[i].index;
+
+		chain = machine_hash(chain, index, &e);
+		check_apply(sim, n, index, &e, chain);
 		if (e.op != 0 && sim->ops[e.op].slot == n->slot &&
 			sim->ops[e.op].incarnation == n->incarnation)
 			sim->ops[e.op].ready = true;
 	}
-	return change;
 }
 
 static void
@@ -145,6 +164,12 @@ node_flush_now(Sim *sim, Node *n)
 	flush_to(sim, n, UINT64_MAX);
 }
 
+static bool
+of_turn(const Node *n, const Txn *txn)
+{
+	return n->turn.stage == STAGE_COMMITTED && txn->number == n->turn.rd.number;
+}
+
 void
 node_flushed(Sim *sim, Node *n, uint64_t number)
 {
@@ -154,9 +179,12 @@ node_flushed(Sim *sim, Node *n, uint64_t number)
 	flush_to(sim, n, number);
 	raft_persisted(n->raft, number);
 	client_applied(sim, n, n->durable.machine.applied);
-	for (Txn *txn = n->pending; txn != NULL; txn = txn->next)
+	/* the turn under way is flushed after it has ended */
+	for (Txn *txn = n->pending; txn != NULL && !of_turn(n, txn);
+		 txn = txn->next)
 		newest = txn->number;
-	start_flush(sim, n, newest);
+	if (n->pending != NULL && !of_turn(n, n->pending))
+		start_flush(sim, n, newest);
 	if (raft_has_ready(n->raft))
 		node_want_turn(sim, n);
 }
@@ -174,18 +202,20 @@ hold_packets(Sim *sim, const RaftReady *rd, Txn *txn)
 	}
 }
 
-/* A sole group's transaction failed: start over from what is stored. */
+/* The transaction failed: start over from what is stored. */
 static void
 abort_turn(Sim *sim, Node *n)
 {
 	sim_trace(sim, "node %d aborts a turn", n->slot);
 	node_flush_now(sim, n);
 	client_lost(sim, n);
+	node_turn_drop(n);
 	raft_destroy(n->raft);
 	n->raft = NULL;
 	node_start(sim, n);
 }
 
+/* Give up the front of the log, in the transaction `number` or after it. */
 static void
 compact_some(Sim *sim, Node *n, uint64_t number)
 {
@@ -201,27 +231,19 @@ compact_some(Sim *sim, Node *n, uint64_t number)
 	txn->number = number;
 	txn->compact_index = index;
 	if (raft_term_at(n->raft, index, &txn->compact_term) != STATUS_OK)
-		sim_fail(sim, "node %d does not know the term of %" PRIu64, n->slot,
-				 index);
+	{
+		RaftStatus st;
+
+		/* a snapshot that waits to be installed has replaced the log */
+		raft_status(n->raft, &st);
+		if (st.truncated_index <= st.applied_index)
+			sim_fail(sim, "node %d does not know the term of %" PRIu64, n->slot,
+					 index);
+		free(txn);
+		return;
+	}
 	push_txn(n, txn);
 	raft_compact(n->raft, index, txn->compact_term);
-}
-
-static void
-finish(Sim *sim, Node *n, const RaftReady *rd, bool at_once)
-{
-	if (rd->sole || at_once)
-		node_flush_now(sim, n);
-	raft_advance(n->raft, rd);
-	if (at_once && !rd->sole)
-		raft_persisted(n->raft, rd->number);
-	check_node(sim, n);
-	if (!rd->sole)
-		compact_some(sim, n, rd->number);
-	for (int i = 0; i < rd->n_read_states; i++)
-		client_read_state(sim, n, &rd->read_states[i]);
-	client_applied(sim, n, n->durable.machine.applied);
-	start_flush(sim, n, rd->number);
 }
 
 static void
@@ -231,44 +253,144 @@ maybe_pause_apply(Sim *sim, Node *n)
 		raft_pause_apply(n->raft, !sim->healing && sim_chance(sim, 0.5));
 }
 
-static Txn *
-begin(Sim *sim, Node *n, const RaftReady *rd, bool *at_once)
+/* -------------------------------------------------------------- stages */
+
+static void
+hand_out(Sim *sim, Node *n)
 {
+	Turn *turn = &n->turn;
+
+	arena_reset(&n->arena);
+	maybe_pause_apply(sim, n);
+	if (!raft_ready(n->raft, &n->arena, node_clock(sim, n), &turn->rd))
+		return;
+	turn->stage = STAGE_OUT;
+	turn->term = raft_term(n->raft);
+	check_node(sim, n);
+}
+
+static void
+write(Sim *sim, Node *n)
+{
+	Turn *turn = &n->turn;
 	Txn *txn = calloc(1, sizeof(*txn));
 
 	CHECK(txn != NULL);
-	txn->number = rd->number;
-	take_log(rd, txn);
-	*at_once = apply(sim, n, rd, txn);
-	if (rd->sole && rd->n_committed > 0)
+	txn->number = turn->rd.number;
+	take_log(&turn->rd, txn);
+	turn->at_once = apply(sim, n, &turn->rd, txn) && !sim->lazy_changes;
+	if (turn->rd.sole && turn->rd.n_committed > 0)
 	{
 		txn->compact_index = txn->machine.applied;
 		txn->compact_term = txn->machine.applied_term;
 	}
-	hold_packets(sim, rd, txn);
-	return txn;
+	hold_packets(sim, &turn->rd, txn);
+	turn->txn = txn;
+	turn->stage = STAGE_WRITTEN;
+}
+
+/* Messages that need no flush leave once the transaction is visible. */
+static void
+commit(Sim *sim, Node *n)
+{
+	Turn *turn = &n->turn;
+
+	applied(sim, n, &turn->rd, turn->txn);
+	push_txn(n, turn->txn);
+	check_machine(sim, n, &n->visible.machine);
+	turn->txn = NULL;
+	turn->stage = STAGE_COMMITTED;
+	if (turn->rd.sole || turn->at_once)
+		node_flush_now(sim, n);
+	net_send_all(sim, n->slot, turn->rd.messages, turn->rd.n_messages);
+}
+
+static void
+finish(Sim *sim, Node *n)
+{
+	const RaftReady *rd = &n->turn.rd;
+
+	n->turn.stage = STAGE_NONE;
+	raft_advance(n->raft, rd);
+	if (n->turn.at_once && !rd->sole)
+		raft_persisted(n->raft, rd->number);
+	check_node(sim, n);
+	check_stored(sim, n);
+	if (!rd->sole)
+		compact_some(sim, n, rd->number);
+	for (int i = 0; i < rd->n_read_states; i++)
+		client_read_state(sim, n, &rd->read_states[i]);
+	client_applied(sim, n, n->durable.machine.applied);
+	start_flush(sim, n, rd->number);
+}
+
+/* The log is compacted while a ready is out. */
+void
+node_compact_some(Sim *sim, Node *n)
+{
+	const Turn *turn = &n->turn;
+
+	if (!turn->rd.sole)
+		compact_some(sim, n,
+					 turn->stage == STAGE_COMMITTED ? turn->rd.number :
+													  turn->rd.number - 1);
+}
+
+void
+node_turn_drop(Node *n)
+{
+	if (n->turn.txn != NULL)
+		txn_free(n->turn.txn);
+	memset(&n->turn, 0, sizeof(n->turn));
+}
+
+/* Does something else happen before the turn's next stage? */
+static bool
+interrupted(Sim *sim, Node *n)
+{
+	uint64_t us = sim->healing ? 2 * MS : n->turn_us;
+
+	if (!sim_chance(sim, sim->gaps))
+		return false;
+	n->turn_due = true;
+	sim_push(sim,
+			 (Event){.at = sim->now + 1 + sim_rand(sim, us),
+					 .kind = EV_TURN,
+					 .slot = n->slot,
+					 .incarnation = n->incarnation});
+	return true;
 }
 
 void
 node_turn(Sim *sim, Node *n)
 {
-	RaftReady rd;
-	bool at_once;
+	Turn *turn = &n->turn;
 
 	n->turn_due = false;
-	arena_reset(&n->arena);
-	maybe_pause_apply(sim, n);
-	if (!raft_ready(n->raft, &n->arena, node_clock(sim, n), &rd))
-		return;
-	check_node(sim, n);
-	if (rd.sole && sim_chance(sim, 0.02))
+	do
 	{
-		abort_turn(sim, n);
-		return;
-	}
-	net_send_all(sim, n->slot, rd.messages, rd.n_messages);
-	push_txn(n, begin(sim, n, &rd, &at_once));
-	finish(sim, n, &rd, at_once);
-	if (n->raft != NULL && raft_has_ready(n->raft))
+		if ((turn->stage == STAGE_OUT || turn->stage == STAGE_WRITTEN) &&
+			sim_chance(sim, turn->rd.sole ? 0.01 : 0.0005))
+		{
+			abort_turn(sim, n);
+			return;
+		}
+		switch (turn->stage)
+		{
+			case STAGE_NONE:
+				hand_out(sim, n);
+				break;
+			case STAGE_OUT:
+				write(sim, n);
+				break;
+			case STAGE_WRITTEN:
+				commit(sim, n);
+				break;
+			case STAGE_COMMITTED:
+				finish(sim, n);
+				break;
+		}
+	} while (turn->stage != STAGE_NONE && !interrupted(sim, n));
+	if (turn->stage == STAGE_NONE && raft_has_ready(n->raft))
 		node_want_turn(sim, n);
 }

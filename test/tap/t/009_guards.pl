@@ -28,7 +28,7 @@ sub tamper
 
 foreach my $case (
 	['storage_format = storage_format + 98', qr/storage format 99/, 'storage_format = storage_format - 98'],
-	['api_version = 2', qr/api_version = 2/, 'api_version = 1'],
+	['api_version = 2', qr/written with tikv.api_version = 2/, 'api_version = 0'],
 	['cluster_id = cluster_id + 1', qr/belongs to cluster/, 'cluster_id = cluster_id - 1'])
 {
 	my ($break, $reason, $mend) = @$case;

@@ -8,9 +8,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/tikv/client-go/v2/config"
 	"github.com/tikv/client-go/v2/rawkv"
 	"github.com/tikv/pd/client/opt"
@@ -25,6 +27,15 @@ type mode struct {
 	router      bool
 }
 
+// options are those of a client of the store's API version.
+func options(store suite.Store, m mode) []rawkv.ClientOpt {
+	list := []rawkv.ClientOpt{rawkv.WithPDOptions(opt.WithEnableRouterClient(m.router))}
+	if store.API == "V2" {
+		list = append(list, rawkv.WithAPIVersion(kvrpcpb.APIVersion_V2), rawkv.WithKeyspace("DEFAULT"))
+	}
+	return list
+}
+
 var modes = []mode{
 	{"batch", 128, "none", false},
 	{"unary", 0, "none", false},
@@ -33,7 +44,7 @@ var modes = []mode{
 }
 
 func main() {
-	only := flag.String("mode", "", "one of the modes instead of all")
+	only := flag.String("mode", "", "some of the modes, separated by commas, instead of all")
 	seed := flag.Int64("seed", time.Now().UnixNano(), "where the random checks start")
 	flag.Parse()
 
@@ -42,11 +53,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "kvcheck: TIKV_PD is not set")
 		os.Exit(2)
 	}
+	store, err := suite.StoreFromEnv()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "kvcheck:", err)
+		os.Exit(2)
+	}
 	ran := 0
 	for _, m := range modes {
-		if *only == "" || *only == m.name {
+		if *only == "" || slices.Contains(strings.Split(*only, ","), m.name) {
 			ran++
-			if err := runMode(addrs, m, *seed); err != nil {
+			if err = runMode(addrs, store, m, *seed); err != nil {
 				fmt.Fprintf(os.Stderr, "kvcheck: %s: %v (seed %d)\n", m.name, err, *seed)
 				os.Exit(1)
 			}
@@ -59,60 +75,99 @@ func main() {
 	fmt.Printf("kvcheck: %d modes\n", ran)
 }
 
-func runMode(addrs []string, m mode, seed int64) error {
+func runMode(addrs []string, store suite.Store, m mode, seed int64) error {
 	defer config.UpdateGlobal(func(c *config.Config) {
 		c.TiKVClient.MaxBatchSize = m.batchSize
 		c.TiKVClient.GrpcCompressionType = m.compression
 	})()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client, err := rawkv.NewClientWithOpts(ctx, addrs,
-		rawkv.WithPDOptions(opt.WithEnableRouterClient(m.router)))
+	client, err := rawkv.NewClientWithOpts(ctx, addrs, options(store, m)...)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return suite.RunRaw(adapter{client}, "go-"+m.name, seed)
+	return suite.RunRaw(adapter{client.SetAtomicForCAS(true), ""}, store, "go-"+m.name, seed)
 }
 
-// adapter gives the client the form that the shared checks know.
-type adapter struct{ *rawkv.Client }
+// adapter gives the client the form that the shared checks know, for one
+// column family, if it is named.
+type adapter struct {
+	*rawkv.Client
+	cf string
+}
 
-func options(keyOnly bool) []rawkv.RawOption {
-	if keyOnly {
-		return []rawkv.RawOption{rawkv.ScanKeyOnly()}
+func (a adapter) family() []rawkv.RawOption {
+	if a.cf == "" {
+		return nil
 	}
-	return nil
+	return []rawkv.RawOption{rawkv.SetColumnFamily(a.cf)}
+}
+
+func (a adapter) options(keyOnly bool) []rawkv.RawOption {
+	if keyOnly {
+		return append(a.family(), rawkv.ScanKeyOnly())
+	}
+	return a.family()
 }
 
 func (a adapter) Get(ctx context.Context, key []byte) ([]byte, error) {
-	return a.Client.Get(ctx, key)
+	return a.Client.Get(ctx, key, a.family()...)
 }
 
 func (a adapter) BatchGet(ctx context.Context, keys [][]byte) ([][]byte, error) {
-	return a.Client.BatchGet(ctx, keys)
+	return a.Client.BatchGet(ctx, keys, a.family()...)
 }
 
 func (a adapter) Put(ctx context.Context, key, value []byte) error {
-	return a.Client.Put(ctx, key, value)
+	return a.Client.Put(ctx, key, value, a.family()...)
 }
 
 func (a adapter) BatchPut(ctx context.Context, keys, values [][]byte) error {
-	return a.Client.BatchPut(ctx, keys, values)
+	return a.Client.BatchPut(ctx, keys, values, a.family()...)
 }
 
 func (a adapter) Delete(ctx context.Context, key []byte) error {
-	return a.Client.Delete(ctx, key)
+	return a.Client.Delete(ctx, key, a.family()...)
 }
 
 func (a adapter) BatchDelete(ctx context.Context, keys [][]byte) error {
-	return a.Client.BatchDelete(ctx, keys)
+	return a.Client.BatchDelete(ctx, keys, a.family()...)
 }
 
 func (a adapter) Scan(ctx context.Context, start, end []byte, limit int, keyOnly bool) ([][]byte, [][]byte, error) {
-	return a.Client.Scan(ctx, start, end, limit, options(keyOnly)...)
+	return a.Client.Scan(ctx, start, end, limit, a.options(keyOnly)...)
 }
 
 func (a adapter) ReverseScan(ctx context.Context, start, end []byte, limit int, keyOnly bool) ([][]byte, [][]byte, error) {
-	return a.Client.ReverseScan(ctx, start, end, limit, options(keyOnly)...)
+	return a.Client.ReverseScan(ctx, start, end, limit, a.options(keyOnly)...)
+}
+
+func (a adapter) PutWithTTL(ctx context.Context, key, value []byte, ttl uint64) error {
+	return a.Client.PutWithTTL(ctx, key, value, ttl, a.family()...)
+}
+
+func (a adapter) BatchPutWithTTL(ctx context.Context, keys, values [][]byte, ttls []uint64) error {
+	return a.Client.BatchPutWithTTL(ctx, keys, values, ttls, a.family()...)
+}
+
+func (a adapter) GetKeyTTL(ctx context.Context, key []byte) (*uint64, error) {
+	return a.Client.GetKeyTTL(ctx, key, a.family()...)
+}
+
+func (a adapter) CompareAndSwap(ctx context.Context, key, expected, value []byte) ([]byte, bool, error) {
+	return a.Client.CompareAndSwap(ctx, key, expected, value, a.family()...)
+}
+
+func (a adapter) DeleteRange(ctx context.Context, start, end []byte) error {
+	return a.Client.DeleteRange(ctx, start, end, a.family()...)
+}
+
+func (a adapter) Checksum(ctx context.Context, start, end []byte) (uint64, uint64, uint64, error) {
+	sum, err := a.Client.Checksum(ctx, start, end)
+	return sum.Crc64Xor, sum.TotalKvs, sum.TotalBytes, err
+}
+
+func (a adapter) InFamily(name string) suite.Raw {
+	return adapter{a.Client, name}
 }

@@ -1,4 +1,6 @@
-package main
+// Package cluster starts, kills and finds the processes of one throw-away
+// instance of scripts/cluster, for the programs that crash it.
+package cluster
 
 import (
 	"errors"
@@ -14,43 +16,45 @@ import (
 	"time"
 )
 
-// cluster is one throw-away instance of scripts/cluster.
-type cluster struct {
-	script   string
-	dir      string
-	basePort int
+// Cluster is the instance: the script, its folder, what is added to ports.
+type Cluster struct {
+	Script   string
+	Dir      string
+	BasePort int
+	Settings []string // name=value, beyond those that every start has
 }
 
-func newCluster(o options) *cluster {
-	return &cluster{script: o.cluster, dir: o.dir, basePort: o.basePort}
-}
-
-// start waits until the instance serves; it also repairs a crashed one.
+// Start waits until the instance serves; it also repairs a crashed one.
 // synchronous_commit = off is the user's setting that must not matter: a
 // write lost with the WAL buffers would show here.
-func (c *cluster) start() {
-	cmd := exec.Command(c.script, "start", "--dir", c.dir,
-		"--base-port", strconv.Itoa(c.basePort),
+func (c *Cluster) Start() {
+	cmd := exec.Command(c.Script, "start", "--dir", c.Dir,
+		"--base-port", strconv.Itoa(c.BasePort),
 		"--set", "synchronous_commit=off",
 		"--set", "default_transaction_isolation=serializable")
+	for _, setting := range c.Settings {
+		cmd.Args = append(cmd.Args, "--set", setting)
+	}
 	cmd.Stdout = os.Stdout
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
-		log.Fatalf("%s start: %v", c.script, err)
+		log.Fatalf("%s start: %v", c.Script, err)
 	}
 }
 
-func (c *cluster) pdAddress() string {
-	return fmt.Sprintf("127.0.0.1:%d", 2379+c.basePort)
+// PDAddress is where its Placement Driver serves.
+func (c *Cluster) PDAddress() string {
+	return fmt.Sprintf("127.0.0.1:%d", 2379+c.BasePort)
 }
 
-func (c *cluster) dsn() string {
+// DSN is how SQL reaches it.
+func (c *Cluster) DSN() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable connect_timeout=5",
-		54321+c.basePort)
+		54321+c.BasePort)
 }
 
-func (c *cluster) postmaster() (int, error) {
-	text, err := os.ReadFile(filepath.Join(c.dir, "node0/data/postmaster.pid"))
+func (c *Cluster) postmaster() (int, error) {
+	text, err := os.ReadFile(filepath.Join(c.Dir, "node0/data/postmaster.pid"))
 	if err != nil {
 		return 0, err
 	}
@@ -60,7 +64,7 @@ func (c *cluster) postmaster() (int, error) {
 	}
 	// After a crash the file is stale, and the number may be somebody else's.
 	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !strings.Contains(string(title), c.dir) {
+	if err != nil || !strings.Contains(string(title), c.Dir) {
 		return 0, errors.New("the postmaster is not running")
 	}
 	return pid, nil
@@ -94,9 +98,9 @@ func children(parent int) []process {
 	return found
 }
 
-// killAll sends SIGKILL to the postmaster and all its children, in random
+// KillAll sends SIGKILL to the postmaster and all its children, in random
 // order.  The postmaster is stopped first so that it starts nothing new.
-func (c *cluster) killAll(random *rand.Rand) error {
+func (c *Cluster) KillAll(random *rand.Rand) error {
 	postmaster, err := c.postmaster()
 	if err != nil {
 		return err
@@ -132,8 +136,8 @@ func waitGone(pid int) error {
 	return fmt.Errorf("process %d survives SIGKILL", pid)
 }
 
-// abortStore crashes the store alone; Postgres restarts all its processes.
-func (c *cluster) abortStore() error {
+// AbortStore crashes the store alone; Postgres restarts all its processes.
+func (c *Cluster) AbortStore() error {
 	postmaster, err := c.postmaster()
 	if err != nil {
 		return err
@@ -149,14 +153,14 @@ func (c *cluster) abortStore() error {
 	return errors.New("no process 'tikv store' below the postmaster")
 }
 
-// killDuringRecovery starts the server and kills it again within moments.
-func (c *cluster) killDuringRecovery(random *rand.Rand) {
-	cmd := exec.Command(c.script, "start", "--dir", c.dir, "--base-port", strconv.Itoa(c.basePort))
+// KillDuringRecovery starts the server and kills it again within moments.
+func (c *Cluster) KillDuringRecovery(random *rand.Rand) {
+	cmd := exec.Command(c.Script, "start", "--dir", c.Dir, "--base-port", strconv.Itoa(c.BasePort))
 	if err := cmd.Start(); err != nil {
-		log.Fatalf("%s start: %v", c.script, err)
+		log.Fatalf("%s start: %v", c.Script, err)
 	}
 	time.Sleep(time.Duration(100+random.Intn(700)) * time.Millisecond)
-	if err := c.killAll(random); err != nil {
+	if err := c.KillAll(random); err != nil {
 		log.Printf("no second crash: %v", err)
 	}
 	// The script now waits for a server that is gone; its failure is expected.

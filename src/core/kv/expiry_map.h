@@ -1,0 +1,53 @@
+/*
+ * expiry_map.h
+ *	  Where in a table rows will expire, and when: which parts are worth a
+ *	  look of the sweeper.
+ *
+ * The table is cut into segments of some blocks.  Each has the earliest moment
+ * at which a row in it may expire: EXPIRY_UNKNOWN until it was looked at,
+ * EXPIRY_NEVER if nothing in it does.  Every row that will expire is noted when
+ * it is written, so what the table had at the start is read once, and after
+ * that only what is due.  Eight bytes per segment.
+ */
+#ifndef TIKV_KV_EXPIRY_MAP_H
+#define TIKV_KV_EXPIRY_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXPIRY_UNKNOWN INT64_C(0)
+#define EXPIRY_NEVER INT64_MAX
+
+typedef struct ExpiryMap
+{
+	int64_t *earliest; /* of each segment */
+	uint32_t n;
+	uint32_t room;
+	uint32_t next; /* where the search for one that is due goes on */
+	bool started;
+} ExpiryMap;
+
+extern void expiry_map_init(ExpiryMap *map);
+extern void expiry_map_free(ExpiryMap *map);
+
+/* Begin with a table of n segments of which nothing is known. */
+extern void expiry_map_start(ExpiryMap *map, uint32_t n);
+
+/*
+ * A row that expires then was put into the segment, which may lie behind the
+ * end: the table has grown.  Nothing is noted before the start.
+ */
+extern void expiry_map_note(ExpiryMap *map, uint32_t segment,
+							int64_t expires_at);
+
+/* The segment was looked at: the earliest expiry that is left in it. */
+extern void expiry_map_seen(ExpiryMap *map, uint32_t segment, int64_t earliest);
+
+/* A segment that is due, round and round; false if there is none. */
+extern bool expiry_map_next(ExpiryMap *map, int64_t now_s, uint32_t *segment);
+
+/* How many are due. */
+extern uint32_t expiry_map_due(const ExpiryMap *map, int64_t now_s);
+
+#endif /* TIKV_KV_EXPIRY_MAP_H */

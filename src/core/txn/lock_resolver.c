@@ -1,0 +1,206 @@
+/*
+ * lock_resolver.c
+ *	  What to ask, and then to do, about a lock whose transaction may be dead.
+ */
+#include "core/txn/lock_resolver.h"
+
+#include "core/base/check.h"
+
+/* ------------------------------------------------------------- questions */
+
+static void
+ask_primary(LockResolver *resolver)
+{
+	CheckTxnStatusCommand *check = &resolver->command.check_txn_status;
+	const Lock *lock = &resolver->lock.lock;
+
+	resolver->state = LOCK_RESOLVER_ASKS_PRIMARY;
+	memset(&resolver->command, 0, sizeof(resolver->command));
+	resolver->command.kind = TXN_CMD_CHECK_TXN_STATUS;
+	check->primary_key = lock->primary;
+	check->lock_ts = lock->start_ts;
+	check->caller_start_ts = resolver->caller_start_ts;
+	check->current_ts = resolver->current_ts;
+	check->rollback_if_not_exist = true;
+	check->force_sync_commit = resolver->force_sync_commit;
+	check->resolving_pessimistic_lock = lock->type == LOCK_TYPE_PESSIMISTIC;
+	check->verify_is_primary = true;
+}
+
+static void
+ask_secondaries(LockResolver *resolver)
+{
+	CheckSecondaryLocksCommand *check =
+		&resolver->command.check_secondary_locks;
+	const Lock *primary = &resolver->primary.lock;
+
+	resolver->state = LOCK_RESOLVER_ASKS_SECONDARIES;
+	memset(&resolver->command, 0, sizeof(resolver->command));
+	resolver->command.kind = TXN_CMD_CHECK_SECONDARY_LOCKS;
+	check->keys = primary->secondaries;
+	check->n_keys = primary->n_secondaries;
+	check->start_ts = resolver->lock.lock.start_ts;
+}
+
+/* ---------------------------------------------------------------- endings */
+
+/* A pessimistic lock carries no data: it goes, whatever became of the rest. */
+static void
+end_pessimistic_lock(LockResolver *resolver)
+{
+	PessimisticRollbackCommand *rollback =
+		&resolver->command.pessimistic_rollback;
+	const Lock *lock = &resolver->lock.lock;
+
+	resolver->command.kind = TXN_CMD_PESSIMISTIC_ROLLBACK;
+	rollback->keys = &resolver->lock.key;
+	rollback->n_keys = 1;
+	rollback->start_ts = lock->start_ts;
+	rollback->for_update_ts =
+		lock->for_update_ts == 0 ? UINT64_MAX : lock->for_update_ts;
+}
+
+/* An async commit has no commit point: all its keys end together. */
+static void
+list_keys(LockResolver *resolver, ResolveLockCommand *resolve)
+{
+	const LockInfo *primary = &resolver->primary;
+	size_t n = primary->lock.n_secondaries;
+	Bytes *keys = arena_alloc(resolver->arena, (n + 2) * sizeof(Bytes));
+	size_t n_keys = 0;
+
+	keys[n_keys++] = resolver->lock.key;
+	if (primary->lock.use_async_commit && !resolver->force_sync_commit)
+	{
+		if (!bytes_eq(resolver->lock.lock.primary, resolver->lock.key))
+			keys[n_keys++] = resolver->lock.lock.primary;
+		for (size_t i = 0; i < n; i++)
+			if (!bytes_eq(primary->lock.secondaries[i], resolver->lock.key))
+				keys[n_keys++] = primary->lock.secondaries[i];
+	}
+	resolve->keys = keys;
+	resolve->n_keys = n_keys;
+}
+
+static LockResolverStep
+end_lock(LockResolver *resolver)
+{
+	ResolveLockCommand *resolve = &resolver->command.resolve_lock;
+
+	resolver->state = LOCK_RESOLVER_ENDS_LOCK;
+	memset(&resolver->command, 0, sizeof(resolver->command));
+	if (resolver->lock.lock.type == LOCK_TYPE_PESSIMISTIC)
+	{
+		end_pessimistic_lock(resolver);
+		return LOCK_RESOLVER_RUN;
+	}
+	resolver->command.kind = TXN_CMD_RESOLVE_LOCK;
+	resolve->txns = &resolver->fate;
+	resolve->n_txns = 1;
+	list_keys(resolver, resolve);
+	return LOCK_RESOLVER_RUN;
+}
+
+static LockResolverStep
+fail(LockResolver *resolver, const TxnError *error)
+{
+	resolver->error = *error;
+	return LOCK_RESOLVER_FAILED;
+}
+
+/* ---------------------------------------------------------------- answers */
+
+/* Commits at the greatest min_commit_ts, if every key is still locked. */
+static LockResolverStep
+take_secondaries(LockResolver *resolver, const TxnAnswer *answer)
+{
+	const Lock *primary = &resolver->primary.lock;
+	uint64_t commit_ts = primary->min_commit_ts;
+
+	if (answer->n_errors > 0)
+		return fail(resolver, &answer->errors[0]);
+	if (answer->n_locks < primary->n_secondaries)
+	{
+		resolver->fate.commit_ts = answer->commit_ts;
+		return end_lock(resolver);
+	}
+	for (size_t i = 0; i < answer->n_locks; i++)
+	{
+		const Lock *lock = &answer->locks[i].lock;
+
+		/* One of them fell back: the transaction is a two-phase one. */
+		if (!lock->use_async_commit)
+		{
+			resolver->force_sync_commit = true;
+			ask_primary(resolver);
+			return LOCK_RESOLVER_RUN;
+		}
+		if (lock->min_commit_ts > commit_ts)
+			commit_ts = lock->min_commit_ts;
+	}
+	resolver->fate.commit_ts = commit_ts;
+	return end_lock(resolver);
+}
+
+static LockResolverStep
+take_primary(LockResolver *resolver, const TxnAnswer *answer)
+{
+	bool async = answer->has_lock && answer->lock.lock.use_async_commit &&
+		!resolver->force_sync_commit;
+
+	if (answer->n_errors > 0)
+	{
+		/* The key named another primary since: its lock means nothing. */
+		if (answer->errors[0].kind == TXN_PRIMARY_MISMATCH &&
+			resolver->lock.lock.type == LOCK_TYPE_PESSIMISTIC)
+			return end_lock(resolver);
+		return fail(resolver, &answer->errors[0]);
+	}
+	if (async &&
+		(answer->lock_ttl_ms == 0 ||
+		 txn_lock_expiry(&answer->lock.lock) <
+			 txn_physical(resolver->current_ts)))
+	{
+		lock_copy(&answer->lock.lock, resolver->arena, &resolver->primary.lock);
+		ask_secondaries(resolver);
+		return LOCK_RESOLVER_RUN;
+	}
+	if (answer->lock_ttl_ms > 0)
+	{
+		resolver->lock_ttl_ms = answer->lock_ttl_ms;
+		return LOCK_RESOLVER_ALIVE;
+	}
+	resolver->fate.commit_ts = answer->commit_ts;
+	return end_lock(resolver);
+}
+
+void
+lock_resolver_begin(LockResolver *resolver, const LockInfo *lock,
+					uint64_t caller_start_ts, uint64_t current_ts, Arena *arena)
+{
+	memset(resolver, 0, sizeof(*resolver));
+	resolver->lock = *lock;
+	resolver->caller_start_ts = caller_start_ts;
+	resolver->current_ts = current_ts;
+	resolver->arena = arena;
+	resolver->fate.start_ts = lock->lock.start_ts;
+	ask_primary(resolver);
+}
+
+LockResolverStep
+lock_resolver_next(LockResolver *resolver, const TxnAnswer *answer)
+{
+	switch (resolver->state)
+	{
+		case LOCK_RESOLVER_ASKS_PRIMARY:
+			return take_primary(resolver, answer);
+		case LOCK_RESOLVER_ASKS_SECONDARIES:
+			return take_secondaries(resolver, answer);
+		case LOCK_RESOLVER_ENDS_LOCK:
+			if (answer->n_errors > 0)
+				return fail(resolver, &answer->errors[0]);
+			return LOCK_RESOLVER_DONE;
+	}
+	CHECK(false);
+	return LOCK_RESOLVER_FAILED;
+}

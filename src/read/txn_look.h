@@ -1,0 +1,44 @@
+/*
+ * txn_look.h
+ *	  The look at the locks that a read at a timestamp takes before its
+ *	  snapshot (DESIGN 4, txn-semantics 23.1 and 24).
+ *
+ * max_ts first, the locks in memory next, the snapshot last: a lock that was
+ * missed has then been released visibly, or its transaction commits above the
+ * read's timestamp.
+ */
+#ifndef TIKV_READ_TXN_LOOK_H
+#define TIKV_READ_TXN_LOOK_H
+
+#include "postgres.h"
+
+#include "service/txn.h"
+
+typedef enum TxnLookAnswer
+{
+	TXN_LOOK_OK,
+	TXN_LOOK_NOT_YET,	/* the lock table is being rebuilt */
+	TXN_LOOK_TOO_MANY,	/* more locks in the range than memory for them */
+	TXN_LOOK_TS_TOO_NEW /* far above any timestamp PD has handed out */
+} TxnLookAnswer;
+
+/* The text that goes with an answer that is not OK. */
+extern const char *txn_look_text(TxnLookAnswer answer);
+
+/*
+ * Raise max_ts to the read's timestamp and find the locks that matter to it.
+ * Memory is the request's arena.
+ */
+extern TxnLookAnswer txn_look(const Request *request, const TxnRequest *txn,
+							  const Region *region, TxnLook *look);
+
+/*
+ * The same for the locks of lock_spill, through a reader that was opened with
+ * `spilled`, after the snapshot; merges them into *look.
+ */
+extern TxnLookAnswer txn_look_spilled(const Request *request,
+									  const TxnRequest *txn,
+									  const Region *region, MvccReader *reader,
+									  TxnLook *look);
+
+#endif /* TIKV_READ_TXN_LOOK_H */

@@ -1,0 +1,719 @@
+/*
+ * txn_decode.c
+ *	  kvrpcpb messages of the transactional API -> plain commands and reads.
+ *
+ * Every check that needs only the message is here: cluster id, API version,
+ * key mode, key size, mutation kinds, timestamps.  The rules of the commands
+ * themselves are core/txn's.
+ */
+#include <stdlib.h>
+
+#include "core/base/check.h"
+#include "core/base/rpc_code.h"
+#include "core/codec/memcomparable.h"
+#include "core/kv/api_version.h"
+#include "service/messages.h"
+#include "service/txn.h"
+
+typedef unsigned long long Llu;
+
+/* Timestamps are int8 in the tables (DESIGN 2). */
+#define MAX_WRITE_TS ((uint64_t) INT64_MAX)
+
+static Bytes
+from_wire(ProtobufCBinaryData b)
+{
+	return bytes_make(b.data, b.len);
+}
+
+static Bytes *
+from_wire_list(const ProtobufCBinaryData *list, size_t n, Arena *arena)
+{
+	Bytes *out = arena_alloc(arena, n * sizeof(Bytes));
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = from_wire(list[i]);
+	return out;
+}
+
+/* --------------------------------------------------------------- context */
+
+static const Kvrpcpb__Context empty_context = KVRPCPB__CONTEXT__INIT;
+
+static void
+decode_read_context(const Kvrpcpb__Context *context, TxnRequest *txn)
+{
+	txn->read.isolation = (Isolation) context->isolation_level;
+	txn->read.resolved_locks = context->resolved_locks;
+	txn->read.n_resolved_locks = context->n_resolved_locks;
+	txn->read.committed_locks = context->committed_locks;
+	txn->read.n_committed_locks = context->n_committed_locks;
+	txn->read.replica_read = context->replica_read;
+}
+
+static bool
+check_cluster(Request *request, const RawLimits *limits,
+			  const RequestContext *context)
+{
+	if (context->cluster_id == 0 || context->cluster_id == limits->cluster_id)
+		return true;
+	request
+		->fail(request, RPC_INVALID_ARGUMENT,
+			   arena_printf(request->arena,
+							"cluster id mismatch, request: %llu, store: %llu",
+							(Llu) context->cluster_id,
+							(Llu) limits->cluster_id));
+	return false;
+}
+
+/* txn-semantics 26.1: which API versions may do transactions here. */
+static bool
+check_api(Request *request, const RawLimits *limits, int api_version)
+{
+	if (api_check_request(limits->api, api_version, false) == API_OK)
+		return true;
+	txn_answer_abort(
+		request,
+		arena_printf(
+			request->arena,
+			"Api version in request does not match with TiKV storage, cmd: %s, storage: %s, request: %s",
+			request->method->path, api_name(limits->api),
+			api_name(api_version)));
+	return false;
+}
+
+static bool
+decode_context(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__Context *context = service_context(request->message);
+
+	if (context == NULL)
+		context = &empty_context;
+	service_decode_context(context, &txn->context);
+	decode_read_context(context, txn);
+	txn->txn_source = context->txn_source;
+	txn->is_retry_request = context->is_retry_request;
+	txn->resource_group_tag = from_wire(context->resource_group_tag);
+	return check_cluster(request, limits, &txn->context) &&
+		check_api(request, limits, txn->context.api_version);
+}
+
+/* ------------------------------------------------------------------ keys */
+
+static bool
+check_mode(Request *request, const RawLimits *limits, const TxnRequest *txn,
+		   ApiAnswer answer)
+{
+	if (answer == API_OK)
+		return true;
+	txn_answer_abort(
+		request,
+		arena_printf(
+			request->arena,
+			"invalid key mode, cmd: %s, storage: %s, request: %s: a key's first byte names no mode of this request",
+			request->method->path, api_name(limits->api),
+			api_name(txn->context.api_version)));
+	return false;
+}
+
+static bool
+check_key(Request *request, const RawLimits *limits, const TxnRequest *txn,
+		  Bytes key)
+{
+	return check_mode(request, limits, txn,
+					  api_check_key(limits->api, txn->context.api_version,
+									false, key));
+}
+
+static bool
+check_keys(Request *request, const RawLimits *limits, const TxnRequest *txn,
+		   const Bytes *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!check_key(request, limits, txn, keys[i]))
+			return false;
+	return true;
+}
+
+static bool
+check_range_mode(Request *request, const RawLimits *limits,
+				 const TxnRequest *txn, const KeyRange *range)
+{
+	return check_mode(request, limits, txn,
+					  api_check_range(limits->api, txn->context.api_version,
+									  false, range->lower, range->upper));
+}
+
+static bool
+check_size(Request *request, const RawLimits *limits, const TxnRequest *txn,
+		   Bytes key)
+{
+	size_t size = memcomparable_len(key.len);
+	TxnError error = {.kind = TXN_KEY_TOO_LARGE,
+					  .key = key,
+					  .existing_start_ts = size,
+					  .commit_ts = limits->max_key_size};
+
+	if (size <= limits->max_key_size)
+		return true;
+	txn_answer_error(request, txn, &error);
+	return false;
+}
+
+static bool
+check_ts(Request *request, uint64_t ts)
+{
+	if (ts <= MAX_WRITE_TS)
+		return true;
+	txn_answer_abort(
+		request,
+		arena_printf(request->arena,
+					 "timestamp %llu is beyond what a write may have",
+					 (Llu) ts));
+	return false;
+}
+
+/* ------------------------------------------------------------- mutations */
+
+static bool
+op_fits(int method, Kvrpcpb__Op op)
+{
+	switch (op)
+	{
+		case KVRPCPB__OP__Put:
+		case KVRPCPB__OP__Del:
+		case KVRPCPB__OP__Lock:
+		case KVRPCPB__OP__Insert:
+		case KVRPCPB__OP__CheckNotExists:
+			return method != METHOD_KV_PESSIMISTIC_LOCK;
+		case KVRPCPB__OP__SharedLock:
+			return method == METHOD_KV_PREWRITE;
+		case KVRPCPB__OP__PessimisticLock:
+		case KVRPCPB__OP__SharedPessimisticLock:
+			return method == METHOD_KV_PESSIMISTIC_LOCK;
+		default:
+			return false;
+	}
+}
+
+static bool
+decode_mutation(Request *request, const RawLimits *limits, TxnRequest *txn,
+				const Kvrpcpb__Mutation *from, Mutation *to)
+{
+	if (!op_fits(request->method->id, from->op))
+	{
+		txn_answer_abort(request,
+						 arena_printf(request->arena,
+									  "mutation op %d does not belong in %s",
+									  (int) from->op, request->method->path));
+		return false;
+	}
+	to->op = (MutationOp) from->op;
+	to->key = from_wire(from->key);
+	to->value = from_wire(from->value);
+	to->assertion = (Assertion) from->assertion;
+	txn->write_bytes += to->key.len + to->value.len;
+	return check_key(request, limits, txn, to->key) &&
+		check_size(request, limits, txn, to->key);
+}
+
+static bool
+decode_mutations(Request *request, const RawLimits *limits, TxnRequest *txn,
+				 Kvrpcpb__Mutation *const *from, size_t n, const Mutation **out)
+{
+	Mutation *mutations = arena_alloc(request->arena, n * sizeof(Mutation));
+
+	for (size_t i = 0; i < n; i++)
+		if (!decode_mutation(request, limits, txn, from[i], &mutations[i]))
+			return false;
+	*out = mutations;
+	return true;
+}
+
+/* -------------------------------------------------------------- prewrite */
+
+static void
+decode_actions(const Kvrpcpb__PrewriteRequest *from, PrewriteCommand *to,
+			   Arena *arena)
+{
+	PessimisticAction *actions =
+		arena_alloc(arena, from->n_pessimistic_actions * sizeof(*actions));
+	ForUpdateTsConstraint *constraints =
+		arena_alloc(arena,
+					from->n_for_update_ts_constraints * sizeof(*constraints));
+
+	for (size_t i = 0; i < from->n_pessimistic_actions; i++)
+		actions[i] = (PessimisticAction) from->pessimistic_actions[i];
+	for (size_t i = 0; i < from->n_for_update_ts_constraints; i++)
+	{
+		constraints[i].index = from->for_update_ts_constraints[i]->index;
+		constraints[i].expected_for_update_ts =
+			from->for_update_ts_constraints[i]->expected_for_update_ts;
+	}
+	to->actions = actions;
+	to->n_actions = from->n_pessimistic_actions;
+	to->constraints = constraints;
+	to->n_constraints = from->n_for_update_ts_constraints;
+}
+
+static bool
+decode_prewrite(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__PrewriteRequest *from = (const void *) request->message;
+	PrewriteCommand *to = &txn->command.prewrite;
+
+	txn->command.kind = TXN_CMD_PREWRITE;
+	if (from->n_txn_file_chunks > 0)
+	{
+		txn_answer_abort(request, "file-based transactions are not supported");
+		return false;
+	}
+	to->n_mutations = from->n_mutations;
+	to->primary = from_wire(from->primary_lock);
+	to->start_ts = from->start_version;
+	to->lock_ttl_ms = from->lock_ttl;
+	to->skip_constraint_check = from->skip_constraint_check;
+	to->txn_size = from->txn_size;
+	to->for_update_ts = from->for_update_ts;
+	to->min_commit_ts = from->min_commit_ts;
+	to->use_async_commit = from->use_async_commit;
+	to->secondaries =
+		from_wire_list(from->secondaries, from->n_secondaries, request->arena);
+	to->n_secondaries = from->n_secondaries;
+	to->try_one_pc = from->try_one_pc;
+	to->max_commit_ts = from->max_commit_ts;
+	to->assertion_level = (AssertionLevel) from->assertion_level;
+	decode_actions(from, to, request->arena);
+	return decode_mutations(request, limits, txn, from->mutations,
+							from->n_mutations, &to->mutations) &&
+		check_ts(request, to->start_ts) &&
+		check_ts(request, to->for_update_ts) &&
+		check_ts(request, to->min_commit_ts);
+}
+
+static bool
+decode_flush(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__FlushRequest *from = (const void *) request->message;
+	PrewriteCommand *to = &txn->command.prewrite;
+
+	txn->command.kind = TXN_CMD_FLUSH;
+	if (from->generation == 0)
+	{
+		txn_answer_abort(request, "generation of a flush must be above 0");
+		return false;
+	}
+	to->n_mutations = from->n_mutations;
+	to->primary = from_wire(from->primary_key);
+	to->start_ts = from->start_ts;
+	to->lock_ttl_ms = from->lock_ttl;
+	to->generation = from->generation;
+	to->assertion_level = (AssertionLevel) from->assertion_level;
+	return decode_mutations(request, limits, txn, from->mutations,
+							from->n_mutations, &to->mutations) &&
+		check_ts(request, to->start_ts);
+}
+
+/* -------------------------------------------------- commit and its undoing */
+
+static bool
+decode_commit(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__CommitRequest *from = (const void *) request->message;
+	CommitCommand *to = &txn->command.commit;
+
+	txn->command.kind = TXN_CMD_COMMIT;
+	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->n_keys = from->n_keys;
+	to->start_ts = from->start_version;
+	to->commit_ts = from->commit_version;
+	return check_keys(request, limits, txn, to->keys, to->n_keys) &&
+		check_ts(request, to->commit_ts);
+}
+
+static bool
+decode_batch_rollback(Request *request, const RawLimits *limits,
+					  TxnRequest *txn)
+{
+	const Kvrpcpb__BatchRollbackRequest *from = (const void *) request->message;
+	BatchRollbackCommand *to = &txn->command.batch_rollback;
+
+	txn->command.kind = TXN_CMD_BATCH_ROLLBACK;
+	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->n_keys = from->n_keys;
+	to->start_ts = from->start_version;
+	return check_keys(request, limits, txn, to->keys, to->n_keys) &&
+		check_ts(request, to->start_ts);
+}
+
+static bool
+decode_cleanup(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__CleanupRequest *from = (const void *) request->message;
+	CleanupCommand *to = &txn->command.cleanup;
+
+	txn->command.kind = TXN_CMD_CLEANUP;
+	to->key = from_wire(from->key);
+	to->start_ts = from->start_version;
+	to->current_ts = from->current_ts;
+	return check_key(request, limits, txn, to->key) &&
+		check_ts(request, to->start_ts);
+}
+
+/* ---------------------------------------------------- status and resolving */
+
+static bool
+decode_check_txn_status(Request *request, const RawLimits *limits,
+						TxnRequest *txn)
+{
+	const Kvrpcpb__CheckTxnStatusRequest *from =
+		(const void *) request->message;
+	CheckTxnStatusCommand *to = &txn->command.check_txn_status;
+
+	txn->command.kind = TXN_CMD_CHECK_TXN_STATUS;
+	to->primary_key = from_wire(from->primary_key);
+	to->lock_ts = from->lock_ts;
+	to->caller_start_ts = from->caller_start_ts;
+	to->current_ts = from->current_ts;
+	to->rollback_if_not_exist = from->rollback_if_not_exist;
+	to->force_sync_commit = from->force_sync_commit;
+	to->resolving_pessimistic_lock = from->resolving_pessimistic_lock;
+	to->verify_is_primary = from->verify_is_primary;
+	return check_key(request, limits, txn, to->primary_key) &&
+		check_ts(request, to->lock_ts);
+}
+
+static bool
+decode_check_secondary_locks(Request *request, const RawLimits *limits,
+							 TxnRequest *txn)
+{
+	const Kvrpcpb__CheckSecondaryLocksRequest *from =
+		(const void *) request->message;
+	CheckSecondaryLocksCommand *to = &txn->command.check_secondary_locks;
+
+	txn->command.kind = TXN_CMD_CHECK_SECONDARY_LOCKS;
+	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->n_keys = from->n_keys;
+	to->start_ts = from->start_version;
+	return check_keys(request, limits, txn, to->keys, to->n_keys) &&
+		check_ts(request, to->start_ts);
+}
+
+static int
+txn_status_cmp(const void *a, const void *b)
+{
+	const TxnStatusOf *x = a;
+	const TxnStatusOf *y = b;
+
+	return (x->start_ts > y->start_ts) - (x->start_ts < y->start_ts);
+}
+
+static bool
+decode_resolve_lock(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__ResolveLockRequest *from = (const void *) request->message;
+	ResolveLockCommand *to = &txn->command.resolve_lock;
+	size_t n = from->n_txn_infos > 0 ? from->n_txn_infos : 1;
+	TxnStatusOf *txns = arena_alloc(request->arena, n * sizeof(*txns));
+
+	txn->command.kind = TXN_CMD_RESOLVE_LOCK;
+	txns[0].start_ts = from->start_version;
+	txns[0].commit_ts = from->commit_version;
+	for (size_t i = 0; i < from->n_txn_infos; i++)
+	{
+		txns[i].start_ts = from->txn_infos[i]->txn;
+		txns[i].commit_ts = from->txn_infos[i]->status;
+	}
+	qsort(txns, n, sizeof(*txns), txn_status_cmp);
+	for (size_t i = 0; i < n; i++)
+		if (!check_ts(request, txns[i].start_ts) ||
+			!check_ts(request, txns[i].commit_ts))
+			return false;
+	if (txns[0].start_ts == 0)
+	{
+		txn_answer_abort(request, "start_version must be above 0");
+		return false;
+	}
+	to->txns = txns;
+	to->n_txns = n;
+	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->n_keys = from->n_keys;
+	return check_keys(request, limits, txn, to->keys, to->n_keys);
+}
+
+static bool
+decode_heart_beat(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__TxnHeartBeatRequest *from = (const void *) request->message;
+	TxnHeartBeatCommand *to = &txn->command.txn_heart_beat;
+
+	txn->command.kind = TXN_CMD_TXN_HEART_BEAT;
+	to->primary_key = from_wire(from->primary_lock);
+	to->start_ts = from->start_version;
+	to->advise_lock_ttl_ms = from->advise_lock_ttl;
+	to->min_commit_ts = from->min_commit_ts;
+	return check_key(request, limits, txn, to->primary_key) &&
+		check_ts(request, to->min_commit_ts);
+}
+
+/* ----------------------------------------------------- pessimistic locking */
+
+static bool
+decode_pessimistic_lock(Request *request, const RawLimits *limits,
+						TxnRequest *txn)
+{
+	const Kvrpcpb__PessimisticLockRequest *from =
+		(const void *) request->message;
+	PessimisticLockCommand *to = &txn->command.pessimistic_lock;
+
+	txn->command.kind = TXN_CMD_PESSIMISTIC_LOCK;
+	to->n_mutations = from->n_mutations;
+	to->primary = from_wire(from->primary_lock);
+	to->start_ts = from->start_version;
+	to->lock_ttl_ms = from->lock_ttl;
+	to->for_update_ts = from->for_update_ts;
+	to->is_first_lock = from->is_first_lock;
+	to->wait_timeout_ms = from->wait_timeout;
+	to->return_values = from->return_values;
+	to->min_commit_ts = from->min_commit_ts;
+	to->check_existence = from->check_existence;
+	to->lock_only_if_exists = from->lock_only_if_exists;
+	to->allow_lock_with_conflict = from->wake_up_mode ==
+		KVRPCPB__PESSIMISTIC_LOCK_WAKE_UP_MODE__WakeUpModeForceLock;
+	return decode_mutations(request, limits, txn, from->mutations,
+							from->n_mutations, &to->mutations) &&
+		check_ts(request, to->start_ts) &&
+		check_ts(request, to->for_update_ts) &&
+		check_ts(request, to->min_commit_ts);
+}
+
+static bool
+decode_pessimistic_rollback(Request *request, const RawLimits *limits,
+							TxnRequest *txn)
+{
+	const Kvrpcpb__PessimisticRollbackRequest *from =
+		(const void *) request->message;
+	PessimisticRollbackCommand *to = &txn->command.pessimistic_rollback;
+
+	txn->command.kind = TXN_CMD_PESSIMISTIC_ROLLBACK;
+	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->n_keys = from->n_keys;
+	to->start_ts = from->start_version;
+	to->for_update_ts = from->for_update_ts;
+	return check_keys(request, limits, txn, to->keys, to->n_keys);
+}
+
+/* ---------------------------------------------------------------- ranges */
+
+static bool
+decode_scan_lock(Request *request, TxnRequest *txn)
+{
+	const Kvrpcpb__ScanLockRequest *from = (const void *) request->message;
+	ScanLockCommand *to = &txn->command.scan_lock;
+
+	txn->command.kind = TXN_CMD_SCAN_LOCK;
+	to->max_ts = from->max_version;
+	to->range.lower = from_wire(from->start_key);
+	to->range.upper = from_wire(from->end_key);
+	to->limit = from->limit;
+	return true;
+}
+
+static bool
+decode_delete_range(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__DeleteRangeRequest *from = (const void *) request->message;
+	DeleteRangeCommand *to = &txn->command.delete_range;
+
+	txn->command.kind = TXN_CMD_DELETE_RANGE;
+	to->range.lower = from_wire(from->start_key);
+	to->range.upper = from_wire(from->end_key);
+	to->notify_only = from->notify_only;
+	return check_range_mode(request, limits, txn, &to->range);
+}
+
+/* Both bounds are needed: nobody destroys a whole store by an empty one. */
+static bool
+decode_destroy_range(Request *request, TxnRequest *txn)
+{
+	const Kvrpcpb__UnsafeDestroyRangeRequest *from =
+		(const void *) request->message;
+	DeleteRangeCommand *to = &txn->command.delete_range;
+
+	txn->command.kind = TXN_CMD_DELETE_RANGE;
+	to->range.lower = from_wire(from->start_key);
+	to->range.upper = from_wire(from->end_key);
+	if (to->range.lower.len > 0 && to->range.upper.len > 0)
+		return true;
+	txn_answer_abort(request,
+					 "UnsafeDestroyRange needs a start key and an end key");
+	return false;
+}
+
+/* ----------------------------------------------------------------- reads */
+
+static bool
+decode_get(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__GetRequest *from = (const void *) request->message;
+
+	txn->read.ts = from->version;
+	txn->read.need_commit_ts = from->need_commit_ts;
+	txn->keys = from_wire_list(&from->key, 1, request->arena);
+	txn->n_keys = 1;
+	return check_key(request, limits, txn, txn->keys[0]);
+}
+
+static bool
+decode_batch_get(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__BatchGetRequest *from = (const void *) request->message;
+
+	txn->read.ts = from->version;
+	txn->read.need_commit_ts = from->need_commit_ts;
+	txn->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	txn->n_keys = from->n_keys;
+	return check_keys(request, limits, txn, txn->keys, txn->n_keys);
+}
+
+static bool
+decode_buffer_batch_get(Request *request, const RawLimits *limits,
+						TxnRequest *txn)
+{
+	const Kvrpcpb__BufferBatchGetRequest *from =
+		(const void *) request->message;
+
+	txn->read.ts = from->version;
+	txn->buffered = true;
+	txn->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	txn->n_keys = from->n_keys;
+	return check_keys(request, limits, txn, txn->keys, txn->n_keys);
+}
+
+/* In a reverse scan start_key is the exclusive upper bound. */
+static bool
+decode_scan(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__ScanRequest *from = (const void *) request->message;
+	Bytes start = from_wire(from->start_key);
+	Bytes end = from_wire(from->end_key);
+
+	txn->read.ts = from->version;
+	txn->scan.range.lower = from->reverse ? end : start;
+	txn->scan.range.upper = from->reverse ? start : end;
+	txn->scan.reverse = from->reverse;
+	txn->scan.key_only = from->key_only;
+	txn->scan.limit = from->limit;
+	txn->scan.sample_step = from->sample_step;
+	return check_range_mode(request, limits, txn, &txn->scan.range);
+}
+
+static bool
+decode_mvcc_by_key(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__MvccGetByKeyRequest *from = (const void *) request->message;
+
+	txn->keys = from_wire_list(&from->key, 1, request->arena);
+	txn->n_keys = 1;
+	return check_key(request, limits, txn, txn->keys[0]);
+}
+
+static bool
+decode_mvcc_by_start_ts(Request *request, TxnRequest *txn)
+{
+	const Kvrpcpb__MvccGetByStartTsRequest *from =
+		(const void *) request->message;
+
+	txn->start_ts = from->start_ts;
+	return true;
+}
+
+/* ------------------------------------------------------------- the table */
+
+static bool
+decode_message(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	switch (request->method->id)
+	{
+		case METHOD_KV_GET:
+			return decode_get(request, limits, txn);
+		case METHOD_KV_BATCH_GET:
+			return decode_batch_get(request, limits, txn);
+		case METHOD_KV_BUFFER_BATCH_GET:
+			return decode_buffer_batch_get(request, limits, txn);
+		case METHOD_KV_SCAN:
+			return decode_scan(request, limits, txn);
+		case METHOD_MVCC_GET_BY_KEY:
+			return decode_mvcc_by_key(request, limits, txn);
+		case METHOD_MVCC_GET_BY_START_TS:
+			return decode_mvcc_by_start_ts(request, txn);
+		case METHOD_KV_PREWRITE:
+			return decode_prewrite(request, limits, txn);
+		case METHOD_KV_FLUSH:
+			return decode_flush(request, limits, txn);
+		case METHOD_KV_COMMIT:
+			return decode_commit(request, limits, txn);
+		case METHOD_KV_BATCH_ROLLBACK:
+			return decode_batch_rollback(request, limits, txn);
+		case METHOD_KV_CLEANUP:
+			return decode_cleanup(request, limits, txn);
+		case METHOD_KV_CHECK_TXN_STATUS:
+			return decode_check_txn_status(request, limits, txn);
+		case METHOD_KV_CHECK_SECONDARY_LOCKS:
+			return decode_check_secondary_locks(request, limits, txn);
+		case METHOD_KV_RESOLVE_LOCK:
+			return decode_resolve_lock(request, limits, txn);
+		case METHOD_KV_TXN_HEART_BEAT:
+			return decode_heart_beat(request, limits, txn);
+		case METHOD_KV_PESSIMISTIC_LOCK:
+			return decode_pessimistic_lock(request, limits, txn);
+		case METHOD_KV_PESSIMISTIC_ROLLBACK:
+			return decode_pessimistic_rollback(request, limits, txn);
+		case METHOD_KV_SCAN_LOCK:
+			return decode_scan_lock(request, txn);
+		case METHOD_KV_DELETE_RANGE:
+			return decode_delete_range(request, limits, txn);
+		case METHOD_UNSAFE_DESTROY_RANGE:
+			return decode_destroy_range(request, txn);
+		default:
+			CHECK(false);
+			return false;
+	}
+}
+
+static bool
+check_entry_size(Request *request, const RawLimits *limits,
+				 const TxnRequest *txn)
+{
+	RegionError error = {.kind = REGION_ENTRY_TOO_LARGE,
+						 .region_id = txn->context.region_id,
+						 .actual = txn->write_bytes};
+
+	if (txn->write_bytes <= limits->max_entry_size)
+		return true;
+	service_region_error(request, &error);
+	return false;
+}
+
+TxnRequest *
+txn_decode(Request *request, const RawLimits *limits)
+{
+	TxnRequest *txn = arena_zalloc(request->arena, sizeof(TxnRequest));
+
+	if (!decode_context(request, limits, txn) ||
+		!decode_message(request, limits, txn) ||
+		!check_entry_size(request, limits, txn))
+		return NULL;
+	return txn;
+}
+
+bool
+txn_is_method(int method)
+{
+	return (method >= METHOD_KV_GET && method <= METHOD_KV_DELETE_RANGE) ||
+		(method >= METHOD_KV_PESSIMISTIC_LOCK &&
+		 method <= METHOD_KV_CHECK_SECONDARY_LOCKS) ||
+		(method >= METHOD_KV_FLUSH && method <= METHOD_KV_BUFFER_BATCH_GET) ||
+		(method >= METHOD_UNSAFE_DESTROY_RANGE &&
+		 method <= METHOD_MVCC_GET_BY_START_TS);
+}

@@ -1,0 +1,473 @@
+/*
+ * txn_read.c
+ *	  Reads at a timestamp over a reader, and their answers.
+ *
+ * As for raw scans: fewer pairs than asked for mean that the region has no
+ * more, so an answer is never cut short.
+ */
+#include "core/base/check.h"
+#include "core/mvcc/inspect.h"
+#include "core/txn/buffered_get.h"
+#include "service/messages.h"
+#include "service/txn.h"
+
+/* How many pairs are read between two looks whether to go on. */
+#define LOOK_EVERY 256
+
+static ProtobufCBinaryData
+to_wire(Bytes b)
+{
+	ProtobufCBinaryData out = {b.len, (uint8_t *) b.data};
+
+	return out;
+}
+
+/* The error of a read that found neither a value nor its absence. */
+static Kvrpcpb__KeyError *
+error_of(const TxnRequest *txn, const ReadResult *result, Arena *arena)
+{
+	TxnError error = {.key = result->key, .start_ts = txn->read.ts};
+
+	switch (result->outcome)
+	{
+		case READ_LOCKED:
+			error.kind = TXN_KEY_IS_LOCKED;
+			txn_lock_info(result->met->key, &result->met->lock, &error.lock);
+			break;
+		case READ_CONFLICT:
+			error.kind = TXN_WRITE_CONFLICT;
+			error.reason = CONFLICT_RC_CHECK_TS;
+			error.conflict_ts = result->conflict_ts;
+			error.conflict_commit_ts = result->conflict_commit_ts;
+			break;
+		default:
+			CHECK(result->outcome == READ_DEFAULT_MISSING);
+			error.kind = TXN_DEFAULT_NOT_FOUND;
+			error.start_ts = result->start_ts;
+			break;
+	}
+	return txn_key_error(&error, arena);
+}
+
+/* The look's locks are in the order of the keys: the next may be this key's. */
+static const MetLock *
+next_met(const TxnLook *look, size_t *next, Bytes key)
+{
+	if (*next < look->n_met && bytes_eq(look->met[*next].key, key))
+		return &look->met[(*next)++];
+	return NULL;
+}
+
+static void
+read_get(Request *request, const TxnRequest *txn, const TxnLook *look,
+		 MvccReader *reader)
+{
+	Kvrpcpb__GetResponse reply = KVRPCPB__GET_RESPONSE__INIT;
+	ReadResult result;
+	size_t next = 0;
+
+	mvcc_get(reader, &txn->read, txn->keys[0],
+			 next_met(look, &next, txn->keys[0]), request->arena, &result);
+	switch (result.outcome)
+	{
+		case READ_FOUND:
+			reply.value = to_wire(result.value);
+			if (txn->read.need_commit_ts)
+				reply.commit_ts = result.commit_ts;
+			break;
+		case READ_NOT_FOUND:
+			reply.not_found = true;
+			break;
+		default:
+			reply.error = error_of(txn, &result, request->arena);
+			break;
+	}
+	request->done(request, &reply.base);
+}
+
+/* ---- answers of many pairs ---- */
+
+typedef struct PairList
+{
+	Request *request;
+	const TxnRequest *txn;
+	const RawLimits *limits;
+	Kvrpcpb__KvPair **pairs;
+	size_t n;
+	size_t room;
+	size_t bytes;
+	Kvrpcpb__KeyError *error; /* of the whole answer */
+	bool too_large;
+	const char *interrupted;
+} PairList;
+
+static void
+grow(PairList *list)
+{
+	size_t room = list->room == 0 ? 16 : list->room * 2;
+	Kvrpcpb__KvPair **grown =
+		arena_alloc(list->request->arena, room * sizeof(*grown));
+
+	if (list->n > 0)
+		memcpy(grown, list->pairs, list->n * sizeof(*grown));
+	list->pairs = grown;
+	list->room = room;
+}
+
+static Kvrpcpb__KvPair *
+add_pair(PairList *list)
+{
+	Kvrpcpb__KvPair *pair = arena_alloc(list->request->arena, sizeof(*pair));
+
+	if (list->n == list->room)
+		grow(list);
+	kvrpcpb__kv_pair__init(pair);
+	list->pairs[list->n++] = pair;
+	return pair;
+}
+
+static bool
+may_go_on(PairList *list, size_t bytes)
+{
+	const RawLimits *limits = list->limits;
+
+	list->bytes += bytes;
+	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
+		list->too_large = true;
+	else if (list->n % LOOK_EVERY == LOOK_EVERY - 1 &&
+			 limits->interrupted != NULL)
+		list->interrupted = limits->interrupted(list->request);
+	return !list->too_large && list->interrupted == NULL;
+}
+
+/* One result joins; false when the answer is complete or given up. */
+static bool
+take(PairList *list, const ReadResult *result)
+{
+	Arena *arena = list->request->arena;
+	Kvrpcpb__KvPair *pair;
+
+	if (!may_go_on(list, result->key.len + result->value.len))
+		return false;
+	if (result->outcome == READ_FOUND)
+	{
+		pair = add_pair(list);
+		pair->key = to_wire(arena_copy(arena, result->key));
+		pair->value = to_wire(arena_copy(arena, result->value));
+		if (list->txn->read.need_commit_ts)
+			pair->commit_ts = result->commit_ts;
+		return true;
+	}
+	if (result->outcome == READ_LOCKED)
+	{
+		add_pair(list)->error = error_of(list->txn, result, arena);
+		return true;
+	}
+	/* Ends the request: the error stands above and in the only pair. */
+	list->n = 0;
+	list->error = error_of(list->txn, result, arena);
+	add_pair(list)->error = list->error;
+	return false;
+}
+
+static bool
+list_is_whole(const PairList *list)
+{
+	Request *request = list->request;
+
+	if (list->too_large)
+		txn_answer_abort(
+			request,
+			arena_printf(
+				request->arena,
+				"the answer would exceed %zu bytes: ask for fewer keys",
+				list->limits->max_reply_size));
+	else if (list->interrupted != NULL)
+		service_busy(request, list->interrupted);
+	return !list->too_large && list->interrupted == NULL;
+}
+
+static void
+read_batch_get(Request *request, const TxnRequest *txn, const TxnLook *look,
+			   MvccReader *reader, const RawLimits *limits)
+{
+	Kvrpcpb__BatchGetResponse reply = KVRPCPB__BATCH_GET_RESPONSE__INIT;
+	PairList list = {.request = request, .txn = txn, .limits = limits};
+	size_t next = 0;
+
+	for (size_t i = 0; i < txn->n_keys; i++)
+	{
+		ReadResult result;
+
+		mvcc_get(reader, &txn->read, txn->keys[i],
+				 next_met(look, &next, txn->keys[i]), request->arena, &result);
+		result.key = txn->keys[i];
+		if (result.outcome != READ_NOT_FOUND && !take(&list, &result))
+			break;
+	}
+	if (!list_is_whole(&list))
+		return;
+	reply.pairs = list.pairs;
+	reply.n_pairs = list.n;
+	reply.error = list.error;
+	request->done(request, &reply.base);
+}
+
+static bool
+emit_pair(void *arg, const ReadResult *result)
+{
+	return take(arg, result);
+}
+
+static void
+read_scan(Request *request, const TxnRequest *txn, const TxnLook *look,
+		  const Region *region, MvccReader *reader, const RawLimits *limits)
+{
+	Kvrpcpb__ScanResponse reply = KVRPCPB__SCAN_RESPONSE__INIT;
+	PairList list = {.request = request, .txn = txn, .limits = limits};
+	MvccScan scan = txn->scan;
+	Arena arena;
+
+	arena_init(&arena);
+	scan.range =
+		txn_clip_range(scan.range, txn_region_range(region, request->arena));
+	if (scan.limit > 0)
+		mvcc_scan(reader, &txn->read, &scan, look->met, look->n_met, &arena,
+				  emit_pair, &list);
+	arena_free(&arena);
+	if (!list_is_whole(&list))
+		return;
+	reply.pairs = list.pairs;
+	reply.n_pairs = list.n;
+	reply.error = list.error;
+	request->done(request, &reply.base);
+}
+
+/* ---- buffered batch get (txn-semantics 20) ---- */
+
+/* A reader whose locks are those that the look found. */
+typedef struct LookReader
+{
+	MvccReader reader;
+	MvccReader *base;
+	const TxnLook *look;
+} LookReader;
+
+static bool
+look_get_lock(MvccReader *reader, Bytes key, Arena *arena, Lock *lock)
+{
+	const TxnLook *look = ((LookReader *) reader)->look;
+
+	(void) arena;
+	for (size_t i = 0; i < look->n_met; i++)
+		if (bytes_eq(look->met[i].key, key))
+		{
+			*lock = look->met[i].lock;
+			return true;
+		}
+	return false;
+}
+
+static bool
+look_get_value(MvccReader *reader, Bytes key, uint64_t start_ts, Arena *arena,
+			   Bytes *value)
+{
+	MvccReader *base = ((LookReader *) reader)->base;
+
+	return base->get_value(base, key, start_ts, arena, value);
+}
+
+static const MetLock *
+first_blocking(const TxnLook *look)
+{
+	for (size_t i = 0; i < look->n_met; i++)
+		if (look->met[i].verdict != LOCK_ACCESSED)
+			return &look->met[i];
+	return NULL;
+}
+
+static void
+read_buffered(Request *request, const TxnRequest *txn, const TxnLook *look,
+			  MvccReader *base, const RawLimits *limits)
+{
+	Kvrpcpb__BufferBatchGetResponse reply =
+		KVRPCPB__BUFFER_BATCH_GET_RESPONSE__INIT;
+	LookReader reader = {.reader.get_lock = look_get_lock,
+						 .reader.get_value = look_get_value,
+						 .base = base,
+						 .look = look};
+	PairList list = {.request = request, .txn = txn, .limits = limits};
+	ReadResult result = {.outcome = READ_LOCKED, .met = first_blocking(look)};
+	BufferedPair *pairs;
+	size_t n;
+
+	if (result.met != NULL)
+	{
+		reply.error = error_of(txn, &result, request->arena);
+		request->done(request, &reply.base);
+		return;
+	}
+	pairs = arena_alloc(request->arena, txn->n_keys * sizeof(*pairs));
+	n = txn_buffer_batch_get(&reader.reader, txn->keys, txn->n_keys,
+							 txn->read.ts, request->arena, pairs);
+	for (size_t i = 0; i < n; i++)
+	{
+		result.outcome = READ_FOUND;
+		result.key = pairs[i].key;
+		result.value = pairs[i].value;
+		if (!take(&list, &result))
+			break;
+	}
+	if (!list_is_whole(&list))
+		return;
+	reply.pairs = list.pairs;
+	reply.n_pairs = list.n;
+	request->done(request, &reply.base);
+}
+
+/* ---- inspection (txn-semantics 21) ---- */
+
+static Kvrpcpb__Op
+op_of_write(WriteType type)
+{
+	switch (type)
+	{
+		case WRITE_TYPE_PUT:
+			return KVRPCPB__OP__Put;
+		case WRITE_TYPE_DELETE:
+			return KVRPCPB__OP__Del;
+		case WRITE_TYPE_LOCK:
+			return KVRPCPB__OP__Lock;
+		default:
+			return KVRPCPB__OP__Rollback;
+	}
+}
+
+static Kvrpcpb__MvccWrite *
+mvcc_write_message(const WriteAt *at, Arena *arena)
+{
+	Kvrpcpb__MvccWrite *out = arena_alloc(arena, sizeof(*out));
+
+	kvrpcpb__mvcc_write__init(out);
+	out->type = op_of_write(at->write.type);
+	out->start_ts = at->write.start_ts;
+	out->commit_ts = at->commit_ts;
+	out->short_value = to_wire(at->write.short_value);
+	out->has_overlapped_rollback = at->write.has_overlapped_rollback;
+	out->has_gc_fence = at->write.has_gc_fence;
+	out->gc_fence = at->write.gc_fence;
+	out->last_change_ts = at->write.last_change.ts;
+	out->versions_to_last_change = at->write.last_change.versions;
+	return out;
+}
+
+static Kvrpcpb__MvccLock *
+mvcc_lock_message(Bytes key, const Lock *lock, Arena *arena)
+{
+	Kvrpcpb__MvccLock *out = arena_alloc(arena, sizeof(*out));
+	Kvrpcpb__LockInfo *info;
+	LockInfo from;
+
+	txn_lock_info(key, lock, &from);
+	info = txn_lock_info_message(&from, arena);
+	kvrpcpb__mvcc_lock__init(out);
+	out->type = info->lock_type;
+	out->start_ts = lock->start_ts;
+	out->primary = to_wire(lock->primary);
+	out->short_value = to_wire(lock->short_value);
+	out->ttl = lock->ttl_ms;
+	out->for_update_ts = lock->for_update_ts;
+	out->txn_size = lock->txn_size;
+	out->use_async_commit = lock->use_async_commit;
+	out->n_secondaries = info->n_secondaries;
+	out->secondaries = info->secondaries;
+	out->n_rollback_ts = lock->n_rollback_ts;
+	out->rollback_ts = (uint64_t *) lock->rollback_ts;
+	out->last_change_ts = lock->last_change.ts;
+	out->versions_to_last_change = lock->last_change.versions;
+	return out;
+}
+
+static Kvrpcpb__MvccInfo *
+mvcc_info_message(MvccReader *reader, Bytes key, Arena *arena)
+{
+	Kvrpcpb__MvccInfo *out = arena_alloc(arena, sizeof(*out));
+	MvccInfo info;
+
+	mvcc_inspect_key(reader, key, arena, &info);
+	kvrpcpb__mvcc_info__init(out);
+	if (info.has_lock)
+		out->lock = mvcc_lock_message(key, &info.lock, arena);
+	out->n_writes = info.n_writes;
+	out->writes = arena_alloc(arena, info.n_writes * sizeof(*out->writes));
+	for (size_t i = 0; i < info.n_writes; i++)
+		out->writes[i] = mvcc_write_message(&info.writes[i], arena);
+	out->n_values = info.n_values;
+	out->values = arena_alloc(arena, info.n_values * sizeof(*out->values));
+	for (size_t i = 0; i < info.n_values; i++)
+	{
+		out->values[i] = arena_alloc(arena, sizeof(*out->values[i]));
+		kvrpcpb__mvcc_value__init(out->values[i]);
+		out->values[i]->start_ts = info.values[i].start_ts;
+		out->values[i]->value = to_wire(info.values[i].value);
+	}
+	return out;
+}
+
+static void
+read_mvcc_by_key(Request *request, const TxnRequest *txn, MvccReader *reader)
+{
+	Kvrpcpb__MvccGetByKeyResponse reply =
+		KVRPCPB__MVCC_GET_BY_KEY_RESPONSE__INIT;
+
+	reply.info = mvcc_info_message(reader, txn->keys[0], request->arena);
+	request->done(request, &reply.base);
+}
+
+static void
+read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
+					  const Region *region, MvccReader *reader)
+{
+	Kvrpcpb__MvccGetByStartTsResponse reply =
+		KVRPCPB__MVCC_GET_BY_START_TS_RESPONSE__INIT;
+	KeyRange range = txn_region_range(region, request->arena);
+	Kvrpcpb__MvccInfo nothing = KVRPCPB__MVCC_INFO__INIT;
+	Bytes key;
+
+	reply.info = &nothing;
+	if (mvcc_find_start_ts(reader, &range, txn->start_ts, request->arena, &key))
+	{
+		reply.key = to_wire(key);
+		reply.info = mvcc_info_message(reader, key, request->arena);
+	}
+	request->done(request, &reply.base);
+}
+
+void
+txn_read(Request *request, const TxnRequest *txn, const TxnLook *look,
+		 const Region *region, MvccReader *reader, const RawLimits *limits)
+{
+	switch (request->method->id)
+	{
+		case METHOD_KV_GET:
+			read_get(request, txn, look, reader);
+			break;
+		case METHOD_KV_BATCH_GET:
+			read_batch_get(request, txn, look, reader, limits);
+			break;
+		case METHOD_KV_SCAN:
+			read_scan(request, txn, look, region, reader, limits);
+			break;
+		case METHOD_KV_BUFFER_BATCH_GET:
+			read_buffered(request, txn, look, reader, limits);
+			break;
+		case METHOD_MVCC_GET_BY_KEY:
+			read_mvcc_by_key(request, txn, reader);
+			break;
+		case METHOD_MVCC_GET_BY_START_TS:
+			read_mvcc_by_start_ts(request, txn, region, reader);
+			break;
+		default:
+			CHECK(false);
+	}
+}

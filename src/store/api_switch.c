@@ -1,0 +1,88 @@
+/*
+ * api_switch.c
+ *	  The API version of the data, and whether the settings may change it.
+ *
+ * Keys and region bounds of one version mean something else in another, so a
+ * store with data keeps the one it has, as in TiKV (tikv/tikv
+ * src/server/node.rs, check_api_version).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "guc.h"
+#include "storage/state_table.h"
+#include "store/api_switch.h"
+#include "utils/snapmgr.h"
+
+/* Tables that hold what clients wrote; one that does not exist is empty. */
+static const char *const data_tables[] = {"raw", "write", "value",
+										  "lock_spill"};
+
+ApiVersion
+api_of_our_settings(void)
+{
+	return api_of_settings(tikv_fdw_settings.api_version,
+						   tikv_fdw_settings.enable_ttl);
+}
+
+/* The settings that make an API version, for people. */
+static const char *
+settings_of(ApiVersion api)
+{
+	switch (api)
+	{
+		case API_V1:
+			return "tikv.api_version = 1, tikv.enable_ttl = off";
+		case API_V1TTL:
+			return "tikv.api_version = 1, tikv.enable_ttl = on";
+		case API_V2:
+			return "tikv.api_version = 2";
+	}
+	return "none that this library knows";
+}
+
+static const char *
+find_data(void)
+{
+	for (size_t i = 0; i < lengthof(data_tables); i++)
+		if (table_has_rows(data_tables[i]))
+			return data_tables[i];
+	return NULL;
+}
+
+/* Bounds of several regions were chosen for the old form of keys. */
+static bool
+is_split(const Store *store)
+{
+	return store->n_peers > 1 ||
+		(store->n_peers == 1 &&
+		 (store->peers[0].region.start_key.len > 0 ||
+		  store->peers[0].region.end_key.len > 0));
+}
+
+bool
+api_switch(Store *store, char *reason, Size size)
+{
+	ApiVersion wanted = api_of_our_settings();
+	const char *what;
+
+	if (store->meta.api == wanted)
+		return true;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	what = is_split(store) ? "region" : find_data();
+	if (what == NULL)
+	{
+		store->meta.api = wanted;
+		store_meta_save(&store->meta);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (what == NULL)
+		return true;
+	snprintf(
+		reason, size,
+		"the data was written with %s, the settings are %s; set them back (table %s has rows)",
+		settings_of(store->meta.api), settings_of(wanted), what);
+	return false;
+}

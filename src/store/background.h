@@ -1,0 +1,97 @@
+/*
+ * background.h
+ *	  Long work of the store, done in slices: deletions of ranges, and the
+ *	  removal of rows that have expired.
+ *
+ * A slice is a turn of its own, so an error in one fails no client's write.
+ * It is small (some milliseconds), and slices take turns with what waits.
+ */
+#ifndef TIKV_STORE_BACKGROUND_H
+#define TIKV_STORE_BACKGROUND_H
+
+#include "postgres.h"
+
+#include "core/kv/expiry_map.h"
+#include "core/kv/range_delete.h"
+#include "storage/raw_table.h"
+
+/* After a slice that could not run: locked tables, an error, no space. */
+#define BACKGROUND_RETRY_US INT64CONST(1000000)
+
+/* Deletions that may be on their way at once; more are told to wait. */
+#define RANGE_DELETES_MAX 64
+
+typedef struct RangeDeletes
+{
+	RangeDelete items[RANGE_DELETES_MAX];	  /* oldest first */
+	struct Write *waiters[RANGE_DELETES_MAX]; /* NULL: nobody waits */
+	int n;
+	int n_new;	  /* the last of them: accepted by the running turn */
+	int64 era;	  /* the newest one, of the running turn, too */
+	int64 kept;	  /* era of a finished one whose row is still there; 0: none */
+	int64 due_us; /* when the next slice may run, monotonic */
+	uint64 removed; /* rows since the start */
+} RangeDeletes;
+
+typedef struct Sweeper
+{
+	bool enabled;
+	ExpiryMap map;	 /* in segments of SWEEP_BLOCKS */
+	Oid file;		 /* of the table that the map is about */
+	int64 due_us;	 /* when to look again, monotonic */
+	int64 told_us;	 /* when progress was told, monotonic */
+	int full_slices; /* in a row: it is behind */
+	uint64 removed;	 /* rows since the start */
+} Sweeper;
+
+typedef struct Store Store;
+
+extern void background_init(Store *store);
+extern void background_free(Store *store);
+
+/* Load what an earlier life of the store left to do.  Needs a transaction. */
+extern void background_load(Store *store);
+
+/* Run one slice if one is due; returns the number of slices run. */
+extern int background_run(Store *store);
+
+/* When background_run wants to be called, monotonic. */
+extern int64 background_due_us(const Store *store);
+
+/* The store stops: answer who still waits. */
+extern void background_stop(Store *store, const char *reason);
+
+/*
+ * For slices: propose deletions of keys, by region, in the running turn.
+ * Returns how many could be; keys of regions that this store does not lead are
+ * left alone.
+ */
+extern int background_delete(Store *store, RawCf cf, const Bytes *keys, int n);
+
+/* ---- range_delete.c: part of the turns of clients ---- */
+
+/* Accept a deletion; false if too many are on their way. */
+extern bool range_delete_accept(Store *store, struct Write *write);
+
+/* In the turn's transaction: store what it accepted. */
+extern void range_delete_save_new(Store *store);
+
+/* The turn has committed, or was undone. */
+extern void range_delete_committed(Store *store);
+extern void range_delete_aborted(Store *store);
+
+/* The accepted deletion is durable: its write waits for the last slice. */
+extern void range_delete_wait(Store *store, struct Write *write);
+
+extern void range_delete_run(Store *store);
+extern void range_delete_load(Store *store);
+extern void range_delete_stop(Store *store, const char *reason);
+
+/* ---- sweeper.c ---- */
+
+extern void sweeper_run(Store *store);
+
+/* RawExpiryWatch; arg is the Store. */
+extern void sweeper_note(void *arg, BlockNumber block, int64 expires_at);
+
+#endif /* TIKV_STORE_BACKGROUND_H */

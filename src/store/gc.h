@@ -1,0 +1,77 @@
+/*
+ * gc.h
+ *	  Garbage collection of old versions (txn-semantics 25), as the store
+ *	  drives it.
+ *
+ * The folder's own header.  A round: ask PD for a timestamp and move the txn
+ * safe point to tikv.gc_life_time before it, as far as barriers allow; end the
+ * locks below it; move the GC safe point; delete what nobody can read any
+ * more, region by region, in slices.  With tikv.gc_life_time = 0 somebody else
+ * (TiDB) moves the points, and the store only deletes.
+ */
+#ifndef TIKV_STORE_GC_H
+#define TIKV_STORE_GC_H
+
+#include "postgres.h"
+
+#include "bus/bus.h"
+#include "core/txn/lock_resolver.h"
+
+typedef struct Store Store;
+struct Write;
+
+typedef enum GcPhase
+{
+	GC_IDLE,
+	GC_ASKS_TIME,		/* PD: a timestamp */
+	GC_MOVES_TXN_POINT, /* PD: AdvanceTxnSafePoint */
+	GC_SCANS_LOCKS,		/* a slice of the region's locks */
+	GC_RESOLVES,		/* one of them after the other */
+	GC_MOVES_GC_POINT,	/* PD: AdvanceGCSafePoint */
+	GC_ASKS_STATE,		/* PD: GetGCState */
+	GC_DELETES			/* slices of the region's versions */
+} GcPhase;
+
+typedef struct GcJob GcJob;
+
+typedef struct Gc
+{
+	GcPhase phase;
+	GcJob *job;			/* the command that is queued; NULL: none */
+	Arena arena;		/* of a step: the job, what it found */
+	int64 due_us;		/* of the next round or step, monotonic */
+	int64 step_us;		/* when the running step began, monotonic */
+	uint64 safe_point;	/* of this round */
+	uint64 region_id;	/* that is being worked on */
+	MemoryContext keep; /* where the cursor lives */
+	Bytes cursor;		/* in the region */
+
+	LockResolver resolver; /* the lock that is being ended */
+	LockInfo *locks;	   /* found by the last scan */
+	size_t n_locks;
+	size_t next_lock;
+
+	uint64 collected;	   /* safe point of the last whole pass */
+	int64 pass_us;		   /* when that ended, monotonic */
+	uint64 pass_slices;	   /* that it took */
+	uint64 garbage;		   /* records written since it began */
+	uint64 pass_garbage;   /* those before the running pass */
+	uint64 running_slices; /* of the running pass */
+
+	uint64 deleted;	 /* rows, since the start */
+	uint64 resolved; /* locks, since the start */
+} Gc;
+
+extern void gc_init(Store *store);
+extern void gc_free(Store *store);
+
+/* What a command of a turn leaves behind counts towards the next pass. */
+extern void gc_note(Store *store, const TxnEffects *effects);
+
+/* Take a step if one is due; returns the number of steps. */
+extern int gc_run(Store *store);
+
+/* True if the answer of PD was for garbage collection. */
+extern bool gc_take_pd_answer(Store *store, const BusAnswer *answer);
+
+#endif /* TIKV_STORE_GC_H */

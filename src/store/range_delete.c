@@ -1,0 +1,238 @@
+/*
+ * range_delete.c
+ *	  Deletions of ranges: accepted in a client's turn, carried out in slices.
+ *
+ * The turn that accepts one stores it and begins a new era; rows that are
+ * written from then on carry the era and are passed over (core/kv/
+ * range_delete.h).  The client is answered after the last slice; a store that
+ * starts again finds what is left to do in its table.
+ */
+#include "postgres.h"
+
+#include "bus/tasks.h"
+#include "core/base/rpc_code.h"
+#include "storage/range_delete_table.h"
+#include "store/store.h"
+#include "utils/memutils.h"
+
+/* Rows that a slice looks at: two or three milliseconds. */
+#define SLICE_ROWS 256
+
+/* ------------------------------------------------------------- accepting */
+
+static Bytes
+keep_bytes(Store *store, Bytes bytes)
+{
+	uint8 *copy = MemoryContextAlloc(store->context, bytes.len + 1);
+
+	if (bytes.len > 0)
+		memcpy(copy, bytes.data, bytes.len);
+	return bytes_make(copy, bytes.len);
+}
+
+static void
+free_item(RangeDelete *item)
+{
+	pfree(unconstify(uint8 *, item->next.data));
+	pfree(unconstify(uint8 *, item->upper.data));
+}
+
+bool
+range_delete_accept(Store *store, Write *write)
+{
+	RangeDeletes *ranges = &store->ranges;
+	const RawCommand *command = &write->command;
+	RangeDelete *item = &ranges->items[ranges->n];
+
+	if (ranges->n == RANGE_DELETES_MAX)
+		return false;
+	ranges->waiters[ranges->n] = NULL;
+	ranges->n++;
+	ranges->n_new++;
+	item->era = write->era = ++ranges->era;
+	item->cf = command->cf;
+	item->next = keep_bytes(store, command->lower);
+	item->upper = keep_bytes(store, command->upper);
+	item->done = false;
+	return true;
+}
+
+/* The row that kept the count is not needed any more: a newer one does. */
+void
+range_delete_save_new(Store *store)
+{
+	RangeDeletes *ranges = &store->ranges;
+
+	for (int i = ranges->n - ranges->n_new; i < ranges->n; i++)
+		range_delete_table_save(&ranges->items[i]);
+	if (ranges->n_new > 0 && ranges->kept != 0)
+		range_delete_table_remove(ranges->kept);
+}
+
+void
+range_delete_committed(Store *store)
+{
+	RangeDeletes *ranges = &store->ranges;
+
+	if (ranges->n_new == 0)
+		return;
+	ranges->n_new = 0;
+	ranges->kept = 0;
+	ranges->due_us = 0;
+	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
+}
+
+void
+range_delete_aborted(Store *store)
+{
+	RangeDeletes *ranges = &store->ranges;
+
+	for (; ranges->n_new > 0; ranges->n_new--)
+	{
+		free_item(&ranges->items[--ranges->n]);
+		ranges->era--;
+	}
+}
+
+void
+range_delete_wait(Store *store, Write *write)
+{
+	RangeDeletes *ranges = &store->ranges;
+
+	for (int i = 0; i < ranges->n; i++)
+		if (ranges->items[i].era == write->era)
+			ranges->waiters[i] = write;
+}
+
+/* ---------------------------------------------------------------- slices */
+
+typedef struct SliceTurn
+{
+	RangeDeleteSlice slice;
+	int deleted;
+} SliceTurn;
+
+/* Read with a clock that stands still: what has expired is deleted as well. */
+static void
+decide_slice(Store *store, const OpenTables *tables, Snapshot snapshot,
+			 void *arg)
+{
+	SliceTurn *turn = arg;
+	RangeDeletes *ranges = &store->ranges;
+	RangeDelete *item = &ranges->items[0];
+	RangeDelete after = *item;
+	RawReader *reader = raw_reader_open(tables, snapshot, 0);
+
+	turn->slice = (RangeDeleteSlice){.item = item,
+									 .arena = &store->arena,
+									 .max = SLICE_ROWS};
+	range_delete_look(&turn->slice, reader);
+	raw_reader_close(reader);
+	turn->deleted = background_delete(store, item->cf, turn->slice.keys,
+									  (int) turn->slice.n_keys);
+	after.next = turn->slice.next;
+	after.done = turn->slice.done;
+	if (after.done && item->era != ranges->era)
+		range_delete_table_remove(item->era);
+	else
+		range_delete_table_save(&after);
+}
+
+/* The oldest one is done: answer, and make room. */
+static void
+finish_first(Store *store)
+{
+	RangeDeletes *ranges = &store->ranges;
+	Write *waiter = ranges->waiters[0];
+
+	if (ranges->items[0].era == ranges->era)
+		ranges->kept = ranges->era;
+	free_item(&ranges->items[0]);
+	ranges->n--;
+	memmove(&ranges->items[0], &ranges->items[1],
+			ranges->n * sizeof(ranges->items[0]));
+	memmove(&ranges->waiters[0], &ranges->waiters[1],
+			ranges->n * sizeof(ranges->waiters[0]));
+	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
+	if (waiter != NULL)
+		raw_write_done(waiter->request);
+}
+
+static void
+slice_committed(Store *store, void *arg)
+{
+	const SliceTurn *turn = arg;
+	RangeDeletes *ranges = &store->ranges;
+	RangeDelete *item = &ranges->items[0];
+	Bytes next;
+
+	ranges->removed += (uint64) turn->deleted;
+	tasks_set(TASK_RANGES_REMOVED, ranges->removed);
+	if (turn->slice.done)
+	{
+		finish_first(store);
+		return;
+	}
+	next = keep_bytes(store, turn->slice.next);
+	pfree(unconstify(uint8 *, item->next.data));
+	item->next = next;
+}
+
+void
+range_delete_run(Store *store)
+{
+	RangeDeletes *ranges = &store->ranges;
+	SliceTurn turn = {0};
+	TurnOwn own = {decide_slice, slice_committed, &turn};
+
+	if (!turn_run_own(store, &own))
+		ranges->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
+	else
+		ranges->due_us = ranges->n > 0 ? 0 : PG_INT64_MAX;
+}
+
+/* ----------------------------------------------------------- start, stop */
+
+void
+range_delete_load(Store *store)
+{
+	RangeDeletes *ranges = &store->ranges;
+	RangeDelete *items;
+	int n;
+
+	ranges->era = range_delete_table_load(&items, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (items[i].done)
+		{
+			ranges->kept = items[i].era;
+			continue;
+		}
+		if (ranges->n == RANGE_DELETES_MAX)
+			elog(ERROR, "too many deletions of ranges are stored");
+		items[i].next = keep_bytes(store, items[i].next);
+		items[i].upper = keep_bytes(store, items[i].upper);
+		ranges->waiters[ranges->n] = NULL;
+		ranges->items[ranges->n++] = items[i];
+	}
+	ranges->due_us = ranges->n > 0 ? 0 : PG_INT64_MAX;
+	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
+}
+
+/* They go on when the store is there again, but nobody will be told. */
+void
+range_delete_stop(Store *store, const char *reason)
+{
+	RangeDeletes *ranges = &store->ranges;
+
+	for (int i = 0; i < ranges->n; i++)
+	{
+		Write *waiter = ranges->waiters[i];
+
+		ranges->waiters[i] = NULL;
+		if (waiter != NULL)
+			waiter->request->fail(waiter->request, RPC_UNAVAILABLE,
+								  arena_printf(waiter->request->arena,
+											   "%s: outcome unknown", reason));
+	}
+}

@@ -1,0 +1,232 @@
+/*
+ * txn_turn.c
+ *	  Transaction commands within a turn.
+ *
+ * Commands are decided one after the other, each over the turn's overlay and
+ * then the snapshot, so two commands on one key are serial without latches:
+ * what the first left is what the second reads.  Nothing of it is seen
+ * outside before the commit, except guards, which an aborted turn takes back.
+ */
+#include "postgres.h"
+
+#include "bus/lock_table.h"
+#include "core/base/check.h"
+#include "core/raft/raft.h"
+#include "core/txn/status_cache.h"
+#include "guc.h"
+#include "store/txn_turn.h"
+
+/* -------------------------------------------------------------- deciding */
+
+bool
+txn_turn_must_wait(const TxnTurn *turn, const Write *write)
+{
+	return txn_needs_clean_overlay(&write->txn->command) &&
+		!txn_overlay_is_empty(&turn->store->txn_overlay);
+}
+
+/* The overlay over the tables, opened when a command first needs it. */
+static MvccReader *
+reader_of(TxnTurn *turn)
+{
+	if (turn->base == NULL)
+	{
+		turn->base = txn_reader_open(turn->tables, turn->snapshot,
+									 lock_table_n_spilled() > 0);
+		txn_overlay_begin(&turn->store->txn_overlay, turn->base);
+	}
+	return &turn->store->txn_overlay.reader;
+}
+
+static void
+fill_env(TxnTurn *turn, Write *write, Decided *decided, TxnEnv *env)
+{
+	Store *store = turn->store;
+
+	memset(env, 0, sizeof(*env));
+	env->reader = reader_of(turn);
+	env->cm = lock_table_cm();
+	env->status_cache = store->status_cache;
+	env->arena = &store->arena;
+	env->effects = &decided->effects;
+	env->max_ts_synced = store->max_ts_synced;
+	env->memory_locks = tikv_fdw_settings.in_memory_pessimistic_locks;
+	env->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
+	env->txn_source = write->txn->txn_source;
+	env->is_retry_request = write->txn->is_retry_request;
+	env->region = txn_region_range(&write->peer->region, write->request->arena);
+}
+
+static void
+retract_guards(const TxnEffects *effects)
+{
+	for (size_t i = 0; i < effects->n_guards; i++)
+		lock_table_end_guard(effects->guards[i].key,
+							 effects->guards[i].start_ts);
+}
+
+/* Rows, as opposed to locks that live in memory only? */
+static bool
+has_rows(const TxnEffects *effects)
+{
+	for (size_t i = 0; i < effects->n_modifies; i++)
+		if (!effects->modifies[i].memory_only)
+			return true;
+	return false;
+}
+
+static bool
+propose(Write *write, const TxnEffects *effects)
+{
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL,
+					   .payload = write,
+					   .payload_size = effects->bytes};
+	uint64_t index;
+	uint64_t term;
+
+	if (raft_propose(write->peer->raft, &entry, &index, &term) != STATUS_OK)
+		return false;
+	write->peer->touched = true;
+	return true;
+}
+
+bool
+txn_turn_decide(TxnTurn *turn, Write *write)
+{
+	Store *store = turn->store;
+	Decided *decided = arena_zalloc(&store->arena, sizeof(Decided));
+	TxnEnv env;
+
+	decided->before = write->txn->command;
+	effects_init(&decided->effects, &store->arena);
+	fill_env(turn, write, decided, &env);
+	write->decided = decided;
+	txn_execute(&env, &write->txn->command, &decided->answer);
+	if (decided->answer.n_errors > 0 && !decided->answer.keep_effects)
+		effects_clear(&decided->effects);
+	if (has_rows(&decided->effects) && !propose(write, &decided->effects))
+	{
+		txn_turn_undo(write);
+		return false;
+	}
+	txn_overlay_apply(&store->txn_overlay, &decided->effects);
+	return true;
+}
+
+void
+txn_turn_undo(Write *write)
+{
+	if (write->decided == NULL)
+		return;
+	retract_guards(&write->decided->effects);
+	write->txn->command = write->decided->before;
+	write->decided = NULL;
+}
+
+/* --------------------------------------------------------------- writing */
+
+void
+txn_turn_write(TxnTurn *turn)
+{
+	TxnOverlay *overlay = &turn->store->txn_overlay;
+	const TxnModify *modify;
+	size_t at = 0;
+
+	if (!txn_overlay_is_empty(overlay))
+	{
+		turn->writer =
+			txn_writer_open(turn->tables, turn->snapshot, turn->store->pool);
+		while ((modify = txn_overlay_next(overlay, &at)) != NULL)
+			txn_writer_apply(turn->writer, modify);
+		txn_writer_close(turn->writer);
+	}
+	if (turn->base != NULL)
+		txn_reader_close(turn->base);
+}
+
+static void
+publish_one(Store *store, const TxnEffects *effects)
+{
+	retract_guards(effects);
+	gc_note(store, effects);
+	for (size_t i = 0; i < effects->n_known; i++)
+		status_cache_put(store->status_cache, effects->known[i].start_ts,
+						 effects->known[i].commit_ts);
+}
+
+void
+txn_turn_published(TxnTurn *turn, const WriteQueue *outbox)
+{
+	if (turn->writer != NULL)
+		txn_writer_published(turn->writer);
+	for (const Write *write = outbox->head; write != NULL; write = write->next)
+		if (write->decided != NULL)
+			publish_one(turn->store, &write->decided->effects);
+}
+
+/* --------------------------------------------------------------- replies */
+
+/* Where a command over a range goes on; NULL for the others. */
+static Bytes *
+cursor_of(TxnCommand *command)
+{
+	switch (command->kind)
+	{
+		case TXN_CMD_RESOLVE_LOCK:
+			return &command->resolve_lock.cursor;
+		case TXN_CMD_PESSIMISTIC_ROLLBACK:
+			return &command->pessimistic_rollback.cursor;
+		case TXN_CMD_FLASHBACK_ROLLBACK_LOCKS:
+		case TXN_CMD_FLASHBACK_WRITE:
+			return &command->flashback.cursor;
+		case TXN_CMD_DELETE_RANGE:
+			return &command->delete_range.cursor;
+		case TXN_CMD_GC:
+			return &command->gc.cursor;
+		default:
+			return NULL;
+	}
+}
+
+/* The cursor must outlive the turn's memory. */
+static void
+go_on(Store *store, Write *write)
+{
+	Bytes *cursor = cursor_of(&write->txn->command);
+
+	CHECK(cursor != NULL);
+	*cursor = arena_copy(write->request->arena, *cursor);
+	write->decided = NULL;
+	write_queue_push(&store->queue, write);
+}
+
+void
+txn_turn_reply(Store *store, Write *write)
+{
+	Decided *decided = write->decided;
+
+	lock_waits_released(store, &decided->effects);
+	if (write->inside != NULL)
+		write->inside(store, write, &decided->answer);
+	else if (decided->answer.more)
+		go_on(store, write);
+	else if (decided->answer.may_wait)
+		lock_waits_park(store, write);
+	else
+		txn_answer(write->request, write->txn, &decided->answer);
+}
+
+void
+txn_turn_take_status(Store *store, Request *request)
+{
+	const Kvrpcpb__BroadcastTxnStatusRequest *from =
+		(const void *) request->message;
+
+	for (size_t i = 0; i < from->n_txn_status; i++)
+		if (from->txn_status[i]->commit_ts != 0)
+			status_cache_put(store->status_cache, from->txn_status[i]->start_ts,
+							 from->txn_status[i]->commit_ts);
+	request->done(request,
+				  service_new_message(request->method->response,
+									  request->arena));
+}

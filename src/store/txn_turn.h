@@ -1,0 +1,84 @@
+/*
+ * txn_turn.h
+ *	  Transaction commands within a turn: what they read, what they leave.
+ *
+ * The folder's own header.  A TxnTurn is the transactional half of a running
+ * turn; turn.c drives it together with the raw half.
+ */
+#ifndef TIKV_STORE_TXN_TURN_H
+#define TIKV_STORE_TXN_TURN_H
+
+#include "store/store.h"
+
+#include "storage/txn_table.h"
+#include "utils/snapshot.h"
+
+/* What a command decided: kept until the turn has committed. */
+typedef struct Decided
+{
+	TxnAnswer answer;
+	TxnEffects effects;
+	TxnCommand before; /* the command as it was: a turn may be tried again */
+} Decided;
+
+typedef struct TxnTurn
+{
+	Store *store;
+	OpenTables *tables;
+	Snapshot snapshot;
+	MvccReader *base; /* made when a command first reads */
+	TxnWriter *writer;
+} TxnTurn;
+
+/*
+ * Must the write wait for the next turn, because it walks a range and this
+ * turn has decided something already?
+ */
+extern bool txn_turn_must_wait(const TxnTurn *turn, const Write *write);
+
+/*
+ * Run the command of a write that may go on; its effects join the overlay.
+ * *touched is set if rows of the region's group change.  False if the group
+ * refused the proposal: the command left nothing.
+ */
+extern bool txn_turn_decide(TxnTurn *turn, Write *write);
+
+/* Write the rows; before the commit. */
+extern void txn_turn_write(TxnTurn *turn);
+
+/* After the commit: the lock table agrees with the tables, guards end. */
+extern void txn_turn_published(TxnTurn *turn, const WriteQueue *outbox);
+
+/*
+ * The turn aborted: take back what a write has shown to others and restore
+ * its command.
+ */
+extern void txn_turn_undo(Write *write);
+
+/* After the commit, outside of it: answer, park, or queue the next slice. */
+extern void txn_turn_reply(Store *store, Write *write);
+
+/* BroadcastTxnStatus: what a client says of transactions that committed. */
+extern void txn_turn_take_status(Store *store, Request *request);
+
+/* ---- lock_waits.c: those that wait for a lock ---- */
+
+extern void lock_waits_start(Store *store);
+extern void lock_waits_stop(Store *store, const char *reason);
+
+/* The write's command met a lock and its request may wait. */
+extern void lock_waits_park(Store *store, Write *write);
+
+/* A turn is durable: whom do its releases wake? */
+extern void lock_waits_released(Store *store, const TxnEffects *effects);
+
+/* Carry out what is due; returns how many were woken. */
+extern int lock_waits_run(Store *store);
+
+/* Microseconds until lock_waits_run has something to do, at most `most`. */
+extern int64 lock_waits_sleep_us(const Store *store, int64 most);
+
+/* GetLockWaitInfo. */
+extern void lock_waits_answer_info(Store *store, Request *request);
+
+#endif /* TIKV_STORE_TXN_TURN_H */

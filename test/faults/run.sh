@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Crash tests of a throw-away cluster; see the programs' main.go.
+#
+# usage: test/faults/run.sh crash|txn [rounds] [option of the program...]
+#   crash: raw keys over gRPC and SQL.  txn: transactions of client-go.
+#   SEED=n repeats the random choices (not the timing) of a run
+
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+. "$TOP/test/compat/toolchains.sh"
+
+PROGRAM=${1:?which program: crash or txn}
+ROUNDS=${2:-8}
+shift
+shift || :
+need_postgres
+use_toolchains
+reason=$(missing_go)
+[ -z "$reason" ] || die "$reason: test/compat/toolchains.sh installs it"
+mkdir -p "$TOP/out/bin"
+(cd "$TOP/test/faults" && go build -buildvcs=false -o "$TOP/out/bin/faults-$PROGRAM" "./$PROGRAM")
+
+dir=$(make_server_tmp "tikv_$PROGRAM")
+finish()
+{
+    answer=$?
+    if [ $answer -ne 0 ]; then
+        mkdir -p "$TOP/out/faults-$PROGRAM"
+        cp "$dir/node0/log" "$TOP/out/faults-$PROGRAM/" 2>/dev/null || :
+        warn "failed; the server's log is out/faults-$PROGRAM/log"
+    fi
+    "$TOP/scripts/cluster" stop --wipe --dir "$dir" || :
+    exit $answer
+}
+trap finish EXIT
+"$TOP/out/bin/faults-$PROGRAM" -rounds "$ROUNDS" -dir "$dir" \
+    -cluster "$TOP/scripts/cluster" -base-port "${BASE_PORT:-5000}" ${SEED:+-seed "$SEED"} "$@"

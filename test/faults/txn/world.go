@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	tikverr "github.com/tikv/client-go/v2/error"
+	"github.com/tikv/client-go/v2/txnkv"
+	"github.com/tikv/client-go/v2/txnkv/transaction"
+)
+
+const (
+	accounts = 64
+	opening  = 1000
+	lists    = 12
+	counters = 4
+)
+
+// world is what is known of the keys, beside the store: what clients were
+// told. Everything else is read back and compared with it.
+type world struct {
+	committed atomic.Int64
+	unknown   atomic.Int64
+	failed    atomic.Int64
+	reads     atomic.Int64
+
+	nextID atomic.Uint64
+
+	mu       sync.Mutex
+	appended map[uint64][]int // acknowledged: on which lists it must be
+	doubtful map[uint64][]int // of unknown outcome: on all of them or none
+	refused  map[uint64]bool  // for certain not there
+
+	counted [counters]atomic.Uint64 // the highest value that was acknowledged
+}
+
+func newWorld() *world {
+	return &world{appended: map[uint64][]int{}, doubtful: map[uint64][]int{}, refused: map[uint64]bool{}}
+}
+
+func accountKey(i int) []byte { return []byte(fmt.Sprintf("bank/%04d", i)) }
+func listKey(i int) []byte    { return []byte(fmt.Sprintf("list/%04d", i)) }
+func counterKey(i int) []byte { return []byte(fmt.Sprintf("count/%04d", i)) }
+
+// number packs a number with so many bytes of padding, which makes some values
+// longer than what a lock carries itself.
+func number(n uint64, padding int) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, n), bytes.Repeat([]byte{'.'}, padding)...)
+}
+
+func parseNumber(v []byte) (uint64, error) {
+	if len(v) < 8 || len(bytes.Trim(v[8:], ".")) != 0 {
+		return 0, fmt.Errorf("torn value %q", v)
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+func parseList(v []byte) ([]uint64, error) {
+	if len(v)%8 != 0 {
+		return nil, fmt.Errorf("torn list of %d bytes", len(v))
+	}
+	var ids []uint64
+	for ; len(v) > 0; v = v[8:] {
+		ids = append(ids, binary.BigEndian.Uint64(v))
+	}
+	return ids, nil
+}
+
+// get reads a key; a missing one is nil.
+func get(ctx context.Context, txn *transaction.KVTxn, key []byte) ([]byte, error) {
+	v, err := txn.Get(ctx, key)
+	if tikverr.IsErrNotFound(err) {
+		return nil, nil
+	}
+	return v.Value, err
+}
+
+func (w *world) setUp(ctx context.Context, cli *txnkv.Client) error {
+	txn, err := cli.Begin()
+	if err != nil {
+		return err
+	}
+	for i := 0; i < accounts; i++ {
+		if err := txn.Set(accountKey(i), number(opening, 0)); err != nil {
+			return err
+		}
+	}
+	for i := 0; i < counters; i++ {
+		if err := txn.Set(counterKey(i), number(0, 0)); err != nil {
+			return err
+		}
+	}
+	return txn.Commit(ctx)
+}
+
+// checkTotal reads all accounts of a snapshot, point by point or as a range.
+func checkTotal(ctx context.Context, txn *transaction.KVTxn, scan bool) error {
+	var total uint64
+	n := 0
+	add := func(v []byte) error {
+		balance, err := parseNumber(v)
+		total += balance
+		n++
+		return err
+	}
+	if scan {
+		it, err := txn.Iter([]byte("bank/"), []byte("bank0"))
+		if err != nil {
+			return err
+		}
+		defer it.Close()
+		for it.Valid() {
+			if err := add(it.Value()); err != nil {
+				return violation{err.Error()}
+			}
+			if err := it.Next(); err != nil {
+				return err
+			}
+		}
+	} else {
+		keys := make([][]byte, accounts)
+		for i := range keys {
+			keys[i] = accountKey(i)
+		}
+		values, err := txn.BatchGet(ctx, keys)
+		if err != nil {
+			return err
+		}
+		for _, v := range values {
+			if err := add(v.Value); err != nil {
+				return violation{err.Error()}
+			}
+		}
+	}
+	if n != accounts || total != accounts*opening {
+		return violation{fmt.Sprintf("at %d: %d accounts hold %d, not %d and %d", txn.StartTS(), n, total, accounts, accounts*opening)}
+	}
+	return nil
+}
+
+// A violation is what must never be seen.
+type violation struct{ text string }
+
+func (v violation) Error() string { return v.text }
+
+// readLists reads all lists of one snapshot: the places of every id.
+func readLists(ctx context.Context, txn *transaction.KVTxn) (map[uint64][]int, error) {
+	places := map[uint64][]int{}
+	for i := 0; i < lists; i++ {
+		v, err := get(ctx, txn, listKey(i))
+		if err != nil {
+			return nil, err
+		}
+		ids, err := parseList(v)
+		if err != nil {
+			return nil, violation{err.Error()}
+		}
+		for _, id := range ids {
+			places[id] = append(places[id], i)
+		}
+	}
+	return places, nil
+}
+
+// check compares everything with what clients were told. Nobody works.
+func (w *world) check(ctx context.Context, cli *txnkv.Client) error {
+	txn, err := cli.Begin()
+	if err != nil {
+		return err
+	}
+	for _, scan := range []bool{false, true} {
+		if err := checkTotal(ctx, txn, scan); err != nil {
+			return err
+		}
+	}
+	for i := 0; i < counters; i++ {
+		v, err := get(ctx, txn, counterKey(i))
+		if err != nil {
+			return err
+		}
+		n, err := parseNumber(v)
+		if err != nil {
+			return err
+		}
+		if least := w.counted[i].Load(); n < least {
+			return fmt.Errorf("counter %d is %d, %d was acknowledged", i, n, least)
+		}
+	}
+	places, err := readLists(ctx, txn)
+	if err != nil {
+		return err
+	}
+	return w.checkLists(places)
+}
+
+func (w *world) checkLists(places map[uint64][]int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, want := range w.appended {
+		if got := places[id]; !equal(got, want) {
+			return fmt.Errorf("append %d was acknowledged for lists %v and is on %v", id, want, got)
+		}
+		delete(places, id)
+	}
+	for id, got := range places {
+		want, ok := w.doubtful[id]
+		if w.refused[id] || !ok {
+			return fmt.Errorf("append %d is on %v, but had failed for certain", id, got)
+		}
+		if !equal(got, want) {
+			return fmt.Errorf("append %d is torn: on %v of %v", id, got, want)
+		}
+		// Its outcome is known now, and stays.
+		w.appended[id] = want
+	}
+	for id := range w.doubtful {
+		if _, there := w.appended[id]; !there {
+			w.refused[id] = true
+		}
+	}
+	clear(w.doubtful)
+	return nil
+}
+
+func equal(a, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
