@@ -202,7 +202,8 @@ normal_mode(void)
 	release("k", 9, 50, 100 * MS);
 	EQ_U64(lock_wait_deadline(wait_), 0, "something is ready at once");
 	EQ_STR(due(100 * MS), "20C",
-		   "txn-semantics 16 row 1: the smallest start_ts; 28 row 12");
+		   "txn-semantics 16 row 1: the smallest start_ts; "
+		   "txn-semantics 28 row 12");
 	OK(last.conflict_ts == 9 && last.conflict_commit_ts == 50,
 	   "txn-semantics 28 row 12: a conflict with who released");
 	EQ_U64(lock_wait_deadline(wait_), 120 * MS,

@@ -111,7 +111,8 @@ locks_by_timestamp(void)
 	EQ_U64(verdict(10, ISOLATION_RC_CHECK_TS, &later), LOCK_CONFLICTS,
 		   "txn-semantics 23.2 row 2: RcCheckTs does not ask for the ts");
 	EQ_U64(verdict(10, ISOLATION_SI, &commits_later), LOCK_IGNORED,
-		   "txn-semantics 23.2 row 4: SI passes what commits later; 28 row 14");
+		   "txn-semantics 23.2 row 4: SI passes what commits later; "
+		   "txn-semantics 28 row 14");
 	EQ_U64(verdict(10, ISOLATION_SI, &commits_now), LOCK_BLOCKS,
 		   "txn-semantics 23.2 row 4: min_commit_ts = ts blocks");
 	EQ_U64(verdict(10, ISOLATION_RC_CHECK_TS, &commits_later), LOCK_CONFLICTS,
@@ -151,7 +152,8 @@ locks_at_the_newest(void)
 	one_pc.use_one_pc = true;
 	EQ_U64(mvcc_lock_verdict(&context, K("primary"), &primary, false),
 		   LOCK_IGNORED,
-		   "txn-semantics 23.2 row 7: MAX passes a primary; 28 row 13");
+		   "txn-semantics 23.2 row 7: MAX passes a primary; "
+		   "txn-semantics 28 row 13");
 	EQ_U64(mvcc_lock_verdict(&context, K("k"), &primary, false), LOCK_BLOCKS,
 		   "txn-semantics 23.2 row 7: but not a secondary");
 	EQ_U64(mvcc_lock_verdict(&context, K("primary"), &async, false),

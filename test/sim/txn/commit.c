@@ -232,7 +232,7 @@ make_batches(const SimTxn *txn, uint64_t min_commit_ts, Batch batches[2])
 		prewrite->primary = key_of(txn, txn->primary);
 		prewrite->start_ts = txn->start_ts;
 		prewrite->lock_ttl_ms =
-			LOCK_TTL_MS + (uint64_t) (sim->now / MS) - (txn->start_ts >> 18);
+			sim->ttl_ms + (uint64_t) (sim->now / MS) - (txn->start_ts >> 18);
 		prewrite->txn_size = (uint64_t) txn->n_writes;
 		prewrite->for_update_ts = txn->for_update_ts;
 		prewrite->min_commit_ts = min_commit_ts;

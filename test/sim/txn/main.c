@@ -145,6 +145,7 @@ init(uint64_t seed, uint64_t steps)
 	sim->loss = sim_chance(0.7) ? 0.08 : 0;
 	sim->abort_rate = sim_chance(0.5) ? sim_chance(0.5) ? 0.05 : 0.2 : 0;
 	sim->election_rate = sim_chance(0.3) ? 0.02 : 0.002;
+	sim->ttl_ms = sim_chance(0.3) ? 16 : 60;
 	sim->idle_us = sim_chance(0.2) ? 80 * MS : 10 * MS;
 	sim->collect_rate = sim_chance(0.2) ? 0.2 : 0.03;
 	sim->n_accounts = sim_chance(0.3) ? 2 : SIM_ACCOUNTS;

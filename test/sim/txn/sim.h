@@ -36,7 +36,6 @@
 #define SIM_BALANCE 100
 
 /* Scaled down, so that much happens in little time. */
-#define LOCK_TTL_MS 60
 #define RPC_TIMEOUT_US (15 * MS)
 #define RPC_LIFE_US (80 * MS) /* no request is under way for longer */
 #define WAIT_CEILING_US (50 * MS)
@@ -202,6 +201,7 @@ typedef struct Sim
 	double turn_hunger; /* for more requests before it ends */
 	double election_rate;
 	double collect_rate;
+	uint64_t ttl_ms; /* of locks */
 	int64_t idle_us; /* between transactions, at most */
 	int n_accounts;	 /* few: hot ones */
 	bool one_list;	 /* mostly appends to one key */

@@ -585,6 +585,17 @@ may_run(const Rpc *rpc)
 	return sim->n_turn == 0 || !txn_needs_clean_overlay(&rpc->command);
 }
 
+/*
+ * Requests end with the leadership that they were sent to, as connections do;
+ * but one for a lock may be sent on to the new leader.
+ */
+static bool
+finds_its_leader(const Rpc *rpc)
+{
+	return rpc->generation == sim->generation ||
+		rpc->command.kind == TXN_CMD_PESSIMISTIC_LOCK;
+}
+
 static bool
 take_request(void)
 {
@@ -600,8 +611,7 @@ take_request(void)
 		if (!may_run(rpc))
 			continue;
 		sim->queue[i] = sim->queue[--sim->n_queue];
-		/* Its connection ended with the leadership that it was sent to. */
-		if (rpc->expires_us >= sim->now && rpc->generation == sim->generation)
+		if (rpc->expires_us >= sim->now && finds_its_leader(rpc))
 			execute(rpc);
 		return true;
 	}

@@ -151,7 +151,7 @@ heart_beat(Client *c, const SimTxn *txn)
 		sim->keys[txn->writes[txn->primary].key];
 	command.txn_heart_beat.start_ts = txn->start_ts;
 	command.txn_heart_beat.advise_lock_ttl_ms =
-		LOCK_TTL_MS + (uint64_t) (sim->now / MS) - (txn->start_ts >> 18);
+		sim->ttl_ms + (uint64_t) (sim->now / MS) - (txn->start_ts >> 18);
 	client_must_call(c, &command,
 					 region_of(command.txn_heart_beat.primary_key));
 }
@@ -172,7 +172,7 @@ lock_command(const SimTxn *txn, const SimWrite *w, bool force)
 	lock->primary = sim->keys[txn->writes[txn->primary].key];
 	lock->start_ts = txn->start_ts;
 	lock->lock_ttl_ms =
-		LOCK_TTL_MS + (uint64_t) (sim->now / MS) - (txn->start_ts >> 18);
+		sim->ttl_ms + (uint64_t) (sim->now / MS) - (txn->start_ts >> 18);
 	lock->for_update_ts = txn->for_update_ts;
 	lock->is_first_lock = true;
 	for (int i = 0; i < txn->n_writes; i++)
