@@ -319,6 +319,7 @@ load_and_lead(Pd *pd)
 	if (pd->state.cluster_id == 0)
 		pd_state_first(random, (int64) time(NULL), &changes);
 	describe_member(pd, &changes);
+	pd_state_mirror_safe_point(&pd->state, &changes);
 	proposal_init(&pd->proposal, &pd->arena);
 	if (!group_change(pd, &changes, &why))
 	{

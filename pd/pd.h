@@ -22,10 +22,11 @@
 /* Version that this PD announces of itself. */
 #define PD_VERSION CLUSTER_VERSION
 
-/* Who waits for an answer: a gRPC call, or a requester on the bus. */
+/* Who waits for an answer: a gRPC call, HTTP, or a requester on the bus. */
 typedef struct ReplyTo
 {
-	Call *call; /* NULL: bus */
+	Call *call;		   /* NULL: not gRPC */
+	HttpRequest *http; /* both NULL: bus */
 	BusRequest bus;
 	bool stream;
 } ReplyTo;
@@ -34,6 +35,7 @@ typedef enum ReplyKind
 {
 	REPLY_MESSAGE,
 	REPLY_FAIL,	 /* gRPC status */
+	REPLY_HTTP,	 /* text, with an HTTP status */
 	REPLY_FINISH /* a stream's good end */
 } ReplyKind;
 
@@ -41,9 +43,9 @@ typedef struct Reply
 {
 	ReplyTo to;
 	ReplyKind kind;
-	Bytes bytes; /* REPLY_MESSAGE, packed, of the round's arena */
-	int code;	 /* REPLY_FAIL */
-	const char *text;
+	Bytes bytes;	  /* REPLY_MESSAGE, REPLY_HTTP; of the round's arena */
+	int code;		  /* REPLY_FAIL, REPLY_HTTP */
+	const char *text; /* REPLY_FAIL: why; REPLY_HTTP: content type */
 	struct Reply *next;
 } Reply;
 
@@ -69,7 +71,14 @@ typedef struct Pd
 	uint64 revision; /* index of the last applied entry */
 
 	Server *server;
+	HttpServer *http;
 	char client_url[160];
+	int64 start_time; /* unix seconds */
+
+	struct Watcher *watchers;	 /* see watch.c */
+	int64 next_watcher_us;		 /* when one of them has something to do */
+	int64 lease_retry_us;		 /* an expired lease could not be removed */
+	int64 min_resolved_saved_us; /* when min_resolved_ts was last saved */
 
 	/* the round */
 	Arena arena;
@@ -104,12 +113,44 @@ extern void pd_reply(Pd *pd, const ReplyTo *to,
 extern void pd_fail(Pd *pd, const ReplyTo *to, int code, const char *text);
 extern void pd_finish(Pd *pd, const ReplyTo *to);
 
+extern void pd_reply_http(Pd *pd, const ReplyTo *to, int status,
+						  const char *type, Bytes body);
+
+/*
+ * Make changes part of the round and tell who watches.  False, with nothing
+ * changed, if that cannot be done now; *why says who is in the way.
+ */
+extern bool pd_change(Pd *pd, PdChanges *changes, const char **why);
+
 /* Send what waits; `committed` false: the round was lost, say so instead. */
 extern void pd_flush_outbox(Pd *pd, bool committed);
 
 /* Is the header's cluster id acceptable?  If not it was answered. */
 extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
 							 uint64 cluster_id);
+
+/* ---- watch.c ---- */
+
+/* Changes were taken over since the store of keys was at this revision. */
+extern void watch_notify(Pd *pd, int64 since_revision,
+						 const PdChanges *changes);
+
+/* The call is over. */
+extern void watch_forget(Pd *pd, const Call *call);
+
+/* Signs of life that are due; then, when the next one is. */
+extern void watch_tick(Pd *pd);
+
+/* The process stops serving: all watches end. */
+extern void watch_end_all(Pd *pd);
+
+/* ---- service_lease.c ---- */
+
+/* Remove what has run out. */
+extern void lease_tick(Pd *pd);
+
+/* ---- http.c ---- */
+extern void http_serve(Pd *pd, HttpRequest *request);
 
 /* ---- tso_service.c ---- */
 extern void tso_request(Pd *pd, const struct PdMethod *method, Bytes bytes,

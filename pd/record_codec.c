@@ -4,7 +4,8 @@
  *	  values as protobuf or decimal text.
  *
  * Names are those of tikv/pd pkg/utils/keypath, without the root
- * /pd/{cluster_id}/; keys outside that root keep their leading slash.
+ * /pd/{cluster_id}/; keys outside that root keep their leading slash.  What
+ * etcd's clients store is below kv/, which is ours.
  */
 #include "pd/record_codec.h"
 
@@ -14,6 +15,8 @@
 #include "keyspacepb.pb-c.h"
 #include "metapb.pb-c.h"
 #include "pd/convert.h"
+#include "mvccpb.pb-c.h"
+#include "pd/core/state.h"
 #include "pdpb.pb-c.h"
 #include "service/service.h"
 
@@ -22,6 +25,8 @@
 #define BARRIER_PREFIX "gc/safe_point/service/"
 #define GLOBAL_BARRIER_PREFIX "gc/global_gc_barriers/"
 #define KEYSPACE_PREFIX "keyspaces/meta/"
+#define KV_PREFIX "kv/key/"
+#define LEASE_PREFIX "kv/lease/"
 
 /* Keys that are one number. */
 typedef struct NumberKey
@@ -36,8 +41,12 @@ static const NumberKey number_keys[] = {
 	{PD_RECORD_TIMESTAMP, "timestamp"},
 	{PD_RECORD_BOOTSTRAP_TIME, "raft/status/raft_bootstrap_time"},
 	{PD_RECORD_GC_SAFE_POINT, "gc/safe_point"},
-	{PD_RECORD_TXN_SAFE_POINT, SAVED_SAFE_POINT_KEY},
+	{PD_RECORD_TXN_SAFE_POINT, PD_SAFE_POINT_KEY},
 	{PD_RECORD_EXTERNAL_TS, "raft/external_timestamp"},
+	{PD_RECORD_MIN_RESOLVED_TS, "raft/min_resolved_ts"},
+	{PD_RECORD_KEYSPACE_ID, "keyspaces/alloc_id"},
+	{PD_RECORD_KV_REVISION, "kv/revision"},
+	{PD_RECORD_KV_COMPACTED, "kv/compacted"},
 };
 
 #define N_NUMBER_KEYS (sizeof(number_keys) / sizeof(number_keys[0]))
@@ -74,6 +83,45 @@ encode_barrier(const GcBarrier *barrier, Arena *arena)
 								   barrier->expires_at));
 }
 
+/* Bytes as text: what is not plain ASCII becomes %XX. */
+static const char *
+escape(Bytes key, Arena *arena)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char *out = arena_alloc(arena, 3 * key.len + 1);
+	char *at = out;
+
+	for (size_t i = 0; i < key.len; i++)
+	{
+		uint8_t byte = key.data[i];
+
+		if (byte > ' ' && byte < 0x7F && byte != '%')
+		{
+			*at++ = (char) byte;
+			continue;
+		}
+		*at++ = '%';
+		*at++ = digits[byte >> 4];
+		*at++ = digits[byte & 15];
+	}
+	*at = '\0';
+	return out;
+}
+
+static Bytes
+encode_kv(const KvItem *item, Arena *arena)
+{
+	Mvccpb__KeyValue out = MVCCPB__KEY_VALUE__INIT;
+
+	out.key = to_binary(item->key);
+	out.value = to_binary(item->value);
+	out.create_revision = item->create_revision;
+	out.mod_revision = item->mod_revision;
+	out.version = item->version;
+	out.lease = item->lease;
+	return pack_message(&out.base, arena);
+}
+
 static const char *
 record_key(const PdRecord *record, Arena *arena)
 {
@@ -99,6 +147,12 @@ record_key(const PdRecord *record, Arena *arena)
 		case PD_RECORD_KEYSPACE:
 			return arena_printf(arena, KEYSPACE_PREFIX "%08u",
 								record->keyspace->id);
+		case PD_RECORD_KV:
+			return arena_printf(arena, KV_PREFIX "%s",
+								escape(record->kv->key, arena));
+		case PD_RECORD_LEASE:
+			return arena_printf(arena, LEASE_PREFIX "%020" PRId64,
+								record->lease.id);
 		default:
 			return number_key(record->kind);
 	}
@@ -124,6 +178,11 @@ record_value(const PdRecord *record, uint64_t cluster_id, Arena *arena)
 		case PD_RECORD_KEYSPACE:
 			return pack_message(&to_keyspace(record->keyspace, arena)->base,
 								arena);
+		case PD_RECORD_KV:
+			return encode_kv(record->kv, arena);
+		case PD_RECORD_LEASE:
+			return bytes_cstr(arena_printf(arena, "%" PRId64,
+										   record->lease.ttl));
 		default:
 			return bytes_cstr(arena_printf(arena, "%" PRIu64, record->number));
 	}
@@ -283,6 +342,42 @@ decode_barrier(PdRecordKind kind, Bytes id, Bytes value, Arena *arena,
 }
 
 static Status
+decode_kv(Bytes value, Arena *arena, PdRecord *out)
+{
+	const Mvccpb__KeyValue *message = (const Mvccpb__KeyValue *)
+		service_unpack(&mvccpb__key_value__descriptor, value, arena);
+	KvItem *item = arena_zalloc(arena, sizeof(*item));
+
+	if (message == NULL || message->key.len == 0)
+		return STATUS_CORRUPT;
+	item->key = from_binary(message->key);
+	item->value = from_binary(message->value);
+	item->create_revision = message->create_revision;
+	item->mod_revision = message->mod_revision;
+	item->version = message->version;
+	item->lease = message->lease;
+	out->kind = PD_RECORD_KV;
+	out->kv = item;
+	return STATUS_OK;
+}
+
+static Status
+decode_lease(Bytes id, Bytes value, PdRecord *out)
+{
+	uint64_t number;
+	uint64_t ttl;
+
+	if (!parse_number(id, &number) || number > INT64_MAX ||
+		!parse_number(value, &ttl) || ttl > INT64_MAX)
+		return STATUS_CORRUPT;
+	out->kind = PD_RECORD_LEASE;
+	out->lease.id = (int64_t) number;
+	out->lease.ttl = (int64_t) ttl;
+	out->lease.expire_us = INT64_MAX;
+	return STATUS_OK;
+}
+
+static Status
 decode_number(Bytes key, Bytes value, PdRecord *out)
 {
 	for (size_t i = 0; i < N_NUMBER_KEYS; i++)
@@ -312,6 +407,10 @@ record_decode(Bytes key, Bytes value, Arena *arena, PdRecord *out)
 							  out);
 	if (has_prefix(key, KEYSPACE_PREFIX, &rest))
 		return decode_keyspace(value, arena, out);
+	if (has_prefix(key, KV_PREFIX, &rest))
+		return decode_kv(value, arena, out);
+	if (has_prefix(key, LEASE_PREFIX, &rest))
+		return decode_lease(rest, value, out);
 	if (bytes_eq(key, bytes_cstr(MEMBER_KEY)))
 		return decode_member(value, arena, out);
 	if (bytes_eq(key, bytes_cstr(CLUSTER_KEY)))

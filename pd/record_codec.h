@@ -9,9 +9,6 @@
 #include "pd/core/proposal.h"
 #include "pd/core/record.h"
 
-/* The etcd key under which GC workers keep the txn safe point. */
-#define SAVED_SAFE_POINT_KEY "/tidb/store/gcworker/saved_safe_point"
-
 /* The item of a record, in the arena.  `cluster_id` goes into raft's value. */
 extern ProposalItem record_encode(const PdRecord *record, uint64_t cluster_id,
 								  Arena *arena);

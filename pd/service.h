@@ -26,9 +26,10 @@ typedef struct PdAsk
 	PdError error;	   /* for the header; the payload is left out */
 	int code;		   /* an RpcCode other than OK: a gRPC status */
 	const char *text;
-	const PdRegion *heard; /* noted once the changes are applied */
-	bool silent;		   /* streams: no response to this message */
-	int64_t now;		   /* unix seconds */
+	const PdRegion *heard;	  /* noted once the changes are applied */
+	bool silent;			  /* streams: no response to this message */
+	const struct ReplyTo *to; /* for those who answer themselves */
+	int64_t now;			  /* unix seconds */
 	int64_t now_ns;
 } PdAsk;
 
@@ -39,7 +40,9 @@ typedef enum PdFlags
 {
 	PD_ANY_CLUSTER = 1,	 /* the header's cluster id is not looked at */
 	PD_BOOTSTRAPPED = 2, /* NOT_BOOTSTRAPPED before the bootstrap */
-	PD_TSO = 4			 /* answered by tso_service.c */
+	PD_TSO = 4,			 /* answered by tso_service.c */
+	PD_PUSHES = 8,		 /* one request, then answers until cancelled */
+	PD_ANSWERS_LAST = 16 /* many requests, an answer at their end */
 } PdFlags;
 
 typedef struct PdMethod
@@ -54,6 +57,7 @@ typedef struct PdMethod
 
 extern const PdMethod pd_methods[];
 extern const int pd_n_methods;
+extern const PdMethod pd_create_keyspace_method;
 
 /* The same table for the gRPC server; made once. */
 extern const RpcMethod *pd_rpc_methods(void);
@@ -75,6 +79,8 @@ extern void pd_put_store(PdAsk *, const void *, void *);
 extern void pd_get_all_stores(PdAsk *, const void *, void *);
 extern void pd_store_heartbeat(PdAsk *, const void *, void *);
 extern void pd_get_cluster_config(PdAsk *, const void *, void *);
+extern void pd_put_cluster_config(PdAsk *, const void *, void *);
+extern void pd_report_min_resolved_ts(PdAsk *, const void *, void *);
 extern void pd_set_external_timestamp(PdAsk *, const void *, void *);
 extern void pd_get_external_timestamp(PdAsk *, const void *, void *);
 
@@ -91,6 +97,9 @@ extern void pd_ask_batch_split(PdAsk *, const void *, void *);
 extern void pd_report_split(PdAsk *, const void *, void *);
 extern void pd_scatter_region(PdAsk *, const void *, void *);
 extern void pd_get_operator(PdAsk *, const void *, void *);
+extern void pd_split_regions(PdAsk *, const void *, void *);
+extern void pd_split_and_scatter_regions(PdAsk *, const void *, void *);
+extern void pd_report_buckets(PdAsk *, const void *, void *);
 
 /* service_gc.c: safe points and barriers */
 extern void pd_get_gc_safe_point(PdAsk *, const void *, void *);
@@ -104,14 +113,59 @@ extern void pd_set_gc_barrier(PdAsk *, const void *, void *);
 extern void pd_delete_gc_barrier(PdAsk *, const void *, void *);
 extern void pd_set_global_gc_barrier(PdAsk *, const void *, void *);
 extern void pd_delete_global_gc_barrier(PdAsk *, const void *, void *);
+extern void pd_get_gc_safe_point_v2(PdAsk *, const void *, void *);
+extern void pd_update_gc_safe_point_v2(PdAsk *, const void *, void *);
+extern void pd_update_service_safe_point_v2(PdAsk *, const void *, void *);
+extern void pd_get_all_gc_safe_point_v2(PdAsk *, const void *, void *);
 
-/* service_meta.c: keyspaces, and what clients ask of etcd */
+/* service_meta.c: keyspaces, MetaStorage, global configuration */
 extern void pd_load_keyspace(PdAsk *, const void *, void *);
 extern void pd_load_keyspace_by_id(PdAsk *, const void *, void *);
+extern void pd_lookup_keyspace(PdAsk *, const void *, void *);
 extern void pd_get_all_keyspaces(PdAsk *, const void *, void *);
+extern void pd_update_keyspace_state(PdAsk *, const void *, void *);
+extern void pd_create_keyspace(PdAsk *, const void *, void *);
 extern void pd_meta_get(PdAsk *, const void *, void *);
+extern void pd_meta_put(PdAsk *, const void *, void *);
+extern void pd_meta_delete(PdAsk *, const void *, void *);
+extern void pd_store_global_config(PdAsk *, const void *, void *);
+extern void pd_load_global_config(PdAsk *, const void *, void *);
+
+/* service_etcd.c: etcd's keys, members, status */
 extern void pd_etcd_member_list(PdAsk *, const void *, void *);
 extern void pd_etcd_range(PdAsk *, const void *, void *);
 extern void pd_etcd_put(PdAsk *, const void *, void *);
+extern void pd_etcd_delete_range(PdAsk *, const void *, void *);
+extern void pd_etcd_txn(PdAsk *, const void *, void *);
+extern void pd_etcd_compact(PdAsk *, const void *, void *);
+extern void pd_etcd_alarm(PdAsk *, const void *, void *);
+extern void pd_etcd_status(PdAsk *, const void *, void *);
+
+/* service_lease.c: etcd's leases */
+extern void pd_etcd_lease_grant(PdAsk *, const void *, void *);
+extern void pd_etcd_lease_revoke(PdAsk *, const void *, void *);
+extern void pd_etcd_lease_keep_alive(PdAsk *, const void *, void *);
+extern void pd_etcd_lease_time_to_live(PdAsk *, const void *, void *);
+extern void pd_etcd_lease_leases(PdAsk *, const void *, void *);
+
+/* watch.c: streams that are told of changes */
+extern void pd_watch_keyspaces(PdAsk *, const void *, void *);
+extern void pd_watch_global_config(PdAsk *, const void *, void *);
+extern void pd_meta_watch(PdAsk *, const void *, void *);
+extern void pd_etcd_watch(PdAsk *, const void *, void *);
+
+/* A leader's stream of heartbeats, for signs of life and orders. */
+extern void watch_heartbeats(PdAsk *ask, uint64_t store_id);
+
+/* ---- shared by the services over keys ---- */
+
+/* etcd's header, after the changes that the request makes. */
+extern void *etcd_header(PdAsk *ask, int64_t revision);
+
+/* An item as a message of etcd; copied. */
+extern void *etcd_item(const KvItem *item, bool with_value, Arena *arena);
+
+/* True if it is an error, which then is the answer. */
+extern bool kv_failed(PdAsk *ask, KvError error);
 
 #endif /* TIKV_PD_SERVICE_H */

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "bus/board.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 #include "pd/tso_local.h"
@@ -210,6 +211,58 @@ pd_get_cluster_config(PdAsk *ask, const void *request, void *response)
 		NEW_MESSAGE(ask->arena, Metapb__Cluster, metapb__cluster__init);
 	out->cluster->id = ask->pd->state.cluster_id;
 	out->cluster->max_peer_count = ask->pd->state.cluster.max_peer_count;
+}
+
+void
+pd_put_cluster_config(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__PutClusterConfigRequest *in = request;
+
+	(void) response;
+	if (missing(ask, in->cluster, "cluster in put cluster config request"))
+		return;
+	if (in->cluster->id != ask->pd->state.cluster_id)
+		ask->error = pd_errorf(ask->arena, PD_UNKNOWN,
+							   "invalid cluster %llu, mismatch cluster id %llu",
+							   (unsigned long long) in->cluster->id,
+							   (unsigned long long) ask->pd->state.cluster_id);
+	else
+		ask->error =
+			cluster_put_config(&ask->pd->state.cluster,
+							   in->cluster->max_peer_count, &ask->changes);
+}
+
+/* How often the common value is saved (tikv/pd server/config, 1 s). */
+#define MIN_RESOLVED_SAVE_US INT64CONST(1000000)
+
+void
+pd_report_min_resolved_ts(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__ReportMinResolvedTsRequest *in = request;
+	Pd *pd = ask->pd;
+	int64 now = board_now_us();
+	uint64_t common;
+	PdError error =
+		cluster_min_resolved_ts(&pd->state.cluster, in->store_id,
+								in->min_resolved_ts, ask->arena, &common);
+
+	(void) response;
+	if (error.type == PD_STORE_TOMBSTONE)
+	{
+		ask->error = error;
+		return;
+	}
+	if (error.type != PD_OK)
+	{
+		ask->code = RPC_UNKNOWN;
+		ask->text = error.text;
+		return;
+	}
+	if (common == UINT64_MAX || common <= pd->state.min_resolved_ts ||
+		now - pd->min_resolved_saved_us < MIN_RESOLVED_SAVE_US)
+		return;
+	pd->min_resolved_saved_us = now;
+	pd_changes_number(&ask->changes, PD_RECORD_MIN_RESOLVED_TS, common);
 }
 
 /* ---- a timestamp that applications agree on ---- */

@@ -37,37 +37,101 @@ pd_update_gc_safe_point(PdAsk *ask, const void *request, void *response)
 							 &ask->changes);
 }
 
+/* Errors of these RPCs are gRPC statuses (client-contract 1.9). */
+static bool
+update_service(PdAsk *ask, ProtobufCBinaryData name, int64 ttl,
+			   uint64 safe_point, GcService *out)
+{
+	PdError error;
+	char *id;
+
+	/* The field is bytes, but the id is a name. */
+	if (!utf8_valid(from_binary(name)))
+	{
+		ask->code = RPC_INVALID_ARGUMENT;
+		ask->text = "service_id is not valid UTF-8, or holds a zero byte";
+		return false;
+	}
+	memset(out, 0, sizeof(*out));
+	id = arena_printf(ask->arena, "%.*s", (int) name.len,
+					  (const char *) name.data);
+	error = gc_update_service(gc_of(ask), id, ttl, safe_point, ask->now,
+							  &ask->changes, out);
+	if (error.type == PD_OK)
+		return true;
+	ask->code = RPC_UNKNOWN;
+	ask->text = error.text;
+	return false;
+}
+
 void
 pd_update_service_gc_safe_point(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateServiceGCSafePointRequest *in = request;
 	Pdpb__UpdateServiceGCSafePointResponse *out = response;
-	GcService service = {0};
-	PdError error;
-	char *id;
+	GcService service;
 
-	/* The field is bytes, but the id is a name. */
-	if (!utf8_valid(from_binary(in->service_id)))
-	{
-		ask->code = RPC_INVALID_ARGUMENT;
-		ask->text = "service_id is not valid UTF-8, or holds a zero byte";
+	if (!update_service(ask, in->service_id, in->ttl, in->safe_point, &service))
 		return;
-	}
-	id = arena_printf(ask->arena, "%.*s", (int) in->service_id.len,
-					  (const char *) in->service_id.data);
-	error = gc_update_service(gc_of(ask), id, in->ttl, in->safe_point, ask->now,
-							  &ask->changes, &service);
-
-	/* Errors of this RPC are gRPC statuses (client-contract 1.9). */
-	if (error.type != PD_OK)
-	{
-		ask->code = RPC_UNKNOWN;
-		ask->text = error.text;
-		return;
-	}
 	out->service_id = to_binary(bytes_cstr(service.id));
 	out->ttl = in->ttl;
 	out->min_safe_point = service.min_safe_point;
+}
+
+/* ---- by keyspace: names for the same state ---- */
+
+void
+pd_get_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
+{
+	(void) request;
+	((Pdpb__GetGCSafePointV2Response *) response)->safe_point =
+		gc_of(ask)->gc_safe_point;
+}
+
+void
+pd_update_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__UpdateGCSafePointV2Request *in = request;
+
+	((Pdpb__UpdateGCSafePointV2Response *) response)->new_safe_point =
+		gc_update_safe_point(gc_of(ask), in->safe_point, ask->now,
+							 &ask->changes);
+}
+
+void
+pd_update_service_safe_point_v2(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__UpdateServiceSafePointV2Request *in = request;
+	Pdpb__UpdateServiceSafePointV2Response *out = response;
+	GcService service;
+
+	if (!update_service(ask, in->service_id, in->ttl, in->safe_point, &service))
+		return;
+	out->service_id = to_binary(bytes_cstr(service.id));
+	out->ttl = in->ttl;
+	out->min_safe_point = service.min_safe_point;
+}
+
+void
+pd_get_all_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
+{
+	Pdpb__GetAllGCSafePointV2Response *out = response;
+	const Keyspaces *all = &ask->pd->state.keyspaces;
+
+	(void) request;
+	out->gc_safe_points =
+		arena_alloc(ask->arena, all->n * sizeof(*out->gc_safe_points));
+	for (size_t i = 0; i < all->n; i++)
+	{
+		Pdpb__GCSafePointV2 *to = NEW_MESSAGE(ask->arena, Pdpb__GCSafePointV2,
+											  pdpb__gcsafe_point_v2__init);
+
+		to->keyspace_case = PDPB__GCSAFE_POINT_V2__KEYSPACE_KEYSPACE_ID;
+		to->keyspace_id = all->items[i]->keyspace.id;
+		to->gc_safe_point = gc_of(ask)->gc_safe_point;
+		out->gc_safe_points[out->n_gc_safe_points++] = to;
+	}
+	out->revision = ask->pd->state.kv.revision;
 }
 
 /* ---- the state as a message ---- */

@@ -1,19 +1,18 @@
 /*
  * service_meta.c
- *	  Handlers: keyspaces, and what clients ask of etcd.
+ *	  Handlers: keyspaces, MetaStorage, global configuration.
  *
- * The etcd subset is what KV clients use (client-contract 1.13): the member
- * list, and the key under which GC workers keep the safe point, which is a
- * view of the GC state.
+ * MetaStorage and the global configuration keep their items as keys of the
+ * store that etcd's clients see (core/kv_store.h), as tikv/pd does.
  */
 #include "postgres.h"
 
-#include "etcdserverpb.pb-c.h"
 #include "keyspacepb.pb-c.h"
 #include "meta_storagepb.pb-c.h"
 #include "pd/convert.h"
+#include "pd/core/utf8.h"
+#include "pd/global_config.h"
 #include "pd/pd.h"
-#include "pd/record_codec.h"
 
 /* ---- keyspaces ---- */
 
@@ -69,138 +68,367 @@ pd_get_all_keyspaces(PdAsk *ask, const void *request, void *response)
 			to_keyspace(&all->items[first + i]->keyspace, ask->arena);
 }
 
-/* ---- meta storage: nothing is kept there, no routers are registered ---- */
+/* Without namespaces a name has one keyspace, or none. */
+void
+pd_lookup_keyspace(PdAsk *ask, const void *request, void *response)
+{
+	const Keyspacepb__LookupKeyspaceRequest *in = request;
+	Keyspacepb__LookupKeyspaceResponse *out = response;
+	const Keyspace *found =
+		keyspaces_by_name(&ask->pd->state.keyspaces, in->name);
+
+	if (found == NULL)
+		return;
+	out->n_keyspaces = 1;
+	out->keyspaces = arena_alloc(ask->arena, sizeof(*out->keyspaces));
+	out->keyspaces[0] = to_keyspace(found, ask->arena);
+}
+
+/* The answer is packed after the change took effect: it must be a copy. */
+static Keyspacepb__KeyspaceMeta *
+keyspace_copy(PdAsk *ask, const Keyspace *keyspace)
+{
+	Keyspacepb__KeyspaceMeta *out = to_keyspace(keyspace, ask->arena);
+
+	out->name = arena_strdup(ask->arena, out->name);
+	for (size_t i = 0; i < out->n_config; i++)
+	{
+		out->config[i]->key = arena_strdup(ask->arena, out->config[i]->key);
+		out->config[i]->value = arena_strdup(ask->arena, out->config[i]->value);
+	}
+	return out;
+}
+
+void
+pd_update_keyspace_state(PdAsk *ask, const void *request, void *response)
+{
+	const Keyspacepb__UpdateKeyspaceStateRequest *in = request;
+	Keyspacepb__UpdateKeyspaceStateResponse *out = response;
+	const Keyspace *keyspace;
+
+	if (in->keyspace_case !=
+		KEYSPACEPB__UPDATE_KEYSPACE_STATE_REQUEST__KEYSPACE_ID)
+		ask->error = pd_error(PD_ENTRY_NOT_FOUND, "keyspace does not exist");
+	else
+		ask->error = keyspace_set_state(&ask->pd->state.keyspaces, in->id,
+										(int) in->state, ask->now,
+										&ask->changes, &keyspace);
+	if (ask->error.type == PD_OK)
+		out->keyspace = keyspace_copy(ask, keyspace);
+}
+
+/* Of the bus: tikv_create_keyspace(). */
+void
+pd_create_keyspace(PdAsk *ask, const void *request, void *response)
+{
+	const Keyspacepb__LoadKeyspaceRequest *in = request;
+	Keyspacepb__LoadKeyspaceResponse *out = response;
+	const Keyspace *keyspace;
+
+	ask->error = keyspace_create(&ask->pd->state.keyspaces, in->name, NULL, 0,
+								 ask->now, &ask->changes, &keyspace);
+	if (ask->error.type == PD_OK)
+		out->keyspace = keyspace_copy(ask, keyspace);
+}
+
+/* ---- meta storage ---- */
+
+static KvTxn
+begin(PdAsk *ask)
+{
+	KvTxn txn;
+
+	kv_begin(&txn, &ask->pd->state.kv, &ask->pd->state.leases, &ask->changes);
+	return txn;
+}
+
+/* Refusals ride in the header, with gRPC's OK. */
+static MetaStoragepb__ResponseHeader *
+meta_header(PdAsk *ask, const KvTxn *txn, KvError error)
+{
+	MetaStoragepb__ResponseHeader *out =
+		NEW_MESSAGE(ask->arena, MetaStoragepb__ResponseHeader,
+					meta_storagepb__response_header__init);
+
+	out->cluster_id = ask->pd->state.cluster_id;
+	out->revision = kv_revision(txn);
+	if (error.code == RPC_OK)
+		return out;
+	out->error = NEW_MESSAGE(ask->arena, MetaStoragepb__Error,
+							 meta_storagepb__error__init);
+	out->error->type = META_STORAGEPB__ERROR_TYPE__UNKNOWN;
+	out->error->message = (char *) error.text;
+	return out;
+}
+
+static MetaStoragepb__KeyValue *
+meta_item(const KvItem *item, Arena *arena)
+{
+	MetaStoragepb__KeyValue *out = NEW_MESSAGE(arena, MetaStoragepb__KeyValue,
+											   meta_storagepb__key_value__init);
+
+	out->key = to_binary(arena_copy(arena, item->key));
+	out->value = to_binary(arena_copy(arena, item->value));
+	out->create_revision = item->create_revision;
+	out->mod_revision = item->mod_revision;
+	out->version = item->version;
+	out->lease = item->lease;
+	return out;
+}
+
+static KvError
+check_key(ProtobufCBinaryData key)
+{
+	return key.len > 0 ?
+		kv_ok() :
+		kv_error(RPC_INVALID_ARGUMENT, "etcdserver: key is not provided");
+}
 
 void
 pd_meta_get(PdAsk *ask, const void *request, void *response)
 {
+	const MetaStoragepb__GetRequest *in = request;
 	MetaStoragepb__GetResponse *out = response;
+	KvRange range = {from_binary(in->key), from_binary(in->range_end)};
+	KvTxn txn = begin(ask);
+	KvError error = check_key(in->key);
+	const KvItem **items;
+	size_t n;
 
-	(void) request;
-	out->header = NEW_MESSAGE(ask->arena, MetaStoragepb__ResponseHeader,
-							  meta_storagepb__response_header__init);
-	out->header->cluster_id = ask->pd->state.cluster_id;
-	out->header->revision = (int64) ask->pd->revision;
+	if (error.code == RPC_OK)
+		error = kv_check_revision(&txn, in->revision);
+	out->header = meta_header(ask, &txn, error);
+	if (error.code != RPC_OK)
+		return;
+	n = kv_scan(&txn, range, &items);
+	out->count = (int64) n;
+	out->n_kvs = n;
+	if (in->limit > 0 && n > (size_t) in->limit)
+	{
+		out->n_kvs = (size_t) in->limit;
+		out->more = true;
+	}
+	out->kvs = arena_alloc(ask->arena, out->n_kvs * sizeof(*out->kvs));
+	for (size_t i = 0; i < out->n_kvs; i++)
+		out->kvs[i] = meta_item(items[i], ask->arena);
 }
 
-/* ---- etcd ---- */
-
-static Etcdserverpb__ResponseHeader *
-etcd_header(PdAsk *ask)
+/* The safe point is moved by its own RPCs. */
+static KvError
+check_not_safe_point(const KvTxn *txn, KvRange range)
 {
-	Etcdserverpb__ResponseHeader *out =
-		NEW_MESSAGE(ask->arena, Etcdserverpb__ResponseHeader,
-					etcdserverpb__response_header__init);
+	Bytes key = bytes_cstr(PD_SAFE_POINT_KEY);
 
-	out->cluster_id = ask->pd->state.cluster_id;
-	out->member_id = ask->pd->state.member.id;
-	out->revision = (int64) ask->pd->revision;
-	out->raft_term = ask->pd->term;
+	if (kv_range_has(range, key) &&
+		(range.end.len == 0 || kv_get(txn, key) != NULL))
+		return kv_error(RPC_FAILED_PRECONDITION,
+						PD_SAFE_POINT_KEY " cannot be changed here");
+	return kv_ok();
+}
+
+void
+pd_meta_put(PdAsk *ask, const void *request, void *response)
+{
+	const MetaStoragepb__PutRequest *in = request;
+	MetaStoragepb__PutResponse *out = response;
+	KvPut put = {.key = from_binary(in->key),
+				 .value = from_binary(in->value),
+				 .lease = in->lease};
+	KvTxn txn = begin(ask);
+	KvError error =
+		check_not_safe_point(&txn, (KvRange){put.key, bytes_empty()});
+	const KvItem *prev = NULL;
+
+	if (error.code == RPC_OK)
+		error = kv_put(&txn, &put, &prev);
+	out->header = meta_header(ask, &txn, error);
+	if (error.code == RPC_OK && in->prev_kv && prev != NULL)
+		out->prev_kv = meta_item(prev, ask->arena);
+	kv_end(&txn);
+}
+
+void
+pd_meta_delete(PdAsk *ask, const void *request, void *response)
+{
+	const MetaStoragepb__DeleteRequest *in = request;
+	MetaStoragepb__DeleteResponse *out = response;
+	KvRange range = {from_binary(in->key), from_binary(in->range_end)};
+	KvTxn txn = begin(ask);
+	KvError error = check_key(in->key);
+	const KvItem **prevs;
+	size_t n = 0;
+
+	if (error.code == RPC_OK)
+		error = check_not_safe_point(&txn, range);
+	if (error.code == RPC_OK)
+		n = kv_delete(&txn, range, &prevs);
+	out->header = meta_header(ask, &txn, error);
+	out->deleted = (int64) n;
+	if (in->prev_kv && n > 0)
+	{
+		out->n_prev_kvs = n;
+		out->prev_kvs = arena_alloc(ask->arena, n * sizeof(*out->prev_kvs));
+		for (size_t i = 0; i < n; i++)
+			out->prev_kvs[i] = meta_item(prevs[i], ask->arena);
+	}
+	kv_end(&txn);
+}
+
+/* ---- the global configuration ---- */
+
+#define CONFIG_ROOT "/global/config"
+
+/* Resource control loads its own settings this way, and only loads them. */
+#define CONTROLLER_PATH "resource_group/controller"
+
+const char *
+global_config_path(const char *path, Arena *arena)
+{
+	size_t root = strlen(CONFIG_ROOT);
+
+	if (path[0] == '\0' || strcmp(path, CONFIG_ROOT) == 0)
+		return CONFIG_ROOT "/";
+	if (strncmp(path, CONFIG_ROOT "/", root + 1) != 0 ||
+		!utf8_valid(bytes_cstr(path)))
+		return NULL;
+	return path[strlen(path) - 1] == '/' ? path :
+										   arena_printf(arena, "%s/", path);
+}
+
+Pdpb__GlobalConfigItem *
+global_config_item(Bytes name, Bytes payload, bool removed, Arena *arena)
+{
+	Pdpb__GlobalConfigItem *out = NEW_MESSAGE(arena, Pdpb__GlobalConfigItem,
+											  pdpb__global_config_item__init);
+
+	out->name =
+		arena_printf(arena, "%.*s", (int) name.len, (const char *) name.data);
+	if (!utf8_valid(bytes_cstr(out->name)))
+		out->name = "";
+	out->payload = to_binary(arena_copy(arena, payload));
+	out->kind = removed ? PDPB__EVENT_TYPE__DELETE : PDPB__EVENT_TYPE__PUT;
 	return out;
 }
 
-static char **
-one_string(const char *text, Arena *arena)
+/* The key of an item; without a name the path itself. */
+static Bytes
+config_key(const char *path, const char *name, Arena *arena)
 {
-	char **out = arena_alloc(arena, sizeof(*out));
+	if (name[0] == '\0')
+		return bytes_make(path, strlen(path) - 1);
+	return bytes_cstr(arena_printf(arena, "%s%s", path, name));
+}
 
-	out[0] = (char *) text;
-	return out;
+/* value is an older form of payload, and comes first if both are there. */
+static Bytes
+config_value(const Pdpb__GlobalConfigItem *item)
+{
+	return item->value[0] != '\0' ? bytes_cstr(item->value) :
+									from_binary(item->payload);
+}
+
+static KvError
+store_item(KvTxn *txn, const char *path, const Pdpb__GlobalConfigItem *item,
+		   Arena *arena)
+{
+	KvPut put = {.key = config_key(path, item->name, arena),
+				 .value = config_value(item)};
+	const KvItem *prev;
+	const KvItem **prevs;
+
+	if (!utf8_valid(bytes_cstr(item->name)))
+		return kv_error(RPC_INVALID_ARGUMENT, "the name is not valid UTF-8");
+	if (item->kind != PDPB__EVENT_TYPE__DELETE)
+		return kv_put(txn, &put, &prev);
+	(void) kv_delete(txn, (KvRange){put.key, bytes_empty()}, &prevs);
+	return kv_ok();
 }
 
 void
-pd_etcd_member_list(PdAsk *ask, const void *request, void *response)
+pd_store_global_config(PdAsk *ask, const void *request, void *response)
 {
-	Etcdserverpb__MemberListResponse *out = response;
-	const PdMember *self = &ask->pd->state.member;
-	Etcdserverpb__Member *member = NEW_MESSAGE(ask->arena, Etcdserverpb__Member,
-											   etcdserverpb__member__init);
+	const Pdpb__StoreGlobalConfigRequest *in = request;
+	const char *path = global_config_path(in->config_path, ask->arena);
+	KvTxn txn = begin(ask);
 
-	(void) request;
-	member->id = self->id;
-	member->name = (char *) self->name;
-	member->n_peerurls = member->n_clienturls = 1;
-	member->peerurls = one_string(self->peer_url, ask->arena);
-	member->clienturls = one_string(self->client_url, ask->arena);
-	out->header = etcd_header(ask);
-	out->n_members = 1;
-	out->members = arena_alloc(ask->arena, sizeof(*out->members));
-	out->members[0] = member;
+	(void) response;
+	if (path == NULL)
+	{
+		(void) kv_failed(ask,
+						 kv_error(RPC_INVALID_ARGUMENT,
+								  GLOBAL_CONFIG_BAD_PATH));
+		return;
+	}
+	if (in->n_changes > KV_MAX_TXN_OPS)
+	{
+		(void) kv_failed(
+			ask,
+			kv_error(RPC_INVALID_ARGUMENT,
+					 "etcdserver: too many operations in txn request"));
+		return;
+	}
+	for (size_t i = 0; i < in->n_changes; i++)
+		if (kv_failed(ask, store_item(&txn, path, in->changes[i], ask->arena)))
+			return;
+	kv_end(&txn);
 }
 
-/* Is the one key that is kept asked for, by itself or in a range? */
-static bool
-asks_for_safe_point(const Etcdserverpb__RangeRequest *in)
+static void
+load_named(PdAsk *ask, const KvTxn *txn, const char *path,
+		   const Pdpb__LoadGlobalConfigRequest *in,
+		   Pdpb__LoadGlobalConfigResponse *out)
 {
-	Bytes kept = bytes_cstr(SAVED_SAFE_POINT_KEY);
-	Bytes key = from_binary(in->key);
-	Bytes end = from_binary(in->range_end);
+	out->items = arena_alloc(ask->arena, in->n_names * sizeof(*out->items));
+	for (size_t i = 0; i < in->n_names; i++)
+	{
+		const KvItem *item =
+			kv_get(txn, config_key(path, in->names[i], ask->arena));
+		Pdpb__GlobalConfigItem *to =
+			global_config_item(bytes_cstr(in->names[i]),
+							   item == NULL ? bytes_empty() : item->value,
+							   false, ask->arena);
 
-	if (end.len == 0)
-		return bytes_eq(key, kept);
-	if (bytes_cmp(kept, key) < 0)
-		return false;
-
-	/* A range end of one zero byte means: to the end. */
-	return (end.len == 1 && end.data[0] == 0) || bytes_cmp(kept, end) < 0;
+		if (item == NULL)
+		{
+			to->error = NEW_MESSAGE(ask->arena, Pdpb__Error, pdpb__error__init);
+			to->error->type = PDPB__ERROR_TYPE__GLOBAL_CONFIG_NOT_FOUND;
+			to->error->message =
+				arena_printf(ask->arena, "key %s not found", to->name);
+		}
+		out->items[out->n_items++] = to;
+	}
 }
 
+/* Without names all of the path, by the whole keys. */
 void
-pd_etcd_range(PdAsk *ask, const void *request, void *response)
+pd_load_global_config(PdAsk *ask, const void *request, void *response)
 {
-	const Etcdserverpb__RangeRequest *in = request;
-	Etcdserverpb__RangeResponse *out = response;
-	uint64 safe_point = ask->pd->state.gc.txn_safe_point;
-	Mvccpb__KeyValue *kv;
+	const Pdpb__LoadGlobalConfigRequest *in = request;
+	Pdpb__LoadGlobalConfigResponse *out = response;
+	const char *path = global_config_path(in->config_path, ask->arena);
+	KvTxn txn = begin(ask);
+	const KvItem **items;
+	size_t n;
 
-	out->header = etcd_header(ask);
-	if (safe_point == 0 || !asks_for_safe_point(in))
-		return;
-	out->count = 1;
-	if (in->count_only)
-		return;
-	kv = NEW_MESSAGE(ask->arena, Mvccpb__KeyValue, mvccpb__key_value__init);
-	kv->key = to_binary(bytes_cstr(SAVED_SAFE_POINT_KEY));
-	if (!in->keys_only)
-		kv->value = to_binary(bytes_cstr(arena_printf(ask->arena, "%llu",
-													  (unsigned long long)
-														  safe_point)));
-	kv->create_revision = kv->mod_revision = (int64) ask->pd->revision;
-	kv->version = 1;
-	out->n_kvs = 1;
-	out->kvs = arena_alloc(ask->arena, sizeof(*out->kvs));
-	out->kvs[0] = kv;
-}
-
-/* Old GC drivers announce the safe point by writing the key. */
-void
-pd_etcd_put(PdAsk *ask, const void *request, void *response)
-{
-	const Etcdserverpb__PutRequest *in = request;
-	Etcdserverpb__PutResponse *out = response;
-	uint64_t target;
-	GcAdvance advance;
-	PdError error;
-
-	if (!bytes_eq(from_binary(in->key), bytes_cstr(SAVED_SAFE_POINT_KEY)))
+	if (in->n_names == 0 && strcmp(in->config_path, CONTROLLER_PATH) == 0)
+		path = in->config_path;
+	if (path == NULL)
 	{
-		ask->code = RPC_UNIMPLEMENTED;
-		ask->text = "only " SAVED_SAFE_POINT_KEY " can be put";
+		(void) kv_failed(ask,
+						 kv_error(RPC_INVALID_ARGUMENT,
+								  GLOBAL_CONFIG_BAD_PATH));
 		return;
 	}
-	if (!parse_number(from_binary(in->value), &target))
+	out->revision = ask->pd->state.kv.revision;
+	if (in->n_names > 0)
 	{
-		ask->code = RPC_INVALID_ARGUMENT;
-		ask->text = "the safe point must be a decimal number";
+		load_named(ask, &txn, path, in, out);
 		return;
 	}
-	error = gc_advance_txn_safe_point(&ask->pd->state.gc, target, ask->now,
-									  &ask->changes, &advance);
-	if (error.type != PD_OK)
-	{
-		ask->code = RPC_FAILED_PRECONDITION;
-		ask->text = error.text;
-		return;
-	}
-	out->header = etcd_header(ask);
+	n = kv_scan(&txn, kv_prefix(bytes_cstr(path), ask->arena), &items);
+	out->items = arena_alloc(ask->arena, n * sizeof(*out->items));
+	for (size_t i = 0; i < n; i++)
+		out->items[out->n_items++] =
+			global_config_item(items[i]->key, items[i]->value, false,
+							   ask->arena);
 }

@@ -41,11 +41,31 @@ pending_peers(const PdRegion *region, Arena *arena)
 	return out;
 }
 
+static Metapb__Buckets *
+buckets_message(const PdRegion *region, Arena *arena)
+{
+	const PdBuckets *from = region->buckets;
+	Metapb__Buckets *out;
+
+	if (from == NULL)
+		return NULL;
+	out = NEW_MESSAGE(arena, Metapb__Buckets, metapb__buckets__init);
+	out->region_id = region->meta.id;
+	out->version = from->version;
+	out->n_keys = from->n_keys;
+	out->keys = arena_alloc(arena, from->n_keys * sizeof(*out->keys));
+	for (size_t i = 0; i < from->n_keys; i++)
+		out->keys[i] = to_binary(from->keys[i]);
+	return out;
+}
+
 /* Three messages share these fields under the same names. */
-#define FILL_REGION(to, from, arena)                          \
+#define FILL_REGION(to, from, need_buckets, arena)            \
 	do                                                        \
 	{                                                         \
 		(to)->region = to_region(&(from)->meta, (arena));     \
+		if (need_buckets)                                     \
+			(to)->buckets = buckets_message((from), (arena)); \
 		if ((from)->leader.id != 0)                           \
 			(to)->leader = to_peer(&(from)->leader, (arena)); \
 		(to)->n_down_peers = (from)->n_down;                  \
@@ -55,10 +75,11 @@ pending_peers(const PdRegion *region, Arena *arena)
 	} while (0)
 
 static void
-answer_region(PdAsk *ask, const PdRegion *region, Pdpb__GetRegionResponse *out)
+answer_region(PdAsk *ask, const PdRegion *region, bool need_buckets,
+			  Pdpb__GetRegionResponse *out)
 {
 	if (region != NULL)
-		FILL_REGION(out, region, ask->arena);
+		FILL_REGION(out, region, need_buckets, ask->arena);
 }
 
 void
@@ -68,7 +89,7 @@ pd_get_region(PdAsk *ask, const void *request, void *response)
 
 	answer_region(ask,
 				  region_tree_find(tree_of(ask), from_binary(in->region_key)),
-				  response);
+				  in->need_buckets, response);
 }
 
 void
@@ -78,7 +99,7 @@ pd_get_prev_region(PdAsk *ask, const void *request, void *response)
 
 	answer_region(ask,
 				  region_tree_prev(tree_of(ask), from_binary(in->region_key)),
-				  response);
+				  in->need_buckets, response);
 }
 
 void
@@ -86,7 +107,8 @@ pd_get_region_by_id(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__GetRegionByIDRequest *in = request;
 
-	answer_region(ask, region_tree_get(tree_of(ask), in->region_id), response);
+	answer_region(ask, region_tree_get(tree_of(ask), in->region_id),
+				  in->need_buckets, response);
 }
 
 /* ---- many lookups in one message ---- */
@@ -95,6 +117,7 @@ typedef struct QueryAnswer
 {
 	PdAsk *ask;
 	Pdpb__QueryRegionResponse *out;
+	bool need_buckets;
 	size_t room;
 } QueryAnswer;
 
@@ -116,7 +139,7 @@ mention(QueryAnswer *answer, const PdRegion *region)
 	entry->key = region->meta.id;
 	entry->value =
 		NEW_MESSAGE(arena, Pdpb__RegionResponse, pdpb__region_response__init);
-	FILL_REGION(entry->value, region, arena);
+	FILL_REGION(entry->value, region, answer->need_buckets, arena);
 	if (out->n_regions_by_id == answer->room)
 	{
 		size_t room = Max(answer->room * 2, 8);
@@ -137,7 +160,7 @@ pd_query_region(PdAsk *ask, const void *request, void *response)
 	const Pdpb__QueryRegionRequest *in = request;
 	Pdpb__QueryRegionResponse *out = response;
 	const RegionTree *tree = tree_of(ask);
-	QueryAnswer answer = {ask, out, 0};
+	QueryAnswer answer = {ask, out, in->need_buckets, 0};
 
 	out->n_key_id_map = in->n_keys;
 	out->key_id_map = arena_alloc(ask->arena, in->n_keys * sizeof(uint64_t));
@@ -158,14 +181,14 @@ pd_query_region(PdAsk *ask, const void *request, void *response)
 /* ---- ranges ---- */
 
 static Pdpb__Region **
-region_list(const PdRegion **regions, size_t n, Arena *arena)
+region_list(const PdRegion **regions, size_t n, bool need_buckets, Arena *arena)
 {
 	Pdpb__Region **out = arena_alloc(arena, n * sizeof(*out));
 
 	for (size_t i = 0; i < n; i++)
 	{
 		out[i] = NEW_MESSAGE(arena, Pdpb__Region, pdpb__region__init);
-		FILL_REGION(out[i], regions[i], arena);
+		FILL_REGION(out[i], regions[i], need_buckets, arena);
 	}
 	return out;
 }
@@ -183,7 +206,7 @@ pd_scan_regions(PdAsk *ask, const void *request, void *response)
 								ask->arena, &regions, &complete);
 
 	out->n_regions = out->n_region_metas = out->n_leaders = n;
-	out->regions = region_list(regions, n, ask->arena);
+	out->regions = region_list(regions, n, false, ask->arena);
 	out->region_metas = arena_alloc(ask->arena, n * sizeof(Metapb__Region *));
 	out->leaders = arena_alloc(ask->arena, n * sizeof(Metapb__Peer *));
 	for (size_t i = 0; i < n; i++)
@@ -218,7 +241,8 @@ pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
 		ask->error = pd_error(PD_REGIONS_NOT_CONTAIN_ALL_KEY_RANGE,
 							  "the regions do not cover the ranges");
 	else
-		out->regions = region_list(regions, out->n_regions, ask->arena);
+		out->regions =
+			region_list(regions, out->n_regions, in->need_buckets, ask->arena);
 }
 
 /* ---- what leaders report ---- */
@@ -249,6 +273,7 @@ heard_region(const Pdpb__RegionHeartbeatRequest *in, PdRegion *out,
 	out->bytes_read = in->bytes_read;
 	out->keys_written = in->keys_written;
 	out->keys_read = in->keys_read;
+	out->cpu_usage = in->cpu_usage;
 	return true;
 }
 
@@ -259,18 +284,27 @@ pd_region_heartbeat(PdAsk *ask, const void *request, void *response)
 	const Pdpb__RegionHeartbeatRequest *in = request;
 	Pdpb__RegionHeartbeatResponse *out = response;
 	PdRegion *region = arena_alloc(ask->arena, sizeof(*region));
+	const PdStore *store;
 
 	if (!heard_region(in, region, ask->arena))
 	{
 		ask->error = pd_error(PD_UNKNOWN, "invalid region in heartbeat");
 		return;
 	}
-	if (cluster_store(&ask->pd->state.cluster, region->leader.store_id) == NULL)
+	store = cluster_store(&ask->pd->state.cluster, region->leader.store_id);
+	if (store == NULL)
 	{
 		ask->code = RPC_UNKNOWN;
 		ask->text = "invalid store ID in region heartbeat, not found";
 		return;
 	}
+	if (store->state == STORE_TOMBSTONE)
+	{
+		/* What it reports does not count any more. */
+		ask->silent = true;
+		return;
+	}
+	watch_heartbeats(ask, store->id);
 	ask->error = cluster_region_heartbeat(&ask->pd->state.cluster, region,
 										  &ask->changes);
 	if (ask->error.type != PD_OK)
@@ -368,6 +402,88 @@ pd_report_split(PdAsk *ask, const void *request, void *response)
 	(void) ask;
 	(void) request;
 	(void) response;
+}
+
+/*
+ * Nothing is carried out for a region that has no split to make: keys that
+ * are bounds already are done, others need a store that splits.
+ */
+static bool
+split_at(PdAsk *ask, ProtobufCBinaryData *keys, size_t n, uint64_t **ids)
+{
+	*ids = arena_alloc(ask->arena, n * sizeof(uint64_t));
+	for (size_t i = 0; i < n; i++)
+	{
+		Bytes key = from_binary(keys[i]);
+		const PdRegion *region = region_tree_find(tree_of(ask), key);
+
+		if (region == NULL)
+		{
+			ask->error =
+				pd_error(PD_REGION_NOT_FOUND, "no region holds the split key");
+			return false;
+		}
+		if (!bytes_eq(region->meta.start_key, key))
+		{
+			ask->error = pd_errorf(
+				ask->arena, PD_UNKNOWN,
+				"region %llu cannot be split: its store does not split yet",
+				(unsigned long long) region->meta.id);
+			return false;
+		}
+		(*ids)[i] = region->meta.id;
+	}
+	return true;
+}
+
+void
+pd_split_regions(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__SplitRegionsRequest *in = request;
+	Pdpb__SplitRegionsResponse *out = response;
+
+	if (!split_at(ask, in->split_keys, in->n_split_keys, &out->regions_id))
+		return;
+	out->n_regions_id = in->n_split_keys;
+	out->finished_percentage = 100;
+}
+
+void
+pd_split_and_scatter_regions(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__SplitAndScatterRegionsRequest *in = request;
+	Pdpb__SplitAndScatterRegionsResponse *out = response;
+
+	if (!split_at(ask, in->split_keys, in->n_split_keys, &out->regions_id))
+		return;
+	out->n_regions_id = in->n_split_keys;
+	out->split_finished_percentage = 100;
+	out->scatter_finished_percentage = 100;
+}
+
+/* Clients that send too many keys are ignored like those that send none. */
+#define MAX_BUCKET_KEYS 65536
+
+void
+pd_report_buckets(PdAsk *ask, const void *request, void *response)
+{
+	const Pdpb__ReportBucketsRequest *in = request;
+	PdBuckets buckets = {0};
+
+	(void) response;
+	ask->silent = true;
+	if (in->buckets == NULL || in->buckets->n_keys == 0 ||
+		in->buckets->n_keys > MAX_BUCKET_KEYS)
+		return;
+	buckets.version = in->buckets->version;
+	buckets.n_keys = in->buckets->n_keys;
+	buckets.keys = arena_alloc(ask->arena, buckets.n_keys * sizeof(Bytes));
+	for (size_t i = 0; i < buckets.n_keys; i++)
+		buckets.keys[i] = from_binary(in->buckets->keys[i]);
+
+	/* A region whose first heartbeat has not come yet is not known. */
+	(void) region_tree_set_buckets(&ask->pd->state.cluster.regions,
+								   in->buckets->region_id, &buckets);
 }
 
 /* One store: every region is where it can be. */

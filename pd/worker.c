@@ -25,6 +25,42 @@ PGDLLEXPORT void tikv_pd_main(Datum arg);
 #define STOP_MS 500
 #define RETRY_MS 100
 
+#define MAX_HTTP_PER_ROUND 256
+#define MAX_HTTP_BODY ((size_t) 4 << 20)
+#define MAX_HTTP_CONNECTIONS 512
+#define HTTP_IDLE_S 120
+
+static void
+cannot_listen(const char *error)
+{
+	worker_report(WORKER_PD, WORKER_DOWN, error, "");
+	ereport(
+		FATAL,
+		(errcode(ERRCODE_CONNECTION_EXCEPTION),
+		 errmsg("%s cannot listen on tikv.pd_addr: %s", worker_name(WORKER_PD),
+				error),
+		 errhint(
+			 "Free the port or change tikv.pd_addr; the worker tries again.")));
+}
+
+/* It has no port of its own: it gets what speaks HTTP on tikv.pd_addr. */
+static HttpServer *
+start_http(void)
+{
+	HttpConfig config = {0};
+	char error[256];
+	HttpServer *http;
+
+	config.wake_fd = worker_wake_fd(WORKER_PD);
+	config.max_body = MAX_HTTP_BODY;
+	config.max_connections = MAX_HTTP_CONNECTIONS;
+	config.idle_s = HTTP_IDLE_S;
+	http = http_start(&config, error, sizeof(error));
+	if (http == NULL)
+		cannot_listen(error);
+	return http;
+}
+
 static Server *
 start_server(Pd *pd)
 {
@@ -39,19 +75,11 @@ start_server(Pd *pd)
 	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
 	config.max_message = MAX_MESSAGE_BYTES;
 	config.max_calls = MAX_UNARY_CALLS;
+	config.http = pd->http;
 	config.arg = pd;
 	server = server_start(&config, error, sizeof(error));
 	if (server == NULL)
-	{
-		worker_report(WORKER_PD, WORKER_DOWN, error, "");
-		ereport(
-			FATAL,
-			(errcode(ERRCODE_CONNECTION_EXCEPTION),
-			 errmsg("%s cannot listen on tikv.pd_addr: %s",
-					worker_name(WORKER_PD), error),
-			 errhint(
-				 "Free the port or change tikv.pd_addr; the worker tries again.")));
-	}
+		cannot_listen(error);
 	server_set_serving(server, true);
 	return server;
 }
@@ -76,12 +104,28 @@ take_bus(Pd *pd)
 	return n;
 }
 
+static int
+take_http(Pd *pd)
+{
+	HttpRequest *request;
+	int n = 0;
+
+	while (n < MAX_HTTP_PER_ROUND && (request = http_take(pd->http)) != NULL)
+	{
+		http_serve(pd, request);
+		n++;
+	}
+	return n;
+}
+
 /* End of a round: what was decided becomes durable, then it is told. */
 static bool
 finish_round(Pd *pd)
 {
 	bool wrote;
 
+	lease_tick(pd);
+	watch_tick(pd);
 	tso_before_commit(pd);
 	wrote = pd->changing;
 	if (!group_commit(pd))
@@ -121,9 +165,13 @@ report_refusals(const Pd *pd, char *told, Size size)
 static void
 sleep_round(Pd *pd, int64 next_check_us)
 {
-	int64 wait = Max(next_check_us - board_now_us(), 1);
+	int64 now = board_now_us();
+	int64 wait = Max(next_check_us - now, 1);
 	int64 tso = tso_sleep_us(pd);
+	int64 lease =
+		Max(leases_next_expiry(&pd->state.leases), pd->lease_retry_us);
 
+	wait = Min(wait, Max(Min(lease, pd->next_watcher_us) - now, 1));
 	if (tso >= 0)
 		wait = Min(wait, tso);
 	worker_sleep_begin(WORKER_PD);
@@ -154,6 +202,7 @@ serve(Pd *pd, const TableOids *tables)
 		worker_handle_interrupts();
 		done = server_poll(pd->server, MAX_EVENTS_PER_ROUND);
 		done += take_bus(pd);
+		done += take_http(pd);
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
 		report_refusals(pd, told, sizeof(told));
@@ -178,9 +227,12 @@ bring_down(Pd *pd, const char *reason)
 	worker_report(WORKER_PD, WORKER_STOPPING, reason, "");
 	server_set_serving(pd->server, false);
 	tso_resign(pd);
+	watch_end_all(pd);
 	pd_flush_outbox(pd, true);
 	server_stop(pd->server, STOP_MS);
 	pd->server = NULL;
+	http_stop(pd->http);
+	pd->http = NULL;
 	group_stop(pd);
 	bus_worker_reset(WORKER_PD);
 }
@@ -202,6 +254,9 @@ run_pd(Pd *pd)
 	}
 	arena_reset(&pd->arena);
 	tso_lead(pd);
+	leases_refresh_all(&pd->state.leases, board_now_us());
+	pd->start_time = (int64) time(NULL);
+	pd->http = start_http();
 	pd->server = start_server(pd);
 	worker_report(WORKER_PD, WORKER_SERVING, "", tikv_fdw_settings.pd_addr);
 	bring_down(pd, serve(pd, &tables));
@@ -221,6 +276,7 @@ tikv_pd_main(Datum arg)
 		arena_init(&pd->arena);
 		pd->outbox_tail = &pd->outbox;
 		pd->tso_waits_tail = &pd->tso_waits;
+		pd->next_watcher_us = PG_INT64_MAX;
 		run_pd(pd);
 		arena_free(&pd->arena);
 	}

@@ -225,6 +225,12 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
 COMMENT ON FUNCTION tikv_check() IS
 'Verify the tables of this store, reading all of them: a row per defect';
 
+CREATE FUNCTION tikv_create_keyspace(name text) RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_create_keyspace'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_create_keyspace(text) IS
+'Make a keyspace for clients of API V2 and return its id. Durable when it returns; ROLLBACK does not undo it';
+
 /* ------------------------------------------------------------------ views */
 
 CREATE FUNCTION tikv_internal.regions(
@@ -276,6 +282,21 @@ COMMENT ON FUNCTION tikv_internal.members() IS 'Behind the view tikv.members';
 CREATE VIEW tikv.members AS SELECT * FROM tikv_internal.members();
 COMMENT ON VIEW tikv.members IS 'Members of the Placement Driver';
 
+CREATE FUNCTION tikv_internal.keyspaces(
+	OUT keyspace_id int8, OUT name text, OUT state text,
+	OUT created timestamptz, OUT state_changed timestamptz,
+	OUT settings text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_keyspaces'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10;
+COMMENT ON FUNCTION tikv_internal.keyspaces() IS
+'Behind the view tikv.keyspaces';
+
+CREATE VIEW tikv.keyspaces AS SELECT * FROM tikv_internal.keyspaces();
+COMMENT ON VIEW tikv.keyspaces IS
+'Keyspaces of the cluster, as the Placement Driver knows them';
+COMMENT ON COLUMN tikv.keyspaces.settings IS 'As name=value';
+
 /* ------------------------------------------------------------------ roles */
 
 /* Roles belong to the whole server: made if missing, and kept by DROP. */
@@ -299,7 +320,8 @@ REVOKE ALL ON FUNCTION
 	tikv_batch_put(bytea[], bytea[]), tikv_batch_delete(bytea[]),
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
-	tikv_internal.stores(), tikv_internal.members()
+	tikv_internal.stores(), tikv_internal.members(),
+	tikv_internal.keyspaces(), tikv_create_keyspace(text)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	tikv_get(bytea), tikv_batch_get(bytea[]),
@@ -309,13 +331,14 @@ GRANT EXECUTE ON FUNCTION
 	tikv_put(bytea, bytea), tikv_insert(bytea, bytea), tikv_delete(bytea),
 	tikv_batch_put(bytea[], bytea[]), tikv_batch_delete(bytea[])
 TO tikv_write;
-GRANT EXECUTE ON FUNCTION tikv_check() TO tikv_admin;
+GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text)
+TO tikv_admin;
 GRANT EXECUTE ON FUNCTION
 	tikv_status(), tikv_internal.regions(), tikv_internal.stores(),
-	tikv_internal.members()
+	tikv_internal.members(), tikv_internal.keyspaces()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
-GRANT SELECT ON tikv.regions, tikv.stores, tikv.members
+GRANT SELECT ON tikv.regions, tikv.stores, tikv.members, tikv.keyspaces
 TO tikv_read, tikv_write, pg_monitor;
 
 /* ----------------------------------------------------------------- wake-up */

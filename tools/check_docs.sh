@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every setting is in docs/settings.md, every SQL function and view in the
 # documentation and with a COMMENT, every RPC in docs/compatibility.md with the
-# state that the source gives it; and no page names a setting or RPC that is
+# state that the source gives it, every HTTP path there with its methods; and no page names a setting or RPC that is
 # gone.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -33,7 +33,7 @@ views()
 # go by their name alone, others as Service/Method.
 rpcs_in_source()
 {
-    local tikv=src/server/tikv_methods.c pd=pd/service.c
+    local tikv=src/server/tikv_methods.c pd=pd/methods.c
 
     {
         sed -n 's/.*SERVED("\([A-Za-z0-9]*\)".*/\1 built/p' $tikv
@@ -58,6 +58,27 @@ rpcs_in_page()
     }' docs/compatibility.md | sort -u
 }
 
+# Lines "METHOD path" of PD's HTTP interface; a variable segment is {}.
+http_in_source()
+{
+    sed -n 's/^\t{\{1,2\}"\([A-Z]*\)", "\(v[12]\/[^"]*\)".*/\1 \2/p' pd/http_*.c | sort -u
+}
+
+http_in_page()
+{
+    awk -F '|' '$2 ~ /`v[12]\// {
+        n = split($2, paths, ",")
+        m = split($3, methods, ",")
+        for (i = 1; i <= n; i++)
+            for (k = 1; k <= m; k++) {
+                gsub(/[ `]/, "", paths[i])
+                gsub(/\{[a-z]*\}/, "{}", paths[i])
+                gsub(/ /, "", methods[k])
+                print methods[k], paths[i]
+            }
+    }' docs/compatibility.md | sort -u
+}
+
 for name in $(settings); do
     grep -q "\`$name\`" docs/settings.md ||
         complain "docs/settings.md: does not mention \`$name\`"
@@ -76,6 +97,10 @@ done
 while read -r side rpc; do
     complain "docs/compatibility.md: $rpc: $side"
 done < <(comm -3 <(rpcs_in_source) <(rpcs_in_page) |
+    sed 's/^\t\(.*\)/page-only \1/; t; s/^/source-only /')
+while read -r side path; do
+    complain "docs/compatibility.md: $path: $side"
+done < <(comm -3 <(http_in_source) <(http_in_page) |
     sed 's/^\t\(.*\)/page-only \1/; t; s/^/source-only /')
 [ $failed -eq 0 ] || echo "To fix: add the line to the page named"
 exit $failed

@@ -90,6 +90,7 @@ store_copy(const PdStore *from)
 	}
 	to->stats = bytes_empty();
 	to->last_heartbeat = 0;
+	to->min_resolved_ts = 0;
 	return item;
 }
 
@@ -104,6 +105,8 @@ put_store(Cluster *cluster, const PdStore *store)
 		/* What heartbeats told stays. */
 		item->store.stats = cluster->stores[at]->store.stats;
 		item->store.last_heartbeat = cluster->stores[at]->store.last_heartbeat;
+		item->store.min_resolved_ts =
+			cluster->stores[at]->store.min_resolved_ts;
 		cluster->stores[at]->store.stats = bytes_empty();
 		store_free(cluster->stores[at]);
 		cluster->stores[at] = item;

@@ -73,6 +73,44 @@ extern PdError cluster_region_heartbeat(const Cluster *cluster,
 										PdChanges *changes);
 extern void cluster_note_region(Cluster *cluster, const PdRegion *region);
 
+/*
+ * Note how far a store has resolved.  *cluster_min is what holds for all
+ * stores that lead regions, UINT64_MAX if that is not known yet.
+ */
+extern PdError cluster_min_resolved_ts(Cluster *cluster, uint64_t store_id,
+									   uint64_t ts, Arena *arena,
+									   uint64_t *cluster_min);
+
+/* Regions that a store leads, and peers that it has. */
+typedef struct StoreLoad
+{
+	size_t leaders;
+	size_t regions;
+	size_t learners;
+	size_t pending;
+	uint64_t leader_size; /* MiB */
+	uint64_t region_size;
+} StoreLoad;
+
+extern StoreLoad cluster_store_load(const Cluster *cluster, uint64_t store_id);
+
+/*
+ * What an operator asks of a store: to leave (refused if too few stay, or if
+ * it is a tombstone), to come back before it has left, labels.
+ */
+extern PdError cluster_offline_store(const Cluster *cluster, uint64_t store_id,
+									 bool physically_destroyed,
+									 PdChanges *changes);
+extern PdError cluster_up_store(const Cluster *cluster, uint64_t store_id,
+								PdChanges *changes);
+extern PdError cluster_label_store(const Cluster *cluster, uint64_t store_id,
+								   const Pair *labels, size_t n_labels,
+								   bool replace, PdChanges *changes);
+
+/* The settings that metapb.Cluster has. */
+extern PdError cluster_put_config(const Cluster *cluster,
+								  uint32_t max_peer_count, PdChanges *changes);
+
 /* May the region be split as its leader sees it? */
 extern PdError cluster_check_split(const Cluster *cluster, const Region *region,
 								   Arena *arena);

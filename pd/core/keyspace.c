@@ -4,9 +4,11 @@
  */
 #include "pd/core/keyspace.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "pd/core/utf8.h"
 
 void
 keyspaces_init(Keyspaces *keyspaces)
@@ -111,6 +113,212 @@ keyspaces_put(Keyspaces *keyspaces, const Keyspace *keyspace)
 			(keyspaces->n - at) * sizeof(KeyspaceItem *));
 	keyspaces->items[at] = item;
 	keyspaces->n++;
+}
+
+/* ---- decisions ---- */
+
+static const char *const state_names[] = {"ENABLED", "DISABLED", "ARCHIVED",
+										  "TOMBSTONE"};
+
+#define N_STATES ((int) (sizeof(state_names) / sizeof(state_names[0])))
+
+const char *
+keyspace_state_name(int state)
+{
+	return state >= 0 && state < N_STATES ? state_names[state] : NULL;
+}
+
+int
+keyspace_state_by_name(const char *name)
+{
+	for (int i = 0; i < N_STATES; i++)
+		if (strcmp(state_names[i], name) == 0)
+			return i;
+	return -1;
+}
+
+static bool
+valid_name(const char *name)
+{
+	static const char *const allowed =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	size_t len = strlen(name);
+
+	return len > 0 && len <= KEYSPACE_MAX_NAME && strspn(name, allowed) == len;
+}
+
+static PdError
+check_pairs(const Pair *pairs, size_t n)
+{
+	if (n > PD_MAX_PAIRS)
+		return pd_error(PD_INVALID_VALUE, "too many settings of a keyspace");
+	for (size_t i = 0; i < n; i++)
+		if (!utf8_valid(bytes_cstr(pairs[i].key)) ||
+			(pairs[i].value != NULL && !utf8_valid(bytes_cstr(pairs[i].value))))
+			return pd_error(PD_INVALID_VALUE,
+							"the settings are not valid UTF-8");
+	return pd_ok();
+}
+
+static uint32_t
+next_id(const Keyspaces *keyspaces)
+{
+	uint32_t id = keyspaces->last_id;
+
+	if (keyspaces->n > 0 &&
+		keyspaces->items[keyspaces->n - 1]->keyspace.id > id)
+		id = keyspaces->items[keyspaces->n - 1]->keyspace.id;
+	return id + 1;
+}
+
+/* A changed copy becomes a change. */
+static void
+add_keyspace(PdChanges *changes, const Keyspace *keyspace, const Keyspace **out)
+{
+	Keyspace *kept = arena_alloc(changes->arena, sizeof(*kept));
+	PdRecord record = {.kind = PD_RECORD_KEYSPACE, .keyspace = kept};
+
+	*kept = *keyspace;
+	kept->name = arena_strdup(changes->arena, keyspace->name);
+	kept->config =
+		arena_alloc(changes->arena, keyspace->n_config * sizeof(Pair));
+	for (size_t i = 0; i < keyspace->n_config; i++)
+	{
+		kept->config[i].key =
+			arena_strdup(changes->arena, keyspace->config[i].key);
+		kept->config[i].value =
+			arena_strdup(changes->arena, keyspace->config[i].value);
+	}
+	pd_changes_add(changes, &record);
+	*out = kept;
+}
+
+PdError
+keyspace_create(const Keyspaces *keyspaces, const char *name,
+				const Pair *config, size_t n_config, int64_t now,
+				PdChanges *changes, const Keyspace **out)
+{
+	Keyspace keyspace = {.name = name,
+						 .state = KEYSPACE_ENABLED,
+						 .created_at = now,
+						 .state_changed_at = now,
+						 .n_config = n_config,
+						 .config = (Pair *) config};
+	PdError error = check_pairs(config, n_config);
+
+	if (!valid_name(name))
+		return pd_errorf(changes->arena, PD_INVALID_VALUE,
+						 "illegal keyspace name %s, should contain only "
+						 "alphanumerical and underline",
+						 name);
+	if (error.type != PD_OK)
+		return error;
+	if (keyspaces_by_name(keyspaces, name) != NULL)
+		return pd_error(PD_DUPLICATED_ENTRY, "keyspace already exists");
+	keyspace.id = next_id(keyspaces);
+	if (keyspace.id > KEYSPACE_MAX_ID)
+		return pd_error(PD_UNKNOWN, "no keyspace id is left");
+	pd_changes_number(changes, PD_RECORD_KEYSPACE_ID, keyspace.id);
+	add_keyspace(changes, &keyspace, out);
+	return pd_ok();
+}
+
+static PdError
+find_to_change(const Keyspace *found)
+{
+	if (found == NULL)
+		return pd_error(PD_ENTRY_NOT_FOUND, "keyspace does not exist");
+	if (found->id == KEYSPACE_DEFAULT_ID)
+		return pd_error(PD_UNKNOWN, "cannot modify the DEFAULT keyspace");
+	return pd_ok();
+}
+
+/* Which states a state leads to, itself left out. */
+static bool
+may_become(int from, int to)
+{
+	switch (from)
+	{
+		case KEYSPACE_ENABLED:
+			return to == KEYSPACE_DISABLED;
+		case KEYSPACE_DISABLED:
+			return to == KEYSPACE_ENABLED || to == KEYSPACE_ARCHIVED;
+		case KEYSPACE_ARCHIVED:
+			return to == KEYSPACE_TOMBSTONE;
+		default:
+			return false;
+	}
+}
+
+PdError
+keyspace_set_state(const Keyspaces *keyspaces, uint32_t id, int state,
+				   int64_t now, PdChanges *changes, const Keyspace **out)
+{
+	const Keyspace *old = keyspaces_by_id(keyspaces, id);
+	PdError error = find_to_change(old);
+	Keyspace next;
+
+	if (error.type != PD_OK)
+		return error;
+	*out = old;
+	if (old->state == state)
+		return pd_ok();
+	if (keyspace_state_name(state) == NULL || !may_become(old->state, state))
+		return pd_errorf(changes->arena, PD_UNKNOWN,
+						 "cannot change keyspace state from %s to %s",
+						 keyspace_state_name(old->state),
+						 keyspace_state_name(state) == NULL ?
+							 "an unknown one" :
+							 keyspace_state_name(state));
+	next = *old;
+	next.state = state;
+	next.state_changed_at = now;
+	add_keyspace(changes, &next, out);
+	return pd_ok();
+}
+
+static const Pair *
+find_pair(const Pair *pairs, size_t n, const char *key)
+{
+	/* Of several, the last one counts. */
+	for (size_t i = n; i > 0; i--)
+		if (strcmp(pairs[i - 1].key, key) == 0)
+			return &pairs[i - 1];
+	return NULL;
+}
+
+PdError
+keyspace_patch_config(const Keyspaces *keyspaces, const char *name,
+					  const Pair *patch, size_t n_patch, PdChanges *changes,
+					  const Keyspace **out)
+{
+	const Keyspace *old = keyspaces_by_name(keyspaces, name);
+	PdError error = find_to_change(old);
+	Keyspace next;
+
+	if (error.type == PD_OK)
+		error = check_pairs(patch, n_patch);
+	if (error.type != PD_OK)
+		return error;
+	if (old->state != KEYSPACE_ENABLED && old->state != KEYSPACE_DISABLED)
+		return pd_errorf(changes->arena, PD_UNKNOWN,
+						 "cannot change the config of a keyspace in state %s",
+						 keyspace_state_name(old->state));
+	next = *old;
+	next.n_config = 0;
+	next.config =
+		arena_alloc(changes->arena, (old->n_config + n_patch) * sizeof(Pair));
+	for (size_t i = 0; i < old->n_config; i++)
+		if (find_pair(patch, n_patch, old->config[i].key) == NULL)
+			next.config[next.n_config++] = old->config[i];
+	for (size_t i = 0; i < n_patch; i++)
+		if (patch[i].value != NULL &&
+			find_pair(patch, n_patch, patch[i].key) == &patch[i])
+			next.config[next.n_config++] = patch[i];
+	if (next.n_config > PD_MAX_PAIRS)
+		return pd_error(PD_INVALID_VALUE, "too many settings of a keyspace");
+	add_keyspace(changes, &next, out);
+	return pd_ok();
 }
 
 void

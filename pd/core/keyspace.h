@@ -28,7 +28,20 @@ typedef struct Keyspaces
 	KeyspaceItem **items; /* by id */
 	size_t n;
 	size_t size;
+	uint32_t last_id; /* the newest that was handed out */
 } Keyspaces;
+
+/* keyspacepb.KeyspaceState, by its published numbers. */
+typedef enum KeyspaceState
+{
+	KEYSPACE_ENABLED = 0,
+	KEYSPACE_DISABLED = 1,
+	KEYSPACE_ARCHIVED = 2,
+	KEYSPACE_TOMBSTONE = 3
+} KeyspaceState;
+
+/* The longest name (tikv/pd pkg/keyspace/util.go). */
+#define KEYSPACE_MAX_NAME 20
 
 extern void keyspaces_init(Keyspaces *keyspaces);
 extern void keyspaces_free(Keyspaces *keyspaces);
@@ -42,6 +55,29 @@ extern const Keyspace *keyspaces_by_id(const Keyspaces *keyspaces, uint32_t id);
 
 /* The position of the first keyspace whose id is not less. */
 extern size_t keyspaces_seek(const Keyspaces *keyspaces, uint32_t id);
+
+/* "ENABLED" and so on; NULL and -1 for what is none. */
+extern const char *keyspace_state_name(int state);
+extern int keyspace_state_by_name(const char *name);
+
+/*
+ * A new keyspace, enabled, with the next free id.  Names are letters, digits,
+ * "_" and "-".  *out is the arena's.
+ */
+extern PdError keyspace_create(const Keyspaces *keyspaces, const char *name,
+							   const Pair *config, size_t n_config, int64_t now,
+							   PdChanges *changes, const Keyspace **out);
+
+/* ENABLED <-> DISABLED -> ARCHIVED -> TOMBSTONE; never of DEFAULT. */
+extern PdError keyspace_set_state(const Keyspaces *keyspaces, uint32_t id,
+								  int state, int64_t now, PdChanges *changes,
+								  const Keyspace **out);
+
+/* A JSON merge patch: a pair without a value removes the setting. */
+extern PdError keyspace_patch_config(const Keyspaces *keyspaces,
+									 const char *name, const Pair *patch,
+									 size_t n_patch, PdChanges *changes,
+									 const Keyspace **out);
 
 /* What the first start adds. */
 extern void keyspaces_first(int64_t now, PdChanges *changes);

@@ -23,8 +23,11 @@ typedef enum PdErrorType
 	PD_ALREADY_BOOTSTRAPPED = 4,
 	PD_INCOMPATIBLE_VERSION = 5,
 	PD_REGION_NOT_FOUND = 6,
+	PD_GLOBAL_CONFIG_NOT_FOUND = 7,
+	PD_DUPLICATED_ENTRY = 8,
 	PD_ENTRY_NOT_FOUND = 9,
 	PD_INVALID_VALUE = 10,
+	PD_DATA_COMPACTED = 11,
 	PD_REGIONS_NOT_CONTAIN_ALL_KEY_RANGE = 12
 } PdErrorType;
 
@@ -86,8 +89,9 @@ typedef struct PdStore
 	const char *deploy_path;
 	StoreState state;
 	NodeState node_state;
-	int64_t start_timestamp; /* unix seconds */
-	int64_t last_heartbeat;	 /* unix nanoseconds; not replicated */
+	int64_t start_timestamp;  /* unix seconds */
+	int64_t last_heartbeat;	  /* unix nanoseconds; not replicated */
+	uint64_t min_resolved_ts; /* as it reports; not replicated */
 	bool physically_destroyed;
 	size_t n_labels;
 	Pair *labels;
@@ -123,22 +127,47 @@ typedef struct GcBarrier
 	int64_t expires_at; /* unix seconds; INT64_MAX: never */
 } GcBarrier;
 
+/* A key of the store that etcd's clients see, with its revisions. */
+typedef struct KvItem
+{
+	Bytes key;
+	Bytes value;
+	int64_t create_revision;
+	int64_t mod_revision;
+	int64_t version; /* changes since it was made; 0: removed */
+	int64_t lease;	 /* 0: none */
+} KvItem;
+
+/* How long keys live when nobody keeps them alive. */
+typedef struct Lease
+{
+	int64_t id;
+	int64_t ttl;	   /* seconds */
+	int64_t expire_us; /* by the driver's clock; not replicated */
+} Lease;
+
 typedef enum PdRecordKind
 {
-	PD_RECORD_CLUSTER_ID,	  /* number */
-	PD_RECORD_MEMBER,		  /* member: the sole one, or the leader */
-	PD_RECORD_ALLOC_ID,		  /* number: saved end of the counter */
-	PD_RECORD_TIMESTAMP,	  /* number: saved bound of the TSO, ms */
-	PD_RECORD_CLUSTER,		  /* number: max peer count; "bootstrapped" */
-	PD_RECORD_BOOTSTRAP_TIME, /* number: unix nanoseconds */
-	PD_RECORD_STORE,		  /* store; removed: number is the id */
-	PD_RECORD_REGION,		  /* region; removed: number is the id */
-	PD_RECORD_GC_SAFE_POINT,  /* number */
-	PD_RECORD_TXN_SAFE_POINT, /* number */
-	PD_RECORD_GC_BARRIER,	  /* barrier; removed: its id alone */
-	PD_RECORD_GLOBAL_BARRIER, /* the same */
-	PD_RECORD_KEYSPACE,		  /* keyspace */
-	PD_RECORD_EXTERNAL_TS	  /* number */
+	PD_RECORD_CLUSTER_ID,	   /* number */
+	PD_RECORD_MEMBER,		   /* member: the sole one, or the leader */
+	PD_RECORD_ALLOC_ID,		   /* number: saved end of the counter */
+	PD_RECORD_TIMESTAMP,	   /* number: saved bound of the TSO, ms */
+	PD_RECORD_CLUSTER,		   /* number: max peer count; "bootstrapped" */
+	PD_RECORD_BOOTSTRAP_TIME,  /* number: unix nanoseconds */
+	PD_RECORD_STORE,		   /* store; removed: number is the id */
+	PD_RECORD_REGION,		   /* region; removed: number is the id */
+	PD_RECORD_GC_SAFE_POINT,   /* number */
+	PD_RECORD_TXN_SAFE_POINT,  /* number */
+	PD_RECORD_GC_BARRIER,	   /* barrier; removed: its id alone */
+	PD_RECORD_GLOBAL_BARRIER,  /* the same */
+	PD_RECORD_KEYSPACE,		   /* keyspace */
+	PD_RECORD_EXTERNAL_TS,	   /* number */
+	PD_RECORD_MIN_RESOLVED_TS, /* number: of all stores together */
+	PD_RECORD_KEYSPACE_ID,	   /* number: the newest id handed out */
+	PD_RECORD_KV,			   /* kv; removed: its key and mod_revision */
+	PD_RECORD_KV_REVISION,	   /* number: of the newest change of a key */
+	PD_RECORD_KV_COMPACTED,	   /* number: what is older is forgotten */
+	PD_RECORD_LEASE			   /* lease; removed: its id */
 } PdRecordKind;
 
 typedef struct PdRecord
@@ -151,6 +180,8 @@ typedef struct PdRecord
 	const PdMember *member;
 	const Keyspace *keyspace;
 	GcBarrier barrier;
+	const KvItem *kv;
+	Lease lease;
 } PdRecord;
 
 /*

@@ -18,7 +18,10 @@ void
 region_tree_free(RegionTree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++)
+	{
+		free(tree->by_key[i]->buckets);
 		free(tree->by_key[i]);
+	}
 	free(tree->by_key);
 	free(tree->by_id);
 	region_tree_init(tree);
@@ -169,6 +172,7 @@ remove_at(RegionTree *tree, size_t key_at)
 	array_close(tree->by_key, tree->n, key_at);
 	array_close(tree->by_id, tree->n, id_at);
 	tree->n--;
+	free(region->buckets);
 	free(region);
 }
 
@@ -198,6 +202,67 @@ reserve_one(RegionTree *tree)
 	tree->size = size;
 }
 
+/* What is known of the region that comes, if its range is what it was. */
+static PdBuckets *
+take_buckets(RegionTree *tree, const PdRegion *next)
+{
+	size_t at = seek_id(tree, next->meta.id);
+	PdRegion *old;
+	PdBuckets *buckets;
+
+	if (at == tree->n || tree->by_id[at]->meta.id != next->meta.id)
+		return NULL;
+	old = tree->by_id[at];
+	if (!bytes_eq(old->meta.start_key, next->meta.start_key) ||
+		!bytes_eq(old->meta.end_key, next->meta.end_key))
+		return NULL;
+	buckets = old->buckets;
+	old->buckets = NULL;
+	return buckets;
+}
+
+/* One block holds the struct, the list and the keys. */
+static PdBuckets *
+buckets_copy(const PdBuckets *from)
+{
+	size_t bytes = 0;
+	PdBuckets *to;
+	uint8_t *at;
+
+	for (size_t i = 0; i < from->n_keys; i++)
+		bytes += from->keys[i].len;
+	to = malloc(sizeof(PdBuckets) + from->n_keys * sizeof(Bytes) + bytes);
+	CHECK(to != NULL);
+	to->version = from->version;
+	to->n_keys = from->n_keys;
+	to->keys = (Bytes *) (to + 1);
+	at = (uint8_t *) (to->keys + to->n_keys);
+	for (size_t i = 0; i < from->n_keys; i++)
+	{
+		if (from->keys[i].len > 0)
+			memcpy(at, from->keys[i].data, from->keys[i].len);
+		to->keys[i] = bytes_make(at, from->keys[i].len);
+		at += from->keys[i].len;
+	}
+	return to;
+}
+
+bool
+region_tree_set_buckets(RegionTree *tree, uint64_t id, const PdBuckets *buckets)
+{
+	size_t at = seek_id(tree, id);
+	PdRegion *region;
+
+	if (at == tree->n || tree->by_id[at]->meta.id != id)
+		return false;
+	region = tree->by_id[at];
+	if (region->buckets != NULL && region->buckets->version >= buckets->version)
+		return true;
+	free(region->buckets);
+	region->buckets = buckets_copy(buckets);
+	return true;
+}
+
 void
 region_tree_put(RegionTree *tree, const PdRegion *region)
 {
@@ -205,6 +270,7 @@ region_tree_put(RegionTree *tree, const PdRegion *region)
 	size_t first;
 	size_t n;
 
+	copy->buckets = take_buckets(tree, copy);
 	region_tree_remove(tree, copy->meta.id);
 	n = region_tree_overlaps(tree, copy->meta.start_key, copy->meta.end_key,
 							 &first);

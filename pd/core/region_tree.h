@@ -19,6 +19,14 @@ typedef struct DownPeer
 	uint64_t down_seconds;
 } DownPeer;
 
+/* Parts of a region, as its leader cut it for readers; in one block. */
+typedef struct PdBuckets
+{
+	uint64_t version;
+	size_t n_keys;
+	Bytes *keys; /* bounds, those of the region with them */
+} PdBuckets;
+
 /* One region as its leader last described it. */
 typedef struct PdRegion
 {
@@ -35,6 +43,8 @@ typedef struct PdRegion
 	uint64_t bytes_read;
 	uint64_t keys_written;
 	uint64_t keys_read;
+	uint64_t cpu_usage;
+	PdBuckets *buckets; /* of the tree, NULL if none were reported */
 } PdRegion;
 
 typedef struct RegionTree
@@ -67,11 +77,18 @@ extern size_t region_tree_overlaps(const RegionTree *tree, Bytes start,
 								   Bytes end, size_t *first);
 
 /*
- * Copy a region into the tree, in place of the one with its id and of all
- * that it overlaps.
+ * Copy a region into the tree, in place of the one with its id, whose buckets
+ * it gets, and of all that it overlaps.
  */
 extern void region_tree_put(RegionTree *tree, const PdRegion *region);
 extern void region_tree_remove(RegionTree *tree, uint64_t id);
+
+/*
+ * Keep the buckets of a region unless newer ones are known; they stay with it
+ * until it goes.  False: there is no such region.
+ */
+extern bool region_tree_set_buckets(RegionTree *tree, uint64_t id,
+									const PdBuckets *buckets);
 
 typedef struct KeyRange
 {

@@ -4,6 +4,8 @@
  */
 #include "pd/core/state.h"
 
+#include <inttypes.h>
+
 #include "core/base/check.h"
 
 void
@@ -14,6 +16,8 @@ pd_state_init(PdState *state)
 	cluster_init(&state->cluster);
 	gc_state_init(&state->gc);
 	keyspaces_init(&state->keyspaces);
+	kv_store_init(&state->kv);
+	leases_init(&state->leases);
 }
 
 void
@@ -23,6 +27,8 @@ pd_state_free(PdState *state)
 	cluster_free(&state->cluster);
 	gc_state_free(&state->gc);
 	keyspaces_free(&state->keyspaces);
+	kv_store_free(&state->kv);
+	leases_free(&state->leases);
 	pd_state_init(state);
 }
 
@@ -46,7 +52,9 @@ void
 pd_state_apply(PdState *state, const PdRecord *record)
 {
 	if (cluster_apply(&state->cluster, record) ||
-		gc_state_apply(&state->gc, record))
+		gc_state_apply(&state->gc, record) ||
+		kv_store_apply(&state->kv, record) ||
+		leases_apply(&state->leases, record))
 		return;
 	switch (record->kind)
 	{
@@ -68,6 +76,12 @@ pd_state_apply(PdState *state, const PdRecord *record)
 		case PD_RECORD_EXTERNAL_TS:
 			state->external_ts = record->number;
 			break;
+		case PD_RECORD_MIN_RESOLVED_TS:
+			state->min_resolved_ts = record->number;
+			break;
+		case PD_RECORD_KEYSPACE_ID:
+			state->keyspaces.last_id = (uint32_t) record->number;
+			break;
 		default:
 			CHECK(false);
 	}
@@ -84,6 +98,35 @@ void
 pd_state_loaded(PdState *state)
 {
 	state->ids.last = state->ids.saved;
+	kv_store_loaded(&state->kv);
+}
+
+void
+pd_state_mirror_safe_point(const PdState *state, PdChanges *changes)
+{
+	uint64_t point = state->gc.txn_safe_point;
+	Bytes key = bytes_cstr(PD_SAFE_POINT_KEY);
+	bool wanted = point != 0 && kv_store_get(&state->kv, key) == NULL;
+	const KvItem *prev;
+	KvTxn txn;
+
+	for (size_t i = 0; i < changes->n; i++)
+		if (changes->records[i].kind == PD_RECORD_TXN_SAFE_POINT)
+		{
+			wanted = true;
+			point = changes->records[i].number;
+		}
+	if (!wanted)
+		return;
+	kv_begin(&txn, &state->kv, &state->leases, changes);
+	/* Refused only when the store is full: then the key stays behind. */
+	(void) kv_put(&txn,
+				  &(KvPut){.key = key,
+						   .value =
+							   bytes_cstr(arena_printf(changes->arena,
+													   "%" PRIu64, point))},
+				  &prev);
+	kv_end(&txn);
 }
 
 void

@@ -13,6 +13,7 @@
 #include "pd/core/gc_state.h"
 #include "pd/core/id.h"
 #include "pd/core/keyspace.h"
+#include "pd/core/kv_txn.h"
 
 typedef struct PdState
 {
@@ -22,10 +23,16 @@ typedef struct PdState
 	IdAllocator ids;
 	uint64_t tso_saved_ms;
 	uint64_t external_ts;
+	uint64_t min_resolved_ts;
 	Cluster cluster;
 	GcState gc;
 	Keyspaces keyspaces;
+	KvStore kv;
+	Leases leases;
 } PdState;
+
+/* The etcd key under which GC workers keep the txn safe point. */
+#define PD_SAFE_POINT_KEY "/tidb/store/gcworker/saved_safe_point"
 
 extern void pd_state_init(PdState *state);
 extern void pd_state_free(PdState *state);
@@ -42,6 +49,13 @@ extern void pd_state_loaded(PdState *state);
  * DEFAULT keyspace.
  */
 extern void pd_state_first(uint32_t random, int64_t now, PdChanges *changes);
+
+/*
+ * Etcd's clients read and watch the txn safe point as a key: if the changes
+ * move it, or it was never a key, add what makes the key agree.
+ */
+extern void pd_state_mirror_safe_point(const PdState *state,
+									   PdChanges *changes);
 
 /* Adds a change if the member is not known exactly like this. */
 extern void pd_state_set_member(const PdState *state, const PdMember *member,

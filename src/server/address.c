@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -71,8 +72,9 @@ try_bind(const struct addrinfo *ai, bool shared)
 	return saved;
 }
 
-bool
-address_probe(const char *addr, bool shared, char *err, size_t errlen)
+/* All that an address resolves to, or NULL with err set. */
+static struct addrinfo *
+resolve(const char *addr, char *err, size_t errlen)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC,
 							 .ai_socktype = SOCK_STREAM,
@@ -86,23 +88,114 @@ address_probe(const char *addr, bool shared, char *err, size_t errlen)
 	{
 		snprintf(err, errlen,
 				 "invalid listen address \"%s\": expected host:port", addr);
-		return false;
+		return NULL;
 	}
 	rc = getaddrinfo(host, port, &hints, &list);
-	if (rc != 0)
-	{
-		snprintf(err, errlen, "could not resolve listen address \"%s\": %s",
-				 addr, gai_strerror(rc));
+	if (rc == 0)
+		return list;
+	snprintf(err, errlen, "could not resolve listen address \"%s\": %s", addr,
+			 gai_strerror(rc));
+	return NULL;
+}
+
+static void
+tell_system_error(const char *addr, int code, char *err, size_t errlen)
+{
+	snprintf(err, errlen, "could not listen on \"%s\": %s", addr,
+			 strerror(code));
+}
+
+bool
+address_probe(const char *addr, bool shared, char *err, size_t errlen)
+{
+	struct addrinfo *list = resolve(addr, err, errlen);
+	int rc = 0;
+
+	if (list == NULL)
 		return false;
-	}
-	rc = 0;
 	for (struct addrinfo *ai = list; ai != NULL && rc == 0; ai = ai->ai_next)
 		rc = try_bind(ai, shared);
 	freeaddrinfo(list);
 	if (rc != 0)
-		snprintf(err, errlen, "could not listen on \"%s\": %s", addr,
-				 strerror(rc));
+		tell_system_error(addr, rc, err, errlen);
 	return rc == 0;
+}
+
+static void
+set_port(struct sockaddr *addr, int port)
+{
+	if (addr->sa_family == AF_INET6)
+		((struct sockaddr_in6 *) addr)->sin6_port = htons((uint16_t) port);
+	else
+		((struct sockaddr_in *) addr)->sin_port = htons((uint16_t) port);
+}
+
+static int
+port_of(int fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *) &addr, &len) != 0)
+		return 0;
+	return ntohs(addr.ss_family == AF_INET6 ?
+					 ((struct sockaddr_in6 *) &addr)->sin6_port :
+					 ((struct sockaddr_in *) &addr)->sin_port);
+}
+
+/* [::] takes both families, as with gRPC. */
+static int
+listen_on(const struct addrinfo *ai, bool alone)
+{
+	int fd =
+		socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+	int v6only = !alone;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (ai->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
+		listen(fd, SOMAXCONN) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+int
+address_listen(const char *addr, int *fds, int max, int *port, char *err,
+			   size_t errlen)
+{
+	struct addrinfo *list = resolve(addr, err, errlen);
+	int bound = 0;
+	int n = 0;
+
+	if (list == NULL)
+		return 0;
+	snprintf(err, errlen, "could not listen on \"%s\"", addr);
+	for (struct addrinfo *ai = list; ai != NULL && n < max; ai = ai->ai_next)
+	{
+		/* Port 0: all addresses get the port of the first. */
+		if (bound != 0)
+			set_port(ai->ai_addr, bound);
+		fds[n] = listen_on(ai, list->ai_next == NULL);
+		if (fds[n] < 0 && errno == EAFNOSUPPORT)
+			continue;
+		if (fds[n] < 0)
+		{
+			tell_system_error(addr, errno, err, errlen);
+			while (n > 0)
+				close(fds[--n]);
+			break;
+		}
+		bound = port_of(fds[n++]);
+	}
+	if (n > 0 && port != NULL)
+		*port = bound;
+	freeaddrinfo(list);
+	return n;
 }
 
 bool

@@ -114,12 +114,14 @@ struct Call
 #define SERVER_EVENTS 64
 
 typedef struct Waker Waker;
+typedef struct Porter Porter;
 
 struct Server
 {
 	grpc_server *grpc;
 	grpc_completion_queue *cq;
 	Waker *waker;
+	Porter *porter; /* NULL: gRPC listens itself */
 	ServerConfig config;
 	int port;
 	bool serving;
@@ -264,6 +266,26 @@ extern void health_changed(Server *server);
 /* As server_probe_address; shared: beside others that share it, too. */
 extern bool address_probe(const char *addr, bool shared, char *err,
 						  size_t errlen);
+
+/*
+ * Listen on all that an address resolves to, exclusively; returns the number
+ * of sockets, 0 with err set on failure.  *port (may be NULL) is the port.
+ */
+extern int address_listen(const char *addr, int *fds, int max, int *port,
+						  char *err, size_t errlen);
+
+/* ---- porter.c ---- */
+
+/* Bind; connections wait in the backlog until porter_start.  NULL: err. */
+extern Porter *porter_new(const char *addr, HttpServer *http, int *port,
+						  char *err, size_t errlen);
+
+/* The gRPC server runs: let clients in.  False: no thread could be had. */
+extern bool porter_start(Porter *porter, grpc_server *grpc);
+
+/* Of one that was started, and of one that was not. */
+extern void porter_stop(Porter *porter);
+extern void porter_free(Porter *porter);
 
 /* ---- links ---- */
 

@@ -203,7 +203,15 @@ new_server(const ServerConfig *config)
 static bool
 bind_port(Server *server, char *err, size_t errlen)
 {
-	grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
+	grpc_server_credentials *creds;
+
+	if (server->config.http != NULL)
+	{
+		server->porter = porter_new(server->config.addr, server->config.http,
+									&server->port, err, errlen);
+		return server->porter != NULL;
+	}
+	creds = grpc_insecure_server_credentials_create();
 
 	server->port =
 		grpc_server_add_http2_port(server->grpc, server->config.addr, creds);
@@ -229,6 +237,8 @@ free_server(Server *server)
 static void
 destroy_grpc(Server *server)
 {
+	if (server->porter != NULL)
+		porter_free(server->porter);
 	grpc_server_destroy(server->grpc);
 	if (server->waker != NULL)
 		waker_stop(server->waker);
@@ -284,6 +294,12 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 		return NULL;
 	}
 	grpc_server_start(server->grpc);
+	if (server->porter != NULL && !porter_start(server->porter, server->grpc))
+	{
+		snprintf(err, errlen, "could not start the thread that listens");
+		abandon_start(server);
+		return NULL;
+	}
 	post_all(server);
 	server_leave(server);
 	return server;
@@ -328,6 +344,9 @@ server_stop(Server *server, int timeout_ms)
 
 	server->stopping = true;
 	server_enter(server);
+	if (server->porter != NULL)
+		porter_stop(server->porter);
+	server->porter = NULL;
 	grpc_server_shutdown_and_notify(server->grpc, server->cq, server);
 	server_leave(server);
 

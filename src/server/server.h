@@ -13,6 +13,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/rpc_code.h"
+#include "server/http.h"
 
 typedef struct Server Server;
 
@@ -65,6 +66,7 @@ typedef struct ServerConfig
 	int max_calls;		/* unary calls in flight; more: UNAVAILABLE */
 	size_t max_reply;	/* bytes of one answer; 0: 512 MiB; at most 2 GiB */
 	size_t max_unsent;	/* bytes of all answers not taken yet; 0: 1 GiB */
+	HttpServer *http;	/* gets what speaks HTTP/1.1; NULL: gRPC alone */
 	void *arg;			/* server_arg() */
 } ServerConfig;
 

@@ -1,6 +1,7 @@
 /*
  * cluster.c
- *	  The views tikv.stores and tikv.members: what the Placement Driver says.
+ *	  What the Placement Driver says and does for SQL: the views tikv.stores,
+ *	  tikv.members and tikv.keyspaces, and tikv_create_keyspace().
  *
  * Asked over the bus in pdpb's own messages, so a view can't differ from what
  * a client is told.
@@ -16,12 +17,15 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "keyspacepb.pb-c.h"
 #include "pdpb.pb-c.h"
 #include "service/service.h"
 #include "sqlapi/sqlapi.h"
 
 PG_FUNCTION_INFO_V1(tikv_stores);
 PG_FUNCTION_INFO_V1(tikv_members);
+PG_FUNCTION_INFO_V1(tikv_keyspaces);
+PG_FUNCTION_INFO_V1(tikv_create_keyspace);
 
 /* --------------------------------------------------------------- the asking */
 
@@ -204,4 +208,114 @@ tikv_members(PG_FUNCTION_ARGS)
 				   reply->leader);
 	arena_reset(arena);
 	return (Datum) 0;
+}
+
+/* ------------------------------------------------------------- the keyspaces */
+
+static Datum
+settings_array(const Keyspacepb__KeyspaceMeta *keyspace)
+{
+	Datum *elements = palloc(sizeof(Datum) * Max(keyspace->n_config, 1));
+
+	for (size_t i = 0; i < keyspace->n_config; i++)
+		elements[i] =
+			CStringGetTextDatum(psprintf("%s=%s", keyspace->config[i]->key,
+										 keyspace->config[i]->value));
+	return PointerGetDatum(construct_array(elements, (int) keyspace->n_config,
+										   TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static const char *
+keyspace_state(const Keyspacepb__KeyspaceMeta *keyspace)
+{
+	static const char *const names[] = {"enabled", "disabled", "archived",
+										"tombstone"};
+	int state = (int) keyspace->state;
+
+	return state >= 0 && state < (int) lengthof(names) ? names[state] :
+														 "unknown";
+}
+
+static void
+put_keyspace(ReturnSetInfo *result, const Keyspacepb__KeyspaceMeta *keyspace)
+{
+	Datum values[6];
+	bool nulls[6] = {false};
+
+	values[0] = Int64GetDatum((int64) keyspace->id);
+	values[1] = CStringGetTextDatum(keyspace->name);
+	values[2] = CStringGetTextDatum(keyspace_state(keyspace));
+	values[3] = unix_time(keyspace->created_at, &nulls[3]);
+	values[4] = unix_time(keyspace->state_changed_at, &nulls[4]);
+	values[5] = settings_array(keyspace);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+tikv_keyspaces(PG_FUNCTION_ARGS)
+{
+	Keyspacepb__GetAllKeyspacesRequest request =
+		KEYSPACEPB__GET_ALL_KEYSPACES_REQUEST__INIT;
+	Pdpb__RequestHeader header;
+	Keyspacepb__GetAllKeyspacesResponse *reply;
+	Arena *arena = call_arena();
+
+	InitMaterializedSRF(fcinfo, 0);
+	fill_header(&header);
+	request.header = &header;
+	reply = (Keyspacepb__GetAllKeyspacesResponse *)
+		ask_pd(METHOD_PD_GET_ALL_KEYSPACES, &request.base,
+			   &keyspacepb__get_all_keyspaces_response__descriptor, arena);
+	check_header(reply->header);
+	for (size_t i = 0; i < reply->n_keyspaces; i++)
+		put_keyspace((ReturnSetInfo *) fcinfo->resultinfo, reply->keyspaces[i]);
+	arena_reset(arena);
+	return (Datum) 0;
+}
+
+/* The errors that a name may give. */
+static void
+check_created(const Pdpb__ResponseHeader *header, const char *name)
+{
+	const Pdpb__Error *error = header == NULL ? NULL : header->error;
+
+	if (error == NULL)
+		return;
+	if (error->type == PDPB__ERROR_TYPE__DUPLICATED_ENTRY)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("keyspace \"%s\" already exists", name)));
+	if (error->type == PDPB__ERROR_TYPE__INVALID_VALUE)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_NAME),
+			 errmsg("\"%s\" is not a name for a keyspace", name),
+			 errhint(
+				 "Use at most 20 letters, digits, underscores and hyphens.")));
+	check_header(header);
+}
+
+Datum
+tikv_create_keyspace(PG_FUNCTION_ARGS)
+{
+	Keyspacepb__LoadKeyspaceRequest request =
+		KEYSPACEPB__LOAD_KEYSPACE_REQUEST__INIT;
+	Pdpb__RequestHeader header;
+	Keyspacepb__LoadKeyspaceResponse *reply;
+	Arena *arena = call_arena();
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int64 id;
+
+	fill_header(&header);
+	request.header = &header;
+	request.name = name;
+	reply = (Keyspacepb__LoadKeyspaceResponse *)
+		ask_pd(METHOD_PD_CREATE_KEYSPACE, &request.base,
+			   &keyspacepb__load_keyspace_response__descriptor, arena);
+	check_created(reply->header, name);
+	if (reply->keyspace == NULL)
+		elog(ERROR, "the answer of PD names no keyspace");
+	id = (int64) reply->keyspace->id;
+	arena_reset(arena);
+	PG_RETURN_INT64(id);
 }

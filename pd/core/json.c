@@ -1,0 +1,177 @@
+/*
+ * json.c
+ *	  Writing JSON, as far as PD's HTTP interface needs it.
+ */
+#include "pd/core/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+void
+json_init(JsonWriter *json, Arena *arena)
+{
+	memset(json, 0, sizeof(*json));
+	json->arena = arena;
+}
+
+static void
+put(JsonWriter *json, const char *data, size_t len)
+{
+	if (json->size - json->len < len)
+	{
+		size_t size = json->size * 2 + len + 256;
+		char *grown = arena_alloc(json->arena, size);
+
+		if (json->len > 0)
+			memcpy(grown, json->data, json->len);
+		json->data = grown;
+		json->size = size;
+	}
+	if (len > 0)
+		memcpy(json->data + json->len, data, len);
+	json->len += len;
+}
+
+static void
+put_cstr(JsonWriter *json, const char *s)
+{
+	put(json, s, strlen(s));
+}
+
+static void
+put_quoted(JsonWriter *json, const char *s)
+{
+	put(json, "\"", 1);
+	for (; *s != '\0'; s++)
+	{
+		char escaped[8];
+
+		if (*s == '"' || *s == '\\')
+		{
+			escaped[0] = '\\';
+			escaped[1] = *s;
+			put(json, escaped, 2);
+		}
+		else if ((unsigned char) *s < 0x20)
+		{
+			snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned int) *s);
+			put(json, escaped, 6);
+		}
+		else
+			put(json, s, 1);
+	}
+	put(json, "\"", 1);
+}
+
+static void
+begin_value(JsonWriter *json, const char *key)
+{
+	if (json->comma)
+		put(json, ",", 1);
+	json->comma = true;
+	if (key == NULL)
+		return;
+	put_quoted(json, key);
+	put(json, ":", 1);
+}
+
+void
+json_open(JsonWriter *json, const char *key, char bracket)
+{
+	begin_value(json, key);
+	put(json, &bracket, 1);
+	json->comma = false;
+}
+
+void
+json_close(JsonWriter *json, char bracket)
+{
+	put(json, &bracket, 1);
+	json->comma = true;
+}
+
+void
+json_string(JsonWriter *json, const char *key, const char *value)
+{
+	begin_value(json, key);
+	put_quoted(json, value == NULL ? "" : value);
+}
+
+void
+json_uint(JsonWriter *json, const char *key, uint64_t value)
+{
+	char text[24];
+
+	begin_value(json, key);
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	put_cstr(json, text);
+}
+
+void
+json_int(JsonWriter *json, const char *key, int64_t value)
+{
+	char text[24];
+
+	begin_value(json, key);
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	put_cstr(json, text);
+}
+
+void
+json_double(JsonWriter *json, const char *key, double value)
+{
+	char text[40];
+
+	begin_value(json, key);
+	if (!isfinite(value))
+	{
+		put_cstr(json, "0");
+		return;
+	}
+	snprintf(text, sizeof(text), "%.15g", value);
+	put_cstr(json, text);
+}
+
+void
+json_bool(JsonWriter *json, const char *key, bool value)
+{
+	begin_value(json, key);
+	put_cstr(json, value ? "true" : "false");
+}
+
+void
+json_null(JsonWriter *json, const char *key)
+{
+	begin_value(json, key);
+	put_cstr(json, "null");
+}
+
+void
+json_hex(JsonWriter *json, const char *key, Bytes value)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	begin_value(json, key);
+	put(json, "\"", 1);
+	for (size_t i = 0; i < value.len; i++)
+	{
+		char two[2] = {digits[value.data[i] >> 4], digits[value.data[i] & 15]};
+
+		put(json, two, 2);
+	}
+	put(json, "\"", 1);
+}
+
+void
+json_raw(JsonWriter *json, const char *key, const char *value)
+{
+	begin_value(json, key);
+	put_cstr(json, value);
+}
+
+Bytes
+json_text(const JsonWriter *json)
+{
+	return bytes_make(json->data, json->len);
+}

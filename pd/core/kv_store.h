@@ -1,0 +1,85 @@
+/*
+ * kv_store.h
+ *	  Keys with revisions, as etcd's clients know them.
+ *
+ * The store holds the newest value of each key.  Every transaction that
+ * changes keys makes one revision.  The newest changes are remembered, within
+ * bounds, so that who watches can begin a little in the past; older values
+ * are not kept, so a read at an older revision is "compacted".  The history
+ * is not saved: it begins anew with each start.
+ *
+ * How requests read and change the store is kv_txn.h.
+ */
+#ifndef TIKV_PD_CORE_KV_STORE_H
+#define TIKV_PD_CORE_KV_STORE_H
+
+#include "pd/core/record.h"
+
+/* Bounds of what is kept. */
+#define KV_MAX_BYTES ((size_t) 64 << 20)
+#define KV_MAX_EVENTS 16384
+#define KV_MAX_EVENT_BYTES ((size_t) 16 << 20)
+
+/* Keys are stored escaped in an indexed column. */
+#define KV_MAX_KEY_BYTES 800
+
+/* etcd's own default limits (etcd server/embed/config.go). */
+#define KV_MAX_REQUEST_BYTES ((size_t) 3 << 19)
+#define KV_MAX_TXN_OPS 128
+
+/* One change that is remembered; removed keys have version 0. */
+typedef struct KvEvent
+{
+	KvItem *item;
+	KvItem *prev; /* NULL: there was none */
+} KvEvent;
+
+typedef struct KvStore
+{
+	KvItem **items; /* by key; the store owns them */
+	size_t n;
+	size_t size;
+	size_t bytes;	  /* of keys and values */
+	int64_t revision; /* of the newest change; 1 before the first */
+	int64_t compacted;
+
+	KvEvent *events; /* a ring, oldest at first_event */
+	size_t first_event;
+	size_t n_events;
+	size_t event_bytes;
+	int64_t history; /* all changes from this revision on are remembered */
+} KvStore;
+
+/* A key (end empty), [key, end), or all from key on (end one zero byte). */
+typedef struct KvRange
+{
+	Bytes key;
+	Bytes end;
+} KvRange;
+
+extern void kv_store_init(KvStore *store);
+extern void kv_store_free(KvStore *store);
+
+/* True for the records of this store, which it then has taken over. */
+extern bool kv_store_apply(KvStore *store, const PdRecord *record);
+
+/* All that was saved is applied: changes are remembered from here on. */
+extern void kv_store_loaded(KvStore *store);
+
+extern const KvItem *kv_store_get(const KvStore *store, Bytes key);
+
+/* The position of the first item whose key is not less. */
+extern size_t kv_store_seek(const KvStore *store, Bytes key);
+
+extern bool kv_range_has(KvRange range, Bytes key);
+
+/* All keys with a prefix; the end is the arena's. */
+extern KvRange kv_prefix(Bytes prefix, Arena *arena);
+
+/* The i-th remembered change, the oldest first. */
+extern const KvEvent *kv_store_event(const KvStore *store, size_t i);
+
+/* Reads and watches from a revision below this are refused. */
+extern int64_t kv_store_first_revision(const KvStore *store);
+
+#endif /* TIKV_PD_CORE_KV_STORE_H */

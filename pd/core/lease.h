@@ -1,0 +1,75 @@
+/*
+ * lease.h
+ *	  Leases: keys that go when nobody keeps them alive.
+ *
+ * A lease and its time to live are replicated; when it runs out is not, so
+ * that after a start every lease has its whole time again, as in etcd.
+ * Times are microseconds of the driver's monotonic clock.
+ */
+#ifndef TIKV_PD_CORE_LEASE_H
+#define TIKV_PD_CORE_LEASE_H
+
+#include "core/base/rpc_code.h"
+#include "pd/core/record.h"
+
+/* What etcd grants (server/lease/lessor.go). */
+#define LEASE_MIN_TTL INT64_C(2)
+#define LEASE_MAX_TTL INT64_C(9000000000)
+#define LEASE_MAX_COUNT 10000
+
+typedef struct Leases
+{
+	Lease *items; /* by id */
+	size_t n;
+	size_t size;
+} Leases;
+
+/* A refusal as etcd's clients know it; code RPC_OK is none. */
+typedef struct KvError
+{
+	RpcCode code;
+	const char *text; /* static */
+} KvError;
+
+static inline KvError
+kv_error(RpcCode code, const char *text)
+{
+	KvError error = {code, text};
+
+	return error;
+}
+
+static inline KvError
+kv_ok(void)
+{
+	return kv_error(RPC_OK, NULL);
+}
+
+extern void leases_init(Leases *leases);
+extern void leases_free(Leases *leases);
+
+/* True for the records of leases, which are then taken over. */
+extern bool leases_apply(Leases *leases, const PdRecord *record);
+
+extern const Lease *leases_get(const Leases *leases, int64_t id);
+
+/* A new lease; id 0 lets `random` (not negative) choose. */
+extern KvError lease_grant(const Leases *leases, int64_t id, int64_t random,
+						   int64_t ttl, PdChanges *changes, Lease *out);
+
+/* A lease granted by these changes lives for its time from now on. */
+extern void lease_expires_from(PdChanges *changes, int64_t id, int64_t now_us);
+
+/* It lives for its whole time from now on.  False: there is none. */
+extern bool lease_refresh(Leases *leases, int64_t id, int64_t now_us);
+
+/* All of them do: leadership begins. */
+extern void leases_refresh_all(Leases *leases, int64_t now_us);
+
+/* The one that has run out for longest, or NULL. */
+extern const Lease *leases_expired(const Leases *leases, int64_t now_us);
+
+/* When the next one runs out; INT64_MAX: none will. */
+extern int64_t leases_next_expiry(const Leases *leases);
+
+#endif /* TIKV_PD_CORE_LEASE_H */

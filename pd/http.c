@@ -1,0 +1,251 @@
+/*
+ * http.c
+ *	  PD's HTTP interface: which handler answers which path.
+ *
+ * Paths, fields and texts are those of tikv/pd (server/api/router.go,
+ * server/apiv2); what tools and clients read of them is compared in
+ * test/compat.  A handler decides over the same state as the RPCs and its
+ * changes join the same rounds.
+ */
+#include "postgres.h"
+
+#include <math.h>
+#include <time.h>
+
+#include "pd/http_ask.h"
+
+#define API_ROOT "/pd/api/"
+#define JSON_TYPE "application/json; charset=UTF-8"
+
+static const HttpRoute *const all_routes[] = {http_cluster_routes,
+											  http_region_routes,
+											  http_config_routes,
+											  http_keyspace_routes};
+
+/* ---- what handlers share ---- */
+
+void
+http_say(HttpAsk *ask, int status, const char *text)
+{
+	json_init(&ask->json, ask->arena);
+	json_string(&ask->json, NULL, text);
+	ask->status = status;
+}
+
+bool
+http_failed(HttpAsk *ask, PdError error)
+{
+	int status = HTTP_INTERNAL;
+
+	if (error.type == PD_OK)
+		return false;
+	if (error.type == PD_STORE_TOMBSTONE)
+		status = HTTP_GONE;
+	else if (error.type == PD_INVALID_VALUE)
+		status = HTTP_BAD_REQUEST;
+	else if (error.type == PD_ENTRY_NOT_FOUND)
+		status = HTTP_NOT_FOUND;
+	http_say(ask, status, error.text);
+	return true;
+}
+
+/* Decimal digits. */
+static bool
+parse_uint(const char *text, uint64_t *out)
+{
+	char *end;
+
+	if (text == NULL || text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+bool
+http_id(HttpAsk *ask, int segment, uint64_t *out)
+{
+	if (parse_uint(url_text(&ask->url, segment), out))
+		return true;
+	http_say(ask, HTTP_BAD_REQUEST, "the id must be a number");
+	return false;
+}
+
+const JsonValue *
+http_object(HttpAsk *ask)
+{
+	const JsonValue *value = json_parse(ask->body, ask->arena);
+
+	if (value != NULL && value->type == JSON_OBJECT)
+		return value;
+	http_say(ask, HTTP_BAD_REQUEST, "the body must be a JSON object");
+	return NULL;
+}
+
+bool
+http_limit(HttpAsk *ask, size_t otherwise, size_t most, size_t *out)
+{
+	const char *text = url_query(&ask->url, "limit");
+	uint64_t number;
+
+	*out = otherwise;
+	if (text == NULL || text[0] == '\0')
+		return true;
+
+	/* pd-ctl says -1 for all. */
+	if (strcmp(text, "-1") == 0)
+		number = most;
+	else if (!parse_uint(text, &number))
+	{
+		http_say(ask, HTTP_BAD_REQUEST, "the limit must be a number");
+		return false;
+	}
+	*out = Min((size_t) number, most);
+	return true;
+}
+
+bool
+http_pairs(HttpAsk *ask, const JsonValue *object, bool nulls, Pair **out,
+		   size_t *n)
+{
+	*n = 0;
+	*out = NULL;
+	if (object == NULL || object->type == JSON_NULL)
+		return true;
+	if (object->type != JSON_OBJECT)
+		return false;
+	*out = arena_alloc(ask->arena, object->n * sizeof(Pair));
+	for (const JsonValue *value = object->first; value != NULL;
+		 value = value->next)
+	{
+		bool null = value->type == JSON_NULL;
+
+		if (value->type != JSON_STRING && !(null && nulls))
+			return false;
+		(*out)[*n].key = value->key;
+		(*out)[(*n)++].value = null ? NULL : value->text;
+	}
+	return true;
+}
+
+const char *
+http_time(int64 ns, Arena *arena)
+{
+	time_t seconds = (time_t) (ns / 1000000000);
+	struct tm tm;
+	char date[40];
+
+	gmtime_r(&seconds, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	return arena_printf(arena, "%s.%09dZ", date, (int) (ns % 1000000000));
+}
+
+const char *
+http_size(uint64 bytes, Arena *arena)
+{
+	static const char *const units[] = {"B",   "KiB", "MiB", "GiB",
+										"TiB", "PiB", "EiB"};
+	double size = (double) bytes;
+	int unit = 0;
+
+	while (size >= 1024.0 && unit < (int) lengthof(units) - 1)
+	{
+		size /= 1024.0;
+		unit++;
+	}
+	return arena_printf(arena, "%.4g%s", size, units[unit]);
+}
+
+/* ---- routes ---- */
+
+/* Is this path the route's?  Both begin after /pd/api/. */
+static bool
+matches(const HttpRoute *route, const Url *url)
+{
+	const char *at = route->path;
+	int segment = 2;
+
+	while (*at != '\0')
+	{
+		size_t len = strcspn(at, "/");
+		const char *text = url_text(url, segment);
+
+		if (segment >= url->n_segments)
+			return false;
+		if ((len != 2 || strncmp(at, "{}", 2) != 0) &&
+			(text == NULL || strlen(text) != len ||
+			 strncmp(at, text, len) != 0))
+			return false;
+		segment++;
+		at += len;
+		at += *at == '/' ? 1 : 0;
+	}
+	return segment == url->n_segments;
+}
+
+/* NULL with *known: the path is there, but not for this method. */
+static const HttpRoute *
+find_route(const Url *url, const char *method, bool *known)
+{
+	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+
+	*known = false;
+	if (url->n_segments < 2 || url_text(url, 0) == NULL ||
+		strcmp(url_text(url, 0), "pd") != 0 || url_text(url, 1) == NULL ||
+		strcmp(url_text(url, 1), "api") != 0)
+		return NULL;
+	for (int i = 0; i < (int) lengthof(all_routes); i++)
+		for (const HttpRoute *route = all_routes[i]; route->path != NULL;
+			 route++)
+		{
+			if (!matches(route, url))
+				continue;
+			*known = true;
+			if (strcmp(route->method, wanted) == 0)
+				return route;
+		}
+	return NULL;
+}
+
+static void
+dispatch(HttpAsk *ask, const char *method)
+{
+	bool known;
+	const HttpRoute *route = find_route(&ask->url, method, &known);
+
+	if (route == NULL)
+		http_say(ask, known ? HTTP_METHOD_NOT_ALLOWED : HTTP_NOT_FOUND,
+				 known ? "method not allowed" : "404 page not found");
+	else if (!ask->pd->leading)
+		http_say(ask, HTTP_UNAVAILABLE, "server not started");
+	else if (route->bootstrapped && !ask->pd->state.cluster.bootstrapped)
+		http_say(ask, HTTP_INTERNAL,
+				 "[PD:cluster:ErrNotBootstrapped]TiKV cluster not "
+				 "bootstrapped, please start TiKV first");
+	else
+		route->handler(ask);
+}
+
+void
+http_serve(Pd *pd, HttpRequest *request)
+{
+	HttpAsk ask = {.pd = pd, .arena = &pd->arena, .status = HTTP_OK};
+	ReplyTo to = {.http = request};
+	struct timespec now;
+	const char *why;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	ask.now = now.tv_sec;
+	ask.now_ns = (int64) now.tv_sec * 1000000000 + now.tv_nsec;
+	ask.body = http_body(request);
+	pd_changes_init(&ask.changes, ask.arena);
+	json_init(&ask.json, ask.arena);
+	if (!url_parse(http_uri(request), ask.arena, &ask.url))
+		http_say(&ask, HTTP_BAD_REQUEST, "the URL cannot be read");
+	else
+		dispatch(&ask, http_method(request));
+	if (ask.status == HTTP_OK && ask.changes.n > 0 &&
+		!pd_change(pd, &ask.changes, &why))
+		http_say(&ask, HTTP_UNAVAILABLE, why);
+	pd_reply_http(pd, &to, ask.status, JSON_TYPE, json_text(&ask.json));
+}

@@ -1,0 +1,76 @@
+/*
+ * http_ask.h
+ *	  One HTTP request while it is decided; what the files http_*.c share.
+ */
+#ifndef TIKV_PD_HTTP_ASK_H
+#define TIKV_PD_HTTP_ASK_H
+
+#include "pd/core/json.h"
+#include "pd/core/url.h"
+#include "pd/pd.h"
+
+typedef struct HttpAsk
+{
+	Pd *pd;
+	Arena *arena;
+	Url url;
+	Bytes body;
+	PdChanges changes; /* what the handler decides */
+	JsonWriter json;   /* the answer; empty is an empty body */
+	int status;
+	int64 now; /* unix seconds */
+	int64 now_ns;
+} HttpAsk;
+
+typedef void (*HttpHandler)(HttpAsk *ask);
+
+typedef struct HttpRoute
+{
+	const char *method;
+	const char *path; /* below /pd/api/; "{}" is any segment */
+	bool bootstrapped;
+	HttpHandler handler;
+} HttpRoute;
+
+extern const HttpRoute http_cluster_routes[];
+extern const HttpRoute http_region_routes[];
+extern const HttpRoute http_config_routes[];
+extern const HttpRoute http_keyspace_routes[];
+
+#define HTTP_OK 200
+#define HTTP_BAD_REQUEST 400
+#define HTTP_NOT_FOUND 404
+#define HTTP_METHOD_NOT_ALLOWED 405
+#define HTTP_CONFLICT 409
+#define HTTP_GONE 410
+#define HTTP_INTERNAL 500
+#define HTTP_NOT_IMPLEMENTED 501
+#define HTTP_UNAVAILABLE 503
+
+/* The answer is this text as a JSON string, as tikv/pd answers. */
+extern void http_say(HttpAsk *ask, int status, const char *text);
+
+/* True if it is an error, which then is the answer. */
+extern bool http_failed(HttpAsk *ask, PdError error);
+
+/* A segment that is a number; false was answered with 400. */
+extern bool http_id(HttpAsk *ask, int segment, uint64_t *out);
+
+/* The body as a JSON object; NULL was answered with 400. */
+extern const JsonValue *http_object(HttpAsk *ask);
+
+/* "limit" of the query, within bounds; false was answered with 400. */
+extern bool http_limit(HttpAsk *ask, size_t otherwise, size_t most,
+					   size_t *out);
+
+/* Key and value of each member of an object of strings; false: it is none. */
+extern bool http_pairs(HttpAsk *ask, const JsonValue *object, bool nulls,
+					   Pair **out, size_t *n);
+
+/* Unix nanoseconds as RFC 3339. */
+extern const char *http_time(int64 ns, Arena *arena);
+
+/* Bytes as people read them: "1.5GiB". */
+extern const char *http_size(uint64 bytes, Arena *arena);
+
+#endif /* TIKV_PD_HTTP_ASK_H */

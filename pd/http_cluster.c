@@ -1,0 +1,716 @@
+/*
+ * http_cluster.c
+ *	  HTTP: members, health, stores, safe points, and what schedules nothing.
+ */
+#include "postgres.h"
+
+#include "pd/convert.h"
+#include "pd/http_ask.h"
+#include "service/service.h"
+
+/* When a silent store is called so (raftstore-and-pd 23). */
+#define DISCONNECTED_NS (INT64CONST(20) * 1000000000)
+#define DOWN_NS (INT64CONST(1800) * 1000000000)
+
+/* ---- members ---- */
+
+static void
+put_member(HttpAsk *ask, const char *key)
+{
+	const PdMember *member = &ask->pd->state.member;
+	JsonWriter *json = &ask->json;
+
+	json_open(json, key, '{');
+	json_string(json, "name", member->name);
+	json_uint(json, "member_id", member->id);
+	json_open(json, "peer_urls", '[');
+	json_string(json, NULL, member->peer_url);
+	json_close(json, ']');
+	json_open(json, "client_urls", '[');
+	json_string(json, NULL, member->client_url);
+	json_close(json, ']');
+	json_string(json, "deploy_path", "");
+	json_string(json, "binary_version", member->version);
+	json_string(json, "git_hash", "");
+	json_close(json, '}');
+}
+
+static void
+get_members(HttpAsk *ask)
+{
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '{');
+	json_open(json, "header", '{');
+	json_uint(json, "cluster_id", ask->pd->state.cluster_id);
+	json_close(json, '}');
+	json_open(json, "members", '[');
+	put_member(ask, NULL);
+	json_close(json, ']');
+	put_member(ask, "leader");
+	put_member(ask, "etcd_leader");
+	json_close(json, '}');
+}
+
+static void
+get_leader(HttpAsk *ask)
+{
+	put_member(ask, NULL);
+}
+
+static void
+refuse_leader_change(HttpAsk *ask)
+{
+	http_say(ask, HTTP_INTERNAL,
+			 "no other member can be the leader: there is one");
+}
+
+static void
+get_health(HttpAsk *ask)
+{
+	const PdMember *member = &ask->pd->state.member;
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '[');
+	json_open(json, NULL, '{');
+	json_string(json, "name", member->name);
+	json_uint(json, "member_id", member->id);
+	json_open(json, "client_urls", '[');
+	json_string(json, NULL, member->client_url);
+	json_close(json, ']');
+	json_bool(json, "health", true);
+	json_close(json, '}');
+	json_close(json, ']');
+}
+
+/* An empty body says it all. */
+static void
+get_ping(HttpAsk *ask)
+{
+	(void) ask;
+}
+
+static void
+get_version(HttpAsk *ask)
+{
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '{');
+	json_string(json, "version", "v" PD_VERSION);
+	json_string(json, "build_time", "");
+	json_string(json, "hash", "");
+	json_string(json, "branch", "");
+	json_close(json, '}');
+}
+
+static void
+get_status(HttpAsk *ask)
+{
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '{');
+	json_string(json, "build_ts", "");
+	json_string(json, "version", "v" PD_VERSION);
+	json_string(json, "git_hash", "");
+	json_int(json, "start_timestamp", ask->pd->start_time);
+	json_string(json, "kernel_type", "Classic");
+	json_close(json, '}');
+}
+
+/* ---- the cluster ---- */
+
+static void
+get_cluster(HttpAsk *ask)
+{
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '{');
+	json_uint(json, "id", ask->pd->state.cluster_id);
+	json_uint(json, "max_peer_count", ask->pd->state.cluster.max_peer_count);
+	json_close(json, '}');
+}
+
+static void
+get_cluster_status(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '{');
+	if (cluster->bootstrapped)
+		json_string(json, "raft_bootstrap_time",
+					http_time(cluster->bootstrap_time, ask->arena));
+	json_bool(json, "is_initialized", cluster->bootstrapped);
+	json_string(json, "replication_status", "");
+	json_close(json, '}');
+}
+
+/* ---- stores ---- */
+
+static const char *
+state_name(const PdStore *store, int64 now_ns)
+{
+	if (store->state == STORE_OFFLINE)
+		return "Offline";
+	if (store->state == STORE_TOMBSTONE)
+		return "Tombstone";
+	if (now_ns - store->last_heartbeat > DOWN_NS)
+		return "Down";
+	if (now_ns - store->last_heartbeat > DISCONNECTED_NS)
+		return "Disconnected";
+	return "Up";
+}
+
+/* Fields that are empty are left out, as in metapb's JSON. */
+static void
+text_if_any(JsonWriter *json, const char *key, const char *value)
+{
+	if (value[0] != '\0')
+		json_string(json, key, value);
+}
+
+static void
+int_if_any(JsonWriter *json, const char *key, int64 value)
+{
+	if (value != 0)
+		json_int(json, key, value);
+}
+
+static void
+put_meta(HttpAsk *ask, const PdStore *store)
+{
+	JsonWriter *json = &ask->json;
+
+	json_open(json, "store", '{');
+	json_uint(json, "id", store->id);
+	text_if_any(json, "address", store->address);
+	int_if_any(json, "state", store->state);
+	if (store->n_labels > 0)
+	{
+		json_open(json, "labels", '[');
+		for (size_t i = 0; i < store->n_labels; i++)
+		{
+			json_open(json, NULL, '{');
+			json_string(json, "key", store->labels[i].key);
+			json_string(json, "value", store->labels[i].value);
+			json_close(json, '}');
+		}
+		json_close(json, ']');
+	}
+	text_if_any(json, "version", store->version);
+	text_if_any(json, "peer_address", store->peer_address);
+	text_if_any(json, "status_address", store->status_address);
+	text_if_any(json, "git_hash", store->git_hash);
+	int_if_any(json, "start_timestamp", store->start_timestamp);
+	text_if_any(json, "deploy_path", store->deploy_path);
+	int_if_any(json, "last_heartbeat", store->last_heartbeat);
+	if (store->physically_destroyed)
+		json_bool(json, "physically_destroyed", true);
+	int_if_any(json, "node_state", store->node_state);
+	json_string(json, "state_name", state_name(store, ask->now_ns));
+	json_close(json, '}');
+}
+
+/* As Go prints a duration. */
+static const char *
+duration(int64 seconds, Arena *arena)
+{
+	int64 hours = seconds / 3600;
+	int64 minutes = seconds / 60 % 60;
+
+	if (hours > 0)
+		return arena_printf(arena, "%lldh%lldm%llds", (long long) hours,
+							(long long) minutes, (long long) (seconds % 60));
+	if (minutes > 0)
+		return arena_printf(arena, "%lldm%llds", (long long) minutes,
+							(long long) (seconds % 60));
+	return arena_printf(arena, "%llds", (long long) seconds);
+}
+
+static void
+put_stats(HttpAsk *ask, const Pdpb__StoreStats *stats)
+{
+	JsonWriter *json = &ask->json;
+
+	json_string(json, "capacity", http_size(stats->capacity, ask->arena));
+	json_string(json, "available", http_size(stats->available, ask->arena));
+	json_string(json, "used_size", http_size(stats->used_size, ask->arena));
+	int_if_any(json, "slow_score", (int64) stats->slow_score);
+	int_if_any(json, "sending_snap_count", stats->sending_snap_count);
+	int_if_any(json, "receiving_snap_count", stats->receiving_snap_count);
+	if (stats->is_busy)
+		json_bool(json, "is_busy", true);
+	if (stats->start_time > 0)
+		json_string(json, "start_ts",
+					http_time((int64) stats->start_time * 1000000000,
+							  ask->arena));
+}
+
+static void
+put_status(HttpAsk *ask, const PdStore *store)
+{
+	StoreLoad load = cluster_store_load(&ask->pd->state.cluster, store->id);
+	Pdpb__StoreStats none = PDPB__STORE_STATS__INIT;
+	Pdpb__StoreStats *stats = &none;
+	JsonWriter *json = &ask->json;
+
+	if (store->stats.len > 0)
+		stats =
+			(Pdpb__StoreStats *) service_unpack(&pdpb__store_stats__descriptor,
+												store->stats, ask->arena);
+	json_open(json, "status", '{');
+	put_stats(ask, stats);
+	json_uint(json, "leader_count", load.leaders);
+	json_double(json, "leader_weight", 1);
+	json_double(json, "leader_score", (double) load.leaders);
+	json_uint(json, "leader_size", load.leader_size);
+	json_uint(json, "region_count", load.regions);
+	json_double(json, "region_weight", 1);
+	json_double(json, "region_score", (double) load.region_size);
+	json_uint(json, "region_size", load.region_size);
+	int_if_any(json, "learner_count", (int64) load.learners);
+	int_if_any(json, "pending_peer_count", (int64) load.pending);
+	if (store->last_heartbeat > 0)
+	{
+		json_string(json, "last_heartbeat_ts",
+					http_time(store->last_heartbeat, ask->arena));
+		if (stats->start_time > 0)
+			json_string(json, "uptime",
+						duration(store->last_heartbeat / 1000000000 -
+									 (int64) stats->start_time,
+								 ask->arena));
+	}
+	json_close(json, '}');
+}
+
+static void
+put_store(HttpAsk *ask, const PdStore *store)
+{
+	json_open(&ask->json, NULL, '{');
+	put_meta(ask, store);
+	put_status(ask, store);
+	json_close(&ask->json, '}');
+}
+
+/* Those whose state the query names, or all but the tombstones. */
+static bool
+is_asked_for(HttpAsk *ask, const PdStore *store)
+{
+	bool named = false;
+
+	for (int i = 0; i < ask->url.n_pairs; i++)
+		if (strcmp(ask->url.pairs[i].name, "state") == 0)
+		{
+			named = true;
+			if (atoi((const char *) ask->url.pairs[i].value.data) ==
+				(int) store->state)
+				return true;
+		}
+	return !named && store->state != STORE_TOMBSTONE;
+}
+
+static void
+get_stores(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+	uint64 count = 0;
+
+	for (size_t i = 0; i < cluster->n_stores; i++)
+		count += is_asked_for(ask, &cluster->stores[i]->store);
+	json_open(&ask->json, NULL, '{');
+	json_uint(&ask->json, "count", count);
+	json_open(&ask->json, "stores", '[');
+	for (size_t i = 0; i < cluster->n_stores; i++)
+		if (is_asked_for(ask, &cluster->stores[i]->store))
+			put_store(ask, &cluster->stores[i]->store);
+	json_close(&ask->json, ']');
+	json_close(&ask->json, '}');
+}
+
+static void
+store_not_found(HttpAsk *ask, uint64 id)
+{
+	http_say(ask, HTTP_NOT_FOUND,
+			 arena_printf(ask->arena,
+						  "[PD:core:ErrStoreNotFound]store %llu "
+						  "not found",
+						  (unsigned long long) id));
+}
+
+static void
+get_store(HttpAsk *ask)
+{
+	uint64_t id;
+	const PdStore *store;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	store = cluster_store(&ask->pd->state.cluster, id);
+	if (store == NULL)
+		store_not_found(ask, id);
+	else
+		put_store(ask, store);
+}
+
+static void
+delete_store(HttpAsk *ask)
+{
+	uint64_t id;
+	bool force = url_query(&ask->url, "force") != NULL;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	if (!http_failed(ask,
+					 cluster_offline_store(&ask->pd->state.cluster, id, force,
+										   &ask->changes)))
+		http_say(ask, HTTP_OK, "The store is set as Offline.");
+}
+
+static void
+set_store_state(HttpAsk *ask)
+{
+	const char *state = url_query(&ask->url, "state");
+	const Cluster *cluster = &ask->pd->state.cluster;
+	PdError error;
+	uint64_t id;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	if (state != NULL && strcmp(state, "Up") == 0)
+		error = cluster_up_store(cluster, id, &ask->changes);
+	else if (state != NULL && strcmp(state, "Offline") == 0)
+		error = cluster_offline_store(cluster, id, false, &ask->changes);
+	else
+		error = pd_error(PD_INVALID_VALUE, "invalid state");
+	if (!http_failed(ask, error))
+		http_say(ask, HTTP_OK, "The store's state is updated.");
+}
+
+static void
+set_store_label(HttpAsk *ask)
+{
+	const JsonValue *object;
+	Pair *labels;
+	size_t n;
+	uint64_t id;
+
+	if (!http_id(ask, 4, &id) || (object = http_object(ask)) == NULL)
+		return;
+	if (!http_pairs(ask, object, false, &labels, &n))
+		http_say(ask, HTTP_BAD_REQUEST, "labels must be strings");
+	else if (!http_failed(ask,
+						  cluster_label_store(&ask->pd->state.cluster, id,
+											  labels, n,
+											  url_query(&ask->url, "force") !=
+												  NULL,
+											  &ask->changes)))
+		http_say(ask, HTTP_OK, "The store's label is updated.");
+}
+
+static void
+delete_store_label(HttpAsk *ask)
+{
+	const JsonValue *key = json_parse(ask->body, ask->arena);
+	Pair label = {NULL, ""};
+	uint64_t id;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	if (key == NULL || key->type != JSON_STRING)
+	{
+		http_say(ask, HTTP_BAD_REQUEST, "the body must be a label's key");
+		return;
+	}
+	label.key = key->text;
+	if (!http_failed(ask,
+					 cluster_label_store(&ask->pd->state.cluster, id, &label, 1,
+										 false, &ask->changes)))
+		http_say(ask, HTTP_OK, "The store's label is deleted.");
+}
+
+static void
+remove_tombstones(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+
+	for (size_t i = 0; i < cluster->n_stores; i++)
+	{
+		const PdStore *store = &cluster->stores[i]->store;
+		PdRecord gone = {.kind = PD_RECORD_STORE, .removed = true};
+
+		gone.number = store->id;
+		if (store->state == STORE_TOMBSTONE &&
+			cluster_store_load(cluster, store->id).regions == 0)
+			pd_changes_add(&ask->changes, &gone);
+	}
+	http_say(ask, HTTP_OK, "Remove tombstone successfully.");
+}
+
+static void
+get_labels(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '[');
+	for (size_t i = 0; i < cluster->n_stores; i++)
+		for (size_t k = 0; k < cluster->stores[i]->store.n_labels; k++)
+		{
+			json_open(json, NULL, '{');
+			json_string(json, "key", cluster->stores[i]->store.labels[k].key);
+			json_string(json, "value",
+						cluster->stores[i]->store.labels[k].value);
+			json_close(json, '}');
+		}
+	json_close(json, ']');
+}
+
+/* ---- safe points and watermarks ---- */
+
+static void
+put_service(JsonWriter *json, const char *id, int64 expires_at, uint64 ts)
+{
+	json_open(json, NULL, '{');
+	json_string(json, "service_id", id);
+	json_int(json, "expired_at", expires_at);
+	json_uint(json, "safe_point", ts);
+	json_close(json, '}');
+}
+
+/* The GC worker's own is the txn safe point (tikv/pd service_gc_safepoint.go). */
+static void
+get_gc_safe_points(HttpAsk *ask)
+{
+	const GcState *gc = &ask->pd->state.gc;
+	JsonWriter *json = &ask->json;
+	uint64 lowest = gc->txn_safe_point;
+
+	json_open(json, NULL, '{');
+	json_open(json, "service_gc_safe_points", '[');
+	for (size_t i = 0; i < gc->barriers.n; i++)
+	{
+		const GcBarrier *barrier = &gc->barriers.items[i];
+
+		if (gc_barrier_ttl(barrier, ask->now) <= 0)
+			continue;
+		put_service(json, barrier->id, barrier->expires_at, barrier->ts);
+		lowest = Min(lowest, barrier->ts);
+	}
+	put_service(json, GC_WORKER_ID, GC_NEVER, gc->txn_safe_point);
+	json_close(json, ']');
+	if (lowest != 0)
+		json_uint(json, "min_service_gc_safe_point", lowest);
+	json_uint(json, "gc_safe_point", gc->gc_safe_point);
+	json_close(json, '}');
+}
+
+static void
+delete_gc_safe_point(HttpAsk *ask)
+{
+	const char *id = url_text(&ask->url, 5);
+	const GcBarrier *deleted;
+
+	if (id == NULL)
+		http_say(ask, HTTP_BAD_REQUEST, "invalid service id");
+	else if (!http_failed(ask,
+						  gc_delete_barrier(&ask->pd->state.gc,
+											PD_RECORD_GC_BARRIER, id,
+											&ask->changes, &deleted)))
+		http_say(ask, HTTP_OK, "Delete service GC safepoint successfully.");
+}
+
+static void
+begin_resolved(HttpAsk *ask, uint64 ts)
+{
+	json_open(&ask->json, NULL, '{');
+	json_bool(&ask->json, "is_real_time", true);
+	json_uint(&ask->json, "min_resolved_ts", ts);
+	json_string(&ask->json, "persist_interval", "1s");
+}
+
+/* "cluster", or ids with commas between them. */
+static bool
+in_scope(const char *scope, uint64 id)
+{
+	char text[24];
+	size_t len;
+
+	if (strcmp(scope, "cluster") == 0)
+		return true;
+	snprintf(text, sizeof(text), UINT64_FORMAT, id);
+	for (len = strlen(text); *scope != '\0'; scope += *scope == ',' ? 1 : 0)
+	{
+		size_t n = strcspn(scope, ",");
+
+		if (n == len && strncmp(scope, text, len) == 0)
+			return true;
+		scope += n;
+	}
+	return false;
+}
+
+static void
+get_min_resolved_ts(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+	const char *scope = url_query(&ask->url, "scope");
+	bool named = scope != NULL && scope[0] != '\0';
+	uint64 lowest = PG_UINT64_MAX;
+
+	for (size_t i = 0; named && i < cluster->n_stores; i++)
+		if (in_scope(scope, cluster->stores[i]->store.id))
+			lowest = Min(lowest, cluster->stores[i]->store.min_resolved_ts);
+	begin_resolved(ask,
+				   named && strcmp(scope, "cluster") != 0 ?
+					   lowest :
+					   ask->pd->state.min_resolved_ts);
+	if (named)
+	{
+		json_open(&ask->json, "stores_min_resolved_ts", '{');
+		for (size_t i = 0; i < cluster->n_stores; i++)
+		{
+			const PdStore *store = &cluster->stores[i]->store;
+
+			if (in_scope(scope, store->id))
+				json_uint(&ask->json,
+						  arena_printf(ask->arena, "%llu",
+									   (unsigned long long) store->id),
+						  store->min_resolved_ts);
+		}
+		json_close(&ask->json, '}');
+	}
+	else
+		json_null(&ask->json, "stores_min_resolved_ts");
+	json_close(&ask->json, '}');
+}
+
+static void
+get_store_min_resolved_ts(HttpAsk *ask)
+{
+	const PdStore *store;
+	uint64_t id;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	store = cluster_store(&ask->pd->state.cluster, id);
+	begin_resolved(ask, store == NULL ? 0 : store->min_resolved_ts);
+	json_null(&ask->json, "stores_min_resolved_ts");
+	json_close(&ask->json, '}');
+}
+
+/* ---- what one store leaves to nobody ---- */
+
+static void
+get_empty_list(HttpAsk *ask)
+{
+	json_open(&ask->json, NULL, '[');
+	json_close(&ask->json, ']');
+}
+
+static void
+get_empty_object(HttpAsk *ask)
+{
+	json_open(&ask->json, NULL, '{');
+	json_close(&ask->json, '}');
+}
+
+static void
+refuse_scheduling(HttpAsk *ask)
+{
+	http_say(ask, HTTP_NOT_IMPLEMENTED,
+			 "nothing is scheduled: there are no other stores to move to");
+}
+
+static void
+get_operator(HttpAsk *ask)
+{
+	http_say(ask, HTTP_NOT_FOUND, "operator not found");
+}
+
+/* Loaders pause what might disturb them; nothing does. */
+static void
+pause_checker(HttpAsk *ask)
+{
+	const JsonValue *object = http_object(ask);
+	uint64_t delay;
+
+	if (object == NULL)
+		return;
+	if (!json_get_uint(object, "delay", &delay))
+		http_say(ask, HTTP_BAD_REQUEST, "missing pause time");
+	else
+		http_say(ask, HTTP_OK,
+				 delay == 0 ? "Resume the checker successfully." :
+							  "Pause the checker successfully.");
+}
+
+static void
+get_checker(HttpAsk *ask)
+{
+	json_open(&ask->json, NULL, '{');
+	json_bool(&ask->json, "paused", false);
+	json_close(&ask->json, '}');
+}
+
+static void
+get_snapshot_recovering(HttpAsk *ask)
+{
+	json_open(&ask->json, NULL, '{');
+	json_bool(&ask->json, "marked", false);
+	json_close(&ask->json, '}');
+}
+
+static void
+get_hot_regions(HttpAsk *ask)
+{
+	json_open(&ask->json, NULL, '{');
+	json_open(&ask->json, "as_peer", '{');
+	json_close(&ask->json, '}');
+	json_open(&ask->json, "as_leader", '{');
+	json_close(&ask->json, '}');
+	json_close(&ask->json, '}');
+}
+
+const HttpRoute http_cluster_routes[] = {
+	{"GET", "v1/members", false, get_members},
+	{"GET", "v1/leader", false, get_leader},
+	{"POST", "v1/leader/resign", false, refuse_leader_change},
+	{"POST", "v1/leader/transfer/{}", false, refuse_leader_change},
+	{"GET", "v1/health", false, get_health},
+	{"GET", "v1/ping", false, get_ping},
+	{"GET", "v2/ready", false, get_ping},
+	{"GET", "v1/version", false, get_version},
+	{"GET", "v1/status", false, get_status},
+	{"GET", "v1/cluster", false, get_cluster},
+	{"GET", "v1/cluster/status", false, get_cluster_status},
+	{"GET", "v1/stores", true, get_stores},
+	{"GET", "v1/store/{}", true, get_store},
+	{"DELETE", "v1/store/{}", true, delete_store},
+	{"POST", "v1/store/{}/state", true, set_store_state},
+	{"POST", "v1/store/{}/label", true, set_store_label},
+	{"DELETE", "v1/store/{}/label", true, delete_store_label},
+	{"DELETE", "v1/stores/remove-tombstone", true, remove_tombstones},
+	{"GET", "v1/stores/limit", true, get_empty_object},
+	{"GET", "v1/labels", true, get_labels},
+	{"GET", "v1/gc/safepoint", false, get_gc_safe_points},
+	{"DELETE", "v1/gc/safepoint/{}", false, delete_gc_safe_point},
+	{"GET", "v1/min-resolved-ts", true, get_min_resolved_ts},
+	{"GET", "v1/min-resolved-ts/{}", true, get_store_min_resolved_ts},
+	{"GET", "v1/schedulers", false, get_empty_list},
+	{"POST", "v1/schedulers", false, refuse_scheduling},
+	{"POST", "v1/schedulers/{}", false, refuse_scheduling},
+	{"DELETE", "v1/schedulers/{}", false, refuse_scheduling},
+	{"GET", "v1/operators", false, get_empty_list},
+	{"POST", "v1/operators", false, refuse_scheduling},
+	{"GET", "v1/operators/records", false, get_empty_list},
+	{"GET", "v1/operators/{}", false, get_operator},
+	{"DELETE", "v1/operators/{}", false, get_operator},
+	{"GET", "v1/checker/{}", false, get_checker},
+	{"POST", "v1/checker/{}", false, pause_checker},
+	{"GET", "v1/hotspot/regions/read", true, get_hot_regions},
+	{"GET", "v1/hotspot/regions/write", true, get_hot_regions},
+	{"GET", "v1/hotspot/stores", true, get_empty_object},
+	{"GET", "v1/admin/cluster/markers/snapshot-recovering", false,
+	 get_snapshot_recovering},
+	{NULL, NULL, false, NULL},
+};

@@ -1,0 +1,142 @@
+/*
+ * service_lease.c
+ *	  Handlers: etcd's leases; and the end of those that run out.
+ */
+#include "postgres.h"
+
+#include "bus/board.h"
+#include "etcdserverpb.pb-c.h"
+#include "pd/convert.h"
+#include "pd/pd.h"
+
+/* How long to wait with a lease whose end could not be saved. */
+#define RETRY_US INT64CONST(1000000)
+
+static void *
+header_now(PdAsk *ask)
+{
+	return etcd_header(ask, ask->pd->state.kv.revision);
+}
+
+void
+pd_etcd_lease_grant(PdAsk *ask, const void *request, void *response)
+{
+	const Etcdserverpb__LeaseGrantRequest *in = request;
+	Etcdserverpb__LeaseGrantResponse *out = response;
+	uint64 random = 0;
+	Lease lease;
+
+	if (in->id == 0 && !pg_strong_random(&random, sizeof(random)))
+	{
+		ask->code = RPC_INTERNAL;
+		ask->text = "could not get random bytes";
+		return;
+	}
+	if (kv_failed(ask,
+				  lease_grant(&ask->pd->state.leases, in->id,
+							  (int64) (random >> 1), in->ttl, &ask->changes,
+							  &lease)))
+		return;
+
+	/* Its time begins when it is taken over, in this very round. */
+	lease_expires_from(&ask->changes, lease.id, board_now_us());
+	out->header = header_now(ask);
+	out->id = lease.id;
+	out->ttl = lease.ttl;
+}
+
+void
+pd_etcd_lease_revoke(PdAsk *ask, const void *request, void *response)
+{
+	const Etcdserverpb__LeaseRevokeRequest *in = request;
+	KvTxn txn;
+
+	kv_begin(&txn, &ask->pd->state.kv, &ask->pd->state.leases, &ask->changes);
+	if (kv_failed(ask, kv_revoke(&txn, in->id)))
+		return;
+	((Etcdserverpb__LeaseRevokeResponse *) response)->header =
+		etcd_header(ask, kv_revision(&txn));
+	kv_end(&txn);
+}
+
+/* An unknown lease is answered with a time to live of 0. */
+void
+pd_etcd_lease_keep_alive(PdAsk *ask, const void *request, void *response)
+{
+	const Etcdserverpb__LeaseKeepAliveRequest *in = request;
+	Etcdserverpb__LeaseKeepAliveResponse *out = response;
+	Leases *leases = &ask->pd->state.leases;
+
+	out->header = header_now(ask);
+	out->id = in->id;
+	if (lease_refresh(leases, in->id, board_now_us()))
+		out->ttl = leases_get(leases, in->id)->ttl;
+}
+
+void
+pd_etcd_lease_time_to_live(PdAsk *ask, const void *request, void *response)
+{
+	const Etcdserverpb__LeaseTimeToLiveRequest *in = request;
+	Etcdserverpb__LeaseTimeToLiveResponse *out = response;
+	const KvStore *store = &ask->pd->state.kv;
+	const Lease *lease = leases_get(&ask->pd->state.leases, in->id);
+
+	out->header = header_now(ask);
+	out->id = in->id;
+	out->ttl = -1;
+	if (lease == NULL)
+		return;
+	out->grantedttl = lease->ttl;
+	out->ttl = Max((lease->expire_us - board_now_us()) / 1000000, 0);
+	if (!in->keys)
+		return;
+	out->keys = arena_alloc(ask->arena, store->n * sizeof(*out->keys));
+	for (size_t i = 0; i < store->n; i++)
+		if (store->items[i]->lease == in->id)
+			out->keys[out->n_keys++] =
+				to_binary(arena_copy(ask->arena, store->items[i]->key));
+}
+
+void
+pd_etcd_lease_leases(PdAsk *ask, const void *request, void *response)
+{
+	Etcdserverpb__LeaseLeasesResponse *out = response;
+	const Leases *leases = &ask->pd->state.leases;
+
+	(void) request;
+	out->header = header_now(ask);
+	out->n_leases = leases->n;
+	out->leases = arena_alloc(ask->arena, leases->n * sizeof(*out->leases));
+	for (size_t i = 0; i < leases->n; i++)
+	{
+		out->leases[i] = NEW_MESSAGE(ask->arena, Etcdserverpb__LeaseStatus,
+									 etcdserverpb__lease_status__init);
+		out->leases[i]->id = leases->items[i].id;
+	}
+}
+
+void
+lease_tick(Pd *pd)
+{
+	int64 now = board_now_us();
+	const Lease *lease;
+
+	if (!pd->leading || now < pd->lease_retry_us)
+		return;
+	while ((lease = leases_expired(&pd->state.leases, now)) != NULL)
+	{
+		PdChanges changes;
+		KvTxn txn;
+		const char *why;
+
+		pd_changes_init(&changes, &pd->arena);
+		kv_begin(&txn, &pd->state.kv, &pd->state.leases, &changes);
+		(void) kv_revoke(&txn, lease->id);
+		kv_end(&txn);
+		if (!pd_change(pd, &changes, &why))
+		{
+			pd->lease_retry_us = now + RETRY_US;
+			return;
+		}
+	}
+}

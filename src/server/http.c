@@ -1,0 +1,383 @@
+/*
+ * http.c
+ *	  HTTP/1.1 for a worker: requests come out, answers go in.
+ *
+ * A request passes between two threads and has one owner at a time:
+ * libmicrohttpd's thread until it is complete, then the list of those that
+ * wait, then the worker, then libmicrohttpd's thread again.  While the worker
+ * has it the connection is suspended, so nothing else can happen to it.
+ */
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/check.h"
+#include "server/http.h"
+#include "server/internal.h"
+
+#define CONNECTION_MEMORY ((size_t) 64 * 1024)
+#define MAX_URI ((size_t) 32 * 1024)
+
+struct HttpRequest
+{
+	HttpServer *server;
+	struct MHD_Connection *connection;
+	HttpRequest *next; /* in waiting, or in taken */
+	HttpRequest *prev; /* in taken */
+	char *uri;
+	char method[16];
+	uint8_t *body;
+	size_t body_len;
+	size_t body_size;
+	bool begun;
+	bool too_large;
+	bool answered;
+
+	int status;
+	const char *type;
+	uint8_t *answer; /* malloc'd */
+	size_t answer_len;
+};
+
+struct HttpServer
+{
+	HttpConfig config;
+	struct MHD_Daemon *daemon;
+	pthread_mutex_t mutex; /* guards what follows */
+	HttpRequest *waiting;
+	HttpRequest **waiting_tail;
+	HttpRequest *taken;
+	bool stopping;
+};
+
+/* ---- libmicrohttpd's thread ---- */
+
+static void
+free_request(HttpRequest *request)
+{
+	if (request == NULL)
+		return;
+	free(request->uri);
+	free(request->body);
+	free(request->answer);
+	free(request);
+}
+
+/* The first that is heard of a request: its URI, before it is decoded. */
+static void *
+on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+	HttpRequest *request;
+
+	if (strlen(uri) > MAX_URI)
+		return NULL;
+	request = calloc(1, sizeof(*request));
+	if (request == NULL)
+		return NULL;
+	request->server = cls;
+	request->connection = connection;
+	request->uri = strdup(uri);
+	if (request->uri != NULL)
+		return request;
+	free(request);
+	return NULL;
+}
+
+static void
+on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+			 enum MHD_RequestTerminationCode toe)
+{
+	(void) cls;
+	(void) connection;
+	(void) toe;
+	free_request(*con_cls);
+	*con_cls = NULL;
+}
+
+static enum MHD_Result
+send_answer(struct MHD_Connection *connection, int status, const char *type,
+			void *body, size_t len, enum MHD_ResponseMemoryMode mode)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(len, body, mode);
+	enum MHD_Result rc;
+
+	if (response == NULL)
+	{
+		if (mode == MHD_RESPMEM_MUST_FREE)
+			free(body);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	rc = MHD_queue_response(connection, (unsigned int) status, response);
+	MHD_destroy_response(response);
+	return rc;
+}
+
+static enum MHD_Result
+refuse(struct MHD_Connection *connection, int status, const char *text)
+{
+	return send_answer(connection, status, "text/plain", (void *) text,
+					   strlen(text), MHD_RESPMEM_PERSISTENT);
+}
+
+static void
+keep_body(HttpRequest *request, const char *data, size_t len)
+{
+	size_t size = request->body_len + len;
+
+	if (request->too_large || size > request->server->config.max_body)
+	{
+		request->too_large = true;
+		return;
+	}
+	if (size > request->body_size)
+	{
+		uint8_t *grown = realloc(request->body, size * 2);
+
+		if (grown == NULL)
+		{
+			request->too_large = true;
+			return;
+		}
+		request->body = grown;
+		request->body_size = size * 2;
+	}
+	memcpy(request->body + request->body_len, data, len);
+	request->body_len = size;
+}
+
+/* The connection is suspended before anybody can find the request. */
+static enum MHD_Result
+hand_over(HttpRequest *request)
+{
+	HttpServer *server = request->server;
+	uint64_t one = 1;
+	ssize_t rc;
+
+	pthread_mutex_lock(&server->mutex);
+	if (server->stopping)
+	{
+		pthread_mutex_unlock(&server->mutex);
+		return refuse(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+					  "the server is stopping");
+	}
+	MHD_suspend_connection(request->connection);
+	request->next = NULL;
+	*server->waiting_tail = request;
+	server->waiting_tail = &request->next;
+	pthread_mutex_unlock(&server->mutex);
+	rc = write(server->config.wake_fd, &one, sizeof(one));
+	(void) rc; /* a full counter wakes as well */
+	return MHD_YES;
+}
+
+static enum MHD_Result
+give_answer(HttpRequest *request)
+{
+	uint8_t *body = request->answer;
+
+	request->answer = NULL;
+	return send_answer(request->connection, request->status, request->type,
+					   body, request->answer_len, MHD_RESPMEM_MUST_FREE);
+}
+
+static enum MHD_Result
+on_request(void *cls, struct MHD_Connection *connection, const char *url,
+		   const char *method, const char *version, const char *data,
+		   size_t *data_len, void **con_cls)
+{
+	HttpRequest *request = *con_cls;
+
+	(void) cls;
+	(void) url;
+	(void) version;
+	if (request == NULL)
+		return refuse(connection, MHD_HTTP_URI_TOO_LONG, "the URI is too long");
+	if (!request->begun)
+	{
+		request->begun = true;
+		snprintf(request->method, sizeof(request->method), "%s", method);
+		return MHD_YES;
+	}
+	if (*data_len > 0)
+	{
+		keep_body(request, data, *data_len);
+		*data_len = 0;
+		return MHD_YES;
+	}
+	if (request->answered)
+		return give_answer(request);
+	if (request->too_large)
+		return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE,
+					  "the request is too large");
+	return hand_over(request);
+}
+
+/* ---- start and stop ---- */
+
+static struct MHD_Daemon *
+start_daemon(HttpServer *http, int listen_fd)
+{
+	unsigned int flags = MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD |
+		MHD_ALLOW_SUSPEND_RESUME;
+	struct MHD_OptionItem options[] = {
+		{MHD_OPTION_CONNECTION_LIMIT, http->config.max_connections, NULL},
+		{MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t) http->config.idle_s, NULL},
+		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t) CONNECTION_MEMORY,
+		 NULL},
+		{MHD_OPTION_URI_LOG_CALLBACK, (intptr_t) on_uri, http},
+		{MHD_OPTION_NOTIFY_COMPLETED, (intptr_t) on_completed, http},
+		{listen_fd < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, listen_fd,
+		 NULL},
+		{MHD_OPTION_END, 0, NULL},
+	};
+
+	if (listen_fd < 0)
+		flags |= MHD_USE_NO_LISTEN_SOCKET;
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http,
+							MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+
+HttpServer *
+http_start(const HttpConfig *config, char *err, size_t errlen)
+{
+	HttpServer *http = calloc(1, sizeof(*http));
+	int listen_fds[1] = {-1};
+	sigset_t all;
+	sigset_t saved;
+
+	CHECK(http != NULL);
+	http->config = *config;
+	http->waiting_tail = &http->waiting;
+	pthread_mutex_init(&http->mutex, NULL);
+	if (config->addr != NULL &&
+		address_listen(config->addr, listen_fds, 1, NULL, err, errlen) == 0)
+	{
+		free(http);
+		return NULL;
+	}
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	http->daemon = start_daemon(http, listen_fds[0]);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	if (http->daemon != NULL)
+		return http;
+	snprintf(err, errlen, "could not start the HTTP server: %s",
+			 strerror(errno));
+	if (listen_fds[0] >= 0)
+		close(listen_fds[0]);
+	pthread_mutex_destroy(&http->mutex);
+	free(http);
+	return NULL;
+}
+
+static HttpRequest *
+first_unanswered(HttpServer *http)
+{
+	HttpRequest *request = http_take(http);
+
+	if (request != NULL)
+		return request;
+	pthread_mutex_lock(&http->mutex);
+	request = http->taken;
+	pthread_mutex_unlock(&http->mutex);
+	return request;
+}
+
+void
+http_stop(HttpServer *http)
+{
+	HttpRequest *request;
+
+	pthread_mutex_lock(&http->mutex);
+	http->stopping = true;
+	pthread_mutex_unlock(&http->mutex);
+
+	/* The library insists that no connection is suspended. */
+	while ((request = first_unanswered(http)) != NULL)
+		http_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain",
+					bytes_cstr("the server is stopping"));
+	MHD_stop_daemon(http->daemon);
+	pthread_mutex_destroy(&http->mutex);
+	free(http);
+}
+
+bool
+http_adopt(HttpServer *http, int fd, const struct sockaddr *addr,
+		   socklen_t addr_len)
+{
+	return MHD_add_connection(http->daemon, fd, addr, addr_len) == MHD_YES;
+}
+
+/* ---- the worker's thread ---- */
+
+HttpRequest *
+http_take(HttpServer *http)
+{
+	HttpRequest *request;
+
+	pthread_mutex_lock(&http->mutex);
+	request = http->waiting;
+	if (request != NULL)
+	{
+		http->waiting = request->next;
+		if (http->waiting == NULL)
+			http->waiting_tail = &http->waiting;
+		request->prev = NULL;
+		request->next = http->taken;
+		if (request->next != NULL)
+			request->next->prev = request;
+		http->taken = request;
+	}
+	pthread_mutex_unlock(&http->mutex);
+	return request;
+}
+
+const char *
+http_method(const HttpRequest *request)
+{
+	return request->method;
+}
+
+const char *
+http_uri(const HttpRequest *request)
+{
+	return request->uri;
+}
+
+Bytes
+http_body(const HttpRequest *request)
+{
+	return bytes_make(request->body, request->body_len);
+}
+
+void
+http_answer(HttpRequest *request, int status, const char *type, Bytes body)
+{
+	HttpServer *http = request->server;
+
+	pthread_mutex_lock(&http->mutex);
+	if (request->prev != NULL)
+		request->prev->next = request->next;
+	else
+		http->taken = request->next;
+	if (request->next != NULL)
+		request->next->prev = request->prev;
+	pthread_mutex_unlock(&http->mutex);
+
+	request->answer = malloc(body.len + 1);
+	CHECK(request->answer != NULL);
+	if (body.len > 0)
+		memcpy(request->answer, body.data, body.len);
+	request->answer_len = body.len;
+	request->status = status;
+	request->type = type;
+	request->answered = true;
+	MHD_resume_connection(request->connection);
+}

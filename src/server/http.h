@@ -1,0 +1,55 @@
+/*
+ * http.h
+ *	  HTTP/1.1 for a worker: requests come out, answers go in.
+ *
+ * libmicrohttpd reads and writes in a thread of its own, which calls neither
+ * Postgres nor the worker: a complete request is put aside and the worker is
+ * woken; the worker takes it, answers it whenever it likes, and the thread
+ * sends the answer.  Like the rest of this folder it builds without Postgres.
+ */
+#ifndef TIKV_SERVER_HTTP_H
+#define TIKV_SERVER_HTTP_H
+
+#include <sys/socket.h>
+
+#include "core/base/bytes.h"
+
+typedef struct HttpServer HttpServer;
+typedef struct HttpRequest HttpRequest;
+
+typedef struct HttpConfig
+{
+	const char *addr;	 /* NULL: only what http_adopt brings */
+	int wake_fd;		 /* eventfd of the worker */
+	size_t max_body;	 /* bytes of a request; more: 413 */
+	int max_connections; /* more are closed */
+	unsigned int idle_s; /* a silent connection is closed */
+} HttpConfig;
+
+/* NULL on failure, with a message in err. */
+extern HttpServer *http_start(const HttpConfig *config, char *err,
+							  size_t errlen);
+
+/* What waits is answered with 503. */
+extern void http_stop(HttpServer *http);
+
+/* Take over a connected socket; from any thread.  Closes it on failure. */
+extern bool http_adopt(HttpServer *http, int fd, const struct sockaddr *addr,
+					   socklen_t addr_len);
+
+/* ---- the worker's thread ---- */
+
+/* The next request, which is the taker's until http_answer; NULL: none. */
+extern HttpRequest *http_take(HttpServer *http);
+
+extern const char *http_method(const HttpRequest *request);
+
+/* Path and query as they came, nothing decoded. */
+extern const char *http_uri(const HttpRequest *request);
+extern Bytes http_body(const HttpRequest *request);
+
+/* Answer it, once; the body is copied.  `type` is static. */
+extern void http_answer(HttpRequest *request, int status, const char *type,
+						Bytes body);
+
+#endif /* TIKV_SERVER_HTTP_H */
