@@ -9,7 +9,7 @@
  */
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +23,10 @@
 #define CONNECTION_MEMORY ((size_t) 64 * 1024)
 #define MAX_URI ((size_t) 32 * 1024)
 
+/* How long a stop waits for the last answers to be sent. */
+#define STOP_ROUNDS 50
+#define STOP_ROUND_MS 5
+
 struct HttpRequest
 {
 	HttpServer *server;
@@ -35,6 +39,7 @@ struct HttpRequest
 	size_t body_len;
 	size_t body_size;
 	bool begun;
+	bool handed; /* counted in server->in_flight */
 	bool too_large;
 	bool answered;
 
@@ -52,6 +57,7 @@ struct HttpServer
 	HttpRequest *waiting;
 	HttpRequest **waiting_tail;
 	HttpRequest *taken;
+	int in_flight; /* handed to the worker and not finished */
 	bool stopping;
 };
 
@@ -92,10 +98,18 @@ static void
 on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
 			 enum MHD_RequestTerminationCode toe)
 {
-	(void) cls;
+	HttpServer *http = cls;
+	HttpRequest *request = *con_cls;
+
 	(void) connection;
 	(void) toe;
-	free_request(*con_cls);
+	if (request != NULL && request->handed)
+	{
+		pthread_mutex_lock(&http->mutex);
+		http->in_flight--;
+		pthread_mutex_unlock(&http->mutex);
+	}
+	free_request(request);
 	*con_cls = NULL;
 }
 
@@ -168,6 +182,8 @@ hand_over(HttpRequest *request)
 					  "the server is stopping");
 	}
 	MHD_suspend_connection(request->connection);
+	server->in_flight++;
+	request->handed = true;
 	request->next = NULL;
 	*server->waiting_tail = request;
 	server->waiting_tail = &request->next;
@@ -277,6 +293,17 @@ http_start(const HttpConfig *config, char *err, size_t errlen)
 	return NULL;
 }
 
+static bool
+all_sent(HttpServer *http)
+{
+	bool sent;
+
+	pthread_mutex_lock(&http->mutex);
+	sent = http->in_flight == 0;
+	pthread_mutex_unlock(&http->mutex);
+	return sent;
+}
+
 static HttpRequest *
 first_unanswered(HttpServer *http)
 {
@@ -303,6 +330,8 @@ http_stop(HttpServer *http)
 	while ((request = first_unanswered(http)) != NULL)
 		http_answer(request, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain",
 					bytes_cstr("the server is stopping"));
+	for (int i = 0; i < STOP_ROUNDS && !all_sent(http); i++)
+		(void) poll(NULL, 0, STOP_ROUND_MS);
 	MHD_stop_daemon(http->daemon);
 	pthread_mutex_destroy(&http->mutex);
 	free(http);

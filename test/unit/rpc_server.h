@@ -85,7 +85,8 @@ test_server_start(TestServer *t, const RpcMethod *methods, int n_methods)
 		t->config.addr = "127.0.0.1:0";
 	t->config.methods = methods;
 	t->config.n_methods = n_methods;
-	t->config.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->config.wake_fd == 0)
+		t->config.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	t->config.parent_fd = -1;
 	if (t->config.max_message == 0)
 		t->config.max_message = 64 * 1024 * 1024;
@@ -112,6 +113,7 @@ test_server_stop(TestServer *t)
 	server_wake(t->server);
 	pthread_join(t->thread, NULL);
 	close(t->config.wake_fd);
+	t->config.wake_fd = 0;
 }
 
 #endif /* TIKV_TEST_RPC_SERVER_H */

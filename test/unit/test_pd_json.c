@@ -1,0 +1,187 @@
+/*
+ * test_pd_json.c
+ *	  JSON written and read, and URLs taken apart.
+ */
+#include "pd/core/json.h"
+#include "pd/core/url.h"
+
+#include "unit.h"
+
+static Arena arena;
+
+static const char *
+text_of(const JsonWriter *json)
+{
+	Bytes text = json_text(json);
+
+	return arena_printf(&arena, "%.*s", (int) text.len,
+						(const char *) text.data);
+}
+
+static void
+test_write(void)
+{
+	JsonWriter json;
+	static const uint8_t key[] = {0x00, 0xAB, 0xFF};
+
+	json_init(&json, &arena);
+	json_open(&json, NULL, '{');
+	json_string(&json, "s", "a\"b\\c\n\001");
+	json_uint(&json, "u", UINT64_MAX);
+	json_int(&json, "i", INT64_MIN);
+	json_double(&json, "d", 0.5);
+	json_bool(&json, "b", true);
+	json_null(&json, "n");
+	json_hex(&json, "h", bytes_make(key, 3));
+	json_open(&json, "list", '[');
+	json_close(&json, ']');
+	json_open(&json, "more", '[');
+	json_uint(&json, NULL, 1);
+	json_raw(&json, NULL, "\"x\"");
+	json_close(&json, ']');
+	json_close(&json, '}');
+	EQ_STR(text_of(&json),
+		   "{\"s\":\"a\\\"b\\\\c\\u000a\\u0001\",\"u\":18446744073709551615,"
+		   "\"i\":-9223372036854775808,\"d\":0.5,\"b\":true,\"n\":null,"
+		   "\"h\":\"00ABFF\",\"list\":[],\"more\":[1,\"x\"]}",
+		   "all kinds of values");
+	OK(json_parse(json_text(&json), &arena) != NULL, "which can be read");
+}
+
+static const JsonValue *
+parse(const char *text)
+{
+	return json_parse(bytes_cstr(text), &arena);
+}
+
+static void
+test_read(void)
+{
+	const JsonValue *value = parse(
+		" {\"a\": \"x\\u00e4\\ud83d\\ude00\\n\", \"b\": [1, -2.5e3, true],"
+		" \"c\": null, \"a\": \"y\", \"big\": 18446744073709551615} ");
+	uint64_t number;
+
+	OK(value != NULL && value->type == JSON_OBJECT, "an object");
+	if (value == NULL)
+		return;
+	EQ_U64(value->n, 5, "with its members");
+	EQ_STR(value->first->text, "x\303\244\360\237\230\200\n", "escapes");
+	EQ_STR(json_get_text(value, "a"), "y", "of two, the last");
+	EQ_U64(json_get(value, "b")->n, 3, "a list");
+	OK(json_get(value, "b")->first->next->number == -2500.0, "a number");
+	EQ_U64(json_get(value, "c")->type, JSON_NULL, "null");
+	OK(json_get_uint(value, "big", &number) && number == UINT64_MAX,
+	   "the largest number");
+	OK(!json_get_uint(value, "c", &number) &&
+		   !json_get_uint(value, "z", &number),
+	   "what is none");
+	OK(json_get_text(parse("[]"), "a") == NULL, "a list has no members");
+	OK(!json_get_uint(parse("{\"n\":18446744073709551616}"), "n", &number) &&
+		   !json_get_uint(parse("{\"n\":-1}"), "n", &number) &&
+		   !json_get_uint(parse("{\"n\":1.0}"), "n", &number),
+	   "numbers that do not fit");
+}
+
+static void
+test_not_json(void)
+{
+	static const char *const bad[] = {"",
+									  "{",
+									  "}",
+									  "[1,]",
+									  "{\"a\":1,}",
+									  "{a:1}",
+									  "'a'",
+									  "\"a",
+									  "\"\\x\"",
+									  "\"\\u12\"",
+									  "\"\\ud800\"",
+									  "\"\\u0000\"",
+									  "\"a\nb\"",
+									  "01",
+									  "1.",
+									  ".5",
+									  "1e",
+									  "-",
+									  "tru",
+									  "nullx",
+									  "1 2",
+									  "{\"a\" 1}",
+									  "\"\377\"",
+									  "\"\\",
+									  "[\"\\ud83dx\"]"};
+	char deep[200];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		OK(parse(bad[i]) == NULL, arena_printf(&arena, "no JSON, %zu", i));
+	memset(deep, '[', 100);
+	memset(deep + 100, ']', 99);
+	deep[199] = '\0';
+	OK(parse(deep) == NULL, "too deep and not closed");
+	deep[0] = ' ';
+	OK(parse(deep) == NULL, "too deep");
+
+	/* Anything at all, each prefix in memory of its own length. */
+	for (unsigned int seed = 1; seed < 3000; seed++)
+	{
+		static const char chars[] = "{}[]\",:\\u0d8tfn-1.e \377";
+		uint8_t *text = arena_alloc(&arena, 24);
+		unsigned int x = seed * 2654435761u;
+
+		for (int i = 0; i < 24; i++)
+		{
+			x = x * 1664525u + 1013904223u;
+			text[i] = (uint8_t) chars[(x >> 16) % (sizeof(chars) - 1)];
+		}
+		(void) json_parse(bytes_make(text, 24), &arena);
+	}
+	OK(true, "nothing is read beyond its end");
+}
+
+static void
+test_url(void)
+{
+	Url url;
+	Bytes bytes;
+
+	OK(url_parse("/pd//api/v1/key/a%2Fb%00c?x=1+2&y=%41&z&x=9", &arena, &url),
+	   "parse");
+	EQ_U64(url.n_segments, 5, "segments, empty ones left out");
+	EQ_U64(url.segments[4].len, 5, "a decoded one");
+	OK(memcmp(url.segments[4].data, "a/b\0c", 5) == 0, "with its bytes");
+	OK(url_text(&url, 4) == NULL, "which are no text");
+	EQ_STR(url_text(&url, 0), "pd", "as others are");
+	OK(url_text(&url, 5) == NULL, "or not there");
+	EQ_STR(url_query(&url, "x"), "1 2", "the first of two");
+	EQ_STR(url_query(&url, "y"), "A", "an escape");
+	EQ_STR(url_query(&url, "z"), "", "without a value");
+	OK(url_query(&url, "none") == NULL, "one that is not there");
+	EQ_U64(url_query_bytes(&url, "none").len, 0, "as bytes");
+	OK(url_parse("/a+b", &arena, &url), "parse");
+	EQ_STR(url_text(&url, 0), "a+b", "a plus of a path is a plus");
+	OK(!url_parse("pd", &arena, &url) && !url_parse("/%4", &arena, &url) &&
+		   !url_parse("/%zz", &arena, &url) &&
+		   !url_parse("/a?b=%", &arena, &url),
+	   "bad ones");
+	OK(!url_parse("/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17", &arena, &url),
+	   "too many segments");
+	OK(url_unhex(bytes_cstr("00fF"), &arena, &bytes) && bytes.len == 2 &&
+		   bytes.data[1] == 0xFF,
+	   "hexadecimal");
+	OK(!url_unhex(bytes_cstr("0"), &arena, &bytes) &&
+		   !url_unhex(bytes_cstr("0g"), &arena, &bytes),
+	   "and what is not");
+}
+
+int
+main(void)
+{
+	arena_init(&arena);
+	test_write();
+	test_read();
+	test_not_json();
+	test_url();
+	arena_free(&arena);
+	return unit_done();
+}

@@ -1,0 +1,371 @@
+/*
+ * test_pd_kv.c
+ *	  Keys, revisions, the history of changes, and leases.
+ */
+#include "pd/core/state.h"
+
+#include "unit.h"
+
+static Arena arena;
+static KvStore store;
+static Leases leases;
+static PdChanges changes;
+static KvTxn txn;
+
+static void
+begin(void)
+{
+	pd_changes_init(&changes, &arena);
+	kv_begin(&txn, &store, &leases, &changes);
+}
+
+static void
+commit(void)
+{
+	kv_end(&txn);
+	for (size_t i = 0; i < changes.n; i++)
+		OK(kv_store_apply(&store, &changes.records[i]) ||
+			   leases_apply(&leases, &changes.records[i]),
+		   "the change belongs here");
+}
+
+static RpcCode
+put(const char *key, const char *value, int64_t lease)
+{
+	KvPut request = {.key = bytes_cstr(key),
+					 .value = bytes_cstr(value),
+					 .lease = lease};
+	const KvItem *prev;
+
+	return kv_put(&txn, &request, &prev).code;
+}
+
+static void
+put_one(const char *key, const char *value)
+{
+	begin();
+	EQ_U64(put(key, value, 0), RPC_OK, "put");
+	commit();
+}
+
+static KvRange
+range(const char *key, const char *end)
+{
+	KvRange out = {bytes_cstr(key), bytes_cstr(end)};
+
+	return out;
+}
+
+static size_t
+delete_range(const char *key, const char *end)
+{
+	const KvItem **prevs;
+	size_t n;
+
+	begin();
+	n = kv_delete(&txn, range(key, end), &prevs);
+	commit();
+	return n;
+}
+
+static const KvItem *
+get(const char *key)
+{
+	return kv_store_get(&store, bytes_cstr(key));
+}
+
+static bool
+has_value(const KvItem *item, const char *value)
+{
+	return item != NULL && bytes_eq(item->value, bytes_cstr(value));
+}
+
+static void
+test_revisions(void)
+{
+	EQ_U64(store.revision, 1, "an empty store is at revision 1");
+	put_one("a", "1");
+	EQ_U64(store.revision, 2, "a put makes a revision");
+	put_one("a", "2");
+	EQ_U64(get("a")->create_revision, 2, "it remembers when it was made");
+	EQ_U64(get("a")->mod_revision, 3, "and when it was changed");
+	EQ_U64(get("a")->version, 2, "and how often");
+	EQ_U64(delete_range("a", ""), 1, "delete");
+	OK(get("a") == NULL, "it is gone");
+	EQ_U64(store.revision, 4, "a delete makes a revision");
+	EQ_U64(delete_range("a", ""), 0, "delete again");
+	EQ_U64(store.revision, 4, "which changes nothing");
+	put_one("a", "3");
+	EQ_U64(get("a")->version, 1, "a key made anew begins anew");
+	EQ_U64(store.bytes, 2, "the bytes are counted");
+	delete_range("a", "");
+	EQ_U64(store.bytes, 0, "and given back");
+}
+
+static void
+test_own_changes(void)
+{
+	const KvItem **items;
+	const KvItem **prevs;
+
+	put_one("b", "old");
+	put_one("c", "old");
+	begin();
+	EQ_U64(put("a", "new", 0), RPC_OK, "put before the others");
+	EQ_U64(put("b", "new", 0), RPC_OK, "put over one");
+	EQ_U64(kv_delete(&txn, range("c", ""), &prevs), 1, "delete one");
+	EQ_U64(put("d", "new", 0), RPC_OK, "put behind them");
+	EQ_U64(kv_scan(&txn, range("a", "z"), &items), 3, "sees its own changes");
+	OK(has_value(items[0], "new") && has_value(items[1], "new") &&
+		   bytes_eq(items[2]->key, bytes_cstr("d")),
+	   "in order of the keys");
+	OK(kv_get(&txn, bytes_cstr("c")) == NULL, "does not see what it removed");
+	OK(has_value(get("b"), "old"), "nothing has changed yet");
+	EQ_U64(put("a", "newer", 0), RPC_OK, "put a second time");
+	EQ_U64(kv_delete(&txn, range("a", "b"), &prevs), 1, "and delete it");
+	EQ_U64(kv_scan(&txn, range("a", "z"), &items), 2, "the last change counts");
+	commit();
+	OK(get("a") == NULL && has_value(get("b"), "new") && get("c") == NULL,
+	   "all of it is taken over");
+	EQ_U64(get("b")->mod_revision, get("d")->mod_revision, "with one revision");
+	delete_range("a", "z");
+}
+
+static void
+test_ranges(void)
+{
+	static const uint8_t high[] = {'a', 0xFF, 0xFF};
+	static const uint8_t all_high[] = {0xFF};
+	KvRange prefix = kv_prefix(bytes_make(high, 3), &arena);
+
+	OK(bytes_eq(prefix.end, bytes_cstr("b")), "the end of a prefix with 0xFF");
+	prefix = kv_prefix(bytes_make(all_high, 1), &arena);
+	OK(prefix.end.len == 1 && prefix.end.data[0] == 0,
+	   "there is nothing behind 0xFF");
+	OK(kv_range_has(prefix, bytes_make(all_high, 1)) &&
+		   !kv_range_has(prefix, bytes_cstr("a")),
+	   "to the end of all keys");
+	OK(kv_range_has(range("a", ""), bytes_cstr("a")) &&
+		   !kv_range_has(range("a", ""), bytes_cstr("ab")),
+	   "a range without an end is a key");
+	OK(!kv_range_has(range("a", "c"), bytes_cstr("c")), "ends are exclusive");
+}
+
+static void
+test_refusals(void)
+{
+	static char long_key[KV_MAX_KEY_BYTES + 2];
+	const KvItem *prev;
+
+	memset(long_key, 'k', KV_MAX_KEY_BYTES + 1);
+	begin();
+	EQ_U64(put("", "v", 0), RPC_INVALID_ARGUMENT, "no key");
+	EQ_U64(put(long_key, "v", 0), RPC_INVALID_ARGUMENT,
+		   "a key that is too long");
+	EQ_U64(put("a", "v", 12345), RPC_NOT_FOUND, "an unknown lease");
+	EQ_U64(kv_put(&txn, &(KvPut){.key = bytes_cstr("a"), .ignore_value = true},
+				  &prev)
+			   .code,
+		   RPC_INVALID_ARGUMENT, "the value of a key that is not there");
+	EQ_U64(kv_put(&txn,
+				  &(KvPut){.key = bytes_cstr("a"),
+						   .value = bytes_cstr("v"),
+						   .ignore_value = true},
+				  &prev)
+			   .code,
+		   RPC_INVALID_ARGUMENT, "a value that is to be ignored");
+	EQ_U64(changes.n, 0, "nothing was changed");
+	EQ_U64(kv_check_revision(&txn, store.revision).code, RPC_OK,
+		   "read the newest revision");
+	EQ_U64(kv_check_revision(&txn, store.revision + 1).code, RPC_OUT_OF_RANGE,
+		   "or one that is not yet there");
+	EQ_U64(kv_check_revision(&txn, store.revision - 1).code, RPC_OUT_OF_RANGE,
+		   "or one that is gone");
+}
+
+static void
+test_full(void)
+{
+	char *value = arena_zalloc(&arena, KV_MAX_REQUEST_BYTES);
+	KvPut request = {.value = bytes_make(value, KV_MAX_REQUEST_BYTES - 8)};
+	const KvItem *prev;
+	KvError error = kv_ok();
+	int n = 0;
+
+	while (error.code == RPC_OK && n < 100)
+	{
+		request.key = bytes_cstr(arena_printf(&arena, "f%d", n++));
+		begin();
+		error = kv_put(&txn, &request, &prev);
+		if (error.code == RPC_OK)
+			commit();
+	}
+	EQ_U64(error.code, RPC_RESOURCE_EXHAUSTED, "at last it is full");
+	OK(store.bytes <= KV_MAX_BYTES, "and holds no more than it may");
+	OK(store.event_bytes <= KV_MAX_EVENT_BYTES,
+	   "nor remembers more than it may");
+	EQ_U64(delete_range("f", "g"), (uint64_t) n - 1, "it can be emptied");
+	request.value = bytes_make(value, KV_MAX_REQUEST_BYTES + 1);
+	begin();
+	EQ_U64(kv_put(&txn, &request, &prev).code, RPC_INVALID_ARGUMENT,
+		   "a value that is too long");
+}
+
+static void
+test_history(void)
+{
+	int64_t from = store.revision;
+	const KvEvent *last;
+
+	put_one("h", "1");
+	put_one("h", "2");
+	delete_range("h", "");
+	last = kv_store_event(&store, store.n_events - 1);
+	EQ_U64(last->item->version, 0, "the last event is the delete");
+	EQ_U64(last->item->mod_revision, from + 3, "with its revision");
+	OK(has_value(last->prev, "2"), "and what was there");
+	last = kv_store_event(&store, store.n_events - 3);
+	OK(last->prev == NULL && has_value(last->item, "1"),
+	   "the first one is new");
+
+	for (int i = 0; i < KV_MAX_EVENTS; i++)
+	{
+		begin();
+		(void) put("h", "x", 0);
+		kv_end(&txn);
+		for (size_t k = 0; k < changes.n; k++)
+			kv_store_apply(&store, &changes.records[k]);
+		arena_reset(&arena);
+	}
+	EQ_U64(store.n_events, KV_MAX_EVENTS, "so many are remembered");
+	EQ_U64(kv_store_first_revision(&store), store.revision - KV_MAX_EVENTS + 1,
+		   "from that revision on");
+	EQ_U64(kv_store_event(&store, 0)->item->mod_revision,
+		   kv_store_first_revision(&store), "without a gap");
+	begin();
+	EQ_U64(kv_compact(&txn, store.revision - 10).code, RPC_OK, "compact");
+	commit();
+	EQ_U64(kv_store_first_revision(&store), store.revision - 10,
+		   "which forgets what is older");
+	begin();
+	EQ_U64(kv_compact(&txn, store.revision - 10).code, RPC_OUT_OF_RANGE,
+		   "not twice");
+	EQ_U64(kv_compact(&txn, store.revision + 1).code, RPC_OUT_OF_RANGE,
+		   "nor the future");
+	delete_range("h", "");
+}
+
+static void
+test_leases(void)
+{
+	Lease lease;
+	int64_t now = 1000000;
+
+	begin();
+	EQ_U64(lease_grant(&leases, 0, 77, 10, &changes, &lease).code, RPC_OK,
+		   "grant");
+	EQ_U64(lease.id, 77, "with an id of its own");
+	lease_expires_from(&changes, lease.id, now);
+	commit();
+	begin();
+	EQ_U64(lease_grant(&leases, 77, 0, 10, &changes, &lease).code,
+		   RPC_FAILED_PRECONDITION, "not the same once more");
+	EQ_U64(lease_grant(&leases, 0, 77, 1, &changes, &lease).code, RPC_OK,
+		   "another one by itself");
+	EQ_U64(lease.id, 78, "gets the next id");
+	EQ_U64(lease.ttl, LEASE_MIN_TTL, "and lives for some time at least");
+	EQ_U64(lease_grant(&leases, 0, 1, LEASE_MAX_TTL + 1, &changes, &lease).code,
+		   RPC_OUT_OF_RANGE, "not for ever");
+	EQ_U64(lease_grant(&leases, -1, 1, 10, &changes, &lease).code,
+		   RPC_INVALID_ARGUMENT, "no negative id");
+	lease_expires_from(&changes, 78, now);
+	commit();
+
+	begin();
+	EQ_U64(put("l/1", "v", 77), RPC_OK, "a key with a lease");
+	EQ_U64(put("l/2", "v", 77), RPC_OK, "two");
+	EQ_U64(put("l/3", "v", 0), RPC_OK, "one without");
+	commit();
+	EQ_U64(leases_next_expiry(&leases), now + 2000000, "the shorter one first");
+	OK(leases_expired(&leases, now + 1999999) == NULL, "not yet");
+	EQ_U64(leases_expired(&leases, now + 2000000)->id, 78, "now");
+	OK(lease_refresh(&leases, 78, now + 2000000), "it is kept alive");
+	OK(leases_expired(&leases, now + 2000001) == NULL, "and lives");
+	OK(!lease_refresh(&leases, 99, now), "an unknown one does not");
+
+	begin();
+	EQ_U64(kv_revoke(&txn, 77).code, RPC_OK, "revoke");
+	commit();
+	OK(get("l/1") == NULL && get("l/2") == NULL && get("l/3") != NULL,
+	   "its keys are gone, and only they");
+	OK(leases_get(&leases, 77) == NULL, "so is the lease");
+	begin();
+	EQ_U64(kv_revoke(&txn, 77).code, RPC_NOT_FOUND, "once");
+	leases_refresh_all(&leases, 5000000);
+	EQ_U64(leases_next_expiry(&leases), 7000000, "a start gives all the time");
+}
+
+static size_t
+apply_all(PdState *state)
+{
+	size_t n = changes.n;
+
+	for (size_t i = 0; i < n; i++)
+		pd_state_apply(state, &changes.records[i]);
+	pd_changes_init(&changes, &arena);
+	return n;
+}
+
+/* The key of the safe point follows the GC state, whoever moves it. */
+static void
+test_safe_point(void)
+{
+	Bytes key = bytes_cstr(PD_SAFE_POINT_KEY);
+	GcAdvance advance;
+	PdState state;
+
+	pd_state_init(&state);
+	pd_changes_init(&changes, &arena);
+	pd_state_mirror_safe_point(&state, &changes);
+	EQ_U64(changes.n, 0, "no safe point, no key");
+	EQ_U64(gc_advance_txn_safe_point(&state.gc, 500, 1, &changes, &advance)
+			   .type,
+		   PD_OK, "advance");
+	pd_state_mirror_safe_point(&state, &changes);
+	apply_all(&state);
+	OK(has_value(kv_store_get(&state.kv, key), "500"), "the key follows");
+	pd_state_mirror_safe_point(&state, &changes);
+	EQ_U64(changes.n, 0, "nothing to do twice");
+	pd_state_loaded(&state);
+	pd_state_free(&state);
+
+	/* What an older version saved has no such key. */
+	pd_changes_init(&changes, &arena);
+	pd_changes_number(&changes, PD_RECORD_TXN_SAFE_POINT, 600);
+	apply_all(&state);
+	pd_state_mirror_safe_point(&state, &changes);
+	apply_all(&state);
+	OK(has_value(kv_store_get(&state.kv, key), "600"), "it is made up for");
+	pd_state_free(&state);
+}
+
+int
+main(void)
+{
+	arena_init(&arena);
+	kv_store_init(&store);
+	kv_store_loaded(&store);
+	leases_init(&leases);
+	test_revisions();
+	test_own_changes();
+	test_ranges();
+	test_refusals();
+	test_full();
+	test_history();
+	test_leases();
+	test_safe_point();
+	kv_store_free(&store);
+	leases_free(&leases);
+	arena_free(&arena);
+	return unit_done();
+}

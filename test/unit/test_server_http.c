@@ -1,0 +1,356 @@
+/*
+ * test_server_http.c
+ *	  HTTP/1.1 and gRPC on one port: who gets which connection, and what slow,
+ *	  silent and half-closed clients may do.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include "server/http.h"
+
+#include "rpc_client.h"
+#include "rpc_server.h"
+#include "unit.h"
+
+static TestServer server;
+static HttpServer *http;
+static atomic_bool hold; /* leave requests unanswered */
+static atomic_long held;
+
+/* Answers with the method, the URI and the length of the body. */
+static void
+answer_http(TestServer *t)
+{
+	HttpRequest *request;
+
+	(void) t;
+	while (!atomic_load(&hold) && (request = http_take(http)) != NULL)
+	{
+		char text[256];
+
+		if (strcmp(http_uri(request), "/hold") == 0)
+		{
+			/* Taken and kept: http_stop answers it. */
+			atomic_fetch_add(&held, 1);
+			continue;
+		}
+		snprintf(text, sizeof(text), "%s %s %zu", http_method(request),
+				 http_uri(request), http_body(request).len);
+		http_answer(request, 200, "text/plain", bytes_cstr(text));
+	}
+}
+
+static void
+echo_message(Call *call, Bytes message)
+{
+	call_reply_bytes(call, message);
+}
+
+static const CallHandler echo = {.message = echo_message};
+static const RpcMethod methods[] = {{"/t.T/Echo", RPC_UNARY, 1, &echo}};
+
+static bool
+start(const char *addr)
+{
+	HttpConfig config = {.max_body = 1000,
+						 .max_connections = 100,
+						 .idle_s = 60};
+	char err[256];
+	int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	memset(&server, 0, sizeof(server));
+	config.wake_fd = wake_fd;
+	http = http_start(&config, err, sizeof(err));
+	if (http == NULL)
+		return false;
+	server.config.http = http;
+	server.config.addr = addr;
+	server.config.wake_fd = wake_fd;
+	atomic_store(&server.round, answer_http);
+	return test_server_start(&server, methods, 1);
+}
+
+static void
+stop(void)
+{
+	test_server_stop(&server);
+	http_stop(http);
+}
+
+/* ---- a client of its own ---- */
+
+static int
+dial(void)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+							   .sin_port = htons((uint16_t) server.port)};
+	struct timeval patience = {.tv_sec = 10};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd >= 0 && connect(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0)
+	{
+		close(fd);
+		return -1;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+static void
+say(int fd, const char *text)
+{
+	(void) !send(fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+/* Read until `wanted` is in it, the end, or a time-out. */
+static bool
+hear(int fd, const char *wanted)
+{
+	char text[4096] = "";
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(text) - 1 &&
+		   (n = recv(fd, text + len, sizeof(text) - 1 - len, 0)) > 0)
+	{
+		len += (size_t) n;
+		text[len] = '\0';
+		if (strstr(text, wanted) != NULL)
+			return true;
+	}
+	printf("# heard: %s\n", text);
+	return false;
+}
+
+static bool
+is_closed(int fd)
+{
+	char c;
+	ssize_t n = recv(fd, &c, 1, 0);
+
+	return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static bool
+get_works(void)
+{
+	int fd = dial();
+	bool ok;
+
+	say(fd, "GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n");
+	ok = hear(fd, "GET /a?b=c 0");
+	close(fd);
+	return ok;
+}
+
+/* Over a connection of its own. */
+static bool
+grpc_works(void)
+{
+	grpc_arg arg = {.type = GRPC_ARG_INTEGER,
+					.key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+					.value.integer = 1};
+	grpc_channel_args args = {1, &arg};
+	RpcClient client = rpc_connect(server.port, &args);
+	RpcMessage reply;
+	bool ok = rpc_unary(&client, "/t.T/Echo", bytes_cstr("hello"), 10000,
+						&reply, NULL, 0) == RPC_OK &&
+		reply.len == 5 && memcmp(reply.data, "hello", 5) == 0;
+
+	free(reply.data);
+	rpc_disconnect(&client);
+	return ok;
+}
+
+/* ---- checks ---- */
+
+static void
+test_both(void)
+{
+	int fd = dial();
+
+	OK(get_works(), "HTTP");
+	OK(grpc_works(), "gRPC");
+	say(fd, "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+	OK(hear(fd, "POST /p 5"), "a body");
+	say(fd, "GET /again HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fd, "GET /again 0"), "the connection is kept");
+	say(fd, "PRI /x HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fd, "PRI /x 0"), "a strange method on it is HTTP's");
+	close(fd);
+	fd = dial();
+	say(fd, "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n");
+	for (int i = 0; i < 20; i++)
+		say(fd,
+			"0123456789012345678901234567890123456789"
+			"012345678901234567890123456789012345678901234567890123456789");
+	OK(hear(fd, " 413 "), "a body that is too large");
+	close(fd);
+	fd = dial();
+	say(fd, "\026\003\001 this is TLS or nonsense\r\n\r\n");
+	OK(hear(fd, " 400 ") || is_closed(fd), "nonsense is turned away");
+	close(fd);
+}
+
+static void
+test_slow(void)
+{
+	static const char *const grpc_bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+	static const char settings[9] = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+	int fd = dial();
+	char frame[9];
+
+	for (const char *at = "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n"; *at; at++)
+	{
+		char one[2] = {*at, '\0'};
+
+		say(fd, one);
+		poll(NULL, 0, 2);
+	}
+	OK(hear(fd, "GET /slow 0"), "a request byte by byte");
+	close(fd);
+
+	fd = dial();
+	for (const char *at = grpc_bytes; *at; at++)
+	{
+		char one[2] = {*at, '\0'};
+
+		say(fd, one);
+		poll(NULL, 0, 2);
+	}
+	(void) !send(fd, settings, sizeof(settings), MSG_NOSIGNAL);
+	OK(recv(fd, frame, sizeof(frame), MSG_WAITALL) == sizeof(frame) &&
+		   frame[3] == 4,
+	   "a preface byte by byte is answered with SETTINGS");
+	close(fd);
+}
+
+static void
+test_half_closed(void)
+{
+	int fd = dial();
+
+	say(fd, "PRI * HT");
+	shutdown(fd, SHUT_WR);
+	OK(is_closed(fd), "half a preface and the end");
+	close(fd);
+	fd = dial();
+	shutdown(fd, SHUT_WR);
+	OK(is_closed(fd), "nothing and the end");
+	close(fd);
+	fd = dial();
+	say(fd, "GET /half HTTP/1.1\r\nHost: h\r\n\r\n");
+	shutdown(fd, SHUT_WR);
+	OK(hear(fd, "GET /half 0"), "a request and the end");
+	close(fd);
+	fd = dial();
+	close(fd);
+	OK(get_works() && grpc_works(), "the port still works");
+}
+
+/* More silent connections than are borne: the oldest ones go. */
+static void
+test_many_silent(void)
+{
+	enum
+	{
+		N = 1300
+	};
+	static int fds[N];
+	struct rlimit limit;
+	int n = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+	{
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	for (n = 0; n < N; n++)
+	{
+		fds[n] = dial();
+		if (fds[n] < 0)
+			break;
+		if (n % 2 == 1)
+			say(fds[n], "PR");
+	}
+	EQ_U64(n, N, "all connect");
+	OK(get_works() && grpc_works(), "others are served all the same");
+	OK(is_closed(fds[0]) && is_closed(fds[1]), "the oldest were sent away");
+	say(fds[N - 1], "I * HTTP/1.1\r\n");
+	say(fds[N - 2], "GET /late HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fds[N - 2], "GET /late 0"), "the newest may still speak");
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	OK(get_works() && grpc_works(), "and afterwards");
+}
+
+/* A stop answers what was taken and what waits. */
+static void
+test_stop(void)
+{
+	int taken = dial();
+	int waiting = dial();
+
+	say(taken, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(test_wait_for(&held, 1), "a request is taken and not answered");
+	atomic_store(&hold, true);
+	say(waiting, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+	poll(NULL, 0, 100);
+	stop();
+	OK(hear(taken, " 503 "), "it is not left hanging");
+	OK(hear(waiting, " 503 "), "nor one that waits");
+	close(taken);
+	close(waiting);
+	atomic_store(&hold, false);
+}
+
+static void
+test_addresses(void)
+{
+	struct sockaddr_in6 addr = {.sin6_family = AF_INET6,
+								.sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	char err[256];
+	ServerConfig second;
+	char text[64];
+	int fd;
+
+	OK(start("127.0.0.1:0"), "start");
+	snprintf(text, sizeof(text), "127.0.0.1:%d", server.port);
+	second = server.config;
+	second.addr = text;
+	OK(server_start(&second, err, sizeof(err)) == NULL &&
+		   strstr(err, text) != NULL,
+	   "a port that is in use is refused by name");
+	stop();
+	if (!start("[::1]:0"))
+	{
+		printf("# no IPv6 here: %s\n", strerror(errno));
+		return;
+	}
+	addr.sin6_port = htons((uint16_t) server.port);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	OK(connect(fd, (struct sockaddr *) &addr, sizeof(addr)) == 0, "IPv6");
+	say(fd, "GET /six HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fd, "GET /six 0"), "answers");
+	close(fd);
+	stop();
+}
+
+int
+main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	grpc_init();
+	OK(start("127.0.0.1:0"), "start");
+	test_both();
+	test_slow();
+	test_half_closed();
+	test_many_silent();
+	test_stop();
+	test_addresses();
+	grpc_shutdown_blocking();
+	return unit_done();
+}
