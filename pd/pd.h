@@ -36,7 +36,7 @@ typedef enum ReplyKind
 	REPLY_MESSAGE,
 	REPLY_FAIL,	 /* gRPC status */
 	REPLY_HTTP,	 /* text, with an HTTP status */
-	REPLY_FINISH /* a stream's good end */
+	REPLY_FINISH /* a stream's end, behind its messages */
 } ReplyKind;
 
 typedef struct Reply
@@ -44,8 +44,8 @@ typedef struct Reply
 	ReplyTo to;
 	ReplyKind kind;
 	Bytes bytes;	  /* REPLY_MESSAGE, REPLY_HTTP; of the round's arena */
-	int code;		  /* REPLY_FAIL, REPLY_HTTP */
-	const char *text; /* REPLY_FAIL: why; REPLY_HTTP: content type */
+	int code;		  /* REPLY_FAIL, REPLY_FINISH, REPLY_HTTP */
+	const char *text; /* why; REPLY_HTTP: content type */
 	struct Reply *next;
 } Reply;
 
@@ -112,6 +112,10 @@ extern void pd_reply(Pd *pd, const ReplyTo *to,
 					 const ProtobufCMessage *message);
 extern void pd_fail(Pd *pd, const ReplyTo *to, int code, const char *text);
 extern void pd_finish(Pd *pd, const ReplyTo *to);
+
+/* A stream's end with a status, behind what it was sent before. */
+extern void pd_finish_with(Pd *pd, const ReplyTo *to, int code,
+						   const char *text);
 
 extern void pd_reply_http(Pd *pd, const ReplyTo *to, int status,
 						  const char *type, Bytes body);

@@ -151,7 +151,7 @@ send_now(const Reply *reply)
 	if (reply->kind == REPLY_FAIL)
 		call_fail(to->call, (RpcCode) reply->code, reply->text);
 	else if (reply->kind == REPLY_FINISH)
-		call_finish(to->call, RPC_OK, "");
+		call_finish(to->call, (RpcCode) reply->code, reply->text);
 	else if (!to->stream)
 		call_reply_bytes(to->call, reply->bytes);
 	else if (!call_send_bytes(to->call, reply->bytes))
@@ -211,7 +211,13 @@ pd_reply_http(Pd *pd, const ReplyTo *to, int status, const char *type,
 void
 pd_finish(Pd *pd, const ReplyTo *to)
 {
-	Reply reply = {.to = *to, .kind = REPLY_FINISH};
+	pd_finish_with(pd, to, RPC_OK, "");
+}
+
+void
+pd_finish_with(Pd *pd, const ReplyTo *to, int code, const char *text)
+{
+	Reply reply = {.to = *to, .kind = REPLY_FINISH, .code = code, .text = text};
 
 	put_reply(pd, &reply);
 }
@@ -363,7 +369,7 @@ answer(PdAsk *ask, const PdMethod *method, const ReplyTo *to,
 	/* A requester on the bus waits for an answer to every message. */
 	if (ask->silent && to->call != NULL)
 		return;
-	if (ask->error.type != PD_OK)
+	if (ask->error.type != PD_OK && (method->flags & PD_KEEPS_PAYLOAD) == 0)
 		method->response->message_init(response);
 	set_header(ask, response);
 	pd_reply(ask->pd, to, response);

@@ -38,11 +38,12 @@ typedef void (*PdHandler)(PdAsk *ask, const void *request, void *response);
 
 typedef enum PdFlags
 {
-	PD_ANY_CLUSTER = 1,	 /* the header's cluster id is not looked at */
-	PD_BOOTSTRAPPED = 2, /* NOT_BOOTSTRAPPED before the bootstrap */
-	PD_TSO = 4,			 /* answered by tso_service.c */
-	PD_PUSHES = 8,		 /* one request, then answers until cancelled */
-	PD_ANSWERS_LAST = 16 /* many requests, an answer at their end */
+	PD_ANY_CLUSTER = 1,	  /* the header's cluster id is not looked at */
+	PD_BOOTSTRAPPED = 2,  /* NOT_BOOTSTRAPPED before the bootstrap */
+	PD_TSO = 4,			  /* answered by tso_service.c */
+	PD_PUSHES = 8,		  /* one request, then answers until cancelled */
+	PD_ANSWERS_LAST = 16, /* many requests, an answer at their end */
+	PD_KEEPS_PAYLOAD = 32 /* with an error in the header, too */
 } PdFlags;
 
 typedef struct PdMethod

@@ -360,7 +360,7 @@ tell_compacted(Pd *pd, const Watcher *watcher, int64 first)
 			pd_reply(pd, &to, &config.base);
 			break;
 	}
-	pd_fail(pd, &to, RPC_OUT_OF_RANGE, text);
+	pd_finish_with(pd, &to, RPC_OUT_OF_RANGE, text);
 }
 
 /*

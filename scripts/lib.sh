@@ -200,7 +200,7 @@ install_build_packages()
 install_check_packages()
 {
     is_debian || return 0
-    install_packages clang clang-format shellcheck libipc-run-perl curl \
+    install_packages clang clang-format shellcheck libipc-run-perl curl etcd-client \
         "postgresql-$(debian_pg_major)-pgtap"
 }
 

@@ -28,5 +28,19 @@ SELECT s.store_id = ANY (r.store_ids) AS same_store, s.address = a.address AS sa
 SELECT name <> '' AS name, member_id > 0 AS id, cardinality(client_urls) AS client_urls,
 	client_urls[1] LIKE 'http://%:%' AS url, is_leader FROM tikv.members;
 
+-- keyspaces: DEFAULT is always there, others are made once
+SELECT tikv_create_keyspace('regress-1') > 0 AS id;
+SELECT tikv_create_keyspace('regress-1');
+SELECT tikv_create_keyspace('not a name');
+SELECT tikv_create_keyspace('');
+SELECT tikv_create_keyspace('a_name_that_is_too_long');
+SELECT tikv_create_keyspace(NULL) IS NULL AS strict;
+BEGIN;
+SELECT tikv_create_keyspace('regress-2') > 0 AS id;
+ROLLBACK;
+SELECT keyspace_id = 0 AS zero, name, state, created <= clock_timestamp() AS created,
+	state_changed = created AS unchanged, settings
+	FROM tikv.keyspaces WHERE name = 'DEFAULT' OR name LIKE 'regress-%' ORDER BY keyspace_id;
+
 -- nothing is wrong with the tables
 SELECT * FROM tikv_check();

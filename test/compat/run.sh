@@ -4,8 +4,8 @@
 #
 # usage: test/compat/run.sh [part...]
 #
-# Parts, in their order: descriptors (needs no node), pdcheck, errors,
-# pdclient, go, go-2022, rust, java, idle, badbytes.  `build` instead only
+# Parts, in their order: descriptors (needs no node), pdcheck, pdhttp, pdctl,
+# etcdctl, errors, pdclient, go, go-2022, rust, java, idle, badbytes.  `build` instead only
 # builds.  One line is printed for each program; its output is in
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
 
@@ -13,7 +13,8 @@
 # shellcheck source=toolchains.sh
 . "$TOP/test/compat/toolchains.sh"
 
-PARTS=(descriptors pdcheck errors pdclient go go-2022 rust java idle badbytes)
+PARTS=(descriptors pdcheck pdhttp pdctl etcdctl errors pdclient go go-2022 rust
+    java idle badbytes)
 
 LOGS=$TOP/out/compat
 BIN=$LOGS/bin
@@ -109,6 +110,31 @@ part_pdcheck()
     wire_program pdcheck
 }
 
+part_pdhttp()
+{
+    wire_program pdhttp
+}
+
+# pd-ctl as its project publishes it, and a script that knows what to expect.
+part_pdctl()
+{
+    build_pdctl || return 0
+    program pdctl "$TOP/test/compat/pdctl/check.sh" "$BIN/pdctl/pd-ctl"
+}
+
+build_pdctl()
+{
+    has_tool pdctl go || return 1
+    report "build pdctl" $BUILD_TIMEOUT_S go -C "$TOP/test/compat/pdctl" build \
+        -buildvcs=false -o "$BIN/pdctl/" github.com/tikv/pd/tools/pd-ctl
+}
+
+part_etcdctl()
+{
+    has_tool etcdctl etcdctl || return 0
+    program etcdctl "$TOP/test/compat/etcdctl.sh"
+}
+
 part_errors()
 {
     wire_program errors
@@ -172,6 +198,7 @@ build_all()
     for module in descriptors wire go go-2022; do
         build_go "$module" || true
     done
+    build_pdctl || true
     build_rust || true
     build_java || true
 }

@@ -4,7 +4,7 @@
 # usage: test/compat/toolchains.sh            install what is missing
 #        . test/compat/toolchains.sh          only define the functions below
 #
-# Needed: protoc, Go that can fetch the version named in go.mod (1.21 or
+# Needed: protoc, etcdctl, Go that can fetch the version named in go.mod (1.21 or
 # newer), Cargo 1.78 or newer, a JDK 17 or newer with Maven.  On Debian the
 # packages are used; its Go is too old in release 12, so there it fetches a
 # newer one as the module golang.org/toolchain, with the checksum database
@@ -45,6 +45,11 @@ version_of_java()
 missing_protoc()
 {
     command -v protoc >/dev/null || echo "protoc is missing"
+}
+
+missing_etcdctl()
+{
+    command -v etcdctl >/dev/null || echo "etcdctl is missing"
 }
 
 missing_go()
@@ -172,6 +177,15 @@ install_protoc()
     need_tool protoc "install the protobuf compiler"
 }
 
+install_etcdctl()
+{
+    [ -n "$(missing_etcdctl)" ] || return 0
+    if is_debian; then
+        install_packages etcd-client
+    fi
+    need_tool etcdctl "install etcd's client"
+}
+
 # End the script if a tool is still missing.
 need_tool()
 {
@@ -186,7 +200,7 @@ fill_caches()
 {
     local dir
 
-    for dir in descriptors go go-2022 wire; do
+    for dir in descriptors go go-2022 pdctl wire; do
         step "modules of test/compat/$dir"
         (cd "$COMPAT/$dir" && go mod download)
     done
@@ -200,6 +214,7 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     . "$COMPAT/../../scripts/lib.sh"
     use_toolchains
     install_protoc
+    install_etcdctl
     install_go
     install_cargo
     install_java

@@ -34,6 +34,8 @@ func main() {
 	t.checkTso()
 	t.checkGC()
 	t.checkOthers()
+	t.checkStoreSide()
+	t.checkEtcdKeys()
 	t.checkClusterID()
 	report.Check("the node still answers", n.Alive(ctx))
 	report.Exit()

@@ -100,7 +100,7 @@ func (t *tester) checkPort() {
 	health, err := grpc_health_v1.NewHealthClient(t.PDConn).Check(t.ctx, &grpc_health_v1.HealthCheckRequest{})
 	t.Check("health", first(err, node.Expect(health.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING, "got %v", health)))
 	for _, path := range []string{"/pdpb.PD/SyncMaxTS", "/pdpb.PD/GetDCLocationInfo", "/tsopb.TSO/FindGroupByKeyspaceID",
-		"/etcdserverpb.Lease/LeaseGrant", "/routerpb.Router/GetRegion"} {
+		"/etcdserverpb.Cluster/MemberAdd", "/pdpb.PD/WatchGCSafePointV2", "/routerpb.Router/GetRegion"} {
 		err := t.PDConn.Invoke(t.ctx, path, &emptypb.Empty{}, &emptypb.Empty{})
 		t.Check(path, node.WantStatus(err, codes.Unimplemented))
 	}

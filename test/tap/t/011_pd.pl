@@ -1,0 +1,167 @@
+# What the Placement Driver keeps outlives a restart and SIGKILL; its HTTP
+# interface and etcd's keys on the same port; what happens while its tables
+# are locked.
+
+use strict;
+use warnings;
+
+use HTTP::Tiny;
+use IO::Socket::INET;
+use JSON::PP;
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(time usleep);
+
+my $node = new_node('pd');
+my $base = 'http://' . $node->{tikv}{'tikv.pd_addr'};
+my $http = HTTP::Tiny->new(timeout => 20);
+
+# A request; returns status and decoded body.
+sub ask
+{
+	my ($method, $path, $body) = @_;
+	my $answer = $http->request($method, "$base/pd/api/$path",
+		defined $body ? { content => encode_json($body) } : {});
+	my $decoded = eval { JSON::PP->new->allow_nonref->decode($answer->{content}) };
+
+	return ($answer->{status}, $decoded);
+}
+
+sub etcd
+{
+	my @arguments = @_;
+	my ($out, $err) = ('', '');
+
+	local $ENV{ETCDCTL_API} = 3;
+	IPC::Run::run([ 'etcdctl', "--endpoints=$base", '--command-timeout=20s', @arguments ],
+		'<', \undef, '>', \$out, '2>', \$err);
+	chomp $out;
+	note("etcdctl @arguments: $err") if $? != 0;
+	return $out;
+}
+
+sub wait_pd
+{
+	wait_for('PD to answer', sub { (ask('GET', 'v1/health'))[0] == 200 });
+}
+
+$node->start;
+serve($node);
+
+# ---- make some of everything
+my $cluster_id = (ask('GET', 'v1/cluster'))[1]{id};
+ok($cluster_id > 0, 'HTTP answers');
+is($node->safe_psql('postgres', q{SELECT tikv_create_keyspace('one')}), '1', 'a keyspace by SQL');
+my ($status, $made) = ask('POST', 'v2/keyspaces', { name => 'two', config => { a => 'b' } });
+is($status, 200, 'a keyspace over HTTP');
+is($made->{id}, 2, 'with the next id');
+is((ask('PUT', 'v2/keyspaces/two/state', { state => 'disabled' }))[0], 200, 'its state');
+my $store = (ask('GET', 'v1/stores'))[1]{stores}[0]{store}{id};
+is((ask('POST', "v1/store/$store/label", { zone => 'z1' }))[0], 200, 'a label');
+is((ask('POST', 'v1/config', { 'max-replicas' => 5 }))[0], 200, 'a setting');
+is(etcd('put', 'kept', 'v1'), 'OK', 'a key');
+etcd('put', 'kept', 'v2');
+etcd('put', 'gone', 'x');
+etcd('del', 'gone');
+my ($lease) = etcd('lease', 'grant', '3600') =~ /lease ([0-9a-f]+) granted/;
+is(etcd('put', "--lease=$lease", 'leased', 'x'), 'OK', 'a key with a lease');
+
+# All of it, as a client sees it.
+sub check_kept
+{
+	my ($after) = @_;
+	my $item;
+
+	wait_pd();
+	is((ask('GET', 'v1/cluster'))[1]{id}, $cluster_id, "$after: the cluster");
+	is((ask('GET', 'v1/cluster'))[1]{max_peer_count}, 5, "$after: the setting");
+	is($node->safe_psql('postgres',
+			"SELECT string_agg(keyspace_id || name || state || settings::text, ' ' ORDER BY 1) FROM tikv.keyspaces"),
+		'0DEFAULTenabled{} 1oneenabled{} 2twodisabled{a=b}', "$after: the keyspaces");
+	is((ask('GET', "v1/store/$store"))[1]{store}{labels}[0]{value}, 'z1', "$after: the label");
+	$item = decode_json(etcd('get', 'kept', '-w', 'json'));
+	is($item->{kvs}[0]{version}, 2, "$after: the key with its version");
+	ok($item->{header}{revision} > $item->{kvs}[0]{mod_revision}, "$after: the revision goes on");
+	is(etcd('get', 'gone'), '', "$after: what was removed is not back");
+	like(etcd('lease', 'timetolive', $lease, '--keys'), qr/granted with TTL\(3600s\).*leased/,
+		"$after: the lease");
+	like(etcd('get', '--rev=2', 'kept'), qr/^$/, "$after: the past is forgotten");
+}
+
+check_kept('at first');
+my $revision = decode_json(etcd('get', 'kept', '-w', 'json'))->{header}{revision};
+$node->restart;
+check_kept('after a restart');
+is(decode_json(etcd('get', 'kept', '-w', 'json'))->{header}{revision}, $revision,
+	'a restart makes no revision');
+
+# ---- SIGKILL in the middle of writes
+for my $round (1 .. 3)
+{
+	my ($pid) = pids($node, 'tikv pd');
+	my $acknowledged = 0;
+
+	for my $i (1 .. 20)
+	{
+		kill 'KILL', $pid if $i == 10;
+		$acknowledged = $i if etcd('put', "round$round", $i) eq 'OK';
+	}
+	wait_for('the node after SIGKILL', sub {
+		my ($code) = $node->psql('postgres', 'SELECT 1');
+		return $code == 0;
+	});
+	wait_pd();
+	cmp_ok((split /\n/, etcd('get', "round$round"))[1] // 0, '>=', $acknowledged,
+		"SIGKILL $round: nothing acknowledged is lost");
+}
+check_kept('after SIGKILL');
+$node->stop('immediate');
+$node->start;
+check_kept('after an immediate shutdown');
+is($node->safe_psql('postgres', q{SELECT tikv_create_keyspace('three')}), '3', 'the next id');
+is((ask('DELETE', 'v1/config'))[0], 405, 'a method that is not there');
+
+# ---- its tables are locked: changes are refused with the reason, reads go on
+my $session = $node->background_psql('postgres');
+my $blocker = $session->query_safe('SELECT pg_backend_pid()');
+my ($short) = etcd('lease', 'grant', '2') =~ /lease ([0-9a-f]+) granted/;
+etcd('put', "--lease=$short", 'short', 'x');
+$session->query_safe('BEGIN; LOCK TABLE tikv_internal.pd_kv IN SHARE MODE');
+my $began = time();
+my ($refused, $why) = ask('POST', 'v2/keyspaces', { name => 'four' });
+is($refused, 503, 'locked: a change is refused');
+like($why, qr/\b$blocker\b/, 'locked: and the session named');
+elapsed_note('the refusal', $began);
+is((ask('GET', 'v2/keyspaces/four'))[0], 500, 'locked: nothing happened');
+is((ask('GET', 'v1/stores'))[0], 200, 'locked: reads go on');
+my ($code, $out, $err) = $node->psql('postgres', q{SELECT tikv_create_keyspace('four')});
+isnt($code, 0, 'locked: SQL is refused, too');
+usleep(3_500_000);
+like(etcd('get', 'short'), qr/short/, 'locked: a lease cannot end');
+$session->query_safe('ROLLBACK');
+$session->quit;
+wait_for('the lease to end', sub { etcd('get', 'short') eq '' });
+pass('it ends when the lock is gone');
+is((ask('POST', 'v2/keyspaces', { name => 'four' }))[0], 200, 'and changes are taken again');
+
+# ---- connections that say nothing are not in the way
+my @silent = map {
+	IO::Socket::INET->new(PeerAddr => $node->{tikv}{'tikv.pd_addr'}, Timeout => 5)
+} 1 .. 200;
+is(scalar(grep { defined } @silent), 200, 'silent connections');
+is((ask('GET', 'v1/ping'))[0], 200, 'HTTP beside them');
+is((rawctl($node, 'put', 'k', 'v'))[0], 0, 'and gRPC');
+close $_ foreach @silent;
+
+# ---- a new extension is a new cluster
+$node->safe_psql('postgres', 'DROP EXTENSION tikv_fdw');
+wait_for('PD to end', sub { (ask('GET', 'v1/health'))[0] == 599 });
+pass('nothing answers after DROP EXTENSION');
+serve($node);
+wait_pd();
+isnt((ask('GET', 'v1/cluster'))[1]{id}, $cluster_id, 'a new cluster');
+is(etcd('get', 'kept'), '', 'without the keys of the old one');
+is($node->safe_psql('postgres', q{SELECT tikv_create_keyspace('one')}), '1', 'nor its keyspaces');
+
+$node->stop;
+done_testing();
