@@ -17,6 +17,31 @@ gc_of(const PdAsk *ask)
 	return &ask->pd->state.gc;
 }
 
+/*
+ * May this keyspace be named?  All are managed by the one state, so whoever
+ * drives GC (`drives`) must name none, as in tikv/pd (redirectKeyspace); ids
+ * that no keyspace can have mean none.  False was answered.
+ */
+static bool
+check_scope(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool drives)
+{
+	const Keyspace *keyspace;
+
+	if (scope == NULL ||
+		scope->keyspace_case != PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID ||
+		scope->keyspace_id > KEYSPACE_MAX_ID)
+		return true;
+	keyspace = keyspaces_by_id(&ask->pd->state.keyspaces, scope->keyspace_id);
+	if (keyspace == NULL)
+		ask->error = pd_error(PD_UNKNOWN, "keyspace does not exist");
+	else if (drives)
+		ask->error = pd_errorf(ask->arena, PD_UNKNOWN,
+							   "keyspace %s (id %u) has no GC of its own: its "
+							   "safe points are those of all keyspaces",
+							   keyspace->name, keyspace->id);
+	return ask->error.type == PD_OK;
+}
+
 /* ---- the old RPCs ---- */
 
 void
@@ -216,6 +241,8 @@ pd_get_gc_state(PdAsk *ask, const void *request, void *response)
 	const Pdpb__GetGCStateRequest *in = request;
 	Pdpb__GetGCStateResponse *out = response;
 
+	if (!check_scope(ask, in->keyspace_scope, false))
+		return;
 	out->gc_state =
 		state_message(ask, in->keyspace_scope, !in->exclude_gc_barriers);
 	if (!in->include_global_gc_barriers)
@@ -227,16 +254,28 @@ pd_get_gc_state(PdAsk *ask, const void *request, void *response)
 		global_list(ask, &out->global_gc_barriers->n_barriers);
 }
 
-/* Unified GC: one state, that of no keyspace. */
+/* The state of no keyspace, and under its name that of each. */
 void
 pd_get_all_gc_states(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__GetAllKeyspacesGCStatesRequest *in = request;
 	Pdpb__GetAllKeyspacesGCStatesResponse *out = response;
+	const Keyspaces *all = &ask->pd->state.keyspaces;
 
-	out->n_gc_states = 1;
-	out->gc_states = arena_alloc(ask->arena, sizeof(*out->gc_states));
-	out->gc_states[0] = state_message(ask, NULL, !in->exclude_gc_barriers);
+	out->gc_states =
+		arena_alloc(ask->arena, (all->n + 1) * sizeof(*out->gc_states));
+	out->gc_states[out->n_gc_states++] =
+		state_message(ask, NULL, !in->exclude_gc_barriers);
+	for (size_t i = 0; i < all->n; i++)
+	{
+		Pdpb__KeyspaceScope scope = PDPB__KEYSPACE_SCOPE__INIT;
+
+		if (all->items[i]->keyspace.state != KEYSPACE_ENABLED)
+			continue;
+		scope.keyspace_case = PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
+		scope.keyspace_id = all->items[i]->keyspace.id;
+		out->gc_states[out->n_gc_states++] = state_message(ask, &scope, false);
+	}
 	if (!in->exclude_global_gc_barriers)
 		out->global_gc_barriers = global_list(ask, &out->n_global_gc_barriers);
 }
@@ -250,6 +289,8 @@ pd_advance_txn_safe_point(PdAsk *ask, const void *request, void *response)
 	Pdpb__AdvanceTxnSafePointResponse *out = response;
 	GcAdvance advance;
 
+	if (!check_scope(ask, in->keyspace_scope, true))
+		return;
 	ask->error = gc_advance_txn_safe_point(gc_of(ask), in->target, ask->now,
 										   &ask->changes, &advance);
 	if (ask->error.type != PD_OK)
@@ -266,6 +307,8 @@ pd_advance_gc_safe_point(PdAsk *ask, const void *request, void *response)
 	Pdpb__AdvanceGCSafePointResponse *out = response;
 	GcAdvance advance;
 
+	if (!check_scope(ask, in->keyspace_scope, true))
+		return;
 	ask->error = gc_advance_gc_safe_point(gc_of(ask), in->target, &ask->changes,
 										  &advance);
 	if (ask->error.type != PD_OK)
@@ -283,6 +326,8 @@ pd_set_gc_barrier(PdAsk *ask, const void *request, void *response)
 	Pdpb__SetGCBarrierResponse *out = response;
 	GcBarrier barrier;
 
+	if (!check_scope(ask, in->keyspace_scope, false))
+		return;
 	ask->error = gc_set_barrier(gc_of(ask), PD_RECORD_GC_BARRIER,
 								in->barrier_id, in->barrier_ts, in->ttl_seconds,
 								ask->now, &ask->changes, &barrier);
@@ -297,6 +342,8 @@ pd_delete_gc_barrier(PdAsk *ask, const void *request, void *response)
 	Pdpb__DeleteGCBarrierResponse *out = response;
 	const GcBarrier *deleted;
 
+	if (!check_scope(ask, in->keyspace_scope, false))
+		return;
 	ask->error = gc_delete_barrier(gc_of(ask), PD_RECORD_GC_BARRIER,
 								   in->barrier_id, &ask->changes, &deleted);
 	if (ask->error.type == PD_OK && deleted != NULL)

@@ -157,6 +157,11 @@ check_pairs(const Pair *pairs, size_t n)
 			(pairs[i].value != NULL && !utf8_valid(bytes_cstr(pairs[i].value))))
 			return pd_error(PD_INVALID_VALUE,
 							"the settings are not valid UTF-8");
+		else if (strcmp(pairs[i].key, "gc_management_type") == 0 &&
+				 pairs[i].value != NULL &&
+				 strcmp(pairs[i].value, "keyspace_level") == 0)
+			return pd_error(PD_INVALID_VALUE,
+							"GC of a keyspace by itself is not supported");
 	return pd_ok();
 }
 

@@ -12,6 +12,14 @@ void
 leases_init(Leases *leases)
 {
 	memset(leases, 0, sizeof(*leases));
+	leases->next_us = INT64_MAX;
+}
+
+static void
+note_expiry(Leases *leases, const Lease *lease)
+{
+	if (lease->expire_us < leases->next_us)
+		leases->next_us = lease->expire_us;
 }
 
 void
@@ -69,6 +77,7 @@ put_lease(Leases *leases, const Lease *lease)
 		leases->n++;
 	}
 	leases->items[at] = *lease;
+	note_expiry(leases, lease);
 }
 
 static void
@@ -148,15 +157,22 @@ lease_refresh(Leases *leases, int64_t id, int64_t now_us)
 	size_t at = seek(leases, id, &found);
 
 	if (found)
+	{
 		refresh(&leases->items[at], now_us);
+		note_expiry(leases, &leases->items[at]);
+	}
 	return found;
 }
 
 void
 leases_refresh_all(Leases *leases, int64_t now_us)
 {
+	leases->next_us = INT64_MAX;
 	for (size_t i = 0; i < leases->n; i++)
+	{
 		refresh(&leases->items[i], now_us);
+		note_expiry(leases, &leases->items[i]);
+	}
 }
 
 static const Lease *
@@ -171,17 +187,19 @@ first_to_expire(const Leases *leases)
 }
 
 const Lease *
-leases_expired(const Leases *leases, int64_t now_us)
+leases_expired(Leases *leases, int64_t now_us)
 {
-	const Lease *first = first_to_expire(leases);
+	const Lease *first;
 
+	if (now_us < leases->next_us)
+		return NULL;
+	first = first_to_expire(leases);
+	leases->next_us = first == NULL ? INT64_MAX : first->expire_us;
 	return first != NULL && first->expire_us <= now_us ? first : NULL;
 }
 
 int64_t
 leases_next_expiry(const Leases *leases)
 {
-	const Lease *first = first_to_expire(leases);
-
-	return first == NULL ? INT64_MAX : first->expire_us;
+	return leases->next_us;
 }

@@ -22,6 +22,7 @@ typedef struct Leases
 	Lease *items; /* by id */
 	size_t n;
 	size_t size;
+	int64_t next_us; /* none runs out before */
 } Leases;
 
 /* A refusal as etcd's clients know it; code RPC_OK is none. */
@@ -66,10 +67,10 @@ extern bool lease_refresh(Leases *leases, int64_t id, int64_t now_us);
 /* All of them do: leadership begins. */
 extern void leases_refresh_all(Leases *leases, int64_t now_us);
 
-/* The one that has run out for longest, or NULL. */
-extern const Lease *leases_expired(const Leases *leases, int64_t now_us);
+/* The one that has run out for longest, or NULL; cheap if there is none. */
+extern const Lease *leases_expired(Leases *leases, int64_t now_us);
 
-/* When the next one runs out; INT64_MAX: none will. */
+/* None runs out before this time; INT64_MAX: none will. */
 extern int64_t leases_next_expiry(const Leases *leases);
 
 #endif /* TIKV_PD_CORE_LEASE_H */

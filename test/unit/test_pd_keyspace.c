@@ -123,6 +123,10 @@ test_settings(void)
 								 &out)
 			   .type,
 		   PD_INVALID_VALUE, "not UTF-8");
+	EQ_U64(patch("two", "gc_management_type", "keyspace_level"),
+		   PD_INVALID_VALUE, "GC by itself");
+	EQ_U64(patch("two", "gc_management_type", "unified"), PD_OK,
+		   "GC with all others");
 	EQ_U64(patch("DEFAULT", "a", "1"), PD_UNKNOWN, "DEFAULT has none");
 	EQ_U64(patch("none", "a", "1"), PD_ENTRY_NOT_FOUND, "an unknown one");
 }

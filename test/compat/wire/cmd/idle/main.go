@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/pdpb"
 	"golang.org/x/net/http2"
 
 	"tikv_fdw/test/compat/wire/internal/h2"
@@ -66,6 +67,17 @@ func main() {
 			}()
 		}
 	}
+	// A store's stream gets a sign of life each minute.
+	if o.duration > signOfLife {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			err := hearSign(n, o.duration)
+			mutex.Lock()
+			report.Check("a sign of life on RegionHeartbeat", err)
+			mutex.Unlock()
+		}()
+	}
 	group.Wait()
 	for port, conns := range idle {
 		report.Check("idle connections to "+port+" stay open", stillOpen(conns))
@@ -85,6 +97,26 @@ func raiseFileLimit(n int) error {
 	}
 	limit.Cur = limit.Max
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+const signOfLife = 70 * time.Second
+
+func hearSign(n *node.Node, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	stream, err := n.PD.RegionHeartbeat(ctx)
+	if err != nil {
+		return err
+	}
+	err = stream.Send(&pdpb.RegionHeartbeatRequest{Header: n.Header(), Region: n.Region, Leader: n.Leader})
+	if err != nil {
+		return err
+	}
+	got, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	return node.Expect(got.GetHeader().GetClusterId() == n.ClusterID && got.Header.Error == nil && got.RegionId == 0, "got %v", got)
 }
 
 // openIdle opens connections with the HTTP/2 preface; every 50th says nothing

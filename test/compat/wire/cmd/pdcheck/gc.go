@@ -52,6 +52,7 @@ func (t *tester) checkGC() {
 	t.checkGCRefusals(at, state.GcSafePoint)
 	t.checkGlobalBarrier(at)
 	t.checkOldGC()
+	t.checkGCScopes()
 }
 
 func hasBarrier(state *pdpb.GCState, id string, ts uint64) bool {
@@ -80,6 +81,30 @@ func (t *tester) checkGCRefusals(at, gc uint64) {
 		node.Expect(move.GetOldGcSafePoint() == gc && move.GetNewGcSafePoint() == at+7, "got %v", move)))
 	state := t.gcState("after advances")
 	t.Check("both points stayed", node.Expect(state.TxnSafePoint == at+10 && state.GcSafePoint == at+7, "got %v", state))
+}
+
+// checkGCScopes: readers and barriers may name a keyspace, drivers may not.
+func (t *tester) checkGCScopes() {
+	of := func(id uint32) *pdpb.KeyspaceScope {
+		return &pdpb.KeyspaceScope{Keyspace: &pdpb.KeyspaceScope_KeyspaceId{KeyspaceId: id}}
+	}
+	state := t.gcState("of no keyspace")
+	same, err := t.PD.GetGCState(t.ctx, &pdpb.GetGCStateRequest{Header: t.Header(), KeyspaceScope: of(0)})
+	t.Check("GetGCState of a keyspace", first(t.well(same.GetHeader(), err), node.Expect(same.GetGcState().GetTxnSafePoint() == state.TxnSafePoint && !same.GcState.IsKeyspaceLevelGc, "got %v", same)))
+	none, err := t.PD.GetGCState(t.ctx, &pdpb.GetGCStateRequest{Header: t.Header(), KeyspaceScope: of(0xFFFFF0)})
+	t.Check("GetGCState of no known keyspace", t.refused(none.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	move, err := t.PD.AdvanceTxnSafePoint(t.ctx, &pdpb.AdvanceTxnSafePointRequest{Header: t.Header(), KeyspaceScope: of(0), Target: state.TxnSafePoint + 1})
+	t.Check("AdvanceTxnSafePoint of a keyspace", t.refused(move.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	gc, err := t.PD.AdvanceGCSafePoint(t.ctx, &pdpb.AdvanceGCSafePointRequest{Header: t.Header(), KeyspaceScope: of(0), Target: state.TxnSafePoint})
+	t.Check("AdvanceGCSafePoint of a keyspace", t.refused(gc.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	set, err := t.PD.SetGCBarrier(t.ctx, &pdpb.SetGCBarrierRequest{Header: t.Header(), KeyspaceScope: of(0xFFFFF0), BarrierId: "compat", BarrierTs: state.TxnSafePoint + 1, TtlSeconds: 60})
+	t.Check("SetGCBarrier of no known keyspace", t.refused(set.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	all, err := t.PD.GetAllKeyspacesGCStates(t.ctx, &pdpb.GetAllKeyspacesGCStatesRequest{Header: t.Header(), ExcludeGcBarriers: true})
+	seen := map[uint32]bool{}
+	for _, state := range all.GetGcStates() {
+		seen[state.GetKeyspaceScope().GetKeyspaceId()] = true
+	}
+	t.Check("GetAllKeyspacesGCStates of all", first(t.well(all.GetHeader(), err), node.Expect(seen[nullKeyspace] && seen[0], "got %v", all)))
 }
 
 func (t *tester) checkGlobalBarrier(at uint64) {

@@ -1,0 +1,345 @@
+/*
+ * http_store.c
+ *	  HTTP: stores, their labels, their coming and going.
+ */
+#include "postgres.h"
+
+#include "pd/convert.h"
+#include "pd/http_ask.h"
+#include "service/service.h"
+
+/* When a silent store is called so (raftstore-and-pd 23). */
+#define DISCONNECTED_NS (INT64CONST(20) * 1000000000)
+#define DOWN_NS (INT64CONST(1800) * 1000000000)
+
+/* ---- stores ---- */
+
+static const char *
+state_name(const PdStore *store, int64 now_ns)
+{
+	if (store->state == STORE_OFFLINE)
+		return "Offline";
+	if (store->state == STORE_TOMBSTONE)
+		return "Tombstone";
+	if (now_ns - store->last_heartbeat > DOWN_NS)
+		return "Down";
+	if (now_ns - store->last_heartbeat > DISCONNECTED_NS)
+		return "Disconnected";
+	return "Up";
+}
+
+/* Fields that are empty are left out, as in metapb's JSON. */
+static void
+text_if_any(JsonWriter *json, const char *key, const char *value)
+{
+	if (value[0] != '\0')
+		json_string(json, key, value);
+}
+
+static void
+int_if_any(JsonWriter *json, const char *key, int64 value)
+{
+	if (value != 0)
+		json_int(json, key, value);
+}
+
+static void
+put_meta(HttpAsk *ask, const PdStore *store)
+{
+	JsonWriter *json = &ask->json;
+
+	json_open(json, "store", '{');
+	json_uint(json, "id", store->id);
+	text_if_any(json, "address", store->address);
+	int_if_any(json, "state", store->state);
+	if (store->n_labels > 0)
+	{
+		json_open(json, "labels", '[');
+		for (size_t i = 0; i < store->n_labels; i++)
+		{
+			json_open(json, NULL, '{');
+			json_string(json, "key", store->labels[i].key);
+			json_string(json, "value", store->labels[i].value);
+			json_close(json, '}');
+		}
+		json_close(json, ']');
+	}
+	text_if_any(json, "version", store->version);
+	text_if_any(json, "peer_address", store->peer_address);
+	text_if_any(json, "status_address", store->status_address);
+	text_if_any(json, "git_hash", store->git_hash);
+	int_if_any(json, "start_timestamp", store->start_timestamp);
+	text_if_any(json, "deploy_path", store->deploy_path);
+	int_if_any(json, "last_heartbeat", store->last_heartbeat);
+	if (store->physically_destroyed)
+		json_bool(json, "physically_destroyed", true);
+	int_if_any(json, "node_state", store->node_state);
+	json_string(json, "state_name", state_name(store, ask->now_ns));
+	json_close(json, '}');
+}
+
+/* As Go prints a duration. */
+static const char *
+duration(int64 seconds, Arena *arena)
+{
+	int64 hours = seconds / 3600;
+	int64 minutes = seconds / 60 % 60;
+
+	if (hours > 0)
+		return arena_printf(arena, "%lldh%lldm%llds", (long long) hours,
+							(long long) minutes, (long long) (seconds % 60));
+	if (minutes > 0)
+		return arena_printf(arena, "%lldm%llds", (long long) minutes,
+							(long long) (seconds % 60));
+	return arena_printf(arena, "%llds", (long long) seconds);
+}
+
+static void
+put_stats(HttpAsk *ask, const Pdpb__StoreStats *stats)
+{
+	JsonWriter *json = &ask->json;
+
+	json_string(json, "capacity", http_size(stats->capacity, ask->arena));
+	json_string(json, "available", http_size(stats->available, ask->arena));
+	json_string(json, "used_size", http_size(stats->used_size, ask->arena));
+	int_if_any(json, "slow_score", (int64) stats->slow_score);
+	int_if_any(json, "sending_snap_count", stats->sending_snap_count);
+	int_if_any(json, "receiving_snap_count", stats->receiving_snap_count);
+	if (stats->is_busy)
+		json_bool(json, "is_busy", true);
+	if (stats->start_time > 0)
+		json_string(json, "start_ts",
+					http_time((int64) stats->start_time * 1000000000,
+							  ask->arena));
+}
+
+static void
+put_status(HttpAsk *ask, const PdStore *store)
+{
+	StoreLoad load = cluster_store_load(&ask->pd->state.cluster, store->id);
+	Pdpb__StoreStats none = PDPB__STORE_STATS__INIT;
+	Pdpb__StoreStats *stats = &none;
+	JsonWriter *json = &ask->json;
+
+	if (store->stats.len > 0)
+		stats =
+			(Pdpb__StoreStats *) service_unpack(&pdpb__store_stats__descriptor,
+												store->stats, ask->arena);
+	json_open(json, "status", '{');
+	put_stats(ask, stats);
+	json_uint(json, "leader_count", load.leaders);
+	json_double(json, "leader_weight", 1);
+	json_double(json, "leader_score", (double) load.leaders);
+	json_uint(json, "leader_size", load.leader_size);
+	json_uint(json, "region_count", load.regions);
+	json_double(json, "region_weight", 1);
+	json_double(json, "region_score", (double) load.region_size);
+	json_uint(json, "region_size", load.region_size);
+	int_if_any(json, "learner_count", (int64) load.learners);
+	int_if_any(json, "pending_peer_count", (int64) load.pending);
+	if (store->last_heartbeat > 0)
+	{
+		json_string(json, "last_heartbeat_ts",
+					http_time(store->last_heartbeat, ask->arena));
+		if (stats->start_time > 0)
+			json_string(json, "uptime",
+						duration(store->last_heartbeat / 1000000000 -
+									 (int64) stats->start_time,
+								 ask->arena));
+	}
+	json_close(json, '}');
+}
+
+static void
+put_store(HttpAsk *ask, const PdStore *store)
+{
+	json_open(&ask->json, NULL, '{');
+	put_meta(ask, store);
+	put_status(ask, store);
+	json_close(&ask->json, '}');
+}
+
+/* Those whose state the query names, or all but the tombstones. */
+static bool
+is_asked_for(HttpAsk *ask, const PdStore *store)
+{
+	bool named = false;
+
+	for (int i = 0; i < ask->url.n_pairs; i++)
+		if (strcmp(ask->url.pairs[i].name, "state") == 0)
+		{
+			named = true;
+			if (atoi((const char *) ask->url.pairs[i].value.data) ==
+				(int) store->state)
+				return true;
+		}
+	return !named && store->state != STORE_TOMBSTONE;
+}
+
+static void
+get_stores(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+	uint64 count = 0;
+
+	for (size_t i = 0; i < cluster->n_stores; i++)
+		count += is_asked_for(ask, &cluster->stores[i]->store);
+	json_open(&ask->json, NULL, '{');
+	json_uint(&ask->json, "count", count);
+	json_open(&ask->json, "stores", '[');
+	for (size_t i = 0; i < cluster->n_stores; i++)
+		if (is_asked_for(ask, &cluster->stores[i]->store))
+			put_store(ask, &cluster->stores[i]->store);
+	json_close(&ask->json, ']');
+	json_close(&ask->json, '}');
+}
+
+static void
+store_not_found(HttpAsk *ask, uint64 id)
+{
+	http_say(ask, HTTP_NOT_FOUND,
+			 arena_printf(ask->arena,
+						  "[PD:core:ErrStoreNotFound]store %llu "
+						  "not found",
+						  (unsigned long long) id));
+}
+
+static void
+get_store(HttpAsk *ask)
+{
+	uint64_t id;
+	const PdStore *store;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	store = cluster_store(&ask->pd->state.cluster, id);
+	if (store == NULL)
+		store_not_found(ask, id);
+	else
+		put_store(ask, store);
+}
+
+static void
+delete_store(HttpAsk *ask)
+{
+	uint64_t id;
+	bool force = url_query(&ask->url, "force") != NULL;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	if (!http_failed(ask,
+					 cluster_offline_store(&ask->pd->state.cluster, id, force,
+										   &ask->changes)))
+		http_say(ask, HTTP_OK, "The store is set as Offline.");
+}
+
+static void
+set_store_state(HttpAsk *ask)
+{
+	const char *state = url_query(&ask->url, "state");
+	const Cluster *cluster = &ask->pd->state.cluster;
+	PdError error;
+	uint64_t id;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	if (state != NULL && strcmp(state, "Up") == 0)
+		error = cluster_up_store(cluster, id, &ask->changes);
+	else if (state != NULL && strcmp(state, "Offline") == 0)
+		error = cluster_offline_store(cluster, id, false, &ask->changes);
+	else
+		error = pd_error(PD_INVALID_VALUE, "invalid state");
+	if (!http_failed(ask, error))
+		http_say(ask, HTTP_OK, "The store's state is updated.");
+}
+
+static void
+set_store_label(HttpAsk *ask)
+{
+	const JsonValue *object;
+	Pair *labels;
+	size_t n;
+	uint64_t id;
+
+	if (!http_id(ask, 4, &id) || (object = http_object(ask)) == NULL)
+		return;
+	if (!http_pairs(ask, object, false, &labels, &n))
+		http_say(ask, HTTP_BAD_REQUEST, "labels must be strings");
+	else if (!http_failed(ask,
+						  cluster_label_store(&ask->pd->state.cluster, id,
+											  labels, n,
+											  url_query(&ask->url, "force") !=
+												  NULL,
+											  &ask->changes)))
+		http_say(ask, HTTP_OK, "The store's label is updated.");
+}
+
+static void
+delete_store_label(HttpAsk *ask)
+{
+	const JsonValue *key = json_parse(ask->body, ask->arena);
+	Pair label = {NULL, ""};
+	uint64_t id;
+
+	if (!http_id(ask, 4, &id))
+		return;
+	if (key == NULL || key->type != JSON_STRING)
+	{
+		http_say(ask, HTTP_BAD_REQUEST, "the body must be a label's key");
+		return;
+	}
+	label.key = key->text;
+	if (!http_failed(ask,
+					 cluster_label_store(&ask->pd->state.cluster, id, &label, 1,
+										 false, &ask->changes)))
+		http_say(ask, HTTP_OK, "The store's label is deleted.");
+}
+
+static void
+remove_tombstones(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+
+	for (size_t i = 0; i < cluster->n_stores; i++)
+	{
+		const PdStore *store = &cluster->stores[i]->store;
+		PdRecord gone = {.kind = PD_RECORD_STORE, .removed = true};
+
+		gone.number = store->id;
+		if (store->state == STORE_TOMBSTONE &&
+			cluster_store_load(cluster, store->id).regions == 0)
+			pd_changes_add(&ask->changes, &gone);
+	}
+	http_say(ask, HTTP_OK, "Remove tombstone successfully.");
+}
+
+static void
+get_labels(HttpAsk *ask)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+	JsonWriter *json = &ask->json;
+
+	json_open(json, NULL, '[');
+	for (size_t i = 0; i < cluster->n_stores; i++)
+		for (size_t k = 0; k < cluster->stores[i]->store.n_labels; k++)
+		{
+			json_open(json, NULL, '{');
+			json_string(json, "key", cluster->stores[i]->store.labels[k].key);
+			json_string(json, "value",
+						cluster->stores[i]->store.labels[k].value);
+			json_close(json, '}');
+		}
+	json_close(json, ']');
+}
+
+const HttpRoute http_store_routes[] = {
+	{"GET", "v1/stores", true, get_stores},
+	{"GET", "v1/store/{}", true, get_store},
+	{"DELETE", "v1/store/{}", true, delete_store},
+	{"POST", "v1/store/{}/state", true, set_store_state},
+	{"POST", "v1/store/{}/label", true, set_store_label},
+	{"DELETE", "v1/store/{}/label", true, delete_store_label},
+	{"DELETE", "v1/stores/remove-tombstone", true, remove_tombstones},
+	{"GET", "v1/labels", true, get_labels},
+	{NULL, NULL, false, NULL},
+};
