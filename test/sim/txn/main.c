@@ -246,6 +246,7 @@ add_up(Sim *sum)
 	sum->n_unknown += sim->n_unknown;
 	sum->n_async += sim->n_async;
 	sum->n_one_pc += sim->n_one_pc;
+	sum->n_pipelined += sim->n_pipelined;
 	sum->n_resolved += sim->n_resolved;
 	sum->n_deadlocks += sim->n_deadlocks;
 	sum->n_conflict_locks += sim->n_conflict_locks;
@@ -278,14 +279,14 @@ main(void)
 	}
 	printf("ok - %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64
 		   " steps: %zu transactions, %" PRIu64 " committed (%" PRIu64
-		   " async, %" PRIu64 " 1PC), %" PRIu64 " failed, %" PRIu64
-		   " unknown; %zu reads, %" PRIu64 " locks resolved, %" PRIu64
-		   " deadlocks, %" PRIu64 " locked with conflict, %" PRIu64
-		   " turns aborted, %" PRIu64 " elections, %" PRIu64
-		   " garbage collections\n",
+		   " async, %" PRIu64 " 1PC, %" PRIu64 " pipelined), %" PRIu64
+		   " failed, %" PRIu64 " unknown; %zu reads, %" PRIu64
+		   " locks resolved, %" PRIu64 " deadlocks, %" PRIu64
+		   " locked with conflict, %" PRIu64 " turns aborted, %" PRIu64
+		   " elections, %" PRIu64 " garbage collections\n",
 		   seeds, from, sum.step, sum.n_txns, sum.n_committed, sum.n_async,
-		   sum.n_one_pc, sum.n_failed, sum.n_unknown, sum.n_reads,
-		   sum.n_resolved, sum.n_deadlocks, sum.n_conflict_locks,
+		   sum.n_one_pc, sum.n_pipelined, sum.n_failed, sum.n_unknown,
+		   sum.n_reads, sum.n_resolved, sum.n_deadlocks, sum.n_conflict_locks,
 		   sum.n_aborted_turns, sum.n_elections, sum.n_collections);
 	return 0;
 }

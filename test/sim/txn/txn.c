@@ -370,6 +370,8 @@ run_transaction(Client *c)
 	client_sleep(c, (int64_t) sim_rand(5 * MS));
 	if (sim_chance(0.25))
 		read_only(c, txn);
+	else if (sim_chance(0.08))
+		run_pipelined(c, txn);
 	else
 		write_something(c, txn);
 	txn->active = false;
