@@ -93,7 +93,9 @@ sim_chance(double p)
 uint64_t
 sim_tso(void)
 {
-	uint64_t physical = (uint64_t) (sim->now / MS) / 8 * 8 << 18;
+	uint64_t physical = (uint64_t) (sim->now / sim->tso_leap_us) *
+			(uint64_t) (sim->tso_leap_us / MS)
+		<< 18;
 
 	sim->tso = sim->tso < physical ? physical : sim->tso + 1;
 	return sim->tso;
@@ -145,12 +147,22 @@ init(uint64_t seed, uint64_t steps)
 	sim->loss = sim_chance(0.7) ? 0.08 : 0;
 	sim->abort_rate = sim_chance(0.5) ? sim_chance(0.5) ? 0.05 : 0.2 : 0;
 	sim->election_rate = sim_chance(0.3) ? 0.02 : 0.002;
+	sim->tso_leap_us = sim_chance(0.3) ? 40 * MS : 8 * MS;
 	sim->ttl_ms = sim_chance(0.3) ? 16 : 60;
 	sim->idle_us = sim_chance(0.2) ? 80 * MS : 10 * MS;
 	sim->collect_rate = sim_chance(0.2) ? 0.2 : 0.03;
 	sim->n_accounts = sim_chance(0.3) ? 2 : SIM_ACCOUNTS;
 	sim->one_list = sim_chance(0.15);
 	sim->n_clients = 2 + (int) sim_rand(SIM_CLIENTS - 1);
+	if (sim_chance(0.1))
+	{
+		/* Locks are lost, and asked for once more, while clients think. */
+		sim->stormy = sim->memory_locks = sim->one_list = true;
+		sim->loss = 0.1;
+		sim->election_rate = 0.03;
+		sim->idle_us = 4 * MS;
+		sim->n_clients = 4;
+	}
 	store_init();
 	clients_init();
 }

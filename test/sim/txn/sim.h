@@ -168,6 +168,7 @@ typedef struct Sim
 	/* clocks */
 	int64_t now;
 	uint64_t tso;
+	int64_t tso_leap_us;
 
 	/* the store */
 	MvccMemory visible;
@@ -205,7 +206,8 @@ typedef struct Sim
 	uint64_t ttl_ms; /* of locks */
 	int64_t idle_us; /* between transactions, at most */
 	int n_accounts;	 /* few: hot ones */
-	bool one_list;	 /* mostly appends to one key */
+	bool stormy;
+	bool one_list; /* mostly appends to one key */
 	int n_clients;
 	Bytes keys[SIM_KEYS];
 
