@@ -223,8 +223,9 @@ send(Client *c, const TxnCommand *command, int region, bool is_retry)
 	rpc->client = c;
 	rpc->call = c->call;
 	rpc->due_us = sim->now + (int64_t) sim_rand(3 * MS);
-	/* Some arrive long after the client has tried again. */
-	if (sim_chance(sim->loss))
+	/* Some arrive long after the client has tried again, locks above all. */
+	if (sim_chance(command->kind == TXN_CMD_PESSIMISTIC_LOCK ? 3 * sim->loss :
+															   sim->loss))
 		rpc->due_us += (int64_t) sim_rand(RPC_LIFE_US);
 	rpc->expires_us = sim->now + RPC_LIFE_US;
 	rpc->generation = sim->generation;

@@ -121,8 +121,8 @@ commit_rest(Client *c, const SimTxn *txn, bool but_primary, uint64_t commit_ts)
 	}
 }
 
-static void
-commit_two_phases(Client *c, SimTxn *txn)
+void
+commit_primary(Client *c, SimTxn *txn)
 {
 	TxnCommand command = {.kind = TXN_CMD_COMMIT};
 	Bytes *key = sim_alloc(sizeof(*key));
@@ -145,7 +145,6 @@ commit_two_phases(Client *c, SimTxn *txn)
 		{
 			/* A repetition of an earlier attempt may have been the one. */
 			commit_is_known(txn, command.commit.commit_ts);
-			commit_rest(c, txn, true, command.commit.commit_ts);
 			return;
 		}
 		if (answer->errors[0].kind == TXN_COMMIT_TS_EXPIRED)
@@ -420,7 +419,9 @@ commit_transaction(Client *c, SimTxn *txn)
 	client_may_die(c);
 	if (!is_async)
 	{
-		commit_two_phases(c, txn);
+		commit_primary(c, txn);
+		if (txn->outcome == OUTCOME_COMMITTED)
+			commit_rest(c, txn, true, txn->commit_ts);
 		return;
 	}
 	sim->n_async++;

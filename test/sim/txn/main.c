@@ -93,7 +93,9 @@ sim_chance(double p)
 uint64_t
 sim_tso(void)
 {
-	uint64_t physical = (uint64_t) (sim->now / MS) / 8 * 8 << 18;
+	uint64_t physical = (uint64_t) (sim->now / sim->tso_leap_us) *
+			(uint64_t) (sim->tso_leap_us / MS)
+		<< 18;
 
 	sim->tso = sim->tso < physical ? physical : sim->tso + 1;
 	return sim->tso;
@@ -145,12 +147,22 @@ init(uint64_t seed, uint64_t steps)
 	sim->loss = sim_chance(0.7) ? 0.08 : 0;
 	sim->abort_rate = sim_chance(0.5) ? sim_chance(0.5) ? 0.05 : 0.2 : 0;
 	sim->election_rate = sim_chance(0.3) ? 0.02 : 0.002;
+	sim->tso_leap_us = sim_chance(0.3) ? 40 * MS : 8 * MS;
 	sim->ttl_ms = sim_chance(0.3) ? 16 : 60;
 	sim->idle_us = sim_chance(0.2) ? 80 * MS : 10 * MS;
 	sim->collect_rate = sim_chance(0.2) ? 0.2 : 0.03;
 	sim->n_accounts = sim_chance(0.3) ? 2 : SIM_ACCOUNTS;
 	sim->one_list = sim_chance(0.15);
 	sim->n_clients = 2 + (int) sim_rand(SIM_CLIENTS - 1);
+	if (sim_chance(0.1))
+	{
+		/* Locks are lost, and asked for once more, while clients think. */
+		sim->stormy = sim->memory_locks = sim->one_list = true;
+		sim->loss = 0.1;
+		sim->election_rate = 0.03;
+		sim->idle_us = 4 * MS;
+		sim->n_clients = 4;
+	}
 	store_init();
 	clients_init();
 }
@@ -246,6 +258,7 @@ add_up(Sim *sum)
 	sum->n_unknown += sim->n_unknown;
 	sum->n_async += sim->n_async;
 	sum->n_one_pc += sim->n_one_pc;
+	sum->n_pipelined += sim->n_pipelined;
 	sum->n_resolved += sim->n_resolved;
 	sum->n_deadlocks += sim->n_deadlocks;
 	sum->n_conflict_locks += sim->n_conflict_locks;
@@ -278,14 +291,14 @@ main(void)
 	}
 	printf("ok - %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64
 		   " steps: %zu transactions, %" PRIu64 " committed (%" PRIu64
-		   " async, %" PRIu64 " 1PC), %" PRIu64 " failed, %" PRIu64
-		   " unknown; %zu reads, %" PRIu64 " locks resolved, %" PRIu64
-		   " deadlocks, %" PRIu64 " locked with conflict, %" PRIu64
-		   " turns aborted, %" PRIu64 " elections, %" PRIu64
-		   " garbage collections\n",
+		   " async, %" PRIu64 " 1PC, %" PRIu64 " pipelined), %" PRIu64
+		   " failed, %" PRIu64 " unknown; %zu reads, %" PRIu64
+		   " locks resolved, %" PRIu64 " deadlocks, %" PRIu64
+		   " locked with conflict, %" PRIu64 " turns aborted, %" PRIu64
+		   " elections, %" PRIu64 " garbage collections\n",
 		   seeds, from, sum.step, sum.n_txns, sum.n_committed, sum.n_async,
-		   sum.n_one_pc, sum.n_failed, sum.n_unknown, sum.n_reads,
-		   sum.n_resolved, sum.n_deadlocks, sum.n_conflict_locks,
+		   sum.n_one_pc, sum.n_pipelined, sum.n_failed, sum.n_unknown,
+		   sum.n_reads, sum.n_resolved, sum.n_deadlocks, sum.n_conflict_locks,
 		   sum.n_aborted_turns, sum.n_elections, sum.n_collections);
 	return 0;
 }

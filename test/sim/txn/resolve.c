@@ -212,6 +212,9 @@ recover(Client *c, const Lock *primary, Recovery *recovery)
 		answer = client_must_call(c, &command, region);
 		if (answer == NULL || answer->n_errors > 0)
 			return false;
+		/* As if it had taken no longer than versions are kept. */
+		if (primary->start_ts <= sim->deleted_up_to)
+			return false;
 		add_answer(recovery, answer, n);
 		if (!recovery->is_async)
 			return true;
@@ -373,9 +376,22 @@ resolve_up_to(Client *c, uint64_t max_ts, int region)
 void
 resolve_everything(Client *c)
 {
+	/* Nothing that is under way comes after it. */
+	client_sleep(c, 2 * RPC_LIFE_US);
 	for (int region = 0; region < 2; region++)
 		while (!resolve_up_to(c, sim_tso(), region))
 			client_sleep(c, 10 * MS);
+}
+
+void
+resolve_regions(Client *c, const SimTxn *txn)
+{
+	for (int region = 0; region < 2; region++)
+	{
+		Bytes lower = region == 0 ? sim->keys[0] : bytes_cstr(SIM_REGION_1);
+
+		end_locks(c, &lower, 1, txn->start_ts, txn->commit_ts, false);
+	}
 }
 
 /* ------------------------------------------------------------- collector */
@@ -426,6 +442,8 @@ collect_garbage(Client *c)
 
 		client_may_die(c);
 		command.gc.safe_point = deletion_point(safe_point);
+		if (command.gc.safe_point > sim->deleted_up_to)
+			sim->deleted_up_to = command.gc.safe_point;
 		command.gc.range = region_range(region);
 		client_must_call(c, &command, region);
 	}

@@ -168,6 +168,7 @@ typedef struct Sim
 	/* clocks */
 	int64_t now;
 	uint64_t tso;
+	int64_t tso_leap_us;
 
 	/* the store */
 	MvccMemory visible;
@@ -181,6 +182,7 @@ typedef struct Sim
 	bool memory_locks;
 	bool pipelined;
 	uint64_t safe_point;
+	uint64_t deleted_up_to; /* by collectors; not above it */
 	Rpc *turn[8];
 	size_t n_turn;
 	size_t turn_size;
@@ -204,7 +206,8 @@ typedef struct Sim
 	uint64_t ttl_ms; /* of locks */
 	int64_t idle_us; /* between transactions, at most */
 	int n_accounts;	 /* few: hot ones */
-	bool one_list;	 /* mostly appends to one key */
+	bool stormy;
+	bool one_list; /* mostly appends to one key */
 	int n_clients;
 	Bytes keys[SIM_KEYS];
 
@@ -227,6 +230,7 @@ typedef struct Sim
 	uint64_t n_unknown;
 	uint64_t n_async;
 	uint64_t n_one_pc;
+	uint64_t n_pipelined;
 	uint64_t n_resolved;
 	uint64_t n_deadlocks;
 	uint64_t n_conflict_locks;
@@ -323,7 +327,14 @@ extern void run_transaction(Client *c);
 /* Prewrite and commit, or fail; the outcome is the transaction's. */
 extern void commit_transaction(Client *c, SimTxn *txn);
 extern void roll_back(Client *c, SimTxn *txn);
+
+/* Once everything is prewritten; the outcome tells whether it did commit. */
+extern void commit_primary(Client *c, SimTxn *txn);
 extern void commit_is_known(SimTxn *txn, uint64_t commit_ts);
+
+/* ---------------------------------------------------------------- flush.c */
+
+extern void run_pipelined(Client *c, SimTxn *txn);
 
 /* -------------------------------------------------------------- resolve.c */
 
@@ -344,6 +355,9 @@ typedef struct LockLists
 extern bool resolve_lock(Client *c, const LockInfo *info, uint64_t caller_ts,
 						 LockLists *lists);
 extern void resolve_everything(Client *c);
+
+/* Commit all locks of a committed transaction, wherever they are. */
+extern void resolve_regions(Client *c, const SimTxn *txn);
 
 /* ------------------------------------------------------------ collector.c */
 

@@ -201,8 +201,12 @@ take_lock(SimTxn *txn, SimWrite *w, const PessimisticLockCommand *lock,
 	{
 		sim->n_conflict_locks++;
 		read_ts = w->locked_fu = result->locked_with_conflict_ts;
-		if (read_ts > txn->for_update_ts)
-			txn->for_update_ts = read_ts;
+		/*
+		 * The conflict may be an async commit one above everything that was
+		 * handed out: as TiDB does, have a timestamp that is not below it.
+		 */
+		txn->for_update_ts = sim_tso();
+		CHECK(txn->for_update_ts >= read_ts);
 	}
 	if (!lock->return_values)
 		return;
@@ -345,7 +349,10 @@ write_something(Client *c, SimTxn *txn)
 		return;
 	}
 	fill_values(txn);
-	client_sleep(c, (int64_t) sim_rand(sim_chance(0.05) ? 300 * MS : 5 * MS));
+	client_sleep(c,
+				 (int64_t) sim_rand(sim_chance(0.05) ? 300 * MS :
+										sim->stormy	 ? 60 * MS :
+													   5 * MS));
 	if (sim_chance(0.05))
 	{
 		roll_back(c, txn);
@@ -370,6 +377,8 @@ run_transaction(Client *c)
 	client_sleep(c, (int64_t) sim_rand(5 * MS));
 	if (sim_chance(0.25))
 		read_only(c, txn);
+	else if (sim_chance(0.08))
+		run_pipelined(c, txn);
 	else
 		write_something(c, txn);
 	txn->active = false;
