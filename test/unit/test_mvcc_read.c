@@ -216,7 +216,8 @@ gets_that_meet_locks(void)
 	have_put(&memory, "k", 1, 2, "old");
 	result = get_met(&context, &met);
 	OK(result.outcome == READ_LOCKED && result.met == &met,
-	   "txn-semantics 23.2 row 8: SI answers KeyIsLocked");
+	   "txn-semantics 23.2 row 8: SI answers KeyIsLocked; "
+	   "txn-semantics 23.1 row 4: before any version is looked for");
 	context.isolation = ISOLATION_RC_CHECK_TS;
 	result = get_met(&context, &met);
 	OK(result.outcome == READ_CONFLICT && result.conflict_ts == 8 &&

@@ -121,6 +121,33 @@ sim_grow(void **array, size_t n, size_t *room, size_t size)
 	*array = more;
 }
 
+/* Some runs have a subject. */
+static void
+choose_profile(void)
+{
+	uint64_t profile = sim_rand(10);
+
+	if (profile == 0)
+	{
+		/* Locks are lost, and asked for once more, while clients think. */
+		sim->stormy = sim->memory_locks = sim->one_list = true;
+		sim->loss = 0.1;
+		sim->election_rate = 0.03;
+		sim->idle_us = 4 * MS;
+		sim->n_clients = 4;
+	}
+	else if (profile == 1)
+	{
+		/* Long turns that often abort, over few keys. */
+		sim->pipelined = sim->one_list = true;
+		sim->abort_rate = 0.3;
+		sim->turn_size = 8;
+		sim->turn_hunger = 0.95;
+		sim->idle_us = 4 * MS;
+		sim->n_clients = SIM_CLIENTS;
+	}
+}
+
 static void
 init(uint64_t seed, uint64_t steps)
 {
@@ -154,15 +181,7 @@ init(uint64_t seed, uint64_t steps)
 	sim->n_accounts = sim_chance(0.3) ? 2 : SIM_ACCOUNTS;
 	sim->one_list = sim_chance(0.15);
 	sim->n_clients = 2 + (int) sim_rand(SIM_CLIENTS - 1);
-	if (sim_chance(0.1))
-	{
-		/* Locks are lost, and asked for once more, while clients think. */
-		sim->stormy = sim->memory_locks = sim->one_list = true;
-		sim->loss = 0.1;
-		sim->election_rate = 0.03;
-		sim->idle_us = 4 * MS;
-		sim->n_clients = 4;
-	}
+	choose_profile();
 	store_init();
 	clients_init();
 }

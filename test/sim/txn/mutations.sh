@@ -24,7 +24,7 @@ in_the_driver="
 read_keeps_max_ts           txn-semantics 23.1 row 1: reads raise max_ts
 look_before_raise           txn-semantics 23.1 row 1: before they look
 batch_get_skips_guards      txn-semantics 23.1 row 2: and they look (tikv/tikv#9069)
-snapshot_before_look        txn-semantics 23.1 row 3, 23.1 row 4: before they read
+snapshot_before_look        txn-semantics 23.1 row 3: before they read
 publish_ignores_max_ts      async commit that is not consistent (tikv/tikv#8589)
 no_linearizability_ts       async commit that is only causal (tikv/tikv#8589)
 async_before_sync           async commit before max_ts is synced
