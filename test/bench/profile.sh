@@ -55,7 +55,7 @@ bench_profile()
     command -v perf >/dev/null || die "perf is missing: apt-get install linux-perf"
     profile_load get rawget --inflight 64
     profile_load put rawput --inflight 64
-    profile_load stream_get_128 stream-get --batch 128 --inflight 1024
-    profile_load stream_put_128 stream-put --batch 128 --inflight 1024
+    profile_load stream_get_128 stream-rawget --batch 128 --inflight 1024
+    profile_load stream_put_128 stream-rawput --batch 128 --inflight 1024
     profile_load hot_put rawput --inflight 64 --hot 1
 }

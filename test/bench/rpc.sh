@@ -52,7 +52,7 @@ setup_rpc()
     local n
 
     step "writing $KEYS keys over gRPC"
-    load_store stream-put --batch 128 --inflight 1024 --fill 1 --seconds 1 \
+    load_store stream-rawput --batch 128 --inflight 1024 --fill 1 --seconds 1 \
         >"$OUT/rpc_fill.txt" 2>&1 || rpc_failed fill
     n=$(psql_bench -c "SELECT count(*) FROM tikv_scan('key', 'kez', key_only => true)")
     [ "$n" -eq "$KEYS" ] || die "of $KEYS keys written, $n are there"
@@ -113,10 +113,10 @@ bench_streams()
 
     for batch in 1 16 128; do
         inflight=$((batch < 8 ? 64 : batch * 8))
-        bench_rpc "stream_get_$batch" stream-get --batch $batch --inflight $inflight
-        bench_rpc "stream_put_$batch" stream-put --batch $batch --inflight $inflight
+        bench_rpc "stream_get_$batch" stream-rawget --batch $batch --inflight $inflight
+        bench_rpc "stream_put_$batch" stream-rawput --batch $batch --inflight $inflight
     done
-    bench_echo echo_stream_get_128 stream-get --batch 128 --inflight 1024
+    bench_echo echo_stream_get_128 stream-rawget --batch 128 --inflight 1024
 }
 
 bench_hot()
