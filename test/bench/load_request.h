@@ -363,15 +363,15 @@ task_begin(Task *t, const Mode *of)
 
 static uint64_t lock_retries;
 
-/* Is it a KeyError with `conflict`? */
+/* KeyError: 1 locked, after the longest wait that the store allows; 4 conflict. */
 static bool
-is_conflict(Bytes key_error)
+may_lock_later(Bytes key_error)
 {
 	WireReader r = wire_reader(key_error);
 	WireField f;
 
 	while (wire_read_field(&r, &f))
-		if (f.number == 4)
+		if (f.number == 1 || f.number == 4)
 			return true;
 	return false;
 }
@@ -405,8 +405,8 @@ task_answer(Task *t, Bytes answer)
 	{
 		if (f.number <= 2 && f.type == WIRE_BYTES)
 		{
-			/* Too late for its timestamp: once more, as clients do. */
-			if (step == STEP_LOCK && f.number == 2 && is_conflict(f.bytes))
+			/* Too late for its timestamp: again with a new one, as clients do. */
+			if (step == STEP_LOCK && f.number == 2 && may_lock_later(f.bytes))
 			{
 				lock_retries++;
 				t->for_update_ts = take_ts();

@@ -57,5 +57,9 @@ bench_profile()
     profile_load put rawput --inflight 64
     profile_load stream_get_128 stream-rawget --batch 128 --inflight 1024
     profile_load stream_put_128 stream-rawput --batch 128 --inflight 1024
+    profile_load txn_get get --inflight 64
+    profile_load txn_1pc 1pc --inflight 64
+    profile_load txn_2pc 2pc --inflight 64
+    profile_load stream_txn_2pc_128 stream-2pc --batch 128 --inflight 1024
     profile_load hot_put rawput --inflight 64 --hot 1
 }
