@@ -3,8 +3,8 @@
 # run; prints a table of ratios and keeps it in out/bench/results.md.
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
-#   parts: build first_put idle unary streams txn txn_streams old_snapshot gc
-#   sizes sql (default: all but sizes; quick leaves out build)
+#   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
+#   gc sizes sql (default: all but sizes; quick leaves out build and ycsb)
 #
 # full     what docs/performance.md shows; about 40 minutes
 # quick    two minutes: does everything work?  Its figures say little
@@ -53,7 +53,7 @@ case $MODE in
         FIRST_PUTS=5
         GC_GARBAGE_LOADS=4
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
-            gc sql)
+            ycsb gc sql)
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
@@ -85,6 +85,7 @@ WRITERS=64
 SQL_CLIENTS=4
 
 . "$BENCH/txn.sh"
+. "$BENCH/ycsb.sh"
 . "$BENCH/profile.sh"
 
 # Memory for all keys, and no checkpoint in the middle of a load.
@@ -124,8 +125,8 @@ wants_rpc()
 
 wants_txn()
 {
-    wants txn || wants txn_streams || wants old_snapshot || wants gc ||
-        wants sizes || wants profile
+    wants txn || wants txn_streams || wants old_snapshot || wants ycsb ||
+        wants gc || wants sizes || wants profile
 }
 
 check_parts()
@@ -135,7 +136,7 @@ check_parts()
     for part in "${PARTS[@]}"; do
         case $part in
             build | first_put | idle | unary | streams | txn) ;;
-            txn_streams | old_snapshot | gc | sizes | sql | profile) ;;
+            txn_streams | old_snapshot | ycsb | gc | sizes | sql | profile) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
     done
@@ -154,6 +155,7 @@ run_rounds()
         ! wants old_snapshot || bench_txn_hot ''
         ! wants streams || bench_streams
         ! wants txn_streams || bench_txn_streams
+        ! wants ycsb || bench_ycsb
         if wants sql; then
             bench_sql pg_upsert upsert $WRITERS
             bench_sql pg_select select $SQL_CLIENTS
@@ -173,6 +175,7 @@ run_parts()
     ! wants sql || setup_sql
     ! wants_rpc || setup_rpc
     ! wants_txn || setup_txn
+    ! wants ycsb || setup_ycsb
     ! wants profile || bench_profile
     if wants_rpc && ! wants profile; then
         start_echo_server

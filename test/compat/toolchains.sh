@@ -186,7 +186,7 @@ fill_caches()
 {
     local dir
 
-    for dir in compat/{descriptors,go,go-2022,wire} faults; do
+    for dir in compat/{descriptors,go,go-2022,wire} faults bench/ycsb; do
         step "modules of test/$dir"
         (cd "$COMPAT/../$dir" && go mod download)
     done
