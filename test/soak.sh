@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # What takes too long for scripts/check: many crashes, a node that idles, a
-# table under an old snapshot, many seeds of the simulation.
+# table under an old snapshot, the sizes of transactions' tables, many seeds of
+# the simulation.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
+# SIZES_S=600
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash idle old_snapshot simulation)
+STEPS=(crash worker_crash idle old_snapshot sizes simulation)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
@@ -109,6 +111,19 @@ time_hammer()
     began=$(date +%s%3N)
     query "CALL hammer($1)"
     echo $(($(date +%s%3N) - began))
+}
+
+# Minutes of overwriting in transactions with the garbage collected: tables and
+# indexes grow to hold a life time's versions, and no further.
+soak_sizes()
+{
+    make -C "$TOP" PG_CONFIG="$PG_CONFIG" bench-programs
+    BENCH_SIZES_SECONDS=${SIZES_S:-600} BENCH_ROUNDS=0 \
+        "$TOP/test/bench/run.sh" full sizes
+    awk -F'\t' '$2 == "txn_tables_growth" {
+            printf "sizes at the end by half-time: %s (limit 1.1)\n", $4
+            exit $4 > 1.1
+        }' "$TOP/out/bench/results.tsv"
 }
 
 soak_simulation()

@@ -10,6 +10,7 @@
 #include "bus/lock_table.h"
 #include "storage/context_arena.h"
 #include "storage/txn_table.h"
+#include "storage/version_hint.h"
 #include "storage/version_row.h"
 
 /* Locks that a scan copies out at a time. */
@@ -21,6 +22,7 @@ typedef struct TableReader
 	const OpenTables *tables;
 	Snapshot snapshot;
 	bool spilled;
+	uint64 epoch; /* of the hints */
 	MemoryContext context;
 	/* Made when they are first needed. */
 	VersionFinder *write;
@@ -62,6 +64,17 @@ finder_of(TableReader *reader, VersionFinder **finder, const OpenTable *table)
 	return *finder;
 }
 
+static VersionFinder *
+write_finder(TableReader *reader)
+{
+	const OpenTable *table = &reader->tables->write;
+	VersionFinder *finder = finder_of(reader, &reader->write, table);
+
+	finder->hinted = version_hints_cover(RelationGetRelid(table->heap));
+	finder->epoch = reader->epoch;
+	return finder;
+}
+
 /* The bytes of the row that a finder stands on, in the arena. */
 static Bytes
 found_bytes(VersionFinder *finder, Arena *arena)
@@ -80,14 +93,13 @@ reader_seek_write(MvccReader *base, Bytes key, uint64_t ts, Arena *arena,
 				  WriteAt *out)
 {
 	TableReader *reader = (TableReader *) base;
-	const OpenTable *table = &reader->tables->write;
-	VersionFinder *finder = finder_of(reader, &reader->write, table);
+	VersionFinder *finder = write_finder(reader);
 
 	if (!version_find_newest(finder, key, ts))
 		return false;
 	out->commit_ts = version_ts(finder->slot);
 	if (write_decode(found_bytes(finder, arena), &out->write) != STATUS_OK)
-		refuse_record(table, key);
+		refuse_record(&reader->tables->write, key);
 	return true;
 }
 
@@ -370,6 +382,7 @@ txn_reader_open(const OpenTables *tables, Snapshot snapshot, bool spilled)
 	reader->tables = tables;
 	reader->snapshot = snapshot;
 	reader->spilled = spilled;
+	reader->epoch = version_hints_epoch();
 	reader->context = CurrentMemoryContext;
 	return &reader->base;
 }

@@ -51,6 +51,12 @@ extern void txn_reader_scan_spilled(MvccReader *reader, const KeyRange *range,
 /* ---- the store ---- */
 
 /*
+ * This process, the only one that writes, remembers where the newest versions
+ * of keys are (version_hint.h), and its readers ask that first.
+ */
+extern void version_hints_enable(void);
+
+/*
  * What the store remembers of lock_slot: where each slot's row is and which
  * are free.  Lives in CurrentMemoryContext of lock_pool_new until
  * lock_pool_free.

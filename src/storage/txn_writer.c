@@ -16,6 +16,7 @@
 
 #include "bus/lock_table.h"
 #include "storage/lock_pool.h"
+#include "storage/version_hint.h"
 #include "storage/version_row.h"
 
 #define FIRST_ROOM 64
@@ -188,6 +189,16 @@ rows_of(TxnWriter *writer, VersionWriter **rows, const OpenTable *table)
 		MemoryContextSwitchTo(caller);
 	}
 	return *rows;
+}
+
+static VersionWriter *
+write_rows(TxnWriter *writer)
+{
+	const OpenTable *table = &writer->tables->write;
+	VersionWriter *rows = rows_of(writer, &writer->write, table);
+
+	rows->hinted = version_hints_cover(RelationGetRelid(table->heap));
+	return rows;
 }
 
 static VersionWriter *
@@ -377,9 +388,7 @@ txn_writer_apply(TxnWriter *writer, const TxnModify *modify)
 				put_lock(writer, modify);
 			break;
 		case TXN_CF_WRITE:
-			apply_version(rows_of(writer, &writer->write,
-								  &writer->tables->write),
-						  modify);
+			apply_version(write_rows(writer), modify);
 			break;
 		case TXN_CF_VALUE:
 			apply_version(rows_of(writer, &writer->value,

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "storage/version_hint.h"
 #include "storage/version_row.h"
 
 /* Versions to step over before descending the index again is cheaper. */
@@ -162,21 +163,76 @@ find_from_here(VersionFinder *finder, const StoredKey *key, uint64 ts)
 	return !finder->found || version_ts(finder->slot) <= ts;
 }
 
+/* Ask the index, and stay where the answer is. */
+static bool
+find_by_index(VersionFinder *finder, Bytes key, const StoredKey *split,
+			  uint64 ts)
+{
+	version_finder_release(finder);
+	restart(finder, split->prefix, BTLessEqualStrategyNumber, F_INT8LE,
+			version_ts_bound(ts));
+	finder->found = step_of_key(finder, split);
+	finder->asked_ts = ts;
+	stand_on(finder, key);
+	return finder->found;
+}
+
+/* The row that a hint tells of, if it is there. */
+static bool
+fetch_hinted(VersionFinder *finder, Bytes key, const VersionHint *hint)
+{
+	return row_fetch(finder->heap, &finder->nblocks, &hint->tid, 0,
+					 finder->snapshot, false, finder->slot) == ROW_FOUND &&
+		version_ts(finder->slot) == hint->ts &&
+		bytes_eq(version_prefix(finder->slot), key);
+}
+
+/* True if the hint is enough to answer: *found, with the row in the slot. */
+static bool
+find_by_hint(VersionFinder *finder, Bytes key, uint64 ts,
+			 const VersionHint *hint, bool *found)
+{
+	if (hint->ts > ts)
+		return false;
+	*found = hint->ts != 0 && fetch_hinted(finder, key, hint);
+	return *found || hint->ts == 0;
+}
+
+/* Look for the newest version of all, which is worth a hint. */
+static void
+find_for_hint(VersionFinder *finder, Bytes key, const StoredKey *split)
+{
+	if (find_by_index(finder, key, split, PG_UINT64_MAX))
+		version_hint_note(key, version_ts(finder->slot), &finder->slot->tts_tid,
+						  finder->epoch);
+	else
+		version_hint_note(key, 0, NULL, finder->epoch);
+}
+
 bool
 version_find_newest(VersionFinder *finder, Bytes key, uint64 ts)
 {
 	StoredKey split = stored_key_split(key);
+	const VersionHint *hint;
+	bool found;
 
 	if (stands_on(finder, key) && ts <= finder->asked_ts &&
 		find_from_here(finder, &split, ts))
 		return finder->found;
+	/* A row of a long key may be that of another key with its prefix. */
+	if (!finder->hinted || split.prefix.len == KEY_PREFIX_LEN)
+		return find_by_index(finder, key, &split, ts);
 	version_finder_release(finder);
-	restart(finder, split.prefix, BTLessEqualStrategyNumber, F_INT8LE,
-			version_ts_bound(ts));
-	finder->found = step_of_key(finder, &split);
-	finder->asked_ts = ts;
-	stand_on(finder, key);
-	return finder->found;
+	hint = version_hint_find(key);
+	if (hint != NULL && find_by_hint(finder, key, ts, hint, &found))
+		return found;
+	if (hint == NULL || hint->ts <= ts)
+	{
+		find_for_hint(finder, key, &split);
+		if (find_from_here(finder, &split, ts))
+			return finder->found;
+	}
+	return find_by_index(finder, key, &split, ts);
 }
 
 bool

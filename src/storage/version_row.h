@@ -96,6 +96,11 @@ typedef struct VersionFinder
 	uint8 *key;
 	Size key_len;
 	Size key_room;
+
+	/* With hints (version_hint.h): their epoch when the snapshot was new. */
+	bool hinted;
+	uint64 epoch;
+	BlockNumber nblocks;
 } VersionFinder;
 
 extern VersionFinder *version_finder_open(const OpenTable *table,
@@ -150,6 +155,7 @@ typedef struct VersionWriter
 	const OpenTable *table;
 	VersionFinder *finder;
 	MemoryContext scratch;
+	bool hinted; /* a table that hints tell about (version_hint.h) */
 } VersionWriter;
 
 extern void version_writer_open(VersionWriter *writer, const OpenTable *table,

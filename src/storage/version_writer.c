@@ -12,6 +12,7 @@
 #include "utils/rel.h"
 
 #include "storage/uint_datum.h"
+#include "storage/version_hint.h"
 #include "storage/version_row.h"
 
 void
@@ -19,6 +20,7 @@ version_writer_open(VersionWriter *writer, const OpenTable *table,
 					Snapshot snapshot)
 {
 	writer->table = table;
+	writer->hinted = false;
 	writer->finder = version_finder_open(table, snapshot);
 	writer->scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "version writer row",
@@ -44,6 +46,15 @@ find_row(VersionWriter *writer, Bytes key, uint64 ts, ItemPointer tid)
 	return found;
 }
 
+/* Known to be absent: no version of the key is as new. */
+static bool
+is_above_hint(const VersionWriter *writer, Bytes key, uint64 ts)
+{
+	const VersionHint *hint = writer->hinted ? version_hint_find(key) : NULL;
+
+	return hint != NULL && hint->ts < ts;
+}
+
 bool
 version_put(VersionWriter *writer, Bytes key, uint64 ts, Bytes bytes)
 {
@@ -60,12 +71,14 @@ version_put(VersionWriter *writer, Bytes key, uint64 ts, Bytes bytes)
 					&values[VERSION_KEY_REST - 1],
 					&isnull[VERSION_KEY_REST - 1]);
 	values[VERSION_BYTES - 1] = bytea_datum(bytes);
-	found = find_row(writer, key, ts, &old);
+	found = !is_above_hint(writer, key, ts) && find_row(writer, key, ts, &old);
 	tuple = heap_form_tuple(RelationGetDescr(table->heap), values, isnull);
 	if (found)
 		row_update(table->heap, &table->indexes, &old, tuple, values, isnull);
 	else
 		row_insert(table->heap, &table->indexes, tuple, values, isnull);
+	if (writer->hinted)
+		version_hint_written(key, ts, &tuple->t_self);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(writer->scratch);
 	return !found;

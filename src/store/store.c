@@ -125,6 +125,7 @@ load_locks(Store *store)
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	store->pool = lock_pool_new();
 	lock_pool_load(store->pool, &tables, snapshot);
+	version_hints_enable();
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, true);
 	MemoryContextSwitchTo(old);

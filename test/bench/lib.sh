@@ -172,7 +172,7 @@ wait_for_quiet()
 # a few times at most; the least disturbed one counts.
 measure()
 {
-    local id=$1 try least=101 best=
+    local id=$1 try least best=
 
     shift
     for try in $(seq 1 "$TRIES"); do
@@ -181,7 +181,7 @@ measure()
         SETUP_TICKS=0
         "${@:3}"
         measure_end
-        if [ "$OTHERS" -lt "$least" ]; then
+        if [ -z "$best" ] || [ "$OTHERS" -lt "$least" ]; then
             least=$OTHERS
             best=$(result_of "$id")
         fi

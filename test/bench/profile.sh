@@ -55,7 +55,11 @@ bench_profile()
     command -v perf >/dev/null || die "perf is missing: apt-get install linux-perf"
     profile_load get rawget --inflight 64
     profile_load put rawput --inflight 64
-    profile_load stream_get_128 stream-get --batch 128 --inflight 1024
-    profile_load stream_put_128 stream-put --batch 128 --inflight 1024
+    profile_load stream_get_128 stream-rawget --batch 128 --inflight 1024
+    profile_load stream_put_128 stream-rawput --batch 128 --inflight 1024
+    profile_load txn_get get --inflight 64
+    profile_load txn_1pc 1pc --inflight 64
+    profile_load txn_2pc 2pc --inflight 64
+    profile_load stream_txn_2pc_128 stream-2pc --batch 128 --inflight 1024
     profile_load hot_put rawput --inflight 64 --hot 1
 }

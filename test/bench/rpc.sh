@@ -52,7 +52,7 @@ setup_rpc()
     local n
 
     step "writing $KEYS keys over gRPC"
-    load_store stream-put --batch 128 --inflight 1024 --fill 1 --seconds 1 \
+    load_store stream-rawput --batch 128 --inflight 1024 --fill 1 --seconds 1 \
         >"$OUT/rpc_fill.txt" 2>&1 || rpc_failed fill
     n=$(psql_bench -c "SELECT count(*) FROM tikv_scan('key', 'kez', key_only => true)")
     [ "$n" -eq "$KEYS" ] || die "of $KEYS keys written, $n are there"
@@ -113,10 +113,10 @@ bench_streams()
 
     for batch in 1 16 128; do
         inflight=$((batch < 8 ? 64 : batch * 8))
-        bench_rpc "stream_get_$batch" stream-get --batch $batch --inflight $inflight
-        bench_rpc "stream_put_$batch" stream-put --batch $batch --inflight $inflight
+        bench_rpc "stream_get_$batch" stream-rawget --batch $batch --inflight $inflight
+        bench_rpc "stream_put_$batch" stream-rawput --batch $batch --inflight $inflight
     done
-    bench_echo echo_stream_get_128 stream-get --batch 128 --inflight 1024
+    bench_echo echo_stream_get_128 stream-rawget --batch 128 --inflight 1024
 }
 
 bench_hot()
@@ -153,26 +153,32 @@ release_snapshot()
     wait "$HOLDER" || :
 }
 
-# The hot key is written all the time while a snapshot grows old; then the
-# same loads as without it are measured, and once more after its end.
+# Hot keys, raw and of transactions, are written all the time while a snapshot
+# grows old; then the same loads as without it are measured, and once more
+# after its end.
 bench_old_snapshot()
 {
     local began
 
-    step "a snapshot held for $OLD_SNAPSHOT_SECONDS s of writes to one key"
+    step "a snapshot held for $OLD_SNAPSHOT_SECONDS s of writes to hot keys"
     hold_snapshot
     began=$SECONDS
     : >"$OUT/old_snapshot.tsv"
     while [ $((SECONDS - began)) -lt "$OLD_SNAPSHOT_SECONDS" ]; do
         load_store rawput --inflight 64 --hot 1 >"$OUT/rpc_aging.txt" 2>&1 ||
             rpc_failed aging
-        printf '%s\t%s\n' $((SECONDS - began)) "$(rpc_field aging ops_per_s)" |
+        load_store 2pc --inflight 64 "${TXN_HOT[@]}" \
+            >"$OUT/rpc_txn_aging.txt" 2>&1 || rpc_failed txn_aging
+        printf '%s\t%s\t%s\n' $((SECONDS - began)) \
+            "$(rpc_field aging ops_per_s)" "$(rpc_field txn_aging ops_per_s)" |
             tee -a "$OUT/old_snapshot.tsv" | sed 's/^/    /'
     done
     bench_hot _old
+    bench_txn_hot _old
     bench_rpc put_old rawput --inflight 64
     bench_rpc get_old rawget --inflight 64
     [ "$(holders)" -eq 1 ] || die "the old snapshot was lost on the way"
     release_snapshot
     bench_hot _after
+    bench_txn_hot _after
 }

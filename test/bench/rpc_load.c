@@ -8,7 +8,9 @@
  * taken apart by hand, so that the generator is cheaper than the server.
  *
  * --addr HOST:PORT    the server (127.0.0.1:20160)
- * --mode MODE         empty, rawget, rawput, stream-get, stream-put
+ * --mode MODE         empty, rawget, rawput, or transactions on one key: get,
+ *                     1pc, 2pc, async, pessimistic; stream-MODE (but empty)
+ *                     sends the same in BatchCommands
  * --method PATH       of --mode empty (/bench.Echo/Empty)
  * --inflight N        commands in flight (64)
  * --batch N           commands per message of a stream (16)
@@ -17,7 +19,8 @@
  * --keys N            different keys (100000); --hot 1: only one
  * --key-size N        bytes (16); --value-size N  bytes (100)
  * --fill 1            first write every key, over one stream
- * --pd HOST:PORT      ask for the region, its epoch and its leader
+ * --pd HOST:PORT      ask for the region, its epoch and its leader, and for
+ *                     all timestamps before the load begins
  * --server-pid P,P..  processes whose CPU time to report
  */
 #include <grpc/byte_buffer_reader.h>
@@ -62,33 +65,21 @@ start(grpc_call *call, grpc_op *ops, size_t n, void *tag)
 
 typedef struct Unary
 {
+	Task task;
 	grpc_call *call;
 	grpc_channel *channel;
-	void *registered;
+	void **registered; /* by step */
 	grpc_byte_buffer *request;
 	grpc_byte_buffer *reply;
 	grpc_metadata_array initial;
 	grpc_metadata_array trailing;
 	grpc_status_code code;
 	grpc_slice text;
-	int64_t begin_us;
 } Unary;
 
-static grpc_slice
-unary_request(void)
-{
-	bool put = strcmp(opt.mode, "rawput") == 0;
-	grpc_slice slice;
-
-	if (strcmp(opt.mode, "empty") == 0)
-		return grpc_empty_slice();
-	slice = grpc_slice_malloc(request_size(put));
-	write_request(GRPC_SLICE_START_PTR(slice), put, pick_key());
-	return slice;
-}
-
+/* Send the next request of the task. */
 static void
-unary_begin(Unary *u)
+unary_send(Unary *u)
 {
 	grpc_op ops[6] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
 					  {.op = GRPC_OP_SEND_MESSAGE},
@@ -96,14 +87,15 @@ unary_begin(Unary *u)
 					  {.op = GRPC_OP_RECV_INITIAL_METADATA},
 					  {.op = GRPC_OP_RECV_MESSAGE},
 					  {.op = GRPC_OP_RECV_STATUS_ON_CLIENT}};
+	size_t len = task_write(&u->task);
 
-	u->begin_us = now_us();
 	u->call =
 		grpc_channel_create_registered_call(u->channel, NULL, 0, cq,
-											u->registered,
+											u->registered[task_step(&u->task)],
 											gpr_inf_future(GPR_CLOCK_MONOTONIC),
 											NULL);
-	u->request = take_slice(unary_request());
+	u->request =
+		take_slice(grpc_slice_from_copied_buffer((char *) scratch, len));
 	u->reply = NULL;
 	u->initial.count = 0;
 	u->trailing.count = 0;
@@ -117,8 +109,17 @@ unary_begin(Unary *u)
 }
 
 static void
-unary_end(Unary *u)
+unary_begin(Unary *u)
 {
+	task_begin(&u->task, mode);
+	unary_send(u);
+}
+
+/* Take the answer; true if the task is over. */
+static bool
+unary_answer(Unary *u)
+{
+	bool over = true;
 	grpc_slice hold;
 
 	if (u->code != GRPC_STATUS_OK || u->reply == NULL)
@@ -130,66 +131,94 @@ unary_end(Unary *u)
 				 (char *) GRPC_SLICE_START_PTR(u->text));
 		count_error(text);
 	}
+	else if (task_step(&u->task) == STEP_EMPTY)
+		count_one(now_us() - u->task.begin_us);
 	else
 	{
-		count_one(now_us() - u->begin_us);
-		if (strcmp(opt.mode, "empty") != 0)
-			check_answer(buffer_bytes(u->reply, &hold));
-		if (strcmp(opt.mode, "empty") != 0)
-			grpc_slice_unref(hold);
+		over = task_answer(&u->task, buffer_bytes(u->reply, &hold));
+		grpc_slice_unref(hold);
+		if (over)
+			count_one(now_us() - u->task.begin_us);
 	}
 	if (u->reply != NULL)
 		grpc_byte_buffer_destroy(u->reply);
 	grpc_byte_buffer_destroy(u->request);
 	grpc_slice_unref(u->text);
 	grpc_call_unref(u->call);
+	return over;
 }
 
-static const char *
-unary_path(void)
+/* The handles of the mode's methods on a connection, by step. */
+static void **
+register_steps(grpc_channel *channel)
 {
-	if (strcmp(opt.mode, "empty") == 0)
-		return opt.method;
-	return strcmp(opt.mode, "rawput") == 0 ? "/tikvpb.Tikv/RawPut" :
-											 "/tikvpb.Tikv/RawGet";
+	void **handles = calloc(STEP_COMMIT + 1, sizeof(*handles));
+
+	for (int i = 0; i < MAX_STEPS && mode->steps[i] != STEP_END; i++)
+		handles[mode->steps[i]] =
+			grpc_channel_register_call(channel, step_path(mode->steps[i]), NULL,
+									   NULL);
+	return handles;
 }
 
-static void
-run_unary(int64_t warm_until, int64_t until)
+static Unary *
+open_unaries(void)
 {
 	Unary *calls = calloc((size_t) opt.inflight, sizeof(*calls));
-	long active = opt.inflight;
 
 	for (long i = 0; i < opt.inflight; i++)
 	{
-		calls[i].channel = channels[i % opt.connections];
-		calls[i].registered =
-			grpc_channel_register_call(calls[i].channel, unary_path(), NULL,
-									   NULL);
-		grpc_metadata_array_init(&calls[i].initial);
-		grpc_metadata_array_init(&calls[i].trailing);
-		unary_begin(&calls[i]);
+		Unary *u = &calls[i];
+
+		u->task.number = i;
+		u->channel = channels[i % opt.connections];
+		u->registered = i < opt.connections ?
+			register_steps(u->channel) :
+			calls[i - opt.connections].registered;
+		grpc_metadata_array_init(&u->initial);
+		grpc_metadata_array_init(&u->trailing);
+		unary_begin(u);
 	}
+	return calls;
+}
+
+static void
+close_unaries(Unary *calls)
+{
+	for (long i = 0; i < opt.inflight; i++)
+	{
+		if (i < opt.connections)
+			free(calls[i].registered);
+		grpc_metadata_array_destroy(&calls[i].initial);
+		grpc_metadata_array_destroy(&calls[i].trailing);
+	}
+	free(calls);
+}
+
+/* A transaction that has begun is brought to its end, whatever the time. */
+static void
+run_unary(int64_t warm_until, int64_t until)
+{
+	Unary *calls = open_unaries();
+	long active = opt.inflight;
+
 	while (active > 0)
 	{
 		grpc_event e =
 			grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC),
 									   NULL);
+		Unary *u = e.tag;
 		int64_t now = now_us();
 
 		keep_time(now, warm_until, until);
-		unary_end(e.tag);
-		if (now < until)
-			unary_begin(e.tag);
+		if (!unary_answer(u))
+			unary_send(u);
+		else if (now < until)
+			unary_begin(u);
 		else
 			active--;
 	}
-	for (long i = 0; i < opt.inflight; i++)
-	{
-		grpc_metadata_array_destroy(&calls[i].initial);
-		grpc_metadata_array_destroy(&calls[i].trailing);
-	}
-	free(calls);
+	close_unaries(calls);
 }
 
 /* ---- streams ---- */
@@ -220,66 +249,131 @@ struct Stream
 	grpc_metadata_array trailing;
 	grpc_status_code code;
 	grpc_slice text;
-	bool put;
+	const Mode *mode;
 	bool sending;
 	bool over;
-	long idle; /* commands that may be sent */
-	uint64_t *free_ids;
-	int64_t *begin_us; /* by id */
+	bool cancelled;
+	Task *tasks;
+	long n_tasks;
+	/* Tasks that wait for nothing: to be begun, or to be gone on with. */
+	long *idle;
+	long n_idle;
+	long *ready;
+	long n_ready;
 	uint64_t next_key; /* of a fill; UINT64_MAX: random */
 	uint64_t last_key;
-	uint64_t finished;
 };
 
-/* A BatchCommandsRequest of n commands with the ids that are free. */
+/* Room for a message, kept from one to the next. */
+typedef struct Room
+{
+	uint8_t *data;
+	size_t len;
+	size_t size;
+} Room;
+
+static Room message_room;
+static Room ids_room;
+
+static uint8_t *
+room_for(Room *room, size_t more)
+{
+	if (room->len + more > room->size)
+	{
+		room->size = 2 * (room->len + more);
+		room->data = realloc(room->data, room->size);
+	}
+	return room->data + room->len;
+}
+
+/* The next task to send something: what has begun goes first. */
+static long
+next_task(Stream *s)
+{
+	long id;
+
+	if (s->n_ready > 0)
+		return s->ready[--s->n_ready];
+	id = s->idle[--s->n_idle];
+	task_begin(&s->tasks[id], s->mode);
+	if (s->next_key != UINT64_MAX)
+		s->tasks[id].key = s->next_key++;
+	return id;
+}
+
+/* BatchCommandsRequest.Request: one member, with the request in it. */
+static void
+add_command(Task *t)
+{
+	uint64_t key = wire_key((uint32_t) step_method(task_step(t)), WIRE_BYTES);
+	size_t body = task_write(t);
+	size_t inner = wire_varint_len(key) + wire_varint_len(body) + body;
+	uint8_t *p = room_for(&message_room, bytes_size(inner));
+
+	message_room.len += bytes_size(inner);
+	p = wire_write_varint(p, wire_key(1, WIRE_BYTES));
+	p = wire_write_varint(p, inner);
+	p = wire_write_varint(p, key);
+	p = wire_write_varint(p, body);
+	memcpy(p, scratch, body);
+}
+
+/* A BatchCommandsRequest of n commands: 1 requests, 2 ids. */
 static grpc_slice
 batch_request(Stream *s, long n)
 {
-	int member = s->put ? METHOD_RAW_PUT : METHOD_RAW_GET;
-	uint64_t key = wire_key((uint32_t) member, WIRE_BYTES);
-	size_t body = request_size(s->put);
-	size_t inner = wire_varint_len(key) + wire_varint_len(body) + body;
-	size_t len = (size_t) n * bytes_size(inner);
-	size_t ids_len = 0;
-	int64_t now = now_us();
-	grpc_slice slice;
-	uint8_t *p;
-
-	for (long i = 1; i <= n; i++)
-		ids_len += wire_varint_len(s->free_ids[s->idle - i]);
-	slice = grpc_slice_malloc(len + bytes_size(ids_len));
-	p = GRPC_SLICE_START_PTR(slice);
-	for (long i = 0; i < n; i++)
-	{
-		p = wire_write_varint(p, wire_key(1, WIRE_BYTES));
-		p = wire_write_varint(p, inner);
-		p = wire_write_varint(p, key);
-		p = wire_write_varint(p, body);
-		p = write_request(p, s->put,
-						  s->next_key == UINT64_MAX ? pick_key() :
-													  s->next_key++);
-	}
-	p = wire_write_varint(p, wire_key(2, WIRE_BYTES));
-	p = wire_write_varint(p, ids_len);
+	message_room.len = 0;
+	ids_room.len = 0;
 	while (n-- > 0)
 	{
-		uint64_t id = s->free_ids[--s->idle];
+		long id = next_task(s);
+		uint8_t *p = room_for(&ids_room, 10);
 
-		s->begin_us[id] = now;
-		p = wire_write_varint(p, id);
+		ids_room.len =
+			(size_t) (wire_write_varint(p, (uint64_t) id) - ids_room.data);
+		add_command(&s->tasks[id]);
 	}
-	return slice;
+	put_bytes(room_for(&message_room, bytes_size(ids_room.len)), 2,
+			  ids_room.data, ids_room.len);
+	message_room.len += bytes_size(ids_room.len);
+	return grpc_slice_from_copied_buffer((char *) message_room.data,
+										 message_room.len);
+}
+
+/* How many commands may be sent now; at the end what has begun goes on. */
+static long
+stream_wants(const Stream *s, bool more)
+{
+	long idle = s->n_idle;
+
+	if (s->next_key != UINT64_MAX &&
+		s->last_key - s->next_key < (uint64_t) idle)
+		idle = (long) (s->last_key - s->next_key);
+	if (s->n_ready + (more ? idle : 0) >= opt.batch)
+		return opt.batch;
+	if (!more || s->next_key == s->last_key)
+		return s->n_ready;
+	return s->next_key == UINT64_MAX || idle == s->n_idle ? 0 : idle;
+}
+
+static bool
+stream_is_done(const Stream *s, bool more)
+{
+	return s->n_idle == s->n_tasks && (!more || s->next_key == s->last_key);
 }
 
 static void
 stream_send(Stream *s, bool more)
 {
 	grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
-	long n = opt.batch;
+	long n = s->sending || s->over || s->cancelled ? 0 : stream_wants(s, more);
 
-	if (s->next_key != UINT64_MAX && s->last_key - s->next_key < (uint64_t) n)
-		n = (long) (s->last_key - s->next_key);
-	if (s->sending || s->over || !more || n == 0 || s->idle < n)
+	if (!s->cancelled && stream_is_done(s, more))
+	{
+		s->cancelled = true;
+		grpc_call_cancel(s->call, NULL);
+	}
+	if (n == 0)
 		return;
 	s->request = take_slice(batch_request(s, n));
 	op.data.send_message.send_message = s->request;
@@ -298,6 +392,21 @@ stream_recv(Stream *s)
 }
 
 static void
+stream_init_tasks(Stream *s, long first)
+{
+	s->n_tasks = opt.inflight / opt.connections;
+	s->tasks = calloc((size_t) s->n_tasks, sizeof(Task));
+	s->idle = calloc((size_t) s->n_tasks, sizeof(long));
+	s->ready = calloc((size_t) s->n_tasks, sizeof(long));
+	s->n_idle = s->n_tasks;
+	for (long i = 0; i < s->n_tasks; i++)
+	{
+		s->tasks[i].number = first + i;
+		s->idle[i] = i;
+	}
+}
+
+static void
 stream_open(Stream *s, grpc_channel *channel)
 {
 	grpc_op open[2] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
@@ -306,11 +415,6 @@ stream_open(Stream *s, grpc_channel *channel)
 
 	for (int i = 0; i < 4; i++)
 		s->tags[i] = (StreamTag){s, (StreamOp) i};
-	s->idle = opt.inflight / opt.connections;
-	s->free_ids = calloc((size_t) s->idle, sizeof(uint64_t));
-	s->begin_us = calloc((size_t) s->idle, sizeof(int64_t));
-	for (long i = 0; i < s->idle; i++)
-		s->free_ids[i] = (uint64_t) i;
 	grpc_metadata_array_init(&s->initial);
 	grpc_metadata_array_init(&s->trailing);
 	s->call = grpc_channel_create_call(
@@ -333,43 +437,52 @@ stream_close(Stream *s)
 	grpc_slice_unref(s->text);
 	grpc_metadata_array_destroy(&s->initial);
 	grpc_metadata_array_destroy(&s->trailing);
-	free(s->free_ids);
-	free(s->begin_us);
+	free(s->tasks);
+	free(s->idle);
+	free(s->ready);
 	grpc_call_unref(s->call);
 }
 
+/* One answer, for the task of this id. */
 static void
-finish_id(Stream *s, uint64_t id, int64_t now)
+stream_answer(Stream *s, uint64_t id, Bytes response, int64_t now)
 {
-	count_one(now - s->begin_us[id]);
-	s->free_ids[s->idle++] = id;
-	s->finished++;
+	WireReader r = wire_reader(response);
+	WireField member;
+
+	if (id >= (uint64_t) s->n_tasks || !wire_read_field(&r, &member))
+		count_error("a response without a command or a member");
+	else if (!task_answer(&s->tasks[id], member.bytes))
+		s->ready[s->n_ready++] = (long) id;
+	else
+	{
+		count_one(now - s->tasks[id].begin_us);
+		s->idle[s->n_idle++] = (long) id;
+	}
 }
 
-/* BatchCommandsResponse: 1 responses, 2 request ids. */
+/* BatchCommandsResponse: 1 responses, and after them 2 their request ids. */
 static void
 stream_answers(Stream *s, Bytes message)
 {
 	WireReader r = wire_reader(message);
+	WireReader responses = r;
 	WireField f;
+	WireField response;
 	int64_t now = now_us();
 
 	while (wire_read_field(&r, &f))
 	{
-		WireReader inner = wire_reader(f.bytes);
-		WireField member;
+		WireReader ids = wire_reader(f.bytes);
 		uint64_t id;
 
-		if (f.number == 1 && f.type == WIRE_BYTES)
-		{
-			if (wire_read_field(&inner, &member))
-				check_answer(member.bytes);
+		if (f.number != 2 || f.type != WIRE_BYTES)
+			continue;
+		while (ids.next != ids.end && wire_read_varint(&ids, &id))
+			if (wire_read_field(&responses, &response) && response.number == 1)
+				stream_answer(s, id, response.bytes, now);
 			else
-				count_error("empty response");
-		}
-		else if (f.number == 2 && f.type == WIRE_BYTES)
-			while (inner.next != inner.end && wire_read_varint(&inner, &id))
-				finish_id(s, id, now);
+				count_error("more ids than responses");
 	}
 	if (r.bad)
 		count_error("malformed BatchCommandsResponse");
@@ -421,12 +534,12 @@ run_streams(int64_t warm_until, int64_t until)
 {
 	Stream *streams = calloc((size_t) opt.connections, sizeof(*streams));
 	long active = opt.connections;
-	bool cancelled = false;
 
 	for (long i = 0; i < opt.connections; i++)
 	{
-		streams[i].put = strcmp(opt.mode, "stream-put") == 0;
+		streams[i].mode = mode;
 		streams[i].next_key = UINT64_MAX;
+		stream_init_tasks(&streams[i], i * (opt.inflight / opt.connections));
 		stream_open(&streams[i], channels[i]);
 	}
 	while (active > 0)
@@ -438,12 +551,6 @@ run_streams(int64_t warm_until, int64_t until)
 		int64_t now = now_us();
 
 		keep_time(now, warm_until, until);
-		if (now >= until && !cancelled)
-		{
-			cancelled = true;
-			for (long i = 0; i < opt.connections; i++)
-				grpc_call_cancel(streams[i].call, NULL);
-		}
 		if (!stream_event(tag->stream, tag->op, now < until))
 			active--;
 	}
@@ -457,10 +564,10 @@ run_streams(int64_t warm_until, int64_t until)
 static void
 fill(void)
 {
-	Stream s = {.put = true, .next_key = 0, .last_key = (uint64_t) opt.keys};
-	bool cancelled = false;
+	Stream s = {.mode = fill_mode, .last_key = (uint64_t) opt.keys};
 	bool open = true;
 
+	stream_init_tasks(&s, 0);
 	stream_open(&s, channels[0]);
 	while (open)
 	{
@@ -469,15 +576,10 @@ fill(void)
 									   NULL);
 
 		open = stream_event(&s, ((StreamTag *) e.tag)->op, true);
-		if (s.finished == s.last_key && !cancelled)
-		{
-			cancelled = true;
-			grpc_call_cancel(s.call, NULL);
-		}
 	}
 	drain_queue();
 	stream_close(&s);
-	if (!cancelled)
+	if (!s.cancelled || errors > 0)
 		exit(1);
 }
 
@@ -527,6 +629,10 @@ blocking_call(grpc_channel *channel, const char *path,
 	return buffer_bytes(u.reply, hold);
 }
 
+#define TS_LOGICAL_BITS 18
+#define TS_BATCH 100000
+#define MAX_TS_PER_S 200000
+
 static uint64_t
 ask_cluster_id(grpc_channel *channel)
 {
@@ -543,6 +649,44 @@ ask_cluster_id(grpc_channel *channel)
 		exit(1);
 	}
 	return reply->header->cluster_id;
+}
+
+/* A batch of timestamps, the answer naming the last one. */
+static void
+ask_timestamps(grpc_channel *channel, Pdpb__RequestHeader *header,
+			   TsRange *range)
+{
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	Pdpb__TsoResponse *reply;
+	grpc_slice hold;
+	Bytes b;
+
+	request.header = header;
+	request.count = TS_BATCH;
+	b = blocking_call(channel, "/pdpb.PD/Tso", &request.base, &hold);
+	reply = pdpb__tso_response__unpack(NULL, b.len, b.data);
+	if (reply == NULL || reply->timestamp == NULL || reply->count != TS_BATCH)
+	{
+		fprintf(stderr, "Tso: no timestamps\n");
+		exit(1);
+	}
+	range->end = ((uint64_t) reply->timestamp->physical << TS_LOGICAL_BITS |
+				  (uint64_t) reply->timestamp->logical) +
+		1;
+	range->next = range->end - TS_BATCH;
+	grpc_slice_unref(hold);
+}
+
+/* More than any load takes in its time. */
+static void
+ask_all_timestamps(grpc_channel *channel, Pdpb__RequestHeader *header)
+{
+	long wanted = 2 * opt.keys + (opt.seconds + opt.warmup) * MAX_TS_PER_S;
+
+	n_ts_ranges = (size_t) (wanted / TS_BATCH + 1);
+	ts_ranges = calloc(n_ts_ranges, sizeof(*ts_ranges));
+	for (size_t i = 0; i < n_ts_ranges; i++)
+		ask_timestamps(channel, header, &ts_ranges[i]);
 }
 
 /* Fill in the context from the region that holds the first key. */
@@ -574,6 +718,8 @@ ask_pd(Kvrpcpb__Context *ctx)
 	ctx->region_epoch = reply->region->region_epoch;
 	ctx->peer = reply->leader;
 	ctx->cluster_id = header.cluster_id;
+	if (mode->transactional)
+		ask_all_timestamps(channel, &header);
 	grpc_channel_credentials_release(creds);
 }
 
@@ -643,17 +789,16 @@ set_option(const char *name, const char *text)
 static bool
 options_are_good(void)
 {
-	static const char *const modes[] = {"empty", "rawget", "rawput",
-										"stream-get", "stream-put"};
-	bool known = false;
-
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		known = known || strcmp(opt.mode, modes[i]) == 0;
-	return known && opt.connections > 0 && opt.batch > 0 && opt.keys > 0 &&
+	streaming = strncmp(opt.mode, "stream-", 7) == 0;
+	mode = find_mode(streaming ? opt.mode + 7 : opt.mode);
+	if (mode == NULL || (streaming && mode->steps[0] == STEP_EMPTY) ||
+		(mode->transactional && opt.pd == NULL))
+		return false;
+	fill_mode = find_mode(mode->transactional ? "1pc" : "rawput");
+	return opt.connections > 0 && opt.batch > 0 && opt.keys > 0 &&
 		opt.inflight >= opt.connections && opt.key_size >= 16 &&
 		opt.key_size <= 4096 && opt.value_size >= 0 &&
-		(strncmp(opt.mode, "stream", 6) != 0 ||
-		 opt.inflight / opt.connections >= opt.batch);
+		(!streaming || opt.inflight / opt.connections >= opt.batch);
 }
 
 static void
@@ -683,11 +828,13 @@ report(void)
 	double ops = (double) (done > 0 ? done : 1);
 
 	printf("mode=%s inflight=%ld batch=%ld ops_per_s=%.0f p50_us=%lld "
-		   "p95_us=%lld p99_us=%lld errors=%llu client_cpu_us=%.2f",
+		   "p95_us=%lld p99_us=%lld errors=%llu retries=%llu "
+		   "client_cpu_us=%.2f",
 		   opt.mode, opt.inflight, opt.batch,
 		   (double) done / (double) opt.seconds, (long long) percentile(0.5),
 		   (long long) percentile(0.95), (long long) percentile(0.99),
-		   (unsigned long long) errors, 1e6 * own_s / ops);
+		   (unsigned long long) errors, (unsigned long long) lock_retries,
+		   1e6 * own_s / ops);
 	if (server_pids != NULL)
 		printf(" server_cpu_us=%.2f", 1e6 * server_s / ops);
 	printf("\n");
@@ -712,13 +859,14 @@ main(int argc, char **argv)
 	grpc_init();
 	connect_all();
 	make_context();
+	scratch = malloc(scratch_size());
 	value = malloc((size_t) opt.value_size + 1);
 	memset(value, 'v', (size_t) opt.value_size + 1);
 	if (opt.fill)
 		fill();
 
 	begin = now_us();
-	if (strncmp(opt.mode, "stream", 6) == 0)
+	if (streaming)
 		run_streams(begin + opt.warmup * 1000000,
 					begin + (opt.warmup + opt.seconds) * 1000000);
 	else

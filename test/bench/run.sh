@@ -3,15 +3,16 @@
 # run; prints a table of ratios and keeps it in out/bench/results.md.
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
-#   parts: build first_put idle unary streams old_snapshot sql (default: all;
-#   quick leaves out build)
+#   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
+#   gc sizes sql (default: all but sizes; quick leaves out build and ycsb)
 #
-# full     what docs/performance.md shows; about 20 minutes
+# full     what docs/performance.md shows; about 40 minutes
 # quick    two minutes: does everything work?  Its figures say little
 # profile  where the store's time goes, by perf
 #
 # From the environment: QUICK=1 and MODE= choose as the first argument does,
-# BENCH_OLD_SNAPSHOT_SECONDS how long a snapshot is held (quick 5, full 180),
+# BENCH_OLD_SNAPSHOT_SECONDS how long a snapshot is held (quick 5, full 300),
+# BENCH_SIZES_SECONDS how long sizes are watched (600),
 # BENCH_SECONDS the length of one load, BENCH_ROUNDS how often each is run,
 # BENCH_KEYS how many keys there are, BENCH_TRIES how often a load is repeated
 # that others on the machine disturbed (BENCH_MAX_OTHERS, per cent of it),
@@ -26,7 +27,6 @@ BENCH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$BENCH/node.sh"
 . "$BENCH/rpc.sh"
 . "$BENCH/sql.sh"
-. "$BENCH/profile.sh"
 
 MODE=${MODE:-full}
 [ -z "${QUICK:-}" ] || MODE=quick
@@ -46,23 +46,26 @@ case $MODE in
         KEYS=${BENCH_KEYS:-200000}
         ROUNDS=${BENCH_ROUNDS:-5}
         SECONDS_PER_RUN=${BENCH_SECONDS:-5}
-        OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-180}
+        OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-300}
         TRIES=${BENCH_TRIES:-3}
         QUIET_WAIT_SECONDS=${BENCH_QUIET_WAIT_SECONDS:-10}
         IDLE_SECONDS=30
         FIRST_PUTS=5
-        PARTS=(build first_put idle unary streams old_snapshot sql)
+        GC_GARBAGE_LOADS=4
+        PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
+            ycsb gc sql)
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
         ROUNDS=${BENCH_ROUNDS:-1}
-        SECONDS_PER_RUN=${BENCH_SECONDS:-2}
+        SECONDS_PER_RUN=${BENCH_SECONDS:-1}
         OLD_SNAPSHOT_SECONDS=${BENCH_OLD_SNAPSHOT_SECONDS:-5}
         TRIES=${BENCH_TRIES:-1}
         QUIET_WAIT_SECONDS=0
         IDLE_SECONDS=5
         FIRST_PUTS=1
-        PARTS=(first_put idle unary streams old_snapshot sql)
+        GC_GARBAGE_LOADS=2
+        PARTS=(first_put idle unary streams txn txn_streams old_snapshot gc sql)
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
@@ -74,11 +77,16 @@ case $MODE in
 esac
 [ $# -eq 0 ] || PARTS=("$@")
 
+SIZES_SECONDS=${BENCH_SIZES_SECONDS:-600}
 MAX_OTHERS=${BENCH_MAX_OTHERS:-15}
 KEY_SIZE=16
 VALUE_SIZE=100
 WRITERS=64
 SQL_CLIENTS=4
+
+. "$BENCH/txn.sh"
+. "$BENCH/ycsb.sh"
+. "$BENCH/profile.sh"
 
 # Memory for all keys, and no checkpoint in the middle of a load.
 CLUSTER_SETTINGS=(
@@ -112,8 +120,13 @@ wants()
 # Is there a part that compares with unary calls?
 wants_rpc()
 {
-    wants unary || wants streams || wants old_snapshot || wants sql ||
-        wants profile
+    wants unary || wants streams || wants_txn || wants sql || wants profile
+}
+
+wants_txn()
+{
+    wants txn || wants txn_streams || wants old_snapshot || wants ycsb ||
+        wants gc || wants sizes || wants profile
 }
 
 check_parts()
@@ -122,8 +135,8 @@ check_parts()
 
     for part in "${PARTS[@]}"; do
         case $part in
-            build | first_put | idle | unary | streams) ;;
-            old_snapshot | sql | profile) ;;
+            build | first_put | idle | unary | streams | txn) ;;
+            txn_streams | old_snapshot | ycsb | gc | sizes | sql | profile) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
     done
@@ -135,10 +148,14 @@ run_rounds()
     for ROUND in $(seq 1 "$ROUNDS"); do
         step "round $ROUND of $ROUNDS, $SECONDS_PER_RUN s each"
         bench_unary
+        ! wants txn || bench_txn
         if wants unary || wants old_snapshot; then
             bench_hot ''
         fi
+        ! wants old_snapshot || bench_txn_hot ''
         ! wants streams || bench_streams
+        ! wants txn_streams || bench_txn_streams
+        ! wants ycsb || bench_ycsb
         if wants sql; then
             bench_sql pg_upsert upsert $WRITERS
             bench_sql pg_select select $SQL_CLIENTS
@@ -157,12 +174,24 @@ run_parts()
     ! wants idle || bench_idle "$IDLE_SECONDS"
     ! wants sql || setup_sql
     ! wants_rpc || setup_rpc
+    ! wants_txn || setup_txn
+    ! wants ycsb || setup_ycsb
     ! wants profile || bench_profile
     if wants_rpc && ! wants profile; then
         start_echo_server
         run_rounds
     fi
     ! wants old_snapshot || bench_old_snapshot
+    ! wants gc || run_gc
+    ! wants sizes || bench_sizes
+}
+
+run_gc()
+{
+    for ROUND in $(seq 1 "$ROUNDS"); do
+        bench_gc
+    done
+    ROUND=1
 }
 
 print_machine()

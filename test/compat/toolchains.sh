@@ -200,7 +200,7 @@ fill_caches()
 {
     local dir
 
-    for dir in compat/{descriptors,go,go-2022,pdctl,wire} faults; do
+    for dir in compat/{descriptors,go,go-2022,pdctl,wire} faults bench/ycsb; do
         step "modules of test/$dir"
         (cd "$COMPAT/../$dir" && go mod download)
     done

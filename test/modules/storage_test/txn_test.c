@@ -402,6 +402,8 @@ start_once(void)
 	memory_init(&model);
 	arena_init(&arena);
 	make_keys();
+	/* As in the store, so that every question is asked of hints as well. */
+	version_hints_enable();
 	RegisterXactCallback(end_turn, NULL);
 }
 

@@ -1,0 +1,123 @@
+/*
+ * version_hint.c
+ *	  The table of hints: one entry per hash, the newest key drives out the
+ *	  older one.
+ *
+ * Keys are told apart by a hash of 64 bits with a seed that nobody knows.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+
+#include "storage/txn_table.h"
+#include "storage/version_hint.h"
+
+/* 12 MiB of address space; pages are touched as keys are used. */
+#define HINT_BITS 19
+#define HINTS ((Size) 1 << HINT_BITS)
+
+typedef struct VersionHints
+{
+	Oid table;
+	uint64 seed;
+	uint64 epoch;
+	VersionHint *entries; /* NULL: this process has none */
+} VersionHints;
+
+static VersionHints hints;
+
+void
+version_hints_enable(void)
+{
+	if (hints.entries != NULL)
+		return;
+	if (!pg_strong_random(&hints.seed, sizeof(hints.seed)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random seed")));
+	/* Not palloc0, which would touch every page of an idle server. */
+	hints.entries = calloc(HINTS, sizeof(VersionHint));
+	if (hints.entries == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+bool
+version_hints_cover(Oid table)
+{
+	if (hints.entries == NULL)
+		return false;
+	if (hints.table != table)
+	{
+		if (OidIsValid(hints.table))
+			memset(hints.entries, 0, HINTS * sizeof(VersionHint));
+		hints.table = table;
+	}
+	return true;
+}
+
+static uint64
+hash_of(Bytes key)
+{
+	uint64 hash = hash_bytes_extended(key.data, (int) key.len, hints.seed);
+
+	return hash != 0 ? hash : 1;
+}
+
+static VersionHint *
+entry_of(uint64 hash)
+{
+	return &hints.entries[hash >> (64 - HINT_BITS)];
+}
+
+static void
+set_entry(VersionHint *entry, uint64 hash, uint64 ts,
+		  const ItemPointerData *tid)
+{
+	entry->hash = hash;
+	entry->ts = ts;
+	if (tid != NULL)
+		entry->tid = *tid;
+	else
+		ItemPointerSetInvalid(&entry->tid);
+}
+
+const VersionHint *
+version_hint_find(Bytes key)
+{
+	uint64 hash = hash_of(key);
+	const VersionHint *entry = entry_of(hash);
+
+	return entry->hash == hash ? entry : NULL;
+}
+
+uint64
+version_hints_epoch(void)
+{
+	return hints.epoch;
+}
+
+void
+version_hint_note(Bytes key, uint64 ts, const ItemPointerData *tid,
+				  uint64 epoch)
+{
+	uint64 hash = hash_of(key);
+
+	if (epoch == hints.epoch)
+		set_entry(entry_of(hash), hash, ts, tid);
+}
+
+/*
+ * Of a key without an entry it is not known whether this row is the newest.
+ * An entry of the same timestamp loses its row to this one.
+ */
+void
+version_hint_written(Bytes key, uint64 ts, const ItemPointerData *tid)
+{
+	uint64 hash = hash_of(key);
+	VersionHint *entry = entry_of(hash);
+
+	hints.epoch++;
+	if (entry->hash == hash && entry->ts <= ts)
+		set_entry(entry, hash, ts, tid);
+}
