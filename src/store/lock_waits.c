@@ -36,6 +36,7 @@ list_add(Store *store, Write *write)
 	if (store->parked != NULL)
 		store->parked->parked_before = write;
 	store->parked = write;
+	store->parked_bytes += write->bytes;
 }
 
 static void
@@ -47,6 +48,7 @@ list_remove(Store *store, Write *write)
 		store->parked = write->parked_after;
 	if (write->parked_after != NULL)
 		write->parked_after->parked_before = write->parked_before;
+	store->parked_bytes -= write->bytes;
 }
 
 void
@@ -141,6 +143,15 @@ lock_waits_park(Store *store, Write *write)
 			wait.is_shared =
 				command->mutations[i].op == MUTATION_SHARED_PESSIMISTIC_LOCK;
 	write->waits_for = arena_copy(write->request->arena, error->lock.key);
+	/* What was decided goes with the turn; the request outlives it. */
+	write->decided = NULL;
+	if (store->parked_bytes + write->bytes >
+		(size_t) tikv_fdw_settings.max_pending_kb * 1024)
+	{
+		service_busy(write->request,
+					 "scheduler is busy: too many bytes wait for locks");
+		return;
+	}
 	switch (lock_wait_park(store->waits, &wait, dispatch_now_us(), &event))
 	{
 		case LOCK_WAIT_PARKED:
