@@ -37,6 +37,7 @@ list_add(Store *store, Write *write)
 		store->parked->parked_before = write;
 	store->parked = write;
 	store->parked_bytes += write->bytes;
+	store->parked_over_bus += write->request->over_bus;
 }
 
 static void
@@ -49,6 +50,7 @@ list_remove(Store *store, Write *write)
 	if (write->parked_after != NULL)
 		write->parked_after->parked_before = write->parked_before;
 	store->parked_bytes -= write->bytes;
+	store->parked_over_bus -= write->request->over_bus;
 }
 
 void
@@ -119,6 +121,21 @@ carry_out(Store *store, const LockWaitEvent *event)
 	}
 }
 
+/*
+ * Who waits holds memory and perhaps a slot of the bus.  Half of the slots are
+ * left for those who end what the others wait for.
+ */
+static bool
+has_room(const Store *store, const Write *write)
+{
+	size_t most = (size_t) tikv_fdw_settings.max_pending_kb * 1024;
+
+	if (write->request->over_bus &&
+		store->parked_over_bus >= tikv_fdw_settings.bus_slots / 2)
+		return false;
+	return store->parked_bytes + write->bytes <= most;
+}
+
 void
 lock_waits_park(Store *store, Write *write)
 {
@@ -145,11 +162,10 @@ lock_waits_park(Store *store, Write *write)
 	write->waits_for = arena_copy(write->request->arena, error->lock.key);
 	/* What was decided goes with the turn; the request outlives it. */
 	write->decided = NULL;
-	if (store->parked_bytes + write->bytes >
-		(size_t) tikv_fdw_settings.max_pending_kb * 1024)
+	if (!has_room(store, write))
 	{
 		service_busy(write->request,
-					 "scheduler is busy: too many bytes wait for locks");
+					 "scheduler is busy: too many requests wait for locks");
 		return;
 	}
 	switch (lock_wait_park(store->waits, &wait, dispatch_now_us(), &event))

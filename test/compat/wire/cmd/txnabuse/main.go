@@ -45,6 +45,7 @@ func main() {
 		{"locks", t.manyLocks},
 		{"longkeys", t.longKeys},
 		{"timestamps", t.timestamps},
+		{"waiters", t.waiters},
 		{"fuzz", t.fuzz},
 	} {
 		if len(os.Args) > 1 && !strings.Contains(strings.Join(os.Args[1:], " "), part.name) {
