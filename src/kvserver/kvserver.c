@@ -162,6 +162,7 @@ take_one(const BusRequest *bus, Dispatch *dispatch)
 	call->request.deadline_us = INT64_MAX;
 	call->request.done = bus_done;
 	call->request.fail = bus_fail;
+	call->request.over_bus = true;
 	call->request.owner = call;
 	call->request.arena = &call->arena;
 	call->arena = arena;

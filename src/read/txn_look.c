@@ -16,6 +16,9 @@
 /* Of keys and records that one scan's look may gather. */
 #define MAX_LOOK_BYTES ((size_t) 32 << 20)
 
+/* The same for a list of keys, which may name one key any number of times. */
+#define MAX_KEYS_BYTES ((size_t) 256 << 20)
+
 /* How far above PD's timestamps a read may be; TiKV's drift bound. */
 #define MAX_DRIFT_MS UINT64CONST(60000)
 #define TS_PHYSICAL_SHIFT 18
@@ -28,7 +31,7 @@ txn_look_text(TxnLookAnswer answer)
 		case TXN_LOOK_NOT_YET:
 			return "the store is starting: its locks are being loaded";
 		case TXN_LOOK_TOO_MANY:
-			return "too many locks in the range: scan fewer keys at once";
+			return "too many locks: ask for fewer keys at once";
 		default:
 			return "the timestamp is far ahead of the timestamp oracle";
 	}
@@ -112,6 +115,8 @@ take_key(const TxnRequest *txn, Bytes key, const LockLook *found, TxnLook *look)
 static TxnLookAnswer
 look_at_keys(const Request *request, const TxnRequest *txn, TxnLook *look)
 {
+	size_t limit = request->arena->allocated + MAX_KEYS_BYTES;
+
 	look->met = arena_alloc(request->arena, txn->n_keys * sizeof(MetLock));
 	for (size_t i = 0; i < txn->n_keys; i++)
 	{
@@ -119,6 +124,8 @@ look_at_keys(const Request *request, const TxnRequest *txn, TxnLook *look)
 
 		if (!lock_table_look(txn->keys[i], request->arena, &found))
 			return TXN_LOOK_NOT_YET;
+		if (request->arena->allocated > limit)
+			return TXN_LOOK_TOO_MANY;
 		take_key(txn, txn->keys[i], &found, look);
 	}
 	return TXN_LOOK_OK;

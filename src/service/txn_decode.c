@@ -578,6 +578,12 @@ decode_batch_get(Request *request, const RawLimits *limits, TxnRequest *txn)
 	return check_keys(request, limits, txn, txn->keys, txn->n_keys);
 }
 
+static int
+key_cmp(const void *a, const void *b)
+{
+	return bytes_cmp(*(const Bytes *) a, *(const Bytes *) b);
+}
+
 static bool
 decode_buffer_batch_get(Request *request, const RawLimits *limits,
 						TxnRequest *txn)
@@ -587,8 +593,11 @@ decode_buffer_batch_get(Request *request, const RawLimits *limits,
 
 	txn->read.ts = from->version;
 	txn->buffered = true;
+	/* In order: so is what the look finds, and it can be searched. */
 	txn->keys = from_wire_list(from->keys, from->n_keys, request->arena);
 	txn->n_keys = from->n_keys;
+	if (txn->n_keys > 0)
+		qsort(txn->keys, txn->n_keys, sizeof(Bytes), key_cmp);
 	return check_keys(request, limits, txn, txn->keys, txn->n_keys);
 }
 
@@ -683,6 +692,55 @@ decode_message(Request *request, const RawLimits *limits, TxnRequest *txn)
 	}
 }
 
+static size_t
+bytes_of(const Bytes *keys, size_t n)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += keys[i].len;
+	return bytes;
+}
+
+/* What a command holds while it waits and writes, beside its mutations. */
+static size_t
+bytes_of_command(const TxnCommand *command)
+{
+	const PrewriteCommand *prewrite = &command->prewrite;
+
+	switch (command->kind)
+	{
+		case TXN_CMD_PREWRITE:
+		case TXN_CMD_FLUSH:
+			/* Every lock names the primary key. */
+			return prewrite->n_mutations * prewrite->primary.len +
+				bytes_of(prewrite->secondaries, prewrite->n_secondaries);
+		case TXN_CMD_PESSIMISTIC_LOCK:
+			return command->pessimistic_lock.n_mutations *
+				command->pessimistic_lock.primary.len;
+		case TXN_CMD_COMMIT:
+			return bytes_of(command->commit.keys, command->commit.n_keys);
+		case TXN_CMD_BATCH_ROLLBACK:
+			return bytes_of(command->batch_rollback.keys,
+							command->batch_rollback.n_keys);
+		case TXN_CMD_CLEANUP:
+			return command->cleanup.key.len;
+		case TXN_CMD_CHECK_TXN_STATUS:
+			return command->check_txn_status.primary_key.len;
+		case TXN_CMD_CHECK_SECONDARY_LOCKS:
+			return bytes_of(command->check_secondary_locks.keys,
+							command->check_secondary_locks.n_keys);
+		case TXN_CMD_RESOLVE_LOCK:
+			return bytes_of(command->resolve_lock.keys,
+							command->resolve_lock.n_keys);
+		case TXN_CMD_PESSIMISTIC_ROLLBACK:
+			return bytes_of(command->pessimistic_rollback.keys,
+							command->pessimistic_rollback.n_keys);
+		default:
+			return 0;
+	}
+}
+
 static bool
 check_entry_size(Request *request, const RawLimits *limits,
 				 const TxnRequest *txn)
@@ -703,10 +761,11 @@ txn_decode(Request *request, const RawLimits *limits)
 	TxnRequest *txn = arena_zalloc(request->arena, sizeof(TxnRequest));
 
 	if (!decode_context(request, limits, txn) ||
-		!decode_message(request, limits, txn) ||
-		!check_entry_size(request, limits, txn))
+		!decode_message(request, limits, txn))
 		return NULL;
-	return txn;
+	if (request->method->kind == SERVICE_WRITE)
+		txn->write_bytes += bytes_of_command(&txn->command);
+	return check_entry_size(request, limits, txn) ? txn : NULL;
 }
 
 bool

@@ -5,6 +5,8 @@
  * As for raw scans: fewer pairs than asked for mean that the region has no
  * more, so an answer is never cut short.
  */
+#include <stdlib.h>
+
 #include "core/base/check.h"
 #include "core/mvcc/inspect.h"
 #include "core/txn/buffered_get.h"
@@ -140,6 +142,23 @@ may_go_on(PairList *list, size_t bytes)
 	return !list->too_large && list->interrupted == NULL;
 }
 
+/* Of the lock that a read has met, if it is reported. */
+static size_t
+lock_bytes(const ReadResult *result)
+{
+	const Lock *lock;
+	size_t bytes;
+
+	if (result->outcome != READ_LOCKED)
+		return 0;
+	lock = &result->met->lock;
+	bytes = lock->primary.len + lock->n_secondaries * sizeof(Bytes) +
+		lock->n_members * sizeof(Lock);
+	for (size_t i = 0; i < lock->n_secondaries; i++)
+		bytes += lock->secondaries[i].len;
+	return bytes;
+}
+
 /* One result joins; false when the answer is complete or given up. */
 static bool
 take(PairList *list, const ReadResult *result)
@@ -147,7 +166,8 @@ take(PairList *list, const ReadResult *result)
 	Arena *arena = list->request->arena;
 	Kvrpcpb__KvPair *pair;
 
-	if (!may_go_on(list, result->key.len + result->value.len))
+	if (!may_go_on(list,
+				   result->key.len + result->value.len + lock_bytes(result)))
 		return false;
 	if (result->outcome == READ_FOUND)
 	{
@@ -253,19 +273,25 @@ typedef struct LookReader
 	const TxnLook *look;
 } LookReader;
 
+static int
+cmp_met(const void *key, const void *met)
+{
+	return bytes_cmp(*(const Bytes *) key, ((const MetLock *) met)->key);
+}
+
+/* The keys were sorted when they were decoded. */
 static bool
 look_get_lock(MvccReader *reader, Bytes key, Arena *arena, Lock *lock)
 {
 	const TxnLook *look = ((LookReader *) reader)->look;
+	const MetLock *met = NULL;
 
 	(void) arena;
-	for (size_t i = 0; i < look->n_met; i++)
-		if (bytes_eq(look->met[i].key, key))
-		{
-			*lock = look->met[i].lock;
-			return true;
-		}
-	return false;
+	if (look->n_met > 0)
+		met = bsearch(&key, look->met, look->n_met, sizeof(*met), cmp_met);
+	if (met != NULL)
+		*lock = met->lock;
+	return met != NULL;
 }
 
 static bool
@@ -309,7 +335,8 @@ read_buffered(Request *request, const TxnRequest *txn, const TxnLook *look,
 	}
 	pairs = arena_alloc(request->arena, txn->n_keys * sizeof(*pairs));
 	n = txn_buffer_batch_get(&reader.reader, txn->keys, txn->n_keys,
-							 txn->read.ts, request->arena, pairs);
+							 txn->read.ts, limits->max_reply_size,
+							 request->arena, pairs);
 	for (size_t i = 0; i < n; i++)
 	{
 		result.outcome = READ_FOUND;
@@ -388,13 +415,21 @@ mvcc_lock_message(Bytes key, const Lock *lock, Arena *arena)
 	return out;
 }
 
+/* NULL after an answer that says that it would be too large. */
 static Kvrpcpb__MvccInfo *
-mvcc_info_message(MvccReader *reader, Bytes key, Arena *arena)
+mvcc_info_message(Request *request, MvccReader *reader, Bytes key,
+				  const RawLimits *limits)
 {
+	Arena *arena = request->arena;
 	Kvrpcpb__MvccInfo *out = arena_alloc(arena, sizeof(*out));
 	MvccInfo info;
 
-	mvcc_inspect_key(reader, key, arena, &info);
+	mvcc_inspect_key(reader, key, limits->max_reply_size, arena, &info);
+	if (info.too_large)
+	{
+		txn_answer_abort(request, "the key has too many versions to list");
+		return NULL;
+	}
 	kvrpcpb__mvcc_info__init(out);
 	if (info.has_lock)
 		out->lock = mvcc_lock_message(key, &info.lock, arena);
@@ -415,18 +450,22 @@ mvcc_info_message(MvccReader *reader, Bytes key, Arena *arena)
 }
 
 static void
-read_mvcc_by_key(Request *request, const TxnRequest *txn, MvccReader *reader)
+read_mvcc_by_key(Request *request, const TxnRequest *txn, MvccReader *reader,
+				 const RawLimits *limits)
 {
 	Kvrpcpb__MvccGetByKeyResponse reply =
 		KVRPCPB__MVCC_GET_BY_KEY_RESPONSE__INIT;
 
-	reply.info = mvcc_info_message(reader, txn->keys[0], request->arena);
+	reply.info = mvcc_info_message(request, reader, txn->keys[0], limits);
+	if (reply.info == NULL)
+		return;
 	request->done(request, &reply.base);
 }
 
 static void
 read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
-					  const Region *region, MvccReader *reader)
+					  const Region *region, MvccReader *reader,
+					  const RawLimits *limits)
 {
 	Kvrpcpb__MvccGetByStartTsResponse reply =
 		KVRPCPB__MVCC_GET_BY_START_TS_RESPONSE__INIT;
@@ -438,7 +477,9 @@ read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
 	if (mvcc_find_start_ts(reader, &range, txn->start_ts, request->arena, &key))
 	{
 		reply.key = to_wire(key);
-		reply.info = mvcc_info_message(reader, key, request->arena);
+		reply.info = mvcc_info_message(request, reader, key, limits);
+		if (reply.info == NULL)
+			return;
 	}
 	request->done(request, &reply.base);
 }
@@ -462,10 +503,10 @@ txn_read(Request *request, const TxnRequest *txn, const TxnLook *look,
 			read_buffered(request, txn, look, reader, limits);
 			break;
 		case METHOD_MVCC_GET_BY_KEY:
-			read_mvcc_by_key(request, txn, reader);
+			read_mvcc_by_key(request, txn, reader, limits);
 			break;
 		case METHOD_MVCC_GET_BY_START_TS:
-			read_mvcc_by_start_ts(request, txn, region, reader);
+			read_mvcc_by_start_ts(request, txn, region, reader, limits);
 			break;
 		default:
 			CHECK(false);

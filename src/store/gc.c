@@ -642,7 +642,10 @@ key_of_question(const TxnCommand *command)
 		case TXN_CMD_CHECK_TXN_STATUS:
 			return command->check_txn_status.primary_key;
 		case TXN_CMD_CHECK_SECONDARY_LOCKS:
-			return command->check_secondary_locks.keys[0];
+			/* A transaction of one key has none: any region can say so. */
+			return command->check_secondary_locks.n_keys > 0 ?
+				command->check_secondary_locks.keys[0] :
+				bytes_empty();
 		case TXN_CMD_PESSIMISTIC_ROLLBACK:
 			return command->pessimistic_rollback.keys[0];
 		default:

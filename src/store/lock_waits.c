@@ -37,6 +37,8 @@ list_add(Store *store, Write *write)
 	if (store->parked != NULL)
 		store->parked->parked_before = write;
 	store->parked = write;
+	store->parked_bytes += write->bytes;
+	store->parked_over_bus += write->request->over_bus;
 }
 
 static void
@@ -48,6 +50,8 @@ list_remove(Store *store, Write *write)
 		store->parked = write->parked_after;
 	if (write->parked_after != NULL)
 		write->parked_after->parked_before = write->parked_before;
+	store->parked_bytes -= write->bytes;
+	store->parked_over_bus -= write->request->over_bus;
 }
 
 void
@@ -118,6 +122,21 @@ carry_out(Store *store, const LockWaitEvent *event)
 	}
 }
 
+/*
+ * Who waits holds memory and perhaps a slot of the bus.  Half of the slots are
+ * left for those who end what the others wait for.
+ */
+static bool
+has_room(const Store *store, const Write *write)
+{
+	size_t most = (size_t) tikv_fdw_settings.max_pending_kb * 1024;
+
+	if (write->request->over_bus &&
+		store->parked_over_bus >= tikv_fdw_settings.bus_slots / 2)
+		return false;
+	return store->parked_bytes + write->bytes <= most;
+}
+
 void
 lock_waits_park(Store *store, Write *write)
 {
@@ -142,6 +161,14 @@ lock_waits_park(Store *store, Write *write)
 			wait.is_shared =
 				command->mutations[i].op == MUTATION_SHARED_PESSIMISTIC_LOCK;
 	write->waits_for = arena_copy(write->request->arena, error->lock.key);
+	/* What was decided goes with the turn; the request outlives it. */
+	write->decided = NULL;
+	if (!has_room(store, write))
+	{
+		service_busy(write->request,
+					 "scheduler is busy: too many requests wait for locks");
+		return;
+	}
 	switch (lock_wait_park(store->waits, &wait, dispatch_now_us(), &event))
 	{
 		case LOCK_WAIT_PARKED:

@@ -93,6 +93,8 @@ struct Store
 	LockPool *pool;				  /* rows of lock_slot */
 	LockWait *waits;			  /* for locks */
 	Write *parked;				  /* those who wait */
+	size_t parked_bytes;		  /* of theirs */
+	int parked_over_bus;		  /* how many hold a slot of the bus */
 	TxnStatusCache *status_cache; /* who committed lately */
 	bool max_ts_synced;			  /* async commit and 1PC may begin */
 	Gc gc;

@@ -30,6 +30,9 @@
 #define TURN_MAX_WRITES 4096
 #define TURN_MAX_BYTES ((size_t) 16 << 20)
 
+/* A turn that holds more memory than this takes no further commands. */
+#define TURN_MAX_MEMORY ((size_t) 64 << 20)
+
 /* Transactions that one failing batch may cost, in halves. */
 #define MAX_TRIES 64
 
@@ -591,6 +594,8 @@ execute(Turn *turn, WriteQueue *batch)
 	while ((write = batch->head) != NULL)
 	{
 		if (write->txn != NULL && txn_turn_must_wait(&turn->txn, write))
+			break;
+		if (turn->store->arena.allocated > TURN_MAX_MEMORY)
 			break;
 		turn->current = write_queue_pop(batch);
 		decide(turn, write);

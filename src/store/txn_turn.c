@@ -16,6 +16,9 @@
 #include "guc.h"
 #include "store/txn_turn.h"
 
+/* What a command may read and list, as for the answers of reads. */
+#define MAX_COMMAND_BYTES ((size_t) 256 << 20)
+
 /* -------------------------------------------------------------- deciding */
 
 bool
@@ -52,6 +55,7 @@ fill_env(TxnTurn *turn, Write *write, Decided *decided, TxnEnv *env)
 	env->max_ts_synced = store->max_ts_synced;
 	env->memory_locks = tikv_fdw_settings.in_memory_pessimistic_locks;
 	env->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
+	env->max_memory = store->arena.allocated + MAX_COMMAND_BYTES;
 	env->txn_source = write->txn->txn_source;
 	env->is_retry_request = write->txn->is_retry_request;
 	env->region = txn_region_range(&write->peer->region, write->request->arena);

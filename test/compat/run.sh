@@ -5,8 +5,8 @@
 # usage: test/compat/run.sh [part...]
 #
 # Parts, in their order: descriptors (needs no node), pdcheck, pdhttp, pdctl,
-# etcdctl, errors, pdclient, go, go-2022, rust, java, idle, badbytes.  Those of
-# a client with -raw behind it (go-raw) are its checks of raw commands alone, in
+# etcdctl, errors, pdclient, go, go-2022, rust, java, idle, badbytes, txnabuse.
+# Those of a client with -raw behind it (go-raw) are its checks of raw commands alone, in
 # one mode: for the other API versions, which TIKV_API names.  `build` instead
 # only builds.  One line is printed for each program; its output is in
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
@@ -16,7 +16,7 @@
 . "$TOP/test/compat/toolchains.sh"
 
 PARTS=(descriptors pdcheck pdhttp pdctl etcdctl errors pdclient go go-2022 rust
-    java idle badbytes)
+    java idle badbytes txnabuse)
 
 LOGS=$TOP/out/compat
 BIN=$LOGS/bin
@@ -155,6 +155,11 @@ part_idle()
 part_badbytes()
 {
     wire_program badbytes
+}
+
+part_txnabuse()
+{
+    wire_program txnabuse
 }
 
 # kvcheck and tso of a Go client.

@@ -235,9 +235,138 @@ turn(void)
 	case_free(&c);
 }
 
+/* ------------------------------------------------------------- memory */
+
+#define MANY 4000
+
+/* Commands over a key that is named so often, and holds so large a lock. */
+static TxnCommand
+about_many(TxnCommandKind kind, const Bytes *keys, const Mutation *mutations)
+{
+	static TxnStatusOf rolled_back = {.start_ts = 10};
+	TxnCommand command = {.kind = kind};
+
+	switch (kind)
+	{
+		case TXN_CMD_PREWRITE:
+		case TXN_CMD_FLUSH:
+			command.prewrite.mutations = mutations;
+			command.prewrite.n_mutations = MANY;
+			command.prewrite.primary = keys[0];
+			command.prewrite.start_ts = 20;
+			command.prewrite.generation = kind == TXN_CMD_FLUSH;
+			break;
+		case TXN_CMD_PESSIMISTIC_LOCK:
+			command.pessimistic_lock.mutations = mutations;
+			command.pessimistic_lock.n_mutations = MANY;
+			command.pessimistic_lock.primary = keys[0];
+			command.pessimistic_lock.start_ts = 20;
+			command.pessimistic_lock.for_update_ts = 20;
+			command.pessimistic_lock.return_values = true;
+			break;
+		case TXN_CMD_COMMIT:
+			command.commit = (CommitCommand){keys, MANY, 10, 20};
+			break;
+		case TXN_CMD_BATCH_ROLLBACK:
+			command.batch_rollback = (BatchRollbackCommand){keys, MANY, 10};
+			break;
+		case TXN_CMD_CHECK_SECONDARY_LOCKS:
+			command.check_secondary_locks =
+				(CheckSecondaryLocksCommand){keys, MANY, 10};
+			break;
+		case TXN_CMD_RESOLVE_LOCK:
+			command.resolve_lock.txns = &rolled_back;
+			command.resolve_lock.n_txns = 1;
+			command.resolve_lock.keys = keys;
+			command.resolve_lock.n_keys = MANY;
+			break;
+		default:
+			command.pessimistic_rollback.keys = keys;
+			command.pessimistic_rollback.n_keys = MANY;
+			command.pessimistic_rollback.start_ts = 20;
+			command.pessimistic_rollback.for_update_ts = 20;
+			break;
+	}
+	return command;
+}
+
+/* The next command may take so much; how much was taken before it. */
+static size_t
+bound(Case *c, size_t most)
+{
+	c->env.max_memory = c->arena.allocated + most;
+	return c->arena.allocated;
+}
+
+/* What a command takes is bounded, and one that would take more leaves nothing. */
+static void
+memory_is_bounded(void)
+{
+	static const TxnCommandKind on_lock[] = {TXN_CMD_COMMIT,
+											 TXN_CMD_BATCH_ROLLBACK,
+											 TXN_CMD_CHECK_SECONDARY_LOCKS,
+											 TXN_CMD_RESOLVE_LOCK,
+											 TXN_CMD_PESSIMISTIC_ROLLBACK};
+	static uint8_t large[4096];
+	static Bytes keys[MANY];
+	static Mutation mutations[MANY];
+	size_t most = (size_t) 1 << 20;
+	Lock lock = a_lock(LOCK_TYPE_PUT, "a", 10);
+	WriteRecord write = {.type = WRITE_TYPE_PUT, .start_ts = 3};
+	TxnCommand command;
+	Case c;
+
+	for (int i = 0; i < MANY; i++)
+	{
+		keys[i] = bytes_cstr("a");
+		mutations[i] = put_a;
+	}
+	lock.primary = bytes_make(large, sizeof(large));
+	case_init(&c);
+	store_lock(&c, "a", &lock);
+	for (size_t i = 0; i < sizeof(on_lock) / sizeof(on_lock[0]); i++)
+	{
+		size_t before = c.arena.allocated;
+
+		command = about_many(on_lock[i], keys, mutations);
+		c.env.max_memory = 0;
+		EQ_U64(run(&c, &command), TXN_OK, "a long list without a bound");
+		OK(c.arena.allocated > before + 2 * most, "takes much");
+		before = bound(&c, most);
+		EQ_U64(run(&c, &command), TXN_ABORT, "and fails with one");
+		OK(c.arena.allocated < before + 2 * most, "having taken little more");
+		EQ_U64(c.answer.n_errors, 1, "for one reason");
+	}
+
+	command = about_many(TXN_CMD_PREWRITE, keys, mutations);
+	bound(&c, most);
+	EQ_U64(run(&c, &command), TXN_KEY_IS_LOCKED,
+		   "a prewrite reports the locks that it met before that");
+	OK(c.answer.n_errors < MANY && c.effects.n_modifies == 0, "not all");
+	for (int i = 0; i < MANY; i++)
+		mutations[i].value = lock.primary;
+	memory_delete(&c.memory, TXN_CF_LOCK, bytes_cstr("a"), 0);
+	command = about_many(TXN_CMD_FLUSH, keys, mutations);
+	command.prewrite.primary = lock.primary;
+	bound(&c, most);
+	EQ_U64(run(&c, &command), TXN_ABORT, "a flush of too much fails");
+	EQ_U64(c.effects.n_modifies, 0, "and leaves nothing");
+	memory_put(&c.memory, TXN_CF_VALUE, bytes_cstr("a"), 3, lock.primary,
+			   false);
+	store_write(&c, "a", 5, &write);
+	for (int i = 0; i < MANY; i++)
+		mutations[i].op = MUTATION_PESSIMISTIC_LOCK;
+	command = about_many(TXN_CMD_PESSIMISTIC_LOCK, keys, mutations);
+	bound(&c, most);
+	EQ_U64(run(&c, &command), TXN_ABORT, "so do locks that return values");
+	EQ_U64(c.effects.n_modifies, 0, "they are not taken");
+	case_free(&c);
+}
+
 int
 main(void)
 {
+	memory_is_bounded();
 	lives_of_a_lock();
 	pessimistic_and_resolving();
 	ranges();

@@ -108,7 +108,7 @@ buffered_get(void)
 	mutate(&c, MUTATION_DELETE, "d", "");
 	run_flush(&c, 1);
 	case_apply(&c);
-	n = txn_buffer_batch_get(&c.memory.reader, keys, 8, 10, &c.arena, pairs);
+	n = txn_buffer_batch_get(&c.memory.reader, keys, 8, 10, 0, &c.arena, pairs);
 	EQ_U64(n, 3, "txn-semantics 20 KvBufferBatchGet: only own locks, once");
 	OK(bytes_eq(pairs[0].key, bytes_cstr("a")) &&
 		   bytes_eq(pairs[0].value, bytes_cstr("short")),
@@ -117,12 +117,17 @@ buffered_get(void)
 	   "a long one");
 	OK(bytes_eq(pairs[2].key, bytes_cstr("d")) && pairs[2].value.len == 0,
 	   "a deleted key is there, with an empty value");
+	EQ_U64(txn_buffer_batch_get(&c.memory.reader, keys, 8, 10, 5, &c.arena,
+								pairs),
+		   1, "it ends with the pair that exceeds what may be answered");
 	memory_delete(&c.memory, TXN_CF_VALUE, bytes_cstr("b"), 10);
-	n = txn_buffer_batch_get(&c.memory.reader, keys, 8, 10, &c.arena, pairs);
+	n = txn_buffer_batch_get(&c.memory.reader, keys, 8, 10, 0, &c.arena, pairs);
 	EQ_U64(n, 2, "a long value that is missing leaves the key out");
-	EQ_U64(txn_buffer_batch_get(&c.memory.reader, keys, 8, 11, &c.arena, pairs),
+	EQ_U64(txn_buffer_batch_get(&c.memory.reader, keys, 8, 11, 0, &c.arena,
+								pairs),
 		   0, "another transaction sees none of it");
-	EQ_U64(txn_buffer_batch_get(&c.memory.reader, NULL, 0, 10, &c.arena, pairs),
+	EQ_U64(txn_buffer_batch_get(&c.memory.reader, NULL, 0, 10, 0, &c.arena,
+								pairs),
 		   0, "no keys, no pairs");
 	case_free(&c);
 }

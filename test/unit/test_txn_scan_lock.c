@@ -105,7 +105,7 @@ inspect(const char *key)
 	MvccInfo info;
 
 	kit_next(&kit);
-	mvcc_inspect_key(&kit.m.reader, K(key), &kit.arena, &info);
+	mvcc_inspect_key(&kit.m.reader, K(key), 0, &kit.arena, &info);
 	kit_clear(&kit);
 	if (info.has_lock)
 	{
@@ -172,7 +172,7 @@ long_lists(void)
 		VALUE("k", ts, "v");
 	}
 	kit_next(&kit);
-	mvcc_inspect_key(&kit.m.reader, K("k"), &kit.arena, &info);
+	mvcc_inspect_key(&kit.m.reader, K("k"), 0, &kit.arena, &info);
 	EQ_U64(info.n_writes, 50, "all records");
 	EQ_U64(info.writes[49].commit_ts, 2, "down to the oldest");
 	EQ_U64(info.n_values, 50, "all values");

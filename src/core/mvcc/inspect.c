@@ -22,16 +22,26 @@ typedef struct ListValues
 	Arena *arena;
 	MvccInfo *info;
 	size_t room;
+	size_t limit; /* of arena->allocated */
 } ListValues;
 
+static bool
+is_full(const Arena *arena, size_t limit, MvccInfo *info)
+{
+	info->too_large = info->too_large || arena->allocated > limit;
+	return info->too_large;
+}
+
 static void
-list_writes(MvccReader *reader, Bytes key, Arena *arena, MvccInfo *info)
+list_writes(MvccReader *reader, Bytes key, size_t limit, Arena *arena,
+			MvccInfo *info)
 {
 	uint64_t ts = UINT64_MAX;
 	size_t room = 0;
 	WriteAt at;
 
-	while (reader->seek_write(reader, key, ts, arena, &at))
+	while (!is_full(arena, limit, info) &&
+		   reader->seek_write(reader, key, ts, arena, &at))
 	{
 		if (info->n_writes == room)
 		{
@@ -69,7 +79,7 @@ list_value(void *arg, Bytes key, uint64_t start_ts, Bytes value)
 	}
 	info->values[info->n_values].start_ts = start_ts;
 	info->values[info->n_values++].value = arena_copy(list->arena, value);
-	return true;
+	return !is_full(list->arena, list->limit, info);
 }
 
 /* The reader walks up in start_ts, TiKV down. */
@@ -99,9 +109,13 @@ range_of_key(Bytes key, Arena *arena)
 }
 
 void
-mvcc_inspect_key(MvccReader *reader, Bytes key, Arena *arena, MvccInfo *info)
+mvcc_inspect_key(MvccReader *reader, Bytes key, size_t max_bytes, Arena *arena,
+				 MvccInfo *info)
 {
-	ListValues list = {.arena = arena, .info = info};
+	ListValues list = {.arena = arena,
+					   .info = info,
+					   .limit = max_bytes == 0 ? SIZE_MAX :
+												 arena->allocated + max_bytes};
 	KeyRange range = range_of_key(key, arena);
 
 	memset(info, 0, sizeof(*info));
@@ -112,7 +126,7 @@ mvcc_inspect_key(MvccReader *reader, Bytes key, Arena *arena, MvccInfo *info)
 		if (info->has_lock)
 			info->lock = info->lock.members[0];
 	}
-	list_writes(reader, key, arena, info);
+	list_writes(reader, key, list.limit, arena, info);
 	reader->scan_values(reader, &range, list_value, &list);
 	turn_values(info);
 }

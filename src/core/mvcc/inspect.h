@@ -24,11 +24,12 @@ typedef struct MvccInfo
 	size_t n_writes;
 	MvccValue *values; /* newest first */
 	size_t n_values;
+	bool too_large; /* more than max_bytes: what is listed is not all */
 } MvccInfo;
 
-/* Memory is the arena's. */
-extern void mvcc_inspect_key(MvccReader *reader, Bytes key, Arena *arena,
-							 MvccInfo *info);
+/* Memory is the arena's, of which it may take max_bytes (0: any number). */
+extern void mvcc_inspect_key(MvccReader *reader, Bytes key, size_t max_bytes,
+							 Arena *arena, MvccInfo *info);
 
 /*
  * The first key of the range that has a Write record of the transaction;

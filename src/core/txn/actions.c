@@ -33,6 +33,17 @@ txn_add_error(TxnEnv *env, TxnAnswer *answer, TxnErrorKind kind)
 	return error;
 }
 
+bool
+txn_may_go_on(TxnEnv *env, TxnAnswer *answer)
+{
+	if (env->max_memory == 0 || env->arena->allocated <= env->max_memory)
+		return true;
+	answer->n_errors = 0;
+	txn_add_error(env, answer, TXN_ABORT)->text =
+		"the command takes too much memory: name fewer keys at once";
+	return false;
+}
+
 void
 txn_lock_info(Bytes key, const Lock *lock, LockInfo *info)
 {

@@ -34,18 +34,22 @@ get_one(MvccReader *reader, Bytes key, uint64_t start_ts, Arena *arena,
 
 size_t
 txn_buffer_batch_get(MvccReader *reader, Bytes *keys, size_t n,
-					 uint64_t start_ts, Arena *arena, BufferedPair *pairs)
+					 uint64_t start_ts, size_t max_bytes, Arena *arena,
+					 BufferedPair *pairs)
 {
 	size_t n_pairs = 0;
+	size_t bytes = 0;
 
 	if (n > 0)
 		qsort(keys, n, sizeof(*keys), cmp_keys);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && (max_bytes == 0 || bytes <= max_bytes); i++)
 	{
 		if (i > 0 && bytes_eq(keys[i], keys[i - 1]))
 			continue;
-		if (get_one(reader, keys[i], start_ts, arena, &pairs[n_pairs].value))
-			pairs[n_pairs++].key = keys[i];
+		if (!get_one(reader, keys[i], start_ts, arena, &pairs[n_pairs].value))
+			continue;
+		bytes += keys[i].len + pairs[n_pairs].value.len;
+		pairs[n_pairs++].key = keys[i];
 	}
 	return n_pairs;
 }

@@ -19,10 +19,11 @@ typedef struct BufferedPair
 /*
  * Sorts the keys in place; fills `pairs` (room for n) in key order, each key
  * once, and answers how many there are.  Keys that the transaction has not
- * flushed are left out.
+ * flushed are left out.  Stops when keys and values have more than max_bytes
+ * (0: any number), which the caller does not answer.
  */
 extern size_t txn_buffer_batch_get(MvccReader *reader, Bytes *keys, size_t n,
-								   uint64_t start_ts, Arena *arena,
-								   BufferedPair *pairs);
+								   uint64_t start_ts, size_t max_bytes,
+								   Arena *arena, BufferedPair *pairs);
 
 #endif /* TIKV_TXN_BUFFERED_GET_H */

@@ -69,6 +69,8 @@ txn_check_secondary_locks(TxnEnv *env,
 	answer->locks = arena_alloc(env->arena, command->n_keys * sizeof(LockInfo));
 	for (size_t i = 0; i < command->n_keys; i++)
 	{
+		if (!txn_may_go_on(env, answer))
+			return;
 		if (check_key(env, command->keys[i], command->start_ts,
 					  &answer->locks[answer->n_locks],
 					  &answer->commit_ts) != SECONDARY_LOCKED)

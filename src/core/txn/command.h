@@ -374,6 +374,13 @@ extern bool txn_needs_clean_overlay(const TxnCommand *command);
 extern TxnError *txn_add_error(TxnEnv *env, TxnAnswer *answer,
 							   TxnErrorKind kind);
 
+/*
+ * Before the next key of a list: false, with an error, if what the command has
+ * read and listed so far takes more memory than it may.  A key may be named
+ * any number of times, and each time its lock or value is read anew.
+ */
+extern bool txn_may_go_on(TxnEnv *env, TxnAnswer *answer);
+
 /* The lock's report, key as given. */
 extern void txn_lock_info(Bytes key, const Lock *lock, LockInfo *info);
 

@@ -23,6 +23,8 @@ txn_commit(TxnEnv *env, const CommitCommand *command, TxnAnswer *answer)
 	{
 		TxnError error;
 
+		if (!txn_may_go_on(env, answer))
+			return;
 		if (!txn_commit_key(env, command->keys[i], command->start_ts,
 							command->commit_ts, &error))
 		{

@@ -62,6 +62,7 @@ typedef struct TxnEnv
 	bool memory_locks;	   /* pessimistic locks may live in memory only */
 	bool pipelined;		   /* answer pessimistic locks before they last */
 	size_t max_key_size;   /* of the memcomparable form; 0: no limit */
+	size_t max_memory;	   /* arena->allocated beyond which to fail; 0: none */
 	uint64_t txn_source;   /* Context.txn_source */
 	bool is_retry_request; /* Context.is_retry_request */
 	KeyRange region;	   /* user keys of the region, for range forms */

@@ -445,7 +445,7 @@ txn_pessimistic_lock(TxnEnv *env, const PessimisticLockCommand *command,
 						 command->allow_lock_with_conflict || command->resumed,
 					 .for_update_ts = command->for_update_ts};
 
-		if (!acquire(&a))
+		if (!txn_may_go_on(env, answer) || !acquire(&a))
 		{
 			fail(env, command, answer);
 			return;

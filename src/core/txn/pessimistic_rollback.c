@@ -65,6 +65,6 @@ txn_pessimistic_rollback(TxnEnv *env, PessimisticRollbackCommand *command,
 		roll_back_region(env, command, answer);
 		return;
 	}
-	for (size_t i = 0; i < command->n_keys; i++)
+	for (size_t i = 0; i < command->n_keys && txn_may_go_on(env, answer); i++)
 		roll_back_key(env, command, command->keys[i]);
 }

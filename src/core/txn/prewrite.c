@@ -278,6 +278,23 @@ take_error(PrewriteRun *run, const TxnError *error, Bytes key)
 	return false;
 }
 
+/*
+ * Locks that were met are the answer, even if there may be others: who has
+ * resolved them comes again.
+ */
+static bool
+may_go_on(PrewriteRun *run)
+{
+	TxnAnswer more = {0};
+
+	if (txn_may_go_on(run->request.env, &more))
+		return true;
+	run->has_failed = true;
+	if (run->answer->n_errors == 0)
+		(void) txn_may_go_on(run->request.env, run->answer);
+	return false;
+}
+
 /* False: the request is decided, and ends here. */
 static bool
 run_key(PrewriteRun *run, size_t i)
@@ -386,7 +403,7 @@ static void
 run_keys(PrewriteRun *run)
 {
 	for (size_t i = 0; i < run->n_mutations; i++)
-		if (!run_key(run, i))
+		if (!may_go_on(run) || !run_key(run, i))
 			break;
 	finish(run);
 }

@@ -160,7 +160,7 @@ resolve_keys(TxnEnv *env, const ResolveLockCommand *command, TxnAnswer *answer)
 			"resolving given keys needs a start_version";
 		return;
 	}
-	for (size_t i = 0; i < command->n_keys; i++)
+	for (size_t i = 0; i < command->n_keys && txn_may_go_on(env, answer); i++)
 	{
 		bool done = txn->commit_ts == 0 ?
 			txn_cleanup_key(env, command->keys[i], txn->start_ts, 0, false,
@@ -174,7 +174,7 @@ resolve_keys(TxnEnv *env, const ResolveLockCommand *command, TxnAnswer *answer)
 			return;
 		}
 	}
-	if (txn->commit_ts != 0)
+	if (txn->commit_ts != 0 && answer->n_errors == 0)
 		know(env, txn);
 }
 

@@ -14,6 +14,8 @@ txn_batch_rollback(TxnEnv *env, const BatchRollbackCommand *command,
 	{
 		TxnError error;
 
+		if (!txn_may_go_on(env, answer))
+			return;
 		if (!txn_cleanup_key(env, command->keys[i], command->start_ts, 0, false,
 							 &error))
 		{

@@ -65,6 +65,8 @@ scan_lock(void *arg, Bytes key, const Lock *lock)
 {
 	ScanLocks *scan = arg;
 
+	if (!txn_may_go_on(scan->env, scan->answer))
+		return false;
 	if (lock->type == LOCK_TYPE_SHARED)
 	{
 		Lock part = cut_container(scan, lock);

@@ -6,6 +6,8 @@
 //
 // The rounds are those of the crash test (mode "all": SIGKILL to everything;
 // mode "worker": SIGABRT to the store, from which Postgres recovers by itself).
+// In every second one turns are cancelled all the time. The clients go on
+// beyond the restart, and tikv_check() finds nothing after any round.
 package main
 
 import (
@@ -17,6 +19,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	pclog "github.com/pingcap/log"
 	"github.com/tikv/client-go/v2/txnkv"
 	"go.uber.org/zap/zapcore"
@@ -90,6 +93,46 @@ func withClient(c *cluster.Cluster, do func(ctx context.Context, cli *txnkv.Clie
 	return do(ctx, cli)
 }
 
+// cancelTurns has turns undone under the clients until the returned function
+// is called: they are tried again in halves, and nobody may notice.
+func cancelTurns(c *cluster.Cluster) func() {
+	ended := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Millisecond):
+				c.CancelStore()
+			}
+		}
+	}()
+	return func() {
+		close(ended)
+		<-done
+	}
+}
+
+// checkTables asks the server whether its tables agree with each other.
+func checkTables(ctx context.Context, c *cluster.Cluster) error {
+	sql, err := pgx.Connect(ctx, c.DSN())
+	if err != nil {
+		return err
+	}
+	defer sql.Close(ctx)
+	rows, err := sql.Query(ctx, "SELECT * FROM tikv_check() AS problem")
+	if err != nil {
+		return err
+	}
+	problems, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err == nil && len(problems) > 0 {
+		err = fmt.Errorf("tikv_check: %q", problems)
+	}
+	return err
+}
+
 // runRound works, crashes, waits for service, checks.
 func runRound(round int, o options, c *cluster.Cluster, w *world, random *rand.Rand) error {
 	mode := "all"
@@ -99,6 +142,9 @@ func runRound(round int, o options, c *cluster.Cluster, w *world, random *rand.R
 	crew, err := startCrew(c, w, random.Int63())
 	if err != nil {
 		return fmt.Errorf("clients cannot connect: %w", err)
+	}
+	if round%2 == 1 {
+		defer cancelTurns(c)()
 	}
 	time.Sleep(time.Duration((0.25 + 0.75*random.Float64()) * o.seconds * float64(time.Second)))
 	crashed := time.Now()
@@ -110,15 +156,21 @@ func runRound(round int, o options, c *cluster.Cluster, w *world, random *rand.R
 	if err != nil {
 		return err
 	}
-	if err = crew.stop(); err != nil {
-		return err
-	}
+	// The clients go on meanwhile: what they repeat meets a server that has
+	// forgotten what was in memory only.
 	if mode == "all" && random.Intn(3) == 0 {
 		c.KillDuringRecovery(random)
 	}
 	c.Start()
 	took := time.Since(crashed)
+	time.Sleep(time.Duration(random.Float64() * o.seconds / 2 * float64(time.Second)))
+	if err = crew.stop(); err != nil {
+		return err
+	}
 	if err = withClient(c, w.check); err != nil {
+		return err
+	}
+	if err = checkTables(context.Background(), c); err != nil {
 		return err
 	}
 	log.Printf("round %d: %-6s serving after %4d ms, %d transactions acknowledged so far, %d snapshots read",
