@@ -33,7 +33,7 @@ static const char preface[] = "PRI * HTTP/2.0\r\n";
 
 #define PREFACE_LEN (sizeof(preface) - 1)
 #define MAX_LISTENERS 8
-#define MAX_UNDECIDED 4096
+#define MAX_UNDECIDED 3072
 /* As long as gRPC itself waits for a handshake. */
 #define PATIENCE_US INT64_C(120000000)
 #define MAX_EVENTS 64

@@ -257,7 +257,7 @@ test_many_silent(void)
 {
 	enum
 	{
-		N = 1300
+		N = 3300
 	};
 	static int fds[N];
 	struct rlimit limit;
