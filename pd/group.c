@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "bus/metrics.h"
 #include "bus/board.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
@@ -457,6 +458,7 @@ lose_round(Pd *pd)
 	AbortCurrentTransaction();
 	pd->changing = false;
 	pd->aborted_rounds++;
+	metrics_add(VALUE_ABORTED_TURNS, 1);
 	pd->tso_bound_ms = 0;
 	group_stop(pd);
 	pd_flush_outbox(pd, false);
@@ -500,5 +502,6 @@ group_commit(Pd *pd)
 	pd->revision = (uint64) row.applied_index;
 	pd->changing = false;
 	pd->rounds++;
+	metrics_add(VALUE_TURNS, 1);
 	return true;
 }

@@ -12,6 +12,7 @@
 #include <math.h>
 #include <time.h>
 
+#include "bus/metrics.h"
 #include "pd/http_ask.h"
 
 #define API_ROOT "/pd/api/"
@@ -235,6 +236,7 @@ http_serve(Pd *pd, HttpRequest *request)
 	struct timespec now;
 	const char *why;
 
+	metrics_add(VALUE_HTTP_REQUESTS, 1);
 	clock_gettime(CLOCK_REALTIME, &now);
 	ask.now = now.tv_sec;
 	ask.now_ns = (int64) now.tv_sec * 1000000000 + now.tv_nsec;

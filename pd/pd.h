@@ -29,6 +29,11 @@ typedef struct ReplyTo
 	HttpRequest *http; /* both NULL: bus */
 	BusRequest bus;
 	bool stream;
+
+	/* For the counters; NULL: it is no answer, or one to HTTP. */
+	const struct PdMethod *asked;
+	int64 asked_us; /* monotonic */
+	bool error;		/* in the answer's header */
 } ReplyTo;
 
 typedef enum ReplyKind
@@ -152,6 +157,14 @@ extern void watch_end_all(Pd *pd);
 
 /* Remove what has run out. */
 extern void lease_tick(Pd *pd);
+
+/* ---- observe.c ---- */
+
+/* Count a request that is answered; failed: by a gRPC status. */
+extern void observe_reply(const ReplyTo *to, bool failed);
+
+/* Once per round of the loop: what the server counts. */
+extern void observe_round(const Pd *pd);
 
 /* ---- http.c ---- */
 extern void http_serve(Pd *pd, HttpRequest *request);

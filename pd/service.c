@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <time.h>
 
+#include "bus/board.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 #include "service/service.h"
@@ -134,6 +135,8 @@ send_now(const Reply *reply)
 {
 	const ReplyTo *to = &reply->to;
 
+	if (to->asked != NULL && reply->kind != REPLY_FINISH)
+		observe_reply(to, reply->kind == REPLY_FAIL);
 	if (to->http != NULL)
 	{
 		if (reply->kind == REPLY_HTTP)
@@ -379,12 +382,16 @@ answer(PdAsk *ask, const PdMethod *method, const ReplyTo *to,
 }
 
 void
-pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
+pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *from)
 {
+	ReplyTo timed = *from;
+	const ReplyTo *to = &timed;
 	PdAsk ask;
 	ProtobufCMessage *request;
 	ProtobufCMessage *response;
 
+	timed.asked = method;
+	timed.asked_us = board_now_us();
 	if (!pd->leading)
 	{
 		pd_fail(pd, to, RPC_UNAVAILABLE, "server not started");
@@ -412,5 +419,6 @@ pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 	else
 		method->handler(&ask, request, response);
 	(void) take_effect(&ask);
+	timed.error = ask.error.type != PD_OK;
 	answer(&ask, method, to, response);
 }

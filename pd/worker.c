@@ -206,6 +206,7 @@ serve(Pd *pd, const TableOids *tables)
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
 		report_refusals(pd, told, sizeof(told));
+		observe_round(pd);
 		if (board_now_us() >= next_check_us ||
 			generation != extension_generation())
 		{

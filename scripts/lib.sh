@@ -220,6 +220,7 @@ is_installed()
     share=$("$PG_CONFIG" --sharedir)/extension
     cmp -s "$TOP/out/tikv_fdw.so" "$lib/tikv_fdw.so" &&
         cmp -s "$TOP/out/tikv_worker.so" "$lib/tikv_worker.so" &&
+        cmp -s "$TOP/out/tikv_status.so" "$lib/tikv_status.so" &&
         cmp -s "$TOP/tikv_fdw.control" "$share/tikv_fdw.control" || return 1
     for file in "$TOP"/out/tikv_fdw--*.sql; do
         cmp -s "$file" "$share/$(basename "$file")" || return 1

@@ -443,6 +443,21 @@ COMMENT ON COLUMN tikv.tasks.waiting IS
 COMMENT ON COLUMN tikv.tasks.removed IS
 'Rows removed, or locks ended, since the store started';
 
+CREATE FUNCTION tikv_internal.metrics(
+	OUT name text, OUT labels jsonb, OUT value float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_metrics'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION tikv_internal.metrics() IS 'Behind the view tikv.metrics';
+
+CREATE VIEW tikv.metrics AS SELECT * FROM tikv_internal.metrics();
+COMMENT ON VIEW tikv.metrics IS
+'Counters and gauges of this node, the same that tikv.status_addr serves as /metrics';
+COMMENT ON COLUMN tikv.metrics.name IS
+'Of TiKV where it means the same; else it begins with tikv_fdw_';
+COMMENT ON COLUMN tikv.metrics.value IS
+'Counters begin at zero with the worker that counts';
+
 CREATE FUNCTION tikv_internal.stores(
 	OUT store_id int8, OUT address text, OUT peer_address text,
 	OUT status_address text, OUT version text, OUT state text,
@@ -508,7 +523,8 @@ REVOKE ALL ON FUNCTION
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
 	tikv_delete_range(bytea, bytea), tikv_checksum(bytea, bytea),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
-	tikv_internal.tasks(), tikv_internal.stores(), tikv_internal.members(),
+	tikv_internal.tasks(), tikv_internal.metrics(),
+	tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces(), tikv_create_keyspace(text)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
@@ -529,11 +545,11 @@ GRANT EXECUTE ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) TO tikv_write;
 
 GRANT EXECUTE ON FUNCTION
 	tikv_status(), tikv_internal.regions(), tikv_internal.tasks(),
-	tikv_internal.stores(), tikv_internal.members(),
+	tikv_internal.metrics(), tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
-GRANT SELECT ON tikv.regions, tikv.tasks, tikv.stores, tikv.members,
+GRANT SELECT ON tikv.regions, tikv.tasks, tikv.metrics, tikv.stores, tikv.members,
 	tikv.keyspaces
 TO tikv_read, tikv_write, pg_monitor;
 

@@ -125,8 +125,11 @@ define_addresses(void)
 		"tikv.peer_addr",
 		"Address on which other stores of the cluster reach this one.", NULL,
 		&s->peer_addr, "127.0.0.1:20170");
-	define_address("tikv.status_addr", "Address of the HTTP status port.", NULL,
-				   &s->status_addr, "127.0.0.1:20180");
+	DefineCustomStringVariable(
+		"tikv.status_addr", "Address of the HTTP status port.",
+		"Metrics, health, settings and regions. Empty: there is none.",
+		&s->status_addr, "127.0.0.1:20180", at_start(), 0,
+		check_optional_address, NULL, NULL);
 }
 
 /* ------------------------------------------------------------------ the rest */
@@ -248,6 +251,12 @@ define_times(void)
 		"The store moves the cluster's safe points this far behind the timestamp oracle. 0 leaves that to others, such as TiDB.",
 		&s->gc_life_time_s, 600, (IntBounds){0, INT_MAX / 2000}, PGC_SIGHUP,
 		GUC_UNIT_S);
+	define_int(
+		"tikv.slow_log_threshold",
+		"Time above which a request is told of in the server's log.",
+		"With its method, region, key and the time of each step. What a request waits for a lock does not count. -1 turns it off.",
+		&s->slow_log_threshold_ms, 1000, (IntBounds){-1, INT_MAX}, PGC_SIGHUP,
+		GUC_UNIT_MS);
 	define_int(
 		"tikv.turn_min_interval",
 		"Least time between two writing transactions of the store, in microseconds.",

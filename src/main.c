@@ -27,6 +27,7 @@ PGDLLEXPORT void _PG_init(void);
 TikvShmem *tikv_fdw_shmem;
 
 #define WORKER_LIBRARY "tikv_worker"
+#define STATUS_LIBRARY "tikv_status"
 #define RESTART_SECONDS 1
 
 /* The workers without which nothing is served. */
@@ -42,13 +43,14 @@ register_worker(WorkerKind kind, const char *function, int argument)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = RESTART_SECONDS;
 	worker.bgw_main_arg = Int32GetDatum(argument);
-	strlcpy(worker.bgw_library_name, WORKER_LIBRARY,
+	strlcpy(worker.bgw_library_name,
+			kind == WORKER_STATUS ? STATUS_LIBRARY : WORKER_LIBRARY,
 			sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, function,
 			sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, worker_name(kind), sizeof(worker.bgw_name));
 	strlcpy(worker.bgw_type,
-			kind >= WORKER_SERVER ? "tikv server" : worker_name(kind),
+			worker_is_server(kind) ? "tikv server" : worker_name(kind),
 			sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
 	shmem_note_registered(kind);
@@ -113,6 +115,23 @@ affordable_servers(int wanted)
 	return servers;
 }
 
+/* Nobody is served by it, so it is the first to go without. */
+static void
+register_status(int room)
+{
+	if (tikv_fdw_settings.status_addr[0] == '\0')
+		return;
+	if (room >= 1)
+		register_worker(WORKER_STATUS, "tikv_status_main", 0);
+	else
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("tikv_fdw runs without its status port"),
+				 errdetail("max_worker_processes is %d.", max_worker_processes),
+				 errhint("Set max_worker_processes to at least %d and restart.",
+						 max_worker_processes - room + 1)));
+}
+
 static void
 register_workers(void)
 {
@@ -126,6 +145,7 @@ register_workers(void)
 	for (int i = 0; i < servers; i++)
 		register_worker((WorkerKind) (WORKER_SERVER + i), "tikv_server_main",
 						i);
+	register_status(room - ESSENTIAL_WORKERS - servers);
 }
 
 void

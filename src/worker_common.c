@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "bus/metrics.h"
 #include "core/base/check.h"
 #include "guc.h"
 #include "worker_common.h"
@@ -317,6 +318,7 @@ worker_startup(WorkerKind kind)
 	BackgroundWorkerUnblockSignals();
 	check_set_hook(check_failed_fatal);
 	worker_enter(kind);
+	metrics_begin(kind);
 	before_shmem_exit(leave_slot, Int32GetDatum(kind));
 	connect_to_database(kind);
 	pin_settings();
@@ -355,4 +357,19 @@ worker_wait_for_extension(WorkerKind kind, TableOids *tables)
 		worker_sleep(kind, LOOK_INTERVAL_MS);
 	}
 	memset(tables, 0, sizeof(*tables));
+}
+
+/* ---------------------------------------------------------------- counters */
+
+void
+worker_count_server(const ServerCounters *counters, size_t unsent_bytes)
+{
+	metrics_set(VALUE_GRPC_CALLS, counters->calls);
+	metrics_set(VALUE_GRPC_MESSAGES, counters->messages);
+	metrics_set(VALUE_GRPC_REFUSED, counters->refused);
+	metrics_set(VALUE_GRPC_RECEIVED_BYTES, counters->received_bytes);
+	metrics_set(VALUE_GRPC_SENT_BYTES, counters->sent_bytes);
+	metrics_set(VALUE_GRPC_STREAMS, counters->open_streams);
+	metrics_set(VALUE_GRPC_IN_FLIGHT, counters->inflight);
+	metrics_set(VALUE_GRPC_UNSENT_BYTES, unsent_bytes);
 }

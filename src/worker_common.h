@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "bus/shmem.h"
+#include "server/server.h"
 #include "storage/tables.h"
 
 /*
@@ -44,5 +45,9 @@ extern void worker_handle_interrupts(void);
  * phases in which no gRPC server runs.
  */
 extern void worker_sleep(WorkerKind kind, long timeout_ms);
+
+/* Once per round of a worker's loop: what its gRPC server counts. */
+extern void worker_count_server(const ServerCounters *counters,
+								size_t unsent_bytes);
 
 #endif /* TIKV_WORKER_COMMON_H */

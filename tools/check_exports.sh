@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The two libraries show only what they must, and all of it; everything they
-# need comes from Postgres or their libraries; tikv_fdw does not load gRPC.
+# The libraries show only what they must, and all of it; everything they need
+# comes from Postgres or their libraries; tikv_fdw and tikv_status do not load
+# gRPC.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 config=${PG_CONFIG:-pg_config}
@@ -54,6 +55,8 @@ check_names()
             *) complain "tikv_worker.so exports $symbol" ;;
         esac
     done
+    [ "$(defined out/tikv_status.so | tr '\n' ' ')" = 'Pg_magic_func tikv_status_main ' ] ||
+        complain "tikv_status.so must export Pg_magic_func and tikv_status_main, and nothing else"
 }
 
 # Symbols of $1 that nobody provides; further arguments are files that do.
@@ -74,7 +77,7 @@ check_undefined()
         complain "$library needs what nobody defines: ${missing//$'\n'/ }"
 }
 
-for library in out/tikv_fdw.so out/tikv_worker.so; do
+for library in out/tikv_fdw.so out/tikv_worker.so out/tikv_status.so; do
     [ -e $library ] || {
         echo "$library is missing: run make first"
         exit 1
@@ -84,6 +87,9 @@ check_names
 postgres=$("$config" --bindir)/postgres
 check_undefined out/tikv_fdw.so "$postgres"
 check_undefined out/tikv_worker.so "$postgres" out/tikv_fdw.so
+check_undefined out/tikv_status.so "$postgres" out/tikv_fdw.so
+ldd out/tikv_status.so | grep -q libgrpc &&
+    complain "tikv_status.so loads gRPC: its worker must stay small"
 ldd out/tikv_fdw.so | grep -q libgrpc &&
     complain "tikv_fdw.so loads gRPC: the postmaster must not; move the caller to tikv_worker"
 [ $failed -eq 0 ] ||

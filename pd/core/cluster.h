@@ -10,10 +10,8 @@
 #ifndef TIKV_PD_CORE_CLUSTER_H
 #define TIKV_PD_CORE_CLUSTER_H
 
+#include "core/base/version.h"
 #include "pd/core/record.h"
-
-/* The version announced while no store has told a higher one. */
-#define CLUSTER_VERSION "8.5.0"
 
 /* How many stores may register; all are looked through at each change. */
 #define CLUSTER_MAX_STORES 10000

@@ -24,6 +24,7 @@
 #include "bus/board.h"
 #include "bus/bus.h"
 #include "bus/lock_table.h"
+#include "bus/metrics.h"
 #include "bus/places.h"
 #include "bus/shmem.h"
 #include "bus/tso_shared.h"
@@ -48,6 +49,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(MAXALIGN(tso_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(places_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(lock_table_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(metrics_shmem_size()));
 }
 
 static void
@@ -89,6 +91,7 @@ startup_shmem(void)
 	tso_shmem_init(shmem, found);
 	places_shmem_init(shmem, found);
 	lock_table_shmem_init(shmem, found);
+	metrics_shmem_init(shmem, found);
 	LWLockRelease(AddinShmemInitLock);
 	tikv_fdw_shmem = shmem;
 }
@@ -139,8 +142,8 @@ tikv_server_workers(void)
 	TikvShmem *shmem = tikv_shmem();
 	int n = 0;
 
-	for (int i = WORKER_SERVER; shmem != NULL && i < WORKER_KINDS; i++)
-		n += shmem->workers[i].registered;
+	for (int i = 0; shmem != NULL && i < TIKV_MAX_SERVERS; i++)
+		n += shmem->workers[WORKER_SERVER + i].registered;
 	return n;
 }
 
@@ -291,8 +294,8 @@ worker_report(WorkerKind kind, WorkerState state, const char *reason,
 
 	bus_worker_open(kind, state == WORKER_SERVING);
 
-	/* Others may be waiting for just this. */
-	if (state == WORKER_SERVING && before != WORKER_SERVING)
+	/* Others may be waiting for just this, or lean on it. */
+	if ((state == WORKER_SERVING) != (before == WORKER_SERVING))
 		worker_wake_all();
 }
 
@@ -327,6 +330,7 @@ worker_name(WorkerKind kind)
 		[WORKER_SERVER + 1] = "tikv server 2",
 		[WORKER_SERVER + 2] = "tikv server 3",
 		[WORKER_SERVER + 3] = "tikv server 4",
+		[WORKER_STATUS] = "tikv status",
 	};
 
 	return names[kind];

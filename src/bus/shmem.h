@@ -28,7 +28,8 @@ typedef enum WorkerKind
 	WORKER_STORE = 0,
 	WORKER_PD,
 	WORKER_SERVER, /* TIKV_MAX_SERVERS slots from here */
-	WORKER_KINDS = WORKER_SERVER + TIKV_MAX_SERVERS
+	WORKER_STATUS = WORKER_SERVER + TIKV_MAX_SERVERS,
+	WORKER_KINDS
 } WorkerKind;
 
 typedef enum WorkerState
@@ -59,6 +60,7 @@ typedef struct BoardShared BoardShared;
 typedef struct TsoShared TsoShared;
 typedef struct PlaceShared PlaceShared;
 typedef struct LockShared LockShared;
+typedef struct MetricsShared MetricsShared;
 
 typedef struct TikvShmem
 {
@@ -70,6 +72,7 @@ typedef struct TikvShmem
 	TsoShared *tso;
 	PlaceShared *places;
 	LockShared *locks;
+	MetricsShared *metrics;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
 } TikvShmem;
 
@@ -84,6 +87,13 @@ extern void shmem_install(void);
 
 /* Called by _PG_init before the memory exists: this worker will be run. */
 extern void shmem_note_registered(WorkerKind kind);
+
+/* Is this one of the `tikv server` processes? */
+static inline bool
+worker_is_server(WorkerKind kind)
+{
+	return kind >= WORKER_SERVER && kind < WORKER_SERVER + TIKV_MAX_SERVERS;
+}
 
 /* How many `tikv server` processes the postmaster was asked to run. */
 extern int tikv_server_workers(void);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "access/xact.h"
+#include "bus/metrics.h"
 #include "core/base/rpc_code.h"
 #include "kvrpcpb.pb-c.h"
 #include "kvserver/dispatch.h"
@@ -208,6 +209,7 @@ take_reads(Dispatch *dispatch, Read *reads)
 		else if (decode_read(dispatch, request, read))
 		{
 			read->request = request;
+			request->begun_us = now_us;
 			if (timed_out(request, context_of(read), now_us))
 				service_busy(request, SERVICE_TOO_LATE);
 			else
@@ -338,7 +340,6 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 		left = answer(round, reads, n, &dispatch->limits);
 	read_round_end(round);
 	CommitTransactionCommand();
-	dispatch->rounds++;
 	if (answered == TABLES_OK)
 		return left;
 	refuse_rest(reads, n,
@@ -388,7 +389,8 @@ dispatch_run_reads(Dispatch *dispatch)
 	n = take_reads(dispatch, reads);
 	if (n > 0)
 		run_rounds(dispatch, reads, n);
-	dispatch->reads_done += (uint64) n;
+	if (n > 0)
+		metrics_count_size(HISTOGRAM_READ_ROUND, (uint64) n);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(dispatch->context);
 	return n;

@@ -34,8 +34,6 @@ typedef struct Dispatch
 	Request **reads_tail;
 	int n_reads;
 	MemoryContext context; /* of a round, reset after it */
-	uint64 rounds;
-	uint64 reads_done;
 } Dispatch;
 
 extern void dispatch_init(Dispatch *dispatch, MemoryContext parent);

@@ -8,6 +8,7 @@
 #include "bus/bus.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
+#include "kvserver/observe.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "server/batch.h"
@@ -55,6 +56,7 @@ kvserver_start(WorkerKind self, Dispatch *dispatch)
 	batch.submit = dispatch_submit;
 	batch.arg = dispatch;
 	batch.store_id = our_store_id;
+	batch.observe = observe_request;
 	batch.max_inflight = MAX_BATCH_INFLIGHT;
 	batch_configure(&batch);
 	config.addr = tikv_fdw_settings.addr;
@@ -112,9 +114,12 @@ static void
 bus_done(Request *request, const ProtobufCMessage *reply)
 {
 	BusCall *call = request->owner;
-	size_t len = protobuf_c_message_get_packed_size(reply);
-	uint8 *bytes = arena_alloc(&call->arena, len);
+	size_t len;
+	uint8 *bytes;
 
+	observe_bus(request, reply);
+	len = protobuf_c_message_get_packed_size(reply);
+	bytes = arena_alloc(&call->arena, len);
 	protobuf_c_message_pack(reply, bytes);
 	bus_answer(&call->bus, BUS_OK, RPC_OK, bytes_make(bytes, len));
 	bus_call_end(call);
@@ -125,6 +130,7 @@ bus_fail(Request *request, int code, const char *text)
 {
 	BusCall *call = request->owner;
 
+	observe_bus(request, NULL);
 	bus_answer(&call->bus, BUS_ERROR, code, bytes_cstr(text));
 	bus_call_end(call);
 }

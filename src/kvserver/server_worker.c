@@ -13,6 +13,7 @@
 #include "bus/bus.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
+#include "kvserver/observe.h"
 #include "server/batch.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
@@ -230,6 +231,7 @@ serve(ServerWorker *worker)
 		done += dispatch_run_reads(&worker->dispatch);
 		done += take_answers(worker);
 		batch_flush();
+		observe_server(worker->server);
 		if (done == 0)
 			kvserver_sleep(worker->self, worker->server,
 						   Max(worker->next_check_us - dispatch_now_us(), 1));

@@ -284,6 +284,7 @@ command_done(Request *request, const ProtobufCMessage *reply)
 	Command *command = request->owner;
 	BatchStream *stream = command->stream;
 
+	submit_observe(request, reply, RPC_OK);
 	if (!stream->over)
 		answer(stream, command->id, request->method->id, reply);
 	end_command(command);
@@ -300,6 +301,7 @@ command_fail(Request *request, int code, const char *text)
 	Command *command = request->owner;
 	BatchStream *stream = command->stream;
 
+	submit_observe(request, NULL, code);
 	if (!stream->over && code == RPC_UNIMPLEMENTED)
 		answer_nothing(stream, command->id);
 	else

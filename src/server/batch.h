@@ -19,6 +19,13 @@ typedef struct BatchService
 	void (*submit)(void *arg, Request *request);
 	void *arg;
 	uint64_t (*store_id)(void *arg); /* for health_feedback */
+
+	/*
+	 * Told of every request before it is answered: by this message, or (NULL)
+	 * by a gRPC status.  May be NULL.
+	 */
+	void (*observe)(void *arg, const Request *request,
+					const ProtobufCMessage *reply, int code);
 	int max_inflight; /* commands per stream; more: ServerIsBusy */
 } BatchService;
 

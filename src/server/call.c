@@ -255,6 +255,8 @@ inflate_received(Call *call)
 bool
 call_received_bytes(Call *call, Bytes *out)
 {
+	call->server->counters.received_bytes +=
+		grpc_byte_buffer_length(call->received);
 	if (call->received->data.raw.compression == GRPC_COMPRESS_NONE)
 	{
 		*out = plain_bytes(call);
@@ -619,6 +621,7 @@ call_reply(Call *call, size_t len, void (*pack)(void *arg, uint8_t *out),
 	pack(arg, GRPC_SLICE_START_PTR(slice));
 	call->reply = grpc_raw_byte_buffer_create(&slice, 1);
 	call->reply_bytes = len;
+	call->server->counters.sent_bytes += len;
 	unsent_add(call->server, len);
 	grpc_slice_unref(slice);
 	call_set_status(call, RPC_OK, NULL);

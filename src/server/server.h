@@ -121,6 +121,8 @@ typedef struct ServerCounters
 	uint64_t calls;	   /* unary calls begun */
 	uint64_t messages; /* stream messages received */
 	uint64_t refused;  /* over a bound */
+	uint64_t received_bytes;
+	uint64_t sent_bytes; /* handed to gRPC */
 	uint64_t open_streams;
 	uint64_t inflight; /* unary calls not answered yet */
 } ServerCounters;

@@ -103,6 +103,7 @@ queue_buffer(Call *call, grpc_byte_buffer *buffer, size_t len)
 	*call->send_tail = item;
 	call->send_tail = &item->next;
 	call->send_bytes += len;
+	call->server->counters.sent_bytes += len;
 	unsent_add(call->server, len);
 	pump_todo(call);
 }

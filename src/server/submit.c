@@ -34,6 +34,13 @@ submit_max_inflight(void)
 	return service.max_inflight;
 }
 
+void
+submit_observe(const Request *request, const ProtobufCMessage *reply, int code)
+{
+	if (service.observe != NULL)
+		service.observe(service.arg, request, reply, code);
+}
+
 RequestMemory *
 request_memory_get(void)
 {

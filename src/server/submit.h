@@ -28,6 +28,10 @@ extern void submit_request(Request *request);
 
 extern int submit_max_inflight(void);
 
+/* The request is about to be answered so; reply NULL: by a status. */
+extern void submit_observe(const Request *request,
+						   const ProtobufCMessage *reply, int code);
+
 #define SUBMIT_OVERLOADED "too many answers wait for their clients"
 
 /*

@@ -31,6 +31,7 @@ unary_done(Request *request, const ProtobufCMessage *reply)
 {
 	UnaryRequest *unary = request->owner;
 
+	submit_observe(request, reply, RPC_OK);
 	if (!call_is_done(unary->call))
 		call_reply(unary->call, protobuf_c_message_get_packed_size(reply),
 				   pack_reply, (void *) reply);
@@ -42,6 +43,7 @@ unary_fail(Request *request, int code, const char *text)
 {
 	UnaryRequest *unary = request->owner;
 
+	submit_observe(request, NULL, code);
 	call_fail(unary->call, (RpcCode) code, text);
 	end_request(unary);
 }

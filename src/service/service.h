@@ -122,6 +122,12 @@ struct Request
 	int64_t received_us; /* monotonic */
 	int64_t deadline_us; /* monotonic; INT64_MAX: none */
 
+	/* For the slow log, monotonic; 0: it has not come so far. */
+	int64_t begun_us;	/* its turn, or its round of reads */
+	int64_t decided_us; /* that was decided */
+	int64_t durable_us; /* ... and committed */
+	int64_t waited_us;	/* in all, for locks */
+
 	/* The answer; the reply is valid only during the call. */
 	void (*done)(Request *request, const ProtobufCMessage *reply);
 

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "bus/metrics.h"
 #include "sqlapi/sqlapi.h"
 
 RequestContext
@@ -88,6 +89,7 @@ sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 {
 	Patience patience = patience_begin();
 
+	metrics_count_sql_read();
 	round->seen = palloc0(sizeof(BoardRegion *) * Max(n_keys, 1));
 	for (;;)
 	{

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "guc.h"
 #include "sqlapi/sqlapi.h"
 
 PG_FUNCTION_INFO_V1(tikv_status);
@@ -92,14 +93,17 @@ put_worker(ReturnSetInfo *result, WorkerKind kind)
 	put_status(result, &row);
 }
 
-/* Servers that nobody asked for have no row; store and pd always do. */
+/* Workers that nobody asked for have no row; store and pd always do. */
 static bool
 has_row(WorkerKind kind)
 {
 	WorkerView view;
 
-	return worker_view(kind, &view) &&
-		(view.registered || kind < WORKER_SERVER);
+	if (!worker_view(kind, &view))
+		return false;
+	if (kind == WORKER_STATUS)
+		return tikv_fdw_settings.status_addr[0] != '\0';
+	return view.registered || kind < WORKER_SERVER;
 }
 
 static void

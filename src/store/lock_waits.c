@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "bus/metrics.h"
 #include "guc.h"
 #include "store/txn_turn.h"
 
@@ -144,6 +145,7 @@ lock_waits_park(Store *store, Write *write)
 	switch (lock_wait_park(store->waits, &wait, dispatch_now_us(), &event))
 	{
 		case LOCK_WAIT_PARKED:
+			write->parked_us = dispatch_now_us();
 			list_add(store, write);
 			break;
 		case LOCK_WAIT_BUSY:
@@ -183,6 +185,16 @@ lock_waits_released(Store *store, const TxnEffects *effects)
 	}
 }
 
+/* The wait is over, however it ended. */
+static void
+count_wait(Write *write, int64 now_us)
+{
+	int64 waited_us = Max(now_us - write->parked_us, 0);
+
+	write->request->waited_us += waited_us;
+	metrics_time(HISTOGRAM_LOCK_WAIT_US, waited_us);
+}
+
 int
 lock_waits_run(Store *store)
 {
@@ -193,6 +205,7 @@ lock_waits_run(Store *store)
 	while (lock_wait_next(store->waits, now_us, &event))
 	{
 		list_remove(store, event.token);
+		count_wait(event.token, now_us);
 		carry_out(store, &event);
 		n++;
 	}

@@ -7,11 +7,13 @@
 #include "access/xact.h"
 #include "bus/bus.h"
 #include "bus/lock_table.h"
+#include "bus/metrics.h"
 #include "bus/places.h"
 #include "core/base/rpc_code.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
+#include "kvserver/observe.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
@@ -251,6 +253,16 @@ sleep_us(const Store *store)
 	return lock_waits_sleep_us(store, Max(wait, 0));
 }
 
+/* What the store has at the moment, for tikv.metrics. */
+static void
+count_round(const Store *store)
+{
+	observe_server(store->server);
+	metrics_set(VALUE_QUEUED_WRITES, (uint64) store->queue.n);
+	metrics_set(VALUE_QUEUED_BYTES, store->queue.bytes);
+	metrics_set(VALUE_LOCK_WAITERS, lock_wait_count(store->waits));
+}
+
 /* One round: take in, read, write, answer.  Returns how much was done. */
 static int
 work_round(Store *store)
@@ -267,6 +279,7 @@ work_round(Store *store)
 		done += turn_run(store);
 	done += background_run(store);
 	batch_flush();
+	count_round(store);
 	return done;
 }
 

@@ -52,6 +52,7 @@ typedef struct Write
 	TxnRequest *txn;		 /* not NULL: a transaction command instead */
 	struct Decided *decided; /* what the running turn decided for it */
 	int64 wait_deadline_us;	 /* of a lock wait that was resumed, else 0 */
+	int64 parked_us;		 /* when the lock wait began */
 	Bytes waits_for;		 /* the key of a lock wait */
 	/* Of the store's own: told of the outcome instead of the request. */
 	void (*inside)(struct Store *store, struct Write *write,
@@ -86,6 +87,8 @@ struct Store
 	WriteQueue queue;  /* not begun */
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
 	XLogRecPtr outbox_lsn;
+	int64 decided_us; /* when all in it was decided, and was durable */
+	int64 durable_us;
 
 	LockPool *pool;				  /* rows of lock_slot */
 	LockWait *waits;			  /* for locks */

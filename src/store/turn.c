@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "bus/metrics.h"
 #include "core/base/check.h"
 #include "core/base/rpc_code.h"
 #include "guc.h"
@@ -45,6 +46,7 @@ typedef struct Turn
 	RawWriter *writer;
 	TxnTurn txn;
 	Write *current; /* being decided: in neither queue */
+	int64 begun_us;
 	int sqlstate;	/* of the error that aborted it */
 } Turn;
 
@@ -321,6 +323,7 @@ decide(Turn *turn, Write *write)
 	Store *store = turn->store;
 	RegionError error;
 
+	write->request->begun_us = turn->begun_us;
 	if (write->request->abandoned != NULL &&
 		write->request->abandoned(write->request))
 	{
@@ -402,14 +405,28 @@ write_rows(Turn *turn)
 	raw_writer_close(turn->writer);
 }
 
+/* A writing turn that is durable. */
+static void
+count_turn(const Turn *turn)
+{
+	const Store *store = turn->store;
+
+	metrics_add(VALUE_TURNS, 1);
+	metrics_count_size(HISTOGRAM_TURN_WRITES, (uint64) store->outbox.n);
+	metrics_time(HISTOGRAM_TURN_US, store->durable_us - turn->begun_us);
+	metrics_time(HISTOGRAM_COMMIT_US, store->durable_us - store->decided_us);
+}
+
 static void
 commit_turn(Turn *turn)
 {
 	Store *store = turn->store;
+	bool writing = any_touched(store);
 
-	if (any_touched(store))
+	store->decided_us = dispatch_now_us();
+	if (writing)
 	{
-		pacer_spend(&store->pacer, dispatch_now_us(),
+		pacer_spend(&store->pacer, store->decided_us,
 					tikv_fdw_settings.turn_min_interval_us);
 		store->turns++;
 	}
@@ -431,6 +448,9 @@ commit_turn(Turn *turn)
 			peer_committed(store, &store->peers[i]);
 	range_delete_committed(store);
 	store->outbox_lsn = XactLastCommitEnd;
+	store->durable_us = dispatch_now_us();
+	if (writing)
+		count_turn(turn);
 }
 
 /* ------------------------------------------------------ step 4: replies */
@@ -442,6 +462,8 @@ send_outbox(Store *store)
 
 	while ((write = write_queue_pop(&store->outbox)) != NULL)
 	{
+		write->request->decided_us = store->decided_us;
+		write->request->durable_us = store->durable_us;
 		if (write->txn != NULL)
 			txn_turn_reply(store, write);
 		else if (write->refused != NULL)
@@ -513,6 +535,7 @@ abort_turn(Turn *turn)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	store->aborted_turns++;
+	metrics_add(VALUE_ABORTED_TURNS, 1);
 	range_delete_aborted(store);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i].touched)
@@ -603,7 +626,7 @@ refuse_unopened(Store *store, WriteQueue *batch)
 static bool
 try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 {
-	Turn turn = {.store = store};
+	Turn turn = {.store = store, .begun_us = dispatch_now_us()};
 	volatile bool done = true;
 
 	PG_TRY();
@@ -659,7 +682,7 @@ run_batch(Store *store, WriteQueue *batch, int *tries)
 bool
 turn_run_own(Store *store, const TurnOwn *own)
 {
-	Turn turn = {.store = store};
+	Turn turn = {.store = store, .begun_us = dispatch_now_us()};
 	volatile bool done = false;
 
 	PG_TRY();

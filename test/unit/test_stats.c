@@ -7,6 +7,7 @@
 
 #include "core/stats/exposition.h"
 #include "core/stats/histogram.h"
+#include "core/stats/names.h"
 #include "core/stats/slow_log.h"
 #include "unit.h"
 
@@ -144,6 +145,33 @@ test_numbers(void)
 	OK(same, "every number can be read back");
 }
 
+/* ---- names ---- */
+
+static void
+test_name(const char *path, const char *want)
+{
+	char got[64];
+
+	metric_rpc_name(path, got, sizeof(got));
+	EQ_STR(got, want, want);
+}
+
+static void
+test_names(void)
+{
+	char small[8];
+
+	test_name("/tikvpb.Tikv/RawGet", "raw_get");
+	test_name("/tikvpb.Tikv/RawGetKeyTTL", "raw_get_key_ttl");
+	test_name("/tikvpb.Tikv/KVPessimisticRollback", "kv_pessimistic_rollback");
+	test_name("/tikvpb.Tikv/GetStoreSafeTS", "get_store_safe_ts");
+	test_name("/tikvpb.Tikv/MvccGetByStartTs", "mvcc_get_by_start_ts");
+	test_name("empty", "empty");
+	test_name("", "");
+	metric_rpc_name("/tikvpb.Tikv/BatchCommands", small, sizeof(small));
+	EQ_STR(small, "batch_", "a name that does not fit is cut");
+}
+
 /* ---- the slow log ---- */
 
 static const char *
@@ -179,7 +207,13 @@ test_slow_steps(void)
 	EQ_STR(slow(&request),
 		   "slow request RawPut: 1002.600 ms, ok, queue 2.000 ms, decide "
 		   "0.500 ms, reply 1000.100 ms, region 2",
-		   "a read has no commit");
+		   "one that changed nothing has no commit");
+	request.decided_us = 0;
+	EQ_STR(slow(&request),
+		   "slow request RawPut: 1002.600 ms, ok, queue 2.000 ms, run 1000.600 "
+		   "ms, region 2",
+		   "it is answered while it is decided");
+	request.decided_us = 3500;
 	request.waited_us = 1500;
 	EQ_U64(slow_log_took_us(&request), 1001100, "a lock wait does not count");
 	EQ_STR(slow(&request),
@@ -242,6 +276,7 @@ main(void)
 	test_text();
 	test_growth();
 	test_numbers();
+	test_names();
 	test_slow_steps();
 	test_slow_keys();
 	arena_free(&arena);

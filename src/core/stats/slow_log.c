@@ -67,6 +67,15 @@ put_until(Line *line, const char *name, int64_t *since, int64_t until,
 	*since = until;
 }
 
+/* What the time went to since the last step that is known. */
+static const char *
+last_step(const SlowRequest *request)
+{
+	if (request->decided_us != 0)
+		return "reply";
+	return request->begun_us != 0 ? "run" : "unbegun";
+}
+
 int64_t
 slow_log_took_us(const SlowRequest *request)
 {
@@ -88,9 +97,9 @@ slow_log_text(const SlowRequest *request, char out[SLOW_LOG_TEXT_SIZE])
 	put_until(&line, "queue", &since, request->begun_us, request->waited_us);
 	put_until(&line, "decide", &since, request->decided_us, 0);
 	put_until(&line, "commit", &since, request->durable_us, 0);
-	put_step(&line, since == request->received_us ? "unbegun" : "reply",
+	put_step(&line, last_step(request),
 			 request->answered_us - since -
-				 (since == request->received_us ? request->waited_us : 0));
+				 (request->begun_us == 0 ? request->waited_us : 0));
 	if (request->region_id != 0)
 		put(&line, ", region %" PRIu64, request->region_id);
 	if (request->has_key)

@@ -30,7 +30,8 @@ typedef struct SlowRequest
 
 /*
  * One line, whatever bytes the key has.  The steps are shown as far as the
- * request got; what is left of the time is the reply's.
+ * request got; what is left of the time is the reply's, or "run" if it was
+ * answered while it was decided, as reads are.
  */
 extern void slow_log_text(const SlowRequest *request,
 						  char out[SLOW_LOG_TEXT_SIZE]);
