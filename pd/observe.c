@@ -17,8 +17,8 @@ static MetricRequests *
 row_of(const PdMethod *method)
 {
 	static MetricRequests *rows[MAX_METHODS + 1];
-	ptrdiff_t at =
-		method == &pd_create_keyspace_method ? MAX_METHODS : method - pd_methods;
+	ptrdiff_t at = method == &pd_create_keyspace_method ? MAX_METHODS :
+														  method - pd_methods;
 	const char *path = method->path != NULL ? method->path : "CreateKeyspace";
 
 	if (at < 0 || at > MAX_METHODS)

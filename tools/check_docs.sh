@@ -2,7 +2,7 @@
 # Every setting is in docs/settings.md, every SQL function and view in the
 # documentation and with a COMMENT, every RPC in docs/compatibility.md with the
 # state that the source gives it, every HTTP path there with its methods; and no page names a setting or RPC that is
-# gone.
+# gone.  /config shows every setting.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
@@ -87,6 +87,10 @@ while read -r name; do
     settings | grep -qx "$name" ||
         complain "docs/settings.md: $name is not a setting (src/guc.c)"
 done < <(sed -n 's/^| .\(tikv\.[a-z_]*\). .*/\1/p' docs/settings.md)
+for name in $(settings); do
+    grep -q "^	\"$name\"," src/status/config.c ||
+        complain "src/status/config.c: /config does not show $name"
+done
 for name in $(functions) $(views); do
     case $name in tikv_internal.*) continue ;; esac
     grep -rq "$name" README.md docs/*.md ||

@@ -66,9 +66,8 @@ sample_histogram(const MetricSink *sink, const MetricSample *base,
 	sample_label(&sample, "le", text);
 	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
 	{
-		count +=
-			pg_atomic_read_u64(unconstify(pg_atomic_uint64 *,
-										  &histogram->buckets[i]));
+		count += pg_atomic_read_u64(unconstify(pg_atomic_uint64 *,
+											   &histogram->buckets[i]));
 		if (i < HISTOGRAM_BOUNDS)
 			snprintf(text, sizeof(text), "%.10g",
 					 (double) histogram_bound(i, unit) / scale);
@@ -214,9 +213,8 @@ collect_values(const MetricSink *sink)
 			if (!of->plain)
 				sample_worker(&sample, (WorkerKind) kind);
 			sample_emit(sink, &sample,
-						(double) pg_atomic_read_u64(
-							unconstify(pg_atomic_uint64 *,
-									   &metrics->values[of->value])));
+						(double) pg_atomic_read_u64(unconstify(
+							pg_atomic_uint64 *, &metrics->values[of->value])));
 		}
 	}
 }

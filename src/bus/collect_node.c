@@ -40,10 +40,10 @@ put(const MetricSink *sink, const MetricFamily *family, const char *label,
 static void
 collect_serving(const MetricSink *sink)
 {
-	static const MetricFamily family = {
-		"tikv_fdw_worker_serving",
-		"1 while the worker serves; tikv_status() says why it does not.",
-		METRIC_GAUGE};
+	static const MetricFamily family =
+		{"tikv_fdw_worker_serving",
+		 "1 while the worker serves; tikv_status() says why it does not.",
+		 METRIC_GAUGE};
 
 	for (int kind = 0; kind < WORKER_KINDS; kind++)
 	{
@@ -121,8 +121,7 @@ static const ProcessFamily process_families[] = {
 	  METRIC_GAUGE},
 	 start_seconds},
 	{{"process_threads", "Threads of the worker.", METRIC_GAUGE}, threads},
-	{{"process_open_fds", "Open file descriptors of the worker.",
-	  METRIC_GAUGE},
+	{{"process_open_fds", "Open file descriptors of the worker.", METRIC_GAUGE},
 	 open_fds},
 	{{"process_max_fds", "How many it may open.", METRIC_GAUGE}, max_fds},
 };
@@ -157,8 +156,9 @@ collect_processes(const MetricSink *sink)
 static void
 collect_info(const MetricSink *sink)
 {
-	static const MetricFamily family = {
-		"tikv_server_info", "When the store started, unix time.", METRIC_GAUGE};
+	static const MetricFamily family = {"tikv_server_info",
+										"When the store started, unix time.",
+										METRIC_GAUGE};
 	MetricSample sample;
 	ProcessStats stats;
 	WorkerView view;
@@ -194,13 +194,13 @@ collect_regions(const MetricSink *sink)
 static void
 collect_locks(const MetricSink *sink)
 {
-	static const MetricFamily locks =
-		{"tikv_fdw_locks",
-		 "Locks of transactions: rows, memory only, guards, in the overflow.",
-		 METRIC_GAUGE},
-							  bytes = {"tikv_fdw_lock_memory_bytes",
-									   "Shared memory for locks.",
-									   METRIC_GAUGE};
+	static const MetricFamily
+		locks =
+			{"tikv_fdw_locks",
+			 "Locks of transactions: rows, memory only, guards, in the overflow.",
+			 METRIC_GAUGE},
+		bytes = {"tikv_fdw_lock_memory_bytes", "Shared memory for locks.",
+				 METRIC_GAUGE};
 	LockTableStats stats;
 
 	lock_table_stats(&stats);
@@ -251,9 +251,9 @@ collect_tasks(const MetricSink *sink)
 static void
 collect_bus(const MetricSink *sink)
 {
-	static const MetricFamily used =
-		{"tikv_fdw_bus_slots_used",
-		 "Requests on their way to a worker.", METRIC_GAUGE},
+	static const MetricFamily used = {"tikv_fdw_bus_slots_used",
+									  "Requests on their way to a worker.",
+									  METRIC_GAUGE},
 							  total = {"tikv_fdw_bus_slots",
 									   "As many may be, tikv.bus_slots.",
 									   METRIC_GAUGE};
@@ -282,9 +282,9 @@ collect_bus(const MetricSink *sink)
 static void
 collect_disks(const MetricSink *sink)
 {
-	static const MetricFamily store =
-		{"tikv_store_size_bytes", "The file system of the data directory.",
-		 METRIC_GAUGE},
+	static const MetricFamily store = {"tikv_store_size_bytes",
+									   "The file system of the data directory.",
+									   METRIC_GAUGE},
 							  wal = {"tikv_fdw_wal_size_bytes",
 									 "The file system of the WAL.",
 									 METRIC_GAUGE};

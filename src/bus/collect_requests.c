@@ -43,8 +43,8 @@ each_row(const MetricSink *sink, const MetricFamily *family,
 		if (!wanted((WorkerKind) kind) ||
 			!worker_has_metrics((WorkerKind) kind, &metrics))
 			continue;
-		n = pg_atomic_read_u32(
-			unconstify(pg_atomic_uint32 *, &metrics->n_rows));
+		n = pg_atomic_read_u32(unconstify(pg_atomic_uint32 *,
+										  &metrics->n_rows));
 		pg_read_barrier();
 		for (uint32 i = 0; i < n; i++)
 		{

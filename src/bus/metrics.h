@@ -80,9 +80,9 @@ typedef struct MetricRequests
 	char name[METRIC_NAME_SIZE];
 	bool executed; /* here, and not only passed on to the store */
 	pg_atomic_uint64 results[METRIC_RESULTS]; /* over gRPC */
-	pg_atomic_uint64 busy;			/* ... and the bus: ServerIsBusy */
-	pg_atomic_uint64 over_bus;		/* requests that came so */
-	MetricBuckets duration;			/* of those over gRPC, in us */
+	pg_atomic_uint64 busy;	   /* ... and the bus: ServerIsBusy */
+	pg_atomic_uint64 over_bus; /* requests that came so */
+	MetricBuckets duration;	   /* of those over gRPC, in us */
 } MetricRequests;
 
 #define METRIC_ROWS 192

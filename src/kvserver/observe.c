@@ -53,14 +53,14 @@ learn(Observed *of, const ServiceMethod *method)
 	char name[METRIC_NAME_SIZE];
 
 	of->known = true;
-	metric_rpc_name(method->path != NULL			   ? method->path :
+	metric_rpc_name(method->path != NULL				? method->path :
 						method->id == METHOD_SQL_INSERT ? "sql_insert" :
-														 "empty",
+														  "empty",
 					name, sizeof(name));
-	of->row =
-		metrics_row(name,
-					metrics_kind() == WORKER_STORE || method->kind == SERVICE_READ ||
-						method->kind == SERVICE_INFO);
+	of->row = metrics_row(name,
+						  metrics_kind() == WORKER_STORE ||
+							  method->kind == SERVICE_READ ||
+							  method->kind == SERVICE_INFO);
 	of->region_error =
 		region_error != NULL && region_error->type == PROTOBUF_C_TYPE_MESSAGE ?
 		(int) region_error->offset :
@@ -143,8 +143,8 @@ result_of(const Observed *of, const ProtobufCMessage *reply)
 static bool
 first_key(const ProtobufCMessage *message, int depth, Bytes *out)
 {
-	static const char *const names[] = {"key",		 "start_key",	 "keys",
-										"mutations", "pairs",		 "ranges",
+	static const char *const names[] = {"key",		   "start_key",	  "keys",
+										"mutations",   "pairs",		  "ranges",
 										"primary_key", "primary_lock"};
 
 	for (int i = 0; i < (int) lengthof(names); i++)

@@ -68,8 +68,7 @@ answer(StatusWorker *status, HttpRequest *request)
 		EmitErrorReport();
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
-		page_say(&page, HTTP_INTERNAL,
-				 "the page failed, see the server's log");
+		page_say(&page, HTTP_INTERNAL, "the page failed, see the server's log");
 	}
 	PG_END_TRY();
 	http_answer(request, page.status, page.type, page.body);

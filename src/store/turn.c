@@ -47,7 +47,7 @@ typedef struct Turn
 	TxnTurn txn;
 	Write *current; /* being decided: in neither queue */
 	int64 begun_us;
-	int sqlstate;	/* of the error that aborted it */
+	int sqlstate; /* of the error that aborted it */
 } Turn;
 
 /* ------------------------------------------------------------- admission */

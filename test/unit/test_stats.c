@@ -53,7 +53,8 @@ text_of(Exposition *out)
 static void
 test_text(void)
 {
-	static const MetricFamily plain = {"calls_total", "Calls.\nAll \\ of \"them\"",
+	static const MetricFamily plain = {"calls_total",
+									   "Calls.\nAll \\ of \"them\"",
 									   METRIC_COUNTER};
 	static const MetricFamily size = {"size", "Size.", METRIC_HISTOGRAM};
 	MetricSample sample = {.family = &plain, .suffix = "", .value = 3};
@@ -106,8 +107,7 @@ test_growth(void)
 	for (size_t i = 0; i < text.len; i++)
 		lines += text.data[i] == '\n';
 	EQ_U64(lines, 20002, "no line is lost where the buffer grows");
-	OK(text.len > 8 &&
-		   memcmp(text.data + text.len - 8, "n 19999\n", 8) == 0,
+	OK(text.len > 8 && memcmp(text.data + text.len - 8, "n 19999\n", 8) == 0,
 	   "the last one is whole");
 }
 
@@ -139,8 +139,8 @@ test_numbers(void)
 		double value = 1.0 / i + i * 1e9;
 
 		metric_number(value, got);
-		same = same && memcmp(&(double){strtod(got, NULL)}, &value,
-							  sizeof(value)) == 0;
+		same = same &&
+			memcmp(&(double){strtod(got, NULL)}, &value, sizeof(value)) == 0;
 	}
 	OK(same, "every number can be read back");
 }
