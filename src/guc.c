@@ -255,7 +255,7 @@ define_times(void)
 		"tikv.slow_log_threshold",
 		"Time above which a request is told of in the server's log.",
 		"With its method, region, key and the time of each step. What a request waits for a lock does not count. -1 turns it off.",
-		&s->slow_log_threshold_ms, 1000, (IntBounds){-1, INT_MAX}, PGC_SIGHUP,
+		&s->slow_log_ms, 1000, (IntBounds){-1, INT_MAX}, PGC_SIGHUP,
 		GUC_UNIT_MS);
 	define_int(
 		"tikv.turn_min_interval",

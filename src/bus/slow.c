@@ -17,7 +17,7 @@ static uint64 left_out; /* since the last line */
 bool
 slow_wanted(const SlowRequest *request)
 {
-	int threshold_ms = tikv_fdw_settings.slow_log_threshold_ms;
+	int threshold_ms = tikv_fdw_settings.slow_log_ms;
 
 	if (threshold_ms < 0 ||
 		slow_log_took_us(request) < (int64) threshold_ms * 1000)

@@ -22,7 +22,8 @@ typedef struct BatchService
 
 	/*
 	 * Told of every request before it is answered: by this message, or (NULL)
-	 * by a gRPC status.  May be NULL.
+	 * by a gRPC status.  Its own message is NULL if it could not be read.
+	 * May be NULL.
 	 */
 	void (*observe)(void *arg, const Request *request,
 					const ProtobufCMessage *reply, int code);

@@ -134,9 +134,9 @@ page_config(StatusPage *page)
 
 	json_init(&json, page->arena);
 	json_open(&json, NULL, '{');
-	if (s->slow_log_threshold_ms >= 0)
+	if (s->slow_log_ms >= 0)
 		json_string(&json, "slow-log-threshold",
-					milliseconds(page, s->slow_log_threshold_ms));
+					milliseconds(page, s->slow_log_ms));
 	put_server(&json);
 	put_storage(page, &json);
 	put_pd(page, &json);

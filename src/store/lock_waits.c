@@ -185,13 +185,15 @@ lock_waits_released(Store *store, const TxnEffects *effects)
 	}
 }
 
-/* The wait is over, however it ended. */
+/* The wait is over, however it ended: the request is as good as new. */
 static void
 count_wait(Write *write, int64 now_us)
 {
+	Request *request = write->request;
 	int64 waited_us = Max(now_us - write->parked_us, 0);
 
-	write->request->waited_us += waited_us;
+	request->waited_us += waited_us;
+	request->begun_us = request->decided_us = request->durable_us = 0;
 	metrics_time(HISTOGRAM_LOCK_WAIT_US, waited_us);
 }
 

@@ -323,7 +323,9 @@ decide(Turn *turn, Write *write)
 	Store *store = turn->store;
 	RegionError error;
 
-	write->request->begun_us = turn->begun_us;
+	/* What goes on over several turns began with the first. */
+	if (write->request->begun_us == 0)
+		write->request->begun_us = turn->begun_us;
 	if (write->request->abandoned != NULL &&
 		write->request->abandoned(write->request))
 	{

@@ -75,6 +75,25 @@ submit(void *arg, Request *request)
 		request->fail(request, RPC_UNIMPLEMENTED, "not implemented");
 }
 
+static atomic_long n_observed;
+static atomic_long n_observed_failed;
+static atomic_int last_code;
+
+static void
+observe(void *arg, const Request *request, const ProtobufCMessage *reply,
+		int code)
+{
+	(void) arg;
+	if (reply == NULL)
+	{
+		atomic_store(&last_code, code);
+		atomic_fetch_add(&n_observed_failed, 1);
+	}
+	else if (request->method->response == reply->descriptor &&
+			 request->method->request == request->message->descriptor)
+		atomic_fetch_add(&n_observed, 1);
+}
+
 static uint64_t
 store_id(void *arg)
 {
@@ -270,6 +289,7 @@ test_gets(RpcClient *client)
 			break;
 	}
 	OK(good && got == 128, "128 gets are answered, each once");
+	EQ_U64(n_observed, 128, "and observed, each once");
 	cancel_stream(&s);
 }
 
@@ -457,6 +477,7 @@ test_cluster_id(RpcClient *client)
 	EQ_U64(rpc_status(&s), RPC_INVALID_ARGUMENT,
 		   "a wrong cluster id ends the stream");
 	EQ_STR(s.status_text, "cluster id mismatch", "and says so");
+	EQ_U64(last_code, RPC_INVALID_ARGUMENT, "the status is observed");
 	rpc_close(&s);
 	OK(test_wait_for(&n_waiting, 1), "another command is still waiting");
 	release_waiting();
@@ -608,6 +629,8 @@ test_unary(RpcClient *client)
 	RpcMessage m;
 	Kvrpcpb__RawGetResponse *reply;
 	char text[256];
+	long observed = n_observed;
+	long failed = n_observed_failed;
 
 	get.key.data = (uint8_t *) "a key";
 	get.key.len = 5;
@@ -628,6 +651,8 @@ test_unary(RpcClient *client)
 					 NULL, text, sizeof(text)),
 		   RPC_INVALID_ARGUMENT, "a failed one gets its status");
 	EQ_STR(text, "cluster id mismatch", "and text");
+	EQ_U64(n_observed, observed + 1, "the good one was observed");
+	EQ_U64(n_observed_failed, failed + 1, "so was the bad one");
 	EQ_U64(rpc_unary(client, "/tikvpb.Tikv/RawGet", bytes_make("\x12\x70", 2),
 					 5000, NULL, NULL, 0),
 		   RPC_INVALID_ARGUMENT, "a malformed one is refused");
@@ -671,6 +696,7 @@ main(void)
 {
 	BatchService service = {.submit = submit,
 							.store_id = store_id,
+							.observe = observe,
 							.max_inflight = MAX_INFLIGHT};
 	grpc_arg unlimited = {.type = GRPC_ARG_INTEGER,
 						  .key = (char *) GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,

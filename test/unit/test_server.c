@@ -399,6 +399,8 @@ test_busy(RpcClient *client)
 		   0, "then there is room again");
 	run_on_server(read_counters);
 	EQ_U64(counters.refused, 1, "the refusal was counted");
+	OK(counters.received_bytes > 0 && counters.sent_bytes > 0,
+	   "so were the bytes of the others");
 	EQ_U64(counters.inflight, 0, "nothing is in flight");
 }
 
