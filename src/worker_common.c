@@ -124,11 +124,6 @@ pin_settings(void)
 void
 worker_handle_interrupts(void)
 {
-	/*
-	 * pg_cancel_backend() is about what runs, and here nothing does: a worker
-	 * that took it for an error would end.
-	 */
-	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)
 		ProcessCatchupInterrupt();

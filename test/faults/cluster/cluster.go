@@ -153,20 +153,6 @@ func (c *Cluster) AbortStore() error {
 	return errors.New("no process 'tikv store' below the postmaster")
 }
 
-// CancelStore sends SIGINT to the store: Postgres's cancel, which undoes the
-// turn that runs, if one does.  Nothing happens if there is no store.
-func (c *Cluster) CancelStore() {
-	postmaster, err := c.postmaster()
-	if err != nil {
-		return
-	}
-	for _, child := range children(postmaster) {
-		if strings.Contains(child.title, "tikv store") {
-			_ = syscall.Kill(child.pid, syscall.SIGINT)
-		}
-	}
-}
-
 // KillDuringRecovery starts the server and kills it again within moments.
 func (c *Cluster) KillDuringRecovery(random *rand.Rand) {
 	cmd := exec.Command(c.Script, "start", "--dir", c.Dir, "--base-port", strconv.Itoa(c.BasePort))

@@ -6,8 +6,8 @@
 //
 // The rounds are those of the crash test (mode "all": SIGKILL to everything;
 // mode "worker": SIGABRT to the store, from which Postgres recovers by itself).
-// In every second one turns are cancelled all the time. The clients go on
-// beyond the restart, and tikv_check() finds nothing after any round.
+// In every second one turns are undone all the time (poison.go). The clients
+// go on beyond the restart, and tikv_check() finds nothing after any round.
 package main
 
 import (
@@ -75,7 +75,7 @@ func main() {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
 		}
 	}
-	if w.committed.Load() == 0 || w.reads.Load() == 0 {
+	if w.committed.Load() == 0 || w.reads.Load() == 0 || (o.rounds > 1 && w.poisoned.Load() == 0) {
 		log.Fatalf("nothing was done")
 	}
 	fmt.Printf("ok: %d rounds, %d transactions acknowledged, %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale\n",
@@ -91,28 +91,6 @@ func withClient(c *cluster.Cluster, do func(ctx context.Context, cli *txnkv.Clie
 	}
 	defer cli.Close()
 	return do(ctx, cli)
-}
-
-// cancelTurns has turns undone under the clients until the returned function
-// is called: they are tried again in halves, and nobody may notice.
-func cancelTurns(c *cluster.Cluster) func() {
-	ended := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-ended:
-				return
-			case <-time.After(20 * time.Millisecond):
-				c.CancelStore()
-			}
-		}
-	}()
-	return func() {
-		close(ended)
-		<-done
-	}
 }
 
 // checkTables asks the server whether its tables agree with each other.
@@ -144,7 +122,11 @@ func runRound(round int, o options, c *cluster.Cluster, w *world, random *rand.R
 		return fmt.Errorf("clients cannot connect: %w", err)
 	}
 	if round%2 == 1 {
-		defer cancelTurns(c)()
+		poison, err := startPoison(c, w)
+		if err != nil {
+			return fmt.Errorf("no poison: %w", err)
+		}
+		defer poison.stop()
 	}
 	time.Sleep(time.Duration((0.25 + 0.75*random.Float64()) * o.seconds * float64(time.Second)))
 	crashed := time.Now()

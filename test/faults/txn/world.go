@@ -27,6 +27,7 @@ type world struct {
 	unknown   atomic.Int64
 	failed    atomic.Int64
 	reads     atomic.Int64
+	poisoned  atomic.Int64 // writes that undid their turn
 
 	nextID atomic.Uint64
 

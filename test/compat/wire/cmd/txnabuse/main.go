@@ -45,6 +45,7 @@ func main() {
 		{"locks", t.manyLocks},
 		{"longkeys", t.longKeys},
 		{"timestamps", t.timestamps},
+		{"slices", t.slices},
 		{"waiters", t.waiters},
 		{"fuzz", t.fuzz},
 	} {
