@@ -70,7 +70,7 @@ compat: tools          ## real Go, Rust and Java clients against a cluster
 bench: tools           ## benchmarks, as ratios in one run
 	test/bench/run.sh
 
-soak: tools            ## what is long: many crash rounds, idle, old snapshots
+soak: tools            ## what is long: many crash rounds, idle, old snapshots, sizes
 	test/soak.sh
 
 fresh:                 ## README's commands on a new Debian, as root and as a user

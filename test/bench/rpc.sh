@@ -111,10 +111,10 @@ bench_streams()
 {
     local batch inflight
 
-    for batch in 1 16 128; do
+    for batch in "${STREAM_BATCHES[@]}"; do
         inflight=$((batch < 8 ? 64 : batch * 8))
-        bench_rpc "stream_get_$batch" stream-rawget --batch $batch --inflight $inflight
-        bench_rpc "stream_put_$batch" stream-rawput --batch $batch --inflight $inflight
+        bench_rpc "stream_get_$batch" stream-rawget --batch "$batch" --inflight $inflight
+        bench_rpc "stream_put_$batch" stream-rawput --batch "$batch" --inflight $inflight
     done
     bench_echo echo_stream_get_128 stream-rawget --batch 128 --inflight 1024
 }

@@ -7,7 +7,8 @@
 #   gc sizes sql (default: all but sizes; quick leaves out build and ycsb)
 #
 # full     what docs/performance.md shows; about 40 minutes
-# quick    two minutes: does everything work?  Its figures say little
+# quick    two minutes: does everything work?  Its figures say little, and
+#          of streams it sees those with large messages only
 # profile  where the store's time goes, by perf
 #
 # From the environment: QUICK=1 and MODE= choose as the first argument does,
@@ -52,6 +53,7 @@ case $MODE in
         IDLE_SECONDS=30
         FIRST_PUTS=5
         GC_GARBAGE_LOADS=4
+        STREAM_BATCHES=(1 16 128)
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
             ycsb gc sql)
         ;;
@@ -65,6 +67,7 @@ case $MODE in
         IDLE_SECONDS=5
         FIRST_PUTS=1
         GC_GARBAGE_LOADS=2
+        STREAM_BATCHES=(128)
         PARTS=(first_put idle unary streams txn txn_streams old_snapshot gc sql)
         ;;
     profile)

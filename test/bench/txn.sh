@@ -48,10 +48,10 @@ bench_txn_streams()
 {
     local batch inflight kind
 
-    for batch in 16 128; do
-        inflight=$((batch * 8))
+    for batch in "${STREAM_BATCHES[@]}"; do
+        inflight=$((batch < 8 ? 64 : batch * 8))
         for kind in get 1pc 2pc async pessimistic; do
-            bench_rpc "stream_txn_${kind}_$batch" stream-$kind --batch $batch \
+            bench_rpc "stream_txn_${kind}_$batch" stream-$kind --batch "$batch" \
                 --inflight $inflight
         done
     done
