@@ -4,11 +4,11 @@
 # the simulation.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
-# SIZES_S=600
+# SIZES_S=600 CLIENT_IDLE_S=600
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash idle old_snapshot sizes simulation)
+STEPS=(crash worker_crash idle idle_clients old_snapshot sizes simulation)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
@@ -73,6 +73,25 @@ soak_idle()
             printf "idle for %d s: %.2f %% of a core (limit %s %%)\n", s, used, limit
             exit used > limit
         }'
+}
+
+# Clients that did nothing for ten minutes work on.  The Go client refuses all
+# reads once it has not learned the safe point for 90 s.
+soak_idle_clients()
+{
+    local quiet=${CLIENT_IDLE_S:-600}s bin=$TOP/out/compat/bin client pids=() pid
+
+    "$TOP/test/compat/run.sh" build
+    start_node
+    for client in go go-2022; do
+        "$bin/$client/txncheck" -idle "$quiet" >"$TOP/out/compat/$client-idle.log" 2>&1 &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" || die "a client does not work after $quiet: see out/compat/*-idle.log"
+    done
+    tail -qn 1 "$TOP"/out/compat/*-idle.log
+    stop_node
 }
 
 # One key overwritten while another session holds its snapshot: the rate must

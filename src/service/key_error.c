@@ -221,7 +221,11 @@ txn_lock_not_found(Kvrpcpb__KeyError *out, const TxnError *error, Arena *arena)
 					 (Llu) error->start_ts, (Llu) error->commit_ts);
 }
 
-/* What a person reads in `abort`. */
+/*
+ * What a person reads in `abort`.  It begins with TiKV's name of the error,
+ * which its texts hold, too, and programs search for: TiDB's tests look for
+ * PessimisticLockNotFound and its reason.
+ */
 static const char *
 abort_text(const TxnError *error, Arena *arena)
 {
@@ -231,38 +235,37 @@ abort_text(const TxnError *error, Arena *arena)
 	switch (error->kind)
 	{
 		case TXN_COMMITTED:
-			return arena_printf(
-				arena, "txn already committed, start_ts: %llu, commit_ts: %llu",
-				start_ts, (Llu) error->commit_ts);
+			return arena_printf(arena,
+								"Committed: start_ts: %llu, commit_ts: %llu",
+								start_ts, (Llu) error->commit_ts);
 		case TXN_PESSIMISTIC_LOCK_NOT_FOUND:
 			return arena_printf(
-				arena, "pessimistic lock not found, start_ts: %llu, reason: %s",
+				arena, "PessimisticLockNotFound: start_ts: %llu, reason: %s",
 				start_ts, why);
 		case TXN_PESSIMISTIC_LOCK_ROLLED_BACK:
-			return arena_printf(
-				arena, "pessimistic lock already rollbacked, start_ts: %llu",
-				start_ts);
+			return arena_printf(arena,
+								"PessimisticLockRolledBack: start_ts: %llu",
+								start_ts);
 		case TXN_LOCK_TYPE_NOT_MATCH:
-			return arena_printf(arena, "lock type not match, start_ts: %llu",
+			return arena_printf(arena, "LockTypeNotMatch: start_ts: %llu",
 								start_ts);
 		case TXN_INVALID_TXN_TSO:
 			return arena_printf(
-				arena,
-				"invalid transaction tso with start_ts: %llu, commit_ts: %llu",
+				arena, "InvalidTxnTso: start_ts: %llu, commit_ts: %llu",
 				start_ts, (Llu) error->commit_ts);
 		case TXN_KEY_TOO_LARGE:
 			return arena_printf(
-				arena, "max key size exceeded, size: %llu, limit: %llu",
+				arena,
+				"KeyTooLarge: max key size exceeded, size: %llu, limit: %llu",
 				(Llu) error->existing_start_ts, (Llu) error->commit_ts);
 		case TXN_LOCK_IF_EXISTS_FAILED:
 			return arena_printf(
 				arena,
-				"lock_only_if_exists needs return_values, start_ts: %llu",
+				"LockIfExistsFailed: lock_only_if_exists needs return_values, start_ts: %llu",
 				start_ts);
 		case TXN_DEFAULT_NOT_FOUND:
 			return arena_printf(
-				arena,
-				"default not found, start_ts: %llu: the value is missing",
+				arena, "DefaultNotFound: start_ts: %llu: the value is missing",
 				start_ts);
 		default:
 			return error->text == NULL ? "the command was refused" :

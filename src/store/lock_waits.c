@@ -272,6 +272,7 @@ add_entry(void *arg, const LockWaitView *view)
 	deadlock__wait_for_entry__init(entry);
 	entry->txn = view->txn;
 	entry->wait_for_txn = view->wait_for_txn;
+	entry->key_hash = view->key_hash;
 	entry->key.len = view->key.len;
 	entry->key.data = (uint8_t *) view->key.data;
 	entry->resource_group_tag.len = view->resource_group_tag.len;

@@ -5,18 +5,19 @@
 # usage: test/compat/run.sh [part...]
 #
 # Parts, in their order: descriptors (needs no node), pdcheck, pdhttp, pdctl,
-# etcdctl, errors, pdclient, go, go-2022, rust, java, idle, badbytes, txnabuse.
-# Those of a client with -raw behind it (go-raw) are its checks of raw commands alone, in
-# one mode: for the other API versions, which TIKV_API names.  `build` instead
-# only builds.  One line is printed for each program; its output is in
+# etcdctl, errors, txnwire, pdclient, go, go-2022, rust, java, idle, badbytes,
+# txnabuse.  Those of a client with -raw or -txn behind it (go-raw) are its
+# checks of raw commands or transactions alone, in one mode: for the other API
+# versions, which TIKV_API names.  `build` instead only builds.  One line is
+# printed for each program; its output is in
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=toolchains.sh
 . "$TOP/test/compat/toolchains.sh"
 
-PARTS=(descriptors pdcheck pdhttp pdctl etcdctl errors pdclient go go-2022 rust
-    java idle badbytes txnabuse)
+PARTS=(descriptors pdcheck pdhttp pdctl etcdctl errors txnwire pdclient go go-2022
+    rust java idle badbytes txnabuse)
 
 LOGS=$TOP/out/compat
 BIN=$LOGS/bin
@@ -142,6 +143,11 @@ part_errors()
     wire_program errors
 }
 
+part_txnwire()
+{
+    wire_program txnwire
+}
+
 part_pdclient()
 {
     wire_program pdclient
@@ -162,12 +168,20 @@ part_txnabuse()
     wire_program txnabuse
 }
 
-# kvcheck and tso of a Go client.
+# All programs of a Go client.
 go_client()
 {
     build_go "$1" || return 0
     program "$1 kvcheck" "$BIN/$1/kvcheck"
     program "$1 tso" "$BIN/$1/tso"
+    program "$1 txncheck" "$BIN/$1/txncheck" -mode batch
+    program "$1 txncheck unary" "$BIN/$1/txncheck" -mode unary
+}
+
+part_go-txn()
+{
+    build_go go || return 0
+    program "go txncheck" "$BIN/go/txncheck" -mode batch
 }
 
 part_go-raw()
@@ -180,6 +194,13 @@ part_go-2022-raw()
 {
     build_go go-2022 || return 0
     program "go-2022 kvcheck raw" "$BIN/go-2022/kvcheck" -mode unary
+}
+
+part_rust-txn()
+{
+    build_rust || return 0
+    program "rust txncheck" "$TOP/test/compat/rust/target/debug/compat" \
+        txncheck
 }
 
 part_rust-raw()
@@ -215,6 +236,7 @@ part_rust()
     build_rust || return 0
     program "rust kvcheck" "$program" kvcheck
     program "rust tso" "$program" tso
+    program "rust txncheck" "$program" txncheck
 }
 
 part_java()
@@ -224,6 +246,7 @@ part_java()
     build_java || return 0
     program "java kvcheck" java -cp "$java/classes:$java/lib/*" compat.Main kvcheck
     program "java tso" java -cp "$java/classes:$java/lib/*" compat.Main tso
+    program "java txncheck" java -cp "$java/classes:$java/lib/*" compat.Main txncheck
 }
 
 build_all()

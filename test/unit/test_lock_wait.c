@@ -537,6 +537,7 @@ count_view(void *arg, const LockWaitView *view)
 
 	OK(bytes_eq(view->key, bytes_cstr("k")) &&
 		   bytes_eq(view->resource_group_tag, bytes_cstr("tag")) &&
+		   view->key_hash == fingerprint64(view->key) &&
 		   view->wait_for_txn == 9 && view->since_us == 7,
 	   "txn-semantics 17: GetLockWaitInfo sees all of it");
 	*sum += view->txn;

@@ -433,6 +433,7 @@ lock_wait_each(const LockWait *wait,
 			if (waiter->n_wait_for > 0)
 				view.wait_for_txn = waiter->wait_for[0];
 			view.key = bytes_make(waiter->queue->key, waiter->queue->key_len);
+			view.key_hash = waiter->queue->key_hash;
 			view.resource_group_tag = bytes_make(waiter->tag, waiter->tag_len);
 			emit(arg, &view);
 		}

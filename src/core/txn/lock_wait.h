@@ -127,6 +127,7 @@ typedef struct LockWaitView
 	uint64_t txn;
 	uint64_t wait_for_txn;
 	Bytes key;
+	uint64_t key_hash; /* as deadlocks name it */
 	Bytes resource_group_tag;
 	int64_t since_us;
 } LockWaitView;

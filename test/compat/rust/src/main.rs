@@ -1,7 +1,7 @@
-//! Asks everything of the raw commands, and of the timestamps, through the
-//! Rust client.
+//! Asks everything of the raw commands, of transactions, and of the timestamps,
+//! through the Rust client.
 //!
-//!     compat [kvcheck] [tso]
+//!     compat [kvcheck] [tso] [txncheck]
 //!
 //! TIKV_PD names the PD endpoints, separated by commas, TIKV_API what the store
 //! speaks: V1 (if it is not set), V1TTL or V2, where the checks work in the
@@ -12,6 +12,7 @@ mod checks;
 mod model;
 mod more;
 mod tso;
+mod txn;
 
 use std::time::Duration;
 
@@ -58,6 +59,17 @@ async fn timestamps(endpoints: Vec<String>) -> Outcome {
     tso::run(client, 64, 500).await
 }
 
+async fn txncheck(endpoints: Vec<String>) -> Outcome {
+    let mut config = Config::default().with_timeout(Duration::from_secs(20));
+    if store_from_env()? == Store::V2 {
+        config = config.with_default_keyspace();
+    }
+    let client = TransactionClient::new_with_config(endpoints, config)
+        .await
+        .map_err(|e| format!("connect: {e}"))?;
+    txn::run(client).await
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let endpoints: Vec<String> = match std::env::var("TIKV_PD") {
@@ -69,12 +81,13 @@ async fn main() {
     };
     let mut parts: Vec<String> = std::env::args().skip(1).collect();
     if parts.is_empty() {
-        parts = vec!["kvcheck".into(), "tso".into()];
+        parts = vec!["kvcheck".into(), "tso".into(), "txncheck".into()];
     }
     for part in parts {
         let outcome = match part.as_str() {
             "kvcheck" => kvcheck(endpoints.clone()).await,
             "tso" => timestamps(endpoints.clone()).await,
+            "txncheck" => txncheck(endpoints.clone()).await,
             _ => Err("no such part".into()),
         };
         if let Err(text) = outcome {

@@ -4,11 +4,13 @@ import java.util.List;
 import org.tikv.common.TiConfiguration;
 import org.tikv.common.TiSession;
 import org.tikv.raw.RawKVClient;
+import org.tikv.txn.KVClient;
 
 /**
- * Asks everything of the raw commands, and of the timestamps, through the Java client.
+ * Asks everything of the raw commands, of transactions, and of the timestamps, through the Java
+ * client.
  *
- * <p>Arguments: kvcheck, tso; none means both. TIKV_PD names the PD endpoints, separated by commas,
+ * <p>Arguments: kvcheck, tso, txncheck; none means all. TIKV_PD names the PD endpoints, separated by commas,
  * TIKV_API what the store speaks: V1 (if it is not set), V1TTL or V2. The first check that fails is named and ends the program.
  */
 public final class Main {
@@ -20,7 +22,7 @@ public final class Main {
       System.err.println("TIKV_PD is not set");
       System.exit(2);
     }
-    String[] parts = args.length > 0 ? args : new String[] {"kvcheck", "tso"};
+    String[] parts = args.length > 0 ? args : new String[] {"kvcheck", "tso", "txncheck"};
     for (String part : parts) {
       try {
         run(part, endpoints);
@@ -41,6 +43,7 @@ public final class Main {
     switch (part) {
       case "kvcheck" -> kvcheck(endpoints);
       case "tso" -> tso(endpoints);
+      case "txncheck" -> txncheck(endpoints);
       default -> throw new CheckFailed("no such part");
     }
   }
@@ -68,6 +71,13 @@ public final class Main {
   private static void tso(String endpoints) throws Exception {
     try (TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints))) {
       TimestampCheck.run(session, 16, 200);
+    }
+  }
+
+  private static void txncheck(String endpoints) throws Exception {
+    try (TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints));
+        KVClient client = session.createKVClient()) {
+      new TxnChecks(session, client).run();
     }
   }
 }
