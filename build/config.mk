@@ -62,7 +62,7 @@ SHARED_C := $(sort $(wildcard src/bus/*.c src/read/*.c src/storage/*.c)) \
 	$(SERVICE_C) $(CORE_C) $(wildcard pd/tso_local.c)
 FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c)) \
 	$(SHARED_C)
-WORKER_C := $(wildcard src/worker_common.c) $(sort $(wildcard src/store/*.c)) \
+WORKER_C := $(wildcard src/worker_common.c src/worker_tls.c) $(sort $(wildcard src/store/*.c)) \
 	$(sort $(wildcard src/kvserver/*.c)) $(SERVER_C) \
 	$(filter-out pd/tso_local.c,$(sort $(wildcard pd/*.c))) \
 	$(SHARED_C)
