@@ -9,7 +9,7 @@ $(BENCH): $(OUT)/bin/%: $(OUT)/obj/test/bench/%.o $(OUT)/obj/libtikvserver.a \
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) -Wl,--as-needed -o $@ $^ \
-		-lgrpc -lgpr -lprotobuf-c -lmicrohttpd -lz -lm -lpthread
+		-lgrpc -lgpr -lprotobuf-c -lmicrohttpd -lgnutls -lssl -lcrypto -lz -lm -lpthread
 
 .PHONY: bench-programs
 bench-programs: $(BENCH)

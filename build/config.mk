@@ -65,7 +65,8 @@ FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c)) \
 STATUS_C := $(wildcard src/worker_common.c) $(sort $(wildcard src/status/*.c)) \
 	src/server/http.c src/server/address.c \
 	$(sort $(wildcard src/bus/*.c src/storage/*.c)) $(CORE_C)
-WORKER_C := $(wildcard src/worker_common.c) $(sort $(wildcard src/store/*.c)) \
+WORKER_C := $(wildcard src/worker_common.c src/worker_tls.c) \
+	$(sort $(wildcard src/store/*.c)) \
 	$(sort $(wildcard src/kvserver/*.c)) $(SERVER_C) \
 	$(filter-out pd/tso_local.c,$(sort $(wildcard pd/*.c))) \
 	$(SHARED_C)

@@ -23,7 +23,7 @@ $(WORKER_SO): $(WORKER_O) build/exports_worker.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_SO) -Wl,--version-script=build/exports_worker.map \
 		-L$(PG_LIBDIR) -o $@ $(WORKER_O) \
-		-lgrpc -lgpr -lprotobuf-c -lpq -lmicrohttpd -lz -lpthread -lm
+		-lgrpc -lgpr -lprotobuf-c -lpq -lmicrohttpd -lgnutls -lssl -lcrypto -lz -lpthread -lm
 
 $(STATUS_SO): $(STATUS_O) build/exports_status.map
 	$(call say,LD,$@)

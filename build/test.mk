@@ -23,7 +23,7 @@ $(UNIT_RPC): $(OUT)/asan/bin/%: $(OUT)/asan/test/unit/%.o \
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ASAN_CFLAGS) -Wl,--as-needed -o $@ $^ \
-		-lgrpc -lgpr -lprotobuf-c -lmicrohttpd -lz -lm -lpthread
+		-lgrpc -lgpr -lprotobuf-c -lmicrohttpd -lgnutls -lssl -lcrypto -lz -lm -lpthread
 
 # Programs that the tests and scripts use: one per test/tools/*.c.
 TOOLS_C := $(sort $(wildcard test/tools/*.c))

@@ -335,8 +335,8 @@ load_and_lead(Pd *pd)
 bool
 group_start(Pd *pd)
 {
-	snprintf(pd->client_url, sizeof(pd->client_url), "http://%s",
-			 advertised_address());
+	snprintf(pd->client_url, sizeof(pd->client_url), "%s://%s",
+			 pd->tls != NULL ? "https" : "http", advertised_address());
 	return load_and_lead(pd);
 }
 

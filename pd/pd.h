@@ -76,7 +76,8 @@ typedef struct Pd
 	uint64 revision; /* index of the last applied entry */
 
 	Server *server;
-	HttpServer *http;
+	HttpServer *http; /* NULL: none, with TLS only */
+	Tls *tls;		  /* NULL: off */
 	char client_url[160];
 	int64 start_time; /* unix seconds */
 

@@ -14,6 +14,7 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
+#include "worker_tls.h"
 
 PGDLLEXPORT void tikv_pd_main(Datum arg);
 
@@ -31,33 +32,39 @@ PGDLLEXPORT void tikv_pd_main(Datum arg);
 #define HTTP_IDLE_S 120
 
 static void
-cannot_listen(const char *error)
+cannot_listen(const char *setting, const char *error)
 {
 	worker_report(WORKER_PD, WORKER_DOWN, error, "");
-	ereport(
-		FATAL,
-		(errcode(ERRCODE_CONNECTION_EXCEPTION),
-		 errmsg("%s cannot listen on tikv.pd_addr: %s", worker_name(WORKER_PD),
-				error),
-		 errhint(
-			 "Free the port or change tikv.pd_addr; the worker tries again.")));
+	ereport(FATAL,
+			(errcode(ERRCODE_CONNECTION_EXCEPTION),
+			 errmsg("%s cannot listen on %s: %s", worker_name(WORKER_PD),
+					setting, error),
+			 errhint("Free the port or change %s; the worker tries again.",
+					 setting)));
 }
 
-/* It has no port of its own: it gets what speaks HTTP on tikv.pd_addr. */
+/*
+ * Without TLS it has no port of its own: it gets what speaks HTTP on
+ * tikv.pd_addr.
+ */
 static HttpServer *
-start_http(void)
+start_http(Tls *tls)
 {
 	HttpConfig config = {0};
 	char error[256];
 	HttpServer *http;
 
+	if (tls != NULL && tikv_fdw_settings.pd_http_addr[0] == '\0')
+		return NULL;
+	config.tls = tls;
+	config.addr = tls != NULL ? tikv_fdw_settings.pd_http_addr : NULL;
 	config.wake_fd = worker_wake_fd(WORKER_PD);
 	config.max_body = MAX_HTTP_BODY;
 	config.max_connections = MAX_HTTP_CONNECTIONS;
 	config.idle_s = HTTP_IDLE_S;
 	http = http_start(&config, error, sizeof(error));
 	if (http == NULL)
-		cannot_listen(error);
+		cannot_listen("tikv.pd_http_addr", error);
 	return http;
 }
 
@@ -75,11 +82,14 @@ start_server(Pd *pd)
 	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
 	config.max_message = MAX_MESSAGE_BYTES;
 	config.max_calls = MAX_UNARY_CALLS;
-	config.http = pd->http;
+	config.http = pd->tls != NULL ? NULL : pd->http;
+	config.tls = pd->tls;
 	config.arg = pd;
 	server = server_start(&config, error, sizeof(error));
 	if (server == NULL)
-		cannot_listen(error);
+		cannot_listen("tikv.pd_addr", error);
+	worker_tls_warn(WORKER_PD, pd->tls, "tikv.pd_addr",
+					tikv_fdw_settings.pd_addr);
 	server_set_serving(server, true);
 	return server;
 }
@@ -110,6 +120,8 @@ take_http(Pd *pd)
 	HttpRequest *request;
 	int n = 0;
 
+	if (pd->http == NULL)
+		return 0;
 	while (n < MAX_HTTP_PER_ROUND && (request = http_take(pd->http)) != NULL)
 	{
 		http_serve(pd, request);
@@ -214,6 +226,8 @@ serve(Pd *pd, const TableOids *tables)
 			next_check_us = board_now_us() + CHECK_INTERVAL_US;
 			if (!extension_is_ours(tables))
 				return "the extension was dropped";
+			if (!worker_tls_tick(pd->tls))
+				return "TLS was switched on or off";
 			pd->reason[0] = '\0';
 		}
 		if (done == 0)
@@ -232,7 +246,8 @@ bring_down(Pd *pd, const char *reason)
 	pd_flush_outbox(pd, true);
 	server_stop(pd->server, STOP_MS);
 	pd->server = NULL;
-	http_stop(pd->http);
+	if (pd->http != NULL)
+		http_stop(pd->http);
 	pd->http = NULL;
 	group_stop(pd);
 	bus_worker_reset(WORKER_PD);
@@ -245,7 +260,7 @@ run_pd(Pd *pd)
 	TableOids tables;
 
 	worker_wait_for_extension(WORKER_PD, &tables);
-	if (worker_should_stop())
+	if (worker_should_stop() || !worker_tls_start(WORKER_PD, &pd->tls))
 		return;
 	if (!group_start(pd))
 	{
@@ -257,9 +272,10 @@ run_pd(Pd *pd)
 	tso_lead(pd);
 	leases_refresh_all(&pd->state.leases, board_now_us());
 	pd->start_time = (int64) time(NULL);
-	pd->http = start_http();
+	pd->http = start_http(pd->tls);
 	pd->server = start_server(pd);
-	worker_report(WORKER_PD, WORKER_SERVING, "", tikv_fdw_settings.pd_addr);
+	worker_report(WORKER_PD, WORKER_SERVING, "",
+				  worker_tls_address(pd->tls, tikv_fdw_settings.pd_addr));
 	pd_note_local_regions(pd);
 	bring_down(pd, serve(pd, &tables));
 }

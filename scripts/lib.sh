@@ -180,7 +180,7 @@ install_build_packages()
     if ! is_debian; then
         say "Not a Debian system: expecting a C compiler, make, PostgreSQL >=" \
             "$PG_MAJOR_MIN with server headers, gRPC C core, protobuf-c with" \
-            "protoc-c, libmicrohttpd and libpq to be there."
+            "protoc-c, libmicrohttpd, GnuTLS, OpenSSL and libpq to be there."
         return 0
     fi
     if [ -z "$(debian_pg_major)" ]; then
@@ -192,7 +192,8 @@ install_build_packages()
             "needs $PG_MAJOR_MIN or newer (see https://apt.postgresql.org)"
     install_packages build-essential pkg-config "postgresql-$major" \
         "postgresql-server-dev-$major" libgrpc-dev libprotobuf-c-dev \
-        protobuf-c-compiler protobuf-compiler libmicrohttpd-dev libpq-dev
+        protobuf-c-compiler protobuf-compiler libmicrohttpd-dev libgnutls28-dev \
+        libssl-dev libpq-dev
 }
 
 # What the tests need beyond that; language toolchains come from
@@ -200,7 +201,8 @@ install_build_packages()
 install_check_packages()
 {
     is_debian || return 0
-    install_packages clang clang-format shellcheck libipc-run-perl curl etcd-client \
+    install_packages clang clang-format shellcheck libipc-run-perl curl openssl \
+        etcd-client \
         "postgresql-$(debian_pg_major)-pgtap"
 }
 

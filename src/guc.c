@@ -3,8 +3,8 @@
  *	  All settings, defined in one place.
  *
  * The prefix is reserved, so a misspelt name is reported at start instead of
- * being ignored; that keeps the names of settings to come (tikv.tls_*) free
- * as well.  Nothing here acts on a value: whoever reads it does.
+ * being ignored; that keeps the names of settings to come free as well.
+ * Nothing here acts on a value: whoever reads it does.
  */
 #include "postgres.h"
 
@@ -117,6 +117,11 @@ define_addresses(void)
 		"tikv.pd_addr",
 		"Address of the built-in Placement Driver: what clients are configured with.",
 		NULL, &s->pd_addr, "127.0.0.1:2379");
+	define_address(
+		"tikv.pd_http_addr",
+		"Address of the Placement Driver's HTTPS, used with TLS only.",
+		"Without TLS, HTTP is on tikv.pd_addr. Empty means that there is no HTTPS.",
+		&s->pd_http_addr, "");
 	define_address("tikv.pd_advertise_addr",
 				   "Address that clients are told to reach tikv.pd_addr by.",
 				   "Empty means the value of tikv.pd_addr.",
@@ -130,6 +135,41 @@ define_addresses(void)
 		"Metrics, health, settings and regions. Empty: there is none.",
 		&s->status_addr, "127.0.0.1:20180", at_start(), 0,
 		check_optional_address, NULL, NULL);
+}
+
+/* ---------------------------------------------------------------------- TLS */
+
+/* Whether they fit together is for the workers to see, at every reload. */
+static void
+define_tls_text(const char *name, const char *what, const char *detail,
+				char **variable)
+{
+	DefineCustomStringVariable(name, what, detail, variable, "", PGC_SIGHUP, 0,
+							   NULL, NULL, NULL);
+}
+
+static void
+define_tls(void)
+{
+	TikvSettings *s = &tikv_fdw_settings;
+
+	define_tls_text(
+		"tikv.tls_ca",
+		"File with the certificates of the authorities that clients must be certified by.",
+		"With it tikv.tls_cert and tikv.tls_key must be set; all ports then speak TLS. Paths are relative to the data directory.",
+		&s->tls_ca);
+	define_tls_text(
+		"tikv.tls_cert",
+		"File with the server's certificate, and those that lead to its authority.",
+		"Files that change are read again within a second.", &s->tls_cert);
+	define_tls_text("tikv.tls_key",
+					"File with the private key of tikv.tls_cert.",
+					"Without a passphrase.", &s->tls_key);
+	define_tls_text(
+		"tikv.tls_allowed_cn",
+		"Common names of the clients that may connect, separated by commas.",
+		"Empty means all that tikv.tls_ca certifies. As TiKV's cert-allowed-cn.",
+		&s->tls_allowed_cn);
 }
 
 /* ------------------------------------------------------------------ the rest */
@@ -268,6 +308,7 @@ void
 guc_define(void)
 {
 	define_addresses();
+	define_tls();
 	define_place();
 	define_limits();
 	define_times();

@@ -17,7 +17,12 @@ typedef struct TikvSettings
 	char *peer_addr;		  /* tikv.peer_addr */
 	char *pd_addr;			  /* tikv.pd_addr */
 	char *pd_advertise_addr;  /* tikv.pd_advertise_addr, "" = pd_addr */
+	char *pd_http_addr;		  /* tikv.pd_http_addr, used with TLS */
 	char *status_addr;		  /* tikv.status_addr */
+	char *tls_ca;			  /* tikv.tls_ca, "" = no TLS */
+	char *tls_cert;			  /* tikv.tls_cert */
+	char *tls_key;			  /* tikv.tls_key */
+	char *tls_allowed_cn;	  /* tikv.tls_allowed_cn, "" = all */
 	int server_workers;		  /* tikv.server_workers, -1 = by cores */
 	int request_timeout_ms;	  /* tikv.request_timeout */
 	int gc_life_time_s;		  /* tikv.gc_life_time, 0 = others do it */

@@ -13,6 +13,7 @@
 #include "postmaster/postmaster.h"
 #include "server/batch.h"
 #include "server/tikv_methods.h"
+#include "worker_tls.h"
 
 /* TiKV's raft-entry-max-size, and room for what surrounds it. */
 #define MAX_ENTRY_BYTES ((size_t) 8 << 20)
@@ -46,7 +47,7 @@ kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 }
 
 Server *
-kvserver_start(WorkerKind self, Dispatch *dispatch)
+kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 {
 	ServerConfig config = {0};
 	BatchService batch = {0};
@@ -67,6 +68,7 @@ kvserver_start(WorkerKind self, Dispatch *dispatch)
 	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
 	config.max_message = MAX_MESSAGE_BYTES;
 	config.max_calls = MAX_UNARY_CALLS;
+	config.tls = tls;
 	config.arg = dispatch;
 	server = server_start(&config, error, sizeof(error));
 	if (server == NULL)
@@ -81,7 +83,9 @@ kvserver_start(WorkerKind self, Dispatch *dispatch)
 				 "Free the port or change tikv.addr; the worker tries again.")));
 	}
 	server_set_serving(server, true);
-	worker_report(self, WORKER_SERVING, "", tikv_fdw_settings.addr);
+	worker_tls_warn(self, tls, "tikv.addr", tikv_fdw_settings.addr);
+	worker_report(self, WORKER_SERVING, "",
+				  worker_tls_address(tls, tikv_fdw_settings.addr));
 	return server;
 }
 

@@ -13,10 +13,10 @@
 #include "server/server.h"
 
 /*
- * Listen on tikv.addr.  Throws if the address can't be used: the message
+ * Listen on tikv.addr, with TLS unless tls is NULL.  Throws if the address can't be used: the message
  * names it and what the system said.
  */
-extern Server *kvserver_start(WorkerKind self, Dispatch *dispatch);
+extern Server *kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls);
 extern void kvserver_stop(Server *server);
 
 /* Requests that came over the bus; returns how many were taken. */

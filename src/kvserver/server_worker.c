@@ -18,6 +18,7 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
+#include "worker_tls.h"
 
 PGDLLEXPORT void tikv_server_main(Datum arg);
 
@@ -46,6 +47,7 @@ typedef struct ServerWorker
 	TableOids tables;
 	uint64 generation; /* of the board when it began to serve */
 	Server *server;
+	Tls *tls; /* NULL: off */
 	Dispatch dispatch;
 	ForwardSlot slots[FORWARD_SLOTS];
 	uint32 free_slots[FORWARD_SLOTS];
@@ -205,7 +207,10 @@ wait_for_store(ServerWorker *worker, BoardStore *board)
 	return false;
 }
 
-/* Serving goes on as long as the store's board is the one we began with. */
+/*
+ * Serving goes on as long as the store's board is the one we began with, and
+ * TLS as it was.
+ */
 static bool
 still_current(ServerWorker *worker)
 {
@@ -216,7 +221,8 @@ still_current(ServerWorker *worker)
 		return true;
 	worker->next_check_us = now_us + CHECK_INTERVAL_US;
 	board_store(&board);
-	return board.generation == worker->generation;
+	return board.generation == worker->generation &&
+		worker_tls_tick(worker->tls);
 }
 
 static void
@@ -254,12 +260,14 @@ run_worker(ServerWorker *worker)
 	BoardStore board;
 
 	worker_wait_for_extension(worker->self, &worker->tables);
-	if (worker_should_stop() || !wait_for_store(worker, &board))
+	if (worker_should_stop() || !worker_tls_start(worker->self, &worker->tls) ||
+		!wait_for_store(worker, &board))
 		return;
 	worker->generation = board.generation;
 	worker->dispatch.tables = worker->tables;
 	kvserver_limits(&worker->dispatch.limits, board.cluster_id, board.api);
-	worker->server = kvserver_start(worker->self, &worker->dispatch);
+	worker->server =
+		kvserver_start(worker->self, &worker->dispatch, worker->tls);
 	serve(worker);
 	worker_report(worker->self, WORKER_STOPPING, "", "");
 	worker->dispatch.refuse = "the worker is stopping";

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -202,4 +203,11 @@ bool
 server_probe_address(const char *addr, char *err, size_t errlen)
 {
 	return address_probe(addr, false, err, errlen);
+}
+
+bool
+server_address_is_local(const char *addr)
+{
+	return strncmp(addr, "127.", 4) == 0 || strncmp(addr, "[::1]:", 6) == 0 ||
+		strncasecmp(addr, "localhost:", 10) == 0;
 }

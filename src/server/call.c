@@ -354,6 +354,7 @@ static void
 begin(Call *call)
 {
 	Server *server = call->server;
+	char text[STATUS_TEXT_MAX];
 
 	server->n_live++;
 	link_move_to(&server->live, &call->link);
@@ -363,6 +364,9 @@ begin(Call *call)
 											   call->grpc_deadline);
 	if (server->stopping)
 		call_set_status(call, RPC_UNAVAILABLE, "server is stopping");
+	else if (server->config.tls != NULL &&
+			 !tls_grpc_admits(call, text, sizeof(text)))
+		call_set_status(call, RPC_UNAUTHENTICATED, text);
 	else if (call->details != NULL)
 		refuse_unknown(call);
 	else if (call->method->kind == RPC_STREAM)

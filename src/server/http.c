@@ -19,6 +19,7 @@
 #include "core/base/check.h"
 #include "server/http.h"
 #include "server/internal.h"
+#include "server/tls_internal.h"
 
 #define CONNECTION_MEMORY ((size_t) 64 * 1024)
 #define MAX_URI ((size_t) 32 * 1024)
@@ -53,6 +54,7 @@ struct HttpServer
 {
 	HttpConfig config;
 	struct MHD_Daemon *daemon;
+	TlsMaterial *first;	   /* the library keeps what it points to */
 	pthread_mutex_t mutex; /* guards what follows */
 	HttpRequest *waiting;
 	HttpRequest **waiting_tail;
@@ -219,6 +221,11 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 	{
 		request->begun = true;
 		snprintf(request->method, sizeof(request->method), "%s", method);
+		if (request->server->config.tls != NULL &&
+			!http_tls_admits(request->server->config.tls, connection))
+			return refuse(connection, MHD_HTTP_FORBIDDEN,
+						  "the common name of the client's certificate is not "
+						  "allowed");
 		return MHD_YES;
 	}
 	if (*data_len > 0)
@@ -242,6 +249,8 @@ start_daemon(HttpServer *http, int listen_fd)
 {
 	unsigned int flags = MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD |
 		MHD_ALLOW_SUSPEND_RESUME;
+	struct MHD_OptionItem tls_options[HTTP_TLS_OPTIONS] = {
+		{MHD_OPTION_END, 0, NULL}};
 	struct MHD_OptionItem options[] = {
 		{MHD_OPTION_CONNECTION_LIMIT, http->config.max_connections, NULL},
 		{MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t) http->config.idle_s, NULL},
@@ -256,8 +265,23 @@ start_daemon(HttpServer *http, int listen_fd)
 
 	if (listen_fd < 0)
 		flags |= MHD_USE_NO_LISTEN_SOCKET;
+	if (http->config.tls != NULL)
+	{
+		flags |= MHD_USE_TLS;
+		http->first = http_tls_options(http->config.tls, tls_options);
+	}
 	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http,
-							MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+							MHD_OPTION_ARRAY, options, MHD_OPTION_ARRAY,
+							tls_options, MHD_OPTION_END);
+}
+
+static void
+free_server(HttpServer *http)
+{
+	if (http->first != NULL)
+		tls_release(http->first);
+	pthread_mutex_destroy(&http->mutex);
+	free(http);
 }
 
 HttpServer *
@@ -275,7 +299,7 @@ http_start(const HttpConfig *config, char *err, size_t errlen)
 	if (config->addr != NULL &&
 		address_listen(config->addr, listen_fds, 1, NULL, err, errlen) == 0)
 	{
-		free(http);
+		free_server(http);
 		return NULL;
 	}
 	sigfillset(&all);
@@ -288,8 +312,7 @@ http_start(const HttpConfig *config, char *err, size_t errlen)
 			 strerror(errno));
 	if (listen_fds[0] >= 0)
 		close(listen_fds[0]);
-	pthread_mutex_destroy(&http->mutex);
-	free(http);
+	free_server(http);
 	return NULL;
 }
 
@@ -333,8 +356,7 @@ http_stop(HttpServer *http)
 	for (int i = 0; i < STOP_ROUNDS && !all_sent(http); i++)
 		(void) poll(NULL, 0, STOP_ROUND_MS);
 	MHD_stop_daemon(http->daemon);
-	pthread_mutex_destroy(&http->mutex);
-	free(http);
+	free_server(http);
 }
 
 bool

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "core/base/bytes.h"
+#include "server/tls.h"
 
 typedef struct HttpServer HttpServer;
 typedef struct HttpRequest HttpRequest;
@@ -24,6 +25,7 @@ typedef struct HttpConfig
 	size_t max_body;	 /* bytes of a request; more: 413 */
 	int max_connections; /* more are closed */
 	unsigned int idle_s; /* a silent connection is closed */
+	Tls *tls;			 /* usable; NULL: plain */
 } HttpConfig;
 
 /* NULL on failure, with a message in err. */

@@ -15,6 +15,7 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "server/outbuf.h"
 #include "server/server.h"
@@ -121,7 +122,8 @@ struct Server
 	grpc_server *grpc;
 	grpc_completion_queue *cq;
 	Waker *waker;
-	Porter *porter; /* NULL: gRPC listens itself */
+	Porter *porter;					 /* NULL: gRPC listens itself */
+	_Atomic uint64_t tls_generation; /* that gRPC was given */
 	ServerConfig config;
 	int port;
 	bool serving;
@@ -286,6 +288,13 @@ extern bool porter_start(Porter *porter, grpc_server *grpc);
 /* Of one that was started, and of one that was not. */
 extern void porter_stop(Porter *porter);
 extern void porter_free(Porter *porter);
+
+/* ---- tls_grpc.c ---- */
+
+extern grpc_server_credentials *tls_grpc_credentials(Server *server);
+
+/* May this client call?  If not, `text` says why. */
+extern bool tls_grpc_admits(Call *call, char *text, size_t size);
 
 /* ---- links ---- */
 

@@ -211,8 +211,9 @@ bind_port(Server *server, char *err, size_t errlen)
 									&server->port, err, errlen);
 		return server->porter != NULL;
 	}
-	creds = grpc_insecure_server_credentials_create();
-
+	creds = server->config.tls != NULL ?
+		tls_grpc_credentials(server) :
+		grpc_insecure_server_credentials_create();
 	server->port =
 		grpc_server_add_http2_port(server->grpc, server->config.addr, creds);
 	grpc_server_credentials_release(creds);

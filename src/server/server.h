@@ -14,6 +14,7 @@
 #include "core/base/bytes.h"
 #include "core/base/rpc_code.h"
 #include "server/http.h"
+#include "server/tls.h"
 
 typedef struct Server Server;
 
@@ -67,6 +68,7 @@ typedef struct ServerConfig
 	size_t max_reply;	/* bytes of one answer; 0: 512 MiB; at most 2 GiB */
 	size_t max_unsent;	/* bytes of all answers not taken yet; 0: 1 GiB */
 	HttpServer *http;	/* gets what speaks HTTP/1.1; NULL: gRPC alone */
+	Tls *tls;			/* usable; NULL: plain. Excludes http. */
 	void *arg;			/* server_arg() */
 } ServerConfig;
 
@@ -83,6 +85,9 @@ extern Server *server_start(const ServerConfig *config, char *err,
  * not, err says why.  For workers that share a port, once before the first.
  */
 extern bool server_probe_address(const char *addr, char *err, size_t errlen);
+
+/* Can only this machine reach it? */
+extern bool server_address_is_local(const char *addr);
 
 /* The port bound; of use where addr asks for port 0. */
 extern int server_port(Server *server);

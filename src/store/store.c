@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "worker_common.h"
+#include "worker_tls.h"
 
 PGDLLEXPORT void tikv_store_main(Datum arg);
 
@@ -208,8 +209,11 @@ extension_is_ours(const Store *store)
 		 now.raw == store->tables.raw);
 }
 
-/* Once a second: still the same extension?  Every ten: tell PD. */
-static bool
+/*
+ * Once a second: still the same extension, TLS as before?  Every ten: tell PD.
+ * Returns why this life ends, or NULL.
+ */
+static const char *
 housekeeping(Store *store)
 {
 	int64 now_us = dispatch_now_us();
@@ -221,7 +225,9 @@ housekeeping(Store *store)
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
 		if (!extension_is_ours(store))
-			return false;
+			return "the extension was dropped";
+		if (!worker_tls_tick(store->tls))
+			return "TLS was switched on or off";
 		if (store->blocker[0] != '\0')
 		{
 			store->blocker[0] = '\0';
@@ -233,7 +239,7 @@ housekeeping(Store *store)
 		store->next_heartbeat_us = now_us + HEARTBEAT_INTERVAL_US;
 		store_heartbeat(store);
 	}
-	return true;
+	return NULL;
 }
 
 /* How long the loop may sleep; 0: there is work. */
@@ -284,20 +290,25 @@ work_round(Store *store)
 	return done;
 }
 
-static void
+/* Returns why it ended. */
+static const char *
 serve(Store *store)
 {
+	const char *end;
+
 	store->extension_generation = extension_generation();
 	store->next_check_us = dispatch_now_us() + CHECK_INTERVAL_US;
 	store->next_heartbeat_us = dispatch_now_us() + HEARTBEAT_INTERVAL_US;
 	while (!worker_should_stop())
 	{
 		worker_handle_interrupts();
-		if (!housekeeping(store))
-			return;
+		end = housekeeping(store);
+		if (end != NULL)
+			return end;
 		if (work_round(store) == 0)
 			kvserver_sleep(WORKER_STORE, store->server, sleep_us(store));
 	}
+	return "the worker is stopping";
 }
 
 /* ---------------------------------------------------------------- the end */
@@ -329,7 +340,7 @@ run_store(Store *store)
 
 	store_init(store);
 	worker_wait_for_extension(WORKER_STORE, &store->tables);
-	if (worker_should_stop())
+	if (worker_should_stop() || !worker_tls_start(WORKER_STORE, &store->tls))
 		return;
 	if (!try_bring_up(store, reason, sizeof(reason)))
 	{
@@ -337,11 +348,8 @@ run_store(Store *store)
 		worker_sleep(WORKER_STORE, RETRY_MS);
 		return;
 	}
-	store->server = kvserver_start(WORKER_STORE, &store->dispatch);
-	serve(store);
-	bring_down(store,
-			   worker_should_stop() ? "the worker is stopping" :
-									  "the extension was dropped");
+	store->server = kvserver_start(WORKER_STORE, &store->dispatch, store->tls);
+	bring_down(store, serve(store));
 }
 
 void

@@ -79,6 +79,7 @@ struct Store
 	StoreMeta meta;
 	TableOids tables;
 	Server *server;
+	Tls *tls; /* NULL: off */
 	Dispatch dispatch;
 
 	Peer *peers; /* by region id, ascending */

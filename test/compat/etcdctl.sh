@@ -5,7 +5,12 @@
 
 set -u
 export ETCDCTL_API=3
-url=http://${TIKV_PD%%,*}
+scheme=http
+if [ -n "${TIKV_CA:-}" ]; then
+    scheme=https
+    export ETCDCTL_CACERT=$TIKV_CA ETCDCTL_CERT=$TIKV_CERT ETCDCTL_KEY=$TIKV_KEY
+fi
+url=$scheme://${TIKV_PD%%,*}
 prefix=compat-etcdctl-$$/
 checks=0
 failed=0
@@ -82,7 +87,7 @@ expect '' get "${prefix}l"
 expect '*not found*' lease revoke "$lease"
 expect held lock "${prefix}lock" echo held
 
-expect '*started*http://*' member list
+expect "*started*$scheme://*" member list
 expect '*true*' endpoint status
 expect '*is healthy*' endpoint health
 expect '[0-9]*' del --prefix "$prefix"

@@ -8,8 +8,10 @@
 # etcdctl, errors, txnwire, pdclient, go, go-2022, rust, java, idle, badbytes,
 # txnabuse.  Those of a client with -raw or -txn behind it (go-raw) are its
 # checks of raw commands or transactions alone, in one mode: for the other API
-# versions, which TIKV_API names.  `build` instead only builds.  One line is
-# printed for each program; its output is in
+# versions, which TIKV_API names; java-basics is a quick part of them.  With
+# TIKV_CA, TIKV_CERT and TIKV_KEY the clients, etcdctl and pdctl speak TLS, pdctl
+# to TIKV_PD_HTTP.  `build` instead only builds.  One line is printed for each
+# program; its output is in
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
@@ -217,6 +219,15 @@ part_java-raw()
     build_java || return 0
     program "java kvcheck raw" java -cp "$java/classes:$java/lib/*" \
         compat.Main kvcheck
+}
+
+part_java-basics()
+{
+    local java=$TOP/test/compat/java/target
+
+    build_java || return 0
+    program "java kvcheck basics" java -cp "$java/classes:$java/lib/*" \
+        compat.Main basics
 }
 
 part_go()

@@ -35,12 +35,12 @@ sub new_node
 	return $node;
 }
 
-# Ports for the four addresses of a node.
+# Ports for the addresses of a node.
 sub new_ports
 {
 	my %ports;
 
-	foreach my $what (qw(addr peer_addr status_addr pd_addr))
+	foreach my $what (qw(addr peer_addr status_addr pd_addr pd_http_addr))
 	{
 		$ports{"tikv.$what"} =
 		  '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();

@@ -14,6 +14,9 @@
  * error, and that is all it does for resilience.  `get` of an absent key has
  * exit status 2.  `protect` keeps the garbage collector behind a timestamp
  * for ten minutes, which PD has to write down.
+ *
+ * With TIKV_CA in the environment it speaks TLS; that, TIKV_CERT and TIKV_KEY
+ * name PEM files, as `scripts/cluster env` prints them.
  */
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
@@ -33,6 +36,7 @@
 
 #define CALL_TIMEOUT_S 10
 #define ATTEMPTS 10
+#define MAX_PEM_BYTES 65536
 #define RETRY_PAUSE_US 200000
 #define PROTECT_S 600
 
@@ -60,10 +64,49 @@ die(const char *fmt, ...)
 	exit(1);
 }
 
+/* The text of a PEM file that a variable names; the process's for ever. */
+static char *
+pem_of(const char *variable)
+{
+	static char texts[3][MAX_PEM_BYTES];
+	static int n;
+	const char *path = getenv(variable);
+	FILE *file = path == NULL ? NULL : fopen(path, "r");
+
+	if (file == NULL)
+		die("%s names no file that can be read", variable);
+	if (fread(texts[n], 1, MAX_PEM_BYTES - 1, file) == 0)
+		die("%s names an empty file", variable);
+	fclose(file);
+	return texts[n++];
+}
+
+static grpc_channel_credentials *
+tls_credentials(void)
+{
+	static grpc_ssl_pem_key_cert_pair pair;
+	static char *authority;
+
+	if (authority == NULL)
+	{
+		authority = pem_of("TIKV_CA");
+		if (getenv("TIKV_CERT") != NULL)
+		{
+			pair.cert_chain = pem_of("TIKV_CERT");
+			pair.private_key = pem_of("TIKV_KEY");
+		}
+	}
+	return grpc_ssl_credentials_create(authority,
+									   pair.cert_chain == NULL ? NULL : &pair,
+									   NULL, NULL);
+}
+
 static grpc_channel *
 open_channel(const char *target)
 {
-	grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+	grpc_channel_credentials *credentials = getenv("TIKV_CA") == NULL ?
+		grpc_insecure_credentials_create() :
+		tls_credentials();
 	grpc_channel *channel = grpc_channel_create(target, credentials, NULL);
 
 	grpc_channel_credentials_release(credentials);

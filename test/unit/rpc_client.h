@@ -42,18 +42,25 @@ typedef struct RpcMessage
 	size_t len;
 } RpcMessage;
 
+/* Takes the credentials over. */
 static inline RpcClient
-rpc_connect(int port, const grpc_channel_args *args)
+rpc_connect_as(int port, const grpc_channel_args *args,
+			   grpc_channel_credentials *creds)
 {
 	RpcClient client;
 	char target[64];
-	grpc_channel_credentials *creds = grpc_insecure_credentials_create();
 
 	snprintf(target, sizeof(target), "127.0.0.1:%d", port);
 	client.channel = grpc_channel_create(target, creds, args);
 	client.cq = grpc_completion_queue_create_for_pluck(NULL);
 	grpc_channel_credentials_release(creds);
 	return client;
+}
+
+static inline RpcClient
+rpc_connect(int port, const grpc_channel_args *args)
+{
+	return rpc_connect_as(port, args, grpc_insecure_credentials_create());
 }
 
 static inline void

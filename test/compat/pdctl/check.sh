@@ -5,8 +5,15 @@
 # usage: test/compat/pdctl/check.sh PD-CTL
 
 set -u
-ctl=$1
-url=http://${TIKV_PD%%,*}
+scheme=http
+address=${TIKV_PD%%,*}
+tls=()
+if [ -n "${TIKV_CA:-}" ]; then
+    scheme=https
+    address=$TIKV_PD_HTTP
+    tls=(--cacert "$TIKV_CA" --cert "$TIKV_CERT" --key "$TIKV_KEY")
+fi
+ctl=("$1" -u "$scheme://$address" "${tls[@]}")
 checks=0
 failed=0
 
@@ -17,7 +24,7 @@ expect()
 
     shift
     checks=$((checks + 1))
-    output=$(timeout 20 "$ctl" -u "$url" "$@" 2>&1)
+    output=$(timeout 20 "${ctl[@]}" "$@" 2>&1)
     if ! grep -qE "$pattern" <<<"$output" || grep -qE '^(Failed|Error|panic)' <<<"$output"; then
         failed=$((failed + 1))
         printf 'pd-ctl %s: wanted %s, got %s\n' "$*" "$pattern" "$output" >&2
@@ -31,18 +38,18 @@ refused()
 
     shift
     checks=$((checks + 1))
-    output=$(timeout 20 "$ctl" -u "$url" "$@" 2>&1)
+    output=$(timeout 20 "${ctl[@]}" "$@" 2>&1)
     if ! grep -qE "^Failed.*$pattern" <<<"$output"; then
         failed=$((failed + 1))
         printf 'pd-ctl %s: wanted a refusal with %s, got %s\n' "$*" "$pattern" "$output" >&2
     fi
 }
 
-store=$("$ctl" -u "$url" store | sed -n 's/.*"id": \([0-9]*\),.*/\1/p' | head -n 1)
-region=$("$ctl" -u "$url" region | sed -n 's/.*"regions":\[{"id":\([0-9]*\),.*/\1/p')
+store=$("${ctl[@]}" store | sed -n 's/.*"id": \([0-9]*\),.*/\1/p' | head -n 1)
+region=$("${ctl[@]}" region | sed -n 's/.*"regions":\[{"id":\([0-9]*\),.*/\1/p')
 
 expect '"cluster_id":[0-9]+' member
-expect '"client_urls":\["http://' member leader show
+expect '"client_urls":\["'$scheme'://' member leader show
 expect '"health":true' health
 expect 'time:' ping
 expect '"max_peer_count":' cluster

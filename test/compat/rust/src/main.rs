@@ -41,9 +41,17 @@ fn store_from_env() -> Result<Store, String> {
     }
 }
 
+/// With TLS if TIKV_CA, TIKV_CERT and TIKV_KEY name files.
+fn secured(config: Config) -> Config {
+    match ["TIKV_CA", "TIKV_CERT", "TIKV_KEY"].map(std::env::var) {
+        [Ok(ca), Ok(cert), Ok(key)] => config.with_security(ca, cert, key),
+        _ => config,
+    }
+}
+
 async fn kvcheck(endpoints: Vec<String>) -> Outcome {
     let store = store_from_env()?;
-    let mut config = Config::default()
+    let mut config = secured(Config::default())
         .with_timeout(Duration::from_secs(20))
         .with_grpc_max_decoding_message_size(MAX_MESSAGE_BYTES);
     if store == Store::V2 {
@@ -55,7 +63,9 @@ async fn kvcheck(endpoints: Vec<String>) -> Outcome {
 }
 
 async fn timestamps(endpoints: Vec<String>) -> Outcome {
-    let client = TransactionClient::new(endpoints).await.map_err(|e| format!("connect: {e}"))?;
+    let client = TransactionClient::new_with_config(endpoints, secured(Config::default()))
+        .await
+        .map_err(|e| format!("connect: {e}"))?;
     tso::run(client, 64, 500).await
 }
 

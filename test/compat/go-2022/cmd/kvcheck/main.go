@@ -24,6 +24,11 @@ type mode struct {
 	compression string
 }
 
+// security is what TIKV_CA, TIKV_CERT and TIKV_KEY name: TLS, if they are set.
+func security() config.Security {
+	return config.NewSecurity(os.Getenv("TIKV_CA"), os.Getenv("TIKV_CERT"), os.Getenv("TIKV_KEY"), nil)
+}
+
 var modes = []mode{
 	{"batch", 128, "none"},
 	{"unary", 0, "none"},
@@ -70,7 +75,7 @@ func runMode(addrs []string, store suite.Store, m mode, seed int64) error {
 	})()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	var options []rawkv.ClientOpt
+	options := []rawkv.ClientOpt{rawkv.WithSecurity(security())}
 	if store.API == "V2" {
 		options = append(options, rawkv.WithAPIVersion(kvrpcpb.APIVersion_V2))
 	}

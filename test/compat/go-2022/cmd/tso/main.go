@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tikv/client-go/v2/config"
 	"github.com/tikv/client-go/v2/oracle"
 	"github.com/tikv/client-go/v2/rawkv"
 	"github.com/tikv/client-go/v2/txnkv"
@@ -28,6 +29,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "tso: TIKV_PD is not set")
 		os.Exit(2)
 	}
+	config.UpdateGlobal(func(c *config.Config) {
+		c.Security = config.NewSecurity(os.Getenv("TIKV_CA"), os.Getenv("TIKV_CERT"), os.Getenv("TIKV_KEY"), nil)
+	})
 	check("PD client", throughPD(addrs, *goroutines, *each, *drift))
 	check("transactional client", throughTxn(addrs, *goroutines, *each, *drift))
 	fmt.Printf("tso: %d timestamps\n", 2**goroutines**each)
@@ -43,7 +47,7 @@ func check(what string, err error) {
 func throughPD(addrs []string, goroutines, each int, drift time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client, err := rawkv.NewClientWithOpts(ctx, addrs)
+	client, err := rawkv.NewClientWithOpts(ctx, addrs, rawkv.WithSecurity(config.GetGlobalConfig().Security))
 	if err != nil {
 		return err
 	}

@@ -29,11 +29,16 @@ type mode struct {
 
 // options are those of a client of the store's API version.
 func options(store suite.Store, m mode) []rawkv.ClientOpt {
-	list := []rawkv.ClientOpt{rawkv.WithPDOptions(opt.WithEnableRouterClient(m.router))}
+	list := []rawkv.ClientOpt{rawkv.WithPDOptions(opt.WithEnableRouterClient(m.router)), rawkv.WithSecurity(security())}
 	if store.API == "V2" {
 		list = append(list, rawkv.WithAPIVersion(kvrpcpb.APIVersion_V2), rawkv.WithKeyspace("DEFAULT"))
 	}
 	return list
+}
+
+// security is what TIKV_CA, TIKV_CERT and TIKV_KEY name: TLS, if they are set.
+func security() config.Security {
+	return config.NewSecurity(os.Getenv("TIKV_CA"), os.Getenv("TIKV_CERT"), os.Getenv("TIKV_KEY"), nil)
 }
 
 var modes = []mode{

@@ -1,0 +1,130 @@
+/*
+ * worker_tls.c
+ *	  TLS as the settings want it, for all ports of a worker.
+ *
+ * Files that cannot be used are no reason to end the process: it waits, or
+ * serves on with those it has, and says what is wrong once for each change.
+ */
+#include "postgres.h"
+
+#include "guc.h"
+#include "server/server.h"
+#include "worker_common.h"
+#include "worker_tls.h"
+
+#define LOOK_INTERVAL_MS 1000
+
+/*
+ * Never freed: a gRPC server that could not be stopped in time may still ask
+ * it for certificates.
+ */
+static Tls *of_process;
+
+static TlsSettings
+wanted(void)
+{
+	return (TlsSettings){.ca = tikv_fdw_settings.tls_ca,
+						 .cert = tikv_fdw_settings.tls_cert,
+						 .key = tikv_fdw_settings.tls_key,
+						 .allowed_cn = tikv_fdw_settings.tls_allowed_cn};
+}
+
+static void
+warn_of_key(const char *said)
+{
+	if (said[0] != '\0')
+		ereport(
+			WARNING,
+			(errmsg("%s", said),
+			 errdetail(
+				 "File should have permissions u=rw (0600) or less if owned by the database user, or permissions u=rw,g=r (0640) or less if owned by root.")));
+}
+
+bool
+worker_tls_start(WorkerKind kind, Tls **tls)
+{
+	char said[256];
+	char reason[256] = "";
+
+	*tls = NULL;
+	if (of_process == NULL)
+		of_process = tls_new();
+	while (!worker_should_stop())
+	{
+		TlsSettings settings = wanted();
+		TlsLook look;
+
+		if (!tls_is_wanted(&settings))
+			return true;
+		look = tls_look(of_process, &settings, said, sizeof(said));
+		if (look == TLS_NEW)
+			warn_of_key(said);
+		if (look == TLS_NEW ||
+			(look == TLS_SAME && reason[0] == '\0' &&
+			 tls_is_usable(of_process)))
+		{
+			*tls = of_process;
+			return true;
+		}
+		if (look == TLS_BAD)
+		{
+			strlcpy(reason, said, sizeof(reason));
+			ereport(WARNING,
+					(errmsg("%s waits for usable TLS files: %s",
+							worker_name(kind), reason)));
+		}
+		worker_report(kind, WORKER_WAITING, reason, "");
+		worker_sleep(kind, LOOK_INTERVAL_MS);
+	}
+	return false;
+}
+
+bool
+worker_tls_tick(const Tls *tls)
+{
+	TlsSettings settings = wanted();
+	char said[256];
+
+	if (tls_is_wanted(&settings) != (tls != NULL))
+		return false;
+	if (tls == NULL)
+		return true;
+	switch (tls_look(of_process, &settings, said, sizeof(said)))
+	{
+		case TLS_SAME:
+			break;
+		case TLS_NEW:
+			warn_of_key(said);
+			ereport(LOG, (errmsg("TLS files were read again")));
+			break;
+		case TLS_BAD:
+			ereport(
+				WARNING,
+				(errmsg("the changed TLS files are not used: %s", said),
+				 errdetail(
+					 "Clients are served with those that were read before.")));
+			break;
+	}
+	return true;
+}
+
+void
+worker_tls_warn(WorkerKind kind, const Tls *tls, const char *setting,
+				const char *addr)
+{
+	if (tls != NULL || server_address_is_local(addr))
+		return;
+	ereport(
+		WARNING,
+		(errmsg("%s serves \"%s\" without TLS", worker_name(kind), addr),
+		 errdetail("Everyone who can connect may read and write every key."),
+		 errhint("Set tikv.tls_ca, tikv.tls_cert and tikv.tls_key, or let %s "
+				 "be an address of this machine alone.",
+				 setting)));
+}
+
+const char *
+worker_tls_address(const Tls *tls, const char *addr)
+{
+	return tls == NULL ? addr : psprintf("https://%s", addr);
+}

@@ -1,0 +1,259 @@
+# TLS on all ports: who is let in, certificates that are renewed while the node
+# serves, and files that cannot be used.
+
+use strict;
+use warnings;
+
+use File::Copy;
+use File::Temp;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvTest;
+
+my $dir = File::Temp->newdir(CLEANUP => 1)->dirname;
+my ($ours, $foreign, $live) = map { "$dir/$_" } qw(ours foreign live);
+
+foreach my $made ([ $ours, '--client', 'alice', '--client', 'bob' ],
+	[ $foreign, '--client', 'alice' ])
+{
+	system_or_bail($ENV{CERTS}, @$made);
+}
+
+# The files that the node is told of, taken from the two folders.
+mkdir $live, 0700;
+put_file("$ours/ca.crt", 'ca.crt');
+put_file("$ours/server.$_", "server.$_") foreach qw(crt key);
+
+my %tls = (
+	'tikv.tls_ca' => "$live/ca.crt",
+	'tikv.tls_cert' => "$live/server.crt",
+	'tikv.tls_key' => "$live/server.key");
+my $node = new_node('tls', 'tikv.server_workers' => 1, %tls);
+my %at = map { $_ => $node->{tikv}{"tikv.$_"} } qw(addr pd_addr pd_http_addr);
+
+# Replace a file of the node at once, as a renewal does.
+sub put_file
+{
+	my ($from, $name, $mode) = @_;
+
+	copy($from, "$live/new") or die "copy $from: $!";
+	chmod $mode // 0600, "$live/new";
+	rename "$live/new", "$live/$name" or die "rename: $!";
+}
+
+sub write_file
+{
+	my ($name, $text) = @_;
+
+	open my $file, '>', "$live/new" or die $!;
+	print $file $text;
+	close $file;
+	chmod 0600, "$live/new";
+	rename "$live/new", "$live/$name" or die "rename: $!";
+}
+
+# rawctl with the certificate of a client, or with none.
+sub as
+{
+	my ($folder, $client, @command) = @_;
+
+	local $ENV{TIKV_CA} = "$ours/ca.crt";
+	local $ENV{TIKV_CERT} = "$folder/$client.crt" if defined $client;
+	local $ENV{TIKV_KEY} = "$folder/$client.key" if defined $client;
+	return rawctl($node, @command);
+}
+
+# The HTTP status of PD's HTTPS; 000 if there was no answer.
+sub https
+{
+	my ($folder, $client) = @_;
+	my @id = defined $client ?
+	  ('--cert', "$folder/$client.crt", '--key', "$folder/$client.key") : ();
+	my ($out, $err) = run_command([ 'curl', '-s', '-o', '/dev/null',
+			'-w', '%{http_code}', '--max-time', 20, '--cacert', "$ours/ca.crt",
+			@id, "https://$at{pd_http_addr}/pd/api/v1/health" ]);
+
+	return $out;
+}
+
+# The serial number of the certificate that a port shows.
+sub serial
+{
+	my ($addr) = @_;
+	my $out = `echo | openssl s_client -connect $addr -alpn h2 2>/dev/null | openssl x509 -noout -serial 2>/dev/null`;
+
+	chomp $out;
+	return $out;
+}
+
+sub serial_of
+{
+	my $out = `openssl x509 -noout -serial -in $_[0]`;
+
+	chomp $out;
+	return $out;
+}
+
+sub reload
+{
+	configure_node($node, @_);
+	$node->reload;
+}
+
+# Wait until each of the three workers has logged something since an offset.
+sub wait_logged
+{
+	my ($offset, $pattern) = @_;
+
+	wait_for("three times in the log: $pattern", sub {
+		my $log = substr(slurp_file($node->logfile), $offset);
+		my %who = map { $_ => 1 } $log =~ /\[(\d+)\][^\n]*$pattern/g;
+		return keys %who >= 3;
+	});
+}
+
+sub log_size
+{
+	return -s $node->logfile;
+}
+
+$node->start;
+serve($node);
+
+# ---- who is let in
+is($node->safe_psql('postgres',
+		"SELECT string_agg(DISTINCT address, ' ' ORDER BY address) FROM tikv_status()"),
+	join(' ', sort("https://$at{addr}", "https://$at{pd_addr}")),
+	'tikv_status() shows the scheme');
+is($node->safe_psql('postgres', 'SELECT client_urls FROM tikv.members'),
+	"{https://$at{pd_addr}}", 'members are announced as https');
+is((as($ours, 'alice', 'put', 'k', 'v'))[0], 0, 'a client of our authority writes');
+is((as($ours, 'bob', 'get', 'k'))[1], 'v', 'and another reads');
+is(https($ours, 'alice'), '200', 'so it is over HTTPS');
+
+my ($answer, undef, $err) = rawctl($node, 'get', 'k');
+is($answer, 1, 'a client without TLS is refused');
+($answer) = as($ours, undef, 'get', 'k');
+is($answer, 1, 'one without a certificate, too');
+($answer) = as($foreign, 'alice', 'get', 'k');
+is($answer, 1, 'and one of another authority');
+is(https($ours, undef), '000', 'HTTPS: without a certificate');
+is(https($foreign, 'alice'), '000', 'HTTPS: of another authority');
+is(https($ours, 'server'), '200', 'a node has a certificate for clients as well');
+{
+	local $ENV{TIKV_CA} = "$foreign/ca.crt";
+	local $ENV{TIKV_CERT} = "$ours/alice.crt";
+	local $ENV{TIKV_KEY} = "$ours/alice.key";
+	is((rawctl($node, 'get', 'k'))[0], 1, 'a client does not take us for another');
+}
+my ($plain) = run_command([ 'curl', '-s', '-o', '/dev/null', '-w', '%{http_code}',
+		'--max-time', 20, "http://$at{pd_http_addr}/pd/api/v1/health" ]);
+is($plain, '000', 'no HTTP without TLS');
+
+# ---- allowed common names, by reload
+my $offset = log_size();
+reload('tikv.tls_allowed_cn' => 'carol, alice');
+wait_logged($offset, 'TLS files were read again');
+is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'a name of the list is let in');
+($answer, undef, $err) = as($ours, 'bob', 'get', 'k');
+is($answer, 1, 'another is not');
+like($err, qr/status 16: Common name check fail, reason: x509_common_name from peer is bob/,
+	'and hears why');
+is(https($ours, 'alice') . ' ' . https($ours, 'bob'), '200 403', 'so it is over HTTPS');
+$offset = log_size();
+reload('tikv.tls_allowed_cn' => '');
+wait_logged($offset, 'TLS files were read again');
+is((as($ours, 'bob', 'get', 'k'))[1], 'v', 'without a list all are');
+
+# ---- renewal
+my @ports = @at{qw(addr pd_addr pd_http_addr)};
+my $old = serial_of("$live/server.crt");
+
+is_deeply([ map { serial($_) } @ports ], [ ($old) x 3 ], 'all ports show our certificate');
+system_or_bail($ENV{CERTS}, $ours, '--renew');
+my $new = serial_of("$ours/server.crt");
+isnt($new, $old, 'there is a new certificate');
+$offset = log_size();
+put_file("$ours/server.$_", "server.$_") foreach qw(key crt);
+wait_logged($offset, 'TLS files were read again');
+is_deeply([ map { serial($_) } @ports ], [ ($new) x 3 ], 'all ports show the new one');
+is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'clients go on');
+write_file('ca.crt', slurp_file("$ours/ca.crt") . slurp_file("$foreign/ca.crt"));
+wait_for('the other authority', sub { (as($foreign, 'alice', 'get', 'k'))[0] == 0 });
+is(https($foreign, 'alice'), '200', 'two authorities at a time');
+put_file("$ours/ca.crt", 'ca.crt');
+wait_for('one authority', sub { (as($foreign, 'alice', 'get', 'k'))[0] == 1 });
+
+# ---- new files that cannot be used change nothing
+foreach my $case (
+	[ 'garbage', 'tls_cert: no usable certificate in file',
+		sub { write_file('server.crt', "not a certificate\n") } ],
+	[ 'a key of another', 'tls_key: the key in .* does not belong to the certificate',
+		sub { put_file("$foreign/server.key", 'server.key') } ],
+	[ 'no authority', 'tls_ca: could not read file .*No such file',
+		sub { unlink "$live/ca.crt" } ])
+{
+	my ($what, $pattern, $break) = @$case;
+
+	$offset = log_size();
+	$break->();
+	wait_logged($offset, "the changed TLS files are not used: tikv.$pattern");
+	is((as($ours, 'alice', 'get', 'k'))[1], 'v', "$what: the node serves on");
+	is_deeply([ map { serial($_) } @ports ], [ ($new) x 3 ], 'with what it had');
+	$offset = log_size();
+	put_file("$ours/server.crt", 'server.crt');
+	put_file("$ours/server.key", 'server.key');
+	put_file("$ours/ca.crt", 'ca.crt');
+	wait_logged($offset, 'TLS files were read again');
+}
+$offset = log_size();
+reload('tikv.tls_ca' => '');
+wait_logged($offset, 'must be set all three or not at all; tikv.tls_ca is not');
+is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'half of the settings: the node serves on');
+$offset = log_size();
+put_file("$ours/server.key", 'server.key', 0644);
+reload(%tls);
+wait_logged($offset, 'private key file .* has group or world access');
+pass('a key that others may read is warned of');
+put_file("$ours/server.key", 'server.key');
+
+# ---- a start with files that cannot be used waits, and says why
+put_file("$foreign/server.key", 'server.key');
+$node->restart;
+wait_state($node, $_, 'waiting', qr/does not belong to the certificate/)
+  foreach qw(store pd);
+pass('tikv_status() says that the key is another');
+put_file("$ours/server.key", 'server.key');
+wait_serving($node);
+is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'it serves when the key is right');
+
+# ---- switched off and on by a reload
+reload('tikv.tls_ca' => '', 'tikv.tls_cert' => '', 'tikv.tls_key' => '');
+wait_for('no TLS', sub { (rawctl($node, 'get', 'k'))[1] eq 'v' });
+wait_serving($node);
+is($node->safe_psql('postgres', 'SELECT client_urls FROM tikv.members'),
+	"{http://$at{pd_addr}}", 'without TLS members are http');
+($plain) = run_command([ 'curl', '-s', '-o', '/dev/null', '-w', '%{http_code}',
+		'--max-time', 20, "http://$at{pd_addr}/pd/api/v1/health" ]);
+is($plain, '200', 'HTTP is on the port of PD');
+reload(%tls);
+wait_for('TLS', sub { (as($ours, 'alice', 'get', 'k'))[1] eq 'v' });
+wait_serving($node);
+is((rawctl($node, 'get', 'k'))[0], 1, 'with TLS again, nobody comes without');
+
+# ---- an address that others can reach
+my ($port) = $at{addr} =~ /:(\d+)$/;
+my $open = qr/WARNING:\s+tikv store serves "0\.0\.0\.0:\d+" without TLS/;
+$offset = log_size();
+configure_node($node, 'tikv.addr' => "0.0.0.0:$port", 'tikv.advertise_addr' => $at{addr});
+$node->restart;
+wait_serving($node);
+is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'served on all addresses');
+unlike(substr(slurp_file($node->logfile), $offset), $open, 'with TLS that is no warning');
+configure_node($node, 'tikv.tls_ca' => '', 'tikv.tls_cert' => '', 'tikv.tls_key' => '');
+$node->restart;
+wait_serving($node);
+like(substr(slurp_file($node->logfile), $offset), $open, 'without it is one');
+
+$node->stop;
+done_testing();

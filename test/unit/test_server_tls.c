@@ -1,0 +1,409 @@
+/*
+ * test_server_tls.c
+ *	  Certificates: what is refused and why, what is renewed, and who may call
+ *	  over gRPC and HTTPS.
+ */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "server/http.h"
+#include "server/tls_internal.h"
+
+#include "rpc_client.h"
+#include "rpc_server.h"
+#include "unit.h"
+
+static char dir[] = "/tmp/test_server_tls.XXXXXX";
+static char ca[64], cert[64], key[64], other_key[64];
+
+static char authority[4096]; /* what clients believe in */
+
+static TlsSettings files = {.ca = ca,
+							.cert = cert,
+							.key = key,
+							.allowed_cn = ""};
+
+static void
+shell(const char *format, const char *a, const char *b)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), format, a, b);
+	if (system(command) != 0)
+	{
+		printf("Bail out! failed: %s\n", command);
+		exit(1);
+	}
+}
+
+static void
+make_files(void)
+{
+	if (mkdtemp(dir) == NULL)
+		abort();
+	shell("scripts/certs %s/ours --client alice --client bob%s", dir, "");
+	shell("scripts/certs %s/foreign --client alice%s", dir, "");
+	snprintf(ca, sizeof(ca), "%s/ours/ca.crt", dir);
+	snprintf(cert, sizeof(cert), "%s/ours/server.crt", dir);
+	snprintf(key, sizeof(key), "%s/ours/server.key", dir);
+	snprintf(other_key, sizeof(other_key), "%s/foreign/server.key", dir);
+}
+
+/* ---- files ---- */
+
+static void
+refuses(TlsSettings settings, const char *reason)
+{
+	Tls *tls = tls_new();
+	char said[256];
+
+	OK(tls_look(tls, &settings, said, sizeof(said)) == TLS_BAD, reason);
+	if (strstr(said, reason) == NULL)
+		EQ_STR(said, reason, "for that reason");
+	OK(!tls_is_usable(tls), "and nothing can be used");
+	OK(tls_look(tls, &settings, said, sizeof(said)) == TLS_SAME,
+	   "it says so once");
+	tls_free(tls);
+}
+
+static const char *
+written(const char *name, const char *text)
+{
+	static char path[8][96];
+	static int n;
+	char *to = path[n++];
+	FILE *file;
+
+	snprintf(to, sizeof(path[0]), "%s/%s", dir, name);
+	file = fopen(to, "w");
+	fputs(text, file);
+	fclose(file);
+	return to;
+}
+
+static void
+bad_files(void)
+{
+	TlsSettings s = files;
+	char large[96];
+
+	s.cert = "";
+	refuses(s, "tikv.tls_cert is not");
+	s = files, s.ca = "";
+	refuses(s, "tikv.tls_ca is not");
+	s = files, s.key = "";
+	refuses(s, "tikv.tls_key is not");
+	s = files, s.cert = "/none";
+	refuses(s, "tikv.tls_cert: could not read file \"/none\": No such file");
+	s = files, s.ca = dir;
+	refuses(s, "tikv.tls_ca: not a regular file:");
+	s = files, s.ca = written("empty", "");
+	refuses(s, "tikv.tls_ca: no PEM file:");
+	s = files, s.ca = written("words", "no certificate\n");
+	refuses(s, "tikv.tls_ca: no usable certificate in file");
+	s = files,
+	s.cert = written("damaged",
+					 "-----BEGIN CERTIFICATE-----\nAAAA\n"
+					 "-----END CERTIFICATE-----\n");
+	refuses(s, "tikv.tls_cert: no usable certificate in file");
+	s = files, s.key = cert;
+	refuses(s, "tikv.tls_key: no private key without a passphrase in file");
+	s = files, s.key = other_key;
+	refuses(s, "does not belong to the certificate");
+	shell(
+		"openssl ec -in %s -aes128 -passout pass:x -out %s/secret 2>/dev/null",
+		key, dir);
+	snprintf(large, sizeof(large), "%s/secret", dir);
+	s = files, s.key = large;
+	refuses(s, "tikv.tls_key: no private key without a passphrase in file");
+	snprintf(large, sizeof(large), "%s/large", dir);
+	shell("head -c 2000000 /dev/zero | tr '\\0' x >%s%s", large, "");
+	s = files, s.cert = large;
+	refuses(s, "tikv.tls_cert: no PEM file:");
+}
+
+static void
+exposed_key(void)
+{
+	Tls *tls = tls_new();
+	char said[256];
+
+	chmod(key, 0600);
+	OK(tls_look(tls, &files, said, sizeof(said)) == TLS_NEW, "good files");
+	EQ_STR(said, "", "of which nothing is to be said");
+	chmod(key, 0644);
+	OK(tls_look(tls, &files, said, sizeof(said)) == TLS_NEW,
+	   "a change of mode is seen");
+	OK(strstr(said, "has group or world access") != NULL, "and warned of");
+	chmod(key, 0600);
+	tls_free(tls);
+}
+
+static bool
+allowed(const char *list, const char *name)
+{
+	return tls_name_is_allowed(list, name, name == NULL ? 0 : strlen(name));
+}
+
+static void
+names(void)
+{
+	OK(allowed("", "a") && allowed("", NULL) && allowed(" , ", "a"),
+	   "no list allows all");
+	OK(allowed("a", "a") && allowed("b,a", "a") && allowed(" b , a ", "a") &&
+		   allowed("a,b", "a") && allowed("b,,a", "a"),
+	   "a name of the list");
+	OK(allowed("a b, c", "a b"), "a name with a space");
+	OK(!allowed("a", NULL), "no name is no name of the list");
+	OK(!allowed("ab", "a") && !allowed("a", "ab") && !allowed("a", "") &&
+		   !allowed("a,b", "a,b") && !allowed("A", "a"),
+	   "names are compared as a whole");
+}
+
+/* ---- who may call ---- */
+
+static TestServer server;
+static HttpServer *http;
+static Tls *tls;
+
+static void
+echo_message(Call *call, Bytes message)
+{
+	call_reply_bytes(call, message);
+}
+
+static const CallHandler echo = {.message = echo_message};
+static const RpcMethod methods[] = {{"/t.T/Echo", RPC_UNARY, 1, &echo}};
+
+static void
+answer_http(TestServer *t)
+{
+	HttpRequest *request;
+
+	(void) t;
+	while ((request = http_take(http)) != NULL)
+		http_answer(request, 200, "text/plain", bytes_cstr("welcome"));
+}
+
+static void
+start(void)
+{
+	HttpConfig config = {.max_body = 1000,
+						 .max_connections = 100,
+						 .idle_s = 60};
+	char err[256];
+
+	server.config.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	config.wake_fd = server.config.wake_fd;
+	config.tls = tls;
+	http = http_start(&config, err, sizeof(err));
+	OK(http != NULL, "an HTTPS server starts");
+	server.config.tls = tls;
+	atomic_store(&server.round, answer_http);
+	OK(test_server_start(&server, methods, 1), "a gRPC server starts");
+}
+
+static char *
+text_of(const char *folder, const char *name)
+{
+	static char text[8][4096];
+	static int n;
+	char path[128];
+	char *to = text[n++ % 8];
+	size_t len;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", dir, folder, name);
+	file = fopen(path, "r");
+	len = fread(to, 1, sizeof(text[0]) - 1, file);
+	to[len] = '\0';
+	fclose(file);
+	return to;
+}
+
+/* The status of a call; `who` NULL: without a certificate. */
+static int
+call_as(const char *folder, const char *who, char *text, size_t size)
+{
+	grpc_ssl_pem_key_cert_pair pair;
+	RpcClient client;
+	char name[32];
+	int code;
+
+	if (who != NULL)
+	{
+		snprintf(name, sizeof(name), "%s.key", who);
+		pair.private_key = text_of(folder, name);
+		snprintf(name, sizeof(name), "%s.crt", who);
+		pair.cert_chain = text_of(folder, name);
+	}
+	client =
+		rpc_connect_as(server.port, NULL,
+					   grpc_ssl_credentials_create(authority,
+												   who == NULL ? NULL : &pair,
+												   NULL, NULL));
+	code = rpc_unary(&client, "/t.T/Echo", bytes_cstr("hello"), 20000, NULL,
+					 text, size);
+	rpc_disconnect(&client);
+	return code;
+}
+
+/* A connection to the HTTPS server. */
+static int
+connect_http(void)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET};
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	int accepted;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listener, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
+		listen(listener, 1) != 0 ||
+		getsockname(listener, (struct sockaddr *) &addr, &len) != 0 ||
+		connect(client, (struct sockaddr *) &addr, sizeof(addr)) != 0)
+		abort();
+	accepted = accept(listener, NULL, NULL);
+	fcntl(accepted, F_SETFL, O_NONBLOCK);
+	close(listener);
+	if (!http_adopt(http, accepted, (struct sockaddr *) &addr, len))
+		abort();
+	return client;
+}
+
+/* The status of a GET; 0 if the connection was refused. */
+static int
+get_as(const char *folder, const char *who, int version)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n"
+								  "Connection: close\r\n\r\n";
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl;
+	char path[128];
+	char answer[256] = "";
+	int fd = connect_http();
+	int status = 0;
+
+	SSL_CTX_set_max_proto_version(ctx, version);
+	SSL_CTX_set_cipher_list(ctx, "DEFAULT:@SECLEVEL=0");
+	if (who != NULL)
+	{
+		snprintf(path, sizeof(path), "%s/%s/%s.crt", dir, folder, who);
+		SSL_CTX_use_certificate_chain_file(ctx, path);
+		snprintf(path, sizeof(path), "%s/%s/%s.key", dir, folder, who);
+		SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM);
+	}
+	ssl = SSL_new(ctx);
+	SSL_set_fd(ssl, fd);
+	if (SSL_connect(ssl) == 1 &&
+		SSL_write(ssl, request, sizeof(request) - 1) > 0 &&
+		SSL_read(ssl, answer, sizeof(answer) - 1) > 0)
+		sscanf(answer, "HTTP/1.1 %d", &status);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	close(fd);
+	return status;
+}
+
+static TlsLook
+look(void)
+{
+	char said[256];
+
+	return tls_look(tls, &files, said, sizeof(said));
+}
+
+static void
+who_may_call(void)
+{
+	char text[512];
+
+	EQ_U64(call_as("ours", "alice", text, sizeof(text)), RPC_OK,
+		   "gRPC: a client of our authority");
+	EQ_U64(call_as("ours", NULL, text, sizeof(text)), RPC_UNAVAILABLE,
+		   "gRPC: without a certificate");
+	EQ_U64(call_as("foreign", "alice", text, sizeof(text)), RPC_UNAVAILABLE,
+		   "gRPC: of another authority");
+	EQ_U64(get_as("ours", "alice", 0), 200, "HTTPS: of our authority");
+	EQ_U64(get_as("ours", "alice", TLS1_2_VERSION), 200, "HTTPS: TLS 1.2");
+	EQ_U64(get_as("ours", "alice", TLS1_1_VERSION), 0, "HTTPS: not TLS 1.1");
+	EQ_U64(get_as("ours", NULL, 0), 0, "HTTPS: without a certificate");
+	EQ_U64(get_as("ours", NULL, TLS1_2_VERSION), 0, "HTTPS: nor with TLS 1.2");
+	EQ_U64(get_as("foreign", "alice", 0), 0, "HTTPS: of another authority");
+
+	files.allowed_cn = "carol, bob";
+	OK(look() == TLS_NEW, "a list of names");
+	EQ_U64(call_as("ours", "bob", text, sizeof(text)), RPC_OK,
+		   "gRPC: a name of the list");
+	EQ_U64(call_as("ours", "alice", text, sizeof(text)), RPC_UNAUTHENTICATED,
+		   "gRPC: another name");
+	EQ_STR(text,
+		   "Common name check fail, reason: x509_common_name from peer is "
+		   "alice, cert_allowed_cn: carol, bob",
+		   "and is told why");
+	EQ_U64(get_as("ours", "bob", 0), 200, "HTTPS: a name of the list");
+	EQ_U64(get_as("ours", "alice", 0), 403, "HTTPS: another name");
+	files.allowed_cn = "";
+	OK(look() == TLS_NEW, "no list");
+}
+
+/* A client that has a connection keeps it over a renewal. */
+static void
+renewal(void)
+{
+	grpc_ssl_pem_key_cert_pair pair = {text_of("ours", "alice.key"),
+									   text_of("ours", "alice.crt")};
+	RpcClient old = rpc_connect_as(server.port, NULL,
+								   grpc_ssl_credentials_create(authority, &pair,
+															   NULL, NULL));
+	int fd = connect_http();
+	char text[512];
+
+	EQ_U64(rpc_unary(&old, "/t.T/Echo", bytes_cstr("x"), 20000, NULL, NULL, 0),
+		   RPC_OK, "a connection");
+	shell("cat %s/foreign/ca.crt >>%s", dir, ca);
+	OK(look() == TLS_NEW, "another authority is added");
+	EQ_U64(call_as("foreign", "alice", text, sizeof(text)), RPC_OK,
+		   "gRPC: its clients come in");
+	EQ_U64(get_as("foreign", "alice", 0), 200, "HTTPS: so they do");
+	EQ_U64(rpc_unary(&old, "/t.T/Echo", bytes_cstr("x"), 20000, NULL, NULL, 0),
+		   RPC_OK, "the old connection goes on");
+
+	shell("mv %s %s.away", ca, ca);
+	OK(look() == TLS_BAD, "a file that is gone");
+	OK(look() == TLS_SAME, "is told of once");
+	EQ_U64(call_as("foreign", "alice", text, sizeof(text)), RPC_OK,
+		   "and changes nothing");
+	shell("mv %s.away %s", ca, ca);
+	OK(look() == TLS_NEW, "it is back");
+	rpc_disconnect(&old);
+	close(fd);
+}
+
+int
+main(void)
+{
+	signal(SIGPIPE, SIG_IGN); /* as in every process of Postgres */
+	grpc_init();
+	make_files();
+	names();
+	bad_files();
+	exposed_key();
+	snprintf(authority, sizeof(authority), "%s", text_of("ours", "ca.crt"));
+	tls = tls_new();
+	OK(look() == TLS_NEW && look() == TLS_SAME, "files are read once");
+	start();
+	who_may_call();
+	renewal();
+	test_server_stop(&server);
+	http_stop(http);
+	tls_free(tls);
+	shell("rm -rf %s%s", dir, "");
+	grpc_shutdown();
+	return unit_done();
+}
