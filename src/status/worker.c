@@ -20,6 +20,7 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
+#include "worker_tls.h"
 
 PGDLLEXPORT void tikv_status_main(Datum arg);
 
@@ -38,6 +39,7 @@ PGDLLEXPORT void tikv_status_main(Datum arg);
 typedef struct StatusWorker
 {
 	TableOids tables;
+	Tls *tls; /* NULL: plain HTTP */
 	HttpServer *http;
 	MemoryContext context; /* of one page */
 	Arena arena;
@@ -111,6 +113,7 @@ listen_for_requests(StatusWorker *status)
 	HttpServer *http;
 
 	config.addr = tikv_fdw_settings.status_addr;
+	config.tls = status->tls;
 	config.wake_fd = worker_wake_fd(WORKER_STATUS);
 	config.max_body = MAX_BODY;
 	config.max_connections = MAX_CONNECTIONS;
@@ -151,6 +154,7 @@ check_extension(StatusWorker *status)
 	return extension_is_ours(status) ? IDLE_CHECK_US : -1;
 }
 
+/* With TLS the files are looked at every second. */
 static void
 serve(StatusWorker *status)
 {
@@ -159,10 +163,14 @@ serve(StatusWorker *status)
 		int64 sleep_us;
 
 		worker_handle_interrupts();
+		if (!worker_tls_tick(status->tls))
+			return;
 		answer_all(status);
 		sleep_us = check_extension(status);
 		if (sleep_us < 0)
 			return;
+		if (status->tls != NULL)
+			sleep_us = Min(sleep_us, CHECK_INTERVAL_US);
 		if (!worker_should_stop())
 			worker_sleep(WORKER_STATUS, sleep_us / 1000 + 1);
 	}
@@ -173,7 +181,7 @@ static void
 run_status(StatusWorker *status)
 {
 	worker_wait_for_extension(WORKER_STATUS, &status->tables);
-	if (worker_should_stop())
+	if (worker_should_stop() || !worker_tls_start(WORKER_STATUS, &status->tls))
 		return;
 	status->http = listen_for_requests(status);
 	if (status->http == NULL)
@@ -182,8 +190,11 @@ run_status(StatusWorker *status)
 		return;
 	}
 	status->checked_us = board_now_us();
+	worker_tls_warn(WORKER_STATUS, status->tls, "tikv.status_addr",
+					tikv_fdw_settings.status_addr);
 	worker_report(WORKER_STATUS, WORKER_SERVING, "",
-				  tikv_fdw_settings.status_addr);
+				  worker_tls_address(status->tls,
+									 tikv_fdw_settings.status_addr));
 	pgstat_report_activity(STATE_IDLE, "");
 	serve(status);
 	worker_report(WORKER_STATUS, WORKER_STOPPING, "", "");
