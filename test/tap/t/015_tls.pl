@@ -29,7 +29,7 @@ my %tls = (
 	'tikv.tls_cert' => "$live/server.crt",
 	'tikv.tls_key' => "$live/server.key");
 my $node = new_node('tls', 'tikv.server_workers' => 1, %tls);
-my %at = map { $_ => $node->{tikv}{"tikv.$_"} } qw(addr pd_addr pd_http_addr);
+my %at = map { $_ => $node->{tikv}{"tikv.$_"} } qw(addr pd_addr pd_http_addr status_addr);
 
 # Replace a file of the node at once, as a renewal does.
 sub put_file
@@ -63,15 +63,25 @@ sub as
 	return rawctl($node, @command);
 }
 
-# The HTTP status of PD's HTTPS; 000 if there was no answer.
+# The HTTP status of PD's HTTPS, which the status port agrees with; 000 if there
+# was no answer.
 sub https
 {
 	my ($folder, $client) = @_;
+	my ($pd, $status) = map { get($folder, $client, $_) }
+	  ("$at{pd_http_addr}/pd/api/v1/health", "$at{status_addr}/status");
+
+	return $pd eq $status ? $pd : "$pd, but $status of the status port";
+}
+
+sub get
+{
+	my ($folder, $client, $page) = @_;
 	my @id = defined $client ?
 	  ('--cert', "$folder/$client.crt", '--key', "$folder/$client.key") : ();
 	my ($out, $err) = run_command([ 'curl', '-s', '-o', '/dev/null',
 			'-w', '%{http_code}', '--max-time', 20, '--cacert', "$ours/ca.crt",
-			@id, "https://$at{pd_http_addr}/pd/api/v1/health" ]);
+			@id, "https://$page" ]);
 
 	return $out;
 }
@@ -100,15 +110,15 @@ sub reload
 	$node->reload;
 }
 
-# Wait until each of the three workers has logged something since an offset.
+# Wait until each of the four workers has logged something since an offset.
 sub wait_logged
 {
 	my ($offset, $pattern) = @_;
 
-	wait_for("three times in the log: $pattern", sub {
+	wait_for("four times in the log: $pattern", sub {
 		my $log = substr(slurp_file($node->logfile), $offset);
 		my %who = map { $_ => 1 } $log =~ /\[(\d+)\][^\n]*$pattern/g;
-		return keys %who >= 3;
+		return keys %who >= 4;
 	});
 }
 
@@ -123,7 +133,7 @@ serve($node);
 # ---- who is let in
 is($node->safe_psql('postgres',
 		"SELECT string_agg(DISTINCT address, ' ' ORDER BY address) FROM tikv_status()"),
-	join(' ', sort("https://$at{addr}", "https://$at{pd_addr}")),
+	join(' ', sort(map { "https://$at{$_}" } qw(addr pd_addr status_addr))),
 	'tikv_status() shows the scheme');
 is($node->safe_psql('postgres', 'SELECT client_urls FROM tikv.members'),
 	"{https://$at{pd_addr}}", 'members are announced as https');
@@ -166,17 +176,17 @@ wait_logged($offset, 'TLS files were read again');
 is((as($ours, 'bob', 'get', 'k'))[1], 'v', 'without a list all are');
 
 # ---- renewal
-my @ports = @at{qw(addr pd_addr pd_http_addr)};
+my @ports = @at{qw(addr pd_addr pd_http_addr status_addr)};
 my $old = serial_of("$live/server.crt");
 
-is_deeply([ map { serial($_) } @ports ], [ ($old) x 3 ], 'all ports show our certificate');
+is_deeply([ map { serial($_) } @ports ], [ ($old) x 4 ], 'all ports show our certificate');
 system_or_bail($ENV{CERTS}, $ours, '--renew');
 my $new = serial_of("$ours/server.crt");
 isnt($new, $old, 'there is a new certificate');
 $offset = log_size();
 put_file("$ours/server.$_", "server.$_") foreach qw(key crt);
 wait_logged($offset, 'TLS files were read again');
-is_deeply([ map { serial($_) } @ports ], [ ($new) x 3 ], 'all ports show the new one');
+is_deeply([ map { serial($_) } @ports ], [ ($new) x 4 ], 'all ports show the new one');
 is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'clients go on');
 write_file('ca.crt', slurp_file("$ours/ca.crt") . slurp_file("$foreign/ca.crt"));
 wait_for('the other authority', sub { (as($foreign, 'alice', 'get', 'k'))[0] == 0 });
@@ -199,7 +209,7 @@ foreach my $case (
 	$break->();
 	wait_logged($offset, "the changed TLS files are not used: tikv.$pattern");
 	is((as($ours, 'alice', 'get', 'k'))[1], 'v', "$what: the node serves on");
-	is_deeply([ map { serial($_) } @ports ], [ ($new) x 3 ], 'with what it had');
+	is_deeply([ map { serial($_) } @ports ], [ ($new) x 4 ], 'with what it had');
 	$offset = log_size();
 	put_file("$ours/server.crt", 'server.crt');
 	put_file("$ours/server.key", 'server.key');
