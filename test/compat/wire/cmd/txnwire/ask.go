@@ -11,6 +11,8 @@ import (
 	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/pingcap/kvproto/pkg/tikvpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const callTimeout = 20 * time.Second
@@ -52,23 +54,31 @@ func send[Response any](t *tester, request any) (Response, error) {
 		}
 		return got.(Response), nil
 	}
-	stream, err := t.KV.BatchCommands(ctx)
+	whole, err := sendBatch(ctx, t, wrapped)
 	if err != nil {
 		return none, err
+	}
+	return outOfBatch[Response](whole)
+}
+
+func sendBatch(ctx context.Context, t *tester, wrapped *tikvpb.BatchCommandsRequest_Request) (*tikvpb.BatchCommandsResponse_Response, error) {
+	stream, err := t.KV.BatchCommands(ctx)
+	if err != nil {
+		return nil, err
 	}
 	const id = 91
 	if err = stream.Send(&tikvpb.BatchCommandsRequest{
 		Requests: []*tikvpb.BatchCommandsRequest_Request{wrapped}, RequestIds: []uint64{id}}); err != nil {
-		return none, err
+		return nil, err
 	}
 	for {
 		got, err := stream.Recv()
 		if err != nil {
-			return none, err
+			return nil, err
 		}
 		for i, one := range got.RequestIds {
 			if one == id {
-				return outOfBatch[Response](got.Responses[i])
+				return got.Responses[i], nil
 			}
 		}
 	}
@@ -245,4 +255,24 @@ func first(errs []*kvrpcpb.KeyError) *kvrpcpb.KeyError {
 // aborts makes sure that a key error is only a text with such a name in it.
 func aborts(e *kvrpcpb.KeyError, name string) bool {
 	return lone(e, "Abort") && strings.Contains(e.Abort, name)
+}
+
+// answered makes sure that a request gets an answer of its own, be it a
+// refusal: neither silence nor a broken connection.
+func answered(t *tester, request any) {
+	var err error
+	wrapped := inBatch(request)
+	field := reflect.ValueOf(request).Elem().FieldByName("Context")
+	field.Set(reflect.ValueOf(t.Context()))
+	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	defer cancel()
+	if t.batch && wrapped != nil {
+		_, err = sendBatch(ctx, t, wrapped)
+	} else {
+		_, err = unary(ctx, t.KV, request)
+	}
+	if code := status.Code(err); code == codes.InvalidArgument {
+		err = nil
+	}
+	t.Check(fmt.Sprintf("%T %v", request, request), err)
 }
