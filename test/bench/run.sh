@@ -52,7 +52,6 @@ case $MODE in
         QUIET_WAIT_SECONDS=${BENCH_QUIET_WAIT_SECONDS:-10}
         IDLE_SECONDS=30
         FIRST_PUTS=5
-        GC_GARBAGE_LOADS=4
         STREAM_BATCHES=(1 16 128)
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
             ycsb gc sql)
@@ -66,7 +65,6 @@ case $MODE in
         QUIET_WAIT_SECONDS=0
         IDLE_SECONDS=5
         FIRST_PUTS=1
-        GC_GARBAGE_LOADS=2
         STREAM_BATCHES=(128)
         PARTS=(first_put idle unary streams txn txn_streams old_snapshot gc sql)
         ;;
