@@ -87,6 +87,89 @@ read_get(Request *request, const TxnRequest *txn, const TxnLook *look,
 	request->done(request, &reply.base);
 }
 
+/* ---- walks over ranges ---- */
+
+/*
+ * A reader whose walks end when nobody waits for them any more: a range may
+ * hold millions of keys and nothing to answer.
+ */
+typedef struct PatientReader
+{
+	MvccReader reader; /* first: the interface is this struct */
+	MvccReader *base;
+	const Request *request;
+	const RawLimits *limits;
+	const char *interrupted; /* why a walk ended early, else NULL */
+	size_t n_keys;
+	bool (*emit)(void *arg, Bytes key, const WriteAt *at);
+	void *arg;
+} PatientReader;
+
+static bool
+patient_get_lock(MvccReader *reader, Bytes key, Arena *arena, Lock *lock)
+{
+	MvccReader *base = ((PatientReader *) reader)->base;
+
+	return base->get_lock(base, key, arena, lock);
+}
+
+static bool
+patient_seek_write(MvccReader *reader, Bytes key, uint64_t ts, Arena *arena,
+				   WriteAt *out)
+{
+	MvccReader *base = ((PatientReader *) reader)->base;
+
+	return base->seek_write(base, key, ts, arena, out);
+}
+
+static bool
+patient_get_value(MvccReader *reader, Bytes key, uint64_t start_ts,
+				  Arena *arena, Bytes *value)
+{
+	MvccReader *base = ((PatientReader *) reader)->base;
+
+	return base->get_value(base, key, start_ts, arena, value);
+}
+
+static bool
+patient_emit(void *arg, Bytes key, const WriteAt *at)
+{
+	PatientReader *patient = arg;
+
+	if (++patient->n_keys % LOOK_EVERY == 0 &&
+		patient->limits->interrupted != NULL)
+		patient->interrupted = patient->limits->interrupted(patient->request);
+	return patient->interrupted == NULL && patient->emit(patient->arg, key, at);
+}
+
+static void
+patient_scan_writes(MvccReader *reader, const KeyRange *range, uint64_t ts,
+					bool reverse,
+					bool (*emit)(void *arg, Bytes key, const WriteAt *at),
+					void *arg)
+{
+	PatientReader *patient = (PatientReader *) reader;
+
+	patient->emit = emit;
+	patient->arg = arg;
+	patient->base->scan_writes(patient->base, range, ts, reverse, patient_emit,
+							   patient);
+}
+
+static void
+patient_init(PatientReader *patient, MvccReader *base, const Request *request,
+			 const RawLimits *limits)
+{
+	memset(patient, 0, sizeof(*patient));
+	patient->reader.get_lock = patient_get_lock;
+	patient->reader.seek_write = patient_seek_write;
+	patient->reader.get_value = patient_get_value;
+	patient->reader.scan_writes = patient_scan_writes;
+	patient->base = base;
+	patient->request = request;
+	patient->limits = limits;
+}
+
 /* ---- answers of many pairs ---- */
 
 typedef struct PairList
@@ -246,15 +329,19 @@ read_scan(Request *request, const TxnRequest *txn, const TxnLook *look,
 	Kvrpcpb__ScanResponse reply = KVRPCPB__SCAN_RESPONSE__INIT;
 	PairList list = {.request = request, .txn = txn, .limits = limits};
 	MvccScan scan = txn->scan;
+	PatientReader patient;
 	Arena arena;
 
 	arena_init(&arena);
 	scan.range =
 		txn_clip_range(scan.range, txn_region_range(region, request->arena));
+	patient_init(&patient, reader, request, limits);
 	if (scan.limit > 0)
-		mvcc_scan(reader, &txn->read, &scan, look->met, look->n_met, &arena,
-				  emit_pair, &list);
+		mvcc_scan(&patient.reader, &txn->read, &scan, look->met, look->n_met,
+				  &arena, emit_pair, &list);
 	arena_free(&arena);
+	if (list.interrupted == NULL)
+		list.interrupted = patient.interrupted;
 	if (!list_is_whole(&list))
 		return;
 	reply.pairs = list.pairs;
@@ -471,10 +558,20 @@ read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
 		KVRPCPB__MVCC_GET_BY_START_TS_RESPONSE__INIT;
 	KeyRange range = txn_region_range(region, request->arena);
 	Kvrpcpb__MvccInfo nothing = KVRPCPB__MVCC_INFO__INIT;
+	PatientReader patient;
+	bool found;
 	Bytes key;
 
 	reply.info = &nothing;
-	if (mvcc_find_start_ts(reader, &range, txn->start_ts, request->arena, &key))
+	patient_init(&patient, reader, request, limits);
+	found = mvcc_find_start_ts(&patient.reader, &range, txn->start_ts,
+							   request->arena, &key);
+	if (patient.interrupted != NULL)
+	{
+		service_busy(request, patient.interrupted);
+		return;
+	}
+	if (found)
 	{
 		reply.key = to_wire(key);
 		reply.info = mvcc_info_message(request, reader, key, limits);

@@ -15,6 +15,9 @@
 /* More keys than this are worth one look at their whole range. */
 #define RANGE_CHECK_MIN_MUTATIONS 12
 
+/* Locks that one answer lists: who asks again meets the others. */
+#define MAX_MET_LOCKS 1024
+
 typedef struct Expected
 {
 	bool is_given;
@@ -287,7 +290,8 @@ may_go_on(PrewriteRun *run)
 {
 	TxnAnswer more = {0};
 
-	if (txn_may_go_on(run->request.env, &more))
+	if (run->answer->n_errors < MAX_MET_LOCKS &&
+		txn_may_go_on(run->request.env, &more))
 		return true;
 	run->has_failed = true;
 	if (run->answer->n_errors == 0)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	tikverr "github.com/tikv/client-go/v2/error"
 	"github.com/tikv/client-go/v2/txnkv"
@@ -23,6 +24,8 @@ const (
 // world is what is known of the keys, beside the store: what clients were
 // told. Everything else is read back and compared with it.
 type world struct {
+	lifeTime time.Duration // of old versions; 0: longer than any round
+
 	committed atomic.Int64
 	unknown   atomic.Int64
 	failed    atomic.Int64

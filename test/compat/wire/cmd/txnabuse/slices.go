@@ -49,7 +49,7 @@ func (t *tester) slices() error {
 	if err != nil {
 		return err
 	}
-	lower, upper := t.key("s"), t.key("t")
+	lower, upper := t.key("s0"), t.key("s:")
 	for part := 0; part < parts; part++ {
 		request := &kvrpcpb.PrewriteRequest{Context: t.Context(), PrimaryLock: t.key("s000000"), StartVersion: ts, LockTtl: 600000}
 		for i := part * perPart; i < (part+1)*perPart; i++ {
