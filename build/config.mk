@@ -62,8 +62,8 @@ SHARED_C := $(sort $(wildcard src/bus/*.c src/read/*.c src/storage/*.c)) \
 	$(SERVICE_C) $(CORE_C) $(wildcard pd/tso_local.c)
 FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c)) \
 	$(SHARED_C)
-STATUS_C := $(wildcard src/worker_common.c) $(sort $(wildcard src/status/*.c)) \
-	src/server/http.c src/server/address.c \
+STATUS_C := $(wildcard src/worker_common.c src/worker_tls.c) $(sort $(wildcard src/status/*.c)) \
+	$(addprefix src/server/,http.c http_tls.c address.c tls.c tls_files.c) \
 	$(sort $(wildcard src/bus/*.c src/storage/*.c)) $(CORE_C)
 WORKER_C := $(wildcard src/worker_common.c src/worker_tls.c) \
 	$(sort $(wildcard src/store/*.c)) \

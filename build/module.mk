@@ -28,7 +28,7 @@ $(WORKER_SO): $(WORKER_O) build/exports_worker.map
 $(STATUS_SO): $(STATUS_O) build/exports_status.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_SO) -Wl,--version-script=build/exports_status.map \
-		-o $@ $(STATUS_O) -lmicrohttpd -lpthread -lm
+		-o $@ $(STATUS_O) -lmicrohttpd -lgnutls -lssl -lcrypto -lpthread -lm
 
 $(EXTENSION_SQL): sql/tikv_fdw.sql tikv_fdw.control
 	cp sql/tikv_fdw.sql $@

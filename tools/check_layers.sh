@@ -27,7 +27,7 @@ allowed()
         src/kvserver) echo core/ bus/ storage/ service/ server/ read/ kvserver/ guc.h worker_common.h worker_tls.h ;;
         src/store) echo core/ bus/ storage/ service/ server/ read/ kvserver/ store/ guc.h worker_common.h worker_tls.h ;;
         src/sqlapi) echo core/ bus/ storage/ service/ read/ sqlapi/ guc.h ;;
-        src/status) echo core/ bus/ storage/ server/ pd/core/ status/ guc.h worker_common.h ;;
+        src/status) echo core/ bus/ storage/ server/ pd/core/ status/ guc.h worker_common.h worker_tls.h ;;
         pd) echo core/ bus/ storage/ service/ server/ pd/ guc.h worker_common.h worker_tls.h ;;
         *) echo core/ bus/ storage/ service/ server/ read/ store/ sqlapi/ pd/ guc.h worker_common.h worker_tls.h ;;
     esac

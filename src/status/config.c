@@ -34,12 +34,17 @@ static const char *const setting_names[] = {
 	"tikv.max_pending_writes",
 	"tikv.pd_addr",
 	"tikv.pd_advertise_addr",
+	"tikv.pd_http_addr",
 	"tikv.peer_addr",
 	"tikv.request_timeout",
 	"tikv.reserve_space",
 	"tikv.server_workers",
 	"tikv.slow_log_threshold",
 	"tikv.status_addr",
+	"tikv.tls_allowed_cn",
+	"tikv.tls_ca",
+	"tikv.tls_cert",
+	"tikv.tls_key",
 	"tikv.turn_min_interval",
 };
 

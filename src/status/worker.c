@@ -20,6 +20,7 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
+#include "worker_tls.h"
 
 PGDLLEXPORT void tikv_status_main(Datum arg);
 
@@ -39,6 +40,7 @@ typedef struct StatusWorker
 {
 	TableOids tables;
 	HttpServer *http;
+	Tls *tls;			   /* NULL: off */
 	MemoryContext context; /* of one page */
 	Arena arena;
 	int64 checked_us;
@@ -115,6 +117,7 @@ listen_for_requests(StatusWorker *status)
 	config.max_body = MAX_BODY;
 	config.max_connections = MAX_CONNECTIONS;
 	config.idle_s = IDLE_S;
+	config.tls = status->tls;
 	http = http_start(&config, error, sizeof(error));
 	if (http != NULL)
 	{
@@ -138,7 +141,7 @@ listen_for_requests(StatusWorker *status)
 /*
  * Every wake-up may be the store's, which stops when the extension goes; but
  * a look at the catalogs per request would be too much.  Returns how long to
- * sleep, or -1: the extension is gone.
+ * sleep, or -1: the extension is gone, or TLS was switched on or off.
  */
 static int64
 check_extension(StatusWorker *status)
@@ -148,7 +151,11 @@ check_extension(StatusWorker *status)
 	if (now_us - status->checked_us < CHECK_INTERVAL_US)
 		return status->checked_us + CHECK_INTERVAL_US - now_us;
 	status->checked_us = now_us;
-	return extension_is_ours(status) ? IDLE_CHECK_US : -1;
+	if (!extension_is_ours(status) || !worker_tls_tick(status->tls))
+		return -1;
+
+	/* Renewed certificates come without a signal. */
+	return status->tls != NULL ? CHECK_INTERVAL_US : IDLE_CHECK_US;
 }
 
 static void
@@ -173,7 +180,7 @@ static void
 run_status(StatusWorker *status)
 {
 	worker_wait_for_extension(WORKER_STATUS, &status->tables);
-	if (worker_should_stop())
+	if (worker_should_stop() || !worker_tls_start(WORKER_STATUS, &status->tls))
 		return;
 	status->http = listen_for_requests(status);
 	if (status->http == NULL)
@@ -183,7 +190,10 @@ run_status(StatusWorker *status)
 	}
 	status->checked_us = board_now_us();
 	worker_report(WORKER_STATUS, WORKER_SERVING, "",
-				  tikv_fdw_settings.status_addr);
+				  worker_tls_address(status->tls,
+									 tikv_fdw_settings.status_addr));
+	worker_tls_warn(WORKER_STATUS, status->tls, "tikv.status_addr",
+					tikv_fdw_settings.status_addr);
 	pgstat_report_activity(STATE_IDLE, "");
 	serve(status);
 	worker_report(WORKER_STATUS, WORKER_STOPPING, "", "");
