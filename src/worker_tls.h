@@ -2,7 +2,7 @@
  * worker_tls.h
  *	  TLS as the settings want it, for all ports of a worker.
  *
- * Each worker reads the files for itself.  Linked into tikv_worker only.
+ * Each worker reads the files for itself.  Linked into tikv_worker and tikv_status.
  */
 #ifndef TIKV_WORKER_TLS_H
 #define TIKV_WORKER_TLS_H

@@ -26,6 +26,7 @@ typedef struct Observed
 	int region_error; /* offsets; -1: none */
 	int error;
 	bool error_is_text;
+	int n_errors; /* of a list of errors */
 	bool known;
 } Observed;
 
@@ -50,6 +51,7 @@ learn(Observed *of, const ServiceMethod *method)
 		field_named(method->response, "region_error");
 	const ProtobufCFieldDescriptor *error =
 		field_named(method->response, "error");
+	const ProtobufCFieldDescriptor *errors;
 	char name[METRIC_NAME_SIZE];
 
 	of->known = true;
@@ -71,6 +73,12 @@ learn(Observed *of, const ServiceMethod *method)
 		 error->type == PROTOBUF_C_TYPE_STRING))
 		of->error = (int) error->offset;
 	of->error_is_text = error != NULL && error->type == PROTOBUF_C_TYPE_STRING;
+	errors = protobuf_c_message_descriptor_get_field_by_name(method->response,
+															 "errors");
+	of->n_errors =
+		errors != NULL && errors->label == PROTOBUF_C_LABEL_REPEATED ?
+		(int) errors->quantifier_offset :
+		-1;
 }
 
 static Observed *
@@ -133,6 +141,9 @@ result_of(const Observed *of, const ProtobufCMessage *reply)
 		return region_error_result(region_error);
 	error = pointer_at(reply, of->error);
 	if (error != NULL && (!of->error_is_text || error[0] != '\0'))
+		return RESULT_ERROR;
+	if (of->n_errors >= 0 &&
+		*(const size_t *) ((const uint8 *) reply + of->n_errors) > 0)
 		return RESULT_ERROR;
 	return RESULT_OK;
 }

@@ -39,8 +39,8 @@ PGDLLEXPORT void tikv_status_main(Datum arg);
 typedef struct StatusWorker
 {
 	TableOids tables;
-	Tls *tls; /* NULL: plain HTTP */
 	HttpServer *http;
+	Tls *tls;			   /* NULL: off */
 	MemoryContext context; /* of one page */
 	Arena arena;
 	int64 checked_us;
@@ -113,11 +113,11 @@ listen_for_requests(StatusWorker *status)
 	HttpServer *http;
 
 	config.addr = tikv_fdw_settings.status_addr;
-	config.tls = status->tls;
 	config.wake_fd = worker_wake_fd(WORKER_STATUS);
 	config.max_body = MAX_BODY;
 	config.max_connections = MAX_CONNECTIONS;
 	config.idle_s = IDLE_S;
+	config.tls = status->tls;
 	http = http_start(&config, error, sizeof(error));
 	if (http != NULL)
 	{
@@ -141,7 +141,7 @@ listen_for_requests(StatusWorker *status)
 /*
  * Every wake-up may be the store's, which stops when the extension goes; but
  * a look at the catalogs per request would be too much.  Returns how long to
- * sleep, or -1: the extension is gone.
+ * sleep, or -1: the extension is gone, or TLS was switched on or off.
  */
 static int64
 check_extension(StatusWorker *status)
@@ -151,10 +151,13 @@ check_extension(StatusWorker *status)
 	if (now_us - status->checked_us < CHECK_INTERVAL_US)
 		return status->checked_us + CHECK_INTERVAL_US - now_us;
 	status->checked_us = now_us;
-	return extension_is_ours(status) ? IDLE_CHECK_US : -1;
+	if (!extension_is_ours(status) || !worker_tls_tick(status->tls))
+		return -1;
+
+	/* Renewed certificates come without a signal. */
+	return status->tls != NULL ? CHECK_INTERVAL_US : IDLE_CHECK_US;
 }
 
-/* With TLS the files are looked at every second. */
 static void
 serve(StatusWorker *status)
 {
@@ -163,14 +166,10 @@ serve(StatusWorker *status)
 		int64 sleep_us;
 
 		worker_handle_interrupts();
-		if (!worker_tls_tick(status->tls))
-			return;
 		answer_all(status);
 		sleep_us = check_extension(status);
 		if (sleep_us < 0)
 			return;
-		if (status->tls != NULL)
-			sleep_us = Min(sleep_us, CHECK_INTERVAL_US);
 		if (!worker_should_stop())
 			worker_sleep(WORKER_STATUS, sleep_us / 1000 + 1);
 	}
@@ -190,11 +189,11 @@ run_status(StatusWorker *status)
 		return;
 	}
 	status->checked_us = board_now_us();
-	worker_tls_warn(WORKER_STATUS, status->tls, "tikv.status_addr",
-					tikv_fdw_settings.status_addr);
 	worker_report(WORKER_STATUS, WORKER_SERVING, "",
 				  worker_tls_address(status->tls,
 									 tikv_fdw_settings.status_addr));
+	worker_tls_warn(WORKER_STATUS, status->tls, "tikv.status_addr",
+					tikv_fdw_settings.status_addr);
 	pgstat_report_activity(STATE_IDLE, "");
 	serve(status);
 	worker_report(WORKER_STATUS, WORKER_STOPPING, "", "");
