@@ -123,13 +123,19 @@ serve($node);
 # ---- who is let in
 is($node->safe_psql('postgres',
 		"SELECT string_agg(DISTINCT address, ' ' ORDER BY address) FROM tikv_status()"),
-	join(' ', sort("https://$at{addr}", "https://$at{pd_addr}")),
+	join(' ', sort("https://$at{addr}", "https://$at{pd_addr}",
+			'https://' . $node->{tikv}{'tikv.status_addr'})),
 	'tikv_status() shows the scheme');
 is($node->safe_psql('postgres', 'SELECT client_urls FROM tikv.members'),
 	"{https://$at{pd_addr}}", 'members are announced as https');
 is((as($ours, 'alice', 'put', 'k', 'v'))[0], 0, 'a client of our authority writes');
 is((as($ours, 'bob', 'get', 'k'))[1], 'v', 'and another reads');
 is(https($ours, 'alice'), '200', 'so it is over HTTPS');
+{
+	local $at{pd_http_addr} = $node->{tikv}{'tikv.status_addr'};
+	isnt(https($ours, 'alice'), '000', 'the status port lets the same clients in');
+	is(https($ours, undef), '000', 'and no others');
+}
 
 my ($answer, undef, $err) = rawctl($node, 'get', 'k');
 is($answer, 1, 'a client without TLS is refused');
