@@ -116,7 +116,8 @@ put_pd(StatusPage *page, JsonWriter *json)
 	json_open(json, "pd", '{');
 	json_open(json, "endpoints", '[');
 	json_string(json, NULL,
-				arena_printf(page->arena, "http://%s",
+				arena_printf(page->arena, "%s://%s",
+							 s->tls_cert[0] != '\0' ? "https" : "http",
 							 advertised(s->pd_advertise_addr, s->pd_addr)));
 	json_close(json, ']');
 	json_close(json, '}');
