@@ -122,7 +122,7 @@ collect_all()
 # kB of the tables of transactions with their indexes.
 txn_tables_kb()
 {
-    psql_bench -c "SELECT sum(pg_total_relation_size('tikv_internal.' || t)) / 1024
+    psql_bench -c "SELECT (sum(pg_total_relation_size('tikv_internal.' || t)) / 1024)::int8
         FROM unnest(ARRAY['write', 'value', 'lock_slot', 'lock_spill']) t"
 }
 
