@@ -109,7 +109,7 @@ read_own(const SimTxn *txn)
 	for (int i = 0; i < txn->n_writes; i++)
 		keys[i] = sim->keys[txn->writes[i].key];
 	n = txn_buffer_batch_get(&sim->visible.reader, keys, (size_t) txn->n_writes,
-							 txn->start_ts, &sim->arena, pairs);
+							 txn->start_ts, SIZE_MAX, &sim->arena, pairs);
 	for (size_t p = 0; p < n; p++)
 		for (int i = 0; i < txn->n_writes; i++)
 		{
