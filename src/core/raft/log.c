@@ -106,7 +106,8 @@ raft_log_up_to_date(const RaftLog *log, uint64_t index, uint64_t term)
  * The highest index <= `index` whose term is <= `term`, with its term (0 when
  * it is truncated away): all entries in between cannot match a log that has
  * `term` at `index`, so that one answer skips a whole conflicting term.  A very
- * long run of entries is searched in several answers.  Source: etcd-io/raft log.go (findConflictByTerm).
+ * long run of entries is searched in several answers.  Source: etcd-io/raft
+ * log.go (findConflictByTerm).
  */
 uint64_t
 raft_log_find_conflict(const RaftLog *log, uint64_t index, uint64_t term,
