@@ -89,7 +89,7 @@ answer_conflict(Write *write, const LockWaitEvent *event)
 	txn_answer_error(write->request, write->txn, &error);
 }
 
-/* Run again over what there is now, before what arrived later. */
+/* Run again over what there is now, before what arrives later. */
 static void
 resume(Store *store, Write *write, const LockWaitEvent *event)
 {
