@@ -16,8 +16,6 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
-	"sort"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tikv_fdw/test/faults/cluster"
+	"tikv_fdw/test/faults/nemesis"
 )
 
 type options struct {
@@ -56,32 +55,20 @@ func parseOptions() options {
 	return o
 }
 
-// proxied: announced ports of several instances are a proxy's.
-const proxied = 7000
-
 func main() {
 	o := parseOptions()
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
 	log.Printf("seed %d, %d faults on %d instances", o.seed, o.rounds, o.nodes)
 	c := &cluster.Cluster{Script: o.script, Dir: o.dir, BasePort: o.basePort, Nodes: o.nodes}
-	n := &nemesis{cluster: c, random: rand.New(rand.NewSource(o.seed)), counts: map[string]int{}}
-	if o.nodes > 1 {
-		var err error
-		c.Proxied = proxied
-		if n.network, err = startNetwork(c); err != nil {
-			log.Fatal(err)
-		}
+	n, err := nemesis.New(c, rand.New(rand.NewSource(o.seed)), o.only)
+	if err != nil {
+		log.Fatal(err)
 	}
 	c.Start()
-	n.client = newClient(c)
 	h := newHistory(o.registers)
-	chosen := n.applicable(o.only)
-	if len(chosen) == 0 {
-		log.Fatalf("no fault %q for %d instances", o.only, o.nodes)
-	}
 	stop := startClients(c, h, o)
 	for round := 0; goesOn(round, h, o); round++ {
-		if err := n.run(chosen); err != nil {
+		if err := n.Run(); err != nil {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
 		}
 		if err := waitForProgress(h); err != nil {
@@ -90,14 +77,15 @@ func main() {
 	}
 	stop()
 	readAll(c, h)
-	if n.network != nil && n.network.passed == 0 {
-		log.Fatal("no instance ever connected to another through the proxy")
+	report, err := n.Report()
+	if err != nil {
+		log.Fatal(err)
 	}
 	if err := check(h, o.out); err != nil {
 		log.Fatalf("seed %d: %v", o.seed, err)
 	}
 	fmt.Printf("ok: %s; %d operations answered, %d of unknown outcome, %d registers: linearizable\n",
-		report(n.counts), h.answered(), h.unknown, len(h.keys))
+		report, h.answered(), h.unknown, len(h.keys))
 }
 
 func goesOn(round int, h *history, o options) bool {
@@ -105,15 +93,6 @@ func goesOn(round int, h *history, o options) bool {
 		return time.Since(h.began).Minutes() < o.minutes
 	}
 	return round < o.rounds
-}
-
-func report(counts map[string]int) string {
-	var parts []string
-	for name, count := range counts {
-		parts = append(parts, fmt.Sprintf("%d %s", count, name))
-	}
-	sort.Strings(parts)
-	return strings.Join(parts, ", ")
 }
 
 // startClients lets them work until the function returned is called.

@@ -65,6 +65,15 @@ func (c *Cluster) PDAddressOf(node int) string {
 	return fmt.Sprintf("127.0.0.1:%d", 2379+10*node+c.BasePort)
 }
 
+// PDAddresses are those of all nodes.
+func (c *Cluster) PDAddresses() []string {
+	var all []string
+	for node := 0; node < max(1, c.Nodes); node++ {
+		all = append(all, c.PDAddressOf(node))
+	}
+	return all
+}
+
 // PeerAddressOf is where the store of a node listens for other stores.
 func (c *Cluster) PeerAddressOf(node int) string {
 	return fmt.Sprintf("127.0.0.1:%d", 20170+node+c.BasePort)
