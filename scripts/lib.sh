@@ -204,6 +204,8 @@ install_check_packages()
     install_packages clang clang-format shellcheck libipc-run-perl curl openssl \
         etcd-client \
         "postgresql-$(debian_pg_major)-pgtap"
+    # The sanitizers and the fuzzer of that clang.
+    install_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 }
 
 # Build, and install into the server if the installed files differ.

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # What takes too long for scripts/check: many crashes, a node that idles, a
 # table under an old snapshot, the sizes of transactions' tables, many seeds of
-# the simulation.
+# the simulation, hours of fuzzing.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
-# SIZES_S=600 CLIENT_IDLE_S=600 CHAOS_MINUTES=30
+# SIZES_S=600 CLIENT_IDLE_S=600 FUZZ_SECONDS=3600 CHAOS_MINUTES=30
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash chaos idle idle_clients old_snapshot sizes simulation)
+STEPS=(crash worker_crash chaos idle idle_clients old_snapshot sizes simulation
+    fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
@@ -157,6 +158,19 @@ soak_simulation()
     for seed in $(seq 1 "${SEEDS:-50}"); do
         make -s -C "$TOP" sim SEED="$seed" || die "make sim SEED=$seed fails"
     done
+}
+
+# Can the fuzzer find bugs at all?
+soak_fuzz_planted()
+{
+    make -C "$TOP" PG_CONFIG="$PG_CONFIG" fuzz-planted
+}
+
+# An hour for each decoder; the corpora grow from run to run.
+soak_fuzz()
+{
+    make -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" fuzz-build
+    make -C "$TOP" PG_CONFIG="$PG_CONFIG" fuzz SECONDS="${FUZZ_SECONDS:-3600}"
 }
 
 need_postgres

@@ -278,6 +278,19 @@ extern int address_listen(const char *addr, int *fds, int max, int *port,
 
 /* ---- porter.c ---- */
 
+/* How many bytes tell what a connection speaks. */
+#define PORTER_PEEK 16
+
+typedef enum PorterVerdict
+{
+	PORTER_WAITS, /* it may be either */
+	PORTER_GRPC,
+	PORTER_HTTP
+} PorterVerdict;
+
+/* What the first bytes of a connection say. */
+extern PorterVerdict porter_verdict(Bytes said);
+
 /* Bind; connections wait in the backlog until porter_start.  NULL: err. */
 extern Porter *porter_new(const char *addr, HttpServer *http, int *port,
 						  char *err, size_t errlen);

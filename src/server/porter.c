@@ -31,7 +31,6 @@
 
 static const char preface[] = "PRI * HTTP/2.0\r\n";
 
-#define PREFACE_LEN (sizeof(preface) - 1)
 #define MAX_LISTENERS 8
 #define MAX_UNDECIDED 3072
 /* As long as gRPC itself waits for a handshake. */
@@ -106,11 +105,22 @@ hand_over(Porter *porter, Guest *guest, bool speaks_grpc)
 	leave(porter, guest);
 }
 
+PorterVerdict
+porter_verdict(Bytes said)
+{
+	size_t len = said.len < PORTER_PEEK ? said.len : PORTER_PEEK;
+
+	if (len > 0 && memcmp(said.data, preface, len) != 0)
+		return PORTER_HTTP;
+	return len == PORTER_PEEK ? PORTER_GRPC : PORTER_WAITS;
+}
+
 /* Look at what has come; `ended`: nothing more will. */
 static void
 listen_to(Porter *porter, Guest *guest, bool ended)
 {
-	char said[PREFACE_LEN];
+	char said[PORTER_PEEK];
+	PorterVerdict verdict;
 	ssize_t n;
 
 	do
@@ -118,13 +128,10 @@ listen_to(Porter *porter, Guest *guest, bool ended)
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && !ended)
 		return;
-	if (n <= 0)
-		turn_away(porter, guest);
-	else if (memcmp(said, preface, (size_t) n) != 0)
-		hand_over(porter, guest, false);
-	else if ((size_t) n == PREFACE_LEN)
-		hand_over(porter, guest, true);
-	else if (ended)
+	verdict = porter_verdict(bytes_make(said, n > 0 ? (size_t) n : 0));
+	if (verdict != PORTER_WAITS)
+		hand_over(porter, guest, verdict == PORTER_GRPC);
+	else if (n <= 0 || ended)
 		turn_away(porter, guest);
 }
 

@@ -12,6 +12,10 @@
 #include <setjmp.h>
 #include <stdlib.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include "unit.h"
 
 /* ---- bytes ---- */
@@ -79,6 +83,26 @@ test_arena_alloc(void)
 	OK(aligned, "16-byte aligned");
 	OK(apart, "each allocation is its own, size 0 too");
 	arena_free(&arena);
+}
+
+/* What AddressSanitizer would say of a read there. */
+static void
+test_arena_poison(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	Arena arena;
+	uint8_t *p;
+
+	arena_init(&arena);
+	p = arena_alloc(&arena, 5);
+	OK(!__asan_address_is_poisoned(p + 4) && __asan_address_is_poisoned(p + 5),
+	   "a byte behind an allocation is nobody's");
+	(void) arena_alloc(&arena, 5);
+	OK(__asan_address_is_poisoned(p + 5), "nor is it the next one's");
+	arena_reset(&arena);
+	OK(__asan_address_is_poisoned(p), "nothing is, after a reset");
+	arena_free(&arena);
+#endif
 }
 
 static void
@@ -220,6 +244,7 @@ main(void)
 {
 	test_bytes_order();
 	test_arena_alloc();
+	test_arena_poison();
 	test_arena_keeps();
 	test_arena_large();
 	test_arena_copies();

@@ -1,6 +1,10 @@
 /*
  * arena.c
  *	  Memory that is given back all at once.
+ *
+ * Under AddressSanitizer what is not handed out is poisoned, with a gap behind
+ * each piece, so that tests see a byte too far and use after a reset as they
+ * do with malloc.
  */
 #include "core/base/arena.h"
 
@@ -12,6 +16,23 @@
 
 #define ARENA_BLOCK_SIZE ((size_t) 8192)
 #define ARENA_ALIGN ((size_t) 16)
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define ARENA_GAP ((size_t) 16)
+#define hide(p, size) ASAN_POISON_MEMORY_REGION((p), (size))
+#define show(p, size) ASAN_UNPOISON_MEMORY_REGION((p), (size))
+#else
+#define ARENA_GAP ((size_t) 0)
+#define hide(p, size) ((void) 0)
+#define show(p, size) ((void) 0)
+#endif
 
 struct ArenaBlock
 {
@@ -38,6 +59,7 @@ arena_grow(Arena *arena, size_t need)
 	arena->next = (uint8_t *) (block + 1);
 	arena->end = arena->next + size;
 	arena->allocated += size;
+	hide(arena->next, size);
 }
 
 void *
@@ -50,10 +72,12 @@ arena_alloc(Arena *arena, size_t size)
 	need = (size + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
 	if (need == 0)
 		need = ARENA_ALIGN;
+	need += ARENA_GAP;
 	if (arena->next == NULL || (size_t) (arena->end - arena->next) < need)
 		arena_grow(arena, need);
 	p = arena->next;
 	arena->next += need;
+	show(p, size);
 	return p;
 }
 
@@ -126,6 +150,7 @@ arena_reset(Arena *arena)
 	arena->next = (uint8_t *) (keep + 1);
 	arena->end = arena->next + keep->size;
 	arena->allocated = keep->size;
+	hide(arena->next, keep->size);
 }
 
 void

@@ -1,0 +1,400 @@
+/*
+ * pd_world.h
+ *	  The whole of PD's service without its tables, its ports and Postgres.
+ *
+ * Stands in for pd/group.c (a round is encoded and decoded, as a follower or
+ * the next start would do it), for src/server (answers are looked at and
+ * counted), for shared memory and for the few functions of the backend that
+ * the service uses.  Time stands still but for what requests take.
+ */
+#ifndef TIKV_FUZZ_PD_WORLD_H
+#define TIKV_FUZZ_PD_WORLD_H
+
+#include "postgres.h"
+
+#include "bus/board.h"
+#include "bus/metrics.h"
+#include "guc.h"
+#include "pd/convert.h"
+#include "pd/http_ask.h"
+#include "pd/pd.h"
+#include "pd/record_codec.h"
+#include "pd/tso_local.h"
+#include "utils/memutils.h"
+
+#include "messages.h"
+
+/* ------------------------------------------------------ calls and answers */
+
+struct Server
+{
+	void *arg;
+};
+
+struct Call
+{
+	int method;
+	bool over;
+	bool ended; /* the client sends no more */
+	int holds;
+	int answers;
+};
+
+struct HttpRequest
+{
+	const char *method;
+	const char *uri;
+	Bytes body;
+	int answers;
+};
+
+#define WORLD_CALLS 32
+
+static Pd world;
+static Server world_server = {&world};
+static Call world_calls[WORLD_CALLS];
+
+/* A message that leaves must be one that its reader understands. */
+static void
+look_at_answer(const Call *call, Bytes message)
+{
+	const PdMethod *method = &pd_methods[call->method];
+	Arena arena;
+
+	arena_init(&arena);
+	CHECK(service_unpack(method->response, message, &arena) != NULL);
+	arena_free(&arena);
+}
+
+Server *
+call_server(Call *call)
+{
+	(void) call;
+	return &world_server;
+}
+
+void *
+server_arg(Server *server)
+{
+	return server->arg;
+}
+
+int
+call_method(Call *call)
+{
+	return call->method;
+}
+
+void
+call_hold(Call *call)
+{
+	call->holds++;
+}
+
+void
+call_release(Call *call)
+{
+	CHECK(call->holds > 0);
+	call->holds--;
+}
+
+void
+call_reply_bytes(Call *call, Bytes message)
+{
+	CHECK(pd_methods[call->method].kind == RPC_UNARY && call->answers == 0);
+	look_at_answer(call, message);
+	call->answers++;
+	call->over = true;
+}
+
+bool
+call_send_bytes(Call *call, Bytes message)
+{
+	CHECK(pd_methods[call->method].kind == RPC_STREAM);
+	if (call->over)
+		return false;
+	look_at_answer(call, message);
+	call->answers++;
+	return true;
+}
+
+void
+call_fail(Call *call, RpcCode code, const char *text)
+{
+	CHECK(code != RPC_OK && text != NULL);
+	CHECK(pd_methods[call->method].kind == RPC_STREAM || call->answers == 0);
+	call->answers++;
+	call->over = true;
+}
+
+void
+call_finish(Call *call, RpcCode code, const char *text)
+{
+	CHECK(text != NULL || code == RPC_OK);
+	call->over = true;
+}
+
+void
+bus_answer(const BusRequest *request, BusCode code, int grpc_code, Bytes reply)
+{
+	(void) request;
+	(void) code;
+	(void) grpc_code;
+	(void) reply;
+	CHECK(false);
+}
+
+const char *
+http_method(const HttpRequest *request)
+{
+	return request->method;
+}
+
+const char *
+http_uri(const HttpRequest *request)
+{
+	return request->uri;
+}
+
+Bytes
+http_body(const HttpRequest *request)
+{
+	return request->body;
+}
+
+void
+http_answer(HttpRequest *request, int status, const char *type, Bytes body)
+{
+	Arena arena;
+
+	CHECK(request->answers == 0 && type != NULL);
+	CHECK(status >= 200 && status < 600);
+	arena_init(&arena);
+	CHECK(body.len == 0 || json_parse(body, &arena) != NULL);
+	arena_free(&arena);
+	request->answers++;
+}
+
+/* ------------------------------------------------------------- the group */
+
+bool
+group_begin(Pd *pd, const char **why)
+{
+	(void) why;
+	if (!pd->changing)
+		proposal_init(&pd->proposal, &pd->arena);
+	pd->changing = true;
+	return true;
+}
+
+bool
+group_change(Pd *pd, const PdChanges *changes, const char **why)
+{
+	(void) why;
+	for (size_t i = 0; i < changes->n; i++)
+	{
+		ProposalItem item = record_encode(&changes->records[i],
+										  pd->state.cluster_id, &pd->arena);
+
+		proposal_add(&pd->proposal, &item);
+	}
+	for (size_t i = 0; i < changes->n; i++)
+		pd_state_apply(&pd->state, &changes->records[i]);
+	return true;
+}
+
+/* What was decided can be read again, and then means the same. */
+bool
+group_commit(Pd *pd)
+{
+	Proposal read;
+
+	if (!pd->changing)
+		return true;
+	proposal_init(&read, &pd->arena);
+	CHECK(proposal_decode(&read, proposal_encode(&pd->proposal)) == STATUS_OK);
+	CHECK(read.n == pd->proposal.n);
+	for (size_t i = 0; i < read.n; i++)
+	{
+		PdRecord record;
+		ProposalItem again;
+
+		if (read.items[i].removed)
+			continue;
+		CHECK(record_decode(read.items[i].key, read.items[i].value, &pd->arena,
+							&record) == STATUS_OK);
+		again = record_encode(&record, pd->state.cluster_id, &pd->arena);
+		CHECK(bytes_eq(again.key, read.items[i].key));
+	}
+	pd->changing = false;
+	pd->revision++;
+	return true;
+}
+
+/* As finish_round in pd/worker.c. */
+static void
+world_round(void)
+{
+	lease_tick(&world);
+	watch_tick(&world);
+	tso_before_commit(&world);
+	CHECK(group_commit(&world));
+	pd_flush_outbox(&world, true);
+	tso_after_commit(&world);
+	arena_reset(&world.arena);
+}
+
+/* -------------------------------------------------------- shared memory */
+
+static TsoShared world_tso;
+static TikvShmem world_shmem = {.tso = &world_tso};
+static int64 world_us;
+
+TikvSettings tikv_fdw_settings = {.pd_addr = "127.0.0.1:2379",
+								  .pd_advertise_addr = "",
+								  .addr = "127.0.0.1:20160",
+								  .gc_life_time_s = 600};
+WorkerMetrics *metrics_mine = NULL;
+
+TikvShmem *
+tikv_shmem(void)
+{
+	return &world_shmem;
+}
+
+int64
+board_now_us(void)
+{
+	return world_us;
+}
+
+void
+board_store(BoardStore *out)
+{
+	memset(out, 0, sizeof(*out));
+}
+
+int
+board_all(BoardRegion **out)
+{
+	*out = NULL;
+	return 0;
+}
+
+void
+worker_wake(WorkerKind kind)
+{
+	(void) kind;
+}
+
+void
+observe_reply(const ReplyTo *to, bool failed)
+{
+	(void) to;
+	(void) failed;
+}
+
+/* ------------------------------------------------------------- Postgres */
+
+MemoryContext TopMemoryContext = NULL;
+MemoryContext CurrentMemoryContext = NULL;
+
+static void *
+allocate(Size size)
+{
+	void *p = calloc(1, size > 0 ? size : 1);
+
+	CHECK(p != NULL);
+	return p;
+}
+
+void *
+MemoryContextAlloc(MemoryContext context, Size size)
+{
+	(void) context;
+	return allocate(size);
+}
+
+void *
+MemoryContextAllocZero(MemoryContext context, Size size)
+{
+	(void) context;
+	return allocate(size);
+}
+
+void
+pfree(void *p)
+{
+	free(p);
+}
+
+/* ------------------------------------------------------- begin and end */
+
+static void
+world_change(PdChanges *changes)
+{
+	const char *why;
+
+	CHECK(pd_change(&world, changes, &why));
+}
+
+/* A cluster that has just been made; with a store and a region if wanted. */
+static void
+world_begin(bool bootstrapped)
+{
+	PdChanges changes;
+	Region region = {.id = 1,
+					 .epoch = {1, 1},
+					 .n_peers = 1,
+					 .peers = {{.id = 2, .store_id = 1}}};
+	PdStore store = {.id = 1,
+					 .address = "127.0.0.1:20160",
+					 .peer_address = "127.0.0.1:20170",
+					 .status_address = "127.0.0.1:20180",
+					 .version = "8.5.0",
+					 .git_hash = "",
+					 .deploy_path = ""};
+	PdMember member = {1, "pd", "http://127.0.0.1:1", "http://127.0.0.1:1",
+					   "8.5.0"};
+
+	memset(&world, 0, sizeof(world));
+	memset(&world_tso, 0, sizeof(world_tso));
+	memset(world_calls, 0, sizeof(world_calls));
+	world_us = 1000000;
+	arena_init(&world.arena);
+	world.outbox_tail = &world.outbox;
+	world.tso_waits_tail = &world.tso_waits;
+	world.next_watcher_us = PG_INT64_MAX;
+	pd_state_init(&world.state);
+	pd_changes_init(&changes, &world.arena);
+	pd_changes_number(&changes, PD_RECORD_CLUSTER_ID, FUZZ_CLUSTER);
+	keyspaces_first(1000, &changes);
+	pd_state_set_member(&world.state, &member, &changes);
+	world_change(&changes);
+	if (bootstrapped)
+	{
+		pd_changes_init(&changes, &world.arena);
+		CHECK(cluster_bootstrap(&world.state.cluster, FUZZ_CLUSTER, &store,
+								&region, 1000, &changes)
+				  .type == PD_OK);
+		world_change(&changes);
+	}
+	world.leading = true;
+	world.start_time = 1000;
+	tso_lead(&world);
+	world_round();
+}
+
+static void
+world_end(void)
+{
+	world_round();
+	tso_resign(&world);
+	watch_end_all(&world);
+	for (int i = 0; i < WORLD_CALLS; i++)
+		CHECK(world_calls[i].holds == 0);
+	pd_state_free(&world.state);
+	arena_free(&world.arena);
+}
+
+#endif /* TIKV_FUZZ_PD_WORLD_H */
