@@ -342,6 +342,55 @@ decode_pessimistic_rollback(Request *request, const RawLimits *limits,
 
 /* ---------------------------------------------------------------- ranges */
 
+/* The region may be in the state that the flashback itself brought about. */
+static bool
+check_flashback(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const FlashbackCommand *command = &txn->command.flashback;
+
+	txn->context.flashback = true;
+	if (command->start_ts == 0)
+	{
+		txn_answer_abort(request, "start_ts of a flashback must be above 0");
+		return false;
+	}
+	return txn_check_ts(request, command->start_ts) &&
+		txn_check_ts(request, command->commit_ts) &&
+		txn_check_range_mode(request, limits, txn, &command->range);
+}
+
+static bool
+decode_prepare_flashback(Request *request, const RawLimits *limits,
+						 TxnRequest *txn)
+{
+	const Kvrpcpb__PrepareFlashbackToVersionRequest *from =
+		(const void *) request->message;
+	FlashbackCommand *to = &txn->command.flashback;
+
+	txn->command.kind = TXN_CMD_FLASHBACK_ROLLBACK_LOCKS;
+	to->range.lower = txn_from_wire(from->start_key);
+	to->range.upper = txn_from_wire(from->end_key);
+	to->version = from->version;
+	to->start_ts = from->start_ts;
+	return check_flashback(request, limits, txn);
+}
+
+static bool
+decode_flashback(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__FlashbackToVersionRequest *from =
+		(const void *) request->message;
+	FlashbackCommand *to = &txn->command.flashback;
+
+	txn->command.kind = TXN_CMD_FLASHBACK_WRITE;
+	to->range.lower = txn_from_wire(from->start_key);
+	to->range.upper = txn_from_wire(from->end_key);
+	to->version = from->version;
+	to->start_ts = from->start_ts;
+	to->commit_ts = from->commit_ts;
+	return check_flashback(request, limits, txn);
+}
+
 static bool
 decode_scan_lock(Request *request, TxnRequest *txn)
 {
@@ -418,6 +467,10 @@ decode_command(Request *request, const RawLimits *limits, TxnRequest *txn)
 			return decode_pessimistic_rollback(request, limits, txn);
 		case METHOD_KV_SCAN_LOCK:
 			return decode_scan_lock(request, txn);
+		case METHOD_KV_PREPARE_FLASHBACK:
+			return decode_prepare_flashback(request, limits, txn);
+		case METHOD_KV_FLASHBACK_TO_VERSION:
+			return decode_flashback(request, limits, txn);
 		case METHOD_KV_DELETE_RANGE:
 			return decode_delete_range(request, limits, txn);
 		case METHOD_UNSAFE_DESTROY_RANGE:
@@ -512,7 +565,8 @@ txn_is_method(int method)
 	return (method >= METHOD_KV_GET && method <= METHOD_KV_DELETE_RANGE) ||
 		(method >= METHOD_KV_PESSIMISTIC_LOCK &&
 		 method <= METHOD_KV_CHECK_SECONDARY_LOCKS) ||
-		(method >= METHOD_KV_FLUSH && method <= METHOD_KV_BUFFER_BATCH_GET) ||
+		(method >= METHOD_KV_FLASHBACK_TO_VERSION &&
+		 method <= METHOD_KV_BUFFER_BATCH_GET) ||
 		(method >= METHOD_UNSAFE_DESTROY_RANGE &&
 		 method <= METHOD_MVCC_GET_BY_START_TS);
 }

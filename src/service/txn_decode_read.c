@@ -92,19 +92,28 @@ decode_mvcc_by_start_ts(Request *request, TxnRequest *txn)
 	return true;
 }
 
+/* What a flashback that is under way lets through. */
+static bool
+mark_read(TxnRequest *txn)
+{
+	txn->context.read_ts = txn->read.ts;
+	return true;
+}
+
 bool
 txn_decode_read(Request *request, const RawLimits *limits, TxnRequest *txn)
 {
 	switch (request->method->id)
 	{
 		case METHOD_KV_GET:
-			return decode_get(request, limits, txn);
+			return decode_get(request, limits, txn) && mark_read(txn);
 		case METHOD_KV_BATCH_GET:
-			return decode_batch_get(request, limits, txn);
+			return decode_batch_get(request, limits, txn) && mark_read(txn);
 		case METHOD_KV_BUFFER_BATCH_GET:
-			return decode_buffer_batch_get(request, limits, txn);
+			return decode_buffer_batch_get(request, limits, txn) &&
+				mark_read(txn);
 		case METHOD_KV_SCAN:
-			return decode_scan(request, limits, txn);
+			return decode_scan(request, limits, txn) && mark_read(txn);
 		case METHOD_MVCC_GET_BY_KEY:
 			return decode_mvcc_by_key(request, limits, txn);
 		case METHOD_MVCC_GET_BY_START_TS:
