@@ -61,6 +61,8 @@ from_region(const Metapb__Region *message, Region *out)
 		out->epoch.conf_ver = message->region_epoch->conf_ver;
 		out->epoch.version = message->region_epoch->version;
 	}
+	if (message->is_in_flashback)
+		out->flashback_start_ts = message->flashback_start_ts;
 	out->n_peers = (int) message->n_peers;
 	for (int i = 0; i < out->n_peers; i++)
 		out->peers[i] = from_peer(message->peers[i]);
@@ -80,6 +82,8 @@ to_region(const Region *region, Arena *arena)
 		NEW_MESSAGE(arena, Metapb__RegionEpoch, metapb__region_epoch__init);
 	out->region_epoch->conf_ver = region->epoch.conf_ver;
 	out->region_epoch->version = region->epoch.version;
+	out->is_in_flashback = region->flashback_start_ts != 0;
+	out->flashback_start_ts = region->flashback_start_ts;
 	out->n_peers = (size_t) region->n_peers;
 	out->peers = arena_alloc(arena, out->n_peers * sizeof(*out->peers));
 	for (int i = 0; i < region->n_peers; i++)

@@ -218,7 +218,8 @@ CREATE TABLE tikv_internal.region (
 	version int8 NOT NULL,
 	peer_ids int8[] NOT NULL,
 	peer_stores int8[] NOT NULL,
-	peer_roles int4[] NOT NULL
+	peer_roles int4[] NOT NULL,
+	flashback_start_ts int8 NOT NULL
 ) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.region IS
 'Descriptors of the regions that have a peer on this store';
@@ -229,6 +230,8 @@ COMMENT ON COLUMN tikv_internal.region.end_key IS
 'Exclusive, in the encoded key space; empty is the end of all keys';
 COMMENT ON COLUMN tikv_internal.region.peer_roles IS
 'metapb.PeerRole of each peer: 0 voter, 1 learner, 2 incoming, 3 demoting';
+COMMENT ON COLUMN tikv_internal.region.flashback_start_ts IS
+'Of the flashback that is under way; 0 if there is none';
 
 CREATE TABLE tikv_internal.raft_state (
 	region_id int8 NOT NULL,
@@ -405,7 +408,7 @@ CREATE FUNCTION tikv_internal.regions(
 	OUT region_id int8, OUT start_key bytea, OUT end_key bytea,
 	OUT conf_ver int8, OUT version int8, OUT store_ids int8[],
 	OUT peer_id int8, OUT leader_peer_id int8, OUT is_leader boolean,
-	OUT term int8, OUT applied_index int8)
+	OUT term int8, OUT applied_index int8, OUT flashback_start_ts int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_regions'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 10;
@@ -425,6 +428,8 @@ COMMENT ON COLUMN tikv.regions.store_ids IS 'Stores that have a peer';
 COMMENT ON COLUMN tikv.regions.peer_id IS 'The peer on this store';
 COMMENT ON COLUMN tikv.regions.leader_peer_id IS 'NULL if unknown';
 COMMENT ON COLUMN tikv.regions.is_leader IS 'This store leads the region';
+COMMENT ON COLUMN tikv.regions.flashback_start_ts IS
+'Of the flashback that is under way, during which the region serves nothing newer; NULL if there is none';
 
 CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)

@@ -286,6 +286,7 @@ board_still_valid(const BoardRegion *seen, int64 now_us)
 		return used && now.region.id == seen->region.id &&
 			now.region.epoch.version == seen->region.epoch.version &&
 			now.region.epoch.conf_ver == seen->region.epoch.conf_ver &&
+			now.region.flashback_start_ts == seen->region.flashback_start_ts &&
 			now.self.id == seen->self.id && now.term == seen->term &&
 			now.is_leader && now_us < now.lease_end_us;
 	}

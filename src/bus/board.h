@@ -68,8 +68,8 @@ extern bool board_find_below(Bytes bound, BoardRegion *out);
 extern int board_all(BoardRegion **out);
 
 /*
- * The look after the snapshot: same generation, epoch, term, leadership, and
- * the lease still good at now_us.
+ * The look after the snapshot: same generation, epoch, term, leadership and
+ * state of flashback, and the lease still good at now_us.
  */
 extern bool board_still_valid(const BoardRegion *seen, int64 now_us);
 

@@ -44,8 +44,8 @@ const RpcMethod tikv_methods[] = {
 	SERVED("KvFlush", METHOD_KV_FLUSH),
 	SERVED("KvBufferBatchGet", METHOD_KV_BUFFER_BATCH_GET),
 	SERVED("BroadcastTxnStatus", METHOD_BROADCAST_TXN_STATUS),
-	LEFT_OUT("KvPrepareFlashbackToVersion"),
-	LEFT_OUT("KvFlashbackToVersion"),
+	SERVED("KvPrepareFlashbackToVersion", METHOD_KV_PREPARE_FLASHBACK),
+	SERVED("KvFlashbackToVersion", METHOD_KV_FLASHBACK_TO_VERSION),
 
 	/* raw keys */
 	SERVED("RawGet", METHOD_RAW_GET),

@@ -47,6 +47,8 @@ service_region_message(const Region *region, Arena *arena)
 	out->start_key = wire_bytes(region->start_key);
 	out->end_key = wire_bytes(region->end_key);
 	out->region_epoch = epoch;
+	out->is_in_flashback = region->flashback_start_ts != 0;
+	out->flashback_start_ts = region->flashback_start_ts;
 	out->n_peers = (size_t) region->n_peers;
 	out->peers = arena_alloc(arena, out->n_peers * sizeof(*out->peers));
 	for (int i = 0; i < region->n_peers; i++)

@@ -2,178 +2,13 @@
  * txn_decode.c
  *	  kvrpcpb messages of the transactional API -> plain commands and reads.
  *
- * Every check that needs only the message is here: cluster id, API version,
- * key mode, key size, mutation kinds, timestamps.  The rules of the commands
- * themselves are core/txn's.
+ * Every check that needs only the message is made here and in txn_check.c.
+ * The rules of the commands themselves are core/txn's.
  */
 #include <stdlib.h>
 
 #include "core/base/check.h"
-#include "core/base/rpc_code.h"
-#include "core/codec/memcomparable.h"
-#include "core/kv/api_version.h"
-#include "service/messages.h"
-#include "service/txn.h"
-
-typedef unsigned long long Llu;
-
-/* Timestamps are int8 in the tables (DESIGN 2). */
-#define MAX_WRITE_TS ((uint64_t) INT64_MAX)
-
-static Bytes
-from_wire(ProtobufCBinaryData b)
-{
-	return bytes_make(b.data, b.len);
-}
-
-static Bytes *
-from_wire_list(const ProtobufCBinaryData *list, size_t n, Arena *arena)
-{
-	Bytes *out = arena_alloc(arena, n * sizeof(Bytes));
-
-	for (size_t i = 0; i < n; i++)
-		out[i] = from_wire(list[i]);
-	return out;
-}
-
-/* --------------------------------------------------------------- context */
-
-static const Kvrpcpb__Context empty_context = KVRPCPB__CONTEXT__INIT;
-
-static void
-decode_read_context(const Kvrpcpb__Context *context, TxnRequest *txn)
-{
-	txn->read.isolation = (Isolation) context->isolation_level;
-	txn->read.resolved_locks = context->resolved_locks;
-	txn->read.n_resolved_locks = context->n_resolved_locks;
-	txn->read.committed_locks = context->committed_locks;
-	txn->read.n_committed_locks = context->n_committed_locks;
-	txn->read.replica_read = context->replica_read;
-}
-
-static bool
-check_cluster(Request *request, const RawLimits *limits,
-			  const RequestContext *context)
-{
-	if (context->cluster_id == 0 || context->cluster_id == limits->cluster_id)
-		return true;
-	request
-		->fail(request, RPC_INVALID_ARGUMENT,
-			   arena_printf(request->arena,
-							"cluster id mismatch, request: %llu, store: %llu",
-							(Llu) context->cluster_id,
-							(Llu) limits->cluster_id));
-	return false;
-}
-
-/* txn-semantics 26.1: which API versions may do transactions here. */
-static bool
-check_api(Request *request, const RawLimits *limits, int api_version)
-{
-	if (api_check_request(limits->api, api_version, false) == API_OK)
-		return true;
-	txn_answer_abort(
-		request,
-		arena_printf(
-			request->arena,
-			"Api version in request does not match with TiKV storage, cmd: %s, storage: %s, request: %s",
-			request->method->path, api_name(limits->api),
-			api_name(api_version)));
-	return false;
-}
-
-static bool
-decode_context(Request *request, const RawLimits *limits, TxnRequest *txn)
-{
-	const Kvrpcpb__Context *context = service_context(request->message);
-
-	if (context == NULL)
-		context = &empty_context;
-	service_decode_context(context, &txn->context);
-	decode_read_context(context, txn);
-	txn->txn_source = context->txn_source;
-	txn->is_retry_request = context->is_retry_request;
-	txn->resource_group_tag = from_wire(context->resource_group_tag);
-	/* KvScanLock is for all of them: GC scans whatever there is. */
-	return check_cluster(request, limits, &txn->context) &&
-		(request->method->id == METHOD_KV_SCAN_LOCK ||
-		 check_api(request, limits, txn->context.api_version));
-}
-
-/* ------------------------------------------------------------------ keys */
-
-static bool
-check_mode(Request *request, const RawLimits *limits, const TxnRequest *txn,
-		   ApiAnswer answer)
-{
-	if (answer == API_OK)
-		return true;
-	txn_answer_abort(
-		request,
-		arena_printf(
-			request->arena,
-			"invalid key mode, cmd: %s, storage: %s, request: %s: a key's first byte names no mode of this request",
-			request->method->path, api_name(limits->api),
-			api_name(txn->context.api_version)));
-	return false;
-}
-
-static bool
-check_key(Request *request, const RawLimits *limits, const TxnRequest *txn,
-		  Bytes key)
-{
-	return check_mode(request, limits, txn,
-					  api_check_key(limits->api, txn->context.api_version,
-									false, key));
-}
-
-static bool
-check_keys(Request *request, const RawLimits *limits, const TxnRequest *txn,
-		   const Bytes *keys, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!check_key(request, limits, txn, keys[i]))
-			return false;
-	return true;
-}
-
-static bool
-check_range_mode(Request *request, const RawLimits *limits,
-				 const TxnRequest *txn, const KeyRange *range)
-{
-	return check_mode(request, limits, txn,
-					  api_check_range(limits->api, txn->context.api_version,
-									  false, range->lower, range->upper));
-}
-
-static bool
-check_size(Request *request, const RawLimits *limits, const TxnRequest *txn,
-		   Bytes key)
-{
-	size_t size = memcomparable_len(key.len);
-	TxnError error = {.kind = TXN_KEY_TOO_LARGE,
-					  .key = key,
-					  .existing_start_ts = size,
-					  .commit_ts = limits->max_key_size};
-
-	if (size <= limits->max_key_size)
-		return true;
-	txn_answer_error(request, txn, &error);
-	return false;
-}
-
-static bool
-check_ts(Request *request, uint64_t ts)
-{
-	if (ts <= MAX_WRITE_TS)
-		return true;
-	txn_answer_abort(
-		request,
-		arena_printf(request->arena,
-					 "timestamp %llu is beyond what a write may have",
-					 (Llu) ts));
-	return false;
-}
+#include "service/txn_internal.h"
 
 /* ------------------------------------------------------------- mutations */
 
@@ -211,12 +46,12 @@ decode_mutation(Request *request, const RawLimits *limits, TxnRequest *txn,
 		return false;
 	}
 	to->op = (MutationOp) from->op;
-	to->key = from_wire(from->key);
-	to->value = from_wire(from->value);
+	to->key = txn_from_wire(from->key);
+	to->value = txn_from_wire(from->value);
 	to->assertion = (Assertion) from->assertion;
 	txn->write_bytes += to->key.len + to->value.len;
-	return check_key(request, limits, txn, to->key) &&
-		check_size(request, limits, txn, to->key);
+	return txn_check_key(request, limits, txn, to->key) &&
+		txn_check_size(request, limits, txn, to->key);
 }
 
 static bool
@@ -271,7 +106,7 @@ decode_prewrite(Request *request, const RawLimits *limits, TxnRequest *txn)
 		return false;
 	}
 	to->n_mutations = from->n_mutations;
-	to->primary = from_wire(from->primary_lock);
+	to->primary = txn_from_wire(from->primary_lock);
 	to->start_ts = from->start_version;
 	to->lock_ttl_ms = from->lock_ttl;
 	to->skip_constraint_check = from->skip_constraint_check;
@@ -279,8 +114,8 @@ decode_prewrite(Request *request, const RawLimits *limits, TxnRequest *txn)
 	to->for_update_ts = from->for_update_ts;
 	to->min_commit_ts = from->min_commit_ts;
 	to->use_async_commit = from->use_async_commit;
-	to->secondaries =
-		from_wire_list(from->secondaries, from->n_secondaries, request->arena);
+	to->secondaries = txn_list_from_wire(from->secondaries, from->n_secondaries,
+										 request->arena);
 	to->n_secondaries = from->n_secondaries;
 	to->try_one_pc = from->try_one_pc;
 	to->max_commit_ts = from->max_commit_ts;
@@ -288,9 +123,9 @@ decode_prewrite(Request *request, const RawLimits *limits, TxnRequest *txn)
 	decode_actions(from, to, request->arena);
 	return decode_mutations(request, limits, txn, from->mutations,
 							from->n_mutations, &to->mutations) &&
-		check_ts(request, to->start_ts) &&
-		check_ts(request, to->for_update_ts) &&
-		check_ts(request, to->min_commit_ts);
+		txn_check_ts(request, to->start_ts) &&
+		txn_check_ts(request, to->for_update_ts) &&
+		txn_check_ts(request, to->min_commit_ts);
 }
 
 static bool
@@ -306,14 +141,14 @@ decode_flush(Request *request, const RawLimits *limits, TxnRequest *txn)
 		return false;
 	}
 	to->n_mutations = from->n_mutations;
-	to->primary = from_wire(from->primary_key);
+	to->primary = txn_from_wire(from->primary_key);
 	to->start_ts = from->start_ts;
 	to->lock_ttl_ms = from->lock_ttl;
 	to->generation = from->generation;
 	to->assertion_level = (AssertionLevel) from->assertion_level;
 	return decode_mutations(request, limits, txn, from->mutations,
 							from->n_mutations, &to->mutations) &&
-		check_ts(request, to->start_ts);
+		txn_check_ts(request, to->start_ts);
 }
 
 /* -------------------------------------------------- commit and its undoing */
@@ -325,12 +160,12 @@ decode_commit(Request *request, const RawLimits *limits, TxnRequest *txn)
 	CommitCommand *to = &txn->command.commit;
 
 	txn->command.kind = TXN_CMD_COMMIT;
-	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
 	to->commit_ts = from->commit_version;
-	return check_keys(request, limits, txn, to->keys, to->n_keys) &&
-		check_ts(request, to->commit_ts);
+	return txn_check_keys(request, limits, txn, to->keys, to->n_keys) &&
+		txn_check_ts(request, to->commit_ts);
 }
 
 static bool
@@ -341,11 +176,11 @@ decode_batch_rollback(Request *request, const RawLimits *limits,
 	BatchRollbackCommand *to = &txn->command.batch_rollback;
 
 	txn->command.kind = TXN_CMD_BATCH_ROLLBACK;
-	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
-	return check_keys(request, limits, txn, to->keys, to->n_keys) &&
-		check_ts(request, to->start_ts);
+	return txn_check_keys(request, limits, txn, to->keys, to->n_keys) &&
+		txn_check_ts(request, to->start_ts);
 }
 
 static bool
@@ -355,11 +190,11 @@ decode_cleanup(Request *request, const RawLimits *limits, TxnRequest *txn)
 	CleanupCommand *to = &txn->command.cleanup;
 
 	txn->command.kind = TXN_CMD_CLEANUP;
-	to->key = from_wire(from->key);
+	to->key = txn_from_wire(from->key);
 	to->start_ts = from->start_version;
 	to->current_ts = from->current_ts;
-	return check_key(request, limits, txn, to->key) &&
-		check_ts(request, to->start_ts);
+	return txn_check_key(request, limits, txn, to->key) &&
+		txn_check_ts(request, to->start_ts);
 }
 
 /* ---------------------------------------------------- status and resolving */
@@ -373,7 +208,7 @@ decode_check_txn_status(Request *request, const RawLimits *limits,
 	CheckTxnStatusCommand *to = &txn->command.check_txn_status;
 
 	txn->command.kind = TXN_CMD_CHECK_TXN_STATUS;
-	to->primary_key = from_wire(from->primary_key);
+	to->primary_key = txn_from_wire(from->primary_key);
 	to->lock_ts = from->lock_ts;
 	to->caller_start_ts = from->caller_start_ts;
 	to->current_ts = from->current_ts;
@@ -381,8 +216,8 @@ decode_check_txn_status(Request *request, const RawLimits *limits,
 	to->force_sync_commit = from->force_sync_commit;
 	to->resolving_pessimistic_lock = from->resolving_pessimistic_lock;
 	to->verify_is_primary = from->verify_is_primary;
-	return check_key(request, limits, txn, to->primary_key) &&
-		check_ts(request, to->lock_ts);
+	return txn_check_key(request, limits, txn, to->primary_key) &&
+		txn_check_ts(request, to->lock_ts);
 }
 
 static bool
@@ -394,11 +229,11 @@ decode_check_secondary_locks(Request *request, const RawLimits *limits,
 	CheckSecondaryLocksCommand *to = &txn->command.check_secondary_locks;
 
 	txn->command.kind = TXN_CMD_CHECK_SECONDARY_LOCKS;
-	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
-	return check_keys(request, limits, txn, to->keys, to->n_keys) &&
-		check_ts(request, to->start_ts);
+	return txn_check_keys(request, limits, txn, to->keys, to->n_keys) &&
+		txn_check_ts(request, to->start_ts);
 }
 
 static int
@@ -428,8 +263,8 @@ decode_resolve_lock(Request *request, const RawLimits *limits, TxnRequest *txn)
 	}
 	qsort(txns, n, sizeof(*txns), txn_status_cmp);
 	for (size_t i = 0; i < n; i++)
-		if (!check_ts(request, txns[i].start_ts) ||
-			!check_ts(request, txns[i].commit_ts))
+		if (!txn_check_ts(request, txns[i].start_ts) ||
+			!txn_check_ts(request, txns[i].commit_ts))
 			return false;
 	if (txns[0].start_ts == 0)
 	{
@@ -438,9 +273,9 @@ decode_resolve_lock(Request *request, const RawLimits *limits, TxnRequest *txn)
 	}
 	to->txns = txns;
 	to->n_txns = n;
-	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
-	return check_keys(request, limits, txn, to->keys, to->n_keys);
+	return txn_check_keys(request, limits, txn, to->keys, to->n_keys);
 }
 
 static bool
@@ -450,12 +285,12 @@ decode_heart_beat(Request *request, const RawLimits *limits, TxnRequest *txn)
 	TxnHeartBeatCommand *to = &txn->command.txn_heart_beat;
 
 	txn->command.kind = TXN_CMD_TXN_HEART_BEAT;
-	to->primary_key = from_wire(from->primary_lock);
+	to->primary_key = txn_from_wire(from->primary_lock);
 	to->start_ts = from->start_version;
 	to->advise_lock_ttl_ms = from->advise_lock_ttl;
 	to->min_commit_ts = from->min_commit_ts;
-	return check_key(request, limits, txn, to->primary_key) &&
-		check_ts(request, to->min_commit_ts);
+	return txn_check_key(request, limits, txn, to->primary_key) &&
+		txn_check_ts(request, to->min_commit_ts);
 }
 
 /* ----------------------------------------------------- pessimistic locking */
@@ -470,7 +305,7 @@ decode_pessimistic_lock(Request *request, const RawLimits *limits,
 
 	txn->command.kind = TXN_CMD_PESSIMISTIC_LOCK;
 	to->n_mutations = from->n_mutations;
-	to->primary = from_wire(from->primary_lock);
+	to->primary = txn_from_wire(from->primary_lock);
 	to->start_ts = from->start_version;
 	to->lock_ttl_ms = from->lock_ttl;
 	to->for_update_ts = from->for_update_ts;
@@ -484,9 +319,9 @@ decode_pessimistic_lock(Request *request, const RawLimits *limits,
 		KVRPCPB__PESSIMISTIC_LOCK_WAKE_UP_MODE__WakeUpModeForceLock;
 	return decode_mutations(request, limits, txn, from->mutations,
 							from->n_mutations, &to->mutations) &&
-		check_ts(request, to->start_ts) &&
-		check_ts(request, to->for_update_ts) &&
-		check_ts(request, to->min_commit_ts);
+		txn_check_ts(request, to->start_ts) &&
+		txn_check_ts(request, to->for_update_ts) &&
+		txn_check_ts(request, to->min_commit_ts);
 }
 
 static bool
@@ -498,14 +333,63 @@ decode_pessimistic_rollback(Request *request, const RawLimits *limits,
 	PessimisticRollbackCommand *to = &txn->command.pessimistic_rollback;
 
 	txn->command.kind = TXN_CMD_PESSIMISTIC_ROLLBACK;
-	to->keys = from_wire_list(from->keys, from->n_keys, request->arena);
+	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
 	to->for_update_ts = from->for_update_ts;
-	return check_keys(request, limits, txn, to->keys, to->n_keys);
+	return txn_check_keys(request, limits, txn, to->keys, to->n_keys);
 }
 
 /* ---------------------------------------------------------------- ranges */
+
+/* The region may be in the state that the flashback itself brought about. */
+static bool
+check_flashback(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const FlashbackCommand *command = &txn->command.flashback;
+
+	txn->context.flashback = true;
+	if (command->start_ts == 0)
+	{
+		txn_answer_abort(request, "start_ts of a flashback must be above 0");
+		return false;
+	}
+	return txn_check_ts(request, command->start_ts) &&
+		txn_check_ts(request, command->commit_ts) &&
+		txn_check_range_mode(request, limits, txn, &command->range);
+}
+
+static bool
+decode_prepare_flashback(Request *request, const RawLimits *limits,
+						 TxnRequest *txn)
+{
+	const Kvrpcpb__PrepareFlashbackToVersionRequest *from =
+		(const void *) request->message;
+	FlashbackCommand *to = &txn->command.flashback;
+
+	txn->command.kind = TXN_CMD_FLASHBACK_ROLLBACK_LOCKS;
+	to->range.lower = txn_from_wire(from->start_key);
+	to->range.upper = txn_from_wire(from->end_key);
+	to->version = from->version;
+	to->start_ts = from->start_ts;
+	return check_flashback(request, limits, txn);
+}
+
+static bool
+decode_flashback(Request *request, const RawLimits *limits, TxnRequest *txn)
+{
+	const Kvrpcpb__FlashbackToVersionRequest *from =
+		(const void *) request->message;
+	FlashbackCommand *to = &txn->command.flashback;
+
+	txn->command.kind = TXN_CMD_FLASHBACK_WRITE;
+	to->range.lower = txn_from_wire(from->start_key);
+	to->range.upper = txn_from_wire(from->end_key);
+	to->version = from->version;
+	to->start_ts = from->start_ts;
+	to->commit_ts = from->commit_ts;
+	return check_flashback(request, limits, txn);
+}
 
 static bool
 decode_scan_lock(Request *request, TxnRequest *txn)
@@ -515,8 +399,8 @@ decode_scan_lock(Request *request, TxnRequest *txn)
 
 	txn->command.kind = TXN_CMD_SCAN_LOCK;
 	to->max_ts = from->max_version;
-	to->range.lower = from_wire(from->start_key);
-	to->range.upper = from_wire(from->end_key);
+	to->range.lower = txn_from_wire(from->start_key);
+	to->range.upper = txn_from_wire(from->end_key);
 	to->limit = from->limit;
 	return true;
 }
@@ -528,10 +412,10 @@ decode_delete_range(Request *request, const RawLimits *limits, TxnRequest *txn)
 	DeleteRangeCommand *to = &txn->command.delete_range;
 
 	txn->command.kind = TXN_CMD_DELETE_RANGE;
-	to->range.lower = from_wire(from->start_key);
-	to->range.upper = from_wire(from->end_key);
+	to->range.lower = txn_from_wire(from->start_key);
+	to->range.upper = txn_from_wire(from->end_key);
 	to->notify_only = from->notify_only;
-	return check_range_mode(request, limits, txn, &to->range);
+	return txn_check_range_mode(request, limits, txn, &to->range);
 }
 
 /* Both bounds are needed: nobody destroys a whole store by an empty one. */
@@ -543,8 +427,8 @@ decode_destroy_range(Request *request, TxnRequest *txn)
 	DeleteRangeCommand *to = &txn->command.delete_range;
 
 	txn->command.kind = TXN_CMD_DELETE_RANGE;
-	to->range.lower = from_wire(from->start_key);
-	to->range.upper = from_wire(from->end_key);
+	to->range.lower = txn_from_wire(from->start_key);
+	to->range.upper = txn_from_wire(from->end_key);
 	if (to->range.lower.len > 0 && to->range.upper.len > 0)
 		return true;
 	txn_answer_abort(request,
@@ -552,112 +436,13 @@ decode_destroy_range(Request *request, TxnRequest *txn)
 	return false;
 }
 
-/* ----------------------------------------------------------------- reads */
-
-static bool
-decode_get(Request *request, const RawLimits *limits, TxnRequest *txn)
-{
-	const Kvrpcpb__GetRequest *from = (const void *) request->message;
-
-	txn->read.ts = from->version;
-	txn->read.need_commit_ts = from->need_commit_ts;
-	txn->keys = from_wire_list(&from->key, 1, request->arena);
-	txn->n_keys = 1;
-	return check_key(request, limits, txn, txn->keys[0]);
-}
-
-static bool
-decode_batch_get(Request *request, const RawLimits *limits, TxnRequest *txn)
-{
-	const Kvrpcpb__BatchGetRequest *from = (const void *) request->message;
-
-	txn->read.ts = from->version;
-	txn->read.need_commit_ts = from->need_commit_ts;
-	txn->keys = from_wire_list(from->keys, from->n_keys, request->arena);
-	txn->n_keys = from->n_keys;
-	return check_keys(request, limits, txn, txn->keys, txn->n_keys);
-}
-
-static int
-key_cmp(const void *a, const void *b)
-{
-	return bytes_cmp(*(const Bytes *) a, *(const Bytes *) b);
-}
-
-static bool
-decode_buffer_batch_get(Request *request, const RawLimits *limits,
-						TxnRequest *txn)
-{
-	const Kvrpcpb__BufferBatchGetRequest *from =
-		(const void *) request->message;
-
-	txn->read.ts = from->version;
-	txn->buffered = true;
-	/* In order: so is what the look finds, and it can be searched. */
-	txn->keys = from_wire_list(from->keys, from->n_keys, request->arena);
-	txn->n_keys = from->n_keys;
-	if (txn->n_keys > 0)
-		qsort(txn->keys, txn->n_keys, sizeof(Bytes), key_cmp);
-	return check_keys(request, limits, txn, txn->keys, txn->n_keys);
-}
-
-/* In a reverse scan start_key is the exclusive upper bound. */
-static bool
-decode_scan(Request *request, const RawLimits *limits, TxnRequest *txn)
-{
-	const Kvrpcpb__ScanRequest *from = (const void *) request->message;
-	Bytes start = from_wire(from->start_key);
-	Bytes end = from_wire(from->end_key);
-
-	txn->read.ts = from->version;
-	txn->scan.range.lower = from->reverse ? end : start;
-	txn->scan.range.upper = from->reverse ? start : end;
-	txn->scan.reverse = from->reverse;
-	txn->scan.key_only = from->key_only;
-	txn->scan.limit = from->limit;
-	txn->scan.sample_step = from->sample_step;
-	return check_range_mode(request, limits, txn, &txn->scan.range);
-}
-
-static bool
-decode_mvcc_by_key(Request *request, const RawLimits *limits, TxnRequest *txn)
-{
-	const Kvrpcpb__MvccGetByKeyRequest *from = (const void *) request->message;
-
-	txn->keys = from_wire_list(&from->key, 1, request->arena);
-	txn->n_keys = 1;
-	return check_key(request, limits, txn, txn->keys[0]);
-}
-
-static bool
-decode_mvcc_by_start_ts(Request *request, TxnRequest *txn)
-{
-	const Kvrpcpb__MvccGetByStartTsRequest *from =
-		(const void *) request->message;
-
-	txn->start_ts = from->start_ts;
-	return true;
-}
-
 /* ------------------------------------------------------------- the table */
 
 static bool
-decode_message(Request *request, const RawLimits *limits, TxnRequest *txn)
+decode_command(Request *request, const RawLimits *limits, TxnRequest *txn)
 {
 	switch (request->method->id)
 	{
-		case METHOD_KV_GET:
-			return decode_get(request, limits, txn);
-		case METHOD_KV_BATCH_GET:
-			return decode_batch_get(request, limits, txn);
-		case METHOD_KV_BUFFER_BATCH_GET:
-			return decode_buffer_batch_get(request, limits, txn);
-		case METHOD_KV_SCAN:
-			return decode_scan(request, limits, txn);
-		case METHOD_MVCC_GET_BY_KEY:
-			return decode_mvcc_by_key(request, limits, txn);
-		case METHOD_MVCC_GET_BY_START_TS:
-			return decode_mvcc_by_start_ts(request, txn);
 		case METHOD_KV_PREWRITE:
 			return decode_prewrite(request, limits, txn);
 		case METHOD_KV_FLUSH:
@@ -682,6 +467,10 @@ decode_message(Request *request, const RawLimits *limits, TxnRequest *txn)
 			return decode_pessimistic_rollback(request, limits, txn);
 		case METHOD_KV_SCAN_LOCK:
 			return decode_scan_lock(request, txn);
+		case METHOD_KV_PREPARE_FLASHBACK:
+			return decode_prepare_flashback(request, limits, txn);
+		case METHOD_KV_FLASHBACK_TO_VERSION:
+			return decode_flashback(request, limits, txn);
 		case METHOD_KV_DELETE_RANGE:
 			return decode_delete_range(request, limits, txn);
 		case METHOD_UNSAFE_DESTROY_RANGE:
@@ -760,11 +549,13 @@ txn_decode(Request *request, const RawLimits *limits)
 {
 	TxnRequest *txn = arena_zalloc(request->arena, sizeof(TxnRequest));
 
-	if (!decode_context(request, limits, txn) ||
-		!decode_message(request, limits, txn))
+	if (!txn_decode_context(request, limits, txn))
 		return NULL;
-	if (request->method->kind == SERVICE_WRITE)
-		txn->write_bytes += bytes_of_command(&txn->command);
+	if (request->method->kind != SERVICE_WRITE)
+		return txn_decode_read(request, limits, txn) ? txn : NULL;
+	if (!decode_command(request, limits, txn))
+		return NULL;
+	txn->write_bytes += bytes_of_command(&txn->command);
 	return check_entry_size(request, limits, txn) ? txn : NULL;
 }
 
@@ -774,7 +565,8 @@ txn_is_method(int method)
 	return (method >= METHOD_KV_GET && method <= METHOD_KV_DELETE_RANGE) ||
 		(method >= METHOD_KV_PESSIMISTIC_LOCK &&
 		 method <= METHOD_KV_CHECK_SECONDARY_LOCKS) ||
-		(method >= METHOD_KV_FLUSH && method <= METHOD_KV_BUFFER_BATCH_GET) ||
+		(method >= METHOD_KV_FLASHBACK_TO_VERSION &&
+		 method <= METHOD_KV_BUFFER_BATCH_GET) ||
 		(method >= METHOD_UNSAFE_DESTROY_RANGE &&
 		 method <= METHOD_MVCC_GET_BY_START_TS);
 }

@@ -192,6 +192,10 @@ txn_newest_ts(const TxnCommand *command)
 			return command->check_secondary_locks.start_ts;
 		case TXN_CMD_TXN_HEART_BEAT:
 			return command->txn_heart_beat.min_commit_ts;
+		case TXN_CMD_FLASHBACK_ROLLBACK_LOCKS:
+		case TXN_CMD_FLASHBACK_WRITE:
+			return newer(command->flashback.start_ts,
+						 command->flashback.commit_ts);
 		case TXN_CMD_SCAN_LOCK:
 			return newer(0, command->scan_lock.max_ts);
 		default:

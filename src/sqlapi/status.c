@@ -164,8 +164,8 @@ store_ids(const Region *region)
 static void
 put_region(ReturnSetInfo *result, const BoardRegion *entry)
 {
-	Datum values[11];
-	bool nulls[11] = {false};
+	Datum values[12];
+	bool nulls[12] = {false};
 	const Region *region = &entry->region;
 
 	values[0] = Int64GetDatum((int64) region->id);
@@ -181,6 +181,8 @@ put_region(ReturnSetInfo *result, const BoardRegion *entry)
 	values[8] = BoolGetDatum(entry->is_leader);
 	values[9] = Int64GetDatum((int64) entry->term);
 	values[10] = Int64GetDatum((int64) entry->applied_index);
+	values[11] = Int64GetDatum((int64) region->flashback_start_ts);
+	nulls[11] = region->flashback_start_ts == 0;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

@@ -45,7 +45,8 @@ enum
 	REGION_PEER_IDS,
 	REGION_PEER_STORES,
 	REGION_PEER_ROLES,
-	REGION_COLUMNS = REGION_PEER_ROLES
+	REGION_FLASHBACK_START_TS,
+	REGION_COLUMNS = REGION_FLASHBACK_START_TS
 };
 
 /* A walk over all rows of a small table, as they are committed now. */
@@ -256,6 +257,8 @@ load_region(const Datum *values, Region *region)
 	region->epoch.conf_ver =
 		(uint64) DatumGetInt64(values[REGION_CONF_VER - 1]);
 	region->epoch.version = (uint64) DatumGetInt64(values[REGION_VERSION - 1]);
+	region->flashback_start_ts =
+		(uint64) DatumGetInt64(values[REGION_FLASHBACK_START_TS - 1]);
 	load_peers(values, region);
 }
 
@@ -376,6 +379,8 @@ region_table_save(const Region *region, uint64 peer_id)
 		uint64_to_int8(region->epoch.conf_ver, "conf_ver");
 	values[REGION_VERSION - 1] =
 		uint64_to_int8(region->epoch.version, "version");
+	values[REGION_FLASHBACK_START_TS - 1] =
+		uint64_to_int8(region->flashback_start_ts, "flashback_start_ts");
 	save_peers(region, values);
 	save_row(rel, &indexes, &place, values);
 	table_close_small(rel, &indexes);

@@ -274,6 +274,7 @@ load_peers(Store *store)
 		Peer *peer = &store->peers[i];
 
 		peer->region = regions[i];
+		peer->saved_flashback_ts = regions[i].flashback_start_ts;
 		for (int k = 0; k < regions[i].n_peers; k++)
 			if (regions[i].peers[k].store_id == store->meta.store_id)
 				peer->self = regions[i].peers[k];

@@ -90,6 +90,8 @@ peer_start(Store *store, Peer *peer)
 void
 peer_restart(Store *store, Peer *peer)
 {
+	peer->region.flashback_start_ts = peer->saved_flashback_ts;
+	peer->region_changed = false;
 	raft_destroy(peer->raft);
 	peer_start(store, peer);
 }
@@ -97,14 +99,17 @@ peer_restart(Store *store, Peer *peer)
 void
 peer_committed(Store *store, Peer *peer)
 {
-	bool term_changed;
+	bool visible_change;
 
 	raft_advance(peer->raft, &peer->ready);
 	CHECK(!raft_has_ready(peer->raft));
-	term_changed = peer->saved.term != peer->state.term;
+	visible_change =
+		peer->saved.term != peer->state.term || peer->region_changed;
+	peer->region_changed = false;
+	peer->saved_flashback_ts = peer->region.flashback_start_ts;
 	peer->saved = peer->state;
 	peer->touched = false;
-	if (term_changed && store->server != NULL)
+	if (visible_change && store->server != NULL)
 		peer_publish(peer);
 	else
 		board_publish_applied(peer->region.id, peer->state.applied_index);

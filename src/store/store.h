@@ -34,10 +34,12 @@ typedef struct Peer
 	Region region;
 	RegionPeer self;
 	Raft *raft;
-	GroupState state; /* as the running turn will store it */
-	GroupState saved; /* as last committed */
-	bool touched;	  /* has something for the turn's transaction */
-	RaftReady ready;  /* what that is, until the turn has committed */
+	GroupState state;		   /* as the running turn will store it */
+	GroupState saved;		   /* as last committed */
+	bool touched;			   /* has something for the turn's transaction */
+	bool region_changed;	   /* by the running turn */
+	uint64 saved_flashback_ts; /* of the region, as last committed */
+	RaftReady ready;		   /* what that is, until the turn has committed */
 } Peer;
 
 /* A write waiting for its turn, or for the WAL flush of its turn. */

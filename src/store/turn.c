@@ -168,6 +168,7 @@ txn_frees_space(const Write *write)
 		case TXN_CMD_PREWRITE:
 		case TXN_CMD_FLUSH:
 		case TXN_CMD_PESSIMISTIC_LOCK:
+		case TXN_CMD_FLASHBACK_WRITE:
 			return false;
 		default:
 			return true;
@@ -245,7 +246,9 @@ check_write(Store *store, Write *write, RegionError *error)
 	if (peer != NULL)
 		peer_region_state(peer, &state);
 	if (!region_check(store->meta.store_id, peer != NULL ? &state : NULL,
-					  context, EPOCH_DATA, error))
+					  context,
+					  context->flashback ? EPOCH_RANGE_CHANGE : EPOCH_DATA,
+					  error))
 		return false;
 	write->peer = peer;
 	return in_range(write, &peer->region, error) &&
@@ -440,6 +443,7 @@ commit_turn(Turn *turn)
 			save_group(turn, &store->peers[i]);
 	write_rows(turn);
 	txn_turn_write(&turn->txn);
+	flashback_save(store);
 	range_delete_save_new(store);
 	if (turn->reader != NULL)
 		raw_reader_close(turn->reader);

@@ -100,20 +100,28 @@ txn_turn_decide(TxnTurn *turn, Write *write)
 	Store *store = turn->store;
 	Decided *decided = arena_zalloc(&store->arena, sizeof(Decided));
 	TxnEnv env;
+	bool proposed = true;
 
 	decided->before = write->txn->command;
 	effects_init(&decided->effects, &store->arena);
 	fill_env(turn, write, decided, &env);
 	write->decided = decided;
-	txn_execute(&env, &write->txn->command, &decided->answer);
+	if (!flashback_enters(write, &proposed))
+	{
+		txn_execute(&env, &write->txn->command, &decided->answer);
+		flashback_check(store, write);
+	}
 	if (decided->answer.n_errors > 0 && !decided->answer.keep_effects)
 		effects_clear(&decided->effects);
-	if (has_rows(&decided->effects) && !propose(write, &decided->effects))
+	if (has_rows(&decided->effects))
+		proposed = proposed && propose(write, &decided->effects);
+	if (!proposed)
 	{
 		txn_turn_undo(write);
 		return false;
 	}
 	txn_overlay_apply(&store->txn_overlay, &decided->effects);
+	flashback_finish(store, write);
 	return true;
 }
 
@@ -170,36 +178,10 @@ txn_turn_published(TxnTurn *turn, const WriteQueue *outbox)
 
 /* --------------------------------------------------------------- replies */
 
-/* Where a command over a range goes on; NULL for the others. */
-static Bytes *
-cursor_of(TxnCommand *command)
-{
-	switch (command->kind)
-	{
-		case TXN_CMD_RESOLVE_LOCK:
-			return &command->resolve_lock.cursor;
-		case TXN_CMD_PESSIMISTIC_ROLLBACK:
-			return &command->pessimistic_rollback.cursor;
-		case TXN_CMD_FLASHBACK_ROLLBACK_LOCKS:
-		case TXN_CMD_FLASHBACK_WRITE:
-			return &command->flashback.cursor;
-		case TXN_CMD_DELETE_RANGE:
-			return &command->delete_range.cursor;
-		case TXN_CMD_GC:
-			return &command->gc.cursor;
-		default:
-			return NULL;
-	}
-}
-
-/* The cursor must outlive the turn's memory. */
 static void
 go_on(Store *store, Write *write)
 {
-	Bytes *cursor = cursor_of(&write->txn->command);
-
-	CHECK(cursor != NULL);
-	*cursor = arena_copy(write->request->arena, *cursor);
+	txn_command_keep(&write->txn->command, write->request->arena);
 	write->decided = NULL;
 	write_queue_push(&store->queue, write);
 }

@@ -61,6 +61,24 @@ extern void txn_turn_reply(Store *store, Write *write);
 /* BroadcastTxnStatus: what a client says of transactions that committed. */
 extern void txn_turn_take_status(Store *store, Request *request);
 
+/* ---- flashback.c: the state of a region while it is set back ---- */
+
+/*
+ * Must the region enter the state first?  Then it does, with the running
+ * turn, and the command goes on in the next.  *ok is false if the group
+ * refused that.
+ */
+extern bool flashback_enters(Write *write, bool *ok);
+
+/* Nothing may be written to a region that was not prepared. */
+extern void flashback_check(Store *store, Write *write);
+
+/* After the last slice the region leaves the state. */
+extern void flashback_finish(Store *store, Write *write);
+
+/* In the turn's transaction: the regions whose state it changed. */
+extern void flashback_save(Store *store);
+
 /* ---- lock_waits.c: those that wait for a lock ---- */
 
 extern void lock_waits_start(Store *store);

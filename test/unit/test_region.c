@@ -179,6 +179,56 @@ test_order(void)
 	OK(!region_check(STORE, &state, &ctx, EPOCH_DATA, &error), "no epoch");
 	EQ_U64(error.kind, REGION_MESSAGE_ONLY, "is told in words");
 	OK(error.reason != NULL, "and there are words");
+
+	ctx.has_epoch = true;
+	ctx.epoch.version = 10;
+	region.flashback_start_ts = 50;
+	OK(!region_check(STORE, &state, &ctx, EPOCH_DATA, &error), "flashback");
+	EQ_U64(error.kind, REGION_FLASHBACK_IN_PROGRESS, "the flashback is last");
+}
+
+/* txn-semantics 5.2 row 6: who may do what while a region is set back. */
+static void
+test_flashback(void)
+{
+	static const struct
+	{
+		uint64_t region_ts; /* 0: no flashback is under way */
+		bool flashback;		/* the request is a step of one */
+		uint64_t read_ts;
+		bool passes;
+		const char *name;
+	} table[] = {
+		{0, false, 0, true, "no flashback: a write"},
+		{0, false, 60, true, "no flashback: a read"},
+		{0, true, 0, true, "no flashback: its commands decide themselves"},
+		{50, false, 0, false, "a write, or a read without a timestamp"},
+		{50, false, 49, true, "a read from before it"},
+		{50, false, 50, false, "a read at its start"},
+		{50, false, 51, false, "a read from after it"},
+		{50, false, UINT64_MAX, false, "a read of the newest"},
+		{50, true, 0, true, "a step of it"},
+		{50, true, 60, true, "a step of it, whatever it reads"},
+	};
+	Region region = sample_region();
+	RegionState state = leading(&region);
+	RequestContext ctx = good_context();
+	RegionError error;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+	{
+		region.flashback_start_ts = table[i].region_ts;
+		ctx.flashback = table[i].flashback;
+		ctx.read_ts = table[i].read_ts;
+		OK(region_check(STORE, &state, &ctx, EPOCH_DATA, &error) ==
+			   table[i].passes,
+		   table[i].name);
+		if (table[i].passes)
+			continue;
+		EQ_U64(error.kind, REGION_FLASHBACK_IN_PROGRESS, "the error");
+		EQ_U64(error.region_id, 7, "its region");
+		EQ_U64(error.actual, 50, "its start_ts");
+	}
 }
 
 static void
@@ -286,6 +336,7 @@ main(void)
 	test_contains();
 	test_accepts();
 	test_order();
+	test_flashback();
 	test_absent_peer();
 	test_other_region();
 	test_leader_hint();

@@ -18,7 +18,8 @@ typedef struct Slices
 	bool one_pc; /* in any of them */
 } Slices;
 
-static Arena slices_arena;
+static Arena slices_arena; /* of one slice: the turn's */
+static Arena command_arena;
 
 /* As long as the command wants; at most `limit` slices, 0: all. */
 static inline Slices
@@ -26,31 +27,17 @@ run_slices(Kit *kit, TxnCommand *command, size_t limit)
 {
 	Slices slices = {0};
 
-	/* Of the command: errors and cursors live in it. */
-	arena_reset(&slices_arena);
+	arena_reset(&command_arena);
 	do
 	{
+		/* Nothing of a slice outlives it, but what the command keeps. */
+		arena_free(&slices_arena);
+		arena_init(&slices_arena);
 		kit_next(kit);
 		kit->env.arena = &slices_arena;
-		switch (command->kind)
-		{
-			case TXN_CMD_GC:
-				txn_gc(&kit->env, &command->gc, &kit->answer);
-				break;
-			case TXN_CMD_DELETE_RANGE:
-				txn_delete_range(&kit->env, &command->delete_range,
-								 &kit->answer);
-				break;
-			case TXN_CMD_FLASHBACK_ROLLBACK_LOCKS:
-				txn_flashback_rollback_locks(&kit->env, &command->flashback,
-											 &kit->answer);
-				break;
-			default:
-				CHECK(command->kind == TXN_CMD_FLASHBACK_WRITE);
-				txn_flashback_write(&kit->env, &command->flashback,
-									&kit->answer);
-				break;
-		}
+		txn_execute(&kit->env, command, &kit->answer);
+		if (kit->answer.more)
+			txn_command_keep(command, &command_arena);
 		kit_apply(kit);
 		slices.n++;
 		slices.failed = kit->answer.n_errors > 0;

@@ -114,6 +114,28 @@ check_epoch(const Region *region, const RequestContext *ctx, EpochRule rule,
 }
 
 /*
+ * A region that is being set back serves the flashback's own requests and
+ * reads of what was before it began.  Source: tikv/tikv
+ * components/raftstore/src/store/util.rs (check_flashback_state).  That a step
+ * of a flashback meets a region that was not prepared is its command's to say,
+ * which may find that the flashback is finished.
+ */
+static bool
+check_flashback(const Region *region, const RequestContext *ctx,
+				RegionError *error)
+{
+	uint64_t start_ts = region->flashback_start_ts;
+
+	if (start_ts == 0 || ctx->flashback)
+		return true;
+	if (ctx->read_ts != 0 && ctx->read_ts < start_ts)
+		return true;
+	(void) refuse(error, REGION_FLASHBACK_IN_PROGRESS, region->id);
+	error->actual = start_ts;
+	return false;
+}
+
+/*
  * A context without a peer names store 0 and peer 0, which match nothing: as
  * in TiKV, where the absent message reads as zeros.
  *
@@ -146,7 +168,8 @@ region_check(uint64_t store_id, const RegionState *state,
 	}
 	if (term_is_stale(ctx->term, state->term))
 		return refuse(error, REGION_STALE_COMMAND, ctx->region_id);
-	if (!check_epoch(state->region, ctx, rule, error))
+	if (!check_epoch(state->region, ctx, rule, error) ||
+		!check_flashback(state->region, ctx, error))
 		return false;
 	*error = (RegionError){.kind = REGION_OK, .region_id = ctx->region_id};
 	return true;

@@ -42,6 +42,7 @@ typedef struct Region
 	Bytes start_key; /* inclusive, in the encoded key space */
 	Bytes end_key;	 /* exclusive; empty is +infinity */
 	RegionEpoch epoch;
+	uint64_t flashback_start_ts; /* of the one that is under way; 0: none */
 	int n_peers;
 	RegionPeer peers[REGION_MAX_PEERS];
 } Region;
@@ -72,6 +73,8 @@ typedef struct RequestContext
 	int api_version;		   /* kvrpcpb.APIVersion */
 	int disk_full_opt;		   /* kvrpcpb.DiskFullOpt */
 	uint64_t max_execution_ms; /* 0: none */
+	bool flashback;			   /* a step of a flashback */
+	uint64_t read_ts;		   /* of a read at a timestamp; 0: no such read */
 } RequestContext;
 
 /* The variants of errorpb.Error that this server produces. */
@@ -126,7 +129,7 @@ extern bool region_contains(const Region *region, Bytes key);
 
 /*
  * Check a request's context in TiKV's order: store, region, peer, leader,
- * term, epoch.  `state` is NULL when this store has no such region.  Returns
+ * term, epoch, flashback.  `state` is NULL when this store has no such region.  Returns
  * true if the request may go on; else fills *error, which borrows from the
  * arguments.  Source: tikv/tikv components/raftstore/src/store/fsm/peer.rs.
  */

@@ -227,7 +227,9 @@ typedef struct FlashbackCommand
 	uint64_t start_ts;
 	uint64_t commit_ts; /* FLASHBACK_WRITE */
 	Bytes cursor;
-	int phase; /* the command's own */
+	Bytes first_key; /* FLASHBACK_WRITE: that is locked, once it is known */
+	int phase;		 /* the command's own */
+	bool entered;	 /* the driver's own: the region is in the state */
 } FlashbackCommand;
 
 /* ---- delete_range.c (21) ---- */
@@ -361,6 +363,12 @@ extern void txn_gc(TxnEnv *env, GcCommand *command, TxnAnswer *answer);
 
 /* execute.c: the one of the above that the kind names. */
 extern void txn_execute(TxnEnv *env, TxnCommand *command, TxnAnswer *answer);
+
+/*
+ * Between two slices: what the command carries from one to the next lies in
+ * env->arena and is copied to one that lasts as long as the command.
+ */
+extern void txn_command_keep(TxnCommand *command, Arena *arena);
 
 /*
  * True for commands that walk ranges: they run only over what is durable, as

@@ -2,6 +2,7 @@
  * execute.c
  *	  Which function carries a command out, and which commands walk ranges.
  */
+#include "core/base/check.h"
 #include "core/txn/command.h"
 
 void
@@ -61,6 +62,37 @@ txn_execute(TxnEnv *env, TxnCommand *command, TxnAnswer *answer)
 			txn_gc(env, &command->gc, answer);
 			break;
 	}
+}
+
+void
+txn_command_keep(TxnCommand *command, Arena *arena)
+{
+	Bytes *cursor = NULL;
+
+	switch (command->kind)
+	{
+		case TXN_CMD_RESOLVE_LOCK:
+			cursor = &command->resolve_lock.cursor;
+			break;
+		case TXN_CMD_PESSIMISTIC_ROLLBACK:
+			cursor = &command->pessimistic_rollback.cursor;
+			break;
+		case TXN_CMD_FLASHBACK_ROLLBACK_LOCKS:
+		case TXN_CMD_FLASHBACK_WRITE:
+			cursor = &command->flashback.cursor;
+			command->flashback.first_key =
+				arena_copy(arena, command->flashback.first_key);
+			break;
+		case TXN_CMD_DELETE_RANGE:
+			cursor = &command->delete_range.cursor;
+			break;
+		case TXN_CMD_GC:
+			cursor = &command->gc.cursor;
+			break;
+		default:
+			CHECK(false);
+	}
+	*cursor = arena_copy(arena, *cursor);
 }
 
 bool

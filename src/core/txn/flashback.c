@@ -19,7 +19,7 @@ enum
 	PREPARE_LOCKS, /* roll back */
 	PREPARE_FIRST_KEY,
 	WRITE_FIRST_KEY = 0, /* find it, and see where the flashback stands */
-	WRITE_KEYS			 /* range.lower is the first key from here on */
+	WRITE_KEYS
 };
 
 /* ---------------------------------------------- keys that have changed */
@@ -292,7 +292,7 @@ start_writing(TxnEnv *env, FlashbackCommand *command, TxnAnswer *answer)
 			break;
 	}
 	command->phase = WRITE_KEYS;
-	command->range.lower = arena_copy(env->arena, first.key);
+	command->first_key = arena_copy(env->arena, first.key);
 	command->cursor = lock_slice_after(env, first.key);
 	return true;
 }
@@ -368,7 +368,7 @@ static void
 commit_first_key(TxnEnv *env, const FlashbackCommand *command,
 				 TxnAnswer *answer)
 {
-	Bytes key = arena_copy(env->effects->arena, command->range.lower);
+	Bytes key = arena_copy(env->effects->arena, command->first_key);
 	WriteRecord write;
 	Lock lock;
 

@@ -138,6 +138,17 @@ test_valid(void)
 	entry.term = 7;
 	board_publish(&entry);
 	OK(!board_still_valid(&seen, now_us), "not in another term");
+	publish(7, "p", "q", 6);
+	OK(board_find(7, &seen), "seen again");
+	entry.region.flashback_start_ts = 9;
+	board_publish(&entry);
+	OK(!board_still_valid(&seen, now_us), "not once a flashback began");
+	OK(board_find(7, &seen) && seen.region.flashback_start_ts == 9 &&
+		   board_still_valid(&seen, now_us),
+	   "which is seen");
+	entry.region.flashback_start_ts = 0;
+	board_publish(&entry);
+	OK(!board_still_valid(&seen, now_us), "nor once it ended");
 	entry.lease_end_us = now_us + 1000000;
 	board_publish(&entry);
 	OK(board_find(7, &seen) && board_still_valid(&seen, now_us),

@@ -45,6 +45,7 @@ storage_test_region(PG_FUNCTION_ARGS)
 		.start_key = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
 		.end_key = storage_test_arg(PG_GETARG_BYTEA_PP(2)),
 		.epoch = {3, 9},
+		.flashback_start_ts = (uint64) PG_GETARG_INT64(0),
 		.n_peers = PG_GETARG_INT32(3),
 	};
 	Region *all;
@@ -60,7 +61,8 @@ storage_test_region(PG_FUNCTION_ARGS)
 	{
 		if (all[i].id != region.id)
 			continue;
-		same = bytes_eq(all[i].start_key, region.start_key) &&
+		same = all[i].flashback_start_ts == region.flashback_start_ts &&
+			bytes_eq(all[i].start_key, region.start_key) &&
 			bytes_eq(all[i].end_key, region.end_key) &&
 			all[i].epoch.conf_ver == 3 && all[i].epoch.version == 9 &&
 			all[i].n_peers == region.n_peers &&

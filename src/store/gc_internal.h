@@ -1,0 +1,45 @@
+/*
+ * gc_internal.h
+ *	  What the gc*.c files share: a round goes from one to the other.
+ */
+#ifndef TIKV_STORE_GC_INTERNAL_H
+#define TIKV_STORE_GC_INTERNAL_H
+
+#include "store/txn_turn.h"
+
+/* ---- gc.c: the round ---- */
+
+extern int64 gc_round_interval_us(void);
+extern void gc_end_round(Store *store, int64 wait_us);
+extern void gc_give_up(Store *store, const char *why);
+
+/* The next step is due after a rest. */
+extern void gc_rest(Gc *gc);
+
+extern void gc_set_cursor(Gc *gc, Bytes key);
+
+/* False if there is none; else the cursor is at its begin. */
+extern bool gc_go_to_next_region(Store *store);
+
+/* Queue a command among the clients'. */
+extern void gc_queue_job(Store *store, Peer *peer, int method,
+						 const TxnCommand *command);
+
+extern void gc_begin_resolving(Store *store, uint64 safe_point);
+extern void gc_begin_deleting(Store *store, uint64 safe_point);
+
+/* ---- gc_pd.c ---- */
+
+extern void gc_ask_time(Store *store);
+extern void gc_ask_state(Store *store);
+extern void gc_move_gc_point(Store *store);
+extern bool gc_waits_for_pd(const Gc *gc);
+
+/* ---- gc_locks.c ---- */
+
+extern void gc_scan_locks(Store *store, Peer *peer);
+extern void gc_ask_about_lock(Store *store);
+extern void gc_after_scan(Store *store, const TxnAnswer *answer);
+extern void gc_after_question(Store *store, const TxnAnswer *answer);
+
+#endif /* TIKV_STORE_GC_INTERNAL_H */
