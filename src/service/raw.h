@@ -86,6 +86,18 @@ extern void service_region_error(Request *request, const RegionError *error);
 /* Answer it with ServerIsBusy and a reason; nothing was done. */
 extern void service_busy(Request *request, const char *reason);
 
+/*
+ * What RawLimits.interrupted says of a read that has taken long and that
+ * another process should do from the beginning.
+ */
+extern const char service_too_long[];
+
+/*
+ * End a read that was interrupted: busy with this reason.  One that is too
+ * long is not answered: who said so goes on with it.
+ */
+extern void service_give_up(Request *request, const char *reason);
+
 /* Answer a raw request with the `error` text of its response. */
 extern void raw_error(Request *request, const char *text);
 

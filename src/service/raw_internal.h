@@ -73,4 +73,7 @@ extern void raw_read_checksum(Request *request, const RawCommand *command,
 /* How many pairs are read between two looks whether to go on. */
 #define RAW_LOOK_EVERY 256
 
+/* And how many bytes of them. */
+#define RAW_LOOK_BYTES ((size_t) 256 * 1024)
+
 #endif /* TIKV_SERVICE_RAW_INTERNAL_H */

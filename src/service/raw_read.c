@@ -57,6 +57,7 @@ typedef struct PairList
 	size_t n;
 	size_t room;
 	size_t bytes;
+	size_t looked_at; /* bytes, when the last look was */
 	bool too_large;
 	const char *interrupted; /* why the read was given up; NULL: it was not */
 } PairList;
@@ -83,9 +84,13 @@ may_add(PairList *list, size_t bytes)
 	list->bytes += bytes;
 	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
 		list->too_large = true;
-	else if (list->n % RAW_LOOK_EVERY == RAW_LOOK_EVERY - 1 &&
-			 limits->interrupted != NULL)
+	else if (limits->interrupted != NULL &&
+			 (list->n % RAW_LOOK_EVERY == RAW_LOOK_EVERY - 1 ||
+			  list->bytes - list->looked_at > RAW_LOOK_BYTES))
+	{
+		list->looked_at = list->bytes;
 		list->interrupted = limits->interrupted(list->request);
+	}
 	return !list->too_large && list->interrupted == NULL;
 }
 
@@ -115,7 +120,7 @@ list_is_whole(const PairList *list)
 					  "the answer would exceed %zu bytes: ask for fewer keys",
 					  list->limits->max_reply_size));
 	else if (list->interrupted != NULL)
-		service_busy(request, list->interrupted);
+		service_give_up(request, list->interrupted);
 	return !list->too_large && list->interrupted == NULL;
 }
 

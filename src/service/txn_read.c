@@ -15,6 +15,7 @@
 
 /* How many pairs are read between two looks whether to go on. */
 #define LOOK_EVERY 256
+#define LOOK_BYTES ((size_t) 256 * 1024)
 
 static ProtobufCBinaryData
 to_wire(Bytes b)
@@ -181,6 +182,7 @@ typedef struct PairList
 	size_t n;
 	size_t room;
 	size_t bytes;
+	size_t looked_at;		  /* bytes, when the last look was */
 	Kvrpcpb__KeyError *error; /* of the whole answer */
 	bool too_large;
 	const char *interrupted;
@@ -219,9 +221,13 @@ may_go_on(PairList *list, size_t bytes)
 	list->bytes += bytes;
 	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
 		list->too_large = true;
-	else if (list->n % LOOK_EVERY == LOOK_EVERY - 1 &&
-			 limits->interrupted != NULL)
+	else if (limits->interrupted != NULL &&
+			 (list->n % LOOK_EVERY == LOOK_EVERY - 1 ||
+			  list->bytes - list->looked_at > LOOK_BYTES))
+	{
+		list->looked_at = list->bytes;
 		list->interrupted = limits->interrupted(list->request);
+	}
 	return !list->too_large && list->interrupted == NULL;
 }
 
@@ -286,7 +292,7 @@ list_is_whole(const PairList *list)
 				"the answer would exceed %zu bytes: ask for fewer keys",
 				list->limits->max_reply_size));
 	else if (list->interrupted != NULL)
-		service_busy(request, list->interrupted);
+		service_give_up(request, list->interrupted);
 	return !list->too_large && list->interrupted == NULL;
 }
 
@@ -568,7 +574,7 @@ read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
 							   request->arena, &key);
 	if (patient.interrupted != NULL)
 	{
-		service_busy(request, patient.interrupted);
+		service_give_up(request, patient.interrupted);
 		return;
 	}
 	if (found)
