@@ -234,6 +234,22 @@ define_place(void)
 		"Number of further processes that serve gRPC beside the store.",
 		"-1 chooses by the number of cores: none up to two cores, then one less than there are, at most four.",
 		&s->server_workers, -1, (IntBounds){-1, 4}, at_start(), 0);
+	define_int(
+		"tikv.readers",
+		"Number of processes for long reads, so that they delay no others.",
+		"0: whoever gets a long read does it, and others wait behind it.",
+		&s->readers, 1, (IntBounds){0, 4}, at_start(), 0);
+}
+
+static void
+define_memory(void)
+{
+	define_int(
+		"tikv.memory_limit",
+		"Memory that requests and answers may hold in each process that serves clients.",
+		"Beyond it, and beyond a connection's share of it once half is taken, requests are told ServerIsBusy. -1 is a quarter of the machine's memory, at least 256 MB and at most 2 GB.",
+		&tikv_fdw_settings.memory_limit_mb, -1, (IntBounds){-1, INT_MAX / 2},
+		at_start(), GUC_UNIT_MB);
 }
 
 static void
@@ -315,6 +331,7 @@ guc_define(void)
 	define_addresses();
 	define_tls();
 	define_place();
+	define_memory();
 	define_limits();
 	define_times();
 	MarkGUCPrefixReserved("tikv");

@@ -25,6 +25,8 @@ typedef struct TikvSettings
 	char *tls_key;			   /* tikv.tls_key */
 	char *tls_allowed_cn;	   /* tikv.tls_allowed_cn, "" = all */
 	int server_workers;		   /* tikv.server_workers, -1 = by cores */
+	int readers;			   /* tikv.readers */
+	int memory_limit_mb;	   /* tikv.memory_limit, -1 = automatic */
 	int request_timeout_ms;	   /* tikv.request_timeout */
 	int gc_life_time_s;		   /* tikv.gc_life_time, 0 = others do it */
 	int turn_min_interval_us;  /* tikv.turn_min_interval */

@@ -50,7 +50,9 @@ register_worker(WorkerKind kind, const char *function, int argument)
 			sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, worker_name(kind), sizeof(worker.bgw_name));
 	strlcpy(worker.bgw_type,
-			worker_is_server(kind) ? "tikv server" : worker_name(kind),
+			worker_is_server(kind)	   ? "tikv server" :
+				worker_is_reader(kind) ? "tikv reader" :
+										 worker_name(kind),
 			sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
 	shmem_note_registered(kind);
@@ -132,11 +134,48 @@ register_status(int room)
 						 max_worker_processes - room + 1)));
 }
 
+/* Readers come after everything else: others can do their work. */
+static void
+register_readers(int room)
+{
+	int wanted = tikv_fdw_settings.readers;
+	int n = Min(wanted, Max(room, 0));
+
+	for (int i = 0; i < n; i++)
+		register_worker((WorkerKind) (WORKER_READER + i), "tikv_reader_main",
+						i);
+	if (n < wanted)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("tikv_fdw runs with %d instead of %d readers", n,
+						wanted),
+				 errdetail("max_worker_processes is %d.", max_worker_processes),
+				 errhint("Set max_worker_processes to at least %d and restart.",
+						 max_worker_processes - room + wanted)));
+}
+
+/*
+ * A number of servers that was chosen here leaves room for the status port
+ * and a reader within Postgres's default of 8 workers.
+ */
+static int
+modest_servers(int room)
+{
+	int wanted = wanted_servers();
+	int others = ESSENTIAL_WORKERS + tikv_fdw_settings.readers +
+		(tikv_fdw_settings.status_addr[0] != '\0');
+
+	if (tikv_fdw_settings.server_workers < 0)
+		wanted = Min(wanted, Max(room - others, 0));
+	return wanted;
+}
+
 static void
 register_workers(void)
 {
 	int room = max_worker_processes - taken_worker_slots();
-	int servers = affordable_servers(wanted_servers());
+	int servers = affordable_servers(modest_servers(room));
+	int left = room - ESSENTIAL_WORKERS - servers;
 
 	if (room >= 1)
 		register_worker(WORKER_STORE, "tikv_store_main", 0);
@@ -145,7 +184,8 @@ register_workers(void)
 	for (int i = 0; i < servers; i++)
 		register_worker((WorkerKind) (WORKER_SERVER + i), "tikv_server_main",
 						i);
-	register_status(room - ESSENTIAL_WORKERS - servers);
+	register_status(left);
+	register_readers(left - (tikv_fdw_settings.status_addr[0] != '\0'));
 }
 
 void

@@ -18,6 +18,7 @@
 
 #include "bus/bus.h"
 #include "bus/slot.h"
+#include "guc.h"
 
 /* gRPC's RESOURCE_EXHAUSTED: an answer that does not fit into the area. */
 #define CODE_NO_MEMORY 8
@@ -138,6 +139,24 @@ bus_send(WorkerKind self, WorkerKind to, int method, Bytes request, uint64 tag)
 	};
 
 	return send_request(&sending);
+}
+
+WorkerKind
+bus_least_busy(WorkerKind first, int n)
+{
+	BusShared *shared = bus();
+	WorkerKind least = WORKER_KINDS;
+
+	for (int i = 0; shared != NULL && i < n; i++)
+	{
+		WorkerKind kind = (WorkerKind) (first + i);
+
+		/* Numbers of the moment: a wrong guess costs a little time. */
+		if (shared->open[kind] &&
+			(least == WORKER_KINDS || shared->used[kind] < shared->used[least]))
+			least = kind;
+	}
+	return least;
 }
 
 /* --------------------------------------------------------------- waiting */
@@ -311,6 +330,7 @@ bus_take(WorkerKind self, BusRequest *request)
 		request->slot = index;
 		request->generation = generation;
 		request->method = slot->method;
+		request->source = (uint64) slot->from_pid;
 		request->bytes = slot_get(&slot->request);
 		return true;
 	}
@@ -402,6 +422,27 @@ bus_answer(const BusRequest *request, BusCode code, int grpc_code, Bytes reply)
 		return;
 	put_reply_safely(slot, code, grpc_code, reply);
 	deliver(request->slot, request->generation);
+}
+
+Size
+bus_answer_limit(void)
+{
+	return (Size) tikv_fdw_settings.bus_memory_kb * 1024 / 4;
+}
+
+bool
+bus_try_answer(const BusRequest *request, Bytes reply)
+{
+	BusSlot *slot = &bus()->slots[request->slot];
+
+	if (!in_hand(slot, request->generation))
+		return true;
+	if (!slot_put(&slot->reply, reply))
+		return false;
+	slot->code = BUS_OK;
+	slot->grpc_code = 0;
+	deliver(request->slot, request->generation);
+	return true;
 }
 
 bool

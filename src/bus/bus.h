@@ -53,6 +53,12 @@ extern BusReply bus_call(WorkerKind to, int method, Bytes request,
 extern BusCode bus_send(WorkerKind self, WorkerKind to, int method,
 						Bytes request, uint64 tag);
 
+/*
+ * Of several workers from `first` on that do the same, the one to send to: it
+ * serves and has the least to do.  WORKER_KINDS if none serves.
+ */
+extern WorkerKind bus_least_busy(WorkerKind first, int n);
+
 typedef struct BusAnswer
 {
 	uint64 tag;
@@ -69,7 +75,8 @@ typedef struct BusRequest
 	uint32 slot;
 	uint64 generation; /* of the slot: a late answer is recognised */
 	int method;
-	Bytes bytes; /* in shared memory until bus_answer */
+	uint64 source; /* the same for all requests of one process */
+	Bytes bytes;   /* in shared memory until bus_answer */
 } BusRequest;
 
 /* The next request for this worker, if any. */
@@ -78,6 +85,15 @@ extern bool bus_take(WorkerKind self, BusRequest *request);
 /* Answer it; frees the request's bytes.  Never waits, never throws. */
 extern void bus_answer(const BusRequest *request, BusCode code, int grpc_code,
 					   Bytes reply);
+
+/*
+ * The same with BUS_OK, for a worker that can wait: false, with the request
+ * still in hand, if there is no memory for the answer now.
+ */
+extern bool bus_try_answer(const BusRequest *request, Bytes reply);
+
+/* What may be taken of tikv.bus_memory by one answer of bus_try_answer. */
+extern Size bus_answer_limit(void);
 
 /* True if something waits in the worker's ring or reply list. */
 extern bool bus_pending(WorkerKind self);

@@ -106,7 +106,9 @@ who_is(WorkerKind kind)
 		return OF_STORE;
 	if (kind == WORKER_PD)
 		return OF_PD;
-	return worker_is_server(kind) ? OF_SERVERS : OF_STATUS;
+	return worker_is_server(kind) ? OF_SERVERS :
+		worker_is_reader(kind)	  ? 0 :
+									OF_STATUS;
 }
 
 typedef struct ValueFamily
@@ -187,6 +189,18 @@ static const ValueFamily value_families[] = {
 	  "Bytes of answers that clients have not taken yet.", METRIC_GAUGE},
 	 VALUE_GRPC_UNSENT_BYTES,
 	 OF_GRPC,
+	 false},
+	{{"tikv_fdw_request_memory_bytes",
+	  "What requests and answers hold, bounded by tikv.memory_limit.",
+	  METRIC_GAUGE},
+	 VALUE_MEMORY_USED,
+	 OF_KV,
+	 false},
+	{{"tikv_fdw_long_reads_total",
+	  "Reads that were handed to a reader because they take long.",
+	  METRIC_COUNTER},
+	 VALUE_LONG_READS,
+	 OF_KV,
 	 false},
 	{{"tikv_fdw_http_requests_total", "HTTP requests.", METRIC_COUNTER},
 	 VALUE_HTTP_REQUESTS,

@@ -263,12 +263,13 @@ collect_bus(const MetricSink *sink)
 	SpinLockAcquire(&bus->free_mutex);
 	memcpy(in_use, bus->used, sizeof(in_use));
 	SpinLockRelease(&bus->free_mutex);
-	for (int kind = 0; kind < WORKER_STATUS; kind++)
+	for (int kind = 0; kind < WORKER_KINDS; kind++)
 	{
 		MetricSample sample;
 		WorkerView view;
 
-		if (!worker_view((WorkerKind) kind, &view) || !view.registered)
+		if (kind == WORKER_STATUS || !worker_view((WorkerKind) kind, &view) ||
+			!view.registered)
 			continue;
 		sample_begin(&sample, &used);
 		sample_worker(&sample, (WorkerKind) kind);

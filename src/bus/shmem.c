@@ -331,6 +331,10 @@ worker_name(WorkerKind kind)
 		[WORKER_SERVER + 2] = "tikv server 3",
 		[WORKER_SERVER + 3] = "tikv server 4",
 		[WORKER_STATUS] = "tikv status",
+		[WORKER_READER] = "tikv reader 1",
+		[WORKER_READER + 1] = "tikv reader 2",
+		[WORKER_READER + 2] = "tikv reader 3",
+		[WORKER_READER + 3] = "tikv reader 4",
 	};
 
 	return names[kind];

@@ -21,6 +21,7 @@
 #include "storage/spin.h"
 
 #define TIKV_MAX_SERVERS 4
+#define TIKV_MAX_READERS 4
 
 /* The long-lived workers; also the endpoints of the bus. */
 typedef enum WorkerKind
@@ -29,7 +30,8 @@ typedef enum WorkerKind
 	WORKER_PD,
 	WORKER_SERVER, /* TIKV_MAX_SERVERS slots from here */
 	WORKER_STATUS = WORKER_SERVER + TIKV_MAX_SERVERS,
-	WORKER_KINDS
+	WORKER_READER, /* TIKV_MAX_READERS slots from here */
+	WORKER_KINDS = WORKER_READER + TIKV_MAX_READERS
 } WorkerKind;
 
 typedef enum WorkerState
@@ -93,6 +95,13 @@ static inline bool
 worker_is_server(WorkerKind kind)
 {
 	return kind >= WORKER_SERVER && kind < WORKER_SERVER + TIKV_MAX_SERVERS;
+}
+
+/* Is this one of the `tikv reader` processes? */
+static inline bool
+worker_is_reader(WorkerKind kind)
+{
+	return kind >= WORKER_READER && kind < WORKER_READER + TIKV_MAX_READERS;
 }
 
 /* How many `tikv server` processes the postmaster was asked to run. */

@@ -11,13 +11,24 @@
 #include "core/base/rpc_code.h"
 #include "kvrpcpb.pb-c.h"
 #include "kvserver/dispatch.h"
+#include "kvserver/long_reads.h"
 #include "read/read.h"
 #include "read/txn_look.h"
+#include "server/server.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
 
 /* One round's bounds: what arrives meanwhile waits for the next. */
 #define ROUND_MAX_READS 1024
+
+/* Reads of a connection that follow each other while others wait. */
+#define READS_IN_TURN 16
+
+/*
+ * A read that takes longer goes to a reader, if there is one.  It is looked at
+ * every few hundred keys only, so most short ones never look at a clock.
+ */
+#define LONG_READ_US 200
 
 /* Beyond this many waiting reads the worker is busy. */
 #define MAX_QUEUED_READS 65536
@@ -51,10 +62,21 @@ clock_s(void)
 	return (int64) time(NULL);
 }
 
+/* When the read at work was begun; 0: it may take as long as it takes. */
+static int64 began_us;
+
+/* It did not, and was not answered. */
+static bool was_too_long;
+
 /* Asked by a long read now and then. */
 static const char *
 why_give_up(const Request *request)
 {
+	if (began_us != 0 && dispatch_now_us() - began_us >= LONG_READ_US)
+	{
+		was_too_long = true;
+		return service_too_long;
+	}
 	if (worker_should_stop())
 		return "the worker is stopping";
 	if (dispatch_now_us() >= request->deadline_us)
@@ -68,7 +90,7 @@ void
 dispatch_init(Dispatch *dispatch, MemoryContext parent)
 {
 	memset(dispatch, 0, sizeof(*dispatch));
-	dispatch->reads_tail = &dispatch->reads;
+	fair_init(&dispatch->reads, READS_IN_TURN);
 	dispatch->limits.interrupted = why_give_up;
 	dispatch->limits.now_s = clock_s;
 	dispatch->context = AllocSetContextCreate(parent, "tikv read round",
@@ -93,15 +115,11 @@ answer_info(Request *request)
 static void
 queue_read(Dispatch *dispatch, Request *request)
 {
-	if (dispatch->n_reads >= MAX_QUEUED_READS)
-	{
-		service_busy(request, "too many reads wait");
-		return;
-	}
-	request->next = NULL;
-	*dispatch->reads_tail = request;
-	dispatch->reads_tail = &request->next;
-	dispatch->n_reads++;
+	if (!fair_admits(&dispatch->reads, request->source, 1, MAX_QUEUED_READS,
+					 MAX_QUEUED_READS))
+		service_busy(request, "scheduler is busy: too many reads wait");
+	else
+		fair_push(&dispatch->reads, request->source, &request->link, 1);
 }
 
 static void
@@ -142,15 +160,10 @@ dispatch_submit(void *arg, Request *request)
 static Request *
 pop_read(Dispatch *dispatch)
 {
-	Request *request = dispatch->reads;
+	FairLink *link = fair_pop(&dispatch->reads);
 
-	if (request == NULL)
-		return NULL;
-	dispatch->reads = request->next;
-	if (dispatch->reads == NULL)
-		dispatch->reads_tail = &dispatch->reads;
-	dispatch->n_reads--;
-	return request;
+	return link == NULL ? NULL :
+						  (Request *) ((char *) link - offsetof(Request, link));
 }
 
 static bool
@@ -195,10 +208,11 @@ static int
 take_reads(Dispatch *dispatch, Read *reads)
 {
 	int64 now_us = dispatch_now_us();
+	int max = dispatch->round_max > 0 ? dispatch->round_max : ROUND_MAX_READS;
 	Request *request;
 	int n = 0;
 
-	while (n < ROUND_MAX_READS && (request = pop_read(dispatch)) != NULL)
+	while (n < max && (request = pop_read(dispatch)) != NULL)
 	{
 		Read *read = &reads[n];
 
@@ -209,7 +223,8 @@ take_reads(Dispatch *dispatch, Read *reads)
 		else if (decode_read(dispatch, request, read))
 		{
 			read->request = request;
-			request->begun_us = now_us;
+			if (request->begun_us == 0)
+				request->begun_us = now_us;
 			if (timed_out(request, context_of(read), now_us))
 				service_busy(request, SERVICE_TOO_LATE);
 			else
@@ -288,10 +303,36 @@ answer_txn(ReadRound *round, Read *read, const RawLimits *limits)
 		txn_read(read->request, read->txn, &read->look, region, reader, limits);
 }
 
+/*
+ * One read.  Where it can be handed over it is given a moment only; there is
+ * no memory for its answer while all of it is taken by those of others.
+ */
+static void
+answer_one(Dispatch *dispatch, ReadRound *round, Read *read, bool hand_over)
+{
+	Request *request = read->request;
+
+	if (server_memory_is_short())
+	{
+		service_busy(request, "scheduler is busy: too little memory");
+		return;
+	}
+	began_us = hand_over && !request->stays ? dispatch_now_us() : 0;
+	was_too_long = false;
+	if (read->txn != NULL)
+		answer_txn(round, read, &dispatch->limits);
+	else
+		raw_read(request, &read->command, &read->seen->region,
+				 read_round_reader(round), &dispatch->limits);
+	if (was_too_long)
+		dispatch->hand_over(dispatch->arg, request);
+}
+
 /* Answer what the round may answer; returns how many must look again. */
 static int
-answer(ReadRound *round, Read *reads, int n, const RawLimits *limits)
+answer(Dispatch *dispatch, ReadRound *round, Read *reads, int n)
 {
+	bool hand_over = dispatch->hand_over != NULL && long_reads_possible();
 	int left = 0;
 
 	for (int i = 0; i < n; i++)
@@ -305,11 +346,7 @@ answer(ReadRound *round, Read *reads, int n, const RawLimits *limits)
 			left++;
 			continue;
 		}
-		if (read->txn != NULL)
-			answer_txn(round, read, limits);
-		else
-			raw_read(read->request, &read->command, &read->seen->region,
-					 read_round_reader(round), limits);
+		answer_one(dispatch, round, read, hand_over);
 		read->request = NULL;
 	}
 	return left;
@@ -337,7 +374,7 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 	look(round, reads, n);
 	answered = read_round_begin(round, &dispatch->tables, false);
 	if (answered == TABLES_OK)
-		left = answer(round, reads, n, &dispatch->limits);
+		left = answer(dispatch, round, reads, n);
 	read_round_end(round);
 	CommitTransactionCommand();
 	if (answered == TABLES_OK)
@@ -382,7 +419,7 @@ dispatch_run_reads(Dispatch *dispatch)
 	Read *reads;
 	int n;
 
-	if (dispatch->n_reads == 0)
+	if (dispatch->reads.n == 0)
 		return 0;
 	reads = MemoryContextAllocZero(dispatch->context,
 								   ROUND_MAX_READS * sizeof(Read));
@@ -394,4 +431,14 @@ dispatch_run_reads(Dispatch *dispatch)
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(dispatch->context);
 	return n;
+}
+
+void
+dispatch_stop(Dispatch *dispatch, const char *reason)
+{
+	dispatch->refuse = reason;
+	while (dispatch->reads.n > 0)
+		(void) dispatch_run_reads(dispatch);
+	long_reads_stop(reason);
+	fair_free(&dispatch->reads);
 }

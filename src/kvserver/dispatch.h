@@ -30,9 +30,11 @@ typedef struct Dispatch
 	void (*ask_store)(void *arg, Request *request);
 	void *arg;
 
-	Request *reads;
-	Request **reads_tail;
-	int n_reads;
+	/* Do a read that takes long elsewhere; NULL: there is no elsewhere. */
+	void (*hand_over)(void *arg, Request *request);
+
+	int round_max;		   /* reads over one snapshot; 0: the usual number */
+	FairQueue reads;	   /* that wait, by source */
 	MemoryContext context; /* of a round, reset after it */
 } Dispatch;
 
@@ -43,6 +45,9 @@ extern void dispatch_submit(void *arg, Request *request);
 
 /* Answer the reads that wait; returns how many. */
 extern int dispatch_run_reads(Dispatch *dispatch);
+
+/* The worker ends or begins anew: answer what waits, give memory back. */
+extern void dispatch_stop(Dispatch *dispatch, const char *reason);
 
 /* CLOCK_MONOTONIC in microseconds, as Request counts. */
 extern int64 dispatch_now_us(void);

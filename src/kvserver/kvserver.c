@@ -4,8 +4,11 @@
  */
 #include "postgres.h"
 
+#include <unistd.h>
+
 #include "bus/board.h"
 #include "bus/bus.h"
+#include "bus/metrics.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
 #include "kvserver/observe.h"
@@ -13,6 +16,7 @@
 #include "postmaster/postmaster.h"
 #include "server/batch.h"
 #include "server/tikv_methods.h"
+#include "worker_common.h"
 #include "worker_tls.h"
 
 /* TiKV's raft-entry-max-size, and room for what surrounds it. */
@@ -20,11 +24,20 @@
 
 /* Of keys and values in one answer; Java's client takes 512 MiB. */
 #define MAX_REPLY_BYTES ((size_t) 256 << 20)
+/* ... and no more than this part of the memory that all may hold. */
+#define REPLY_SHARE 8
+#define MAX_AUTOMATIC_MEMORY ((size_t) 2 << 30)
+#define MIN_AUTOMATIC_MEMORY ((size_t) 256 << 20)
 #define MAX_MESSAGE_BYTES ((size_t) 64 << 20)
 #define MAX_UNARY_CALLS 16384
 #define MAX_BATCH_INFLIGHT 16384
 #define STOP_MS 500
 #define BUS_REQUESTS_PER_ROUND 1024
+#define RETRY_MS 100
+
+/* A reader waits this long for room for its answer, and looks this often. */
+#define ROOM_WAIT_MS 5000
+#define ROOM_LOOK_MS 2
 
 static uint64_t
 our_store_id(void *arg)
@@ -36,6 +49,18 @@ our_store_id(void *arg)
 	return store.store_id;
 }
 
+/* tikv.memory_limit; -1 is a quarter of the machine's, 2 GB at most. */
+static size_t
+kvserver_memory_limit(void)
+{
+	size_t all =
+		(size_t) sysconf(_SC_PHYS_PAGES) * (size_t) sysconf(_SC_PAGESIZE);
+
+	if (tikv_fdw_settings.memory_limit_mb >= 0)
+		return (size_t) tikv_fdw_settings.memory_limit_mb << 20;
+	return Max(Min(all / 4, MAX_AUTOMATIC_MEMORY), MIN_AUTOMATIC_MEMORY);
+}
+
 void
 kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 {
@@ -43,7 +68,26 @@ kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 	limits->api = api;
 	limits->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
 	limits->max_entry_size = MAX_ENTRY_BYTES;
-	limits->max_reply_size = MAX_REPLY_BYTES;
+	limits->max_reply_size =
+		Min(MAX_REPLY_BYTES, kvserver_memory_limit() / REPLY_SHARE);
+}
+
+bool
+kvserver_wait_for_store(WorkerKind self, const TableOids *tables,
+						BoardStore *board)
+{
+	while (!worker_should_stop())
+	{
+		board_store(board);
+		if (board->generation != 0 && board->store_id != 0 &&
+			board->extension_oid == tables->extension)
+			return true;
+		worker_report(self, WORKER_WAITING, "waiting for the store to serve",
+					  "");
+		worker_sleep(self, RETRY_MS);
+		worker_handle_interrupts();
+	}
+	return false;
 }
 
 Server *
@@ -68,6 +112,7 @@ kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
 	config.max_message = MAX_MESSAGE_BYTES;
 	config.max_calls = MAX_UNARY_CALLS;
+	config.max_memory = kvserver_memory_limit();
 	config.tls = tls;
 	config.arg = dispatch;
 	server = server_start(&config, error, sizeof(error));
@@ -114,6 +159,45 @@ bus_call_end(BusCall *call)
 	arena_free(&arena);
 }
 
+/*
+ * A reader's answer, which may be long: what has room in the bus in principle
+ * waits for it, since nothing else waits for the reader.
+ */
+static void
+answer_with_patience(const BusCall *call, Bytes bytes)
+{
+	int waited_ms = 0;
+
+	if (bytes.len > bus_answer_limit())
+	{
+		bus_answer(&call->bus, BUS_ERROR, RPC_RESOURCE_EXHAUSTED,
+				   bytes_cstr("the answer does not fit into tikv.bus_memory"));
+		return;
+	}
+	while (!bus_try_answer(&call->bus, bytes))
+	{
+		if (waited_ms >= ROOM_WAIT_MS || worker_should_stop())
+		{
+			bus_answer(&call->bus, BUS_BUSY, 0, bytes_empty());
+			return;
+		}
+		pg_usleep(ROOM_LOOK_MS * 1000L);
+		waited_ms += ROOM_LOOK_MS;
+	}
+}
+
+static void
+bus_done_packed(Request *request, Bytes bytes)
+{
+	BusCall *call = request->owner;
+
+	if (worker_is_reader(metrics_kind()))
+		answer_with_patience(call, bytes);
+	else
+		bus_answer(&call->bus, BUS_OK, RPC_OK, bytes);
+	bus_call_end(call);
+}
+
 static void
 bus_done(Request *request, const ProtobufCMessage *reply)
 {
@@ -125,8 +209,7 @@ bus_done(Request *request, const ProtobufCMessage *reply)
 	len = protobuf_c_message_get_packed_size(reply);
 	bytes = arena_alloc(&call->arena, len);
 	protobuf_c_message_pack(reply, bytes);
-	bus_answer(&call->bus, BUS_OK, RPC_OK, bytes_make(bytes, len));
-	bus_call_end(call);
+	bus_done_packed(request, bytes_make(bytes, len));
 }
 
 static void
@@ -158,6 +241,7 @@ take_one(const BusRequest *bus, Dispatch *dispatch)
 		return;
 	}
 	arena_init(&arena);
+	arena_charge(&arena, server_memory_account());
 	call = arena_zalloc(&arena, sizeof(BusCall));
 	call->bus = *bus;
 	call->request.method = method;
@@ -165,7 +249,9 @@ take_one(const BusRequest *bus, Dispatch *dispatch)
 	call->request.received_us = dispatch_now_us();
 	call->request.deadline_us = INT64_MAX;
 	call->request.done = bus_done;
+	call->request.done_packed = bus_done_packed;
 	call->request.fail = bus_fail;
+	call->request.source = bus->source;
 	call->request.over_bus = true;
 	call->request.owner = call;
 	call->request.arena = &call->arena;

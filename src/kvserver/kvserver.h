@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "bus/board.h"
 #include "bus/shmem.h"
 #include "kvserver/dispatch.h"
 #include "server/server.h"
@@ -18,6 +19,13 @@
  */
 extern Server *kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls);
 extern void kvserver_stop(Server *server);
+
+/*
+ * Wait until the store serves the extension that we found; false if the
+ * worker should stop.
+ */
+extern bool kvserver_wait_for_store(WorkerKind self, const TableOids *tables,
+									BoardStore *board);
 
 /* Requests that came over the bus; returns how many were taken. */
 extern int kvserver_take_bus(WorkerKind self, Dispatch *dispatch);

@@ -10,6 +10,7 @@
 
 #include "bus/metrics.h"
 #include "bus/slow.h"
+#include "core/base/rpc_code.h"
 #include "core/stats/names.h"
 #include "errorpb.pb-c.h"
 #include "kvserver/dispatch.h"
@@ -129,13 +130,13 @@ pointer_at(const ProtobufCMessage *message, int offset)
 }
 
 static MetricResult
-result_of(const Observed *of, const ProtobufCMessage *reply)
+result_of(const Observed *of, const ProtobufCMessage *reply, int code)
 {
 	const Errorpb__Error *region_error;
 	const char *error;
 
 	if (reply == NULL)
-		return RESULT_FAILED;
+		return code == RPC_OK ? RESULT_OK : RESULT_FAILED;
 	region_error = pointer_at(reply, of->region_error);
 	if (region_error != NULL)
 		return region_error_result(region_error);
@@ -224,11 +225,10 @@ observe_request(void *arg, const Request *request,
 	MetricResult result;
 
 	(void) arg;
-	(void) code;
 	if (of == NULL || request->message == NULL)
 		return;
 	now_us = dispatch_now_us();
-	result = result_of(of, reply);
+	result = result_of(of, reply, code);
 	metric_add(&of->row->results[result], 1);
 	if (result == RESULT_SERVER_IS_BUSY)
 		metric_add(&of->row->busy, 1);
@@ -249,7 +249,7 @@ observe_bus(const Request *request, const ProtobufCMessage *reply)
 
 	if (of == NULL || request->message == NULL)
 		return;
-	result = result_of(of, reply);
+	result = result_of(of, reply, RPC_UNKNOWN);
 	metric_add(&of->row->over_bus, 1);
 	if (result == RESULT_SERVER_IS_BUSY)
 		metric_add(&of->row->busy, 1);
@@ -263,4 +263,5 @@ observe_server(Server *server)
 
 	server_counters(server, &counters);
 	worker_count_server(&counters, server_unsent_bytes(server));
+	metrics_set(VALUE_MEMORY_USED, server_memory_used());
 }

@@ -13,6 +13,7 @@
 #include "bus/bus.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
+#include "kvserver/long_reads.h"
 #include "kvserver/observe.h"
 #include "server/batch.h"
 #include "storage/ipc.h"
@@ -24,10 +25,14 @@ PGDLLEXPORT void tikv_server_main(Datum arg);
 
 #define MAX_EVENTS_PER_ROUND 4096
 #define CHECK_INTERVAL_US INT64CONST(1000000)
-#define RETRY_MS 100
 
 /* Writes at the store; a tag is a slot's index and the use it is put to. */
 #define FORWARD_SLOTS 4096
+
+#define PACKED_MIN ((size_t) 64 * 1024)
+
+/* Of one connection, while those of others wait. */
+#define FORWARDS_IN_TURN 16
 
 /*
  * Never starts over while the process lives: an answer that comes late, in
@@ -52,15 +57,34 @@ typedef struct ServerWorker
 	ForwardSlot slots[FORWARD_SLOTS];
 	uint32 free_slots[FORWARD_SLOTS];
 	int n_free;
+	MemoryContext context;
+	uint8 *packed; /* the request that is being sent */
+	size_t packed_size;
+	FairQueue waiting; /* requests that the bus has no room for, by source */
 	int64 next_check_us;
 } ServerWorker;
 
 /* ---------------------------------------------------------------- writes */
 
-static void
-forward(void *arg, Request *request)
+/* Room for one packed request; it is tried again while the bus is full. */
+static uint8 *
+packing_room(ServerWorker *worker, size_t len)
 {
-	ServerWorker *worker = arg;
+	if (len > worker->packed_size)
+	{
+		if (worker->packed != NULL)
+			pfree(worker->packed);
+		worker->packed_size = Max(len, PACKED_MIN);
+		worker->packed =
+			MemoryContextAllocHuge(worker->context, worker->packed_size);
+	}
+	return worker->packed;
+}
+
+/* Send a request to the store; false if the bus has no room for it now. */
+static bool
+send_to_store(ServerWorker *worker, Request *request)
+{
 	size_t len = protobuf_c_message_get_packed_size(request->message);
 	uint8 *bytes;
 	uint32 use;
@@ -68,26 +92,62 @@ forward(void *arg, Request *request)
 	ForwardSlot *slot;
 
 	if (worker->n_free == 0)
-	{
-		service_busy(request, "scheduler is busy: too many writes wait");
-		return;
-	}
-	use = ++last_use;
+		return false;
+	use = ++last_use & 0x7fffffff;
 	index = worker->free_slots[worker->n_free - 1];
 	slot = &worker->slots[index];
-	bytes = arena_alloc(request->arena, len);
+	bytes = packing_room(worker, len);
 	protobuf_c_message_pack(request->message, bytes);
 	if (bus_send(worker->self, WORKER_STORE, request->method->id,
 				 bytes_make(bytes, len),
 				 ((uint64) use << 32) | index) != BUS_OK)
-	{
-		service_busy(request,
-					 "scheduler is busy: the bus to the store is full");
-		return;
-	}
+		return false;
 	worker->n_free--;
 	slot->request = request;
 	slot->use = use;
+	return true;
+}
+
+static Request *
+request_of(FairLink *link)
+{
+	return (Request *) ((char *) link - offsetof(Request, link));
+}
+
+/*
+ * Send what waits, in the sources' turns, as long as the bus takes it.  Each
+ * answer makes room for more; if none of ours is on its way, nothing tells of
+ * room, and what waits is refused.
+ */
+static void
+send_waiting(ServerWorker *worker)
+{
+	FairLink *link;
+
+	while ((link = fair_peek(&worker->waiting)) != NULL)
+	{
+		if (!send_to_store(worker, request_of(link)))
+			break;
+		(void) fair_pop(&worker->waiting);
+	}
+	while (worker->n_free == FORWARD_SLOTS &&
+		   (link = fair_pop(&worker->waiting)) != NULL)
+		service_busy(request_of(link),
+					 "scheduler is busy: the bus to the store is full");
+}
+
+static void
+forward(void *arg, Request *request)
+{
+	ServerWorker *worker = arg;
+
+	if (!fair_admits(&worker->waiting, request->source, 1, FORWARD_SLOTS,
+					 FORWARD_SLOTS))
+	{
+		service_busy(request, "scheduler is busy: too many writes wait");
+		return;
+	}
+	fair_push(&worker->waiting, request->source, &request->link, 1);
 }
 
 static void
@@ -102,6 +162,14 @@ forward_txn(void *arg, Request *request, TxnRequest *txn)
 {
 	(void) txn;
 	forward(arg, request);
+}
+
+static void
+hand_over(void *arg, Request *request)
+{
+	ServerWorker *worker = arg;
+
+	long_reads_send(worker->self, request);
 }
 
 static Request *
@@ -162,10 +230,14 @@ take_answers(ServerWorker *worker)
 
 	while (bus_take_reply(worker->self, &answer))
 	{
-		Request *request = take_forwarded(worker, answer.tag);
+		Request *request;
 
-		if (request != NULL)
-			answer_forwarded(request, &answer.reply);
+		if (!long_reads_take(&worker->dispatch, &answer))
+		{
+			request = take_forwarded(worker, answer.tag);
+			if (request != NULL)
+				answer_forwarded(request, &answer.reply);
+		}
 		if (answer.reply.bytes.data != NULL)
 			pfree((void *) answer.reply.bytes.data);
 		n++;
@@ -182,29 +254,14 @@ worker_init(ServerWorker *worker, WorkerKind self, MemoryContext context)
 	worker->self = self;
 	for (int i = 0; i < FORWARD_SLOTS; i++)
 		worker->free_slots[worker->n_free++] = (uint32) i;
+	worker->context = context;
+	fair_init(&worker->waiting, FORWARDS_IN_TURN);
 	dispatch_init(&worker->dispatch, context);
 	worker->dispatch.write = forward_raw;
 	worker->dispatch.write_txn = forward_txn;
 	worker->dispatch.ask_store = forward;
+	worker->dispatch.hand_over = hand_over;
 	worker->dispatch.arg = worker;
-}
-
-/* Wait until the store serves the extension that we found. */
-static bool
-wait_for_store(ServerWorker *worker, BoardStore *board)
-{
-	while (!worker_should_stop())
-	{
-		board_store(board);
-		if (board->generation != 0 && board->store_id != 0 &&
-			board->extension_oid == worker->tables.extension)
-			return true;
-		worker_report(worker->self, WORKER_WAITING,
-					  "waiting for the store to serve", "");
-		worker_sleep(worker->self, RETRY_MS);
-		worker_handle_interrupts();
-	}
-	return false;
 }
 
 /*
@@ -236,6 +293,7 @@ serve(ServerWorker *worker)
 		done = server_poll(worker->server, MAX_EVENTS_PER_ROUND);
 		done += dispatch_run_reads(&worker->dispatch);
 		done += take_answers(worker);
+		send_waiting(worker);
 		batch_flush();
 		observe_server(worker->server);
 		if (done == 0)
@@ -247,6 +305,11 @@ serve(ServerWorker *worker)
 static void
 refuse_forwarded(ServerWorker *worker)
 {
+	FairLink *link;
+
+	while ((link = fair_pop(&worker->waiting)) != NULL)
+		service_busy(request_of(link), "the worker is stopping");
+	fair_free(&worker->waiting);
 	for (int i = 0; i < FORWARD_SLOTS; i++)
 		if (worker->slots[i].request != NULL)
 			worker->slots[i]
@@ -261,7 +324,7 @@ run_worker(ServerWorker *worker)
 
 	worker_wait_for_extension(worker->self, &worker->tables);
 	if (worker_should_stop() || !worker_tls_start(worker->self, &worker->tls) ||
-		!wait_for_store(worker, &board))
+		!kvserver_wait_for_store(worker->self, &worker->tables, &board))
 		return;
 	worker->generation = board.generation;
 	worker->dispatch.tables = worker->tables;
@@ -270,8 +333,7 @@ run_worker(ServerWorker *worker)
 		kvserver_start(worker->self, &worker->dispatch, worker->tls);
 	serve(worker);
 	worker_report(worker->self, WORKER_STOPPING, "", "");
-	worker->dispatch.refuse = "the worker is stopping";
-	dispatch_run_reads(&worker->dispatch);
+	dispatch_stop(&worker->dispatch, "the worker is stopping");
 	refuse_forwarded(worker);
 	batch_flush();
 	kvserver_stop(worker->server);

@@ -121,9 +121,9 @@ static void
 count_gathered(BatchStream *stream, size_t len)
 {
 	if (len > stream->counted)
-		unsent_add(stream->call->server, len - stream->counted);
+		unsent_add(stream->call, len - stream->counted);
 	else
-		unsent_sub(stream->call->server, stream->counted - len);
+		unsent_sub(stream->call, stream->counted - len);
 	stream->counted = len;
 }
 
@@ -290,6 +290,23 @@ command_done(Request *request, const ProtobufCMessage *reply)
 	end_command(command);
 }
 
+static void
+command_done_packed(Request *request, Bytes reply)
+{
+	Command *command = request->owner;
+	BatchStream *stream = command->stream;
+
+	submit_observe(request, NULL, RPC_OK);
+	if (!stream->over && make_room(stream, reply.len))
+	{
+		memcpy(begin_answer(stream, command->id, request->method->id,
+							reply.len),
+			   reply.data, reply.len);
+		after_answer(stream);
+	}
+	end_command(command);
+}
+
 /*
  * What the protocol of a command cannot express fails the stream, as a node
  * that breaks down would: a wrong cluster id is the usual case, and for a
@@ -359,7 +376,9 @@ new_command(BatchStream *stream, const ServiceMethod *method, uint64_t id,
 	command->request.method = method;
 	command->request.arena = &memory->arena;
 	command->request.deadline_us = INT64_MAX;
+	command->request.source = stream->call->source->id;
 	command->request.done = command_done;
+	command->request.done_packed = command_done_packed;
 	command->request.fail = command_fail;
 	command->request.abandoned = command_abandoned;
 	command->request.owner = command;
@@ -389,8 +408,7 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 		answer_busy(stream, id, method->id, "too many commands in flight");
 		return;
 	}
-	if (server_is_overloaded(stream->call->server) &&
-		method->id != METHOD_EMPTY)
+	if (method->id != METHOD_EMPTY && unsent_refuses(stream->call))
 	{
 		answer_busy(stream, id, method->id, SUBMIT_OVERLOADED);
 		return;
@@ -429,13 +447,13 @@ batch_message(Call *call, Bytes message)
 				   "malformed BatchCommandsRequest");
 		return;
 	}
-	memory = request_memory_get();
+	memory = request_memory_get(call->source);
 	for (size_t i = 0; i < envelope.n_commands && !stream->over; i++)
 	{
 		if (memory->arena.allocated > SHARED_MEMORY_MAX)
 		{
 			request_memory_release(memory);
-			memory = request_memory_get();
+			memory = request_memory_get(call->source);
 		}
 		run_command(stream, envelope.ids[i], envelope.commands[i], memory,
 					now_us);

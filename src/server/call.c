@@ -9,6 +9,7 @@
  * soon gets a batch of its own that tells when the client goes away.
  */
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/support/alloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -135,8 +136,10 @@ dispose_call(Call *call)
 	drop_details(call);
 	if (call->reply != NULL)
 		grpc_byte_buffer_destroy(call->reply);
-	unsent_sub(server, call->reply_bytes);
+	unsent_sub(call, call->reply_bytes);
 	call->reply_bytes = 0;
+	source_release(call->source);
+	call->source = NULL;
 	if (call->has_text)
 		grpc_slice_unref(call->text);
 	call->reply = NULL;
@@ -335,8 +338,8 @@ begin_unary(Call *call)
 		call_set_status(call, RPC_UNAVAILABLE, "server is busy");
 		return;
 	}
-	if (server_is_overloaded(server) && !call->method->unbounded &&
-		!call->method->handler->refuses_itself)
+	if (!call->method->unbounded && !call->method->handler->refuses_itself &&
+		unsent_refuses(call))
 	{
 		server->counters.refused++;
 		call_set_status(call, RPC_RESOURCE_EXHAUSTED, "server is busy");
@@ -350,12 +353,23 @@ begin_unary(Call *call)
 		call->method->handler->message(call, message);
 }
 
+static Source *
+source_of(Call *call)
+{
+	char *peer = grpc_call_get_peer(call->grpc);
+	Source *source = source_get(peer == NULL ? "" : peer);
+
+	gpr_free(peer);
+	return source;
+}
+
 static void
 begin(Call *call)
 {
 	Server *server = call->server;
 	char text[STATUS_TEXT_MAX];
 
+	call->source = source_of(call);
 	server->n_live++;
 	link_move_to(&server->live, &call->link);
 	call->received_us = server_now_us();
@@ -626,7 +640,7 @@ call_reply(Call *call, size_t len, void (*pack)(void *arg, uint8_t *out),
 	call->reply = grpc_raw_byte_buffer_create(&slice, 1);
 	call->reply_bytes = len;
 	call->server->counters.sent_bytes += len;
-	unsent_add(call->server, len);
+	unsent_add(call, len);
 	grpc_slice_unref(slice);
 	call_set_status(call, RPC_OK, NULL);
 }

@@ -19,6 +19,7 @@
 
 #include "server/outbuf.h"
 #include "server/server.h"
+#include "server/source.h"
 
 /* A doubly linked list with a head of the same type. */
 typedef struct Link
@@ -68,6 +69,7 @@ struct Call
 	Server *server; /* NULL once the server has stopped */
 	ServerMethod *method;
 	grpc_call *grpc; /* NULL when gRPC is done with it */
+	Source *source;	 /* NULL before the call begins and after its end */
 	Call *todo_next;
 	void *user;
 	int refs;
@@ -244,8 +246,11 @@ extern size_t call_send_queued(const Call *call);
 extern void unsent_configure(Server *server);
 
 /* Bytes of answers were handed over, or are finished. */
-extern void unsent_add(Server *server, size_t n);
-extern void unsent_sub(Server *server, size_t n);
+extern void unsent_add(Call *call, size_t n);
+extern void unsent_sub(Call *call, size_t n);
+
+/* Is another request of this call's client too much? */
+extern bool unsent_refuses(const Call *call);
 
 /* Is this stream not to be read because the server holds too much? */
 extern bool unsent_holds_back(const Call *call);

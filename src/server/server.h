@@ -11,6 +11,7 @@
 #ifndef TIKV_SERVER_SERVER_H
 #define TIKV_SERVER_SERVER_H
 
+#include "core/base/account.h"
 #include "core/base/bytes.h"
 #include "core/base/rpc_code.h"
 #include "server/http.h"
@@ -67,6 +68,7 @@ typedef struct ServerConfig
 	int max_calls;		/* unary calls in flight; more: UNAVAILABLE */
 	size_t max_reply;	/* bytes of one answer; 0: 512 MiB; at most 2 GiB */
 	size_t max_unsent;	/* bytes of all answers not taken yet; 0: 1 GiB */
+	size_t max_memory;	/* of all that clients make us hold; 0: no limit */
 	HttpServer *http;	/* gets what speaks HTTP/1.1; NULL: gRPC alone */
 	Tls *tls;			/* usable; NULL: plain. Excludes http. */
 	void *arg;			/* server_arg() */
@@ -139,6 +141,16 @@ extern size_t server_unsent_bytes(const Server *server);
 
 /* More than max_unsent: whatever would make more of them is to be refused. */
 extern bool server_is_overloaded(const Server *server);
+
+/*
+ * Bytes that requests and answers of this process hold, and whether that is
+ * all that they may: who has yet to make an answer should refuse instead.
+ */
+extern size_t server_memory_used(void);
+extern bool server_memory_is_short(void);
+
+/* For what comes to this process in another way than gRPC. */
+extern Account *server_memory_account(void);
 
 /* ---- one call ---- */
 

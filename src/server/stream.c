@@ -37,7 +37,7 @@ static void
 free_item(Call *call, SendItem *item)
 {
 	call->send_bytes -= item->len;
-	unsent_sub(call->server, item->len);
+	unsent_sub(call, item->len);
 	grpc_byte_buffer_destroy(item->buffer);
 	free(item);
 }
@@ -104,7 +104,7 @@ queue_buffer(Call *call, grpc_byte_buffer *buffer, size_t len)
 	call->send_tail = &item->next;
 	call->send_bytes += len;
 	call->server->counters.sent_bytes += len;
-	unsent_add(call->server, len);
+	unsent_add(call, len);
 	pump_todo(call);
 }
 

@@ -15,6 +15,9 @@
 /* Arenas keep one block each when pooled: 8 KiB. */
 #define POOL_MAX 256
 
+/* As service_busy says. */
+#define BUSY_BACKOFF_MS 100
+
 /* Slow scores run from 1, healthy, to 100; clients avoid stores above 80. */
 #define SLOW_SCORE_HEALTHY 1
 
@@ -42,7 +45,7 @@ submit_observe(const Request *request, const ProtobufCMessage *reply, int code)
 }
 
 RequestMemory *
-request_memory_get(void)
+request_memory_get(Source *source)
 {
 	RequestMemory *memory = pool;
 
@@ -58,6 +61,9 @@ request_memory_get(void)
 		arena_init(&memory->arena);
 	}
 	memory->refs = 1;
+	memory->source = source;
+	source_hold(source);
+	arena_charge(&memory->arena, &source->account);
 	return memory;
 }
 
@@ -67,13 +73,16 @@ request_memory_release(RequestMemory *memory)
 	CHECK(memory->refs > 0);
 	if (--memory->refs > 0)
 		return;
+	arena_reset(&memory->arena);
+	arena_charge(&memory->arena, NULL);
+	source_release(memory->source);
+	memory->source = NULL;
 	if (n_pool >= POOL_MAX)
 	{
 		arena_free(&memory->arena);
 		free(memory);
 		return;
 	}
-	arena_reset(&memory->arena);
 	memory->next = pool;
 	pool = memory;
 	n_pool++;
@@ -92,6 +101,7 @@ submit_busy_response(const char *reason)
 
 	snprintf(message, sizeof(message), "server is busy: %s", reason);
 	busy.reason = (char *) reason;
+	busy.backoff_ms = BUSY_BACKOFF_MS;
 	error.message = message;
 	error.server_is_busy = &busy;
 	len = errorpb__error__get_packed_size(&error);

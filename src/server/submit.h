@@ -7,6 +7,7 @@
 
 #include "kvrpcpb.pb-c.h"
 #include "server/batch.h"
+#include "server/source.h"
 
 /*
  * The memory of one request, or of neighbours in a BatchCommandsRequest:
@@ -15,12 +16,13 @@
 typedef struct RequestMemory
 {
 	Arena arena;
+	Source *source; /* whose account it counts to */
 	int refs;
 	struct RequestMemory *next; /* in the pool */
 } RequestMemory;
 
 /* An empty one, with one reference. */
-extern RequestMemory *request_memory_get(void);
+extern RequestMemory *request_memory_get(Source *source);
 extern void request_memory_release(RequestMemory *memory);
 
 /* Hand a request to the worker, unless it can be answered right here. */
@@ -32,7 +34,8 @@ extern int submit_max_inflight(void);
 extern void submit_observe(const Request *request,
 						   const ProtobufCMessage *reply, int code);
 
-#define SUBMIT_OVERLOADED "too many answers wait for their clients"
+#define SUBMIT_OVERLOADED \
+	"scheduler is busy: requests and answers hold too much memory"
 
 /*
  * The response of any KV method whose region error says ServerIsBusy, with

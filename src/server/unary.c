@@ -39,6 +39,17 @@ unary_done(Request *request, const ProtobufCMessage *reply)
 }
 
 static void
+unary_done_packed(Request *request, Bytes reply)
+{
+	UnaryRequest *unary = request->owner;
+
+	submit_observe(request, NULL, RPC_OK);
+	if (!call_is_done(unary->call))
+		call_reply_bytes(unary->call, reply);
+	end_request(unary);
+}
+
+static void
 unary_fail(Request *request, int code, const char *text)
 {
 	UnaryRequest *unary = request->owner;
@@ -69,13 +80,13 @@ unary_message(Call *call, Bytes bytes)
 		call_fail(call, RPC_UNIMPLEMENTED, "not implemented");
 		return;
 	}
-	if (server_is_overloaded(call_server(call)))
+	if (unsent_refuses(call))
 	{
 		call->server->counters.refused++;
 		call_reply_bytes(call, submit_busy_response(SUBMIT_OVERLOADED));
 		return;
 	}
-	memory = request_memory_get();
+	memory = request_memory_get(call->source);
 	message = service_unpack(method->request, bytes, &memory->arena);
 	if (message == NULL)
 	{
@@ -91,7 +102,9 @@ unary_message(Call *call, Bytes bytes)
 	unary->request.arena = &memory->arena;
 	unary->request.received_us = call->received_us;
 	unary->request.deadline_us = call->deadline_us;
+	unary->request.source = call->source->id;
 	unary->request.done = unary_done;
+	unary->request.done_packed = unary_done_packed;
 	unary->request.fail = unary_fail;
 	unary->request.abandoned = unary_abandoned;
 	unary->request.owner = unary;

@@ -42,13 +42,25 @@ unsent_configure(Server *server)
 		config->max_reply = INT32_MAX;
 	if (config->max_unsent == 0)
 		config->max_unsent = MAX_UNSENT_DEFAULT;
+	if (config->max_memory != 0)
+	{
+		/* What is left is for the answer that is being made. */
+		size_t limit = config->max_memory / 4 * 3;
+
+		source_set_limit(limit);
+		if (config->max_unsent > limit)
+			config->max_unsent = limit;
+	}
 	mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
 	mallopt(M_TRIM_THRESHOLD, KEEP_AT_TOP_BYTES);
 }
 
 void
-unsent_add(Server *server, size_t n)
+unsent_add(Call *call, size_t n)
 {
+	Server *server = call->server;
+
+	account_add(&call->source->account, n);
 	server->unsent += n;
 	if (server->unsent > server->unsent_peak)
 		server->unsent_peak = server->unsent;
@@ -69,9 +81,14 @@ read_again(Server *server)
 }
 
 void
-unsent_sub(Server *server, size_t n)
+unsent_sub(Call *call, size_t n)
 {
+	Server *server = call->server;
+
+	if (n == 0)
+		return;
 	CHECK(n <= server->unsent);
+	account_sub(&call->source->account, n);
 	server->unsent -= n;
 	if (!server->holding || server->unsent > server->config.max_unsent / 2)
 		return;
@@ -116,4 +133,10 @@ bool
 server_is_overloaded(const Server *server)
 {
 	return server->unsent > server->config.max_unsent;
+}
+
+bool
+unsent_refuses(const Call *call)
+{
+	return server_is_overloaded(call->server) || !source_admits(call->source);
 }

@@ -27,9 +27,13 @@ pair_list_may_add(PairList *list, size_t bytes)
 	list->bytes += bytes;
 	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
 		list->too_large = true;
-	else if (list->n % RAW_LOOK_EVERY == RAW_LOOK_EVERY - 1 &&
-			 limits->interrupted != NULL)
+	else if (limits->interrupted != NULL &&
+			 (list->n % RAW_LOOK_EVERY == RAW_LOOK_EVERY - 1 ||
+			  list->bytes - list->looked_at > RAW_LOOK_BYTES))
+	{
+		list->looked_at = list->bytes;
 		list->interrupted = limits->interrupted(list->request);
+	}
 	return !list->too_large && list->interrupted == NULL;
 }
 
@@ -58,6 +62,6 @@ pair_list_is_whole(const PairList *list,
 				   "the answer would exceed %zu bytes: ask for fewer keys",
 				   list->limits->max_reply_size));
 	else if (list->interrupted != NULL)
-		service_busy(request, list->interrupted);
+		service_give_up(request, list->interrupted);
 	return !list->too_large && list->interrupted == NULL;
 }

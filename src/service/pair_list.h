@@ -20,7 +20,8 @@ typedef struct PairList
 	Kvrpcpb__KvPair **pairs;
 	size_t n;
 	size_t room;
-	size_t bytes; /* of all that joined */
+	size_t bytes;	  /* of all that joined */
+	size_t looked_at; /* bytes, when the last look was */
 	bool too_large;
 	const char *interrupted; /* why the read was given up; NULL: it was not */
 } PairList;

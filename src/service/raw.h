@@ -68,6 +68,9 @@ extern bool raw_check_range(const RawCommand *command, int method,
 /* How many pairs are read between two looks whether to go on. */
 #define RAW_LOOK_EVERY 256
 
+/* And how many bytes of them. */
+#define RAW_LOOK_BYTES ((size_t) 256 * 1024)
+
 /* Run a read over a reader and answer it.  `region` bounds a scan. */
 extern void raw_read(Request *request, const RawCommand *command,
 					 const Region *region, RawReader *reader,
@@ -88,6 +91,18 @@ extern void service_region_error(Request *request, const RegionError *error);
 
 /* Answer it with ServerIsBusy and a reason; nothing was done. */
 extern void service_busy(Request *request, const char *reason);
+
+/*
+ * What RawLimits.interrupted says of a read that has taken long and that
+ * another process should do from the beginning.
+ */
+extern const char service_too_long[];
+
+/*
+ * End a read that was interrupted: busy with this reason.  One that is too
+ * long is not answered: who said so goes on with it.
+ */
+extern void service_give_up(Request *request, const char *reason);
 
 /* Answer a raw request with the `error` text of its response. */
 extern void raw_error(Request *request, const char *text);

@@ -49,14 +49,14 @@ raw_read_checksum(Request *request, const RawCommand *command,
 
 		raw_clip_scan(&scan, region);
 		reader->scan(reader, &scan, add_pair, &checksum);
+		if (checksum.interrupted != NULL)
+		{
+			service_give_up(request, checksum.interrupted);
+			return;
+		}
 		if (checksum.n - before == scan.limit)
 		{
 			raw_error(request, "a range holds too many keys for one checksum");
-			return;
-		}
-		if (checksum.interrupted != NULL)
-		{
-			service_busy(request, checksum.interrupted);
 			return;
 		}
 	}

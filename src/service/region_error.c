@@ -355,3 +355,12 @@ service_busy(Request *request, const char *reason)
 
 	service_region_error(request, &error);
 }
+
+const char service_too_long[] = "the read takes long";
+
+void
+service_give_up(Request *request, const char *reason)
+{
+	if (reason != service_too_long)
+		service_busy(request, reason);
+}

@@ -14,6 +14,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "core/base/arena.h"
+#include "core/base/fair.h"
 #include "core/kv/raw.h"
 #include "core/region/region.h"
 
@@ -131,15 +132,22 @@ struct Request
 	/* The answer; the reply is valid only during the call. */
 	void (*done)(Request *request, const ProtobufCMessage *reply);
 
+	/* As done, with the packed bytes of a response that is no error. */
+	void (*done_packed)(Request *request, Bytes reply);
+
 	/* Not answerable in the protocol: a gRPC status (an RpcCode). */
 	void (*fail)(Request *request, int code, const char *text);
 
 	/* True if nobody waits for the answer any more.  May be NULL. */
 	bool (*abandoned)(Request *request);
 
-	bool over_bus; /* holds a slot of the bus until it is answered */
-	void *owner;   /* for done and fail */
-	Request *next; /* for the queue it is in */
+	bool stays; /* a read that may take as long as it takes */
+
+	uint64_t source; /* connection or process that it came from; 0: ours */
+	bool over_bus;	 /* holds a slot of the bus until it is answered */
+	void *owner;	 /* for done and fail */
+	FairLink link;	 /* for the queue of reads */
+	Request *next;	 /* for any other queue it is in */
 };
 
 /* protobuf-c's allocator over an arena: unpack without single frees. */

@@ -508,7 +508,7 @@ read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
 							   request->arena, &key);
 	if (patient.interrupted != NULL)
 	{
-		service_busy(request, patient.interrupted);
+		service_give_up(request, patient.interrupted);
 		return;
 	}
 	if (found)

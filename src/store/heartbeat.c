@@ -11,6 +11,7 @@
 
 #include "bus/bus.h"
 #include "core/raft/raft.h"
+#include "kvserver/long_reads.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
 #include "store/store.h"
@@ -88,7 +89,8 @@ store_take_pd_answers(Store *store)
 
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
-		if (!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
+		if (!long_reads_take(&store->dispatch, &answer) &&
+			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(
 				LOG,
 				(errmsg(

@@ -95,7 +95,7 @@ resume(Store *store, Write *write, const LockWaitEvent *event)
 {
 	write->txn->command.pessimistic_lock.resumed = true;
 	write->wait_deadline_us = event->deadline_us;
-	write_queue_push(&store->queue, write);
+	write_queue_push_ahead(&store->queue, write);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
+#include "kvserver/long_reads.h"
 #include "kvserver/observe.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -29,6 +30,9 @@ PGDLLEXPORT void tikv_store_main(Datum arg);
 #define CHECK_INTERVAL_US INT64CONST(1000000)
 #define MAX_EVENTS_PER_ROUND 4096
 #define RETRY_MS 100
+
+/* What a connection's writes may cost while those of others wait. */
+#define WRITE_TURN_COST (64 * 1024)
 
 /* Of the transaction status cache. */
 #define STATUS_CACHE_TXNS 65536
@@ -48,6 +52,13 @@ ask_store(void *arg, Request *request)
 }
 
 static void
+hand_over(void *arg, Request *request)
+{
+	(void) arg;
+	long_reads_send(WORKER_STORE, request);
+}
+
+static void
 store_init(Store *store)
 {
 	MemoryContext context = store->context;
@@ -56,6 +67,8 @@ store_init(Store *store)
 	store->context = context;
 	arena_init(&store->arena);
 	write_queue_init(&store->queue);
+	fair_init(&store->fair, WRITE_TURN_COST);
+	store->queue.fair = &store->fair;
 	write_queue_init(&store->outbox);
 	overlay_init(&store->overlay);
 	txn_overlay_init(&store->txn_overlay);
@@ -69,6 +82,7 @@ store_init(Store *store)
 	store->dispatch.write = store_submit;
 	store->dispatch.write_txn = store_submit_txn;
 	store->dispatch.ask_store = ask_store;
+	store->dispatch.hand_over = hand_over;
 	store->dispatch.arg = store;
 }
 
@@ -318,8 +332,7 @@ bring_down(Store *store, const char *reason)
 {
 	worker_report(WORKER_STORE, WORKER_STOPPING, reason, "");
 	board_reset();
-	store->dispatch.refuse = reason;
-	dispatch_run_reads(&store->dispatch);
+	dispatch_stop(&store->dispatch, reason);
 	store_refuse_all(store, reason);
 	lock_waits_stop(store, reason);
 	background_stop(store, reason);
@@ -367,6 +380,7 @@ tikv_store_main(Datum arg)
 		store->context = life;
 		run_store(store);
 		lock_waits_stop(store, "the store is stopping");
+		fair_free(&store->fair);
 		overlay_free(&store->overlay);
 		txn_overlay_free(&store->txn_overlay);
 		gc_free(store);

@@ -13,6 +13,7 @@
 
 #include "access/xlogdefs.h"
 #include "bus/board.h"
+#include "core/base/fair.h"
 #include "core/kv/overlay.h"
 #include "core/raft/raft.h"
 #include "core/txn/lock_wait.h"
@@ -65,12 +66,18 @@ typedef struct Write
 	RawCasResult *cas; /* what a compare and swap met */
 	int64 era;		   /* that an accepted deletion of a range began */
 	struct Write *next;
+	FairLink link;
 } Write;
 
+/*
+ * First in, first out; with `fair` only among those of one connection or
+ * process, and what is in the list itself goes before them all.
+ */
 typedef struct WriteQueue
 {
 	Write *head;
 	Write **tail;
+	FairQueue *fair; /* NULL: everything is in the list */
 	int n;
 	size_t bytes;
 } WriteQueue;
@@ -87,7 +94,8 @@ struct Store
 	Peer *peers; /* by region id, ascending */
 	int n_peers;
 
-	WriteQueue queue;  /* not begun */
+	WriteQueue queue;  /* not begun, by source */
+	FairQueue fair;	   /* ... most of it */
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
 	XLogRecPtr outbox_lsn;
 	int64 decided_us; /* when all in it was decided, and was durable */
@@ -200,6 +208,19 @@ extern void store_refuse_all(Store *store, const char *reason);
 extern void write_queue_init(WriteQueue *queue);
 extern void write_queue_push(WriteQueue *queue, Write *write);
 extern Write *write_queue_pop(WriteQueue *queue);
+
+/* As write_queue_push, but before what its source or others have there. */
+extern void write_queue_push_ahead(WriteQueue *queue, Write *write);
+
+/* What write_queue_pop would return. */
+extern Write *write_queue_peek(WriteQueue *queue);
+
+/*
+ * May a write of this source join, by tikv.max_pending_writes and _bytes, and
+ * by the source's share of them?
+ */
+extern bool write_queue_admits(const WriteQueue *queue, uint64 source,
+							   size_t bytes);
 
 /* Put all of `from` in front of the queue, in its order. */
 extern void write_queue_unpop(WriteQueue *queue, WriteQueue *from);

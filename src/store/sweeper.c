@@ -164,7 +164,7 @@ pause_us(const Store *store, int64 slice_us)
 
 	if (store->sweeper.full_slices >= BEHIND_SLICES)
 		factor = PAUSE_BEHIND;
-	if (store->queue.n == 0 && store->dispatch.n_reads == 0)
+	if (store->queue.n == 0 && store->dispatch.reads.n == 0)
 		factor = PAUSE_IDLE;
 	return Max(PAUSE_MIN_US, factor * slice_us);
 }

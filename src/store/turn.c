@@ -55,20 +55,13 @@ typedef struct Turn
 
 /* ------------------------------------------------------------- admission */
 
-static bool
-over_bounds(const WriteQueue *queue, size_t bytes)
-{
-	return queue->n >= tikv_fdw_settings.max_pending_writes ||
-		queue->bytes + bytes > (size_t) tikv_fdw_settings.max_pending_kb * 1024;
-}
-
 /* A new write in the queue; NULL if it was refused. */
 static Write *
 admit(Store *store, Request *request, size_t bytes)
 {
 	Write *write;
 
-	if (over_bounds(&store->queue, bytes))
+	if (!write_queue_admits(&store->queue, request->source, bytes))
 	{
 		service_busy(request, "scheduler is busy: too many writes wait");
 		return NULL;
@@ -107,10 +100,12 @@ context_of(const Write *write)
 static void
 take_batch(WriteQueue *from, WriteQueue *batch)
 {
+	const Write *next;
+
 	write_queue_init(batch);
-	while (from->head != NULL && batch->n < TURN_MAX_WRITES &&
-		   (batch->n == 0 ||
-			batch->bytes + from->head->bytes <= TURN_MAX_BYTES))
+	while ((next = write_queue_peek(from)) != NULL &&
+		   batch->n < TURN_MAX_WRITES &&
+		   (batch->n == 0 || batch->bytes + next->bytes <= TURN_MAX_BYTES))
 		write_queue_push(batch, write_queue_pop(from));
 }
 

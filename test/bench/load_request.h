@@ -18,6 +18,7 @@ typedef struct Options
 	const char *mode;
 	const char *method;
 	const char *pd;
+	const char *tls;
 	long inflight;
 	long batch;
 	long connections;
@@ -28,6 +29,7 @@ typedef struct Options
 	long value_size;
 	long hot;
 	long fill;
+	long limit;
 } Options;
 
 static Options opt = {.addr = "127.0.0.1:20160",
@@ -40,7 +42,8 @@ static Options opt = {.addr = "127.0.0.1:20160",
 					  .warmup = 1,
 					  .keys = 100000,
 					  .key_size = 16,
-					  .value_size = 100};
+					  .value_size = 100,
+					  .limit = 10000};
 
 static uint8_t context[256]; /* a packed kvrpcpb.Context */
 static size_t context_len;
@@ -55,7 +58,9 @@ typedef enum Step
 	STEP_EMPTY,
 	STEP_RAW_GET,
 	STEP_RAW_PUT,
+	STEP_RAW_SCAN,
 	STEP_GET,
+	STEP_SCAN,
 	STEP_ONE_PC,
 	STEP_LOCK,
 	STEP_PREWRITE,
@@ -77,7 +82,9 @@ static const Mode modes[] = {
 	{"empty", false, {STEP_EMPTY}},
 	{"rawget", false, {STEP_RAW_GET}},
 	{"rawput", false, {STEP_RAW_PUT}},
+	{"rawscan", false, {STEP_RAW_SCAN}},
 	{"get", true, {STEP_GET}},
+	{"scan", true, {STEP_SCAN}},
 	{"1pc", true, {STEP_ONE_PC}},
 	{"2pc", true, {STEP_PREWRITE, STEP_COMMIT}},
 	{"async", true, {STEP_PREWRITE_ASYNC, STEP_COMMIT}},
@@ -274,6 +281,15 @@ task_write(Task *t)
 			if (task_step(t) == STEP_GET)
 				p = put_number(p, 3, t->start_ts);
 			break;
+		case STEP_RAW_SCAN:
+			p = put_bytes(p, 2, key, (size_t) opt.key_size);
+			p = put_number(p, 3, (uint64_t) opt.limit);
+			break;
+		case STEP_SCAN:
+			p = put_bytes(p, 2, key, (size_t) opt.key_size);
+			p = put_number(p, 3, (uint64_t) opt.limit);
+			p = put_number(p, 4, t->start_ts);
+			break;
 		case STEP_LOCK:
 			p = write_lock(p, t, key);
 			break;
@@ -297,8 +313,12 @@ step_method(Step step)
 			return METHOD_RAW_GET;
 		case STEP_RAW_PUT:
 			return METHOD_RAW_PUT;
+		case STEP_RAW_SCAN:
+			return METHOD_RAW_SCAN;
 		case STEP_GET:
 			return METHOD_KV_GET;
+		case STEP_SCAN:
+			return METHOD_KV_SCAN;
 		case STEP_LOCK:
 			return METHOD_KV_PESSIMISTIC_LOCK;
 		case STEP_COMMIT:
@@ -319,8 +339,12 @@ step_path(Step step)
 			return "/tikvpb.Tikv/RawGet";
 		case STEP_RAW_PUT:
 			return "/tikvpb.Tikv/RawPut";
+		case STEP_RAW_SCAN:
+			return "/tikvpb.Tikv/RawScan";
 		case STEP_GET:
 			return "/tikvpb.Tikv/KvGet";
+		case STEP_SCAN:
+			return "/tikvpb.Tikv/KvScan";
 		case STEP_LOCK:
 			return "/tikvpb.Tikv/KvPessimisticLock";
 		case STEP_COMMIT:
@@ -344,6 +368,9 @@ pick_key(const Task *t)
 
 	if (opt.hot)
 		return 0;
+	if (t->mode->steps[0] == STEP_RAW_SCAN || t->mode->steps[0] == STEP_SCAN)
+		return next_random() %
+			(keys > (uint64_t) opt.limit ? keys - (uint64_t) opt.limit : 1);
 	if (!t->mode->transactional || keys < 2 * tasks)
 		return next_random() % keys;
 	return next_random() % (keys / tasks) * tasks + (uint64_t) t->number;
@@ -388,6 +415,33 @@ report_error(const WireField *f)
 	count_error(text);
 }
 
+static uint64_t pairs_read;
+static uint64_t bytes_read;
+
+/* A scan's answer: 1 a region error, 2 the pairs, of which 1 is an error. */
+static void
+scan_answer(Bytes answer)
+{
+	WireReader r = wire_reader(answer);
+	WireField f;
+
+	while (wire_read_field(&r, &f))
+		if (f.number == 1 && f.type == WIRE_BYTES)
+			report_error(&f);
+		else if (f.number == 2)
+		{
+			WireReader pair = wire_reader(f.bytes);
+			WireField member;
+
+			pairs_read++;
+			bytes_read += f.bytes.len;
+			if (wire_read_field(&pair, &member) && member.number == 1)
+				report_error(&member);
+		}
+	if (r.bad)
+		count_error("malformed answer");
+}
+
 /*
  * An answer.  In all of them field 1 is a region error and field 2 an error;
  * of a get 4 says that there is nothing, of a prewrite 3 and 4 are the commit
@@ -401,6 +455,11 @@ task_answer(Task *t, Bytes answer)
 	Step step = task_step(t);
 	uint64_t chosen = 0;
 
+	if (step == STEP_RAW_SCAN || step == STEP_SCAN)
+	{
+		scan_answer(answer);
+		return true;
+	}
 	while (wire_read_field(&r, &f))
 	{
 		if (f.number <= 2 && f.type == WIRE_BYTES)

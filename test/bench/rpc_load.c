@@ -8,9 +8,10 @@
  * taken apart by hand, so that the generator is cheaper than the server.
  *
  * --addr HOST:PORT    the server (127.0.0.1:20160)
- * --mode MODE         empty, rawget, rawput, or transactions on one key: get,
- *                     1pc, 2pc, async, pessimistic; stream-MODE (but empty)
- *                     sends the same in BatchCommands
+ * --mode MODE         empty, rawget, rawput, rawscan, or transactions on one
+ *                     key: get, 1pc, 2pc, async, pessimistic; or scan;
+ *                     stream-MODE (but empty) sends the same in BatchCommands
+ * --limit N           pairs of a scan (10000)
  * --method PATH       of --mode empty (/bench.Echo/Empty)
  * --inflight N        commands in flight (64)
  * --batch N           commands per message of a stream (16)
@@ -21,6 +22,7 @@
  * --fill 1            first write every key, over one stream
  * --pd HOST:PORT      ask for the region, its epoch and its leader, and for
  *                     all timestamps before the load begins
+ * --tls DIR           speak TLS, with ca.crt, client.crt and client.key of there
  * --server-pid P,P..  processes whose CPU time to report
  */
 #include <grpc/byte_buffer_reader.h>
@@ -629,6 +631,43 @@ blocking_call(grpc_channel *channel, const char *path,
 	return buffer_bytes(u.reply, hold);
 }
 
+static char *
+read_file(const char *folder, const char *name)
+{
+	char path[4096];
+	char *text = calloc(1, 65536);
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "r");
+	if (file == NULL || fread(text, 1, 65535, file) == 0)
+	{
+		fprintf(stderr, "rpc_load: cannot read %s\n", path);
+		exit(1);
+	}
+	fclose(file);
+	return text;
+}
+
+static grpc_channel_credentials *
+make_credentials(void)
+{
+	grpc_ssl_pem_key_cert_pair pair;
+	grpc_channel_credentials *creds;
+	char *ca;
+
+	if (opt.tls == NULL)
+		return grpc_insecure_credentials_create();
+	ca = read_file(opt.tls, "ca.crt");
+	pair.cert_chain = read_file(opt.tls, "client.crt");
+	pair.private_key = read_file(opt.tls, "client.key");
+	creds = grpc_ssl_credentials_create(ca, &pair, NULL, NULL);
+	free(ca);
+	free((char *) pair.cert_chain);
+	free((char *) pair.private_key);
+	return creds;
+}
+
 #define TS_LOGICAL_BITS 18
 #define TS_BATCH 100000
 #define MAX_TS_PER_S 2000000 /* several times what one core answers */
@@ -693,7 +732,7 @@ ask_all_timestamps(grpc_channel *channel, Pdpb__RequestHeader *header)
 static void
 ask_pd(Kvrpcpb__Context *ctx)
 {
-	grpc_channel_credentials *creds = grpc_insecure_credentials_create();
+	grpc_channel_credentials *creds = make_credentials();
 	grpc_channel *channel = grpc_channel_create(opt.pd, creds, NULL);
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 	Pdpb__GetRegionRequest request = PDPB__GET_REGION_REQUEST__INIT;
@@ -760,6 +799,7 @@ set_option(const char *name, const char *text)
 		{"--mode", &opt.mode, NULL},
 		{"--method", &opt.method, NULL},
 		{"--pd", &opt.pd, NULL},
+		{"--tls", &opt.tls, NULL},
 		{"--server-pid", &server_pids, NULL},
 		{"--inflight", NULL, &opt.inflight},
 		{"--batch", NULL, &opt.batch},
@@ -771,6 +811,7 @@ set_option(const char *name, const char *text)
 		{"--value-size", NULL, &opt.value_size},
 		{"--hot", NULL, &opt.hot},
 		{"--fill", NULL, &opt.fill},
+		{"--limit", NULL, &opt.limit},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -804,7 +845,7 @@ options_are_good(void)
 static void
 connect_all(void)
 {
-	grpc_channel_credentials *creds = grpc_insecure_credentials_create();
+	grpc_channel_credentials *creds = make_credentials();
 	grpc_arg list[] = {
 		{.type = GRPC_ARG_INTEGER,
 		 .key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
@@ -837,6 +878,10 @@ report(void)
 		   1e6 * own_s / ops);
 	if (server_pids != NULL)
 		printf(" server_cpu_us=%.2f", 1e6 * server_s / ops);
+	if (pairs_read > 0)
+		printf(" pairs_per_s=%.0f mb_per_s=%.1f",
+			   (double) pairs_read / (double) opt.seconds,
+			   (double) bytes_read / 1e6 / (double) opt.seconds);
 	printf("\n");
 }
 

@@ -6,13 +6,15 @@
  *        rawctl --pd host:port get KEY
  *        rawctl --pd host:port delete KEY
  *        rawctl --pd host:port delete-range START END
+ *        rawctl --pd host:port scan START LIMIT
  *        rawctl --pd host:port protect SERVICE TIMESTAMP
  *
  * A client in one page, for scripts and for readers: PD names the cluster,
  * the region that holds the key and the store that leads it; the request goes
  * to that store.  It asks PD again while the store answers with a region
  * error, and that is all it does for resilience.  `get` of an absent key has
- * exit status 2.  `protect` keeps the garbage collector behind a timestamp
+ * exit status 2; `scan` prints how many pairs there are, the bytes of their
+ * values, the first key and the last.  `protect` keeps the garbage collector behind a timestamp
  * for ten minutes, which PD has to write down.
  *
  * With TIKV_CA in the environment it speaks TLS; that, TIKV_CERT and TIKV_KEY
@@ -107,7 +109,11 @@ open_channel(const char *target)
 	grpc_channel_credentials *credentials = getenv("TIKV_CA") == NULL ?
 		grpc_insecure_credentials_create() :
 		tls_credentials();
-	grpc_channel *channel = grpc_channel_create(target, credentials, NULL);
+	grpc_arg no_limit = {.type = GRPC_ARG_INTEGER,
+						 .key = (char *) GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+						 .value.integer = -1};
+	grpc_channel_args args = {1, &no_limit};
+	grpc_channel *channel = grpc_channel_create(target, credentials, &args);
 
 	grpc_channel_credentials_release(credentials);
 	return channel;
@@ -349,6 +355,44 @@ raw_get(Client *client, Kvrpcpb__Context *context, ProtobufCBinaryData key,
 	return good;
 }
 
+static void
+print_pairs(const Kvrpcpb__RawScanResponse *response)
+{
+	size_t n = response->n_kvs;
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += response->kvs[i]->value.len;
+	printf("%zu %zu", n, bytes);
+	for (size_t i = 0; n > 0 && i < 2; i++)
+	{
+		const Kvrpcpb__KvPair *pair = response->kvs[i == 0 ? 0 : n - 1];
+
+		printf(" %.*s", (int) pair->key.len, (const char *) pair->key.data);
+	}
+	putchar('\n');
+}
+
+static bool
+raw_scan(Client *client, Kvrpcpb__Context *context, ProtobufCBinaryData start,
+		 const char *limit)
+{
+	Kvrpcpb__RawScanRequest request = KVRPCPB__RAW_SCAN_REQUEST__INIT;
+	Kvrpcpb__RawScanResponse *response;
+	bool good;
+
+	request.context = context;
+	request.start_key = start;
+	request.limit = (uint32_t) strtoul(limit, NULL, 10);
+	response = call_unary(client, client->store, "/tikvpb.Tikv/RawScan",
+						  &request, &kvrpcpb__raw_scan_response__descriptor);
+	good = check_answer(response->region_error, NULL);
+	if (good)
+		print_pairs(response);
+	kvrpcpb__raw_scan_response__free_unpacked(response, NULL);
+	return good;
+}
+
 static bool
 raw_delete_range(Client *client, Kvrpcpb__Context *context,
 				 ProtobufCBinaryData start, ProtobufCBinaryData end)
@@ -392,6 +436,8 @@ attempt(Client *client, char **argv, int *exit_status)
 		good = raw_put(client, &context, key, binary(argv[2]));
 	else if (strcmp(argv[0], "get") == 0)
 		good = raw_get(client, &context, key, &absent);
+	else if (strcmp(argv[0], "scan") == 0)
+		good = raw_scan(client, &context, key, argv[2]);
 	else if (strcmp(argv[0], "delete-range") == 0)
 		good = raw_delete_range(client, &context, key, binary(argv[2]));
 	else
@@ -428,7 +474,7 @@ usage_is_good(int argc, char **argv)
 	if (argc < 5 || strcmp(argv[1], "--pd") != 0)
 		return false;
 	if (strcmp(argv[3], "put") == 0 || strcmp(argv[3], "protect") == 0 ||
-		strcmp(argv[3], "delete-range") == 0)
+		strcmp(argv[3], "scan") == 0 || strcmp(argv[3], "delete-range") == 0)
 		return argc == 6;
 	return argc == 5 &&
 		(strcmp(argv[3], "get") == 0 || strcmp(argv[3], "delete") == 0);
@@ -445,7 +491,7 @@ main(int argc, char **argv)
 	{
 		fputs(
 			"usage: rawctl --pd host:port put KEY VALUE | get KEY | "
-			"delete KEY | delete-range START END | protect SERVICE TIMESTAMP\n",
+			"delete KEY | delete-range START END | scan START LIMIT | protect SERVICE TIMESTAMP\n",
 			stderr);
 		return 1;
 	}

@@ -46,6 +46,25 @@ arena_init(Arena *arena)
 	memset(arena, 0, sizeof(*arena));
 }
 
+void
+arena_charge(Arena *arena, Account *account)
+{
+	account_sub(arena->account, arena->allocated);
+	account_add(account, arena->allocated);
+	arena->account = account;
+}
+
+/* Empty, with the account that it had. */
+static void
+start_over(Arena *arena)
+{
+	Account *account = arena->account;
+
+	account_sub(account, arena->allocated);
+	arena_init(arena);
+	arena->account = account;
+}
+
 static void
 arena_grow(Arena *arena, size_t need)
 {
@@ -60,6 +79,7 @@ arena_grow(Arena *arena, size_t need)
 	arena->end = arena->next + size;
 	arena->allocated += size;
 	hide(arena->next, size);
+	account_add(arena->account, size);
 }
 
 void *
@@ -142,7 +162,7 @@ arena_reset(Arena *arena)
 			free(block);
 		block = older;
 	}
-	arena_init(arena);
+	start_over(arena);
 	if (keep == NULL)
 		return;
 	keep->older = NULL;
@@ -151,6 +171,7 @@ arena_reset(Arena *arena)
 	arena->end = arena->next + keep->size;
 	arena->allocated = keep->size;
 	hide(arena->next, keep->size);
+	account_add(arena->account, keep->size);
 }
 
 void
@@ -163,5 +184,5 @@ arena_free(Arena *arena)
 		free(arena->blocks);
 		arena->blocks = older;
 	}
-	arena_init(arena);
+	start_over(arena);
 }

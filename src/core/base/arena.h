@@ -10,6 +10,7 @@
 #ifndef TIKV_BASE_ARENA_H
 #define TIKV_BASE_ARENA_H
 
+#include "core/base/account.h"
 #include "core/base/bytes.h"
 
 typedef struct ArenaBlock ArenaBlock;
@@ -20,9 +21,13 @@ typedef struct Arena
 	uint8_t *next;		/* free bytes of the newest block */
 	uint8_t *end;
 	size_t allocated; /* bytes taken from malloc, all blocks */
+	Account *account; /* that they count to; NULL: none */
 } Arena;
 
 extern void arena_init(Arena *arena);
+
+/* What it holds counts to this account from now on, and to no other. */
+extern void arena_charge(Arena *arena, Account *account);
 
 /* Zero-size requests get a valid pointer.  16-byte aligned, not zeroed. */
 extern void *arena_alloc(Arena *arena, size_t size);

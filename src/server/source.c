@@ -1,0 +1,97 @@
+/*
+ * source.c
+ *	  Where requests come from, and the bound of what all of them hold.
+ *
+ * A connection is known from its first call to the end of its last.  What it
+ * holds is its requests from the moment they are decoded until they are
+ * answered, wherever they wait meanwhile (queues, turns, locks), and its
+ * answers until gRPC has taken them.
+ */
+#include "server/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/bytes.h"
+#include "core/base/check.h"
+#include "core/base/hash.h"
+#include "server/server.h"
+
+#define BUCKETS 1024
+
+static Account all;
+static size_t max_bytes;
+static Source *buckets[BUCKETS];
+
+void
+source_set_limit(size_t limit)
+{
+	max_bytes = limit;
+}
+
+Source *
+source_get(const char *name)
+{
+	uint64_t id = hash_bytes64(bytes_cstr(name), 1) | 1;
+	Source **bucket = &buckets[(id >> 32) % BUCKETS];
+	Source *source = *bucket;
+
+	while (source != NULL && source->id != id)
+		source = source->chain;
+	if (source == NULL)
+	{
+		source = calloc(1, sizeof(*source));
+		CHECK(source != NULL);
+		source->account.parent = &all;
+		source->id = id;
+		source->chain = *bucket;
+		*bucket = source;
+	}
+	source->refs++;
+	return source;
+}
+
+void
+source_hold(Source *source)
+{
+	source->refs++;
+}
+
+void
+source_release(Source *source)
+{
+	Source **at = &buckets[(source->id >> 32) % BUCKETS];
+
+	CHECK(source->refs > 0);
+	if (--source->refs > 0)
+		return;
+	CHECK(source->account.used == 0);
+	while (*at != source)
+		at = &(*at)->chain;
+	*at = source->chain;
+	free(source);
+}
+
+bool
+source_admits(const Source *source)
+{
+	return max_bytes == 0 || account_admits(&source->account, &all, max_bytes);
+}
+
+size_t
+server_memory_used(void)
+{
+	return all.used;
+}
+
+bool
+server_memory_is_short(void)
+{
+	return max_bytes != 0 && all.used >= max_bytes;
+}
+
+Account *
+server_memory_account(void)
+{
+	return &all;
+}

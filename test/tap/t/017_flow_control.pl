@@ -1,0 +1,116 @@
+# Long reads go to a reader and come back whole, whatever happens to it; a
+# client that floods leaves room for others; what is held is shown.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvTest;
+
+my $node = new_node('flow', 'tikv.memory_limit' => '300MB');
+my $keys = 20_000;
+
+sub metric
+{
+	my ($name, $worker) = @_;
+
+	return $node->safe_psql('postgres', qq{
+		SELECT value::int8 FROM tikv.metrics
+		WHERE name = '$name' AND labels->>'worker' = '$worker'});
+}
+
+sub long_reads { return metric('tikv_fdw_long_reads_total', 'store'); }
+
+sub fill
+{
+	my ($value_size) = @_;
+
+	$node->safe_psql('postgres', qq{
+		SELECT count(tikv_batch_put(k, v)) FROM (
+			SELECT array_agg(convert_to('key' || to_char(i, 'FM00000'), 'UTF8')) k,
+				array_agg(convert_to(repeat('v', $value_size), 'UTF8')) v
+			FROM generate_series(1, $keys) i GROUP BY i / 500) batches});
+}
+
+sub scan_is
+{
+	my ($limit, $expected, $what) = @_;
+	my ($answer, $out) = rawctl($node, 'scan', 'key', $limit);
+
+	is("$answer $out", "0 $expected", $what);
+}
+
+$node->start;
+serve($node);
+fill(100);
+
+# What is short is answered where it arrives, what is long is not.
+is(scalar(pids($node, 'tikv reader')), 1, 'there is a reader');
+my $before = long_reads();
+scan_is(10, '10 1000 key00001 key00010', 'a short scan');
+is(long_reads(), $before, 'stays with the store');
+my $whole = "$keys " . 100 * $keys . ' key00001 key20000';
+scan_is(1_000_000, $whole, 'a long one is whole');
+is(long_reads(), $before + 1, 'and was handed over');
+is(metric('tikv_fdw_request_memory_bytes', 'store'), 0, 'nothing is held afterwards');
+
+# It reads what was written a moment ago.
+$node->safe_psql('postgres', q{SELECT tikv_put('key00000', 'first'), tikv_delete('key20000')});
+scan_is(1_000_000, "$keys " . (100 * ($keys - 1) + 5) . ' key00000 key19999',
+	'it sees every write that was answered before');
+$node->safe_psql('postgres', qq{SELECT tikv_delete('key00000'), tikv_put('key20000', convert_to(repeat('v', 100), 'UTF8'))});
+
+# Its end is no end of service: another one comes, and meanwhile the store
+# reads by itself.
+my ($reader) = pids($node, 'tikv reader');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($reader)");
+scan_is(1_000_000, $whole, 'a scan just after the reader was terminated');
+ok(wait_for('another reader', sub {
+	return $node->safe_psql('postgres', qq{
+		SELECT count(*) FROM tikv_status() WHERE worker = 'reader 1'
+			AND state = 'serving' AND pid <> $reader}) eq '1';
+}), 'another reader serves');
+$before = long_reads();
+scan_is(1_000_000, $whole, 'a scan');
+is(long_reads(), $before + 1, 'by it');
+
+# An answer that the bus does not hold is made by the store.
+configure_node($node, 'tikv.bus_memory' => '4MB');
+$node->restart;
+wait_serving($node);
+$before = long_reads();
+scan_is(1_000_000, $whole, 'an answer too large for the bus is whole, too');
+is(long_reads(), $before + 1, 'though a reader tried');
+
+# Several at once are answered, each whole: those that find no room in the bus
+# wait for it.
+my @clients = map {
+	my $out = '';
+	{ out => \$out,
+		run => IPC::Run::start([ $ENV{RAWCTL}, '--pd', $node->{tikv}{'tikv.pd_addr'},
+			'scan', 'key', 5000 ], '<', \undef, '>', \$out) }
+} 1 .. 12;
+$_->{run}->finish foreach @clients;
+is(scalar(grep { ${ $_->{out} } eq "5000 500000 key00001 key05000\n" } @clients), 12,
+	'twelve scans at once over little memory');
+
+# Without a reader everything is as before.
+configure_node($node, 'tikv.readers' => '0', 'tikv.server_workers' => '1');
+$node->restart;
+wait_serving($node);
+is(scalar(pids($node, 'tikv reader')), 0, 'no reader');
+scan_is(1_000_000, $whole, 'a long scan');
+is(metric('tikv_fdw_long_reads_total', 'store') + metric('tikv_fdw_long_reads_total', 'server 1'),
+	0, 'was not handed over');
+configure_node($node, 'tikv.readers' => '2');
+$node->restart;
+wait_serving($node);
+is(scalar(pids($node, 'tikv reader')), 2, 'two readers');
+scan_is(1_000_000, $whole, 'a long scan of a server or the store') foreach 1 .. 4;
+cmp_ok(metric('tikv_fdw_long_reads_total', 'store') + metric('tikv_fdw_long_reads_total', 'server 1'),
+	'>=', 4, 'was handed over');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,229 @@
+/*
+ * test_server_memory.c
+ *	  What requests and answers hold is counted by connection and bounded: one
+ *	  client that floods is refused while another is still served.
+ */
+#include "server/batch.h"
+
+#include "errorpb.pb-c.h"
+#include "kvrpcpb.pb-c.h"
+#include "rpc_client.h"
+#include "rpc_server.h"
+#include "server/tikv_methods.h"
+#include "unit.h"
+
+#define MIB ((size_t) 1024 * 1024)
+#define MAX_MEMORY (64 * MIB)
+#define ADMITTED (MAX_MEMORY / 4 * 3) /* see unsent_configure */
+#define N_FLOOD 100
+#define N_OTHER 40
+
+/* ---- the service: a RawPut is kept until it is told to answer ---- */
+
+static Request *waiting;
+static atomic_long n_waiting;
+static atomic_long n_sources;
+static atomic_long memory;
+static atomic_long most;
+static atomic_bool release;
+static uint64_t sources[8];
+
+static void
+note_source(uint64_t id)
+{
+	long n = atomic_load(&n_sources);
+
+	for (long i = 0; i < n; i++)
+		if (sources[i] == id)
+			return;
+	sources[n] = id;
+	atomic_store(&n_sources, n + 1);
+}
+
+static void
+submit(void *arg, Request *request)
+{
+	(void) arg;
+	note_source(request->source);
+	request->next = waiting;
+	waiting = request;
+	atomic_fetch_add(&n_waiting, 1);
+}
+
+/* On the server's thread, once per round. */
+static void
+look(TestServer *t)
+{
+	Kvrpcpb__RawPutResponse reply = KVRPCPB__RAW_PUT_RESPONSE__INIT;
+	long now = (long) server_memory_used();
+
+	(void) t;
+	atomic_store(&memory, now);
+	if (now > atomic_load(&most))
+		atomic_store(&most, now);
+	while (atomic_load(&release) && waiting != NULL)
+	{
+		Request *request = waiting;
+
+		waiting = request->next;
+		request->done(request, &reply.base);
+		atomic_fetch_sub(&n_waiting, 1);
+	}
+}
+
+static TestServer t;
+
+static long
+memory_now(void)
+{
+	for (int i = 0; i < 20; i++)
+	{
+		server_wake(t.server);
+		poll(NULL, 0, 1);
+	}
+	return atomic_load(&memory);
+}
+
+/* ---- clients ---- */
+
+static RpcStream
+put_a_megabyte(RpcClient *client)
+{
+	static uint8_t value[1024 * 1024];
+	Kvrpcpb__RawPutRequest put = KVRPCPB__RAW_PUT_REQUEST__INIT;
+	RpcStream s = rpc_open(client, "/tikvpb.Tikv/RawPut", -1, NULL, 0);
+	uint8_t *bytes = malloc(sizeof(value) + 64);
+
+	put.key.data = (uint8_t *) "k";
+	put.key.len = 1;
+	put.value.data = value;
+	put.value.len = sizeof(value);
+	rpc_send(&s,
+			 bytes_make(bytes, kvrpcpb__raw_put_request__pack(&put, bytes)));
+	rpc_half_close(&s);
+	free(bytes);
+	return s;
+}
+
+/* Take the answer; was it ServerIsBusy, with all that belongs to it? */
+static bool
+ends_busy(RpcStream *s)
+{
+	RpcMessage m = rpc_recv(s);
+	Kvrpcpb__RawPutResponse *reply =
+		kvrpcpb__raw_put_response__unpack(NULL, m.len, m.data);
+	bool busy = reply != NULL && reply->region_error != NULL;
+
+	if (rpc_status(s) != 0 || reply == NULL)
+		OK(false, "every request is answered in the protocol");
+	if (busy &&
+		(reply->region_error->server_is_busy == NULL ||
+		 reply->region_error->server_is_busy->backoff_ms != 100 ||
+		 strstr(reply->region_error->server_is_busy->reason,
+				"scheduler is busy") == NULL))
+		OK(false, "a refusal is ServerIsBusy with reason and backoff");
+	if (reply != NULL)
+		kvrpcpb__raw_put_response__free_unpacked(reply, NULL);
+	free(m.data);
+	rpc_close(s);
+	return busy;
+}
+
+/* Wait until no more of them come in. */
+static long
+held(long least)
+{
+	long before;
+
+	test_wait_for(&n_waiting, least);
+	do
+	{
+		before = atomic_load(&n_waiting);
+		poll(NULL, 0, 100);
+	} while (atomic_load(&n_waiting) != before);
+	return before;
+}
+
+static long
+count_busy(RpcStream *streams, int n)
+{
+	long busy = 0;
+
+	for (int i = 0; i < n; i++)
+		busy += ends_busy(&streams[i]);
+	return busy;
+}
+
+static void
+test_flood(RpcClient *flood, RpcClient *other)
+{
+	RpcStream floods[N_FLOOD];
+	RpcStream others[N_OTHER];
+	long by_flood;
+	long by_other;
+
+	for (int i = 0; i < N_FLOOD; i++)
+		floods[i] = put_a_megabyte(flood);
+	by_flood = held(1);
+	OK(by_flood >= (long) (ADMITTED / 2 / MIB) - 1 &&
+		   by_flood <= (long) (ADMITTED / 2 / MIB) + 1,
+	   "one connection gets half of the memory");
+	printf("# it holds %ld requests\n", by_flood);
+
+	for (int i = 0; i < N_OTHER; i++)
+		others[i] = put_a_megabyte(other);
+	by_other = held(by_flood + 1) - by_flood;
+	OK(by_other >= (long) (ADMITTED / 3 / MIB) - 1,
+	   "another one still has its share");
+	printf("# it holds %ld requests\n", by_other);
+	EQ_U64(atomic_load(&n_sources), 2, "the requests know where they are from");
+	OK(memory_now() > (long) (30 * MIB), "what is held is counted");
+	OK(atomic_load(&most) <= (long) ADMITTED + 2 * (long) MIB,
+	   "and is within the limit");
+
+	atomic_store(&release, true);
+	server_wake(t.server);
+	EQ_U64(count_busy(floods, N_FLOOD), N_FLOOD - by_flood,
+		   "the rest of the flood was refused");
+	EQ_U64(count_busy(others, N_OTHER), N_OTHER - by_other,
+		   "and of the other's what was over its share");
+	EQ_U64(memory_now(), 0, "answered, nothing is held any more");
+}
+
+static void
+test_recovery(RpcClient *flood)
+{
+	RpcStream again = put_a_megabyte(flood);
+
+	OK(!ends_busy(&again), "and who flooded is served again");
+}
+
+int
+main(void)
+{
+	BatchService service = {.submit = submit, .max_inflight = 1000};
+	grpc_arg own[] = {
+		{.type = GRPC_ARG_INTEGER,
+		 .key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+		 .value.integer = 1},
+	};
+	grpc_channel_args args = {1, own};
+	RpcClient flood;
+	RpcClient other;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	grpc_init();
+	batch_configure(&service);
+	t.config.max_memory = MAX_MEMORY;
+	atomic_store(&t.round, look);
+	OK(test_server_start(&t, tikv_methods, tikv_n_methods), "the server runs");
+	flood = rpc_connect(t.port, &args);
+	other = rpc_connect(t.port, &args);
+	test_flood(&flood, &other);
+	test_recovery(&flood);
+	rpc_disconnect(&flood);
+	rpc_disconnect(&other);
+	test_server_stop(&t);
+	grpc_shutdown();
+	return unit_done();
+}
