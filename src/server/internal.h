@@ -49,7 +49,8 @@ typedef enum OpKind
 	OP_RECV,   /* stream: a message, or its end */
 	OP_SEND,   /* stream: a message sent */
 	OP_STATUS, /* answer and status sent */
-	OP_CLOSE   /* the client's side of the call is over */
+	OP_CLOSE,  /* the client's side of the call is over */
+	OP_CLIENT  /* of a call to another node: see client.c */
 } OpKind;
 
 #define OP_MASK ((uintptr_t) 7)
@@ -146,6 +147,11 @@ struct Server
 	int n_replying;		  /* statuses on their way */
 	Link health_watchers; /* see health.c */
 
+	Link channels; /* to other nodes: see client.c */
+	struct ClientCall *client_todo;
+	struct ClientCall **client_tail;
+	int n_client_calls;
+
 	grpc_event events[SERVER_EVENTS]; /* taken from gRPC, not handled yet */
 	int n_events;
 	int next_event;
@@ -163,8 +169,6 @@ struct Server
 
 /* ---- server.c ---- */
 
-extern int64_t server_now_us(void);
-
 /* Around every use of gRPC on the worker's thread; may nest. */
 extern void server_enter(Server *server);
 extern void server_leave(Server *server);
@@ -174,9 +178,6 @@ extern void server_leave(Server *server);
 /* Start everything that calls and methods want from gRPC.  Entered. */
 extern void pump_start_todo(Server *server);
 extern void pump_todo(Call *call);
-
-/* Sleep no longer than until this moment of CLOCK_MONOTONIC. */
-extern void pump_wake_at(Server *server, int64_t at_us);
 
 /* ---- waker.c ---- */
 
@@ -262,6 +263,16 @@ extern void unsent_too_large(char *text, size_t textlen, size_t len,
 extern const RpcMethod health_methods[];
 extern const int health_n_methods;
 extern void health_changed(Server *server);
+
+/* ---- client.c ---- */
+
+/* Start everything that calls to other nodes want from gRPC.  Entered. */
+extern void client_start_todo(Server *server);
+extern void client_event(void *tag, bool success);
+
+/* The server stops: cancel; and when no call is left, let go.  Entered. */
+extern void client_cancel_all(Server *server);
+extern void client_forget_channels(Server *server);
 
 /* ---- address.c ---- */
 

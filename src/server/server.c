@@ -197,6 +197,8 @@ new_server(const ServerConfig *config)
 	link_init(&server->fresh);
 	link_init(&server->held);
 	link_init(&server->health_watchers);
+	link_init(&server->channels);
+	server->client_tail = &server->client_todo;
 	return server;
 }
 
@@ -334,7 +336,7 @@ static bool
 all_over(const Server *server)
 {
 	return server->stopped && server->n_live == 0 && server->n_posted == 0 &&
-		server->todo == NULL;
+		server->todo == NULL && server->n_client_calls == 0;
 }
 
 void
@@ -355,11 +357,13 @@ server_stop(Server *server, int timeout_ms)
 	drain_until(server, no_reply_on_its_way, now + timeout_us / 4);
 	server_enter(server);
 	grpc_server_cancel_all_calls(server->grpc);
+	client_cancel_all(server);
 	server_leave(server);
 	if (!drain_until(server, all_over, now + timeout_us))
 		return; /* the process ends; better leak than hang */
 
 	server_enter(server);
+	client_forget_channels(server);
 	destroy_grpc(server);
 	server_leave(server);
 	call_forget_held(server);

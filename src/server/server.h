@@ -107,6 +107,12 @@ extern int server_poll(Server *server, int max_events);
  */
 extern void server_wait(Server *server, int64_t timeout_us);
 
+/* The next server_wait ends by this moment of CLOCK_MONOTONIC. */
+extern void server_wake_at(Server *server, int64_t at_us);
+
+/* Microseconds of CLOCK_MONOTONIC. */
+extern int64_t server_now_us(void);
+
 /*
  * Wake server_wait from a signal handler or another thread.  Async-signal
  * safe.  (Writes to wake_fd.)
