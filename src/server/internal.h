@@ -113,6 +113,13 @@ struct Call
 	int cancelled;
 };
 
+/* How far a port has come with renewed certificates. */
+typedef struct TlsListener
+{
+	Server *server;
+	_Atomic uint64_t generation; /* that gRPC was given */
+} TlsListener;
+
 #define SERVER_EVENTS 64
 
 typedef struct Waker Waker;
@@ -123,10 +130,12 @@ struct Server
 	grpc_server *grpc;
 	grpc_completion_queue *cq;
 	Waker *waker;
-	Porter *porter;					 /* NULL: gRPC listens itself */
-	_Atomic uint64_t tls_generation; /* that gRPC was given */
+	Porter *porter;			  /* NULL: gRPC listens itself */
+	TlsListener listeners[2]; /* of addr and of peer_addr */
 	ServerConfig config;
 	int port;
+	int peer_port;
+	void *attached;
 	bool serving;
 	bool stopping;
 	bool stopped; /* gRPC has confirmed the shutdown */
@@ -302,7 +311,9 @@ extern void porter_free(Porter *porter);
 
 /* ---- tls_grpc.c ---- */
 
-extern grpc_server_credentials *tls_grpc_credentials(Server *server);
+/* For one port; without TLS in the configuration, of plain connections. */
+extern grpc_server_credentials *tls_grpc_credentials(Server *server,
+													 TlsListener *listener);
 
 /* May this client call?  If not, `text` says why. */
 extern bool tls_grpc_admits(Call *call, char *text, size_t size);
