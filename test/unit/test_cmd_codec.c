@@ -1,0 +1,565 @@
+/*
+ * test_cmd_codec.c
+ *	  What stands in the log and goes between stores: byte for byte, there and
+ *	  back, and what no honest store sends.
+ *
+ * The golden bytes were made by hand from the field numbers of
+ * raft_cmdpb.proto, eraftpb.proto and raft_serverpb.proto.
+ */
+#include <stdlib.h>
+
+#include "codec_case.h"
+#include "core/cmd/peer_message.h"
+#include "core/cmd/raft_codec.h"
+
+static const CmdHeader header = {.region_id = 2,
+								 .peer = {.id = 3, .store_id = 1},
+								 .epoch = {.conf_ver = 1, .version = 4},
+								 .term = 6};
+
+/* The header above, with the tag and length of field 1. */
+#define HEADER "0a 10 0802 1204 0803 1001 2a04 0801 1004 3006"
+#define RAW_HEADER "0a 13 0802 1204 0803 1001 2a04 0801 1004 3006 508002"
+
+/* ------------------------------------------------------------------ golden */
+
+static void
+raw_golden(void)
+{
+	RawModify modifies[] = {{.kind = RAW_PUT,
+							 .cf = RAW_CF_DEFAULT,
+							 .key = bytes_cstr("k"),
+							 .value = bytes_cstr("v"),
+							 .expires_at = 5},
+							{.kind = RAW_DELETE,
+							 .cf = RAW_CF_LOCK,
+							 .key = bytes_cstr("d")}};
+	CmdRange range = {.cf = RAW_CF_DEFAULT, .lower = bytes_cstr("a")};
+
+	EQ_BYTES(cmd_encode_raw(&header, modifies, 2, API_V1, &arena),
+			 hex(RAW_HEADER "12 0a 0803 2206 12016b 1a0176"
+							"12 0d 0804 2a09 0a046c6f636b 120164"),
+			 "raw V1: key and value as they are");
+	EQ_BYTES(cmd_encode_raw(&header, modifies, 1, API_V1TTL, &arena),
+			 hex(RAW_HEADER "12 12 0803 220e 12016b 1a09 76 0000000000000005"),
+			 "raw V1 with TTL: the expiry is behind the value");
+	EQ_BYTES(cmd_encode_raw(&header, modifies, 1, API_V2, &arena),
+			 hex(RAW_HEADER "12 1b 0803 2217 1209 6b00000000000000f8"
+							"1a0a 76 0000000000000005 01"),
+			 "raw V2: the key is encoded, flags are behind the value");
+	EQ_BYTES(cmd_encode_raw_range(&header, &range, API_V1, &arena),
+			 hex(RAW_HEADER "12 07 0807 4203 120161"),
+			 "a range without an end");
+	EQ_BYTES(cmd_encode_raw(&header, NULL, 0, API_V1, &arena), hex(RAW_HEADER),
+			 "a command without effects");
+}
+
+static void
+txn_golden(void)
+{
+	TxnModify modifies[] = {{.cf = TXN_CF_WRITE,
+							 .key = bytes_cstr("a"),
+							 .ts = 5,
+							 .bytes = hex("5003")},
+							{.cf = TXN_CF_LOCK,
+							 .memory_only = true,
+							 .key = bytes_cstr("m"),
+							 .bytes = hex("00")},
+							{.cf = TXN_CF_LOCK,
+							 .is_delete = true,
+							 .key = bytes_cstr("a")}};
+
+	EQ_BYTES(cmd_encode_txn(&header, modifies, 3, &arena),
+			 hex(HEADER "12 22 0803 221e 0a057772697465"
+						"1211 6100000000000000f8 fffffffffffffffa 1a02 5003"
+						"12 15 0804 2a11 0a046c6f636b"
+						"1209 6100000000000000f8"),
+			 "a commit: the record at enc(key) + desc(ts), the lock deleted");
+}
+
+static void
+admin_golden(void)
+{
+	CmdAdmin admin = {.type = CMD_ADMIN_CHANGE_PEER, .n_changes = 1};
+	CmdAdmin compact = {.type = CMD_ADMIN_COMPACT_LOG,
+						.compact_index = 9,
+						.compact_term = 6};
+	CmdAdmin leave = {.type = CMD_ADMIN_CHANGE_PEER_V2};
+
+	admin.changes[0] =
+		(CmdChangePeer){RAFT_CONF_ADD_LEARNER, {7, 8, PEER_LEARNER}};
+	EQ_BYTES(cmd_encode_admin(&header, &admin, &arena),
+			 hex(HEADER "1a 0e 0801 120a 0802 1206 0807 1008 1801"),
+			 "ChangePeer");
+	EQ_BYTES(cmd_encode_admin(&header, &compact, &arena),
+			 hex(HEADER "1a 08 0803 2204 0809 1006"), "CompactLog");
+	EQ_BYTES(cmd_encode_admin(&header, &leave, &arena),
+			 hex(HEADER "1a 04 080b 5a00"), "ChangePeerV2 that leaves");
+}
+
+static void
+message_golden(void)
+{
+	RaftEntry entry = {.term = 6, .index = 7, .data = bytes_cstr("x")};
+	RaftMessage raft = {.type = RAFT_MSG_APPEND,
+						.to = 5,
+						.from = 3,
+						.term = 6,
+						.log_term = 6,
+						.index = 6,
+						.commit = 6,
+						.commit_term = 6,
+						.entries = &entry,
+						.n_entries = 1};
+	PeerMessage m = {.region_id = 2,
+					 .from = {.id = 3, .store_id = 1},
+					 .to = {.id = 5, .store_id = 4, .role = PEER_LEARNER},
+					 .epoch = {1, 1},
+					 .extra = EXTRA_NONE,
+					 .has_raft = true};
+
+	EQ_BYTES(raft_message_encode(&raft, &arena),
+			 hex("0803 1005 1803 2006 2806 3006 3a07 1006 1807 220178"
+				 "4006 7806"),
+			 "eraftpb.Message of an append");
+	m.raft = raft;
+	EQ_BYTES(peer_message_encode(&m, &arena),
+			 hex("0802 1204 0803 1001 1a06 0805 1004 1801"
+				 "2219 0803 1005 1803 2006 2806 3006 3a07 1006 1807 220178"
+				 "4006 7806 2a04 0801 1001"),
+			 "raft_serverpb.RaftMessage around it");
+	m.has_raft = false;
+	m.extra = EXTRA_CHECK_STALE_PEER;
+	m.is_tombstone = true;
+	EQ_BYTES(peer_message_encode(&m, &arena),
+			 hex("0802 1204 0803 1001 1a06 0805 1004 1801 2a04 0801 1001"
+				 "3001 5202 0802"),
+			 "a message of the stores' own");
+}
+
+static void
+change_golden(void)
+{
+	RaftConfChange one = {.n = 1, .changes = {{RAFT_CONF_REMOVE_NODE, 9}}};
+	RaftConfChange two = {.transition = RAFT_CONF_EXPLICIT,
+						  .n = 2,
+						  .changes = {{RAFT_CONF_ADD_NODE, 4},
+									  {RAFT_CONF_ADD_LEARNER, 5}}};
+	RaftConfChange leave = {.n = 0};
+	RaftConfChange back;
+	RaftEntryType type;
+	Bytes context;
+
+	EQ_BYTES(raft_conf_change_encode(&one, bytes_cstr("c"), &arena, &type),
+			 hex("1001 1809 220163"), "ConfChange");
+	EQ_U64(type, RAFT_ENTRY_CONF_CHANGE, "of one peer");
+	EQ_BYTES(raft_conf_change_encode(&two, bytes_cstr("c"), &arena, &type),
+			 hex("0802 1202 1004 1204 0802 1005 1a0163"), "ConfChangeV2");
+	EQ_U64(type, RAFT_ENTRY_CONF_CHANGE_V2, "of several");
+	OK(raft_conf_change_decode(type, hex("0802 1202 1004 1204 0802 1005"),
+							   &back, &context) == STATUS_OK &&
+		   back.n == 2 && back.transition == RAFT_CONF_EXPLICIT &&
+		   back.changes[1].type == RAFT_CONF_ADD_LEARNER &&
+		   back.changes[1].id == 5 && context.len == 0,
+	   "and back");
+	EQ_BYTES(raft_conf_change_encode(&leave, bytes_empty(), &arena, &type),
+			 bytes_empty(), "leaving is empty");
+	OK(raft_conf_change_decode(type, bytes_empty(), &back, &context) ==
+			   STATUS_OK &&
+		   back.n == 0 && back.transition == RAFT_CONF_AUTO,
+	   "and back");
+}
+
+/* --------------------------------------------------------------- roundtrip */
+
+static uint64_t
+below(uint64_t n)
+{
+	return rnd() % n;
+}
+
+static Bytes
+rnd_bytes(size_t max)
+{
+	size_t len = (size_t) below(max + 1);
+	uint8_t *p = arena_alloc(&arena, len + 1);
+
+	for (size_t i = 0; i < len; i++)
+		p[i] = (uint8_t) below(256);
+	return bytes_make(p, len);
+}
+
+static const char cfs[] = {RAW_CF_DEFAULT, RAW_CF_LOCK, RAW_CF_WRITE};
+
+static bool
+raw_roundtrip(ApiVersion api)
+{
+	size_t n = (size_t) below(20);
+	RawModify *in = arena_zalloc(&arena, n * sizeof(*in) + 1);
+	Command out;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		in[i].kind = below(3) == 0 ? RAW_DELETE : RAW_PUT;
+		in[i].cf = (RawCf) cfs[below(3)];
+		in[i].key = rnd_bytes(40);
+		if (in[i].kind == RAW_DELETE)
+			continue;
+		in[i].value = rnd_bytes(below(10) == 0 ? 40000 : 300);
+		if (api != API_V1 && below(2) == 0)
+			in[i].expires_at = (int64_t) below(1 << 30);
+	}
+	if (cmd_decode(cmd_encode_raw(&header, in, n, api, &arena), api, &arena,
+				   &out) != STATUS_OK ||
+		out.n_raw != n || out.header.flags != CMD_FLAG_RAW ||
+		out.header.epoch.version != 4 || out.header.peer.id != 3 ||
+		out.header.term != 6 || out.admin != NULL)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (in[i].kind != out.raw[i].kind || in[i].cf != out.raw[i].cf ||
+			!bytes_eq(in[i].key, out.raw[i].key) ||
+			!bytes_eq(in[i].value, out.raw[i].value) ||
+			in[i].expires_at != out.raw[i].expires_at)
+			return false;
+	return true;
+}
+
+static void
+rnd_txn(TxnModify *m)
+{
+	Lock *lock = arena_zalloc(&arena, sizeof(Lock));
+
+	memset(m, 0, sizeof(*m));
+	m->cf = (TxnCf) below(3);
+	m->is_delete = below(3) == 0;
+	m->key = rnd_bytes(30);
+	if (m->cf != TXN_CF_LOCK)
+		m->ts = below(UINT64_MAX);
+	if (m->is_delete)
+		return;
+	lock->type = LOCK_TYPE_PUT;
+	lock->primary = rnd_bytes(10);
+	lock->start_ts = below(1000);
+	if (m->cf == TXN_CF_LOCK)
+		m->bytes = lock_encode(lock, &arena);
+	else if (m->cf == TXN_CF_WRITE)
+	{
+		WriteRecord write = {.type = WRITE_TYPE_PUT, .start_ts = below(1000)};
+
+		m->bytes = write_encode(&write, &arena);
+	}
+	else
+		m->bytes = rnd_bytes(500);
+}
+
+static bool
+txn_roundtrip(void)
+{
+	size_t n = (size_t) below(20);
+	TxnModify *in = arena_zalloc(&arena, n * sizeof(*in) + 1);
+	Command out;
+
+	for (size_t i = 0; i < n; i++)
+		rnd_txn(&in[i]);
+	if (cmd_decode(cmd_encode_txn(&header, in, n, &arena), API_V1, &arena,
+				   &out) != STATUS_OK ||
+		out.n_txn != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		const TxnModify *t = &out.txn[i];
+
+		if (in[i].cf != t->cf || in[i].is_delete != t->is_delete ||
+			in[i].ts != t->ts || !bytes_eq(in[i].key, t->key) ||
+			!bytes_eq(in[i].bytes, t->bytes))
+			return false;
+		if (t->cf == TXN_CF_LOCK && !t->is_delete && t->lock == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool
+same_message(const RaftMessage *a, const RaftMessage *b)
+{
+	if (a->type != b->type || a->to != b->to || a->from != b->from ||
+		a->term != b->term || a->log_term != b->log_term ||
+		a->index != b->index || a->commit != b->commit ||
+		a->commit_term != b->commit_term || a->reject != b->reject ||
+		a->reject_hint != b->reject_hint || a->priority != b->priority ||
+		a->request_snapshot != b->request_snapshot ||
+		!bytes_eq(a->context, b->context) || a->n_entries != b->n_entries ||
+		(a->snapshot == NULL) != (b->snapshot == NULL))
+		return false;
+	for (int i = 0; i < a->n_entries; i++)
+	{
+		const RaftEntry *x = &a->entries[i];
+		const RaftEntry *y = &b->entries[i];
+
+		if (x->type != y->type || x->term != y->term || x->index != y->index ||
+			!bytes_eq(x->data, y->data) || !bytes_eq(x->context, y->context))
+			return false;
+	}
+	return a->snapshot == NULL ||
+		(a->snapshot->meta.index == b->snapshot->meta.index &&
+		 a->snapshot->meta.term == b->snapshot->meta.term &&
+		 memcmp(&a->snapshot->meta.conf, &b->snapshot->meta.conf,
+				sizeof(RaftConfState)) == 0 &&
+		 bytes_eq(a->snapshot->data, b->snapshot->data));
+}
+
+static RaftMessage
+rnd_message(void)
+{
+	int n = (int) below(5);
+	RaftEntry *entries =
+		arena_zalloc(&arena, (size_t) n * sizeof(*entries) + 1);
+	RaftMessage m = {.type = (RaftMessageType) below(19),
+					 .to = below(100) + 1,
+					 .from = below(100) + 1,
+					 .term = below(UINT64_MAX),
+					 .log_term = below(100),
+					 .index = below(100000),
+					 .commit = below(100000),
+					 .commit_term = below(100),
+					 .entries = entries,
+					 .n_entries = n,
+					 .request_snapshot = below(10),
+					 .reject = below(2) == 0,
+					 .reject_hint = below(100),
+					 .context = rnd_bytes(20),
+					 .priority = (int64_t) below(5) - 2};
+
+	for (int i = 0; i < n; i++)
+		entries[i] = (RaftEntry){.type = (RaftEntryType) below(3),
+								 .term = below(10),
+								 .index = below(1000),
+								 .data = rnd_bytes(1000),
+								 .context = rnd_bytes(3)};
+	if (below(3) == 0)
+	{
+		RaftSnapshot *s = arena_zalloc(&arena, sizeof(*s));
+
+		s->meta.index = below(1000);
+		s->meta.term = below(10);
+		s->meta.conf.voters = (RaftIdSet){.n = 2, .id = {2, 300}};
+		s->meta.conf.learners = (RaftIdSet){.n = 1, .id = {7}};
+		s->meta.conf.auto_leave = below(2) == 0;
+		s->data = rnd_bytes(1000);
+		m.snapshot = s;
+	}
+	return m;
+}
+
+static bool
+message_roundtrip(void)
+{
+	PeerMessage in = {.region_id = below(100) + 1,
+					  .from = {below(100) + 1, below(9) + 1, PEER_VOTER},
+					  .to = {below(100) + 1, below(9) + 1, PEER_LEARNER},
+					  .epoch = {below(9), below(9)},
+					  .start_key = rnd_bytes(20),
+					  .end_key = rnd_bytes(20),
+					  .extra = EXTRA_NONE,
+					  .has_raft = true,
+					  .raft = rnd_message()};
+	PeerMessage out;
+
+	in.raft.from = in.from.id;
+	in.raft.to = in.to.id;
+	return peer_message_decode(peer_message_encode(&in, &arena), &arena,
+							   &out) == STATUS_OK &&
+		out.region_id == in.region_id &&
+		memcmp(&out.from, &in.from, sizeof(in.from)) == 0 &&
+		memcmp(&out.to, &in.to, sizeof(in.to)) == 0 &&
+		out.epoch.conf_ver == in.epoch.conf_ver &&
+		bytes_eq(out.start_key, in.start_key) &&
+		bytes_eq(out.end_key, in.end_key) && out.has_raft &&
+		same_message(&in.raft, &out.raft);
+}
+
+static bool
+admin_roundtrip(void)
+{
+	CmdSplit splits[2] = {{.split_key = rnd_bytes(200),
+						   .region_id = below(1000),
+						   .n_peers = 3,
+						   .peer_ids = {1, 200, 30000}},
+						  {.split_key = rnd_bytes(20),
+						   .region_id = 1,
+						   .n_peers = 1,
+						   .peer_ids = {4}}};
+	CmdAdmin in = {.type = CMD_ADMIN_BATCH_SPLIT,
+				   .splits = splits,
+				   .n_splits = 2,
+				   .right_derive = below(2) == 0};
+	Command out;
+
+	return cmd_decode(cmd_encode_admin(&header, &in, &arena), API_V1, &arena,
+					  &out) == STATUS_OK &&
+		out.admin != NULL && out.admin->type == in.type &&
+		out.admin->n_splits == 2 &&
+		out.admin->right_derive == in.right_derive &&
+		bytes_eq(out.admin->splits[0].split_key, splits[0].split_key) &&
+		out.admin->splits[0].peer_ids[2] == 30000 &&
+		out.admin->splits[1].region_id == 1 &&
+		cmd_epoch_rule(&out) == EPOCH_RANGE_CHANGE;
+}
+
+static void
+roundtrips(void)
+{
+	int failed = 0;
+
+	for (int i = 0; i < 3000; i++)
+	{
+		failed += !raw_roundtrip(API_V1) + !raw_roundtrip(API_V1TTL) +
+			!raw_roundtrip(API_V2) + !txn_roundtrip() + !message_roundtrip() +
+			!admin_roundtrip();
+		arena_reset(&arena);
+	}
+	EQ_U64(failed, 0, "random commands and messages come back as they were");
+}
+
+/* ------------------------------------------------------------------ hostile */
+
+/* Decoded from a block of exactly that size: ASan sees what reads past it. */
+static void
+decode_all(Bytes bytes)
+{
+	Bytes tight = tight_copy(bytes);
+	RaftConfChange cc;
+	PeerMessage message;
+	RaftMessage raft;
+	Command command;
+	RaftEntry entry;
+	Bytes context;
+	Region region;
+
+	(void) !cmd_decode(tight, API_V1, &arena, &command);
+	(void) !cmd_decode(tight, API_V2, &arena, &command);
+	(void) !peer_message_decode(tight, &arena, &message);
+	(void) !raft_message_decode(tight, &arena, &raft);
+	(void) !raft_entry_decode(tight, &entry);
+	(void) !cmd_region_decode(tight, &region);
+	(void) !raft_conf_change_decode(RAFT_ENTRY_CONF_CHANGE, tight, &cc,
+									&context);
+	(void) !raft_conf_change_decode(RAFT_ENTRY_CONF_CHANGE_V2, tight, &cc,
+									&context);
+	tight_free(tight);
+}
+
+static Bytes
+spoil(Bytes bytes)
+{
+	Bytes copy = arena_copy(&arena, bytes);
+	uint8_t *p = (uint8_t *) (uintptr_t) copy.data;
+
+	for (uint64_t i = below(4) + 1; i > 0 && copy.len > 0; i--)
+		p[below(copy.len)] = (uint8_t) below(256);
+	if (below(3) == 0)
+		copy.len = (size_t) below(copy.len + 1);
+	return copy;
+}
+
+static void
+hostile(void)
+{
+	for (int i = 0; i < 20000; i++)
+	{
+		TxnModify txn[3];
+		RawModify raw = {.key = rnd_bytes(10), .value = rnd_bytes(10)};
+		RaftMessage message = rnd_message();
+		CmdAdmin admin = {.type = CMD_ADMIN_CHANGE_PEER_V2, .n_changes = 3};
+
+		for (int k = 0; k < 3; k++)
+			rnd_txn(&txn[k]);
+		decode_all(rnd_bytes(100));
+		decode_all(spoil(cmd_encode_txn(&header, txn, 3, &arena)));
+		decode_all(spoil(cmd_encode_raw(&header, &raw, 1, API_V2, &arena)));
+		decode_all(spoil(cmd_encode_admin(&header, &admin, &arena)));
+		decode_all(spoil(raft_message_encode(&message, &arena)));
+		arena_reset(&arena);
+	}
+	OK(true, "random and spoilt bytes are read within their bounds");
+}
+
+static Status
+decode_command(const char *text)
+{
+	Command command;
+
+	return cmd_decode(hex(text), API_V1, &arena, &command);
+}
+
+static Status
+decode_message(const char *text)
+{
+	PeerMessage m;
+
+	return peer_message_decode(hex(text), &arena, &m);
+}
+
+static void
+refused(void)
+{
+	OK(decode_command(HEADER "12 04 0805 2200") == STATUS_INVALID,
+	   "a read does not belong in the log");
+	OK(decode_command(HEADER "12 0a 0803 2206 0a0178 12016b") == STATUS_INVALID,
+	   "an unknown column family");
+	OK(decode_command(RAW_HEADER "12 05 0804 2a01 6b") == STATUS_INVALID,
+	   "a truncated request");
+	OK(decode_command(HEADER "12 09 0804 2a05 1203 610000") == STATUS_INVALID,
+	   "a transactional key that is not memcomparable");
+	OK(decode_command(HEADER "1a02 0863") == STATUS_INVALID,
+	   "an unknown administrative command");
+	OK(decode_command(RAW_HEADER "12 07 0804 2a03 12016b"
+								 "1a 04 080b 5a00") == STATUS_INVALID,
+	   "data and administration in one command");
+	OK(decode_message("0802 1204 0803 1001 1a04 0805 1004"
+					  "2206 0803 1006 1803") == STATUS_INVALID,
+	   "a Raft message for another peer than its envelope names");
+	OK(decode_message("0802 1204 0803 1001") == STATUS_INVALID,
+	   "a message to nobody");
+}
+
+static void
+regions(void)
+{
+	Region region = {.id = 1,
+					 .start_key = hex("6200000000000000f8"),
+					 .end_key = hex("6400000000000000f8")};
+	RawModify raw = {.key = bytes_cstr("c")};
+	Command command = {.raw = &raw, .n_raw = 1};
+	CmdRange range = {.lower = bytes_cstr("c"), .upper = bytes_cstr("d")};
+	Command ranged = {.ranges = &range, .n_ranges = 1};
+	Bytes outside;
+
+	OK(cmd_in_region(&command, &region, API_V2, &outside), "a key inside");
+	raw.key = bytes_cstr("d");
+	OK(!cmd_in_region(&command, &region, API_V2, &outside) &&
+		   bytes_eq(outside, raw.key),
+	   "the end is not inside");
+	OK(cmd_in_region(&ranged, &region, API_V2, &outside),
+	   "but a range may end there");
+	range.upper = bytes_empty();
+	OK(!cmd_in_region(&ranged, &region, API_V2, &outside),
+	   "an endless range leaves the region");
+}
+
+int
+main(void)
+{
+	arena_init(&arena);
+	raw_golden();
+	txn_golden();
+	admin_golden();
+	message_golden();
+	change_golden();
+	refused();
+	regions();
+	roundtrips();
+	hostile();
+	arena_free(&arena);
+	return unit_done();
+}
