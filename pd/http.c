@@ -19,6 +19,7 @@
 #define JSON_TYPE "application/json; charset=UTF-8"
 
 static const HttpRoute *const all_routes[] = {http_cluster_routes,
+											  http_schedule_routes,
 											  http_store_routes,
 											  http_region_routes,
 											  http_config_routes,

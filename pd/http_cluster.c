@@ -1,6 +1,6 @@
 /*
  * http_cluster.c
- *	  HTTP: members, health, safe points, and what schedules nothing.
+ *	  HTTP: members, health, safe points.
  */
 #include "postgres.h"
 
@@ -272,57 +272,12 @@ get_store_min_resolved_ts(HttpAsk *ask)
 	json_close(&ask->json, '}');
 }
 
-/* ---- what one store leaves to nobody ---- */
-
-static void
-get_empty_list(HttpAsk *ask)
-{
-	json_open(&ask->json, NULL, '[');
-	json_close(&ask->json, ']');
-}
+/* ---- what is not kept ---- */
 
 static void
 get_empty_object(HttpAsk *ask)
 {
 	json_open(&ask->json, NULL, '{');
-	json_close(&ask->json, '}');
-}
-
-static void
-refuse_scheduling(HttpAsk *ask)
-{
-	http_say(ask, HTTP_NOT_IMPLEMENTED,
-			 "nothing is scheduled: there are no other stores to move to");
-}
-
-static void
-get_operator(HttpAsk *ask)
-{
-	http_say(ask, HTTP_NOT_FOUND, "operator not found");
-}
-
-/* Loaders pause what might disturb them; nothing does. */
-static void
-pause_checker(HttpAsk *ask)
-{
-	const JsonValue *object = http_object(ask);
-	uint64_t delay;
-
-	if (object == NULL)
-		return;
-	if (!json_get_uint(object, "delay", &delay))
-		http_say(ask, HTTP_BAD_REQUEST, "missing pause time");
-	else
-		http_say(ask, HTTP_OK,
-				 delay == 0 ? "Resume the checker successfully." :
-							  "Pause the checker successfully.");
-}
-
-static void
-get_checker(HttpAsk *ask)
-{
-	json_open(&ask->json, NULL, '{');
-	json_bool(&ask->json, "paused", false);
 	json_close(&ask->json, '}');
 }
 
@@ -362,17 +317,6 @@ const HttpRoute http_cluster_routes[] = {
 	{"DELETE", "v1/gc/safepoint/{}", false, delete_gc_safe_point},
 	{"GET", "v1/min-resolved-ts", true, get_min_resolved_ts},
 	{"GET", "v1/min-resolved-ts/{}", true, get_store_min_resolved_ts},
-	{"GET", "v1/schedulers", false, get_empty_list},
-	{"POST", "v1/schedulers", false, refuse_scheduling},
-	{"POST", "v1/schedulers/{}", false, refuse_scheduling},
-	{"DELETE", "v1/schedulers/{}", false, refuse_scheduling},
-	{"GET", "v1/operators", false, get_empty_list},
-	{"POST", "v1/operators", false, refuse_scheduling},
-	{"GET", "v1/operators/records", false, get_empty_list},
-	{"GET", "v1/operators/{}", false, get_operator},
-	{"DELETE", "v1/operators/{}", false, get_operator},
-	{"GET", "v1/checker/{}", false, get_checker},
-	{"POST", "v1/checker/{}", false, pause_checker},
 	{"GET", "v1/hotspot/regions/read", true, get_hot_regions},
 	{"GET", "v1/hotspot/regions/write", true, get_hot_regions},
 	{"GET", "v1/hotspot/stores", true, get_empty_object},

@@ -15,6 +15,7 @@
 #include "bus/bus.h"
 #include "core/raft/raft.h"
 #include "pd/core/proposal.h"
+#include "pd/core/schedule.h"
 #include "pd/core/state.h"
 #include "pd/service.h"
 #include "server/server.h"
@@ -41,6 +42,7 @@ typedef enum ReplyKind
 	REPLY_MESSAGE,
 	REPLY_FAIL,	 /* gRPC status */
 	REPLY_HTTP,	 /* text, with an HTTP status */
+	REPLY_STORE, /* no answer: something for this node's store to do */
 	REPLY_FINISH /* a stream's end, behind its messages */
 } ReplyKind;
 
@@ -68,6 +70,7 @@ typedef struct TsoWait
 typedef struct Pd
 {
 	PdState state;
+	Schedule schedule;
 	bool leading;	  /* state is loaded and this node may decide */
 	char reason[256]; /* why not, or why it refused a change lately */
 
@@ -123,6 +126,9 @@ extern void pd_finish(Pd *pd, const ReplyTo *to);
 extern void pd_finish_with(Pd *pd, const ReplyTo *to, int code,
 						   const char *text);
 
+/* Have this node's store do what the bytes say (METHOD_STORE_ORDER). */
+extern void pd_tell_store(Pd *pd, Bytes order);
+
 extern void pd_reply_http(Pd *pd, const ReplyTo *to, int status,
 						  const char *type, Bytes body);
 
@@ -144,6 +150,9 @@ extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
 /* Changes were taken over since the store of keys was at this revision. */
 extern void watch_notify(Pd *pd, int64 since_revision,
 						 const PdChanges *changes);
+
+/* The stream of a store's heartbeats; NULL: it has none here. */
+extern Call *watch_heartbeat_stream(const Pd *pd, uint64 store_id);
 
 /* The call is over. */
 extern void watch_forget(Pd *pd, const Call *call);
@@ -178,6 +187,14 @@ extern void http_serve(Pd *pd, HttpRequest *request);
  * later sends a heartbeat.
  */
 extern void pd_note_local_regions(Pd *pd);
+
+/* ---- orders.c ---- */
+
+/* A region's heartbeat was taken over: tell its leader what to do. */
+extern void orders_heard(Pd *pd, uint64 region_id);
+
+/* Scheduling that needs no heartbeat, once a second. */
+extern void orders_tick(Pd *pd);
 
 /* ---- tso_service.c ---- */
 extern void tso_request(Pd *pd, const struct PdMethod *method, Bytes bytes,

@@ -146,6 +146,14 @@ send_now(const Reply *reply)
 						bytes_cstr(reply->text));
 		return;
 	}
+	if (reply->kind == REPLY_STORE)
+	{
+		/* Lost when the bus is full; it is told again. */
+		if (bus_send(WORKER_PD, WORKER_STORE, METHOD_STORE_ORDER, reply->bytes,
+					 METHOD_STORE_ORDER) != BUS_OK)
+			elog(DEBUG1, "tikv pd: an order did not reach the store");
+		return;
+	}
 	if (to->call == NULL)
 	{
 		bus_answer(&to->bus, reply->kind == REPLY_FAIL ? BUS_ERROR : BUS_OK,
@@ -202,6 +210,14 @@ pd_fail(Pd *pd, const ReplyTo *to, int code, const char *text)
 }
 
 void
+pd_tell_store(Pd *pd, Bytes order)
+{
+	Reply reply = {.kind = REPLY_STORE, .bytes = order};
+
+	put_reply(pd, &reply);
+}
+
+void
 pd_reply_http(Pd *pd, const ReplyTo *to, int status, const char *type,
 			  Bytes body)
 {
@@ -233,6 +249,8 @@ pd_flush_outbox(Pd *pd, bool committed)
 {
 	for (Reply *reply = pd->outbox; reply != NULL; reply = reply->next)
 	{
+		if (!committed && reply->kind == REPLY_STORE)
+			continue;
 		if (!committed)
 		{
 			reply->kind = REPLY_FAIL;
@@ -359,7 +377,10 @@ take_effect(PdAsk *ask)
 		return false;
 	}
 	if (ask->heard != NULL)
+	{
 		cluster_note_region(&ask->pd->state.cluster, ask->heard);
+		orders_heard(ask->pd, ask->heard->meta.id);
+	}
 	return true;
 }
 

@@ -197,6 +197,8 @@ pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 		cluster_store_heartbeat(cluster, in->stats->store_id,
 								pack_message(&in->stats->base, ask->arena),
 								ask->now_ns, ask->arena);
+	if (ask->error.type == PD_OK)
+		cluster_heard_store(cluster, in->stats->store_id, board_now_us());
 	out->cluster_version = (char *) cluster_version(cluster);
 	out->state = (Metapb__NodeState) store->node_state;
 }

@@ -114,6 +114,17 @@ take_bus(Pd *pd)
 	return n;
 }
 
+/* What this node's store says to its orders: progress is seen elsewhere. */
+static void
+take_bus_replies(void)
+{
+	BusAnswer answer;
+
+	while (bus_take_reply(WORKER_PD, &answer))
+		if (answer.reply.bytes.data != NULL)
+			pfree((void *) answer.reply.bytes.data);
+}
+
 static int
 take_http(Pd *pd)
 {
@@ -138,6 +149,7 @@ finish_round(Pd *pd)
 
 	lease_tick(pd);
 	watch_tick(pd);
+	orders_tick(pd);
 	tso_before_commit(pd);
 	wrote = pd->changing;
 	if (!group_commit(pd))
@@ -214,6 +226,7 @@ serve(Pd *pd, const TableOids *tables)
 		worker_handle_interrupts();
 		done = server_poll(pd->server, MAX_EVENTS_PER_ROUND);
 		done += take_bus(pd);
+		take_bus_replies();
 		done += take_http(pd);
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
@@ -270,6 +283,7 @@ run_pd(Pd *pd)
 	}
 	arena_reset(&pd->arena);
 	tso_lead(pd);
+	schedule_lead(&pd->schedule, board_now_us());
 	leases_refresh_all(&pd->state.leases, board_now_us());
 	pd->start_time = (int64) time(NULL);
 	pd->http = start_http(pd->tls);
@@ -295,7 +309,9 @@ tikv_pd_main(Datum arg)
 		pd->outbox_tail = &pd->outbox;
 		pd->tso_waits_tail = &pd->tso_waits;
 		pd->next_watcher_us = PG_INT64_MAX;
+		schedule_init(&pd->schedule);
 		run_pd(pd);
+		schedule_free(&pd->schedule);
 		arena_free(&pd->arena);
 	}
 	proc_exit(1);

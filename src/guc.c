@@ -313,6 +313,12 @@ define_times(void)
 		&s->gc_life_time_s, 600, (IntBounds){0, INT_MAX / 2000}, PGC_SIGHUP,
 		GUC_UNIT_S);
 	define_int(
+		"tikv.max_store_down_time",
+		"How long a store may be silent before its peers are replaced.",
+		"Only where another store can take them. The leader of the placement driver decides by its own setting.",
+		&s->max_store_down_time_s, 1800, (IntBounds){1, INT_MAX / 2},
+		PGC_SIGHUP, GUC_UNIT_S);
+	define_int(
 		"tikv.slow_log_threshold",
 		"Time above which a request is told of in the server's log.",
 		"With its method, region, key and the time of each step. What a request waits for a lock does not count. -1 turns it off.",

@@ -30,6 +30,7 @@ typedef struct TikvSettings
 	int request_timeout_ms;	   /* tikv.request_timeout */
 	int gc_life_time_s;		   /* tikv.gc_life_time, 0 = others do it */
 	int turn_min_interval_us;  /* tikv.turn_min_interval */
+	int max_store_down_time_s; /* tikv.max_store_down_time */
 	int slow_log_ms;		   /* tikv.slow_log_threshold, -1 = off */
 	int max_pending_writes;	   /* tikv.max_pending_writes, requests */
 	int max_pending_kb;		   /* tikv.max_pending_bytes, kB */

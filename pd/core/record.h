@@ -91,6 +91,7 @@ typedef struct PdStore
 	NodeState node_state;
 	int64_t start_timestamp;  /* unix seconds */
 	int64_t last_heartbeat;	  /* unix nanoseconds; not replicated */
+	int64_t heard_us;		  /* the same, monotonic; 0: not yet */
 	uint64_t min_resolved_ts; /* as it reports; not replicated */
 	bool physically_destroyed;
 	size_t n_labels;

@@ -86,7 +86,10 @@ typedef enum MethodId
 	METHOD_PD_ADVANCE_TXN_SAFE_POINT,
 	METHOD_PD_ADVANCE_GC_SAFE_POINT,
 	METHOD_PD_GET_ALL_KEYSPACES,
-	METHOD_PD_CREATE_KEYSPACE
+	METHOD_PD_CREATE_KEYSPACE,
+
+	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
+	METHOD_STORE_ORDER = 600
 } MethodId;
 
 typedef enum ServiceKind

@@ -32,6 +32,7 @@ static const char *const setting_names[] = {
 	"tikv.max_key_size",
 	"tikv.max_pending_bytes",
 	"tikv.max_pending_writes",
+	"tikv.max_store_down_time",
 	"tikv.memory_limit",
 	"tikv.pd_addr",
 	"tikv.pd_advertise_addr",
