@@ -306,10 +306,10 @@ define_times(void)
 
 /* ------------------------------------------------------ SQL transactions */
 
-static const struct config_enum_entry txn_modes[] = {
-	{"pessimistic", TXN_MODE_PESSIMISTIC, false},
-	{"optimistic", TXN_MODE_OPTIMISTIC, false},
-	{NULL, 0, false}};
+static const struct config_enum_entry txn_modes[] =
+	{{"pessimistic", TXN_MODE_PESSIMISTIC, false},
+	 {"optimistic", TXN_MODE_OPTIMISTIC, false},
+	 {NULL, 0, false}};
 
 static void
 define_txns(void)

@@ -19,7 +19,7 @@
 typedef struct SqlTxnSlot
 {
 	slock_t mutex;
-	int owner;					/* pid of the backend that has it; 0: nobody */
+	int owner;				   /* pid of the backend that has it; 0: nobody */
 	pg_atomic_uint64 start_ts; /* 0: no transaction */
 	SqlTxnView view;
 } SqlTxnSlot;
@@ -61,9 +61,8 @@ sql_txns_shmem_init(TikvShmem *shmem, bool found)
 {
 	bool ours;
 
-	shmem->sql_txns =
-		ShmemInitStruct("tikv_fdw SQL transactions", sql_txns_shmem_size(),
-						&ours);
+	shmem->sql_txns = ShmemInitStruct("tikv_fdw SQL transactions",
+									  sql_txns_shmem_size(), &ours);
 	if (found)
 		return;
 	shmem->sql_txns->n = slots_wanted();

@@ -61,8 +61,7 @@ extern void sql_txn_progress(SqlTxnPhase phase, uint64 for_update_ts,
 extern void sql_txn_set_primary(Bytes primary);
 
 /* The session whose transaction this is; false if it is none of this server. */
-extern bool sql_txn_find(uint64 start_ts, VirtualTransactionId *vxid,
-						 int *pid);
+extern bool sql_txn_find(uint64 start_ts, VirtualTransactionId *vxid, int *pid);
 
 /* ---- others ---- */
 

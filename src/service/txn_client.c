@@ -255,8 +255,9 @@ txn_client_request(const TxnCommand *command, Kvrpcpb__Context *context,
 			return check_txn_status_request(&command->check_txn_status, context,
 											arena);
 		case TXN_CMD_CHECK_SECONDARY_LOCKS:
-			return check_secondary_locks_request(
-				&command->check_secondary_locks, context, arena);
+			return check_secondary_locks_request(&command
+													  ->check_secondary_locks,
+												 context, arena);
 		case TXN_CMD_RESOLVE_LOCK:
 			return resolve_lock_request(&command->resolve_lock, context, arena);
 		case TXN_CMD_TXN_HEART_BEAT:

@@ -225,9 +225,8 @@ static void
 take_text(const Kvrpcpb__KeyError *from, TxnError *to)
 {
 	to->kind = TXN_ABORT;
-	to->text = from->abort != NULL && from->abort[0] != '\0' ?
-		from->abort :
-		from->retryable;
+	to->text = from->abort != NULL && from->abort[0] != '\0' ? from->abort :
+															   from->retryable;
 }
 
 static void
@@ -295,28 +294,28 @@ take_errors(Kvrpcpb__KeyError *const *from, size_t n, Arena *arena,
 }
 
 /* A response of this type: its region error, its errors, then the rest. */
-#define OPEN(type)                                                           \
-	Kvrpcpb__##type *from = (Kvrpcpb__##type *) message;                     \
-	if (from->region_error != NULL)                                          \
-	{                                                                        \
-		take_region_error(from->region_error, arena, reply);                 \
-		return;                                                              \
+#define OPEN(type)                                           \
+	Kvrpcpb__##type *from = (Kvrpcpb__##type *) message;     \
+	if (from->region_error != NULL)                          \
+	{                                                        \
+		take_region_error(from->region_error, arena, reply); \
+		return;                                              \
 	}
 
-#define OPEN_LIST(type)                                                    \
-	OPEN(type)                                                             \
-	if (from->n_errors > 0)                                                \
-	{                                                                      \
-		take_errors(from->errors, from->n_errors, arena, &reply->answer);  \
-		return;                                                            \
+#define OPEN_LIST(type)                                                   \
+	OPEN(type)                                                            \
+	if (from->n_errors > 0)                                               \
+	{                                                                     \
+		take_errors(from->errors, from->n_errors, arena, &reply->answer); \
+		return;                                                           \
 	}
 
-#define OPEN_ONE(type)                                        \
-	OPEN(type)                                                \
-	if (from->error != NULL)                                  \
-	{                                                         \
-		take_errors(&from->error, 1, arena, &reply->answer);  \
-		return;                                               \
+#define OPEN_ONE(type)                                       \
+	OPEN(type)                                               \
+	if (from->error != NULL)                                 \
+	{                                                        \
+		take_errors(&from->error, 1, arena, &reply->answer); \
+		return;                                              \
 	}
 
 /* ------------------------------------------------------------------ answers */

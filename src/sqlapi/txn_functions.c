@@ -199,6 +199,7 @@ tikv_txn_scan(PG_FUNCTION_ARGS)
 	values[0] = bytes_bytea(txn_user_key(key));
 	nulls[1] = call->key_only;
 	values[1] = call->key_only ? (Datum) 0 : bytes_bytea(value);
-	SRF_RETURN_NEXT(calls, HeapTupleGetDatum(heap_form_tuple(
-							   calls->tuple_desc, values, nulls)));
+	SRF_RETURN_NEXT(calls,
+					HeapTupleGetDatum(heap_form_tuple(calls->tuple_desc, values,
+													  nulls)));
 }

@@ -52,12 +52,12 @@ struct TxnSession
 
 	/* The commit. */
 	Committer committer;
-	bool prewriting;		  /* locks may lie about */
-	bool committed;			  /* whatever becomes of the SQL transaction */
-	bool outcome_unknown;	  /* so nothing may be undone */
-	bool no_interrupts;		  /* a cancel would leave the outcome open */
-	Patience patience;		  /* of the call */
-	const char *function;	  /* the caller, for messages */
+	bool prewriting;	  /* locks may lie about */
+	bool committed;		  /* whatever becomes of the SQL transaction */
+	bool outcome_unknown; /* so nothing may be undone */
+	bool no_interrupts;	  /* a cancel would leave the outcome open */
+	Patience patience;	  /* of the call */
+	const char *function; /* the caller, for messages */
 	TxnCounts counts;
 };
 
@@ -118,8 +118,7 @@ extern void txn_lock_acquire(TxnSession *session,
 /* ---- txn_report.c ---- */
 
 extern char *txn_key_text(Bytes stored);
-extern void txn_report(const ClientResult *result)
-	pg_attribute_noreturn();
+extern void txn_report(const ClientResult *result) pg_attribute_noreturn();
 extern void txn_report_conflict(const TxnError *error) pg_attribute_noreturn();
 extern void txn_report_exists(Bytes key) pg_attribute_noreturn();
 extern void txn_report_lock_timeout(const LockInfo *lock)

@@ -137,9 +137,8 @@ note_trouble(TxnRound *round, const ReadResult *result)
 static bool
 take_look(TxnRound *round)
 {
-	TxnLookAnswer answer =
-		txn_look(&round->request, &round->txn, &round->seen->region,
-				 &round->look);
+	TxnLookAnswer answer = txn_look(&round->request, &round->txn,
+									&round->seen->region, &round->look);
 
 	if (answer != TXN_LOOK_OK && answer != TXN_LOOK_NOT_YET)
 		txn_report_read(answer);
@@ -199,9 +198,9 @@ look_at_spilled(TxnRound *round)
 
 	if (!read_round_spilled(round->round))
 		return true;
-	answer = txn_look_spilled(&round->request, &round->txn,
-							  &round->seen->region,
-							  read_round_mvcc(round->round), &round->look);
+	answer =
+		txn_look_spilled(&round->request, &round->txn, &round->seen->region,
+						 read_round_mvcc(round->round), &round->look);
 	if (answer != TXN_LOOK_OK)
 		txn_report_read(answer);
 	return true;
@@ -227,8 +226,8 @@ keys_valid(TxnRound *round)
 		BoardRegion *found;
 		bool ok;
 
-		if (seen != NULL && region_cache_holds(&seen->region,
-											   round->txn.keys[i]))
+		if (seen != NULL &&
+			region_cache_holds(&seen->region, round->txn.keys[i]))
 			continue;
 		found = palloc(sizeof(*found));
 		ok = txn_find_region(round->txn.keys[i], false, found);
@@ -299,9 +298,8 @@ try_keys(TxnRound *round, const TableOids *tables, TxnValue *values)
 	bool done = false;
 
 	round->round = read_round_new(READ_TXN);
-	if (look_at_keys(round) && take_look(round) &&
-		open_round(round, tables) && keys_valid(round) &&
-		look_at_spilled(round))
+	if (look_at_keys(round) && take_look(round) && open_round(round, tables) &&
+		keys_valid(round) && look_at_spilled(round))
 	{
 		get_all(round, values);
 		done = true;
@@ -451,9 +449,9 @@ try_page(TxnRound *round, const TableOids *tables, uint32 limit, TxnPage *page)
 		Arena arena;
 
 		arena_init(&arena);
-		part.range =
-			txn_clip_range(part.range, txn_region_range(&round->seen->region,
-														&round->session->arena));
+		part.range = txn_clip_range(part.range,
+									txn_region_range(&round->seen->region,
+													 &round->session->arena));
 		(void) mvcc_scan(read_round_mvcc(round->round), &round->txn.read, &part,
 						 round->look.met, round->look.n_met, &arena, keep_pair,
 						 &fill);

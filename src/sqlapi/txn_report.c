@@ -47,22 +47,22 @@ txn_text(uint64 start_ts)
 void
 txn_report_conflict(const TxnError *error)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access to a key"),
-			 errdetail(
-				 "Key %s was written by %s, which committed at %llu, after this transaction's start at %llu.",
-				 txn_key_text(error->key), txn_text(error->conflict_ts),
-				 (Llu) error->conflict_commit_ts, (Llu) error->start_ts),
-			 errhint("The transaction might succeed if retried.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+		 errmsg("could not serialize access to a key"),
+		 errdetail(
+			 "Key %s was written by %s, which committed at %llu, after this transaction's start at %llu.",
+			 txn_key_text(error->key), txn_text(error->conflict_ts),
+			 (Llu) error->conflict_commit_ts, (Llu) error->start_ts),
+		 errhint("The transaction might succeed if retried.")));
 }
 
 void
 txn_report_exists(Bytes key)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("key already exists"),
+			(errcode(ERRCODE_UNIQUE_VIOLATION), errmsg("key already exists"),
 			 errdetail("Key is %s.", txn_key_text(key))));
 }
 
@@ -77,8 +77,7 @@ txn_report_lock_timeout(const LockInfo *lock)
 			 errhint("tikv.lock_wait_timeout is the bound.")));
 }
 
-pg_attribute_noreturn() static void
-report_deadlock(const TxnError *error)
+pg_attribute_noreturn() static void report_deadlock(const TxnError *error)
 {
 	StringInfoData chain;
 
@@ -99,8 +98,7 @@ report_deadlock(const TxnError *error)
 			 errhint("The transaction might succeed if retried.")));
 }
 
-pg_attribute_noreturn() static void
-report_refused(const TxnError *error)
+pg_attribute_noreturn() static void report_refused(const TxnError *error)
 {
 	switch (error->kind)
 	{
@@ -141,8 +139,7 @@ report_refused(const TxnError *error)
 					   error->text == NULL ? "(nothing)" : error->text)));
 }
 
-pg_attribute_noreturn() static void
-report_region(const ClientResult *result)
+pg_attribute_noreturn() static void report_region(const ClientResult *result)
 {
 	const char *text = result->text == NULL ? "" : result->text;
 
@@ -154,11 +151,11 @@ report_region(const ClientResult *result)
 					 errdetail("Nothing was written: %s.", text),
 					 errhint("Free space; tikv.reserve_space is the bound.")));
 		case REGION_ENTRY_TOO_LARGE:
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("the write is too large"),
-					 errdetail(
-						 "A key and its value may have 8 MiB together.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the write is too large"),
+				 errdetail("A key and its value may have 8 MiB together.")));
 		case REGION_SERVER_IS_BUSY:
 			ereport(
 				ERROR,

@@ -90,8 +90,7 @@ txn_check_key(Bytes key)
 	if (len > (size_t) tikv_fdw_settings.max_key_size)
 		ereport(
 			ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("key is too long"),
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("key is too long"),
 			 errdetail(
 				 "It has %zu bytes, %zu in its encoded form; tikv.max_key_size is %d.",
 				 key.len, len, tikv_fdw_settings.max_key_size)));
@@ -261,8 +260,8 @@ static void
 drop_strays(TxnSession *session)
 {
 	TxnCommand command = {.kind = TXN_CMD_PESSIMISTIC_ROLLBACK};
-	Bytes *keys = arena_alloc(&session->arena,
-							  (size_t) session->n_stray * sizeof(Bytes));
+	Bytes *keys =
+		arena_alloc(&session->arena, (size_t) session->n_stray * sizeof(Bytes));
 	ClientResult result;
 	Backoff backoff;
 	size_t n = 0;
@@ -334,8 +333,8 @@ static void
 plan_commit(TxnSession *session)
 {
 	Committer *committer = &session->committer;
-	uint64 age_ms = txn_physical(txn_timestamp(session)) -
-		txn_physical(session->start_ts);
+	uint64 age_ms =
+		txn_physical(txn_timestamp(session)) - txn_physical(session->start_ts);
 
 	memset(committer, 0, sizeof(*committer));
 	committer->start_ts = session->start_ts;
@@ -432,8 +431,7 @@ check_api(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("there are no transactional keys in this API version"),
-				 errdetail(
-					 "tikv.api_version is 1 and tikv.enable_ttl is on."),
+				 errdetail("tikv.api_version is 1 and tikv.enable_ttl is on."),
 				 errhint("API version 2 has both.")));
 }
 
@@ -446,8 +444,7 @@ new_session(void)
 	TxnSession *session = MemoryContextAllocZero(context, sizeof(*session));
 
 	session->context = context;
-	session->pessimistic =
-		tikv_fdw_settings.txn_mode == TXN_MODE_PESSIMISTIC;
+	session->pessimistic = tikv_fdw_settings.txn_mode == TXN_MODE_PESSIMISTIC;
 	session->repeatable_read = IsolationUsesXactSnapshot();
 	return session;
 }

@@ -80,9 +80,9 @@ extern void txn_scan_end(TxnScan *scan);
 /* For EXPLAIN ANALYZE: keys and requests so far, those included that waited. */
 typedef struct TxnCounts
 {
-	uint64 requests;	  /* over the bus */
-	uint64 rounds;		  /* of reads */
-	uint64 keys_read;	  /* from the tables */
+	uint64 requests;	   /* over the bus */
+	uint64 rounds;		   /* of reads */
+	uint64 keys_read;	   /* from the tables */
 	uint64 locks_resolved; /* of others */
 	uint64 retries;
 } TxnCounts;

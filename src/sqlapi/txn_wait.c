@@ -30,9 +30,9 @@
 typedef struct LockWaiting
 {
 	TxnSession *session;
-	LockInfo lock;	/* what is waited for */
-	int64 end_us;	/* PG_INT64_MAX: no limit */
-	bool queued;	/* in the line of the lock's key */
+	LockInfo lock; /* what is waited for */
+	int64 end_us;  /* PG_INT64_MAX: no limit */
+	bool queued;   /* in the line of the lock's key */
 	LOCKTAG tag;
 } LockWaiting;
 
@@ -41,9 +41,10 @@ add_context(void *arg)
 {
 	const LockWaiting *waiting = arg;
 
-	errcontext("%s was waiting for the lock of key %s, held by transaction %llu",
-			   waiting->session->function, txn_key_text(waiting->lock.key),
-			   (unsigned long long) waiting->lock.lock.start_ts);
+	errcontext(
+		"%s was waiting for the lock of key %s, held by transaction %llu",
+		waiting->session->function, txn_key_text(waiting->lock.key),
+		(unsigned long long) waiting->lock.lock.start_ts);
 }
 
 static int64

@@ -15,9 +15,9 @@
 
 typedef enum BackoffClass
 {
-	BACKOFF_REGION_MISS,	  /* the cache was wrong */
-	BACKOFF_SCHEDULING,		  /* no leader yet */
-	BACKOFF_RPC,			  /* the store did not answer */
+	BACKOFF_REGION_MISS, /* the cache was wrong */
+	BACKOFF_SCHEDULING,	 /* no leader yet */
+	BACKOFF_RPC,		 /* the store did not answer */
 	BACKOFF_SERVER_BUSY,
 	BACKOFF_DISK_FULL,
 	BACKOFF_STALE_COMMAND,

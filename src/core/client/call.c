@@ -199,17 +199,16 @@ reach(const Client *client, const TxnCommand *command, size_t from,
 
 /* ----------------------------------------------------------------- answers */
 
-#define APPEND(to, n_to, from, n_from)                                   \
-	do                                                                   \
-	{                                                                    \
-		void *grown =                                                    \
-			arena_alloc(arena, ((n_to) + (n_from)) * sizeof(*(to)));     \
-		if ((n_to) > 0)                                                  \
-			memcpy(grown, (to), (n_to) * sizeof(*(to)));                 \
-		memcpy((char *) grown + (n_to) * sizeof(*(to)), (from),          \
-			   (n_from) * sizeof(*(to)));                                \
-		(to) = grown;                                                    \
-		(n_to) += (n_from);                                              \
+#define APPEND(to, n_to, from, n_from)                                         \
+	do                                                                         \
+	{                                                                          \
+		void *grown = arena_alloc(arena, ((n_to) + (n_from)) * sizeof(*(to))); \
+		if ((n_to) > 0)                                                        \
+			memcpy(grown, (to), (n_to) * sizeof(*(to)));                       \
+		memcpy((char *) grown + (n_to) * sizeof(*(to)), (from),                \
+			   (n_from) * sizeof(*(to)));                                      \
+		(to) = grown;                                                          \
+		(n_to) += (n_from);                                                    \
 	} while (0)
 
 /* The part's answer joins those of the parts before it. */
@@ -235,7 +234,8 @@ merge(const TxnCommand *part, TxnAnswer *all, const TxnAnswer *answer,
 		all->commit_ts = before.commit_ts;
 	if (part->kind != TXN_CMD_PREWRITE)
 		return;
-	if (part->prewrite.try_one_pc ? answer->one_pc_commit_ts == 0 :
+	if (part->prewrite.try_one_pc ?
+			answer->one_pc_commit_ts == 0 :
 			part->prewrite.use_async_commit && answer->min_commit_ts == 0)
 		*fell_back = true;
 }
@@ -329,7 +329,7 @@ typedef struct Call
 	Arena *arena;
 	ClientResult *result;
 	size_t n_keys;
-	size_t done;  /* keys whose parts were carried out */
+	size_t done; /* keys whose parts were carried out */
 	bool is_retry;
 	bool unknown; /* the last one sent may yet be carried out */
 } Call;
@@ -388,8 +388,7 @@ send_part(Call *call)
 	if (found == NULL)
 		return retry(call, BACKOFF_REGION_MISS, 0);
 	region = *found;
-	n = reach(client, &call->command, call->done, call->n_keys,
-			  &region.region);
+	n = reach(client, &call->command, call->done, call->n_keys, &region.region);
 	cut(&call->command, call->done, n, &part);
 	switch (client->io->submit(client->io, &region, &part, call->is_retry,
 							   call->arena, &reply))

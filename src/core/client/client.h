@@ -29,9 +29,9 @@ typedef enum SubmitOutcome
 typedef struct ClientReply
 {
 	RegionErrorKind region_error;
-	RegionPeer leader;		/* NOT_LEADER: id 0 if unknown */
-	uint64_t backoff_ms;	/* SERVER_IS_BUSY: 0 if it did not say */
-	const Region *current;	/* EPOCH_NOT_MATCH: what there is instead */
+	RegionPeer leader;	   /* NOT_LEADER: id 0 if unknown */
+	uint64_t backoff_ms;   /* SERVER_IS_BUSY: 0 if it did not say */
+	const Region *current; /* EPOCH_NOT_MATCH: what there is instead */
 	size_t n_current;
 	const char *text; /* for people */
 	TxnAnswer answer;

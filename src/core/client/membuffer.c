@@ -162,9 +162,9 @@ find_or_add(MemBuffer *buffer, Bytes key)
 	if (entry != NULL && bytes_eq(entry->key, key))
 		return entry;
 	levels = choose_levels(buffer);
-	entry = arena_zalloc(&buffer->arena,
-						 sizeof(*entry) +
-							 (size_t) levels * sizeof(entry->next[0]));
+	entry =
+		arena_zalloc(&buffer->arena,
+					 sizeof(*entry) + (size_t) levels * sizeof(entry->next[0]));
 	entry->key = arena_copy(&buffer->arena, key);
 	entry->levels = levels;
 	entry->prev = before;
