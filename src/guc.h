@@ -9,6 +9,13 @@
 
 #include "postgres.h"
 
+/* When a SQL transaction learns of conflicts. */
+typedef enum TxnMode
+{
+	TXN_MODE_PESSIMISTIC, /* as it writes: it locks the key */
+	TXN_MODE_OPTIMISTIC	  /* as it commits */
+} TxnMode;
+
 typedef struct TikvSettings
 {
 	char *database;			   /* tikv.database */
@@ -43,6 +50,9 @@ typedef struct TikvSettings
 	int keyspace_id;		   /* tikv.keyspace_id, of SQL functions in V2 */
 	bool enable_ttl;		   /* tikv.enable_ttl */
 	bool allow_unsafe;		   /* tikv.allow_unsafe */
+	int lock_wait_timeout_ms;  /* tikv.lock_wait_timeout, 0 = no limit */
+	int txn_mode;			   /* tikv.txn_mode, a TxnMode */
+	int txn_memory_kb;		   /* tikv.txn_memory, kB */
 	bool in_memory_pessimistic_locks; /* tikv.in_memory_pessimistic_locks */
 } TikvSettings;
 

@@ -63,6 +63,7 @@ typedef struct TsoShared TsoShared;
 typedef struct PlaceShared PlaceShared;
 typedef struct LockShared LockShared;
 typedef struct MetricsShared MetricsShared;
+typedef struct SqlTxnShared SqlTxnShared;
 
 typedef struct TikvShmem
 {
@@ -75,6 +76,7 @@ typedef struct TikvShmem
 	PlaceShared *places;
 	LockShared *locks;
 	MetricsShared *metrics;
+	SqlTxnShared *sql_txns;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
 } TikvShmem;
 
