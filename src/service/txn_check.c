@@ -109,8 +109,8 @@ check_mode(Request *request, const RawLimits *limits, const TxnRequest *txn,
 }
 
 bool
-txn_check_key(Request *request, const RawLimits *limits, const TxnRequest *txn,
-			  Bytes key)
+txn_check_request_key(Request *request, const RawLimits *limits,
+					  const TxnRequest *txn, Bytes key)
 {
 	return check_mode(request, limits, txn,
 					  api_check_key(limits->api, txn->context.api_version,
@@ -122,7 +122,7 @@ txn_check_keys(Request *request, const RawLimits *limits, const TxnRequest *txn,
 			   const Bytes *keys, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!txn_check_key(request, limits, txn, keys[i]))
+		if (!txn_check_request_key(request, limits, txn, keys[i]))
 			return false;
 	return true;
 }

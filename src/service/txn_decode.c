@@ -50,7 +50,7 @@ decode_mutation(Request *request, const RawLimits *limits, TxnRequest *txn,
 	to->value = txn_from_wire(from->value);
 	to->assertion = (Assertion) from->assertion;
 	txn->write_bytes += to->key.len + to->value.len;
-	return txn_check_key(request, limits, txn, to->key) &&
+	return txn_check_request_key(request, limits, txn, to->key) &&
 		txn_check_size(request, limits, txn, to->key);
 }
 
@@ -193,7 +193,7 @@ decode_cleanup(Request *request, const RawLimits *limits, TxnRequest *txn)
 	to->key = txn_from_wire(from->key);
 	to->start_ts = from->start_version;
 	to->current_ts = from->current_ts;
-	return txn_check_key(request, limits, txn, to->key) &&
+	return txn_check_request_key(request, limits, txn, to->key) &&
 		txn_check_ts(request, to->start_ts);
 }
 
@@ -216,7 +216,7 @@ decode_check_txn_status(Request *request, const RawLimits *limits,
 	to->force_sync_commit = from->force_sync_commit;
 	to->resolving_pessimistic_lock = from->resolving_pessimistic_lock;
 	to->verify_is_primary = from->verify_is_primary;
-	return txn_check_key(request, limits, txn, to->primary_key) &&
+	return txn_check_request_key(request, limits, txn, to->primary_key) &&
 		txn_check_ts(request, to->lock_ts);
 }
 
@@ -289,7 +289,7 @@ decode_heart_beat(Request *request, const RawLimits *limits, TxnRequest *txn)
 	to->start_ts = from->start_version;
 	to->advise_lock_ttl_ms = from->advise_lock_ttl;
 	to->min_commit_ts = from->min_commit_ts;
-	return txn_check_key(request, limits, txn, to->primary_key) &&
+	return txn_check_request_key(request, limits, txn, to->primary_key) &&
 		txn_check_ts(request, to->min_commit_ts);
 }
 

@@ -16,7 +16,7 @@ decode_get(Request *request, const RawLimits *limits, TxnRequest *txn)
 	txn->read.need_commit_ts = from->need_commit_ts;
 	txn->keys = txn_list_from_wire(&from->key, 1, request->arena);
 	txn->n_keys = 1;
-	return txn_check_key(request, limits, txn, txn->keys[0]);
+	return txn_check_request_key(request, limits, txn, txn->keys[0]);
 }
 
 static bool
@@ -79,7 +79,7 @@ decode_mvcc_by_key(Request *request, const RawLimits *limits, TxnRequest *txn)
 
 	txn->keys = txn_list_from_wire(&from->key, 1, request->arena);
 	txn->n_keys = 1;
-	return txn_check_key(request, limits, txn, txn->keys[0]);
+	return txn_check_request_key(request, limits, txn, txn->keys[0]);
 }
 
 static bool

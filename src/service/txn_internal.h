@@ -21,8 +21,8 @@ extern bool txn_decode_context(Request *request, const RawLimits *limits,
 							   TxnRequest *txn);
 
 /* Keys and bounds of a mode that the request's API version may use. */
-extern bool txn_check_key(Request *request, const RawLimits *limits,
-						  const TxnRequest *txn, Bytes key);
+extern bool txn_check_request_key(Request *request, const RawLimits *limits,
+								  const TxnRequest *txn, Bytes key);
 extern bool txn_check_keys(Request *request, const RawLimits *limits,
 						   const TxnRequest *txn, const Bytes *keys, size_t n);
 extern bool txn_check_range_mode(Request *request, const RawLimits *limits,
