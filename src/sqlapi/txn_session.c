@@ -252,7 +252,7 @@ undo_locks(TxnSession *session)
 	command.pessimistic_rollback.start_ts = session->start_ts;
 	command.pessimistic_rollback.for_update_ts = PG_UINT64_MAX;
 	backoff_init(&backoff, CLEANUP_MS, session->client.random++);
-	client_call(&session->client, &command, &backoff, &session->arena, &result);
+	client_run(&session->client, &command, &backoff, &session->arena, &result);
 }
 
 /* Of those that were asked for and never came, the commit knows nothing. */
@@ -281,7 +281,7 @@ drop_strays(TxnSession *session)
 	command.pessimistic_rollback.start_ts = session->start_ts;
 	command.pessimistic_rollback.for_update_ts = PG_UINT64_MAX;
 	backoff_init(&backoff, CLEANUP_MS, session->client.random++);
-	client_call(&session->client, &command, &backoff, &session->arena, &result);
+	client_run(&session->client, &command, &backoff, &session->arena, &result);
 }
 
 /*

@@ -45,8 +45,8 @@ remote_get(Transport *t, uint64_t id, bool make)
 	remote->transport = t;
 	remote->id = id;
 	batch_queue_init(&remote->queue, t->config.max_queue, t->config.max_batch);
-	backoff_init(&remote->backoff,
-				 t->config.self_id * 31 + id + (uint64_t) server_now_us());
+	reconnect_init(&remote->reconnect,
+				   t->config.self_id * 31 + id + (uint64_t) server_now_us());
 	remote->next = t->remotes;
 	t->remotes = remote;
 	t->n_remotes++;
@@ -89,8 +89,8 @@ fail(Remote *remote, int64_t now_us)
 	Transport *t = remote->transport;
 
 	if (remote->opened_us != 0 && now_us - remote->opened_us > WORKED_US)
-		backoff_worked(&remote->backoff);
-	backoff_failed(&remote->backoff, now_us);
+		reconnect_worked(&remote->reconnect);
+	reconnect_failed(&remote->reconnect, now_us);
 	close_stream(remote);
 	t->stats.dropped += (uint64_t) batch_queue_clear(&remote->queue);
 	t->stats.failures++;

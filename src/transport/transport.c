@@ -64,7 +64,7 @@ transport_send(Transport *t, uint64_t to_id, Bytes raft_message)
 	Remote *remote = remote_get(t, to_id, true);
 
 	if (remote != NULL && remote->state == REMOTE_BACKOFF &&
-		backoff_is_over(&remote->backoff, server_now_us()))
+		reconnect_is_over(&remote->reconnect, server_now_us()))
 		remote->state = REMOTE_IDLE;
 	if (remote != NULL && remote->state != REMOTE_BACKOFF &&
 		batch_queue_push(&remote->queue, raft_message))

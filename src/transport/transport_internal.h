@@ -6,7 +6,7 @@
 #define TIKV_TRANSPORT_INTERNAL_H
 
 #include "server/client.h"
-#include "transport/backoff.h"
+#include "transport/reconnect.h"
 #include "transport/batch_queue.h"
 #include "transport/fence.h"
 #include "transport/transport.h"
@@ -33,7 +33,7 @@ typedef struct Remote
 	ClientCall *stream;
 	int64_t opened_us; /* 0: not accepted yet */
 	BatchQueue queue;
-	Backoff backoff;
+	Reconnect reconnect;
 	bool forgotten; /* to be freed by transport_run */
 } Remote;
 

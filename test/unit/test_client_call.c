@@ -37,7 +37,7 @@ call(void)
 	command.batch_rollback.keys = keys;
 	command.batch_rollback.n_keys = 3;
 	command.batch_rollback.start_ts = 5;
-	client_call(&client, &command, &backoff, &arena, &result);
+	client_run(&client, &command, &backoff, &arena, &result);
 }
 
 static void

@@ -1,11 +1,11 @@
 /*
  * test_transport_parts.c
- *	  What the transport is made of: batches, backoff, fences, and bytes of
+ *	  What the transport is made of: batches, reconnecting, fences, and bytes of
  *	  strangers.
  */
 #include <stdlib.h>
 
-#include "transport/backoff.h"
+#include "transport/reconnect.h"
 #include "transport/batch_queue.h"
 #include "transport/fence.h"
 
@@ -221,7 +221,7 @@ numbers(void)
 	OK(!envelope_number(bytes_empty(), &n), "none at all");
 }
 
-/* ---- fences and backoff ---- */
+/* ---- fences and reconnecting ---- */
 
 static void
 fences(void)
@@ -245,24 +245,25 @@ fences(void)
 }
 
 static void
-backoffs(void)
+reconnects(void)
 {
-	Backoff b;
+	Reconnect b;
 	int64_t now = 1000000;
 	int64_t longest = 0;
 	bool differ = false;
 	int64_t last = 0;
 
-	backoff_init(&b, 0);
-	OK(backoff_is_over(&b, 0), "at first it may be tried");
-	backoff_failed(&b, now);
+	reconnect_init(&b, 0);
+	OK(reconnect_is_over(&b, 0), "at first it may be tried");
+	reconnect_failed(&b, now);
 	OK(b.until_us - now >= 25000 && b.until_us - now <= 50000,
 	   "after one failure a moment");
-	OK(!backoff_is_over(&b, b.until_us - 1) && backoff_is_over(&b, b.until_us),
+	OK(!reconnect_is_over(&b, b.until_us - 1) &&
+		   reconnect_is_over(&b, b.until_us),
 	   "and no longer");
 	for (int i = 0; i < 1000; i++)
 	{
-		backoff_failed(&b, now);
+		reconnect_failed(&b, now);
 		if (b.until_us - now > longest)
 			longest = b.until_us - now;
 		differ |= i > 10 && b.until_us - now != last;
@@ -270,9 +271,9 @@ backoffs(void)
 	}
 	OK(longest > 1000000 && longest <= 2000000, "two seconds at most");
 	OK(differ, "by chance");
-	backoff_worked(&b);
-	OK(backoff_is_over(&b, 0), "forgiven");
-	backoff_failed(&b, now);
+	reconnect_worked(&b);
+	OK(reconnect_is_over(&b, 0), "forgiven");
+	reconnect_failed(&b, now);
 	OK(b.until_us - now <= 50000, "it begins anew");
 }
 
@@ -285,6 +286,6 @@ main(void)
 	strange_batches();
 	numbers();
 	fences();
-	backoffs();
+	reconnects();
 	return unit_done();
 }

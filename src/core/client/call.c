@@ -417,8 +417,8 @@ send_part(Call *call)
 }
 
 void
-client_call(Client *client, const TxnCommand *command, Backoff *backoff,
-			Arena *arena, ClientResult *result)
+client_run(Client *client, const TxnCommand *command, Backoff *backoff,
+		   Arena *arena, ClientResult *result)
 {
 	Call call = {.client = client,
 				 .command = *command,

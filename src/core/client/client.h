@@ -100,8 +100,8 @@ typedef struct ClientResult
  * after the other; the first refusal ends it.  Parts may be carried out more
  * than once: TiKV's commands allow that.
  */
-extern void client_call(Client *client, const TxnCommand *command,
-						Backoff *backoff, Arena *arena, ClientResult *result);
+extern void client_run(Client *client, const TxnCommand *command,
+					   Backoff *backoff, Arena *arena, ClientResult *result);
 
 /* The keys that a command names. */
 extern size_t client_n_keys(const TxnCommand *command);

@@ -228,7 +228,7 @@ prewrite_all(Client *client, const PrewriteCommand *prewrite, Arena *arena,
 	{
 		ClientResult locked;
 
-		client_call(client, &command, &backoff, arena, result);
+		client_run(client, &command, &backoff, arena, result);
 		if (!met_locks(result))
 			break;
 		locked = *result;
@@ -281,7 +281,7 @@ commit_primary(Client *client, Committer *committer, Arena *arena,
 		if (!client->io->timestamp(client->io, &committer->commit_ts))
 			return;
 		fill_commit(committer, &committer->primary, 1, &command);
-		client_call(client, &command, &backoff, arena, result);
+		client_run(client, &command, &backoff, arena, result);
 	} while (is_too_early(result));
 }
 
@@ -358,7 +358,7 @@ committer_finish(Client *client, const Committer *committer, Arena *arena)
 		return;
 	backoff_init(&backoff, BACKOFF_COMMIT_MS, client->random++);
 	fill_commit(committer, committer->keys, committer->n, &command);
-	client_call(client, &command, &backoff, arena, &result);
+	client_run(client, &command, &backoff, arena, &result);
 }
 
 void
@@ -374,5 +374,5 @@ committer_undo(Client *client, const Committer *committer, Arena *arena)
 	command.batch_rollback.keys = committer->keys;
 	command.batch_rollback.n_keys = committer->n;
 	command.batch_rollback.start_ts = committer->start_ts;
-	client_call(client, &command, &backoff, arena, &result);
+	client_run(client, &command, &backoff, arena, &result);
 }

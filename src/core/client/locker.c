@@ -45,7 +45,7 @@ client_lock(Client *client, const PessimisticLockCommand *command,
 	for (;;)
 	{
 		memset(locker, 0, sizeof(*locker));
-		client_call(client, &call, backoff, arena, result);
+		client_run(client, &call, backoff, arena, result);
 		if (result->outcome == CLIENT_OK)
 		{
 			locker->outcome = LOCKER_OK;

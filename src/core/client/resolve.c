@@ -42,7 +42,7 @@ resolve_one(Client *client, const LockInfo *lock, uint64_t caller_start_ts,
 	{
 		ClientResult *result = &resolve->result;
 
-		client_call(client, &resolver.command, backoff, arena, result);
+		client_run(client, &resolver.command, backoff, arena, result);
 		if (result->outcome != CLIENT_OK && result->outcome != CLIENT_REFUSED)
 			return;
 		step = lock_resolver_next(&resolver, &result->answer);

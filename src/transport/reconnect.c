@@ -1,18 +1,18 @@
 /*
- * backoff.c
+ * reconnect.c
  *	  How long to leave a node alone that could not be reached.
  *
  * Doubling from 50 ms to 2 s, so that a node that restarts is found well
  * within an election timeout; half of it by chance, so that a node that was
  * lost by many is not found by all of them in the same moment.
  */
-#include "transport/backoff.h"
+#include "transport/reconnect.h"
 
 #define FIRST_US 50000
 #define MOST_US 2000000
 
 void
-backoff_init(Backoff *b, uint64_t seed)
+reconnect_init(Reconnect *b, uint64_t seed)
 {
 	b->failures = 0;
 	b->seed = seed | 1;
@@ -21,7 +21,7 @@ backoff_init(Backoff *b, uint64_t seed)
 
 /* xorshift64 (Marsaglia). */
 static uint64_t
-draw(Backoff *b)
+draw(Reconnect *b)
 {
 	b->seed ^= b->seed << 13;
 	b->seed ^= b->seed >> 7;
@@ -30,7 +30,7 @@ draw(Backoff *b)
 }
 
 void
-backoff_failed(Backoff *b, int64_t now_us)
+reconnect_failed(Reconnect *b, int64_t now_us)
 {
 	int64_t delay = FIRST_US;
 
@@ -44,14 +44,14 @@ backoff_failed(Backoff *b, int64_t now_us)
 }
 
 void
-backoff_worked(Backoff *b)
+reconnect_worked(Reconnect *b)
 {
 	b->failures = 0;
 	b->until_us = 0;
 }
 
 bool
-backoff_is_over(const Backoff *b, int64_t now_us)
+reconnect_is_over(const Reconnect *b, int64_t now_us)
 {
 	return now_us >= b->until_us;
 }
