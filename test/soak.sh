@@ -4,12 +4,13 @@
 # the simulation, hours of fuzzing.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
-# SIZES_S=600 CLIENT_IDLE_S=600 FUZZ_SECONDS=3600 CHAOS_MINUTES=30
+# SIZES_S=600 CLIENT_IDLE_S=600 CHAOS_MINUTES=30 FUZZ_SECONDS=3600
+# STREAM_IDLE_S=120 ABUSE_ROUNDS=20
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash chaos idle idle_clients old_snapshot sizes simulation
-    fuzz_planted fuzz)
+STEPS=(crash worker_crash chaos idle idle_streams idle_clients old_snapshot sizes
+    simulation http2_abuse fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
@@ -79,6 +80,24 @@ soak_idle()
             printf "idle for %d s: %.2f %% of a core (limit %s %%)\n", s, used, limit
             exit used > limit
         }'
+}
+
+# Streams on which nothing is said for longer than any proxy, client or kernel
+# likes, beside connections that ping.  Without those that do not even answer a
+# ping of the server: they are taken for dead after 80 s.
+soak_idle_streams()
+{
+    "$TOP/test/compat/run.sh" build
+    start_node
+    "$TOP/out/compat/bin/wire/idle" -connections 0 -duration "${STREAM_IDLE_S:-120}s"
+    stop_node
+}
+
+# Abuse again and again: memory must not creep.
+soak_http2_abuse()
+{
+    ABUSE_ROUNDS=${ABUSE_ROUNDS:-20} make -C "$TOP" PG_CONFIG="$PG_CONFIG" tap \
+        TESTS=017_http2_abuse
 }
 
 # Clients that did nothing for ten minutes work on.  The Go client refuses all

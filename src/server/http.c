@@ -18,6 +18,7 @@
 
 #include "core/base/check.h"
 #include "server/http.h"
+#include "server/http_guests.h"
 #include "server/internal.h"
 #include "server/tls_internal.h"
 
@@ -54,7 +55,8 @@ struct HttpServer
 {
 	HttpConfig config;
 	struct MHD_Daemon *daemon;
-	TlsMaterial *first;	   /* the library keeps what it points to */
+	TlsMaterial *first; /* the library keeps what it points to */
+	HttpGuests guests;
 	pthread_mutex_t mutex; /* guards what follows */
 	HttpRequest *waiting;
 	HttpRequest **waiting_tail;
@@ -183,6 +185,7 @@ hand_over(HttpRequest *request)
 		return refuse(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 					  "the server is stopping");
 	}
+	http_guests_busy(&server->guests, request->connection, true);
 	MHD_suspend_connection(request->connection);
 	server->in_flight++;
 	request->handed = true;
@@ -200,6 +203,7 @@ give_answer(HttpRequest *request)
 {
 	uint8_t *body = request->answer;
 
+	http_guests_busy(&request->server->guests, request->connection, false);
 	request->answer = NULL;
 	return send_answer(request->connection, request->status, request->type,
 					   body, request->answer_len, MHD_RESPMEM_MUST_FREE);
@@ -252,12 +256,15 @@ start_daemon(HttpServer *http, int listen_fd)
 	struct MHD_OptionItem tls_options[HTTP_TLS_OPTIONS] = {
 		{MHD_OPTION_END, 0, NULL}};
 	struct MHD_OptionItem options[] = {
-		{MHD_OPTION_CONNECTION_LIMIT, http->config.max_connections, NULL},
+		{MHD_OPTION_CONNECTION_LIMIT,
+		 (intptr_t) http_guests_limit(http->guests.max), NULL},
 		{MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t) http->config.idle_s, NULL},
 		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t) CONNECTION_MEMORY,
 		 NULL},
 		{MHD_OPTION_URI_LOG_CALLBACK, (intptr_t) on_uri, http},
 		{MHD_OPTION_NOTIFY_COMPLETED, (intptr_t) on_completed, http},
+		{MHD_OPTION_NOTIFY_CONNECTION, (intptr_t) http_guests_notify,
+		 &http->guests},
 		{listen_fd < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, listen_fd,
 		 NULL},
 		{MHD_OPTION_END, 0, NULL},
@@ -270,9 +277,9 @@ start_daemon(HttpServer *http, int listen_fd)
 		flags |= MHD_USE_TLS;
 		http->first = http_tls_options(http->config.tls, tls_options);
 	}
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http,
-							MHD_OPTION_ARRAY, options, MHD_OPTION_ARRAY,
-							tls_options, MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, http_guests_admit, &http->guests,
+							on_request, http, MHD_OPTION_ARRAY, options,
+							MHD_OPTION_ARRAY, tls_options, MHD_OPTION_END);
 }
 
 static void
@@ -281,6 +288,7 @@ free_server(HttpServer *http)
 	if (http->first != NULL)
 		tls_release(http->first);
 	pthread_mutex_destroy(&http->mutex);
+	http_guests_free(&http->guests);
 	free(http);
 }
 
@@ -296,6 +304,7 @@ http_start(const HttpConfig *config, char *err, size_t errlen)
 	http->config = *config;
 	http->waiting_tail = &http->waiting;
 	pthread_mutex_init(&http->mutex, NULL);
+	http_guests_init(&http->guests, (unsigned int) config->max_connections);
 	if (config->addr != NULL &&
 		address_listen(config->addr, listen_fds, 1, NULL, err, errlen) == 0)
 	{

@@ -23,7 +23,7 @@ typedef struct HttpConfig
 	const char *addr;	 /* NULL: only what http_adopt brings */
 	int wake_fd;		 /* eventfd of the worker */
 	size_t max_body;	 /* bytes of a request; more: 413 */
-	int max_connections; /* more are closed */
+	int max_connections; /* more: the one idle longest is closed */
 	unsigned int idle_s; /* a silent connection is closed */
 	Tls *tls;			 /* usable; NULL: plain */
 } HttpConfig;

@@ -17,6 +17,9 @@
  * values, the first key and the last.  `protect` keeps the garbage collector behind a timestamp
  * for ten minutes, which PD has to write down.
  *
+ * RAWCTL_DISK_FULL_OPT in the environment is the request's disk_full_opt: 1 is
+ * a write that must go through on a disk that is almost full, 2 on a full one.
+ *
  * With TIKV_CA in the environment it speaks TLS; that, TIKV_CERT and TIKV_KEY
  * name PEM files, as `scripts/cluster env` prints them.
  */
@@ -281,6 +284,9 @@ fill_context(Kvrpcpb__Context *context, Pdpb__GetRegionResponse *found)
 	context->region_id = found->region->id;
 	context->region_epoch = found->region->region_epoch;
 	context->peer = found->leader;
+	if (getenv("RAWCTL_DISK_FULL_OPT") != NULL)
+		context->disk_full_opt =
+			(Kvrpcpb__DiskFullOpt) atoi(getenv("RAWCTL_DISK_FULL_OPT"));
 }
 
 /* True if the answer is good; false if the region moved; else ends. */

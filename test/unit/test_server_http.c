@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "server/http.h"
+#include "server/internal.h"
 
 #include "rpc_client.h"
 #include "rpc_server.h"
@@ -16,8 +17,17 @@
 
 static TestServer server;
 static HttpServer *http;
-static atomic_bool hold; /* leave requests unanswered */
+static HttpServer *alone; /* on a port of its own; NULL: none */
+static atomic_bool hold;  /* leave requests unanswered */
 static atomic_long held;
+
+static HttpRequest *
+take(void)
+{
+	HttpRequest *request = http_take(http);
+
+	return request == NULL && alone != NULL ? http_take(alone) : request;
+}
 
 /* Answers with the method, the URI and the length of the body. */
 static void
@@ -26,7 +36,7 @@ answer_http(TestServer *t)
 	HttpRequest *request;
 
 	(void) t;
-	while (!atomic_load(&hold) && (request = http_take(http)) != NULL)
+	while (!atomic_load(&hold) && (request = take()) != NULL)
 	{
 		char text[256];
 
@@ -82,10 +92,10 @@ stop(void)
 /* ---- a client of its own ---- */
 
 static int
-dial(void)
+dial_port(int port)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET,
-							   .sin_port = htons((uint16_t) server.port)};
+							   .sin_port = htons((uint16_t) port)};
 	struct timeval patience = {.tv_sec = 10};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -97,6 +107,12 @@ dial(void)
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	return fd;
+}
+
+static int
+dial(void)
+{
+	return dial_port(server.port);
 }
 
 static void
@@ -288,6 +304,58 @@ test_many_silent(void)
 }
 
 /* A stop answers what was taken and what waits. */
+/* Silent connections and unfinished requests, many more than have a place. */
+static void
+crowd(int port)
+{
+	int silent[40];
+	int fd;
+
+	for (int i = 0; i < 40; i++)
+	{
+		silent[i] = dial_port(port);
+		say(silent[i], i % 2 ? "GET /unfin" : "");
+	}
+	fd = dial_port(port);
+	say(fd, "GET /beside HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fd, "GET /beside 0"), "who speaks is served beside the silent");
+	close(fd);
+	for (int i = 0; i < 40; i++)
+		close(silent[i]);
+	fd = dial_port(port);
+	say(fd, "GET /after HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fd, "GET /after 0"), "and when they have gone");
+	close(fd);
+}
+
+/* On a port of its own, with fewer places than connections. */
+static void
+test_full(void)
+{
+	HttpConfig config = {.max_body = 1000, .max_connections = 8, .idle_s = 60};
+	char addr[64];
+	char err[256];
+	HttpServer *small;
+	int port;
+	int fd;
+
+	OK(start("127.0.0.1:0"), "start");
+	if (address_listen("127.0.0.1:0", &fd, 1, &port, err, sizeof(err)) != 1)
+		abort();
+	close(fd);
+	snprintf(addr, sizeof(addr), "127.0.0.1:%d", port);
+	config.addr = addr;
+	config.wake_fd = server.config.wake_fd;
+	small = http_start(&config, err, sizeof(err));
+	OK(small != NULL, "with eight places");
+	alone = small;
+	crowd(port);
+	crowd(port);
+	stop();
+	alone = NULL;
+	http_stop(small);
+}
+
 static void
 test_stop(void)
 {
@@ -350,6 +418,7 @@ main(void)
 	test_half_closed();
 	test_many_silent();
 	test_stop();
+	test_full();
 	test_addresses();
 	grpc_shutdown_blocking();
 	return unit_done();

@@ -83,6 +83,11 @@ wait_for('writes refused for lack of space', sub {
 like($err, qr/disk|space/i, 'a write below the reserve says that the disk is full');
 ($answer, $out, $err) = $node->psql('postgres', q{SELECT tikv_put('full', 'v')});
 like($err, qr/disk|space/i, 'SQL, too');
+{
+	local $ENV{RAWCTL_DISK_FULL_OPT} = 2;
+	is((rawctl($node, 'put', 'urgent', 'v'))[0], 0,
+		'a request that may use the reserve is carried out: disk_full_opt');
+}
 is((rawctl($node, 'get', 'bus'))[1], 'free', 'reads go on over gRPC');
 is($node->safe_psql('postgres', q{SELECT convert_from(tikv_get('bus'), 'UTF8')}),
 	'free', 'and in SQL');

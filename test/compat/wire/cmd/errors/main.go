@@ -27,6 +27,7 @@ func main() {
 	t := &tester{n, report, ctx, fmt.Sprintf("compat/errors/%d/", time.Now().UnixNano())}
 
 	t.checkRegionErrors()
+	t.checkTimeLimit()
 	t.checkLimits()
 	t.checkClusterID()
 	t.checkBatch()

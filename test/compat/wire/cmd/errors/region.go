@@ -120,6 +120,12 @@ func (t *tester) checkHarmless(key, value []byte) {
 		"locks of transactions":  func(c *kvrpcpb.Context) { c.ResolvedLocks, c.CommittedLocks = []uint64{1, 2}, []uint64{3} },
 		"keyspace name":          func(c *kvrpcpb.Context) { c.KeyspaceName = "some" },
 		"isolation of a SQL row": func(c *kvrpcpb.Context) { c.IsolationLevel = kvrpcpb.IsolationLevel_RC },
+		"cache and task":         func(c *kvrpcpb.Context) { c.NotFillCache, c.TaskId = true, 7 },
+		"replica read":           func(c *kvrpcpb.Context) { c.ReplicaRead, c.AppliedIndex = true, 3 },
+		"stale read":             func(c *kvrpcpb.Context) { c.StaleRead = true },
+		"source of a transaction": func(c *kvrpcpb.Context) {
+			c.TxnSource, c.TraceControlFlags = 5, 1
+		},
 	}
 	for what, change := range harmless {
 		for _, cmd := range commands {

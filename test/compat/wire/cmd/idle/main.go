@@ -1,7 +1,7 @@
 // idle opens very many connections that do nothing, and others that ping as
 // clients do, with and without a call, and more often than they do. None may
-// be closed or told to go away, every ping has to be answered, and new calls
-// have to work meanwhile.
+// be closed or told to go away, every ping has to be answered, new calls have
+// to work meanwhile, and so has a stream on which nothing was said for long.
 package main
 
 import (
@@ -66,6 +66,16 @@ func main() {
 				mutex.Unlock()
 			}()
 		}
+	}
+	for _, s := range sleepers {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			err := s.sleep(n, o.duration)
+			mutex.Lock()
+			report.Check(s.what+" works on after a long silence", err)
+			mutex.Unlock()
+		}()
 	}
 	// A store's stream gets a sign of life each minute.
 	if o.duration > signOfLife {

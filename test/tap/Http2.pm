@@ -1,0 +1,160 @@
+# Http2.pm: HTTP/2 written by hand, for clients that no library would be.
+#
+# Frames are strings; a connection is a socket whose writes give up after a
+# second, since a server may well stop reading from who abuses it.
+
+package Http2;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IO::Socket::INET;
+use Socket qw(SOL_SOCKET SO_SNDTIMEO SO_RCVTIMEO SO_RCVBUF);
+
+our @EXPORT = qw(
+  frame header_block call_headers grpc_message varint field
+  connect_plain connect_http2 write_all flood
+);
+
+our %TYPE = (DATA => 0, HEADERS => 1, PRIORITY => 2, RST_STREAM => 3, SETTINGS => 4,
+	PUSH_PROMISE => 5, PING => 6, GOAWAY => 7, WINDOW_UPDATE => 8, CONTINUATION => 9);
+our %FLAG = (END_STREAM => 1, ACK => 1, END_HEADERS => 4);
+
+my $preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+sub frame
+{
+	my ($type, $flags, $stream, $payload) = @_;
+	my $length = pack 'N', length $payload;
+
+	return substr($length, 1) . pack('CCN', $TYPE{$type}, $flags, $stream) . $payload;
+}
+
+# A number with a prefix of seven bits, as HPACK has it.
+sub hpack_number
+{
+	my ($n) = @_;
+	my $out = '';
+
+	return chr $n if $n < 127;
+	$n -= 127;
+	while ($n >= 128)
+	{
+		$out .= chr(128 | $n & 127);
+		$n >>= 7;
+	}
+	return chr(127) . $out . chr($n);
+}
+
+# Literals without indexing, names spelled out.
+sub header_block
+{
+	my (@pairs) = @_;
+	my $out = '';
+
+	while (@pairs)
+	{
+		my ($name, $value) = splice @pairs, 0, 2;
+
+		$out .= "\0" . hpack_number(length $name) . $name
+		  . hpack_number(length $value) . $value;
+	}
+	return $out;
+}
+
+# The header block of a gRPC call, with more headers at its end.
+sub call_headers
+{
+	my ($path, @more) = @_;
+
+	return header_block(':method' => 'POST', ':scheme' => 'http', ':path' => $path,
+		':authority' => 'test', 'te' => 'trailers',
+		'content-type' => 'application/grpc', @more);
+}
+
+sub grpc_message
+{
+	my ($bytes) = @_;
+
+	return pack('CN', 0, length $bytes) . $bytes;
+}
+
+# ---- protobuf
+
+sub varint
+{
+	my ($n) = @_;
+	my $out = '';
+
+	while ($n >= 128)
+	{
+		$out .= chr(128 | $n & 127);
+		$n >>= 7;
+	}
+	return $out . chr $n;
+}
+
+# A number if the value is one, else bytes.
+sub field
+{
+	my ($number, $value, $is_bytes) = @_;
+
+	return varint($number << 3) . varint($value) unless $is_bytes;
+	return varint($number << 3 | 2) . varint(length $value) . $value;
+}
+
+# ---- connections
+
+sub connect_plain
+{
+	my ($address, %options) = @_;
+	my $socket = IO::Socket::INET->new(PeerAddr => $address, Proto => 'tcp', Timeout => 5)
+	  or return;
+
+	setsockopt $socket, SOL_SOCKET, SO_SNDTIMEO, pack('l!l!', 1, 0);
+	setsockopt $socket, SOL_SOCKET, SO_RCVTIMEO, pack('l!l!', 1, 0);
+	setsockopt $socket, SOL_SOCKET, SO_RCVBUF, $options{rcvbuf} if $options{rcvbuf};
+	binmode $socket;
+	return $socket;
+}
+
+# With the preface and settings, given as identifier => value.
+sub connect_http2
+{
+	my ($address, %settings) = @_;
+	my $rcvbuf = delete $settings{rcvbuf};
+	my $socket = connect_plain($address, rcvbuf => $rcvbuf) or return;
+
+	write_all($socket, $preface . frame('SETTINGS', 0, 0,
+			join '', map { pack 'nN', $_, $settings{$_} } sort keys %settings));
+	return $socket;
+}
+
+# False if the server closed the connection, or does not read.
+sub write_all
+{
+	my ($socket, $bytes) = @_;
+	my $at = 0;
+
+	while ($at < length $bytes)
+	{
+		my $n = syswrite $socket, $bytes, length($bytes) - $at, $at;
+
+		return 0 unless $n;
+		$at += $n;
+	}
+	return 1;
+}
+
+# The same bytes many times; returns how often they went out.
+sub flood
+{
+	my ($socket, $bytes, $times) = @_;
+	my $done = 0;
+
+	$done++ while $done < $times && write_all($socket, $bytes);
+	return $done;
+}
+
+1;
