@@ -6,6 +6,8 @@
  *        txnctl --pd host:port get TS KEY
  *        txnctl --pd host:port scan TS START END
  *        txnctl --pd host:port prewrite START_TS KEY VALUE
+ *        txnctl --pd host:port prewrite-many START_TS PREFIX N VALUE
+ *        txnctl --pd host:port resolve START_TS COMMIT_TS KEY
  *        txnctl --pd host:port lock START_TS FOR_UPDATE_TS WAIT_MS KEY
  *        txnctl --pd host:port commit START_TS COMMIT_TS KEY
  *        txnctl --pd host:port rollback START_TS KEY
@@ -13,6 +15,8 @@
  *        txnctl --pd host:port prepare-flashback START_TS VERSION START END
  *        txnctl --pd host:port flashback START_TS COMMIT_TS VERSION START END
  *
+ * prewrite-many locks PREFIX00000 and so on; resolve ends all locks of the
+ * transaction in the region of the key, commit timestamp 0 rolls them back.
  * Nothing is tried again and no lock is resolved: what the store says is
  * printed, and the exit status says what it was.
  */
@@ -183,6 +187,57 @@ prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
 	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
 }
 
+/* One request, whose primary is the first key. */
+static int
+prewrite_many(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+	size_t n = number(argv[3]);
+	Kvrpcpb__Mutation *mutations = calloc(n + 1, sizeof(*mutations));
+	Kvrpcpb__Mutation **list = calloc(n + 1, sizeof(*list));
+	Kvrpcpb__PrewriteResponse *response;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		char *key;
+
+		if (asprintf(&key, "%s%05zu", argv[2], i) < 0)
+			die("no memory");
+		kvrpcpb__mutation__init(&mutations[i]);
+		mutations[i].key = binary(key);
+		mutations[i].value = binary(argv[4]);
+		list[i] = &mutations[i];
+	}
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.mutations = list;
+	request.n_mutations = n;
+	request.primary_lock = mutations[0].key;
+	request.lock_ttl = LOCK_TTL_MS;
+	request.txn_size = n;
+	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", &request,
+						  &kvrpcpb__prewrite_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+}
+
+static int
+resolve(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__ResolveLockRequest request = KVRPCPB__RESOLVE_LOCK_REQUEST__INIT;
+	Kvrpcpb__ResolveLockResponse *response;
+
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.commit_version = number(argv[2]);
+	response = call_store(client, "/tikvpb.Tikv/KvResolveLock", &request,
+						  &kvrpcpb__resolve_lock_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error != NULL ? key_error(response->error) : 0;
+}
+
 static int
 lock(Client *client, Kvrpcpb__Context *context, char **argv)
 {
@@ -318,6 +373,8 @@ static const Verb verbs[] = {
 	{"get", 2, 2, get},
 	{"scan", 3, 2, scan},
 	{"prewrite", 3, 2, prewrite},
+	{"prewrite-many", 4, 2, prewrite_many},
+	{"resolve", 3, 3, resolve},
 	{"lock", 4, 4, lock},
 	{"commit", 3, 3, commit},
 	{"rollback", 2, 2, roll_back},
