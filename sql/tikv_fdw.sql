@@ -499,6 +499,29 @@ COMMENT ON COLUMN tikv.tasks.waiting IS
 COMMENT ON COLUMN tikv.tasks.removed IS
 'Rows removed, or locks ended, since the store started';
 
+CREATE FUNCTION tikv_internal.gc(
+	OUT step text, OUT txn_safe_point int8, OUT gc_safe_point int8,
+	OUT collected int8, OUT locks_ended int8, OUT rows_removed int8,
+	OUT gave_up_because text, OUT gave_up_on int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_gc'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1;
+COMMENT ON FUNCTION tikv_internal.gc() IS 'Behind the view tikv.gc';
+
+CREATE VIEW tikv.gc AS SELECT * FROM tikv_internal.gc();
+COMMENT ON VIEW tikv.gc IS
+'Garbage collection on this store: what it is at and how far it has come';
+COMMENT ON COLUMN tikv.gc.txn_safe_point IS
+'Transactions that began before it write nothing any more; their locks are ended first';
+COMMENT ON COLUMN tikv.gc.gc_safe_point IS
+'Reads before it are refused: versions may be gone';
+COMMENT ON COLUMN tikv.gc.collected IS
+'Up to which a whole pass was made since the store started';
+COMMENT ON COLUMN tikv.gc.gave_up_because IS
+'Why the last round ended early; NULL if it did not. The next one tries again';
+COMMENT ON COLUMN tikv.gc.gave_up_on IS
+'start_ts of the transaction that was in the way';
+
 CREATE FUNCTION tikv_internal.metrics(
 	OUT name text, OUT labels jsonb, OUT value float8)
 RETURNS SETOF record
@@ -583,7 +606,7 @@ REVOKE ALL ON FUNCTION
 	tikv_txn_lock(bytea), tikv_txn_batch_get(bytea[]),
 	tikv_txn_scan(bytea, bytea, int8, boolean, boolean),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
-	tikv_internal.tasks(), tikv_internal.metrics(),
+	tikv_internal.tasks(), tikv_internal.gc(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces(), tikv_create_keyspace(text)
 FROM PUBLIC;
@@ -612,12 +635,12 @@ GRANT EXECUTE ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) TO tikv_write;
 
 GRANT EXECUTE ON FUNCTION
 	tikv_status(), tikv_internal.regions(), tikv_internal.tasks(),
-	tikv_internal.metrics(), tikv_internal.stores(), tikv_internal.members(),
+	tikv_internal.gc(), tikv_internal.metrics(), tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
-GRANT SELECT ON tikv.regions, tikv.tasks, tikv.metrics, tikv.stores, tikv.members,
-	tikv.keyspaces
+GRANT SELECT ON tikv.regions, tikv.tasks, tikv.gc, tikv.metrics, tikv.stores,
+	tikv.members, tikv.keyspaces
 TO tikv_read, tikv_write, pg_monitor;
 
 /* ----------------------------------------------------------------- wake-up */

@@ -334,6 +334,28 @@ board_max_ts(void)
 	return shared == NULL ? 0 : pg_atomic_read_u64(&shared->max_ts);
 }
 
+/* ---------------------------------------------------------- GC safe point */
+
+/* The store alone raises it. */
+void
+board_raise_gc_safe_point(uint64 ts)
+{
+	BoardShared *shared = board();
+
+	if (ts > pg_atomic_read_u64(&shared->gc_safe_point))
+		pg_atomic_write_u64(&shared->gc_safe_point, ts);
+	pg_memory_barrier();
+}
+
+/* A snapshot takes a lock of Postgres, which is the barrier before this. */
+uint64
+board_gc_safe_point(void)
+{
+	BoardShared *shared = board();
+
+	return shared == NULL ? 0 : pg_atomic_read_u64(&shared->gc_safe_point);
+}
+
 /* ------------------------------------------------------------- the memory */
 
 Size
@@ -355,6 +377,7 @@ board_shmem_init(TikvShmem *shmem, bool found)
 	memset(shared, 0, offsetof(BoardShared, keys));
 	pg_atomic_init_u64(&shared->generation, 0);
 	pg_atomic_init_u64(&shared->max_ts, 0);
+	pg_atomic_init_u64(&shared->gc_safe_point, 0);
 	pg_atomic_init_u64(&shared->store_sequence, 0);
 	pg_atomic_init_u64(&shared->directory_sequence, 0);
 	for (int i = 0; i < BOARD_MAX_REGIONS; i++)

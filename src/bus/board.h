@@ -91,6 +91,15 @@ extern void board_remove(uint64 region_id);
 extern void board_raise_max_ts(uint64 ts);
 extern uint64 board_max_ts(void);
 
+/*
+ * ---- the GC safe point: versions below it may be gone ----
+ *
+ * The store raises it before it deletes anything.  So a read looks after its
+ * snapshot was taken: if that misses a version, this is not below it.
+ */
+extern void board_raise_gc_safe_point(uint64 ts);
+extern uint64 board_gc_safe_point(void);
+
 extern Size board_shmem_size(void);
 extern void board_shmem_init(TikvShmem *shmem, bool found);
 

@@ -32,6 +32,7 @@ struct BoardShared
 {
 	pg_atomic_uint64 generation;
 	pg_atomic_uint64 max_ts;
+	pg_atomic_uint64 gc_safe_point;
 	pg_atomic_uint64 store_sequence;
 	BoardStore store;
 	pg_atomic_uint64 directory_sequence;

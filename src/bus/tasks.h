@@ -17,8 +17,37 @@ typedef enum TaskCounter
 	TASK_GC_REMOVED,	 /* rows that it removed since the store's start */
 	TASK_GC_RESOLVED,	 /* locks that it ended since the store's start */
 	TASK_GC_SAFE_POINT,	 /* up to which a whole pass has been made */
+	TASK_GC_STEP,		 /* a GcStep: what it is at */
+	TASK_GC_REASON,		 /* a GcReason: why the last round ended early */
+	TASK_GC_BLOCKER,	 /* start_ts of the transaction that was in the way */
+	TASK_GC_LOCK_FLOOR,	 /* older transactions take no locks any more */
 	TASK_COUNTERS
 } TaskCounter;
+
+typedef enum GcStep
+{
+	GC_STEP_IDLE,
+	GC_STEP_PD,		 /* asks the placement driver */
+	GC_STEP_LOCKS,	 /* ends the locks below the safe point */
+	GC_STEP_VERSIONS /* deletes versions */
+} GcStep;
+
+typedef enum GcReason
+{
+	GC_REASON_NONE,
+	GC_REASON_PD,		   /* no answer, or not one that helps */
+	GC_REASON_REFUSED,	   /* a command: the region moved, space is short */
+	GC_REASON_FAILED,	   /* a command, with an error */
+	GC_REASON_MOVED,	   /* the region is led elsewhere */
+	GC_REASON_COMMITTING,  /* async commit or 1PC below the safe point */
+	GC_REASON_ALIVE,	   /* a transaction below the safe point */
+	GC_REASON_CONTRADICTS, /* a lock and what its primary key says */
+	GC_REASON_ELSEWHERE	   /* a lock's primary key is another store's */
+} GcReason;
+
+/* Words for people. */
+extern const char *tasks_gc_step(uint64 step);
+extern const char *tasks_gc_reason(uint64 reason);
 
 /* The store starts: nothing was done yet. */
 extern void tasks_reset(void);

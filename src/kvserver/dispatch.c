@@ -293,7 +293,14 @@ answer_txn(ReadRound *round, Read *read, const RawLimits *limits)
 	const Region *region = &read->seen->region;
 	MvccReader *reader = read_round_mvcc(round);
 	TxnLookAnswer answer = TXN_LOOK_OK;
+	uint64 safe_point;
 
+	if (txn_read_is_collected(read->txn, &safe_point))
+	{
+		txn_answer_collected(read->request, read->txn->context.read_ts,
+							 safe_point);
+		return;
+	}
 	if (read_round_spilled(round))
 		answer = txn_look_spilled(read->request, read->txn, region, reader,
 								  &read->look);

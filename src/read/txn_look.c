@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "bus/board.h"
 #include "bus/lock_table.h"
 #include "bus/tso_shared.h"
 #include "core/base/check.h"
@@ -59,6 +60,15 @@ raise_max_ts(uint64 ts)
 	if (ts != PG_UINT64_MAX)
 		lock_table_raise_max_ts(ts);
 	return true;
+}
+
+/* ---------------------------------------------------------------- garbage */
+
+bool
+txn_read_is_collected(const TxnRequest *txn, uint64 *safe_point)
+{
+	*safe_point = board_gc_safe_point();
+	return txn->context.read_ts != 0 && txn->context.read_ts < *safe_point;
 }
 
 /* ------------------------------------------------------------------ keys */

@@ -33,6 +33,12 @@ extern const char *txn_look_text(TxnLookAnswer answer);
 extern bool txn_ts_is_plausible(uint64 ts);
 
 /*
+ * After the snapshot: may what the read would see have been collected?  Then
+ * *safe_point is from where on reads are whole.
+ */
+extern bool txn_read_is_collected(const TxnRequest *txn, uint64 *safe_point);
+
+/*
  * Raise max_ts to the read's timestamp and find the locks that matter to it.
  * Memory is the request's arena.
  */

@@ -75,6 +75,17 @@ extern void txn_answer_error(Request *request, const TxnRequest *txn,
 extern void txn_answer_abort(Request *request, const char *text);
 
 /*
+ * Refuse a read at a timestamp below which versions may be gone.  TiKV leaves
+ * this to its clients, of which only client-go looks.
+ */
+extern void txn_answer_collected(Request *request, uint64_t ts,
+								 uint64_t safe_point);
+
+/* The text of that, for a write by a transaction that began below it, too. */
+extern const char *txn_collected_text(uint64_t ts, uint64_t safe_point,
+									  Arena *arena);
+
+/*
  * A force-lock request that waited and failed: results[0] is Failed, the
  * error is errors[0].
  */

@@ -82,6 +82,30 @@ txn_answer_abort(Request *request, const char *text)
 	txn_answer_error(request, &nobody, &error);
 }
 
+const char *
+txn_collected_text(uint64_t ts, uint64_t safe_point, Arena *arena)
+{
+	return arena_printf(
+		arena,
+		"TxnAbortedByGC: timestamp %llu is below the GC safe point %llu, versions that it would see may be gone",
+		(unsigned long long) ts, (unsigned long long) safe_point);
+}
+
+/* As any error that ends a read of several keys (txn-semantics 23.4). */
+void
+txn_answer_collected(Request *request, uint64_t ts, uint64_t safe_point)
+{
+	const char *text = txn_collected_text(ts, safe_point, request->arena);
+	TxnError error = {.kind = TXN_ABORT, .text = text};
+	ProtobufCMessage *reply =
+		service_new_message(request->method->response, request->arena);
+
+	set_error(reply, txn_key_error(&error, request->arena), request->arena);
+	if (field_named(reply, "pairs") != NULL)
+		service_set_pair_error(reply, text, request->arena);
+	request->done(request, reply);
+}
+
 /* ------------------------------------------------------------ successes */
 
 static Kvrpcpb__LockInfo **

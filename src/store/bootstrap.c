@@ -156,6 +156,33 @@ pd_sync_max_ts(Arena *arena, Pdpb__RequestHeader *header, char *reason,
 	return true;
 }
 
+/* What may have been collected before this start. */
+static bool
+pd_gc_state(Store *store, Arena *arena, Pdpb__RequestHeader *header,
+			char *reason, Size size)
+{
+	Pdpb__GetGCStateRequest request = PDPB__GET_GCSTATE_REQUEST__INIT;
+	Pdpb__KeyspaceScope scope = PDPB__KEYSPACE_SCOPE__INIT;
+	Pdpb__GetGCStateResponse *reply;
+
+	scope.keyspace_id = PG_UINT32_MAX;
+	request.header = header;
+	request.keyspace_scope = &scope;
+	reply = (Pdpb__GetGCStateResponse *)
+		pd_call(METHOD_PD_GET_GC_STATE, &request.base,
+				&pdpb__get_gcstate_response__descriptor, arena, reason, size);
+	if (reply == NULL || !header_ok(reply->header, reason, size))
+		return false;
+	if (reply->gc_state == NULL)
+	{
+		snprintf(reason, size, "the placement driver's GC state is missing");
+		return false;
+	}
+	gc_know(store, reply->gc_state->txn_safe_point,
+			reply->gc_state->gc_safe_point);
+	return true;
+}
+
 static const char *
 advertised(const char *advertise, const char *addr)
 {
@@ -404,6 +431,7 @@ store_bootstrap(Store *store, char *reason, Size size)
 		load_background(store);
 		ok = bootstrap_cluster(store, &arena, &header, reason, size) &&
 			pd_put_store(store, &arena, &header, reason, size) &&
+			pd_gc_state(store, &arena, &header, reason, size) &&
 			pd_sync_max_ts(&arena, &header, reason, size);
 		store->max_ts_synced = ok;
 	}

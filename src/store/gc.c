@@ -66,10 +66,17 @@ gc_free(Store *store)
 void
 gc_note(Store *store, const TxnEffects *effects)
 {
+	Gc *gc = &store->gc;
+
 	for (size_t i = 0; i < effects->n_modifies; i++)
-		if (effects->modifies[i].cf == TXN_CF_WRITE &&
-			!effects->modifies[i].is_delete)
-			store->gc.garbage++;
+	{
+		const TxnModify *modify = &effects->modifies[i];
+
+		if (modify->cf != TXN_CF_WRITE || modify->is_delete)
+			continue;
+		gc->garbage++;
+		gc->newest_ts = Max(gc->newest_ts, modify->ts);
+	}
 }
 
 /* ----------------------------------------------------------------- rounds */
@@ -84,6 +91,23 @@ gc_round_interval_us(void)
 	return Max(Min(tenth, ROUND_MAX_US), ROUND_MIN_US);
 }
 
+static GcStep
+step_of(GcPhase phase)
+{
+	switch (phase)
+	{
+		case GC_IDLE:
+			return GC_STEP_IDLE;
+		case GC_SCANS_LOCKS:
+		case GC_RESOLVES:
+			return GC_STEP_LOCKS;
+		case GC_DELETES:
+			return GC_STEP_VERSIONS;
+		default:
+			return GC_STEP_PD;
+	}
+}
+
 static void
 tell(const Gc *gc)
 {
@@ -95,6 +119,8 @@ tell(const Gc *gc)
 	tasks_set(TASK_GC_REMOVED, gc->deleted);
 	tasks_set(TASK_GC_RESOLVED, gc->resolved);
 	tasks_set(TASK_GC_SAFE_POINT, gc->collected);
+	tasks_set(TASK_GC_LOCK_FLOOR, gc->lock_floor);
+	tasks_set(TASK_GC_STEP, step_of(gc->phase));
 }
 
 void
@@ -104,14 +130,23 @@ gc_end_round(Store *store, int64 wait_us)
 
 	gc->phase = GC_IDLE;
 	gc->due_us = dispatch_now_us() + wait_us;
+	tasks_set(TASK_GC_REASON, GC_REASON_NONE);
+	tasks_set(TASK_GC_BLOCKER, 0);
 	tell(gc);
 }
 
 void
-gc_give_up(Store *store, const char *why)
+gc_give_up(Store *store, GcReason reason)
 {
-	elog(DEBUG1, "tikv store: garbage collection waits: %s", why);
+	const Gc *gc = &store->gc;
+	uint64 blocker =
+		gc->phase == GC_RESOLVES ? gc->locks[gc->next_lock].lock.start_ts : 0;
+
+	elog(DEBUG1, "tikv store: garbage collection waits: %s",
+		 tasks_gc_reason(reason));
 	gc_end_round(store, RETRY_US);
+	tasks_set(TASK_GC_REASON, reason);
+	tasks_set(TASK_GC_BLOCKER, blocker);
 }
 
 /* The next step is due after a rest. */
@@ -190,11 +225,38 @@ gc_go_to_next_region(Store *store)
 
 /* ------------------------------------------------------ from step to step */
 
+void
+gc_know(Store *store, uint64 txn_safe_point, uint64 gc_safe_point)
+{
+	store->gc.lock_floor = Max(store->gc.lock_floor, txn_safe_point);
+	board_raise_gc_safe_point(gc_safe_point);
+	tell(&store->gc);
+}
+
+bool
+gc_allows_write(const Store *store, const TxnCommand *command, uint64 *start_ts)
+{
+	switch (command->kind)
+	{
+		case TXN_CMD_PREWRITE:
+		case TXN_CMD_FLUSH:
+			*start_ts = command->prewrite.start_ts;
+			break;
+		case TXN_CMD_PESSIMISTIC_LOCK:
+			*start_ts = command->pessimistic_lock.start_ts;
+			break;
+		default:
+			return true;
+	}
+	return *start_ts >= store->gc.lock_floor;
+}
+
 /* Locks come first: nothing below the safe point may commit any more. */
 void
 gc_begin_resolving(Store *store, uint64 safe_point)
 {
 	store->gc.safe_point = safe_point;
+	store->gc.lock_floor = Max(store->gc.lock_floor, safe_point);
 	lock_table_raise_max_ts(safe_point);
 	if (!begin_regions(store, GC_SCANS_LOCKS))
 		gc_end_round(store, gc_round_interval_us());
@@ -226,6 +288,8 @@ gc_begin_deleting(Store *store, uint64 safe_point)
 		gc_end_round(store, gc_round_interval_us());
 		return;
 	}
+	board_raise_gc_safe_point(gc->safe_point);
+	gc->lock_floor = Max(gc->lock_floor, gc->safe_point);
 	gc->pass_garbage = gc->garbage;
 	gc->running_slices = 0;
 	tell(gc);
@@ -243,7 +307,7 @@ job_refused(Request *request, const ProtobufCMessage *reply)
 
 	(void) reply;
 	store->gc.job = NULL;
-	gc_give_up(store, "a command was refused");
+	gc_give_up(store, GC_REASON_REFUSED);
 }
 
 static void
@@ -252,8 +316,9 @@ job_failed(Request *request, int code, const char *text)
 	Store *store = request->owner;
 
 	(void) code;
+	(void) text;
 	store->gc.job = NULL;
-	gc_give_up(store, text);
+	gc_give_up(store, GC_REASON_FAILED);
 }
 
 static void
@@ -329,6 +394,10 @@ end_pass(Store *store)
 	gc->pass_us = dispatch_now_us();
 	gc->pass_slices = gc->running_slices;
 	gc->garbage -= Min(gc->garbage, gc->pass_garbage);
+
+	/* What was too young for this pass is left for another. */
+	if (gc->garbage == 0 && gc->newest_ts > gc->safe_point)
+		gc->garbage = 1;
 	gc_end_round(store, gc_round_interval_us());
 }
 
@@ -340,7 +409,7 @@ after_slice(Store *store, Write *write, const TxnAnswer *answer)
 
 	if (answer->n_errors > 0)
 	{
-		gc_give_up(store, "a slice failed");
+		gc_give_up(store, GC_REASON_FAILED);
 		return;
 	}
 	gc->deleted += effects->n_modifies;
@@ -364,11 +433,17 @@ gc_run(Store *store)
 	Gc *gc = &store->gc;
 	Peer *peer;
 
+	if (gc->phase == GC_IDLE &&
+		gc->life_time_s != tikv_fdw_settings.gc_life_time_s)
+	{
+		gc->life_time_s = tikv_fdw_settings.gc_life_time_s;
+		gc->due_us = Min(gc->due_us, dispatch_now_us() + ROUND_MIN_US);
+	}
 	if (gc->job != NULL || dispatch_now_us() < gc->due_us)
 		return 0;
 	if (gc_waits_for_pd(gc))
 	{
-		gc_give_up(store, "the placement driver does not answer");
+		gc_give_up(store, GC_REASON_PD);
 		return 1;
 	}
 	if (gc->phase == GC_IDLE)
@@ -381,12 +456,13 @@ gc_run(Store *store)
 	}
 	peer = store_find_peer(store, gc->region_id);
 	if (peer == NULL || raft_role(peer->raft) != RAFT_LEADER)
-		gc_give_up(store, "the region is led elsewhere now");
+		gc_give_up(store, GC_REASON_MOVED);
 	else if (gc->phase == GC_SCANS_LOCKS)
 		gc_scan_locks(store, peer);
 	else if (gc->phase == GC_RESOLVES)
 		gc_ask_about_lock(store);
 	else
 		delete_slice(store, peer);
+	tell(gc);
 	return 1;
 }

@@ -40,8 +40,10 @@ typedef struct Gc
 	GcJob *job;			/* the command that is queued; NULL: none */
 	Arena arena;		/* of a step: the job, what it found */
 	int64 due_us;		/* of the next round or step, monotonic */
+	int life_time_s;	/* the setting that due_us goes by */
 	int64 step_us;		/* when the running step began, monotonic */
 	uint64 safe_point;	/* of this round */
+	uint64 lock_floor;	/* transactions that began below take no locks */
 	uint64 region_id;	/* that is being worked on */
 	MemoryContext keep; /* where the cursor lives */
 	Bytes cursor;		/* in the region */
@@ -55,6 +57,7 @@ typedef struct Gc
 	int64 pass_us;		   /* when that ended, monotonic */
 	uint64 pass_slices;	   /* that it took */
 	uint64 garbage;		   /* records written since it began */
+	uint64 newest_ts;	   /* of all that were written */
 	uint64 pass_garbage;   /* those before the running pass */
 	uint64 running_slices; /* of the running pass */
 
@@ -67,6 +70,20 @@ extern void gc_free(Store *store);
 
 /* What a command of a turn leaves behind counts towards the next pass. */
 extern void gc_note(Store *store, const TxnEffects *effects);
+
+/*
+ * What PD knows at the start of the store: earlier lives may have ended the
+ * locks below the one and deleted versions below the other.
+ */
+extern void gc_know(Store *store, uint64 txn_safe_point, uint64 gc_safe_point);
+
+/*
+ * May a command of a transaction that began then leave locks or versions?  Not
+ * once the locks of its time are being ended: its rollback may have been
+ * collected, and a write that it should collide with.
+ */
+extern bool gc_allows_write(const Store *store, const TxnCommand *command,
+							uint64 *start_ts);
 
 /* Take a step if one is due; returns the number of steps. */
 extern int gc_run(Store *store);

@@ -5,13 +5,14 @@
 #ifndef TIKV_STORE_GC_INTERNAL_H
 #define TIKV_STORE_GC_INTERNAL_H
 
+#include "bus/tasks.h"
 #include "store/txn_turn.h"
 
 /* ---- gc.c: the round ---- */
 
 extern int64 gc_round_interval_us(void);
 extern void gc_end_round(Store *store, int64 wait_us);
-extern void gc_give_up(Store *store, const char *why);
+extern void gc_give_up(Store *store, GcReason reason);
 
 /* The next step is due after a rest. */
 extern void gc_rest(Gc *gc);

@@ -48,7 +48,7 @@ gc_after_scan(Store *store, const TxnAnswer *answer)
 
 	if (answer->n_errors > 0)
 	{
-		gc_give_up(store, "a transaction is committing below the safe point");
+		gc_give_up(store, GC_REASON_COMMITTING);
 		return;
 	}
 	if (answer->n_locks == 0)
@@ -118,10 +118,10 @@ gc_after_question(Store *store, const TxnAnswer *answer)
 			next_lock(store);
 			break;
 		case LOCK_RESOLVER_ALIVE:
-			gc_give_up(store, "a transaction below the safe point is alive");
+			gc_give_up(store, GC_REASON_ALIVE);
 			break;
 		case LOCK_RESOLVER_FAILED:
-			gc_give_up(store, "a lock below the safe point cannot be resolved");
+			gc_give_up(store, GC_REASON_CONTRADICTS);
 			break;
 	}
 }
@@ -165,5 +165,5 @@ gc_ask_about_lock(Store *store)
 			return;
 		}
 	}
-	gc_give_up(store, "a lock's primary key lies on another store");
+	gc_give_up(store, GC_REASON_ELSEWHERE);
 }

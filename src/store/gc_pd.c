@@ -29,7 +29,7 @@ send_to_pd(Store *store, GcPhase phase, int method,
 	gc->due_us = dispatch_now_us() + PD_PATIENCE_US;
 	if (bus_send(WORKER_STORE, WORKER_PD, method, bytes_make(bytes, len),
 				 (uint64) method) != BUS_OK)
-		gc_give_up(store, "the placement driver does not take requests");
+		gc_give_up(store, GC_REASON_PD);
 	pfree(bytes);
 }
 
@@ -111,7 +111,7 @@ take_message(Store *store, GcPhase phase, const ProtobufCMessage *message)
 	{
 		case GC_ASKS_TIME:
 			if (tso->timestamp == NULL)
-				gc_give_up(store, "no timestamp");
+				gc_give_up(store, GC_REASON_PD);
 			else
 				move_txn_point(store,
 							   (uint64) tso->timestamp->physical
@@ -128,9 +128,14 @@ take_message(Store *store, GcPhase phase, const ProtobufCMessage *message)
 			break;
 		default:
 			if (state->gc_state == NULL)
-				gc_give_up(store, "no GC state");
+				gc_give_up(store, GC_REASON_PD);
 			else
+			{
+				/* Somebody else may have moved it (tikv.gc_life_time = 0). */
+				store->gc.lock_floor =
+					Max(store->gc.lock_floor, state->gc_state->txn_safe_point);
 				gc_begin_deleting(store, state->gc_state->gc_safe_point);
+			}
 			break;
 	}
 }
@@ -194,13 +199,13 @@ gc_take_pd_answer(Store *store, const BusAnswer *answer)
 		return true; /* of a round that was given up */
 	if (answer->reply.code != BUS_OK)
 	{
-		gc_give_up(store, "the placement driver refused");
+		gc_give_up(store, GC_REASON_PD);
 		return true;
 	}
 	arena_init(&arena);
 	message = service_unpack(type_of(gc->phase), answer->reply.bytes, &arena);
 	if (message == NULL || !header_is_fine(message))
-		gc_give_up(store, "the placement driver answered an error");
+		gc_give_up(store, GC_REASON_PD);
 	else
 		take_message(store, gc->phase, message);
 	arena_free(&arena);

@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node configure_node serve wait_serving wait_for wait_state status
-  pids rawctl elapsed_note
+  pids rawctl txnctl txnctl_start elapsed_note
 );
 
 my $wait_s = 60;
@@ -144,19 +144,47 @@ sub pids
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = '$worker'");
 }
 
-# Run rawctl against the node's PD; returns (exit status, stdout, stderr).
-sub rawctl
+# Run a tool against the node's PD; returns (exit status, stdout, stderr).
+sub run_tool
 {
-	my ($node, @arguments) = @_;
+	my ($node, $tool, @arguments) = @_;
 	my ($out, $err) = ('', '');
 
-	IPC::Run::run([ $ENV{RAWCTL}, '--pd', $node->{tikv}{'tikv.pd_addr'},
+	IPC::Run::run([ $tool, '--pd', $node->{tikv}{'tikv.pd_addr'},
 			@arguments ], '<', \undef, '>', \$out, '2>', \$err);
 	my $answer = $? >> 8;
 
 	chomp $out;
-	note("rawctl @arguments: exit status $answer: $err") if $answer != 0;
+	note("@arguments: exit status $answer: $err") if $answer != 0;
 	return ($answer, $out, $err);
+}
+
+sub rawctl
+{
+	my ($node, @arguments) = @_;
+
+	return run_tool($node, $ENV{RAWCTL}, @arguments);
+}
+
+# One step of a transaction.
+sub txnctl
+{
+	my ($node, @arguments) = @_;
+
+	return run_tool($node, $ENV{TXNCTL}, @arguments);
+}
+
+# The same, while others go on: a harness whose `finish` waits, and references
+# to what it prints.
+sub txnctl_start
+{
+	my ($node, @arguments) = @_;
+	my ($out, $err) = ('', '');
+	my $run = IPC::Run::start([ $ENV{TXNCTL}, '--pd',
+			$node->{tikv}{'tikv.pd_addr'}, @arguments ],
+		'<', \undef, '>', \$out, '2>', \$err);
+
+	return { run => $run, out => \$out, err => \$err };
 }
 
 # Times are reported, not asserted: the machine may be busy.

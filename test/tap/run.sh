@@ -34,7 +34,7 @@ trap finish EXIT
 tar -C "$TOP/test" -cf - tap | as_server tar -C "$work" -xf -
 tar -C "$TOP" -cf - scripts | as_server tar -C "$work" -xf -
 as_server mkdir "$work/bin"
-for tool in rawctl badbytes; do
+for tool in rawctl txnctl badbytes; do
     as_server tee "$work/bin/$tool" <"$TOP/out/bin/$tool" >/dev/null
     as_server chmod 755 "$work/bin/$tool"
 done
@@ -48,7 +48,7 @@ done
 # The test of many connections holds thousands of them.
 # shellcheck disable=SC2016
 as_server bash -c 'ulimit -n "$(ulimit -H -n)" && exec "$@"' run \
-    env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" \
+    env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" TXNCTL="$work/bin/txnctl" \
     BADBYTES="$work/bin/badbytes" CERTS="$work/scripts/certs" \
     PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
     PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \

@@ -1,0 +1,89 @@
+# The GC safe point: nothing below it is served or written, whoever asks, for
+# the versions that a read would see may be gone, and so may the rollback that
+# a late write would have to meet.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvTest;
+
+my $node = new_node('safe_point', 'tikv.gc_life_time' => '1h');
+
+# A step that has to succeed, and what it prints.
+sub step
+{
+	my @arguments = @_;
+	my ($answer, $out, $err) = txnctl($node, @arguments);
+
+	is($answer, 0, "@arguments") or diag($err);
+	return $out;
+}
+
+# Both phases of a transaction; returns the commit timestamp.
+sub store
+{
+	my ($key, $value) = @_;
+	my $start = step('ts');
+	step('prewrite', $start, $key, $value);
+	my $commit = step('ts');
+	step('commit', $start, $commit, $key);
+	return $commit;
+}
+
+sub is_refused
+{
+	my ($what, @arguments) = @_;
+	my ($answer, $out, $err) = txnctl($node, @arguments);
+
+	is($answer, 3, "$what: refused");
+	is($out, '', "$what: no value");
+	like($err, qr/TxnAbortedByGC: timestamp \d+ is below the GC safe point \d+/,
+		"$what: says why");
+}
+
+$node->start;
+serve($node);
+
+store('k', 'old');
+my $before = step('ts');
+my $open = step('ts');
+step('prewrite', $open, 'ended', 'v');
+step('rollback', $open, 'ended');
+my $newest = store('k', 'new');
+is(step('get', $before, 'k'), 'old', 'the old version, while it lives');
+
+# Collected, and seen to be by the view.
+$node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '1s'");
+$node->reload;
+sub collected
+{
+	return $node->safe_psql('postgres',
+		'SELECT coalesce(collected, 0) FROM tikv.gc');
+}
+wait_for('a pass over the versions', sub { collected() > $newest });
+
+is_refused('a read', 'get', $before, 'k');
+is_refused('a scan', 'scan', $before, 'a', 'z');
+is_refused('a prewrite', 'prewrite', $open, 'other', 'late');
+is_refused('a prewrite after its rollback', 'prewrite', $open, 'ended', 'v');
+is_refused('a lock', 'lock', $open, $open, -1, 'other');
+is((txnctl($node, 'prewrite', $open, 'k', 'late'))[2] =~ /conflict/, 1,
+	'what conflicts anyway is told so');
+is(step('get', step('ts'), 'k'), 'new', 'what is newer is served');
+store('k', 'newer');
+
+# A restart forgets nothing, also where it collects no more.
+$node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '1d'");
+foreach my $way (qw(fast immediate))
+{
+	$node->stop($way);
+	$node->start;
+	wait_serving($node);
+	is_refused("a read after $way", 'get', $before, 'k');
+	is_refused("a prewrite after $way", 'prewrite', $open, 'ended', 'v');
+	is(step('get', step('ts'), 'k'), 'newer', "$way: what is newer is served");
+}
+$node->stop;
+done_testing();

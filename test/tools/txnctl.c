@@ -1,0 +1,417 @@
+/*
+ * txnctl.c
+ *	  One step of a transaction over gRPC, for tests that stop between steps.
+ *
+ * usage: txnctl --pd host:port ts
+ *        txnctl --pd host:port get TS KEY
+ *        txnctl --pd host:port scan TS START END
+ *        txnctl --pd host:port prewrite START_TS KEY VALUE
+ *        txnctl --pd host:port prewrite-many START_TS PREFIX N VALUE
+ *        txnctl --pd host:port resolve START_TS COMMIT_TS KEY
+ *        txnctl --pd host:port lock START_TS FOR_UPDATE_TS WAIT_MS KEY
+ *        txnctl --pd host:port commit START_TS COMMIT_TS KEY
+ *        txnctl --pd host:port rollback START_TS KEY
+ *        txnctl --pd host:port destroy-range START END
+ *        txnctl --pd host:port prepare-flashback START_TS VERSION START END
+ *        txnctl --pd host:port flashback START_TS COMMIT_TS VERSION START END
+ *
+ * prewrite-many locks PREFIX00000 and so on; resolve ends all locks of the
+ * transaction in the region of the key, commit timestamp 0 rolls them back.
+ * Nothing is tried again and no lock is resolved: what the store says is
+ * printed, and the exit status says what it was.
+ */
+#include "errorpb.pb-c.h"
+#include "tikv_client.h"
+
+#define LOCK_TTL_MS 20000
+
+/* Exit statuses; 1 is a call that failed. */
+#define EXIT_ABSENT 2
+#define EXIT_KEY_ERROR 3
+#define EXIT_REGION_ERROR 4
+
+static uint64_t
+number(const char *text)
+{
+	char *end;
+	uint64_t out = strtoull(text, &end, 10);
+
+	if (*text == '\0' || *end != '\0')
+		die("%s is no number", text);
+	return out;
+}
+
+/* -------------------------------------------------------------- answers */
+
+static int
+region_error(const Errorpb__Error *error)
+{
+	fprintf(stderr, "region error: %s\n", error->message);
+	return EXIT_REGION_ERROR;
+}
+
+static int
+text_error(const char *text)
+{
+	fprintf(stderr, "error: %s\n", text);
+	return EXIT_KEY_ERROR;
+}
+
+static int
+key_error(const Kvrpcpb__KeyError *error)
+{
+	if (error->locked != NULL)
+		fprintf(stderr, "locked by %llu\n",
+				(unsigned long long) error->locked->lock_version);
+	else if (error->conflict != NULL)
+		fprintf(stderr, "conflict with %llu, reason %d\n",
+				(unsigned long long) error->conflict->conflict_ts,
+				(int) error->conflict->reason);
+	else if (error->txn_lock_not_found != NULL)
+		fputs("lock not found\n", stderr);
+	else if (error->abort != NULL && error->abort[0] != '\0')
+		fprintf(stderr, "abort: %s\n", error->abort);
+	else
+		fputs("another error of the key\n", stderr);
+	return EXIT_KEY_ERROR;
+}
+
+static void
+print(ProtobufCBinaryData data)
+{
+	fwrite(data.data, 1, data.len, stdout);
+	putchar('\n');
+}
+
+/* ------------------------------------------------------------- commands */
+
+/* A timestamp of the oracle, which answers one request of a stream. */
+static void
+print_ts(Client *client)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	Pdpb__TsoResponse *response;
+
+	header.cluster_id = client->cluster_id;
+	request.header = &header;
+	request.count = 1;
+	response = call_unary(client, client->pd, "/pdpb.PD/Tso", &request,
+						  &pdpb__tso_response__descriptor);
+	check_header(response->header, "Tso");
+	printf("%llu\n",
+		   (unsigned long long) (((uint64_t) response->timestamp->physical
+								  << 18) |
+								 (uint64_t) response->timestamp->logical));
+}
+
+static void *
+call_store(Client *client, const char *path, const void *request,
+		   const ProtobufCMessageDescriptor *response)
+{
+	return call_unary(client, client->store, path, request, response);
+}
+
+static int
+get(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__GetRequest request = KVRPCPB__GET_REQUEST__INIT;
+	Kvrpcpb__GetResponse *response;
+
+	request.context = context;
+	request.version = number(argv[1]);
+	request.key = binary(argv[2]);
+	response = call_store(client, "/tikvpb.Tikv/KvGet", &request,
+						  &kvrpcpb__get_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	if (response->error != NULL)
+		return key_error(response->error);
+	if (response->not_found)
+		return EXIT_ABSENT;
+	print(response->value);
+	return 0;
+}
+
+/* Pairs as key=value, one a line. */
+static int
+scan(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__ScanRequest request = KVRPCPB__SCAN_REQUEST__INIT;
+	Kvrpcpb__ScanResponse *response;
+
+	request.context = context;
+	request.version = number(argv[1]);
+	request.start_key = binary(argv[2]);
+	request.end_key = binary(argv[3]);
+	request.limit = 10000;
+	response = call_store(client, "/tikvpb.Tikv/KvScan", &request,
+						  &kvrpcpb__scan_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	if (response->error != NULL)
+		return key_error(response->error);
+	for (size_t i = 0; i < response->n_pairs; i++)
+	{
+		const Kvrpcpb__KvPair *pair = response->pairs[i];
+
+		if (pair->error != NULL)
+			return key_error(pair->error);
+		printf("%.*s=", (int) pair->key.len, (const char *) pair->key.data);
+		print(pair->value);
+	}
+	return 0;
+}
+
+static int
+prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
+	Kvrpcpb__Mutation *mutations = &mutation;
+	Kvrpcpb__PrewriteResponse *response;
+
+	mutation.key = binary(argv[2]);
+	mutation.value = binary(argv[3]);
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.mutations = &mutations;
+	request.n_mutations = 1;
+	request.primary_lock = mutation.key;
+	request.lock_ttl = LOCK_TTL_MS;
+	request.txn_size = 1;
+	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", &request,
+						  &kvrpcpb__prewrite_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+}
+
+/* One request, whose primary is the first key. */
+static int
+prewrite_many(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+	size_t n = number(argv[3]);
+	Kvrpcpb__Mutation *mutations = calloc(n + 1, sizeof(*mutations));
+	Kvrpcpb__Mutation **list = calloc(n + 1, sizeof(*list));
+	Kvrpcpb__PrewriteResponse *response;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		char *key;
+
+		if (asprintf(&key, "%s%05zu", argv[2], i) < 0)
+			die("no memory");
+		kvrpcpb__mutation__init(&mutations[i]);
+		mutations[i].key = binary(key);
+		mutations[i].value = binary(argv[4]);
+		list[i] = &mutations[i];
+	}
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.mutations = list;
+	request.n_mutations = n;
+	request.primary_lock = mutations[0].key;
+	request.lock_ttl = LOCK_TTL_MS;
+	request.txn_size = n;
+	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", &request,
+						  &kvrpcpb__prewrite_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+}
+
+static int
+resolve(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__ResolveLockRequest request = KVRPCPB__RESOLVE_LOCK_REQUEST__INIT;
+	Kvrpcpb__ResolveLockResponse *response;
+
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.commit_version = number(argv[2]);
+	response = call_store(client, "/tikvpb.Tikv/KvResolveLock", &request,
+						  &kvrpcpb__resolve_lock_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error != NULL ? key_error(response->error) : 0;
+}
+
+static int
+lock(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PessimisticLockRequest request =
+		KVRPCPB__PESSIMISTIC_LOCK_REQUEST__INIT;
+	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
+	Kvrpcpb__Mutation *mutations = &mutation;
+	Kvrpcpb__PessimisticLockResponse *response;
+
+	mutation.op = KVRPCPB__OP__PessimisticLock;
+	mutation.key = binary(argv[4]);
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.for_update_ts = number(argv[2]);
+	request.wait_timeout = (int64_t) strtoll(argv[3], NULL, 10);
+	request.mutations = &mutations;
+	request.n_mutations = 1;
+	request.primary_lock = mutation.key;
+	request.lock_ttl = LOCK_TTL_MS;
+	response = call_store(client, "/tikvpb.Tikv/KvPessimisticLock", &request,
+						  &kvrpcpb__pessimistic_lock_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+}
+
+static int
+commit(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__CommitRequest request = KVRPCPB__COMMIT_REQUEST__INIT;
+	ProtobufCBinaryData key = binary(argv[3]);
+	Kvrpcpb__CommitResponse *response;
+
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.commit_version = number(argv[2]);
+	request.keys = &key;
+	request.n_keys = 1;
+	response = call_store(client, "/tikvpb.Tikv/KvCommit", &request,
+						  &kvrpcpb__commit_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error != NULL ? key_error(response->error) : 0;
+}
+
+static int
+roll_back(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__BatchRollbackRequest request =
+		KVRPCPB__BATCH_ROLLBACK_REQUEST__INIT;
+	ProtobufCBinaryData key = binary(argv[2]);
+	Kvrpcpb__BatchRollbackResponse *response;
+
+	request.context = context;
+	request.start_version = number(argv[1]);
+	request.keys = &key;
+	request.n_keys = 1;
+	response = call_store(client, "/tikvpb.Tikv/KvBatchRollback", &request,
+						  &kvrpcpb__batch_rollback_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error != NULL ? key_error(response->error) : 0;
+}
+
+static int
+destroy_range(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__UnsafeDestroyRangeRequest request =
+		KVRPCPB__UNSAFE_DESTROY_RANGE_REQUEST__INIT;
+	Kvrpcpb__UnsafeDestroyRangeResponse *response;
+
+	request.context = context;
+	request.start_key = binary(argv[1]);
+	request.end_key = binary(argv[2]);
+	response = call_store(client, "/tikvpb.Tikv/UnsafeDestroyRange", &request,
+						  &kvrpcpb__unsafe_destroy_range_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error[0] != '\0' ? text_error(response->error) : 0;
+}
+
+static int
+prepare_flashback(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PrepareFlashbackToVersionRequest request =
+		KVRPCPB__PREPARE_FLASHBACK_TO_VERSION_REQUEST__INIT;
+	Kvrpcpb__PrepareFlashbackToVersionResponse *response;
+
+	request.context = context;
+	request.start_ts = number(argv[1]);
+	request.version = number(argv[2]);
+	request.start_key = binary(argv[3]);
+	request.end_key = binary(argv[4]);
+	response =
+		call_store(client, "/tikvpb.Tikv/KvPrepareFlashbackToVersion", &request,
+				   &kvrpcpb__prepare_flashback_to_version_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error[0] != '\0' ? text_error(response->error) : 0;
+}
+
+static int
+flash_back(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__FlashbackToVersionRequest request =
+		KVRPCPB__FLASHBACK_TO_VERSION_REQUEST__INIT;
+	Kvrpcpb__FlashbackToVersionResponse *response;
+
+	request.context = context;
+	request.start_ts = number(argv[1]);
+	request.commit_ts = number(argv[2]);
+	request.version = number(argv[3]);
+	request.start_key = binary(argv[4]);
+	request.end_key = binary(argv[5]);
+	response = call_store(client, "/tikvpb.Tikv/KvFlashbackToVersion", &request,
+						  &kvrpcpb__flashback_to_version_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error[0] != '\0' ? text_error(response->error) : 0;
+}
+
+/* --------------------------------------------------------------- the table */
+
+typedef struct Verb
+{
+	const char *name;
+	int n_arguments;
+	int key; /* which of them lies in the region, from 1 */
+	int (*run)(Client *client, Kvrpcpb__Context *context, char **argv);
+} Verb;
+
+static const Verb verbs[] = {
+	{"get", 2, 2, get},
+	{"scan", 3, 2, scan},
+	{"prewrite", 3, 2, prewrite},
+	{"prewrite-many", 4, 2, prewrite_many},
+	{"resolve", 3, 3, resolve},
+	{"lock", 4, 4, lock},
+	{"commit", 3, 3, commit},
+	{"rollback", 2, 2, roll_back},
+	{"destroy-range", 2, 1, destroy_range},
+	{"prepare-flashback", 4, 3, prepare_flashback},
+	{"flashback", 5, 4, flash_back},
+};
+
+int
+main(int argc, char **argv)
+{
+	Client client = {0};
+	Kvrpcpb__Context context = KVRPCPB__CONTEXT__INIT;
+	const Verb *verb = NULL;
+	int exit_status = 0;
+
+	for (size_t i = 0; argc > 3 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(argv[3], verbs[i].name) == 0 &&
+			argc == 4 + verbs[i].n_arguments)
+			verb = &verbs[i];
+	if (argc < 4 || strcmp(argv[1], "--pd") != 0 ||
+		(verb == NULL && strcmp(argv[3], "ts") != 0))
+		die("bad usage, see the head of txnctl.c");
+	grpc_init();
+	client.queue = grpc_completion_queue_create_for_next(NULL);
+	client.pd = open_channel(argv[2]);
+	fetch_cluster_id(&client);
+	if (verb == NULL)
+		print_ts(&client);
+	else
+	{
+		fill_context(&context,
+					 find_region(&client, binary(argv[3 + verb->key])));
+		exit_status = verb->run(&client, &context, argv + 3);
+	}
+	fflush(stdout);
+
+	/* The process ends here; tearing gRPC down would only cost time. */
+	_exit(exit_status);
+}
