@@ -39,7 +39,7 @@ GEN_CFLAGS := $(BASE_CFLAGS) -w
 # Postgres's own code relies on the first two; its headers are not ours to
 # mend, hence -isystem.  Before Postgres 16 its macros for SQL functions do not
 # mark them for export, so here the linker's version script alone hides names.
-PG_CFLAGS := $(PLAIN_CFLAGS) -fno-strict-aliasing -fwrapv \
+PG_CFLAGS := $(PLAIN_CFLAGS) -DTIKV_EXTENSION_VERSION=$(VERSION) -fno-strict-aliasing -fwrapv \
 	-fvisibility=default -fno-semantic-interposition \
 	-isystem $(PG_INCLUDE) -isystem $(PG_CLIENT_INCLUDE)
 

@@ -8,7 +8,11 @@ FDW_SO := $(OUT)/tikv_fdw.so
 WORKER_SO := $(OUT)/tikv_worker.so
 STATUS_SO := $(OUT)/tikv_status.so
 EXTENSION_SQL := $(OUT)/tikv_fdw--$(VERSION).sql
-UPGRADE_SQL := $(wildcard sql/tikv_fdw--*--*.sql)
+
+# The last release, and how to come from it to this version.
+RELEASED := 0.1
+UPDATE_SQL := $(OUT)/tikv_fdw--$(RELEASED)--$(VERSION).sql
+RELEASED_SQL := $(wildcard sql/released/tikv_fdw--*.sql)
 
 FDW_O := $(patsubst %.c,$(OUT)/obj/%.o,$(FDW_C) $(GEN_C))
 STATUS_O := $(STATUS_C:%.c=$(OUT)/obj/%.o)
@@ -33,8 +37,13 @@ $(STATUS_SO): $(STATUS_O) build/exports_status.map
 $(EXTENSION_SQL): sql/tikv_fdw.sql tikv_fdw.control
 	cp sql/tikv_fdw.sql $@
 
+$(UPDATE_SQL): sql/tikv_fdw.sql sql/update/$(RELEASED)-$(VERSION).sql \
+		tools/update_sql.sh tikv_fdw.control
+	tools/update_sql.sh $(RELEASED) $(VERSION) > $@
+
 .PHONY: libs install-libs uninstall-libs
-libs: $(FDW_SO) $(WORKER_SO) $(STATUS_SO) $(EXTENSION_SQL)
+libs: $(FDW_SO) $(WORKER_SO) $(STATUS_SO) $(EXTENSION_SQL) $(UPDATE_SQL)
+	@rm -f $(filter-out $(EXTENSION_SQL) $(UPDATE_SQL),$(wildcard $(OUT)/tikv_fdw--*.sql))
 
 PKGLIB := $(DESTDIR)$(PG_PKGLIBDIR)
 EXTDIR := $(DESTDIR)$(PG_SHAREDIR)/extension
@@ -43,7 +52,7 @@ EXTDIR := $(DESTDIR)$(PG_SHAREDIR)/extension
 install-libs: libs
 	install -d '$(PKGLIB)' '$(EXTDIR)'
 	install -m 755 $(FDW_SO) $(WORKER_SO) $(STATUS_SO) '$(PKGLIB)'
-	install -m 644 tikv_fdw.control $(EXTENSION_SQL) $(UPGRADE_SQL) '$(EXTDIR)'
+	install -m 644 tikv_fdw.control $(EXTENSION_SQL) $(UPDATE_SQL) $(RELEASED_SQL) '$(EXTDIR)'
 
 uninstall-libs:
 	rm -f '$(PKGLIB)'/tikv_fdw.so '$(PKGLIB)'/tikv_worker.so \

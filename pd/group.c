@@ -280,6 +280,7 @@ load_state(Pd *pd)
 	else
 		first_row(&saved);
 	pd_state_loaded(&pd->state);
+	pd->moved = pd_data_moved();
 	pd->revision = (uint64) saved.applied_index;
 }
 

@@ -100,12 +100,18 @@ typedef struct Pd
 	TsoWait *tso_waits;
 	TsoWait **tso_waits_tail;
 	uint64 tso_bound_ms;   /* decided in this round, 0 none */
+	bool moved;			   /* the data may be a copy: see moved.c */
 	int64 tso_extended_us; /* when the bound was last raised */
 	uint64 tso_last_seen;  /* newest timestamp at that time */
 
 	uint64 rounds; /* writing rounds since start */
 	uint64 aborted_rounds;
 } Pd;
+
+/* ---- moved.c ---- */
+
+/* Needs a transaction and SPI. */
+extern bool pd_data_moved(void);
 
 /* ---- service.c ---- */
 

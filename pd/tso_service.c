@@ -19,6 +19,9 @@
 
 /* How long a request may wait for a window (the clients' own deadline). */
 #define TSO_PATIENCE_US INT64CONST(3000000)
+
+/* More than clocks that are kept in time differ. */
+#define COPY_AHEAD_MS 10000
 #define TSO_MAX_WAITS 65536
 
 /* While the clock is behind, the window grows in steps of about this. */
@@ -231,11 +234,17 @@ bound_is_wanted(const Pd *pd)
 						tso_now_ms());
 }
 
+/* The first bound has to lie beyond where tso_lead began. */
 static uint64
 elapsed_ms(const Pd *pd)
 {
+	uint64 began_ms = tso_physical(pg_atomic_read_u64(&shared()->last));
+
 	if (pd->tso_extended_us == 0)
-		return TSO_WINDOW_MS;
+		return TSO_WINDOW_MS +
+			(began_ms > pd->state.tso_saved_ms ?
+				 began_ms - pd->state.tso_saved_ms :
+				 0);
 	return (uint64) (board_now_us() - pd->tso_extended_us) / 1000;
 }
 
@@ -275,17 +284,25 @@ tso_after_commit(Pd *pd)
 
 /*
  * Timestamps go on after everything that may have been handed out: below the
- * saved bound, or seen in shared memory, which outlives this process.
+ * saved bound, or seen in shared memory, which outlives this process.  The
+ * original of a copy may have gone on by a clock that is ahead of ours.
  */
 void
 tso_lead(Pd *pd)
 {
 	uint64 seen = pg_atomic_read_u64(&shared()->last);
+	uint64 ahead = pd->moved ? tso_make(COPY_AHEAD_MS, 0) : 0;
 	uint64 start;
 
+	if (pd->moved)
+		ereport(
+			LOG,
+			(errmsg(
+				"tikv pd: the data may be a copy: timestamps go on %d s ahead of the clock",
+				COPY_AHEAD_MS / 1000)));
 	pg_atomic_write_u64(&shared()->bound_ms, 0);
 	do
-		start = tso_start(seen, pd->state.tso_saved_ms, tso_now_ms());
+		start = tso_start(seen, pd->state.tso_saved_ms, tso_now_ms()) + ahead;
 	while (!pg_atomic_compare_exchange_u64(&shared()->last, &seen, start));
 	pd->tso_last_seen = start;
 	pd->tso_extended_us = 0;

@@ -441,7 +441,8 @@ SELECT get('lost');
 -- The small tables
 --
 SELECT storage_test_meta();
-SELECT * FROM tikv_internal.store_meta;
+SELECT cluster_id, store_id, api_version, storage_format, start_seq
+FROM tikv_internal.store_meta;
 SELECT storage_test_region(2, '', 'm', 1), storage_test_region(3, 'm', '', 16);
 SELECT storage_test_region(2, '', rep('m', 8000), 3);
 SELECT region_id, peer_id, length(end_key), conf_ver, version, peer_ids, peer_stores, peer_roles FROM tikv_internal.region WHERE region_id = 2;

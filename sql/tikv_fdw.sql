@@ -1,7 +1,11 @@
 /*
  * tikv_fdw.sql
  *	  The extension's objects.  Edited here; `make` copies it to
- *	  tikv_fdw--<version>.sql.  A released script never changes again.
+ *	  tikv_fdw--<version>.sql and makes the script that updates from the last
+ *	  release: sql/update/<old>-<new>.sql, which drops and alters, then what
+ *	  stands between "new in <version>" and "end of what is new" here, then
+ *	  all from "update scripts run the rest" on with CREATE OR REPLACE.  A
+ *	  released script (sql/released) never changes again.
  *
  * Order: schemas, tables, functions, views, roles.
  */
@@ -61,6 +65,8 @@ COMMENT ON COLUMN tikv_internal.raw.key IS 'The first 2048 bytes of the key';
 COMMENT ON COLUMN tikv_internal.raw.key_rest IS
 'The bytes of the key from 2049 on; NULL if there are none';
 COMMENT ON COLUMN tikv_internal.raw.value IS 'The value, uncompressed';
+
+/* new in 0.2 */
 
 /*
  * Transactions.  Versions are only added and, later, deleted: their rows need
@@ -176,6 +182,8 @@ COMMENT ON COLUMN tikv_internal.lock_spill.key_rest IS
 COMMENT ON COLUMN tikv_internal.lock_spill.rec IS
 'A Lock record as TiKV encodes it';
 
+/* end of what is new */
+
 /*
  * Small tables: few rows, updated in place.  All tables name the heap, since
  * the workers write below the table access method interface.
@@ -185,12 +193,20 @@ CREATE TABLE tikv_internal.store_meta (
 	store_id numeric(20, 0) NOT NULL,
 	api_version int4 NOT NULL,
 	storage_format int4 NOT NULL,
-	start_seq int8 NOT NULL
+	start_seq int8 NOT NULL,
+	machine int8 NOT NULL DEFAULT 0,
+	device int8 NOT NULL DEFAULT 0,
+	inode int8 NOT NULL DEFAULT 0,
+	timeline int4 NOT NULL DEFAULT 0
 ) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.store_meta IS
 'One row: which store of which cluster this database holds';
+COMMENT ON COLUMN tikv_internal.store_meta.machine IS
+'With the next three: where the data were last served from, 0 if not known';
 COMMENT ON COLUMN tikv_internal.store_meta.api_version IS
 'kvrpcpb.APIVersion of the data: 0 is V1, 1 is V1 with TTL, 2 is V2';
+
+/* new in 0.2 */
 
 CREATE TABLE tikv_internal.range_delete (
 	era int8 NOT NULL,
@@ -208,6 +224,8 @@ COMMENT ON COLUMN tikv_internal.range_delete.next_key IS
 'Where it goes on; what lies before it is done';
 COMMENT ON COLUMN tikv_internal.range_delete.end_key IS
 'Exclusive; empty is the end of all keys';
+
+/* end of what is new */
 
 CREATE TABLE tikv_internal.region (
 	region_id int8 PRIMARY KEY,
@@ -265,6 +283,8 @@ CREATE TABLE tikv_internal.pd_kv (
 COMMENT ON TABLE tikv_internal.pd_kv IS
 'What the Placement Driver replicates, under the key names of tikv/pd';
 
+/* update scripts run the rest */
+
 /*
  * What the tables hold is what the Raft groups have agreed on; SQL must not
  * change it behind their back.
@@ -285,7 +305,7 @@ BEGIN
 		EXECUTE pg_catalog.format(
 			'REVOKE ALL ON TABLE %s FROM PUBLIC', t);
 		EXECUTE pg_catalog.format(
-			'CREATE TRIGGER refuse_dml BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
+			'CREATE OR REPLACE TRIGGER refuse_dml BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
 			'FOR EACH STATEMENT EXECUTE FUNCTION tikv_internal.refuse_dml()', t);
 	END LOOP;
 END

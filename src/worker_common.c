@@ -325,13 +325,23 @@ worker_startup(WorkerKind kind)
 	wait_for_safe_settings(kind);
 }
 
+/* False with the reason to wait, if there is another than its absence. */
 static bool
-find_extension(TableOids *tables)
+find_extension(TableOids *tables, char *reason, Size size)
 {
+	const char *wrong = NULL;
 	TablesAnswer answer;
 
 	StartTransactionCommand();
 	answer = tables_resolve_nowait(tables);
+	if (answer == TABLES_MISSING)
+		wrong = tables_wrong_version(tables);
+	if (wrong != NULL)
+		strlcpy(reason, wrong, size);
+	else
+		snprintf(reason, size,
+				 "waiting for CREATE EXTENSION tikv_fdw in database \"%s\"",
+				 tikv_fdw_settings.database);
 	CommitTransactionCommand();
 	return answer == TABLES_OK;
 }
@@ -341,12 +351,9 @@ worker_wait_for_extension(WorkerKind kind, TableOids *tables)
 {
 	char reason[256];
 
-	snprintf(reason, sizeof(reason),
-			 "waiting for CREATE EXTENSION tikv_fdw in database \"%s\"",
-			 tikv_fdw_settings.database);
 	while (!worker_should_stop())
 	{
-		if (find_extension(tables))
+		if (find_extension(tables, reason, sizeof(reason)))
 		{
 			worker_report(kind, WORKER_STARTING, "", "");
 			pgstat_report_activity(STATE_IDLE, "");

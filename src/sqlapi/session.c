@@ -137,6 +137,13 @@ session_refusal(const char **hint)
 	}
 	if (!find_tables())
 	{
+		const char *wrong = tables_wrong_version(&tables);
+
+		if (wrong != NULL)
+		{
+			*hint = "A superuser or the extension's owner can do it.";
+			return wrong;
+		}
 		*hint = "Run CREATE EXTENSION tikv_fdw and commit.";
 		return "the extension is not installed in this database";
 	}

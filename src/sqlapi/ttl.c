@@ -28,11 +28,16 @@ need_ttl(void)
 			 "Set tikv.enable_ttl = on, or tikv.api_version = 2, before there are data.")));
 }
 
-/* NULL and 0 mean that the key never expires. */
+/*
+ * NULL and 0 mean that the key never expires.  A function of the extension's
+ * version 0.1 has no such argument; it is refused a little later.
+ */
 uint64
 ttl_argument(FunctionCallInfo fcinfo, int argument)
 {
-	int64 ttl = PG_ARGISNULL(argument) ? 0 : PG_GETARG_INT64(argument);
+	int64 ttl = argument >= PG_NARGS() || PG_ARGISNULL(argument) ?
+		0 :
+		PG_GETARG_INT64(argument);
 
 	if (ttl < 0)
 		ereport(ERROR,

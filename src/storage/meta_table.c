@@ -30,7 +30,11 @@ enum
 	META_API_VERSION,
 	META_STORAGE_FORMAT,
 	META_START_SEQ,
-	META_COLUMNS = META_START_SEQ
+	META_MACHINE,
+	META_DEVICE,
+	META_INODE,
+	META_TIMELINE,
+	META_COLUMNS = META_TIMELINE
 };
 
 /* Columns of region. */
@@ -139,6 +143,10 @@ store_meta_load(StoreMeta *out)
 		out->api = (ApiVersion) DatumGetInt32(values[META_API_VERSION - 1]);
 		out->storage_format = DatumGetInt32(values[META_STORAGE_FORMAT - 1]);
 		out->start_seq = DatumGetInt64(values[META_START_SEQ - 1]);
+		out->identity.machine = DatumGetInt64(values[META_MACHINE - 1]);
+		out->identity.device = DatumGetInt64(values[META_DEVICE - 1]);
+		out->identity.inode = DatumGetInt64(values[META_INODE - 1]);
+		out->identity.timeline = DatumGetInt32(values[META_TIMELINE - 1]);
 	}
 	small_scan_end(&small);
 	table_close_small(rel, NULL);
@@ -175,6 +183,10 @@ store_meta_save(const StoreMeta *meta)
 	values[META_API_VERSION - 1] = Int32GetDatum((int32) meta->api);
 	values[META_STORAGE_FORMAT - 1] = Int32GetDatum(meta->storage_format);
 	values[META_START_SEQ - 1] = Int64GetDatum(meta->start_seq);
+	values[META_MACHINE - 1] = Int64GetDatum(meta->identity.machine);
+	values[META_DEVICE - 1] = Int64GetDatum(meta->identity.device);
+	values[META_INODE - 1] = Int64GetDatum(meta->identity.inode);
+	values[META_TIMELINE - 1] = Int32GetDatum(meta->identity.timeline);
 	save_row(rel, &indexes, &place, values);
 	table_close_small(rel, &indexes);
 }

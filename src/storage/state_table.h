@@ -10,6 +10,7 @@
 
 #include "core/kv/api_version.h"
 #include "core/region/region.h"
+#include "storage/identity.h"
 #include "storage/itemptr.h"
 #include "utils/snapshot.h"
 
@@ -23,6 +24,7 @@ typedef struct StoreMeta
 	ApiVersion api; /* of the data */
 	int storage_format;
 	int64 start_seq; /* grows at every start */
+	DataIdentity identity;
 } StoreMeta;
 
 extern void store_meta_load(StoreMeta *out);

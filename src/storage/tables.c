@@ -37,6 +37,7 @@
 #include "storage/sinvaladt.h"
 #endif
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -45,6 +46,9 @@
 
 #define EXTENSION_NAME "tikv_fdw"
 #define INTERNAL_SCHEMA "tikv_internal"
+
+/* Of the SQL objects that this library works with. */
+#define OUR_VERSION CppAsString2(TIKV_EXTENSION_VERSION)
 
 /* A table, where what belongs to it is, and who needs it. */
 typedef struct TableDef
@@ -129,6 +133,48 @@ is_uncommitted(Oid schema)
 	return TransactionIdIsCurrentTransactionId(creator);
 }
 
+/* The version of the objects in this database, as the catalogs have it. */
+static void
+installed_version(Oid extension, char *out, Size size)
+{
+	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	out[0] = '\0';
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool isnull;
+		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion,
+									 RelationGetDescr(rel), &isnull);
+
+		strlcpy(out, TextDatumGetCString(version), size);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+const char *
+tables_wrong_version(const TableOids *oids)
+{
+	static char text[160];
+	char version[32];
+
+	if (!OidIsValid(oids->extension) || OidIsValid(oids->store_meta))
+		return NULL;
+	installed_version(oids->extension, version, sizeof(version));
+	snprintf(text, sizeof(text),
+			 "the extension is of version %s and the library of " OUR_VERSION
+			 ": run ALTER EXTENSION tikv_fdw UPDATE",
+			 version);
+	return text;
+}
+
 static bool
 resolve_table(const TableDef *def, Oid schema, TableOids *out)
 {
@@ -146,14 +192,20 @@ tables_resolve(TableOids *out)
 {
 	Oid schema;
 
+	Oid extension = get_extension_oid(EXTENSION_NAME, true);
+	char version[32];
+
 	memset(out, 0, sizeof(*out));
-	out->extension = get_extension_oid(EXTENSION_NAME, true);
 	schema = get_namespace_oid(INTERNAL_SCHEMA, true);
-	if (!OidIsValid(out->extension) || !OidIsValid(schema))
+	if (!OidIsValid(extension) || !OidIsValid(schema))
 		return false;
 
 	/* A schema of that name may be somebody else's. */
-	if (getExtensionOfObject(NamespaceRelationId, schema) != out->extension)
+	if (getExtensionOfObject(NamespaceRelationId, schema) != extension)
+		return false;
+	out->extension = extension;
+	installed_version(extension, version, sizeof(version));
+	if (strcmp(version, OUR_VERSION) != 0)
 		return false;
 	for (int i = 0; i < (int) lengthof(table_defs); i++)
 		if (!resolve_table(&table_defs[i], schema, out))

@@ -49,6 +49,12 @@ typedef enum TablesAnswer
 extern bool tables_resolve(TableOids *out);
 
 /*
+ * After a look that found nothing: a sentence if the extension is installed
+ * with another version than the library's, else NULL.  Until the next call.
+ */
+extern const char *tables_wrong_version(const TableOids *oids);
+
+/*
  * The same for a worker, which waits for nobody: TABLES_LOCKED if a catalog
  * that must be read is locked, and nothing is known then.  The catalogs stay
  * locked for reading until the transaction ends.

@@ -422,8 +422,12 @@ store_bootstrap(Store *store, char *reason, Size size)
 	}
 	if (ok)
 	{
-		save_meta(store);
 		load_peers(store);
+		ok = store_adopt(store, reason, size);
+	}
+	if (ok)
+	{
+		save_meta(store);
 		ok = api_switch(store, reason, size);
 	}
 	if (ok)

@@ -139,6 +139,14 @@ struct Store
  */
 extern bool store_bootstrap(Store *store, char *reason, Size size);
 
+/* ---- adopt.c ---- */
+
+/*
+ * Compare the data directory with the one in store->meta, and put the new one
+ * there, to be saved.  False with a reason if the store must not be served.
+ */
+extern bool store_adopt(Store *store, char *reason, Size size);
+
 /* ---- heartbeat.c ---- */
 
 /* Tell PD about the store and the regions it leads; no wait. */

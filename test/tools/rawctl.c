@@ -7,6 +7,7 @@
  *        rawctl --pd host:port delete KEY
  *        rawctl --pd host:port delete-range START END
  *        rawctl --pd host:port scan START LIMIT
+ *        rawctl --pd host:port timestamp
  *        rawctl --pd host:port protect SERVICE TIMESTAMP
  *
  * tikv_client.h finds the store that leads the key's region.  PD is asked again
@@ -203,10 +204,35 @@ protect(Client *client, char *service, const char *timestamp)
 	pdpb__update_service_gcsafe_point_response__free_unpacked(response, NULL);
 }
 
+static void
+print_timestamp(Client *client)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	Pdpb__TsoResponse *response;
+
+	header.cluster_id = client->cluster_id;
+	request.header = &header;
+	request.count = 1;
+	response = call_unary(client, client->pd, "/pdpb.PD/Tso", &request,
+						  &pdpb__tso_response__descriptor);
+	check_header(response->header, "Tso");
+	printf("%llu\n",
+		   (unsigned long long) ((uint64_t) response->timestamp->physical
+									 << 18 |
+								 (uint64_t) response->timestamp->logical));
+	fflush(stdout);
+	pdpb__tso_response__free_unpacked(response, NULL);
+}
+
 static bool
 usage_is_good(int argc, char **argv)
 {
-	if (argc < 5 || strcmp(argv[1], "--pd") != 0)
+	if (argc < 4 || strcmp(argv[1], "--pd") != 0)
+		return false;
+	if (strcmp(argv[3], "timestamp") == 0)
+		return argc == 4;
+	if (argc < 5)
 		return false;
 	if (strcmp(argv[3], "put") == 0 || strcmp(argv[3], "protect") == 0 ||
 		strcmp(argv[3], "scan") == 0 || strcmp(argv[3], "delete-range") == 0)
@@ -224,16 +250,21 @@ main(int argc, char **argv)
 
 	if (!usage_is_good(argc, argv))
 	{
-		fputs(
-			"usage: rawctl --pd host:port put KEY VALUE | get KEY | "
-			"delete KEY | delete-range START END | scan START LIMIT | protect SERVICE TIMESTAMP\n",
-			stderr);
+		fputs("usage: rawctl --pd host:port put KEY VALUE | get KEY | "
+			  "delete KEY | delete-range START END | scan START LIMIT | "
+			  "timestamp | protect SERVICE TIMESTAMP\n",
+			  stderr);
 		return 1;
 	}
 	grpc_init();
 	client.queue = grpc_completion_queue_create_for_next(NULL);
 	client.pd = open_channel(argv[2]);
 	fetch_cluster_id(&client);
+	if (strcmp(argv[3], "timestamp") == 0)
+	{
+		print_timestamp(&client);
+		_exit(0);
+	}
 	if (strcmp(argv[3], "protect") == 0)
 	{
 		protect(&client, argv[4], argv[5]);

@@ -19,7 +19,10 @@ PG_FUNCTION_INFO_V1(storage_test_group);
 Datum
 storage_test_meta(PG_FUNCTION_ARGS)
 {
-	StoreMeta saved = {PG_UINT64_MAX, 4, API_V2, STORAGE_FORMAT, 7};
+	StoreMeta saved = {
+		PG_UINT64_MAX,	4, API_V2,
+		STORAGE_FORMAT, 7, {PG_INT64_MIN, 2, PG_INT64_MAX, 3},
+	};
 	StoreMeta loaded;
 
 	(void) fcinfo;
@@ -33,7 +36,9 @@ storage_test_meta(PG_FUNCTION_ARGS)
 				   loaded.store_id == saved.store_id &&
 				   loaded.api == saved.api &&
 				   loaded.storage_format == saved.storage_format &&
-				   loaded.start_seq == saved.start_seq);
+				   loaded.start_seq == saved.start_seq &&
+				   memcmp(&loaded.identity, &saved.identity,
+						  sizeof(DataIdentity)) == 0);
 }
 
 /* storage_test_region(id int8, start bytea, end bytea, peers int4) */
