@@ -2,7 +2,7 @@
 #
 # Three flavours of compilation, so that a slip of layer does not build:
 #   core   src/core, pd/core: no include path but our own, strict warnings
-#   plain  src/server, src/service, gen: no Postgres include path
+#   plain  src/server, src/transport, src/service, gen: no Postgres include path
 #   pg     everything else: Postgres's server headers
 
 PG_CONFIG ?= pg_config
@@ -55,7 +55,7 @@ CORE_C := $(sort $(shell find src/core pd/core -name '*.c'))
 GEN_C ?= $(patsubst proto/%.proto,gen/%.pb-c.c,$(sort $(wildcard proto/*.proto)))
 GEN_H ?= $(GEN_C:.c=.h)
 SERVICE_C := $(sort $(wildcard src/service/*.c))
-SERVER_C := $(sort $(wildcard src/server/*.c))
+SERVER_C := $(sort $(wildcard src/server/*.c src/transport/*.c))
 
 # What both libraries carry, each with its own hidden copy.
 SHARED_C := $(sort $(wildcard src/bus/*.c src/read/*.c src/storage/*.c)) \

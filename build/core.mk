@@ -23,6 +23,11 @@ $(1)/src/server/%.o: src/server/%.c $(FLAGS_STAMP) | $(GEN_H)
 	$(call say,CC,$$<)
 	$(Q)$(CC) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
+$(1)/src/transport/%.o: src/transport/%.c $(FLAGS_STAMP) | $(GEN_H)
+	@mkdir -p $$(@D)
+	$(call say,CC,$$<)
+	$(Q)$(CC) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+
 $(1)/src/service/%.o: src/service/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)

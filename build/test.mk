@@ -4,7 +4,7 @@
 # that includes server/ or service/ headers gets those libraries and gRPC.
 
 UNIT_C := $(sort $(wildcard test/unit/test_*.c))
-UNIT_RPC_C := $(if $(UNIT_C),$(shell grep -lE '^\#include "(server/|service/|[a-z_]+\.pb-c\.h)' $(UNIT_C)))
+UNIT_RPC_C := $(if $(UNIT_C),$(shell grep -lE '^\#include "(server/|service/|transport/|[a-z_]+\.pb-c\.h)' $(UNIT_C)))
 UNIT_CORE_C := $(filter-out $(UNIT_RPC_C),$(UNIT_C))
 UNIT_CORE := $(UNIT_CORE_C:test/unit/%.c=$(OUT)/asan/bin/%)
 UNIT_RPC := $(UNIT_RPC_C:test/unit/%.c=$(OUT)/asan/bin/%)

@@ -38,6 +38,7 @@ rpcs_in_source()
     {
         sed -n 's/.*SERVED("\([A-Za-z0-9]*\)".*/\1 built/p' $tikv
         sed -n 's/.*LEFT_OUT\(_STREAM\)\{0,1\}("\([A-Za-z0-9]*\)").*/\2 UNIMPLEMENTED/p' $tikv
+        sed -n 's/.*AMONG_STORES("\([A-Za-z0-9]*\)").*/\1 built/p' $tikv
         sed -n 's/^\tPD("\([A-Za-z0-9]*\)".*/\1 built/p' $pd
         sed -n 's/.*NOT_BUILT("\/[a-z_]*\.\([A-Za-z]*\/[A-Za-z0-9]*\)".*/\1 UNIMPLEMENTED/p' $pd
         cat $pd $tikv src/server/health.c |

@@ -17,19 +17,21 @@ allowed()
         src/core/raft) echo core/base/ core/codec/ core/raft/ ;;
         src/core/region) echo core/base/ core/codec/ core/kv/ core/raft/ core/region/ ;;
         src/core/stats) echo core/base/ core/stats/ ;;
+        src/core/snapshot) echo core/base/ core/codec/ core/kv/ core/mvcc/ core/txn/ core/raft/ core/region/ core/cmd/ core/snapshot/ ;;
         src/core/*) echo core/ ;;
         pd/core) echo core/ pd/core/ ;;
         src/service) echo core/ service/ ;;
         src/bus) echo core/ bus/ guc.h ;;
         src/storage) echo core/ bus/ storage/ guc.h ;;
         src/server) echo core/ service/ server/ ;;
+        src/transport) echo core/ service/ server/ transport/ ;;
         src/read) echo core/ bus/ storage/ service/ read/ guc.h ;;
-        src/kvserver) echo core/ bus/ storage/ service/ server/ read/ kvserver/ guc.h worker_common.h worker_tls.h ;;
-        src/store) echo core/ bus/ storage/ service/ server/ read/ kvserver/ store/ guc.h worker_common.h worker_tls.h ;;
+        src/kvserver) echo core/ bus/ storage/ service/ server/ transport/ read/ kvserver/ guc.h worker_common.h worker_tls.h ;;
+        src/store) echo core/ bus/ storage/ service/ server/ transport/ read/ kvserver/ store/ guc.h worker_common.h worker_tls.h ;;
         src/sqlapi) echo core/ bus/ storage/ service/ read/ sqlapi/ guc.h ;;
         src/status) echo core/ bus/ storage/ server/ pd/core/ status/ guc.h worker_common.h worker_tls.h ;;
-        pd) echo core/ bus/ storage/ service/ server/ pd/ guc.h worker_common.h worker_tls.h ;;
-        *) echo core/ bus/ storage/ service/ server/ read/ store/ sqlapi/ pd/ guc.h worker_common.h worker_tls.h ;;
+        pd) echo core/ bus/ storage/ service/ server/ transport/ pd/ guc.h worker_common.h worker_tls.h ;;
+        *) echo core/ bus/ storage/ service/ server/ transport/ read/ store/ sqlapi/ pd/ guc.h worker_common.h worker_tls.h ;;
     esac
 }
 
@@ -70,7 +72,7 @@ check_others()
     local dir=$1 file=$2
 
     case $dir in
-        src/core/* | pd/core | src/service | src/server)
+        src/core/* | pd/core | src/service | src/server | src/transport)
             grep -nE '^#include "(postgres|miscadmin|fmgr|c)\.h"' "$file" &&
                 complain "$file: this folder builds without Postgres"
             ;;

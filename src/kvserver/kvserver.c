@@ -13,6 +13,7 @@
 #include "postmaster/postmaster.h"
 #include "server/batch.h"
 #include "server/tikv_methods.h"
+#include "transport/transport.h"
 #include "worker_tls.h"
 
 /* TiKV's raft-entry-max-size, and room for what surrounds it. */
@@ -70,6 +71,12 @@ kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 	config.max_calls = MAX_UNARY_CALLS;
 	config.tls = tls;
 	config.arg = dispatch;
+	if (self == WORKER_STORE)
+	{
+		config.peer_addr = tikv_fdw_settings.peer_addr;
+		config.peer_methods = transport_methods;
+		config.n_peer_methods = transport_n_methods;
+	}
 	server = server_start(&config, error, sizeof(error));
 	if (server == NULL)
 	{
@@ -77,13 +84,15 @@ kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 		ereport(
 			FATAL,
 			(errcode(ERRCODE_CONNECTION_EXCEPTION),
-			 errmsg("%s cannot listen on tikv.addr: %s", worker_name(self),
-					error),
+			 errmsg("%s cannot listen: %s", worker_name(self), error),
 			 errhint(
-				 "Free the port or change tikv.addr; the worker tries again.")));
+				 "Free the port or change tikv.addr or tikv.peer_addr; the worker tries again.")));
 	}
 	server_set_serving(server, true);
 	worker_tls_warn(self, tls, "tikv.addr", tikv_fdw_settings.addr);
+	if (self == WORKER_STORE)
+		worker_tls_warn(self, tls, "tikv.peer_addr",
+						tikv_fdw_settings.peer_addr);
 	worker_report(self, WORKER_SERVING, "",
 				  worker_tls_address(tls, tikv_fdw_settings.addr));
 	return server;

@@ -13,8 +13,9 @@
 #include "server/server.h"
 
 /*
- * Listen on tikv.addr, with TLS unless tls is NULL.  Throws if the address can't be used: the message
- * names it and what the system said.
+ * Listen on tikv.addr, the store on tikv.peer_addr, too, with TLS unless tls is
+ * NULL.  Throws if an address can't be used: the message names it and what
+ * the system said.
  */
 extern Server *kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls);
 extern void kvserver_stop(Server *server);

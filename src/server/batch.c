@@ -540,7 +540,7 @@ wake_for_delays(void)
 		BatchStream *stream =
 			(BatchStream *) ((char *) l - offsetof(BatchStream, open_link));
 
-		pump_wake_at(call_server(stream->call), delay_next());
+		server_wake_at(call_server(stream->call), delay_next());
 	}
 }
 

@@ -49,7 +49,8 @@ typedef enum OpKind
 	OP_RECV,   /* stream: a message, or its end */
 	OP_SEND,   /* stream: a message sent */
 	OP_STATUS, /* answer and status sent */
-	OP_CLOSE   /* the client's side of the call is over */
+	OP_CLOSE,  /* the client's side of the call is over */
+	OP_CLIENT  /* of a call to another node: see client.c */
 } OpKind;
 
 #define OP_MASK ((uintptr_t) 7)
@@ -112,6 +113,13 @@ struct Call
 	int cancelled;
 };
 
+/* How far a port has come with renewed certificates. */
+typedef struct TlsListener
+{
+	Server *server;
+	_Atomic uint64_t generation; /* that gRPC was given */
+} TlsListener;
+
 #define SERVER_EVENTS 64
 
 typedef struct Waker Waker;
@@ -122,10 +130,12 @@ struct Server
 	grpc_server *grpc;
 	grpc_completion_queue *cq;
 	Waker *waker;
-	Porter *porter;					 /* NULL: gRPC listens itself */
-	_Atomic uint64_t tls_generation; /* that gRPC was given */
+	Porter *porter;			  /* NULL: gRPC listens itself */
+	TlsListener listeners[2]; /* of addr and of peer_addr */
 	ServerConfig config;
 	int port;
+	int peer_port;
+	void *attached;
 	bool serving;
 	bool stopping;
 	bool stopped; /* gRPC has confirmed the shutdown */
@@ -146,6 +156,11 @@ struct Server
 	int n_replying;		  /* statuses on their way */
 	Link health_watchers; /* see health.c */
 
+	Link channels; /* to other nodes: see client.c */
+	struct ClientCall *client_todo;
+	struct ClientCall **client_tail;
+	int n_client_calls;
+
 	grpc_event events[SERVER_EVENTS]; /* taken from gRPC, not handled yet */
 	int n_events;
 	int next_event;
@@ -163,8 +178,6 @@ struct Server
 
 /* ---- server.c ---- */
 
-extern int64_t server_now_us(void);
-
 /* Around every use of gRPC on the worker's thread; may nest. */
 extern void server_enter(Server *server);
 extern void server_leave(Server *server);
@@ -174,9 +187,6 @@ extern void server_leave(Server *server);
 /* Start everything that calls and methods want from gRPC.  Entered. */
 extern void pump_start_todo(Server *server);
 extern void pump_todo(Call *call);
-
-/* Sleep no longer than until this moment of CLOCK_MONOTONIC. */
-extern void pump_wake_at(Server *server, int64_t at_us);
 
 /* ---- waker.c ---- */
 
@@ -263,6 +273,16 @@ extern const RpcMethod health_methods[];
 extern const int health_n_methods;
 extern void health_changed(Server *server);
 
+/* ---- client.c ---- */
+
+/* Start everything that calls to other nodes want from gRPC.  Entered. */
+extern void client_start_todo(Server *server);
+extern void client_event(void *tag, bool success);
+
+/* The server stops: cancel; and when no call is left, let go.  Entered. */
+extern void client_cancel_all(Server *server);
+extern void client_forget_channels(Server *server);
+
 /* ---- address.c ---- */
 
 /* As server_probe_address; shared: beside others that share it, too. */
@@ -291,7 +311,9 @@ extern void porter_free(Porter *porter);
 
 /* ---- tls_grpc.c ---- */
 
-extern grpc_server_credentials *tls_grpc_credentials(Server *server);
+/* For one port; without TLS in the configuration, of plain connections. */
+extern grpc_server_credentials *tls_grpc_credentials(Server *server,
+													 TlsListener *listener);
 
 /* May this client call?  If not, `text` says why. */
 extern bool tls_grpc_admits(Call *call, char *text, size_t size);

@@ -56,6 +56,7 @@ void
 pump_start_todo(Server *server)
 {
 	post_requests(server);
+	client_start_todo(server);
 	while (server->todo != NULL)
 	{
 		Call *call = server->todo;
@@ -69,7 +70,7 @@ pump_start_todo(Server *server)
 }
 
 void
-pump_wake_at(Server *server, int64_t at_us)
+server_wake_at(Server *server, int64_t at_us)
 {
 	if (at_us < server->wake_at_us)
 		server->wake_at_us = at_us;
@@ -149,10 +150,14 @@ server_poll(Server *server, int max_events)
 		uintptr_t tag = (uintptr_t) event.tag;
 
 		handled++;
-		call_event((Call *) (tag & ~OP_MASK), (OpKind) (tag & OP_MASK),
-				   event.success != 0);
+		if ((tag & OP_MASK) == OP_CLIENT)
+			client_event((void *) (tag & ~OP_MASK), event.success != 0);
+		else
+			call_event((Call *) (tag & ~OP_MASK), (OpKind) (tag & OP_MASK),
+					   event.success != 0);
 	}
-	if (server->todo != NULL || server->short_methods != NULL)
+	if (server->todo != NULL || server->short_methods != NULL ||
+		server->client_todo != NULL)
 	{
 		server_enter(server);
 		pump_start_todo(server);

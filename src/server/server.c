@@ -157,12 +157,15 @@ add_method(Server *server, const RpcMethod *from, bool unbounded)
 static void
 add_methods(Server *server)
 {
-	int n = server->config.n_methods + health_n_methods + 1;
+	const ServerConfig *config = &server->config;
+	int n = config->n_methods + config->n_peer_methods + health_n_methods + 1;
 
 	server->methods = calloc((size_t) n, sizeof(*server->methods));
 	CHECK(server->methods != NULL);
-	for (int i = 0; i < server->config.n_methods; i++)
-		add_method(server, &server->config.methods[i], false);
+	for (int i = 0; i < config->n_methods; i++)
+		add_method(server, &config->methods[i], false);
+	for (int i = 0; i < config->n_peer_methods; i++)
+		add_method(server, &config->peer_methods[i], false);
 	for (int i = 0; i < health_n_methods; i++)
 		add_method(server, &health_methods[i], true);
 
@@ -197,33 +200,45 @@ new_server(const ServerConfig *config)
 	link_init(&server->fresh);
 	link_init(&server->held);
 	link_init(&server->health_watchers);
+	link_init(&server->channels);
+	server->client_tail = &server->client_todo;
 	return server;
 }
 
-static bool
-bind_port(Server *server, char *err, size_t errlen)
+/* One port of gRPC's own; 0 with err set if it cannot be had. */
+static int
+listen_at(Server *server, const char *addr, bool shared, TlsListener *listener,
+		  char *err, size_t errlen)
 {
-	grpc_server_credentials *creds;
+	grpc_server_credentials *creds = tls_grpc_credentials(server, listener);
+	int port = grpc_server_add_http2_port(server->grpc, addr, creds);
 
-	if (server->config.http != NULL)
-	{
-		server->porter = porter_new(server->config.addr, server->config.http,
-									&server->port, err, errlen);
-		return server->porter != NULL;
-	}
-	creds = server->config.tls != NULL ?
-		tls_grpc_credentials(server) :
-		grpc_insecure_server_credentials_create();
-	server->port =
-		grpc_server_add_http2_port(server->grpc, server->config.addr, creds);
 	grpc_server_credentials_release(creds);
-	if (server->port != 0)
-		return true;
-	if (address_probe(server->config.addr, server->config.shared_port, err,
-					  errlen))
-		snprintf(err, errlen, "could not listen on \"%s\"",
-				 server->config.addr);
-	return false;
+	if (port == 0 && address_probe(addr, shared, err, errlen))
+		snprintf(err, errlen, "could not listen on \"%s\"", addr);
+	return port;
+}
+
+static bool
+bind_ports(Server *server, char *err, size_t errlen)
+{
+	const ServerConfig *config = &server->config;
+
+	if (config->http != NULL)
+	{
+		server->porter =
+			porter_new(config->addr, config->http, &server->port, err, errlen);
+		if (server->porter == NULL)
+			return false;
+	}
+	else
+		server->port = listen_at(server, config->addr, config->shared_port,
+								 &server->listeners[0], err, errlen);
+	if (server->port == 0 || config->peer_addr == NULL)
+		return server->port != 0;
+	server->peer_port = listen_at(server, config->peer_addr, false,
+								  &server->listeners[1], err, errlen);
+	return server->peer_port != 0;
 }
 
 static void
@@ -272,6 +287,9 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 
 	if (!address_probe(config->addr, config->shared_port, err, errlen))
 		return NULL;
+	if (config->peer_addr != NULL &&
+		!address_probe(config->peer_addr, false, err, errlen))
+		return NULL;
 	server = new_server(config);
 	server_enter(server);
 	if (getenv("GRPC_VERBOSITY") == NULL)
@@ -281,7 +299,7 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 	server->grpc = create_grpc_server(config);
 	grpc_server_register_completion_queue(server->grpc, server->cq, NULL);
 	add_methods(server);
-	if (!bind_port(server, err, errlen))
+	if (!bind_ports(server, err, errlen))
 	{
 		abandon_start(server);
 		return NULL;
@@ -334,7 +352,7 @@ static bool
 all_over(const Server *server)
 {
 	return server->stopped && server->n_live == 0 && server->n_posted == 0 &&
-		server->todo == NULL;
+		server->todo == NULL && server->n_client_calls == 0;
 }
 
 void
@@ -355,11 +373,13 @@ server_stop(Server *server, int timeout_ms)
 	drain_until(server, no_reply_on_its_way, now + timeout_us / 4);
 	server_enter(server);
 	grpc_server_cancel_all_calls(server->grpc);
+	client_cancel_all(server);
 	server_leave(server);
 	if (!drain_until(server, all_over, now + timeout_us))
 		return; /* the process ends; better leak than hang */
 
 	server_enter(server);
+	client_forget_channels(server);
 	destroy_grpc(server);
 	server_leave(server);
 	call_forget_held(server);
@@ -372,6 +392,24 @@ int
 server_port(Server *server)
 {
 	return server->port;
+}
+
+int
+server_peer_port(Server *server)
+{
+	return server->peer_port;
+}
+
+void
+server_attach(Server *server, void *peer)
+{
+	server->attached = peer;
+}
+
+void *
+server_attached(Server *server)
+{
+	return server->attached;
 }
 
 void

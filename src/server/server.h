@@ -61,15 +61,18 @@ typedef struct ServerConfig
 	bool shared_port;		  /* SO_REUSEPORT among our own workers */
 	const RpcMethod *methods; /* unknown paths get UNIMPLEMENTED too */
 	int n_methods;
-	int wake_fd;		/* eventfd that ends server_wait; -1 none */
-	int parent_fd;		/* readable when the parent died; -1 none */
-	size_t max_message; /* bytes of one request message */
-	int max_calls;		/* unary calls in flight; more: UNAVAILABLE */
-	size_t max_reply;	/* bytes of one answer; 0: 512 MiB; at most 2 GiB */
-	size_t max_unsent;	/* bytes of all answers not taken yet; 0: 1 GiB */
-	HttpServer *http;	/* gets what speaks HTTP/1.1; NULL: gRPC alone */
-	Tls *tls;			/* usable; NULL: plain. Excludes http. */
-	void *arg;			/* server_arg() */
+	int wake_fd;		   /* eventfd that ends server_wait; -1 none */
+	int parent_fd;		   /* readable when the parent died; -1 none */
+	size_t max_message;	   /* bytes of one request message */
+	int max_calls;		   /* unary calls in flight; more: UNAVAILABLE */
+	size_t max_reply;	   /* bytes of one answer; 0: 512 MiB; at most 2 GiB */
+	size_t max_unsent;	   /* bytes of all answers not taken yet; 0: 1 GiB */
+	const char *peer_addr; /* a second port for the same methods; NULL: none */
+	const RpcMethod *peer_methods; /* beside those of `methods` */
+	int n_peer_methods;
+	HttpServer *http; /* gets what speaks HTTP/1.1; NULL: gRPC alone */
+	Tls *tls;		  /* usable; NULL: plain. Excludes http. */
+	void *arg;		  /* server_arg() */
 } ServerConfig;
 
 /*
@@ -89,8 +92,9 @@ extern bool server_probe_address(const char *addr, char *err, size_t errlen);
 /* Can only this machine reach it? */
 extern bool server_address_is_local(const char *addr);
 
-/* The port bound; of use where addr asks for port 0. */
+/* The ports bound; of use where an address asks for port 0. */
 extern int server_port(Server *server);
+extern int server_peer_port(Server *server);
 
 /*
  * Handle what is ready, at most max_events, without blocking; returns how
@@ -107,6 +111,12 @@ extern int server_poll(Server *server, int max_events);
  */
 extern void server_wait(Server *server, int64_t timeout_us);
 
+/* The next server_wait ends by this moment of CLOCK_MONOTONIC. */
+extern void server_wake_at(Server *server, int64_t at_us);
+
+/* Microseconds of CLOCK_MONOTONIC. */
+extern int64_t server_now_us(void);
+
 /*
  * Wake server_wait from a signal handler or another thread.  Async-signal
  * safe.  (Writes to wake_fd.)
@@ -120,6 +130,10 @@ extern void server_stop(Server *server, int timeout_ms);
 extern void server_set_serving(Server *server, bool serving);
 
 extern void *server_arg(Server *server);
+
+/* What the handlers of peer_methods need; NULL at first. */
+extern void server_attach(Server *server, void *peer);
+extern void *server_attached(Server *server);
 
 typedef struct ServerCounters
 {

@@ -22,6 +22,9 @@
 		"/tikvpb.Tikv/" name, RPC_STREAM, 0, NULL \
 	}
 
+/* src/transport has the handler, which the store alone gives to its server. */
+#define AMONG_STORES(name) LEFT_OUT_STREAM(name)
+
 const RpcMethod tikv_methods[] = {
 	/* transactions */
 	SERVED("KvGet", METHOD_KV_GET),
@@ -87,9 +90,8 @@ const RpcMethod tikv_methods[] = {
 	LEFT_OUT_STREAM("BatchCoprocessor"),
 	LEFT_OUT("DelegateCoprocessor"),
 
-	/* between stores: served on the peer address */
-	LEFT_OUT_STREAM("Raft"),
-	LEFT_OUT_STREAM("BatchRaft"),
+	AMONG_STORES("Raft"),
+	AMONG_STORES("BatchRaft"),
 	LEFT_OUT_STREAM("Snapshot"),
 	LEFT_OUT_STREAM("TabletSnapshot"),
 

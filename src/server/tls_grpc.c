@@ -3,7 +3,7 @@
  *	  gRPC's side of TLS: credentials that are renewed, and who may call.
  *
  * gRPC asks for new certificates at every handshake, on whatever thread of its
- * own that happens.  It asks the server: how far a listener has come is the
+ * own that happens.  It asks the listener: how far a listener has come is the
  * listener's, and a server that could not be stopped in time may still ask
  * while its successor serves.
  */
@@ -17,13 +17,13 @@
 static grpc_ssl_certificate_config_reload_status
 newest(void *arg, grpc_ssl_server_certificate_config **config)
 {
-	Server *server = arg;
-	TlsMaterial *material = tls_hold(server->config.tls);
+	TlsListener *listener = arg;
+	TlsMaterial *material = tls_hold(listener->server->config.tls);
 	grpc_ssl_pem_key_cert_pair pair;
 
 	if (material == NULL)
 		return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
-	if (atomic_exchange(&server->tls_generation, material->generation) ==
+	if (atomic_exchange(&listener->generation, material->generation) ==
 		material->generation)
 	{
 		tls_release(material);
@@ -37,12 +37,15 @@ newest(void *arg, grpc_ssl_server_certificate_config **config)
 }
 
 grpc_server_credentials *
-tls_grpc_credentials(Server *server)
+tls_grpc_credentials(Server *server, TlsListener *listener)
 {
+	if (server->config.tls == NULL)
+		return grpc_insecure_server_credentials_create();
+	listener->server = server;
 	return grpc_ssl_server_credentials_create_with_options(
 		grpc_ssl_server_credentials_create_options_using_config_fetcher(
 			GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, newest,
-			server));
+			listener));
 }
 
 /* The words are TiKV's (tikv/tikv, components/security/src/lib.rs). */

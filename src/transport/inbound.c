@@ -1,0 +1,225 @@
+/*
+ * inbound.c
+ *	  Streams that messages come from.
+ *
+ * The first message of a stream is the moment at which its metadata is looked
+ * at; a stream without messages does no harm.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/check.h"
+#include "transport/transport_internal.h"
+
+#define METHOD_RAFT 1
+#define METHOD_BATCH_RAFT 2
+
+void
+inbound_init(Transport *t)
+{
+	t->inbound.next = t->inbound.prev = &t->inbound;
+}
+
+static void
+unlink_inbound(Inbound *in)
+{
+	in->next->prev = in->prev;
+	in->prev->next = in->next;
+	in->next = in->prev = in;
+}
+
+void
+inbound_stop(Transport *t)
+{
+	while (t->inbound.next != &t->inbound)
+	{
+		Inbound *in = t->inbound.next;
+
+		unlink_inbound(in);
+		in->transport = NULL;
+		call_fail(in->call, RPC_UNAVAILABLE, "the node is stopping");
+	}
+}
+
+/* ---- who may come in ---- */
+
+static bool
+refuse(Transport *t, Call *call, RpcCode code, const char *text)
+{
+	t->stats.refused++;
+	call_fail(call, code, text);
+	return false;
+}
+
+static bool
+read_envelope(Call *call, SenderEnvelope *out)
+{
+	return envelope_number(call_metadata(call, ENVELOPE_CLUSTER),
+						   &out->cluster_id) &&
+		envelope_number(call_metadata(call, ENVELOPE_FROM), &out->from_id) &&
+		envelope_number(call_metadata(call, ENVELOPE_TO), &out->to_id) &&
+		envelope_number(call_metadata(call, ENVELOPE_START), &out->start_seq);
+}
+
+/* The sender has started again: what its earlier life sent is over. */
+static void
+end_older(Transport *t, const SenderEnvelope *newer)
+{
+	for (Inbound *in = t->inbound.next; in != &t->inbound; in = in->next)
+		if (in->sender.from_id == newer->from_id &&
+			in->sender.start_seq < newer->start_seq)
+		{
+			t->stats.refused++;
+			call_fail(in->call, RPC_FAILED_PRECONDITION,
+					  "a newer start of this node was seen");
+		}
+}
+
+static bool
+pass_fence(Transport *t, Call *call, const SenderEnvelope *sender)
+{
+	char text[160];
+
+	switch (fence_check(&t->fence, sender->from_id, sender->start_seq))
+	{
+		case FENCE_SAME:
+			return true;
+		case FENCE_NEWER:
+			end_older(t, sender);
+			return true;
+		case FENCE_FULL:
+			return refuse(t, call, RPC_RESOURCE_EXHAUSTED, "too many nodes");
+		case FENCE_OLD:
+			break;
+	}
+	snprintf(text, sizeof(text),
+			 "a newer start of node %" PRIu64 " was seen: %" PRIu64
+			 ", not %" PRIu64,
+			 sender->from_id, fence_seen(&t->fence, sender->from_id),
+			 sender->start_seq);
+	return refuse(t, call, RPC_FAILED_PRECONDITION, text);
+}
+
+/*
+ * UNKNOWN for a wrong receiver is TiKV's answer, too (tikv/tikv,
+ * src/server/service/kv.rs): the sender asks for the address again.
+ */
+bool
+inbound_admit(Transport *t, Call *call, SenderEnvelope *out)
+{
+	char text[160];
+
+	if (!read_envelope(call, out))
+		return refuse(t, call, RPC_INVALID_ARGUMENT,
+					  "the stream does not say who sends");
+	if (out->cluster_id != t->config.cluster_id)
+	{
+		snprintf(text, sizeof(text),
+				 "mismatched cluster id: %" PRIu64 ", not %" PRIu64,
+				 t->config.cluster_id, out->cluster_id);
+		return refuse(t, call, RPC_FAILED_PRECONDITION, text);
+	}
+	if (out->to_id != t->config.self_id)
+	{
+		snprintf(text, sizeof(text), "this is node %" PRIu64 ", not %" PRIu64,
+				 t->config.self_id, out->to_id);
+		return refuse(t, call, RPC_UNKNOWN, text);
+	}
+	return pass_fence(t, call, out);
+}
+
+/* ---- messages ---- */
+
+/* The first message of a stream. */
+static Inbound *
+begin(Call *call)
+{
+	Transport *t = server_attached(call_server(call));
+	SenderEnvelope sender;
+	Inbound *in;
+
+	if (t == NULL)
+	{
+		call_fail(call, RPC_UNAVAILABLE, "the node is not ready");
+		return NULL;
+	}
+	if (!inbound_admit(t, call, &sender))
+		return NULL;
+	in = calloc(1, sizeof(*in));
+	CHECK(in != NULL);
+	in->transport = t;
+	in->call = call;
+	in->sender = sender;
+	in->prev = &t->inbound;
+	in->next = t->inbound.next;
+	in->next->prev = in;
+	t->inbound.next = in;
+	call_set_user(call, in);
+	if (t->paused)
+		call_pause(call, true);
+	return in;
+}
+
+static void
+tell(void *arg, Bytes message)
+{
+	Transport *t = arg;
+
+	t->stats.received++;
+	t->config.on_message(t->config.arg, message);
+}
+
+static void
+message_of_stream(Call *call, Bytes message)
+{
+	Inbound *in = call_user(call);
+
+	if (in == NULL)
+		in = begin(call);
+	if (in == NULL || in->transport == NULL)
+		return;
+	in->transport->stats.received_bytes += message.len;
+	if (call_method(call) == METHOD_RAFT)
+		tell(in->transport, message);
+	else if (!batch_each(message, tell, in->transport))
+		call_fail(call, RPC_INVALID_ARGUMENT, "malformed BatchRaftMessage");
+}
+
+/* A stream is only ever ended by an error; some clients end it nicely. */
+static void
+half_close(Call *call)
+{
+	call_finish(call, RPC_OK, NULL);
+}
+
+static void
+closed(Call *call)
+{
+	Inbound *in = call_user(call);
+
+	if (in == NULL)
+		return;
+	unlink_inbound(in);
+	free(in);
+	call_set_user(call, NULL);
+}
+
+static const CallHandler raft_stream = {.message = message_of_stream,
+										.half_close = half_close,
+										.closed = closed};
+
+const RpcMethod transport_methods[] = {
+	{"/tikvpb.Tikv/Raft", RPC_STREAM, METHOD_RAFT, &raft_stream},
+	{"/tikvpb.Tikv/BatchRaft", RPC_STREAM, METHOD_BATCH_RAFT, &raft_stream},
+};
+const int transport_n_methods =
+	sizeof(transport_methods) / sizeof(transport_methods[0]);
+
+void
+transport_pause(Transport *t, bool pause)
+{
+	t->paused = pause;
+	for (Inbound *in = t->inbound.next; in != &t->inbound; in = in->next)
+		call_pause(in->call, pause);
+}

@@ -1,0 +1,90 @@
+/*
+ * transport_internal.h
+ *	  What the files of the transport share.
+ */
+#ifndef TIKV_TRANSPORT_INTERNAL_H
+#define TIKV_TRANSPORT_INTERNAL_H
+
+#include "server/client.h"
+#include "transport/backoff.h"
+#include "transport/batch_queue.h"
+#include "transport/fence.h"
+#include "transport/transport.h"
+
+typedef enum RemoteState
+{
+	REMOTE_IDLE,	  /* nothing to send, or not begun */
+	REMOTE_RESOLVING, /* `resolve` was called */
+	REMOTE_RESOLVED,  /* it has an address and no stream */
+	REMOTE_STREAMING, /* it has a stream, perhaps not accepted yet */
+	REMOTE_BACKOFF	  /* it failed a moment ago */
+} RemoteState;
+
+/* A node that messages go to. */
+typedef struct Remote
+{
+	struct Remote *next;
+	Transport *transport;
+	uint64_t id;
+	RemoteState state;
+	int64_t since_us; /* of the state */
+	char *addr;
+	ClientChannel *channel;
+	ClientCall *stream;
+	int64_t opened_us; /* 0: not accepted yet */
+	BatchQueue queue;
+	Backoff backoff;
+	bool forgotten; /* to be freed by transport_run */
+} Remote;
+
+/* A stream that messages come from. */
+typedef struct Inbound
+{
+	struct Inbound *next;
+	struct Inbound *prev;
+	Transport *transport; /* NULL once that has stopped */
+	Call *call;
+	SenderEnvelope sender;
+} Inbound;
+
+struct Transport
+{
+	TransportConfig config;
+	Remote *remotes;
+	int n_remotes;
+	Inbound inbound; /* head of the list */
+	Fence fence;
+	bool paused;
+	TransportStats stats;
+};
+
+/* ---- inbound.c ---- */
+
+extern void inbound_init(Transport *t);
+extern void inbound_stop(Transport *t);
+
+/*
+ * Who sends, if he may; else the call was failed.  For every kind of stream
+ * between nodes; a newer start of the sender ends his older streams.
+ */
+extern bool inbound_admit(Transport *t, Call *call, SenderEnvelope *out);
+
+/* ---- remote.c ---- */
+
+extern Remote *remote_get(Transport *t, uint64_t id, bool make);
+extern void remote_run(Remote *remote, int64_t now_us);
+extern void remote_free(Remote *remote);
+
+/* The headers of a stream to a node. */
+#define ENVELOPE_HEADERS 4
+
+typedef struct EnvelopeHeaders
+{
+	ClientHeader headers[ENVELOPE_HEADERS];
+	char text[ENVELOPE_HEADERS][24];
+} EnvelopeHeaders;
+
+extern void envelope_headers(const Transport *t, uint64_t to_id,
+							 EnvelopeHeaders *out);
+
+#endif /* TIKV_TRANSPORT_INTERNAL_H */
