@@ -15,6 +15,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "bus/flush.h"
 #include "bus/lock_table.h"
 #include "bus/metrics.h"
 #include "core/base/check.h"
@@ -88,6 +89,23 @@ raft_flushed_run(Store *store)
 		n++;
 	}
 	return n;
+}
+
+/* Let somebody else wait for the disk. */
+static void
+have_flushed(Store *store)
+{
+	Replicas *replicas = store->replicas;
+
+	if (replicas->unflushed == NULL)
+		return;
+	FAILPOINT("store_before_flush");
+	flush_worker_ensure();
+	if (flush_request(replicas->commit_lsn))
+		return;
+	XLogFlush(replicas->commit_lsn);
+	FAILPOINT("store_after_flush");
+	(void) raft_flushed_run(store);
 }
 
 static void
@@ -508,10 +526,8 @@ after_commit(RaftTurn *turn)
 			finish_peer(store, store->peers[i]);
 	FAILPOINT("store_before_reply");
 	turn_send_outbox(store);
-	if (store->replicas->unflushed != NULL)
-		XLogFlush(store->replicas->commit_lsn);
-	FAILPOINT("store_after_flush");
 	raft_flushed_run(store);
+	have_flushed(store);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i]->grouped)
 			ungroup(store, store->peers[i]);
@@ -607,7 +623,12 @@ raft_turn_run(Store *store)
 	WriteQueue batch;
 
 	if (!work_waits(store))
-		return raft_flushed_run(store);
+	{
+		int told = raft_flushed_run(store);
+
+		have_flushed(store);
+		return told;
+	}
 	guard_refresh(&store->guard, turn.begun_us);
 	take_batch(store, &batch);
 	PG_TRY();
