@@ -100,7 +100,10 @@ sub start_again
 {
 	my ($i) = @_;
 
-	wait_for("node $i to start", sub { $nodes[$i]->start(fail_ok => 1) });
+	wait_for("node $i to start", sub {
+		$nodes[$i]->{_pid} = undef;
+		return $nodes[$i]->start(fail_ok => 1);
+	});
 }
 
 # The node that says it leads, if one does.
