@@ -262,6 +262,14 @@ extern void raft_read_states(Peer *peer, const RaftReadState *states, int n);
 extern int raft_read_run(Store *store);
 extern void raft_read_stop(Store *store, const char *reason);
 
+/* ---- orders.c: what others want done with regions ---- */
+
+typedef struct Pdpb__RegionHeartbeatResponse Pdpb__RegionHeartbeatResponse;
+
+extern void orders_take_sql(Store *store, Request *request);
+extern void orders_take_pd(Store *store,
+						   const Pdpb__RegionHeartbeatResponse *reply);
+
 /* ---- links.c: to other stores ---- */
 
 typedef struct Links Links;

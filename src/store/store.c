@@ -43,6 +43,8 @@ ask_store(void *arg, Request *request)
 		lock_waits_answer_info(arg, request);
 	else if (request->method->id == METHOD_BROADCAST_TXN_STATUS)
 		txn_turn_take_status(arg, request);
+	else if (request->method->id == METHOD_STORE_ADMIN)
+		orders_take_sql(arg, request);
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
 }
