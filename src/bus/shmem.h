@@ -65,6 +65,15 @@ typedef struct LockShared LockShared;
 typedef struct MetricsShared MetricsShared;
 typedef struct SqlTxnShared SqlTxnShared;
 
+/* Of `tikv flush` (flush.h). */
+typedef struct FlushShared
+{
+	pg_atomic_uint64 wanted; /* the WAL is to be flushed up to here */
+	pg_atomic_uint32 running;
+	pg_atomic_uint32 sleeping; /* 1: must be woken by its latch */
+	struct Latch *latch;
+} FlushShared;
+
 typedef struct TikvShmem
 {
 	WorkerSlot workers[WORKER_KINDS];
@@ -78,6 +87,7 @@ typedef struct TikvShmem
 	MetricsShared *metrics;
 	SqlTxnShared *sql_txns;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
+	FlushShared flush;
 } TikvShmem;
 
 /*

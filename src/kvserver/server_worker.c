@@ -261,6 +261,7 @@ worker_init(ServerWorker *worker, WorkerKind self, MemoryContext context)
 	worker->dispatch.write_txn = forward_txn;
 	worker->dispatch.ask_store = forward;
 	worker->dispatch.hand_over = hand_over;
+	worker->dispatch.ask_index = forward;
 	worker->dispatch.arg = worker;
 }
 

@@ -70,6 +70,9 @@ typedef enum MethodId
 	/* bus only: tikv_insert(), a RawPutRequest that fails if the key exists */
 	METHOD_SQL_INSERT = 400,
 
+	/* bus only: an administrative command for a region of the store's */
+	METHOD_STORE_ADMIN = 401,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,
@@ -144,7 +147,8 @@ struct Request
 	/* True if nobody waits for the answer any more.  May be NULL. */
 	bool (*abandoned)(Request *request);
 
-	bool stays; /* a read that may take as long as it takes */
+	bool stays;	  /* a read that may take as long as it takes */
+	bool indexed; /* a read whose index is applied here (ReadIndex) */
 
 	uint64_t source; /* connection or process that it came from; 0: ours */
 	bool over_bus;	 /* holds a slot of the bus until it is answered */

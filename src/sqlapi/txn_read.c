@@ -237,7 +237,7 @@ keys_valid(TxnRound *round)
 			RegionError error;
 
 			ok = read_round_look(round->round, &context, &seen, &error) &&
-				read_round_valid(round->round, seen);
+				read_round_valid(round->round, seen, false);
 		}
 		pfree(found);
 		if (!ok)
@@ -443,7 +443,8 @@ try_page(TxnRound *round, const TableOids *tables, uint32 limit, TxnPage *page)
 	round->round = read_round_new(READ_TXN);
 	if (look_at_region(round, from, scan->reverse) && take_look(round) &&
 		open_round(round, tables) &&
-		read_round_valid(round->round, round->seen) && look_at_spilled(round))
+		read_round_valid(round->round, round->seen, false) &&
+		look_at_spilled(round))
 	{
 		MvccScan part = *scan;
 		Arena arena;

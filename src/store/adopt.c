@@ -17,7 +17,7 @@ static bool
 is_sole_member(const Store *store)
 {
 	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i].region.n_peers > 1)
+		if (store->peers[i]->region.n_peers > 1)
 			return false;
 	return true;
 }

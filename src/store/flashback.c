@@ -97,9 +97,9 @@ flashback_save(Store *store)
 {
 	for (int i = 0; i < store->n_peers; i++)
 	{
-		const Peer *peer = &store->peers[i];
+		const Peer *peer = store->peers[i];
 
-		if (peer->region_changed)
-			region_table_save(&peer->region, peer->self.id);
+		if (!peer->grouped && peer->region_changed)
+			region_table_save(&peer->region, peer->self.id, PEER_STATE_NORMAL);
 	}
 }

@@ -154,7 +154,7 @@ gc_ask_about_lock(Store *store)
 
 	for (int i = 0; i < store->n_peers; i++)
 	{
-		Peer *peer = &store->peers[i];
+		Peer *peer = store->peers[i];
 		RegionError error;
 		TxnRequest probe = {.keys = &key, .n_keys = 1};
 

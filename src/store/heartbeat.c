@@ -14,7 +14,7 @@
 #include "kvserver/long_reads.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
-#include "store/store.h"
+#include "store/replicas.h"
 
 static void
 send_to_pd(int method, const ProtobufCMessage *message, Arena *arena)
@@ -77,8 +77,27 @@ store_heartbeat(Store *store)
 	request.stats = &stats;
 	send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena);
 	for (int i = 0; i < store->n_peers; i++)
-		if (raft_role(store->peers[i].raft) == RAFT_LEADER)
-			region_heartbeat(&store->peers[i], &header, &arena);
+		if (raft_role(store->peers[i]->raft) == RAFT_LEADER)
+			region_heartbeat(store->peers[i], &header, &arena);
+	arena_free(&arena);
+}
+
+/* The answer to a region's heartbeat may say what is to be done with it. */
+static void
+take_operator(Store *store, const BusAnswer *answer)
+{
+	Pdpb__RegionHeartbeatResponse *reply;
+	Arena arena;
+
+	if (answer->tag != METHOD_PD_REGION_HEARTBEAT ||
+		answer->reply.code != BUS_OK)
+		return;
+	arena_init(&arena);
+	reply = (Pdpb__RegionHeartbeatResponse *)
+		service_unpack(&pdpb__region_heartbeat_response__descriptor,
+					   answer->reply.bytes, &arena);
+	if (reply != NULL && reply->region_id != 0)
+		orders_take_pd(store, reply);
 	arena_free(&arena);
 }
 
@@ -89,7 +108,10 @@ store_take_pd_answers(Store *store)
 
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
+		take_operator(store, &answer);
 		if (!long_reads_take(&store->dispatch, &answer) &&
+			!links_take_pd_answer(store, &answer) &&
+			!raft_take_pd_answer(store, &answer) &&
 			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(
 				LOG,

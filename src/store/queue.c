@@ -88,12 +88,20 @@ write_queue_pop(WriteQueue *queue)
 }
 
 bool
+write_queue_has_room(const WriteQueue *queue, size_t bytes)
+{
+	return queue->n < tikv_fdw_settings.max_pending_writes &&
+		queue->bytes + bytes <=
+		(size_t) tikv_fdw_settings.max_pending_kb * 1024;
+}
+
+bool
 write_queue_admits(const WriteQueue *queue, uint64 source, size_t bytes)
 {
 	size_t max_n = (size_t) tikv_fdw_settings.max_pending_writes;
 	size_t max_bytes = (size_t) tikv_fdw_settings.max_pending_kb * 1024;
 
-	return (size_t) queue->n < max_n && queue->bytes + bytes <= max_bytes &&
+	return write_queue_has_room(queue, bytes) &&
 		fair_admits(queue->fair, source, bytes + WRITE_COST, max_n,
 					max_bytes + max_n * WRITE_COST);
 }
