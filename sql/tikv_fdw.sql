@@ -218,7 +218,8 @@ CREATE TABLE tikv_internal.region (
 	version int8 NOT NULL,
 	peer_ids int8[] NOT NULL,
 	peer_stores int8[] NOT NULL,
-	peer_roles int4[] NOT NULL
+	peer_roles int4[] NOT NULL,
+	state int4 NOT NULL
 ) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.region IS
 'Descriptors of the regions that have a peer on this store';
@@ -229,6 +230,8 @@ COMMENT ON COLUMN tikv_internal.region.end_key IS
 'Exclusive, in the encoded key space; empty is the end of all keys';
 COMMENT ON COLUMN tikv_internal.region.peer_roles IS
 'metapb.PeerRole of each peer: 0 voter, 1 learner, 2 incoming, 3 demoting';
+COMMENT ON COLUMN tikv_internal.region.state IS
+'raft_serverpb.PeerState: 0 normal, 1 applying a snapshot, 2 tombstone';
 
 CREATE TABLE tikv_internal.raft_state (
 	region_id int8 NOT NULL,
@@ -244,6 +247,27 @@ CREATE TABLE tikv_internal.raft_state (
 CREATE UNIQUE INDEX raft_state_region ON tikv_internal.raft_state (region_id);
 COMMENT ON TABLE tikv_internal.raft_state IS
 'One row per Raft group: hard state, applied and truncated position';
+
+CREATE TABLE tikv_internal.raft_log (
+	region_id int8 NOT NULL,
+	log_index int8 NOT NULL,
+	term int8 NOT NULL,
+	entry bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0.02,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_scale_factor = 0.02,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.raft_log ALTER entry SET STORAGE EXTERNAL;
+CREATE INDEX raft_log_key ON tikv_internal.raft_log (region_id, log_index);
+COMMENT ON TABLE tikv_internal.raft_log IS
+'The logs of the Raft groups that have several peers';
+COMMENT ON COLUMN tikv_internal.raft_log.entry IS 'eraftpb.Entry';
 
 CREATE TABLE tikv_internal.pd_raft_state (
 	term int8 NOT NULL,

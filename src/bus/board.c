@@ -264,6 +264,30 @@ board_all(BoardRegion **out)
  * what makes an answer wrong: another range, another term, no leadership.
  */
 bool
+board_same_region(const BoardRegion *seen)
+{
+	BoardShared *shared = board();
+	BoardEntry *entry = &shared->entries[seen->index];
+	ReadTry try = {.sequence = &entry->sequence};
+
+	pg_read_barrier();
+	if (pg_atomic_read_u64(&shared->generation) != seen->generation)
+		return false;
+	while (read_begin(&try))
+	{
+		bool used = entry->used;
+		BoardBody now = entry->body;
+
+		if (!read_ok(&try))
+			continue;
+		return used && now.region.id == seen->region.id &&
+			now.region.epoch.version == seen->region.epoch.version &&
+			now.self.id == seen->self.id;
+	}
+	return false;
+}
+
+bool
 board_still_valid(const BoardRegion *seen, int64 now_us)
 {
 	BoardShared *shared = board();

@@ -73,6 +73,12 @@ extern int board_all(BoardRegion **out);
  */
 extern bool board_still_valid(const BoardRegion *seen, int64 now_us);
 
+/*
+ * The same for a read whose index is applied here (ReadIndex): it needs the
+ * same peer and range, and neither leadership nor a lease.
+ */
+extern bool board_same_region(const BoardRegion *seen);
+
 /* CLOCK_MONOTONIC_RAW in microseconds. */
 extern int64 board_now_us(void);
 

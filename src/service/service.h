@@ -137,6 +137,7 @@ struct Request
 	/* True if nobody waits for the answer any more.  May be NULL. */
 	bool (*abandoned)(Request *request);
 
+	bool indexed;  /* a read whose index is applied here (ReadIndex) */
 	bool over_bus; /* holds a slot of the bus until it is answered */
 	void *owner;   /* for done and fail */
 	Request *next; /* for the queue it is in */

@@ -13,7 +13,7 @@
 #include "core/raft/raft.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
-#include "store/store.h"
+#include "store/replicas.h"
 
 static void
 send_to_pd(int method, const ProtobufCMessage *message, Arena *arena)
@@ -76,8 +76,8 @@ store_heartbeat(Store *store)
 	request.stats = &stats;
 	send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena);
 	for (int i = 0; i < store->n_peers; i++)
-		if (raft_role(store->peers[i].raft) == RAFT_LEADER)
-			region_heartbeat(&store->peers[i], &header, &arena);
+		if (raft_role(store->peers[i]->raft) == RAFT_LEADER)
+			region_heartbeat(store->peers[i], &header, &arena);
 	arena_free(&arena);
 }
 
@@ -88,7 +88,8 @@ store_take_pd_answers(Store *store)
 
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
-		if (!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
+		if (!raft_take_pd_answer(store, &answer) &&
+			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(
 				LOG,
 				(errmsg(

@@ -17,7 +17,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
-#include "store/txn_turn.h"
+#include "store/replicas.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "worker_common.h"
@@ -48,12 +48,19 @@ ask_store(void *arg, Request *request)
 }
 
 static void
+ask_index(void *arg, Request *request)
+{
+	raft_read_submit(arg, request);
+}
+
+static void
 store_init(Store *store)
 {
 	MemoryContext context = store->context;
 
 	memset(store, 0, sizeof(*store));
 	store->context = context;
+	replicas_init(store);
 	arena_init(&store->arena);
 	write_queue_init(&store->queue);
 	write_queue_init(&store->outbox);
@@ -69,6 +76,7 @@ store_init(Store *store)
 	store->dispatch.write = store_submit;
 	store->dispatch.write_txn = store_submit_txn;
 	store->dispatch.ask_store = ask_store;
+	store->dispatch.ask_index = ask_index;
 	store->dispatch.arg = store;
 }
 
@@ -97,7 +105,7 @@ publish(Store *store)
 	board.api = store->meta.api;
 	board_publish_store(&board);
 	for (int i = 0; i < store->n_peers; i++)
-		peer_publish(&store->peers[i]);
+		peer_publish(store->peers[i]);
 }
 
 /*
@@ -151,7 +159,10 @@ bring_up(Store *store, char *reason, Size size)
 		return false;
 	load_locks(store);
 	for (int i = 0; i < store->n_peers; i++)
-		peer_start(store, &store->peers[i]);
+	{
+		raft_storage_find_end(store->peers[i]);
+		peer_start(store, store->peers[i]);
+	}
 	turn_run(store);
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
 					store->meta.api);
@@ -257,7 +268,7 @@ sleep_us(const Store *store)
 		wait = Min(wait,
 				   pacer_wait_us(&store->pacer, now_us,
 								 tikv_fdw_settings.turn_min_interval_us));
-	return lock_waits_sleep_us(store, Max(wait, 0));
+	return lock_waits_sleep_us(store, raft_turn_sleep_us(store, Max(wait, 0)));
 }
 
 /* What the store has at the moment, for tikv.metrics. */
@@ -265,8 +276,10 @@ static void
 count_round(const Store *store)
 {
 	observe_server(store->server);
-	metrics_set(VALUE_QUEUED_WRITES, (uint64) store->queue.n);
-	metrics_set(VALUE_QUEUED_BYTES, store->queue.bytes);
+	metrics_set(VALUE_QUEUED_WRITES,
+				(uint64) (store->queue.n + store->replicas->queue.n));
+	metrics_set(VALUE_QUEUED_BYTES,
+				store->queue.bytes + store->replicas->queue.bytes);
 	metrics_set(VALUE_LOCK_WAITERS, lock_wait_count(store->waits));
 }
 
@@ -284,6 +297,8 @@ work_round(Store *store)
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
 		done += turn_run(store);
+	done += raft_turn_run(store);
+	done += raft_read_run(store);
 	done += background_run(store);
 	batch_flush();
 	count_round(store);
@@ -320,15 +335,17 @@ bring_down(Store *store, const char *reason)
 	board_reset();
 	store->dispatch.refuse = reason;
 	dispatch_run_reads(&store->dispatch);
+	for (int i = 0; i < store->n_peers; i++)
+		raft_write_abandon(store->peers[i], reason);
+	raft_read_stop(store, reason);
 	store_refuse_all(store, reason);
 	lock_waits_stop(store, reason);
 	background_stop(store, reason);
 	batch_flush();
 	kvserver_stop(store->server);
 	store->server = NULL;
-	for (int i = 0; i < store->n_peers; i++)
-		raft_destroy(store->peers[i].raft);
-	store->n_peers = 0;
+	while (store->n_peers > 0)
+		store_remove_peer(store, store->peers[0]);
 	bus_worker_reset(WORKER_STORE);
 }
 
@@ -372,6 +389,7 @@ tikv_store_main(Datum arg)
 		gc_free(store);
 		status_cache_free(store->status_cache);
 		background_free(store);
+		replicas_free(store);
 		arena_free(&store->arena);
 		MemoryContextDelete(life);
 	}
