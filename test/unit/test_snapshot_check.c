@@ -52,7 +52,7 @@ verdict(SnapshotBlockKind kind, const SnapshotRecord *r, const Region *region,
 						 .api = api,
 						 .start_key = region->start_key,
 						 .end_key = region->end_key};
-	SnapshotData data = {.region = *region};
+	SnapshotInfo data = {.region = *region};
 	SnapshotWriter w;
 	SnapshotChecker c;
 
@@ -155,7 +155,7 @@ bounds(void)
 
 /* ---- a larger file, in pieces ---- */
 
-static SnapshotData
+static SnapshotInfo
 large_file(void)
 {
 	Region region = some_region();
@@ -163,7 +163,7 @@ large_file(void)
 						 .epoch = {9, 4},
 						 .start_key = region.start_key,
 						 .end_key = region.end_key};
-	SnapshotData data = {.region = region};
+	SnapshotInfo data = {.region = region};
 	SnapshotWriter w;
 
 	file_len = 0;
@@ -187,7 +187,7 @@ large_file(void)
 
 /* Fed in pieces of at most so many bytes, from memory that ends with them. */
 static const char *
-feed(const SnapshotData *data, size_t len, size_t piece)
+feed(const SnapshotInfo *data, size_t len, size_t piece)
 {
 	SnapshotChecker c;
 	const char *bad;
@@ -212,8 +212,8 @@ feed(const SnapshotData *data, size_t len, size_t piece)
 static void
 pieces(void)
 {
-	SnapshotData data = large_file();
-	SnapshotData other = data;
+	SnapshotInfo data = large_file();
+	SnapshotInfo other = data;
 	size_t len = file_len;
 
 	EQ_STR(feed(&data, len, 1), "good", "byte by byte");
@@ -254,7 +254,7 @@ pieces(void)
 static void
 order(void)
 {
-	SnapshotData data = large_file();
+	SnapshotInfo data = large_file();
 	size_t at[64];
 	size_t size[64];
 	int n = 0;
@@ -303,7 +303,7 @@ random_bytes_are_bad(void)
 
 	for (int i = 0; i < 2000; i++)
 	{
-		SnapshotData data = large_file();
+		SnapshotInfo data = large_file();
 
 		for (int j = 0; j < 3; j++)
 			file[rnd() % file_len] ^= (uint8_t) (1 + rnd() % 255);

@@ -55,7 +55,7 @@ copy_region(const Region *region, Arena *arena)
 }
 
 void
-snapshot_check_init(SnapshotChecker *c, const SnapshotData *data,
+snapshot_check_init(SnapshotChecker *c, const SnapshotInfo *data,
 					ApiVersion api, size_t max_key)
 {
 	memset(c, 0, sizeof(*c));

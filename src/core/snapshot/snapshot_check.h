@@ -10,7 +10,7 @@
 #define TIKV_SNAPSHOT_CHECK_H
 
 #include "core/mvcc/reader.h"
-#include "core/snapshot/snapshot_data.h"
+#include "core/snapshot/snapshot_info.h"
 #include "core/snapshot/snapshot_file.h"
 
 /*
@@ -32,7 +32,7 @@ typedef struct SnapshotChecker
 {
 	Arena arena; /* of the region's bounds */
 	Arena scratch;
-	SnapshotData data;
+	SnapshotInfo data;
 	ApiVersion api;
 	SnapshotRanges ranges;
 	size_t max_key;
@@ -47,7 +47,7 @@ typedef struct SnapshotChecker
 } SnapshotChecker;
 
 /* `data` is copied. */
-extern void snapshot_check_init(SnapshotChecker *c, const SnapshotData *data,
+extern void snapshot_check_init(SnapshotChecker *c, const SnapshotInfo *data,
 								ApiVersion api, size_t max_key);
 extern void snapshot_check_free(SnapshotChecker *c);
 
