@@ -88,7 +88,8 @@ store_take_pd_answers(Store *store)
 
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
-		if (!raft_take_pd_answer(store, &answer) &&
+		if (!links_take_pd_answer(store, &answer) &&
+			!raft_take_pd_answer(store, &answer) &&
 			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(
 				LOG,

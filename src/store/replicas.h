@@ -262,4 +262,15 @@ extern void raft_read_states(Peer *peer, const RaftReadState *states, int n);
 extern int raft_read_run(Store *store);
 extern void raft_read_stop(Store *store, const char *reason);
 
+/* ---- links.c: to other stores ---- */
+
+typedef struct Links Links;
+
+extern void links_start(Store *store);
+extern void links_stop(Store *store);
+
+/* Once per round, before the sleep. */
+extern void links_run(Store *store);
+extern bool links_take_pd_answer(Store *store, const BusAnswer *answer);
+
 #endif /* TIKV_STORE_REPLICAS_H */

@@ -300,6 +300,7 @@ work_round(Store *store)
 	done += raft_turn_run(store);
 	done += raft_read_run(store);
 	done += background_run(store);
+	links_run(store);
 	batch_flush();
 	count_round(store);
 	return done;
@@ -342,6 +343,7 @@ bring_down(Store *store, const char *reason)
 	lock_waits_stop(store, reason);
 	background_stop(store, reason);
 	batch_flush();
+	links_stop(store);
 	kvserver_stop(store->server);
 	store->server = NULL;
 	while (store->n_peers > 0)
@@ -366,6 +368,7 @@ run_store(Store *store)
 		return;
 	}
 	store->server = kvserver_start(WORKER_STORE, &store->dispatch, store->tls);
+	links_start(store);
 	bring_down(store, serve(store));
 }
 

@@ -141,6 +141,7 @@ struct Store
 	int peers_room;
 	struct Tombstone *tombstones; /* of regions that had a peer here */
 	struct Replicas *replicas;	  /* what groups with several peers need */
+	struct Links *links;		  /* to other stores; NULL: not yet */
 
 	WriteQueue queue;  /* not begun */
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
