@@ -39,7 +39,8 @@ typedef struct SnapshotWalk
 	int n_deletes;
 } SnapshotWalk;
 
-extern void snapshot_walk_init(SnapshotWalk *walk, const SnapshotRanges *ranges);
+extern void snapshot_walk_init(SnapshotWalk *walk,
+							   const SnapshotRanges *ranges);
 extern void snapshot_walk_free(SnapshotWalk *walk);
 
 /*

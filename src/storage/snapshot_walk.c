@@ -37,9 +37,9 @@ snapshot_walk_init(SnapshotWalk *walk, const SnapshotRanges *ranges)
 {
 	memset(walk, 0, sizeof(*walk));
 	walk->ranges = *ranges;
-	walk->context = AllocSetContextCreate(CurrentMemoryContext,
-										  "tikv snapshot walk",
-										  ALLOCSET_SMALL_SIZES);
+	walk->context =
+		AllocSetContextCreate(CurrentMemoryContext, "tikv snapshot walk",
+							  ALLOCSET_SMALL_SIZES);
 }
 
 void
@@ -86,8 +86,8 @@ go_behind_version(SnapshotWalk *walk, Bytes key, uint64 ts)
 static KeyRange
 range_left(const SnapshotWalk *walk)
 {
-	KeyRange range = walk->step < SNAPSHOT_STEP_WRITES ? walk->ranges.raw :
-														 walk->ranges.txn;
+	KeyRange range =
+		walk->step < SNAPSHOT_STEP_WRITES ? walk->ranges.raw : walk->ranges.txn;
 
 	if (walk->next.data != NULL)
 		range.lower = walk->next;
