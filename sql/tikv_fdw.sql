@@ -209,6 +209,21 @@ COMMENT ON COLUMN tikv_internal.range_delete.next_key IS
 COMMENT ON COLUMN tikv_internal.range_delete.end_key IS
 'Exclusive; empty is the end of all keys';
 
+CREATE TABLE tikv_internal.snapshot_install (
+	region_id int8 NOT NULL,
+	log_index int8 NOT NULL,
+	log_term int8 NOT NULL,
+	loading boolean NOT NULL,
+	file_offset int8 NOT NULL
+) USING heap WITH (fillfactor = 40, autovacuum_vacuum_cost_delay = 0,
+		autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
+COMMENT ON TABLE tikv_internal.snapshot_install IS
+'Regions that are being replaced by a snapshot of another store';
+COMMENT ON COLUMN tikv_internal.snapshot_install.loading IS
+'The old rows are gone; before, the new ones have not begun';
+COMMENT ON COLUMN tikv_internal.snapshot_install.file_offset IS
+'How much of the file is in the tables';
+
 CREATE TABLE tikv_internal.region (
 	region_id int8 PRIMARY KEY,
 	peer_id int8 NOT NULL,

@@ -25,7 +25,7 @@
 #include "pdpb.pb-c.h"
 #include "pgstat.h"
 #include "storage/raw_table.h"
-#include "store/replicas.h"
+#include "store/snapshots.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -394,8 +394,7 @@ take_ready(RaftTurn *turn, Peer *peer)
 	peer->has_ready = true;
 	FAILPOINT("store_ready_out");
 	if (peer->ready.snapshot != NULL)
-		elog(ERROR, "region " UINT64_FORMAT ": snapshots are not served yet",
-			 peer->region.id);
+		snapshots_take(turn, peer);
 	raft_apply(turn, peer);
 	raft_storage_save(turn, peer);
 	turn->at_once |= peer->ready.sole;
@@ -521,6 +520,8 @@ finish_ready(Store *store, Peer *peer)
 	raft_message_send(store, peer, messages, ready->n_messages);
 	raft_read_states(peer, ready->read_states, ready->n_read_states);
 	remember_unflushed(store, peer);
+	if (ready->snapshot != NULL)
+		snapshots_taken(peer);
 	raft_advance(peer->raft, ready);
 	if (peer->state.truncated_index > peer->saved.truncated_index &&
 		!ready->sole)
