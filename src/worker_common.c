@@ -27,6 +27,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/pmsignal.h"
 #include "storage/latch.h"
 #include "storage/procsignal.h"
 #include "storage/sinval.h"
@@ -124,6 +125,9 @@ pin_settings(void)
 void
 worker_handle_interrupts(void)
 {
+	/* Without the postmaster nobody may serve, lest a second one does. */
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)
 		ProcessCatchupInterrupt();

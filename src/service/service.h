@@ -69,6 +69,9 @@ typedef enum MethodId
 	/* bus only: tikv_insert(), a RawPutRequest that fails if the key exists */
 	METHOD_SQL_INSERT = 400,
 
+	/* bus only: an administrative command for a region of the store's */
+	METHOD_STORE_ADMIN = 401,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,

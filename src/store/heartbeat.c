@@ -81,6 +81,25 @@ store_heartbeat(Store *store)
 	arena_free(&arena);
 }
 
+/* The answer to a region's heartbeat may say what is to be done with it. */
+static void
+take_operator(Store *store, const BusAnswer *answer)
+{
+	Pdpb__RegionHeartbeatResponse *reply;
+	Arena arena;
+
+	if (answer->tag != METHOD_PD_REGION_HEARTBEAT ||
+		answer->reply.code != BUS_OK)
+		return;
+	arena_init(&arena);
+	reply = (Pdpb__RegionHeartbeatResponse *)
+		service_unpack(&pdpb__region_heartbeat_response__descriptor,
+					   answer->reply.bytes, &arena);
+	if (reply != NULL && reply->region_id != 0)
+		orders_take_pd(store, reply);
+	arena_free(&arena);
+}
+
 void
 store_take_pd_answers(Store *store)
 {
@@ -88,6 +107,7 @@ store_take_pd_answers(Store *store)
 
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
+		take_operator(store, &answer);
 		if (!links_take_pd_answer(store, &answer) &&
 			!raft_take_pd_answer(store, &answer) &&
 			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)

@@ -15,6 +15,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "bus/flush.h"
 #include "bus/lock_table.h"
 #include "bus/metrics.h"
 #include "core/base/check.h"
@@ -88,6 +89,23 @@ raft_flushed_run(Store *store)
 		n++;
 	}
 	return n;
+}
+
+/* Let somebody else wait for the disk. */
+static void
+have_flushed(Store *store)
+{
+	Replicas *replicas = store->replicas;
+
+	if (replicas->unflushed == NULL)
+		return;
+	FAILPOINT("store_before_flush");
+	flush_worker_ensure();
+	if (flush_request(replicas->commit_lsn))
+		return;
+	XLogFlush(replicas->commit_lsn);
+	FAILPOINT("store_after_flush");
+	(void) raft_flushed_run(store);
 }
 
 static void
@@ -260,6 +278,56 @@ raft_take_pd_answer(Store *store, const BusAnswer *answer)
 	}
 	arena_free(&arena);
 	return true;
+}
+
+static void
+fill_people(const Peer *peer, const RaftStatus *status, BoardRaft *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->region_id = peer->region.id;
+	out->peer_id = peer->self.id;
+	out->role = (int) status->role;
+	out->term = status->hard_state.term;
+	out->leader = status->leader;
+	out->last_index = status->last_index;
+	out->commit_index = status->hard_state.commit;
+	out->applied_index = status->applied_index;
+	out->truncated_index = status->truncated_index;
+	out->lease_end_us =
+		(int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
+	out->has_log = peer->grouped;
+	out->n_peers = peer->region.n_peers;
+	for (int i = 0; i < peer->region.n_peers; i++)
+	{
+		out->peers[i].peer = peer->region.peers[i];
+		out->peers[i].state = -1;
+		for (int k = 0; k < status->n_peers; k++)
+			if (status->peers[k].id == peer->region.peers[i].id)
+			{
+				out->peers[i].match = status->peers[k].match;
+				out->peers[i].state = (int) status->peers[k].state;
+				out->peers[i].active = status->peers[k].recent_active;
+			}
+	}
+}
+
+/* What people may know of a group: once a second. */
+void
+raft_tell_people(Store *store)
+{
+	RaftStatus *status = palloc(sizeof(RaftStatus));
+	BoardRaft *raft = palloc(sizeof(BoardRaft));
+
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		Peer *peer = store->peers[i];
+
+		raft_status(peer->raft, status);
+		fill_people(peer, status, raft);
+		board_publish_raft(raft);
+	}
+	pfree(status);
+	pfree(raft);
 }
 
 static void
@@ -509,10 +577,8 @@ after_commit(RaftTurn *turn)
 			finish_peer(store, store->peers[i]);
 	FAILPOINT("store_before_reply");
 	turn_send_outbox(store);
-	if (store->replicas->unflushed != NULL)
-		XLogFlush(store->replicas->commit_lsn);
-	FAILPOINT("store_after_flush");
 	raft_flushed_run(store);
+	have_flushed(store);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i]->grouped)
 			ungroup(store, store->peers[i]);
@@ -608,7 +674,12 @@ raft_turn_run(Store *store)
 	WriteQueue batch;
 
 	if (!work_waits(store))
-		return raft_flushed_run(store);
+	{
+		int told = raft_flushed_run(store);
+
+		have_flushed(store);
+		return told;
+	}
 	guard_refresh(&store->guard, turn.begun_us);
 	take_batch(store, &batch);
 	PG_TRY();

@@ -160,6 +160,9 @@ extern int raft_flushed_run(Store *store);
 /* A command for the next turn; the job is copied. */
 extern void raft_turn_order(Store *store, const AdminJob *job);
 
+/* What tikv.raft shows. */
+extern void raft_tell_people(Store *store);
+
 /* The answer to a question of ours, if it is one. */
 extern bool raft_take_pd_answer(Store *store, const BusAnswer *answer);
 
@@ -261,6 +264,14 @@ extern void raft_read_states(Peer *peer, const RaftReadState *states, int n);
 /* Reads whose index is applied are run; those without hope are answered. */
 extern int raft_read_run(Store *store);
 extern void raft_read_stop(Store *store, const char *reason);
+
+/* ---- orders.c: what others want done with regions ---- */
+
+typedef struct Pdpb__RegionHeartbeatResponse Pdpb__RegionHeartbeatResponse;
+
+extern void orders_take_sql(Store *store, Request *request);
+extern void orders_take_pd(Store *store,
+						   const Pdpb__RegionHeartbeatResponse *reply);
 
 /* ---- links.c: to other stores ---- */
 

@@ -43,6 +43,8 @@ ask_store(void *arg, Request *request)
 		lock_waits_answer_info(arg, request);
 	else if (request->method->id == METHOD_BROADCAST_TXN_STATUS)
 		txn_turn_take_status(arg, request);
+	else if (request->method->id == METHOD_STORE_ADMIN)
+		orders_take_sql(arg, request);
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
 }
@@ -237,6 +239,7 @@ housekeeping(Store *store)
 	{
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
+		raft_tell_people(store);
 		if (!extension_is_ours(store))
 			return "the extension was dropped";
 		if (!worker_tls_tick(store->tls))
