@@ -21,6 +21,10 @@ typedef enum TaskCounter
 	TASK_GC_REASON,		 /* a GcReason: why the last round ended early */
 	TASK_GC_BLOCKER,	 /* start_ts of the transaction that was in the way */
 	TASK_GC_LOCK_FLOOR,	 /* older transactions take no locks any more */
+	TASK_SNAPSHOTS_TO_MAKE,	   /* regions that are being read, or wait */
+	TASK_SNAPSHOTS_SENT,	   /* since the store's start */
+	TASK_SNAPSHOTS_TO_INSTALL, /* regions that are being replaced */
+	TASK_SNAPSHOTS_INSTALLED,  /* since the store's start */
 	TASK_COUNTERS
 } TaskCounter;
 

@@ -10,7 +10,7 @@
 
 #include "bus/bus.h"
 #include "pdpb.pb-c.h"
-#include "store/replicas.h"
+#include "store/snapshots.h"
 #include "transport/transport.h"
 #include "utils/memutils.h"
 
@@ -170,11 +170,16 @@ links_start(Store *store)
 							  .on_message = on_message,
 							  .on_unreachable = on_unreachable,
 							  .on_refused = on_refused,
+							  .snapshot_begin = snapshots_begin,
+							  .snapshot_data = snapshots_data,
+							  .snapshot_end = snapshots_end,
 							  .arg = store};
 
 	store->links = MemoryContextAllocZero(store->context, sizeof(Links));
 	store->links->transport = transport_start(&config);
 	store->replicas->links.send = send_message;
+	store->replicas->links.snapshot = snapshots_get;
+	store->replicas->links.send_snapshot = snapshots_send;
 	store->replicas->links.arg = store;
 }
 
@@ -184,6 +189,8 @@ links_stop(Store *store)
 	if (store->links == NULL)
 		return;
 	store->replicas->links.send = NULL;
+	store->replicas->links.snapshot = NULL;
+	store->replicas->links.send_snapshot = NULL;
 	transport_stop(store->links->transport);
 	store->links = NULL;
 }

@@ -12,7 +12,7 @@
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
 #include "storage/raft_log_table.h"
-#include "store/replicas.h"
+#include "store/snapshots.h"
 #include "utils/memutils.h"
 
 /* ---------------------------------------------------------------- the inbox */
@@ -257,6 +257,9 @@ step_raft(Peer *peer, const PeerMessage *m)
 {
 	Status s;
 
+	if (m->raft.type == RAFT_MSG_SNAPSHOT &&
+		!snapshots_accept(peer->store, peer, m))
+		return;
 	note_sender(peer, &m->from);
 	s = raft_step(peer->raft, &m->raft, (uint64) board_now_us());
 	if (s == STATUS_CORRUPT)

@@ -25,7 +25,7 @@
 #include "pdpb.pb-c.h"
 #include "pgstat.h"
 #include "storage/raw_table.h"
-#include "store/replicas.h"
+#include "store/snapshots.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -281,6 +281,56 @@ raft_take_pd_answer(Store *store, const BusAnswer *answer)
 }
 
 static void
+fill_people(const Peer *peer, const RaftStatus *status, BoardRaft *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->region_id = peer->region.id;
+	out->peer_id = peer->self.id;
+	out->role = (int) status->role;
+	out->term = status->hard_state.term;
+	out->leader = status->leader;
+	out->last_index = status->last_index;
+	out->commit_index = status->hard_state.commit;
+	out->applied_index = status->applied_index;
+	out->truncated_index = status->truncated_index;
+	out->lease_end_us =
+		(int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
+	out->has_log = peer->grouped;
+	out->n_peers = peer->region.n_peers;
+	for (int i = 0; i < peer->region.n_peers; i++)
+	{
+		out->peers[i].peer = peer->region.peers[i];
+		out->peers[i].state = -1;
+		for (int k = 0; k < status->n_peers; k++)
+			if (status->peers[k].id == peer->region.peers[i].id)
+			{
+				out->peers[i].match = status->peers[k].match;
+				out->peers[i].state = (int) status->peers[k].state;
+				out->peers[i].active = status->peers[k].recent_active;
+			}
+	}
+}
+
+/* What people may know of a group: once a second. */
+void
+raft_tell_people(Store *store)
+{
+	RaftStatus *status = palloc(sizeof(RaftStatus));
+	BoardRaft *raft = palloc(sizeof(BoardRaft));
+
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		Peer *peer = store->peers[i];
+
+		raft_status(peer->raft, status);
+		fill_people(peer, status, raft);
+		board_publish_raft(raft);
+	}
+	pfree(status);
+	pfree(raft);
+}
+
+static void
 tick(RaftTurn *turn)
 {
 	Store *store = turn->store;
@@ -344,8 +394,7 @@ take_ready(RaftTurn *turn, Peer *peer)
 	peer->has_ready = true;
 	FAILPOINT("store_ready_out");
 	if (peer->ready.snapshot != NULL)
-		elog(ERROR, "region " UINT64_FORMAT ": snapshots are not served yet",
-			 peer->region.id);
+		snapshots_take(turn, peer);
 	raft_apply(turn, peer);
 	raft_storage_save(turn, peer);
 	turn->at_once |= peer->ready.sole;
@@ -471,6 +520,8 @@ finish_ready(Store *store, Peer *peer)
 	raft_message_send(store, peer, messages, ready->n_messages);
 	raft_read_states(peer, ready->read_states, ready->n_read_states);
 	remember_unflushed(store, peer);
+	if (ready->snapshot != NULL)
+		snapshots_taken(peer);
 	raft_advance(peer->raft, ready);
 	if (peer->state.truncated_index > peer->saved.truncated_index &&
 		!ready->sole)

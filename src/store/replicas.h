@@ -160,6 +160,9 @@ extern int raft_flushed_run(Store *store);
 /* A command for the next turn; the job is copied. */
 extern void raft_turn_order(Store *store, const AdminJob *job);
 
+/* What tikv.raft shows. */
+extern void raft_tell_people(Store *store);
+
 /* The answer to a question of ours, if it is one. */
 extern bool raft_take_pd_answer(Store *store, const BusAnswer *answer);
 

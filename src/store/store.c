@@ -18,7 +18,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
-#include "store/replicas.h"
+#include "store/snapshots.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "worker_common.h"
@@ -88,6 +88,7 @@ store_init(Store *store)
 		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
 	dispatch_init(&store->dispatch, context);
 	background_init(store);
+	snapshots_init(store);
 	store->dispatch.write = store_submit;
 	store->dispatch.write_txn = store_submit_txn;
 	store->dispatch.ask_store = ask_store;
@@ -179,6 +180,7 @@ bring_up(Store *store, char *reason, Size size)
 		raft_storage_find_end(store->peers[i]);
 		peer_start(store, store->peers[i]);
 	}
+	snapshots_load(store);
 	turn_run(store);
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
 					store->meta.api);
@@ -251,6 +253,7 @@ housekeeping(Store *store)
 	{
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
+		raft_tell_people(store);
 		if (!extension_is_ours(store))
 			return "the extension was dropped";
 		if (!worker_tls_tick(store->tls))
@@ -276,7 +279,9 @@ sleep_us(const Store *store)
 {
 	int64 now_us = dispatch_now_us();
 	int64 next_us = Min(store->next_check_us, store->next_heartbeat_us);
-	int64 wait = Min(next_us, background_due_us(store)) - now_us;
+	int64 wait =
+		Min(Min(next_us, background_due_us(store)), snapshots_due_us(store)) -
+		now_us;
 
 	if (store->gc.job == NULL)
 		wait = Min(wait, store->gc.due_us - now_us);
@@ -317,6 +322,7 @@ work_round(Store *store)
 	done += raft_turn_run(store);
 	done += raft_read_run(store);
 	done += background_run(store);
+	done += snapshots_run(store);
 	links_run(store);
 	batch_flush();
 	count_round(store);
@@ -360,6 +366,7 @@ bring_down(Store *store, const char *reason)
 	background_stop(store, reason);
 	batch_flush();
 	links_stop(store);
+	snapshots_stop(store);
 	kvserver_stop(store->server);
 	store->server = NULL;
 	while (store->n_peers > 0)

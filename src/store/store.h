@@ -150,6 +150,7 @@ struct Store
 	struct Tombstone *tombstones; /* of regions that had a peer here */
 	struct Replicas *replicas;	  /* what groups with several peers need */
 	struct Links *links;		  /* to other stores; NULL: not yet */
+	struct Snapshots *snapshots;
 
 	WriteQueue queue;  /* not begun, by source */
 	FairQueue fair;	   /* ... most of it */

@@ -327,6 +327,7 @@ one_round(int writes_per_piece)
 	uint64_t index = 5;
 	bool good = true;
 
+	snapshot_changes_begin(changes, index);
 	for (int i = 0; i < 50; i++)
 		random_entry(&rows, 0);
 	file_len = 0;
@@ -347,7 +348,7 @@ one_round(int writes_per_piece)
 				good = good && snapshot_changes_add(changes, &e) == STATUS_OK;
 			}
 		}
-	good = good && snapshot_changes_index(changes) == (index == 5 ? 0 : index);
+	good = good && snapshot_changes_index(changes) == index;
 	snapshot_changes_write(changes, &w);
 	good = good && snapshot_write_end(&w);
 	snapshot_writer_free(&w);

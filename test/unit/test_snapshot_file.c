@@ -5,7 +5,7 @@
  */
 #include "codec_case.h"
 #include "core/base/crc32.h"
-#include "core/snapshot/snapshot_data.h"
+#include "core/snapshot/snapshot_info.h"
 #include "core/snapshot/snapshot_file.h"
 
 static uint8_t *file;
@@ -285,10 +285,10 @@ strange_blocks(void)
 
 /* ---- RaftSnapshotData ---- */
 
-static SnapshotData
+static SnapshotInfo
 some_data(void)
 {
-	return (SnapshotData){.region = {.id = 9,
+	return (SnapshotInfo){.region = {.id = 9,
 									 .start_key = bytes_cstr("a"),
 									 .end_key = bytes_cstr("b"),
 									 .epoch = {5, 6},
@@ -302,9 +302,9 @@ some_data(void)
 static void
 data_messages(void)
 {
-	SnapshotData data = some_data();
-	SnapshotData back;
-	Bytes bytes = snapshot_data_encode(&data, &arena);
+	SnapshotInfo data = some_data();
+	SnapshotInfo back;
+	Bytes bytes = snapshot_info_encode(&data, &arena);
 	int good = 0;
 
 	EQ_BYTES(bytes,
@@ -312,19 +312,19 @@ data_messages(void)
 				 "2a04 0801 1002 2a04 0803 1004"
 				 "10e807 20e907 2a0b 0a09 10e807 18feffffff0f"),
 			 "RaftSnapshotData, made by hand");
-	OK(snapshot_data_decode(bytes, &back) == STATUS_OK, "and read");
+	OK(snapshot_info_decode(bytes, &back) == STATUS_OK, "and read");
 	OK(back.size == 1000 && back.checksum == 0xFFFFFFFE &&
 		   back.region.id == 9 && back.region.n_peers == 2 &&
 		   back.region.peers[1].store_id == 4 &&
 		   back.region.epoch.version == 6 &&
 		   bytes_eq(back.region.end_key, bytes_cstr("b")),
 	   "as it was");
-	OK(snapshot_data_decode(hex("0a 02 0809 10e807 2002 2a0b 0a09 10e807 1801"),
+	OK(snapshot_info_decode(hex("0a 02 0809 10e807 2002 2a0b 0a09 10e807 1801"),
 							&back) == STATUS_INVALID,
 	   "a snapshot of TiKV is refused");
-	OK(snapshot_data_decode(bytes_empty(), &back) == STATUS_INVALID,
+	OK(snapshot_info_decode(bytes_empty(), &back) == STATUS_INVALID,
 	   "and nothing at all");
-	OK(snapshot_data_decode(hex("0a 02 0809 20e907 2a04 0a00 0a00"), &back) ==
+	OK(snapshot_info_decode(hex("0a 02 0809 20e907 2a04 0a00 0a00"), &back) ==
 		   STATUS_INVALID,
 	   "and two files");
 	for (int i = 0; i < 100000; i++)
@@ -335,7 +335,7 @@ data_messages(void)
 
 		for (int j = 0; j < 3; j++)
 			p[rnd() % copy.len] = (uint8_t) rnd();
-		good += snapshot_data_decode(bytes_make(p, len), &back) == STATUS_OK;
+		good += snapshot_info_decode(bytes_make(p, len), &back) == STATUS_OK;
 		tight_free(copy);
 	}
 	OK(good >= 0, "damaged ones do no harm");

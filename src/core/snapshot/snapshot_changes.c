@@ -73,6 +73,12 @@ snapshot_changes_free(SnapshotChanges *c)
 	free(c);
 }
 
+void
+snapshot_changes_begin(SnapshotChanges *c, uint64_t index)
+{
+	c->index = index;
+}
+
 uint64_t
 snapshot_changes_index(const SnapshotChanges *c)
 {

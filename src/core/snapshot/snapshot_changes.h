@@ -34,7 +34,10 @@ extern void snapshot_changes_free(SnapshotChanges *changes);
 extern Status snapshot_changes_add(SnapshotChanges *changes,
 								   const RaftEntry *entry) MUST_CHECK;
 
-/* Entries whose index is this or less were added. */
+/* The first piece shows the state at this index: entries behind it count. */
+extern void snapshot_changes_begin(SnapshotChanges *changes, uint64_t index);
+
+/* Entries whose index is this or less were added, or do not count. */
 extern uint64_t snapshot_changes_index(const SnapshotChanges *changes);
 
 /* First ranges, then rows. */

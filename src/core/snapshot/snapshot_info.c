@@ -1,8 +1,8 @@
 /*
- * snapshot_data.c
+ * snapshot_info.c
  *	  What a Raft snapshot says of its file: raft_serverpb.RaftSnapshotData.
  */
-#include "core/snapshot/snapshot_data.h"
+#include "core/snapshot/snapshot_info.h"
 
 #include "core/cmd/command.h"
 #include "core/codec/proto.h"
@@ -21,7 +21,7 @@
 #define FIELD_CHECKSUM 3
 
 Bytes
-snapshot_data_encode(const SnapshotData *data, Arena *arena)
+snapshot_info_encode(const SnapshotInfo *data, Arena *arena)
 {
 	ProtoWriter w;
 	ProtoMark meta;
@@ -30,7 +30,7 @@ snapshot_data_encode(const SnapshotData *data, Arena *arena)
 	proto_writer_init(&w, arena, 512);
 	cmd_region_put(&w, FIELD_REGION, &data->region);
 	proto_put_u64(&w, FIELD_FILE_SIZE, data->size);
-	proto_put_u64(&w, FIELD_VERSION, SNAPSHOT_DATA_VERSION);
+	proto_put_u64(&w, FIELD_VERSION, SNAPSHOT_INFO_VERSION);
 	meta = proto_begin(&w, FIELD_META, 20);
 	file = proto_begin(&w, FIELD_CF_FILES, 18);
 	proto_put_u64(&w, FIELD_SIZE, data->size);
@@ -41,7 +41,7 @@ snapshot_data_encode(const SnapshotData *data, Arena *arena)
 }
 
 static bool
-decode_file(Bytes bytes, SnapshotData *out)
+decode_file(Bytes bytes, SnapshotInfo *out)
 {
 	ProtoReader r = proto_reader(bytes);
 	ProtoField field;
@@ -61,7 +61,7 @@ decode_file(Bytes bytes, SnapshotData *out)
 
 /* Exactly one file. */
 static bool
-decode_meta(Bytes bytes, SnapshotData *out)
+decode_meta(Bytes bytes, SnapshotInfo *out)
 {
 	ProtoReader r = proto_reader(bytes);
 	ProtoField field;
@@ -75,7 +75,7 @@ decode_meta(Bytes bytes, SnapshotData *out)
 }
 
 Status
-snapshot_data_decode(Bytes bytes, SnapshotData *out)
+snapshot_info_decode(Bytes bytes, SnapshotInfo *out)
 {
 	ProtoReader r = proto_reader(bytes);
 	ProtoField field;
@@ -104,7 +104,7 @@ snapshot_data_decode(Bytes bytes, SnapshotData *out)
 			default:
 				break;
 		}
-	if (r.bad || !region || !meta || version != SNAPSHOT_DATA_VERSION)
+	if (r.bad || !region || !meta || version != SNAPSHOT_INFO_VERSION)
 		return STATUS_INVALID;
 	return STATUS_OK;
 }
