@@ -250,10 +250,23 @@ CREATE TABLE tikv_internal.pd_raft_state (
 	vote int8 NOT NULL,
 	commit_index int8 NOT NULL,
 	applied_index int8 NOT NULL,
-	applied_term int8 NOT NULL
+	applied_term int8 NOT NULL,
+	truncated_index int8 NOT NULL,
+	truncated_term int8 NOT NULL,
+	member_id int8 NOT NULL,
+	start_seq int8 NOT NULL,
+	conf bytea NOT NULL
 ) WITH (fillfactor = 20);
 COMMENT ON TABLE tikv_internal.pd_raft_state IS
-'One row: hard state and applied position of the Placement Driver''s group';
+'One row: which member of the Placement Driver this is, hard state, applied and truncated position, configuration (eraftpb.ConfState)';
+
+CREATE TABLE tikv_internal.pd_raft_log (
+	index int8 PRIMARY KEY,
+	term int8 NOT NULL,
+	entry bytea NOT NULL
+);
+COMMENT ON TABLE tikv_internal.pd_raft_log IS
+'Entries of the Placement Driver''s group (eraftpb.Entry); empty while it has one member';
 
 CREATE TABLE tikv_internal.pd_kv (
 	key text PRIMARY KEY,

@@ -28,6 +28,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "storage/procsignal.h"
 #include "storage/sinval.h"
 #include "utils/guc.h"
@@ -124,6 +125,9 @@ pin_settings(void)
 void
 worker_handle_interrupts(void)
 {
+	/* An orphan would go on serving, and keep the next server from starting. */
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)
 		ProcessCatchupInterrupt();
