@@ -109,6 +109,8 @@ pd_leave(PdAsk *ask, const void *request, void *response)
 	uint64 member = in->header == NULL ? 0 : in->header->sender_id;
 
 	(void) response;
+	if (member == 0 && ask->to->call == NULL)
+		member = ask->pd->saved.member_id;
 	if (in->store_id != 0)
 		ask->error = cluster_offline_store(&state->cluster, in->store_id, false,
 										   &ask->changes);

@@ -412,6 +412,12 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_create_keyspace(text) IS
 'Make a keyspace for clients of API V2 and return its id. Durable when it returns; ROLLBACK does not undo it';
 
+CREATE FUNCTION tikv_leave() RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_leave'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_leave() IS
+'This node leaves the cluster: its regions move to other stores, its member leaves the Placement Driver. Returns at once; tikv.stores and tikv.members show how far it is';
+
 /* ------------------------------------------------------------------ views */
 
 CREATE FUNCTION tikv_internal.regions(
@@ -538,7 +544,7 @@ REVOKE ALL ON FUNCTION
 	tikv_status(), tikv_check(), tikv_internal.regions(),
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
-	tikv_internal.keyspaces(), tikv_create_keyspace(text)
+	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
@@ -550,7 +556,7 @@ GRANT EXECUTE ON FUNCTION
 	tikv_delete(bytea), tikv_batch_put(bytea[], bytea[], int8),
 	tikv_batch_delete(bytea[]), tikv_delete_range(bytea, bytea)
 TO tikv_write;
-GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text)
+GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text), tikv_leave()
 TO tikv_admin;
 
 /* Tells what is there, too: it asks for the right to tikv_get itself. */
