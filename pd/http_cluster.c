@@ -9,20 +9,23 @@
 /* ---- members ---- */
 
 static void
-put_member(HttpAsk *ask, const char *key)
+put_urls(JsonWriter *json, const char *key, const char *url)
 {
-	const PdMember *member = &ask->pd->state.member;
+	json_open(json, key, '[');
+	json_string(json, NULL, url);
+	json_close(json, ']');
+}
+
+static void
+put_member(HttpAsk *ask, const char *key, const PdMember *member)
+{
 	JsonWriter *json = &ask->json;
 
 	json_open(json, key, '{');
 	json_string(json, "name", member->name);
 	json_uint(json, "member_id", member->id);
-	json_open(json, "peer_urls", '[');
-	json_string(json, NULL, member->peer_url);
-	json_close(json, ']');
-	json_open(json, "client_urls", '[');
-	json_string(json, NULL, member->client_url);
-	json_close(json, ']');
+	put_urls(json, "peer_urls", member->peer_url);
+	put_urls(json, "client_urls", member->client_url);
 	json_string(json, "deploy_path", "");
 	json_string(json, "binary_version", member->version);
 	json_string(json, "git_hash", "");
@@ -32,6 +35,8 @@ put_member(HttpAsk *ask, const char *key)
 static void
 get_members(HttpAsk *ask)
 {
+	const Members *members = &ask->pd->state.members;
+	const PdMember *leader = pd_leader(ask->pd);
 	JsonWriter *json = &ask->json;
 
 	json_open(json, NULL, '{');
@@ -39,41 +44,133 @@ get_members(HttpAsk *ask)
 	json_uint(json, "cluster_id", ask->pd->state.cluster_id);
 	json_close(json, '}');
 	json_open(json, "members", '[');
-	put_member(ask, NULL);
+	for (size_t i = 0; i < members->n; i++)
+		put_member(ask, NULL, &members->items[i]->member);
 	json_close(json, ']');
-	put_member(ask, "leader");
-	put_member(ask, "etcd_leader");
+	if (leader != NULL)
+	{
+		put_member(ask, "leader", leader);
+		put_member(ask, "etcd_leader", leader);
+	}
 	json_close(json, '}');
 }
 
 static void
 get_leader(HttpAsk *ask)
 {
-	put_member(ask, NULL);
+	const PdMember *leader = pd_leader(ask->pd);
+
+	if (leader == NULL)
+		http_say(ask, HTTP_UNAVAILABLE, "no leader");
+	else
+		put_member(ask, NULL, leader);
+}
+
+static const PdMember *
+member_by_name(const Members *members, const char *name)
+{
+	for (size_t i = 0; name != NULL && i < members->n; i++)
+		if (strcmp(members->items[i]->member.name, name) == 0)
+			return &members->items[i]->member;
+	return NULL;
 }
 
 static void
-refuse_leader_change(HttpAsk *ask)
+hand_over(HttpAsk *ask, uint64 id)
 {
+	if (raft_transfer_leader(ask->pd->raft, id) == STATUS_OK)
+		http_say(ask, HTTP_OK, "The transfer command is submitted.");
+	else
+		http_say(ask, HTTP_INTERNAL, "that member cannot be the leader now");
+}
+
+static void
+transfer_leader(HttpAsk *ask)
+{
+	const PdMember *member =
+		member_by_name(&ask->pd->state.members, url_text(&ask->url, 5));
+
+	if (member == NULL)
+		http_say(ask, HTTP_NOT_FOUND, "member not found");
+	else
+		hand_over(ask, member->id);
+}
+
+/* To any voter but this one. */
+static void
+resign_leader(HttpAsk *ask)
+{
+	const RaftIdSet *voters = &ask->pd->saved.conf.voters;
+
+	for (int i = 0; i < voters->n; i++)
+		if (voters->id[i] != ask->pd->saved.member_id)
+		{
+			hand_over(ask, voters->id[i]);
+			return;
+		}
 	http_say(ask, HTTP_INTERNAL,
 			 "no other member can be the leader: there is one");
 }
 
 static void
+delete_member(HttpAsk *ask, const PdMember *member)
+{
+	if (member == NULL)
+		http_say(ask, HTTP_NOT_FOUND, "member not found");
+	else if (!http_failed(ask,
+						  pd_member_leaves(&ask->pd->state, member->id,
+										   &ask->changes)))
+		http_say(ask, HTTP_OK, "removed");
+}
+
+static void
+delete_member_by_name(HttpAsk *ask)
+{
+	delete_member(ask,
+				  member_by_name(&ask->pd->state.members,
+								 url_text(&ask->url, 5)));
+}
+
+static void
+delete_member_by_id(HttpAsk *ask)
+{
+	uint64_t id;
+
+	if (http_id(ask, 5, &id))
+		delete_member(ask, members_find(&ask->pd->state.members, id));
+}
+
+static bool
+is_healthy(const RaftStatus *status, uint64 id)
+{
+	if (id == status->id)
+		return true;
+	for (int i = 0; i < status->n_peers; i++)
+		if (status->peers[i].id == id)
+			return status->peers[i].recent_active;
+	return false;
+}
+
+static void
 get_health(HttpAsk *ask)
 {
-	const PdMember *member = &ask->pd->state.member;
+	const Members *members = &ask->pd->state.members;
 	JsonWriter *json = &ask->json;
+	RaftStatus status;
 
+	raft_status(ask->pd->raft, &status);
 	json_open(json, NULL, '[');
-	json_open(json, NULL, '{');
-	json_string(json, "name", member->name);
-	json_uint(json, "member_id", member->id);
-	json_open(json, "client_urls", '[');
-	json_string(json, NULL, member->client_url);
-	json_close(json, ']');
-	json_bool(json, "health", true);
-	json_close(json, '}');
+	for (size_t i = 0; i < members->n; i++)
+	{
+		const PdMember *member = &members->items[i]->member;
+
+		json_open(json, NULL, '{');
+		json_string(json, "name", member->name);
+		json_uint(json, "member_id", member->id);
+		put_urls(json, "client_urls", member->client_url);
+		json_bool(json, "health", is_healthy(&status, member->id));
+		json_close(json, '}');
+	}
 	json_close(json, ']');
 }
 
@@ -303,8 +400,10 @@ get_hot_regions(HttpAsk *ask)
 const HttpRoute http_cluster_routes[] = {
 	{"GET", "v1/members", false, get_members},
 	{"GET", "v1/leader", false, get_leader},
-	{"POST", "v1/leader/resign", false, refuse_leader_change},
-	{"POST", "v1/leader/transfer/{}", false, refuse_leader_change},
+	{"DELETE", "v1/members/name/{}", false, delete_member_by_name},
+	{"DELETE", "v1/members/id/{}", false, delete_member_by_id},
+	{"POST", "v1/leader/resign", false, resign_leader},
+	{"POST", "v1/leader/transfer/{}", false, transfer_leader},
 	{"GET", "v1/health", false, get_health},
 	{"GET", "v1/ping", false, get_ping},
 	{"GET", "v2/ready", false, get_ping},

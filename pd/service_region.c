@@ -199,7 +199,7 @@ pd_scan_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__ScanRegionsRequest *in = request;
 	Pdpb__ScanRegionsResponse *out = response;
-	KeyRange range = {from_binary(in->start_key), from_binary(in->end_key)};
+	PdKeyRange range = {from_binary(in->start_key), from_binary(in->end_key)};
 	const PdRegion **regions;
 	bool complete;
 	size_t n = region_tree_scan(tree_of(ask), range,
@@ -222,7 +222,8 @@ pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__BatchScanRegionsRequest *in = request;
 	Pdpb__BatchScanRegionsResponse *out = response;
-	KeyRange *ranges = arena_alloc(ask->arena, in->n_ranges * sizeof(KeyRange));
+	PdKeyRange *ranges =
+		arena_alloc(ask->arena, in->n_ranges * sizeof(PdKeyRange));
 	const PdRegion **regions;
 	bool complete;
 

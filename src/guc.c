@@ -78,6 +78,38 @@ check_optional_address(char **newval, void **extra, GucSource source)
 	return (*newval)[0] == '\0' || check_address(newval, extra, source);
 }
 
+/* Addresses, separated by commas; each may be written as a URL. */
+static bool
+check_address_list(char **newval, void **extra, GucSource source)
+{
+	char *list = strdup(*newval);
+	char *rest = NULL;
+	bool ok = list != NULL;
+
+	(void) extra;
+	(void) source;
+	for (char *word = ok ? strtok_r(list, ", ", &rest) : NULL;
+		 word != NULL && ok; word = strtok_r(NULL, ", ", &rest))
+	{
+		const char *scheme = strstr(word, "://");
+
+		ok = is_address(scheme == NULL ? word : scheme + 3);
+	}
+	free(list);
+	if (!ok)
+		GUC_check_errdetail(
+			"Addresses are written as host:port or [v6]:port, separated by commas.");
+	return ok;
+}
+
+static void
+define_address_list(const char *name, const char *what, const char *detail,
+					char **variable)
+{
+	DefineCustomStringVariable(name, what, detail, variable, "", at_start(), 0,
+							   check_address_list, NULL, NULL);
+}
+
 static bool
 check_database(char **newval, void **extra, GucSource source)
 {
@@ -122,6 +154,15 @@ define_addresses(void)
 		"Address of the Placement Driver's HTTPS, used with TLS only.",
 		"Without TLS, HTTP is on tikv.pd_addr. Empty means that there is no HTTPS.",
 		&s->pd_http_addr, "");
+	define_address_list(
+		"tikv.join",
+		"Placement driver addresses of the cluster that this node joins.",
+		"At its first start; empty means that it makes a cluster of its own.",
+		&s->join);
+	define_address_list(
+		"tikv.pd_endpoints",
+		"Addresses of an external placement driver for this node's store.",
+		"Empty means the built-in one.", &s->pd_endpoints);
 	define_address("tikv.pd_advertise_addr",
 				   "Address that clients are told to reach tikv.pd_addr by.",
 				   "Empty means the value of tikv.pd_addr.",

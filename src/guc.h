@@ -25,6 +25,8 @@ typedef struct TikvSettings
 	char *peer_advertise_addr; /* tikv.peer_advertise_addr, "" = peer_addr */
 	char *pd_addr;			   /* tikv.pd_addr */
 	char *pd_advertise_addr;   /* tikv.pd_advertise_addr, "" = pd_addr */
+	char *join;				   /* tikv.join, "" = a cluster of its own */
+	char *pd_endpoints;		   /* tikv.pd_endpoints, "" = its own PD */
 	char *pd_http_addr;		   /* tikv.pd_http_addr, used with TLS */
 	char *status_addr;		   /* tikv.status_addr */
 	char *tls_ca;			   /* tikv.tls_ca, "" = no TLS */

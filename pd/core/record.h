@@ -106,6 +106,7 @@ typedef struct PdMember
 	const char *client_url;
 	const char *peer_url;
 	const char *version; /* of the software, as announced */
+	bool leaving;		 /* it asked to be no member any more */
 } PdMember;
 
 /* A keyspace; state is keyspacepb.KeyspaceState's number, 0 is enabled. */
@@ -151,6 +152,7 @@ typedef enum PdRecordKind
 {
 	PD_RECORD_CLUSTER_ID,	   /* number */
 	PD_RECORD_MEMBER,		   /* member: the sole one, or the leader */
+	PD_RECORD_PEER,			   /* member: each; removed: number is the id */
 	PD_RECORD_ALLOC_ID,		   /* number: saved end of the counter */
 	PD_RECORD_TIMESTAMP,	   /* number: saved bound of the TSO, ms */
 	PD_RECORD_CLUSTER,		   /* number: max peer count; "bootstrapped" */

@@ -90,6 +90,7 @@ typedef enum MethodId
 	METHOD_PD_ADVANCE_GC_SAFE_POINT,
 	METHOD_PD_GET_ALL_KEYSPACES,
 	METHOD_PD_CREATE_KEYSPACE,
+	METHOD_PD_LEAVE,
 
 	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
 	METHOD_STORE_ORDER = 600
