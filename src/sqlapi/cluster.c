@@ -30,8 +30,8 @@ PG_FUNCTION_INFO_V1(tikv_create_keyspace);
 /* --------------------------------------------------------------- the asking */
 
 /* A request's header; PD refuses what names another cluster. */
-static void
-fill_header(Pdpb__RequestHeader *header)
+void
+pd_fill_header(Pdpb__RequestHeader *header)
 {
 	BoardStore store;
 
@@ -41,8 +41,8 @@ fill_header(Pdpb__RequestHeader *header)
 }
 
 /* Ask PD, waiting for it while it starts; the reply lives in the arena. */
-static ProtobufCMessage *
-ask_pd(int method, const ProtobufCMessage *request,
+ProtobufCMessage *
+pd_ask(int method, const ProtobufCMessage *request,
 	   const ProtobufCMessageDescriptor *type, Arena *arena)
 {
 	size_t len = protobuf_c_message_get_packed_size(request);
@@ -66,8 +66,8 @@ ask_pd(int method, const ProtobufCMessage *request,
 	return message;
 }
 
-static void
-check_header(const Pdpb__ResponseHeader *header)
+void
+pd_check_header(const Pdpb__ResponseHeader *header)
 {
 	if (header != NULL && header->error != NULL &&
 		header->error->type != PDPB__ERROR_TYPE__OK)
@@ -136,12 +136,12 @@ tikv_stores(PG_FUNCTION_ARGS)
 	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
-	fill_header(&header);
+	pd_fill_header(&header);
 	request.header = &header;
 	reply = (Pdpb__GetAllStoresResponse *)
-		ask_pd(METHOD_PD_GET_ALL_STORES, &request.base,
+		pd_ask(METHOD_PD_GET_ALL_STORES, &request.base,
 			   &pdpb__get_all_stores_response__descriptor, arena);
-	check_header(reply->header);
+	pd_check_header(reply->header);
 	for (size_t i = 0; i < reply->n_stores; i++)
 		put_store((ReturnSetInfo *) fcinfo->resultinfo, reply->stores[i]);
 	arena_reset(arena);
@@ -197,12 +197,12 @@ tikv_members(PG_FUNCTION_ARGS)
 	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
-	fill_header(&header);
+	pd_fill_header(&header);
 	request.header = &header;
 	reply = (Pdpb__GetMembersResponse *)
-		ask_pd(METHOD_PD_GET_MEMBERS, &request.base,
+		pd_ask(METHOD_PD_GET_MEMBERS, &request.base,
 			   &pdpb__get_members_response__descriptor, arena);
-	check_header(reply->header);
+	pd_check_header(reply->header);
 	for (size_t i = 0; i < reply->n_members; i++)
 		put_member((ReturnSetInfo *) fcinfo->resultinfo, reply->members[i],
 				   reply->leader);
@@ -261,12 +261,12 @@ tikv_keyspaces(PG_FUNCTION_ARGS)
 	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
-	fill_header(&header);
+	pd_fill_header(&header);
 	request.header = &header;
 	reply = (Keyspacepb__GetAllKeyspacesResponse *)
-		ask_pd(METHOD_PD_GET_ALL_KEYSPACES, &request.base,
+		pd_ask(METHOD_PD_GET_ALL_KEYSPACES, &request.base,
 			   &keyspacepb__get_all_keyspaces_response__descriptor, arena);
-	check_header(reply->header);
+	pd_check_header(reply->header);
 	for (size_t i = 0; i < reply->n_keyspaces; i++)
 		put_keyspace((ReturnSetInfo *) fcinfo->resultinfo, reply->keyspaces[i]);
 	arena_reset(arena);
@@ -292,7 +292,7 @@ check_created(const Pdpb__ResponseHeader *header, const char *name)
 			 errmsg("\"%s\" is not a name for a keyspace", name),
 			 errhint(
 				 "Use at most 20 letters, digits, underscores and hyphens.")));
-	check_header(header);
+	pd_check_header(header);
 }
 
 Datum
@@ -306,11 +306,11 @@ tikv_create_keyspace(PG_FUNCTION_ARGS)
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int64 id;
 
-	fill_header(&header);
+	pd_fill_header(&header);
 	request.header = &header;
 	request.name = name;
 	reply = (Keyspacepb__LoadKeyspaceResponse *)
-		ask_pd(METHOD_PD_CREATE_KEYSPACE, &request.base,
+		pd_ask(METHOD_PD_CREATE_KEYSPACE, &request.base,
 			   &keyspacepb__load_keyspace_response__descriptor, arena);
 	check_created(reply->header, name);
 	if (reply->keyspace == NULL)
