@@ -32,7 +32,7 @@ SELECT name <> '' AS name, member_id > 0 AS id, cardinality(client_urls) AS clie
 SELECT task, waiting >= 0 AS waiting, removed >= 0 AS removed FROM tikv.tasks ORDER BY task;
 
 SELECT step IS NOT NULL AS step, coalesce(gc_safe_point <= txn_safe_point, true) AS ordered,
-	locks_ended >= 0 AS ended, rows_removed >= 0 AS removed, gave_up_on FROM tikv.gc;
+	locks_resolved >= 0 AS ended, versions_removed >= 0 AS removed, gave_up_on FROM tikv.gc;
 
 -- keyspaces: DEFAULT is always there, others are made once
 SELECT tikv_create_keyspace('regress-1') > 0 AS id;

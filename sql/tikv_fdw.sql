@@ -461,6 +461,12 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION tikv_txn_get(bytea) IS
 'The value of a transactional key as this transaction sees it, NULL if there is none: its own writes, else what was committed before its statement (READ COMMITTED) or before it (REPEATABLE READ)';
 
+CREATE FUNCTION tikv_txn_get(key bytea, as_of timestamptz) RETURNS bytea
+AS 'MODULE_PATHNAME', 'tikv_txn_get_as_of'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_txn_get(bytea, timestamptz) IS
+'The value that a transactional key had at that time, which must not lie before the safe point of garbage collection (tikv.gc); to the millisecond, by the clock of the timestamp oracle';
+
 CREATE FUNCTION tikv_txn_put(key bytea, value bytea) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_txn_put'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
@@ -503,6 +509,37 @@ AS 'MODULE_PATHNAME', 'tikv_txn_scan'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1000;
 COMMENT ON FUNCTION tikv_txn_scan(bytea, bytea, int8, boolean, boolean) IS
 'Transactional keys of [start_key, end_key) in order, as tikv_txn_get sees them; an empty or NULL end_key is the end, reverse gives the same keys in descending order';
+
+CREATE FUNCTION tikv_mvcc(
+	start_key bytea, end_key bytea DEFAULT NULL,
+	OUT key bytea, OUT kind text, OUT op text, OUT start_ts int8,
+	OUT commit_ts int8, OUT committed timestamptz, OUT value bytea)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_mvcc'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 100;
+COMMENT ON FUNCTION tikv_mvcc(bytea, bytea) IS
+'All that is stored of a transactional key, or with an end_key (empty: the end) of the keys of [start_key, end_key): its lock, then its versions, the newest first; whoever may see them';
+
+CREATE FUNCTION tikv_resolve_lock(key bytea, force boolean DEFAULT false)
+RETURNS text
+AS 'MODULE_PATHNAME', 'tikv_resolve_lock'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_resolve_lock(bytea, boolean) IS
+'End the lock of a transactional key if its transaction is over or has expired; with force also if it lives, which rolls it back. Tells what it found: not locked, resolved, alive';
+
+CREATE FUNCTION tikv_gc_barrier(
+	name text, at timestamptz DEFAULT now(), ttl interval DEFAULT '1 hour')
+RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_gc_barrier'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_gc_barrier(text, timestamptz, interval) IS
+'Keep what could be read at that time from garbage collection, for ttl (NULL: until it is deleted); the timestamp. The same name again moves it. Durable when it returns; ROLLBACK does not undo it';
+
+CREATE FUNCTION tikv_gc_barrier_delete(name text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'tikv_gc_barrier_delete'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_gc_barrier_delete(text) IS
+'Take a barrier away; whether there was one. Durable when it returns; ROLLBACK does not undo it';
 
 CREATE FUNCTION tikv_status(
 	OUT worker text, OUT pid int4, OUT state text, OUT reason text,
@@ -627,29 +664,6 @@ COMMENT ON COLUMN tikv.tasks.waiting IS
 COMMENT ON COLUMN tikv.tasks.removed IS
 'Rows removed, or locks ended, since the store started';
 
-CREATE FUNCTION tikv_internal.gc(
-	OUT step text, OUT txn_safe_point int8, OUT gc_safe_point int8,
-	OUT collected int8, OUT locks_ended int8, OUT rows_removed int8,
-	OUT gave_up_because text, OUT gave_up_on int8)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'tikv_gc'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1;
-COMMENT ON FUNCTION tikv_internal.gc() IS 'Behind the view tikv.gc';
-
-CREATE VIEW tikv.gc AS SELECT * FROM tikv_internal.gc();
-COMMENT ON VIEW tikv.gc IS
-'Garbage collection on this store: what it is at and how far it has come';
-COMMENT ON COLUMN tikv.gc.txn_safe_point IS
-'Transactions that began before it write nothing any more; their locks are ended first';
-COMMENT ON COLUMN tikv.gc.gc_safe_point IS
-'Reads before it are refused: versions may be gone';
-COMMENT ON COLUMN tikv.gc.collected IS
-'Up to which a whole pass was made since the store started';
-COMMENT ON COLUMN tikv.gc.gave_up_because IS
-'Why the last round ended early; NULL if it did not. The next one tries again';
-COMMENT ON COLUMN tikv.gc.gave_up_on IS
-'start_ts of the transaction that was in the way';
-
 CREATE FUNCTION tikv_internal.metrics(
 	OUT name text, OUT labels jsonb, OUT value float8)
 RETURNS SETOF record
@@ -704,6 +718,112 @@ COMMENT ON VIEW tikv.keyspaces IS
 'Keyspaces of the cluster, as the Placement Driver knows them';
 COMMENT ON COLUMN tikv.keyspaces.settings IS 'As name=value';
 
+CREATE FUNCTION tikv_internal.transactions(
+	OUT pid int4, OUT start_ts int8, OUT for_update_ts int8,
+	OUT since timestamptz, OUT phase text, OUT mode text, OUT isolation text,
+	OUT primary_key bytea, OUT keys int8, OUT locks int8, OUT heartbeats int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_transactions'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION tikv_internal.transactions() IS
+'Behind the view tikv.transactions';
+
+CREATE VIEW tikv.transactions AS SELECT * FROM tikv_internal.transactions();
+COMMENT ON VIEW tikv.transactions IS
+'Transactions of this server''s sessions that have touched transactional keys';
+COMMENT ON COLUMN tikv.transactions.keys IS
+'Keys that the session remembers: written or locked';
+COMMENT ON COLUMN tikv.transactions.primary_key IS
+'The key, as it is stored, whose lock the store keeps alive';
+COMMENT ON COLUMN tikv.transactions.heartbeats IS
+'How often the store has done so';
+
+CREATE FUNCTION tikv_internal.locks(
+	OUT key bytea, OUT type text, OUT start_ts int8, OUT started timestamptz,
+	OUT primary_key bytea, OUT ttl_ms int8, OUT for_update_ts int8,
+	OUT min_commit_ts int8, OUT async_commit boolean, OUT secondaries int8,
+	OUT pid int4)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_locks'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 100;
+COMMENT ON FUNCTION tikv_internal.locks() IS 'Behind the view tikv.locks';
+
+CREATE VIEW tikv.locks AS SELECT * FROM tikv_internal.locks();
+COMMENT ON VIEW tikv.locks IS
+'Locks of transactional keys, of all keyspaces and all clients; keys as they are stored';
+COMMENT ON COLUMN tikv.locks.ttl_ms IS
+'How long after its start the transaction is taken for alive';
+COMMENT ON COLUMN tikv.locks.pid IS
+'The session that holds it; NULL for a client of the network';
+
+CREATE FUNCTION tikv_internal.lock_waits(
+	OUT start_ts int8, OUT pid int4, OUT holder_start_ts int8,
+	OUT holder_pid int4, OUT key bytea, OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_lock_waits'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10;
+COMMENT ON FUNCTION tikv_internal.lock_waits() IS
+'Behind the view tikv.lock_waits';
+
+CREATE VIEW tikv.lock_waits AS SELECT * FROM tikv_internal.lock_waits();
+COMMENT ON VIEW tikv.lock_waits IS
+'Who waits for the lock of a transactional key, and who holds it; a pid is of this server''s sessions, NULL for a client of the network';
+COMMENT ON COLUMN tikv.lock_waits.key IS
+'As it is stored; of a session its first 256 bytes';
+
+CREATE FUNCTION tikv_internal.gc(
+	OUT step text, OUT txn_safe_point int8, OUT txn_safe_time timestamptz,
+	OUT gc_safe_point int8, OUT gc_safe_time timestamptz,
+	OUT collected int8, OUT versions_removed int8, OUT locks_resolved int8,
+	OUT oldest_transaction int8, OUT gave_up_because text, OUT gave_up_on int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_gc'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION tikv_internal.gc() IS 'Behind the view tikv.gc';
+
+CREATE VIEW tikv.gc AS SELECT * FROM tikv_internal.gc();
+COMMENT ON VIEW tikv.gc IS
+'Garbage collection: how far the cluster allows it, and what this store is at';
+COMMENT ON COLUMN tikv.gc.txn_safe_point IS
+'Transactions that began before it write nothing any more; their locks are ended first';
+COMMENT ON COLUMN tikv.gc.txn_safe_time IS
+'One may read back to this time';
+COMMENT ON COLUMN tikv.gc.gc_safe_point IS
+'Reads before it are refused: versions may be gone';
+COMMENT ON COLUMN tikv.gc.collected IS
+'The safe point up to which this store has made a whole pass since its start';
+COMMENT ON COLUMN tikv.gc.oldest_transaction IS
+'The start_ts of the oldest session that holds it back';
+COMMENT ON COLUMN tikv.gc.gave_up_because IS
+'Why the last round ended early; NULL if it did not. The next one tries again';
+COMMENT ON COLUMN tikv.gc.gave_up_on IS
+'start_ts of the transaction that was in the way';
+
+CREATE FUNCTION tikv_internal.gc_barriers(
+	OUT name text, OUT barrier_ts int8, OUT at timestamptz,
+	OUT ttl_seconds int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_gc_barriers'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10;
+COMMENT ON FUNCTION tikv_internal.gc_barriers() IS
+'Behind the view tikv.gc_barriers';
+
+CREATE VIEW tikv.gc_barriers AS SELECT * FROM tikv_internal.gc_barriers();
+COMMENT ON VIEW tikv.gc_barriers IS
+'What keeps garbage collection from going on, of tikv_gc_barrier() and of clients';
+COMMENT ON COLUMN tikv.gc_barriers.ttl_seconds IS
+'Seconds until it ends; NULL: it does not';
+
+CREATE VIEW tikv.mvcc AS SELECT * FROM tikv_mvcc('', '');
+COMMENT ON VIEW tikv.mvcc IS
+'Every version of every transactional key, reading all of them: tikv_mvcc(key) or tikv_mvcc(start_key, end_key) read less';
+
+CREATE VIEW tikv.settings AS
+	SELECT name, setting, unit, context, source, boot_val, pending_restart,
+		short_desc AS description
+	FROM pg_catalog.pg_settings WHERE name LIKE 'tikv.%';
+COMMENT ON VIEW tikv.settings IS 'The settings of the extension';
+
 /* ------------------------------------------------------------------ roles */
 
 /* Roles belong to the whole server: made if missing, and kept by DROP. */
@@ -729,12 +849,18 @@ REVOKE ALL ON FUNCTION
 	tikv_batch_delete(bytea[]),
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
 	tikv_delete_range(bytea, bytea), tikv_checksum(bytea, bytea),
-	tikv_txn_get(bytea), tikv_txn_put(bytea, bytea),
+	tikv_txn_get(bytea), tikv_txn_get(bytea, timestamptz),
+	tikv_txn_put(bytea, bytea),
 	tikv_txn_insert(bytea, bytea), tikv_txn_delete(bytea),
 	tikv_txn_lock(bytea), tikv_txn_batch_get(bytea[]),
 	tikv_txn_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_mvcc(bytea, bytea), tikv_resolve_lock(bytea, boolean),
+	tikv_gc_barrier(text, timestamptz, interval), tikv_gc_barrier_delete(text),
+	tikv_internal.transactions(), tikv_internal.locks(),
+	tikv_internal.lock_waits(), tikv_internal.gc(),
+	tikv_internal.gc_barriers(),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
-	tikv_internal.tasks(), tikv_internal.gc(), tikv_internal.metrics(),
+	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave()
 FROM PUBLIC;
@@ -742,8 +868,10 @@ GRANT EXECUTE ON FUNCTION
 	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
 	tikv_checksum(bytea, bytea), tikv_txn_get(bytea),
-	tikv_txn_batch_get(bytea[]),
-	tikv_txn_scan(bytea, bytea, int8, boolean, boolean)
+	tikv_txn_get(bytea, timestamptz), tikv_txn_batch_get(bytea[]),
+	tikv_txn_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_mvcc(bytea, bytea), tikv_internal.transactions(),
+	tikv_internal.locks(), tikv_internal.lock_waits()
 TO tikv_read;
 GRANT EXECUTE ON FUNCTION
 	tikv_put(bytea, bytea, int8), tikv_insert(bytea, bytea, int8),
@@ -755,7 +883,10 @@ TO tikv_write;
 
 /* It writes a lock and tells a value. */
 GRANT EXECUTE ON FUNCTION tikv_txn_lock(bytea) TO tikv_write;
-GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text), tikv_leave(),
+GRANT EXECUTE ON FUNCTION
+	tikv_check(), tikv_create_keyspace(text), tikv_leave(),
+	tikv_resolve_lock(bytea, boolean),
+	tikv_gc_barrier(text, timestamptz, interval), tikv_gc_barrier_delete(text),
 	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
 	tikv_remove_peer(int8, int8)
 TO tikv_admin;
@@ -765,13 +896,18 @@ GRANT EXECUTE ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) TO tikv_write;
 
 GRANT EXECUTE ON FUNCTION
 	tikv_status(), tikv_internal.regions(), tikv_internal.raft(),
-	tikv_internal.tasks(), tikv_internal.gc(), tikv_internal.metrics(),
-	tikv_internal.stores(), tikv_internal.members(), tikv_internal.keyspaces()
+	tikv_internal.tasks(), tikv_internal.gc(), tikv_internal.gc_barriers(),
+	tikv_internal.metrics(), tikv_internal.stores(), tikv_internal.members(),
+	tikv_internal.keyspaces()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
-GRANT SELECT ON tikv.regions, tikv.raft, tikv.tasks, tikv.gc, tikv.metrics,
-	tikv.stores, tikv.members, tikv.keyspaces
+GRANT SELECT ON tikv.regions, tikv.raft, tikv.tasks, tikv.gc, tikv.gc_barriers,
+	tikv.metrics, tikv.stores, tikv.members, tikv.keyspaces, tikv.settings
 TO tikv_read, tikv_write, pg_monitor;
+
+/* They show keys. */
+GRANT SELECT ON tikv.transactions, tikv.locks, tikv.lock_waits, tikv.mvcc
+TO tikv_read;
 
 /* ----------------------------------------------------------------- wake-up */
 

@@ -139,6 +139,7 @@ sql_txn_begin(uint64 start_ts, bool pessimistic, bool repeatable_read)
 	view->pessimistic = pessimistic;
 	view->repeatable_read = repeatable_read;
 	view->n_writes = view->n_locks = view->beats = 0;
+	view->waits_for = 0;
 	view->primary_len = 0;
 	SpinLockRelease(&mine->mutex);
 	pg_atomic_write_u64(&mine->start_ts, start_ts);
@@ -175,6 +176,21 @@ sql_txn_set_primary(Bytes primary)
 	pg_write_barrier();
 	SpinLockAcquire(&mine->mutex);
 	mine->view.primary_len = (uint32) primary.len;
+	SpinLockRelease(&mine->mutex);
+}
+
+void
+sql_txn_wait(Bytes key, uint64 holder)
+{
+	SqlTxnView *view = &mine->view;
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&mine->mutex);
+	view->waits_for = holder;
+	view->waits_since = now;
+	view->wait_len = (uint32) Min(key.len, SQL_TXN_WAIT_MAX);
+	if (view->wait_len > 0)
+		memcpy(view->wait_key, key.data, view->wait_len);
 	SpinLockRelease(&mine->mutex);
 }
 

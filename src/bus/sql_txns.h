@@ -19,6 +19,9 @@
 /* The longest key as it is stored: tikv.max_key_size and a keyspace. */
 #define SQL_TXN_KEY_MAX 8200
 
+/* So much of a key that is waited for is kept. */
+#define SQL_TXN_WAIT_MAX 256
+
 /* A lock of a waiting session lives so long past its last heartbeat. */
 #define SQL_TXN_TTL_MS 20000
 
@@ -41,7 +44,11 @@ typedef struct SqlTxnView
 	bool repeatable_read;
 	uint64 n_writes; /* keys in the buffer */
 	uint64 n_locks;
-	uint64 beats; /* of its primary lock, by the store */
+	uint64 beats;	  /* of its primary lock, by the store */
+	uint64 waits_for; /* start_ts of who holds what it wants; 0: nobody */
+	TimestampTz waits_since;
+	uint32 wait_len; /* of the key, cut where it gets long */
+	uint8 wait_key[SQL_TXN_WAIT_MAX];
 	uint32 primary_len;
 	uint8 primary[SQL_TXN_KEY_MAX];
 } SqlTxnView;
@@ -59,6 +66,9 @@ extern void sql_txn_progress(SqlTxnPhase phase, uint64 for_update_ts,
 
 /* The key whose lock is to be kept alive; empty: none any more. */
 extern void sql_txn_set_primary(Bytes primary);
+
+/* It waits for the lock of a key, held by that transaction; 0: no longer. */
+extern void sql_txn_wait(Bytes key, uint64 holder);
 
 /* The session whose transaction this is; false if it is none of this server. */
 extern bool sql_txn_find(uint64 start_ts, VirtualTransactionId *vxid, int *pid);

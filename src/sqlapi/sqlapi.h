@@ -16,6 +16,7 @@
 #include "bus/bus.h"
 #include "fmgr.h"
 #include "kvrpcpb.pb-c.h"
+#include "pdpb.pb-c.h"
 #include "read/read.h"
 #include "storage/tables.h"
 
@@ -114,6 +115,19 @@ extern bool sql_in_region(const Region *region, Bytes key);
 
 /* A region's bound as a stored key: palloc'd, or borrowed. */
 extern Bytes sql_plain_bound(Bytes bound);
+
+/* ---- cluster.c ---- */
+
+/* A request's header; PD refuses what names another cluster. */
+extern void pd_fill_header(Pdpb__RequestHeader *header);
+
+/* Ask PD, waiting for it while it starts; the reply lives in the arena. */
+extern ProtobufCMessage *pd_ask(int method, const ProtobufCMessage *request,
+								const ProtobufCMessageDescriptor *type,
+								Arena *arena);
+
+/* Throws if PD refused. */
+extern void pd_check_header(const Pdpb__ResponseHeader *header);
 
 /* ---- privilege.c ---- */
 

@@ -115,6 +115,11 @@ extern void txn_lock_acquire(TxnSession *session,
 							 PessimisticLockCommand *command,
 							 bool retry_conflicts, Locker *locker);
 
+/* ---- mvcc.c ---- */
+
+/* The lock of a key, in memory or spilled; false if there is none. */
+extern bool txn_stored_lock(Bytes key, Arena *arena, Lock *lock);
+
 /* ---- txn_report.c ---- */
 
 extern char *txn_key_text(Bytes stored);

@@ -93,7 +93,7 @@ txn_check_key(Bytes key)
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("key is too long"),
 			 errdetail(
 				 "It has %zu bytes, %zu in its encoded form; tikv.max_key_size is %d.",
-				 key.len, len, tikv_fdw_settings.max_key_size)));
+				 txn_user_key(key).len, len, tikv_fdw_settings.max_key_size)));
 }
 
 /* -------------------------------------------------------------- timestamps */

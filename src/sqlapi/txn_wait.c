@@ -146,7 +146,7 @@ wait_once(LockWaiting *waiting, PessimisticLockCommand *command,
 									 .callback = add_context,
 									 .arg = waiting};
 	VirtualTransactionId vxid;
-	bool taken = false;
+	volatile bool taken = false;
 	int pid;
 
 	waiting->lock.key = arena_copy(&session->arena, locker->lock.key);
@@ -154,10 +154,19 @@ wait_once(LockWaiting *waiting, PessimisticLockCommand *command,
 	if (time_is_up(waiting))
 		txn_report_lock_timeout(&waiting->lock);
 	error_context_stack = &callback;
-	if (sql_txn_find(waiting->lock.lock.start_ts, &vxid, &pid))
-		wait_for_session(waiting, vxid);
-	else
-		taken = wait_in_store(waiting, command, backoff, locker);
+	sql_txn_wait(waiting->lock.key, waiting->lock.lock.start_ts);
+	PG_TRY();
+	{
+		if (sql_txn_find(waiting->lock.lock.start_ts, &vxid, &pid))
+			wait_for_session(waiting, vxid);
+		else
+			taken = wait_in_store(waiting, command, backoff, locker);
+	}
+	PG_FINALLY();
+	{
+		sql_txn_wait(bytes_empty(), 0);
+	}
+	PG_END_TRY();
 	error_context_stack = callback.previous;
 	return taken;
 }

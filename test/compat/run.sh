@@ -184,6 +184,7 @@ part_go-txn()
 {
     build_go go || return 0
     program "go txncheck" "$BIN/go/txncheck" -mode batch
+    program "go sqlcheck" "$BIN/go/sqlcheck"
 }
 
 part_go-raw()
@@ -230,9 +231,11 @@ part_java-basics()
         compat.Main basics
 }
 
+# With it, sessions of SQL and the client on the same keys.
 part_go()
 {
     go_client go
+    program "go sqlcheck" "$BIN/go/sqlcheck"
 }
 
 part_go-2022()

@@ -1,0 +1,142 @@
+# SQL transactions over keys when somebody dies: a session, the store, all of
+# Postgres; when the store cannot answer; and a session that idles for long.
+
+use strict;
+use warnings;
+
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(time);
+
+my $node = new_node('sql_transactions');
+
+$node->start;
+serve($node);
+
+sub query { return $node->safe_psql('postgres', $_[0]); }
+
+sub value { return query("SELECT convert_from(tikv_txn_get('$_[0]'), 'UTF8')"); }
+
+# A session in a transaction that has put a key.
+sub writer
+{
+	my ($key, $value) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+
+	$session->query_safe("BEGIN; SELECT tikv_txn_put('$key', '$value')");
+	return $session;
+}
+
+sub pid_of
+{
+	return $_[0]->query_safe('SELECT pg_backend_pid()');
+}
+
+sub no_locks
+{
+	my ($what) = @_;
+
+	wait_for("no lock after $what", sub {
+		return query('SELECT count(*) FROM tikv.locks') eq '0';
+	});
+	pass("$what: no lock is left");
+}
+
+# ---- a session is terminated: its locks go at once
+my $session = writer('k', 'terminated');
+my $pid = pid_of($session);
+query("SELECT pg_terminate_backend($pid, 10000)");
+no_locks('a terminated session');
+is(value('k'), '', 'nothing of it was written');
+is(query("SELECT count(*) FROM tikv.transactions WHERE pid = $pid"), '0', 'and it is listed no more');
+$session->{run}->finish;
+
+# ---- so do those of a session that idles too long
+$session = $node->background_psql('postgres', on_error_stop => 0);
+$session->query_safe("SET idle_in_transaction_session_timeout = '100ms'; BEGIN; SELECT tikv_txn_put('k', 'idle')");
+no_locks('a session that idled too long');
+is(value('k'), '', 'nothing of it was written');
+$session->{run}->finish;
+
+# ---- a session dies without a word, and Postgres restarts: its lock is not in
+# the way for longer than it lives
+query("SELECT tikv_txn_put('k', 'before')");
+$session = writer('k', 'killed');
+kill 'KILL', pid_of($session);
+wait_for('the restart', sub {
+	my ($answer, $out) = $node->psql('postgres', 'SELECT 1');
+	return $answer == 0;
+});
+wait_serving($node);
+is(value('k'), 'before', 'a killed session wrote nothing');
+query("SET tikv.lock_wait_timeout = '60s'; SELECT tikv_txn_put('k', 'after')");
+is(value('k'), 'after', 'and the key can be written');
+$session->{run}->finish;
+
+# ---- tables and keys: each commit that was acknowledged has both, after a
+# crash of everything, and no row is there without its key
+query('CREATE TABLE orders (id int PRIMARY KEY)');
+my $acknowledged = 0;
+foreach my $round (1 .. 3)
+{
+	my $client = $node->background_psql('postgres', on_error_stop => 0);
+
+	foreach my $i (1 .. 20)
+	{
+		my $id = $acknowledged + 1;
+
+		$client->query_safe("BEGIN; INSERT INTO orders VALUES ($id);"
+			  . " SELECT tikv_txn_put(('order/' || to_char($id, 'FM0000'))::bytea, '$id'), tikv_txn_put('orders', '$id'); COMMIT");
+		$acknowledged = $id;
+	}
+	$client->query_safe("BEGIN; INSERT INTO orders VALUES (1000); SELECT tikv_txn_put('order/1000', 'x')");
+	$node->stop('immediate');
+	$client->{run}->finish;
+	$node->start;
+	wait_serving($node);
+	is(query('SELECT count(*), max(id) FROM orders'), "$acknowledged|$acknowledged", "round $round: rows");
+	is(query("SELECT count(*) FROM tikv_txn_scan('order/', 'order0')"), $acknowledged, "round $round: keys");
+	is(value('orders'), $acknowledged, "round $round: the key of all commits");
+	is(query("SELECT count(*) FROM tikv_check()"), '0', "round $round: the tables are sound");
+}
+
+# ---- the store cannot write: an error in time, and no half of a transaction
+my $blocker = $node->background_psql('postgres');
+$blocker->query_safe('BEGIN; LOCK TABLE tikv_internal.write IN SHARE MODE');
+my $began = time();
+my ($answer, $out, $err) = $node->psql('postgres',
+	"SET tikv.request_timeout = '1s'; BEGIN; INSERT INTO orders VALUES (2000); SELECT tikv_txn_put('order/2000', 'x'); COMMIT");
+isnt($answer, 0, 'a commit that the store cannot make fails');
+like($err, qr/busy|does not serve|did not answer/, 'and says why');
+elapsed_note('the refusal', $began);
+$blocker->query_safe('ROLLBACK');
+$blocker->quit;
+is(query('SELECT count(*) FROM orders WHERE id = 2000'), '0', 'no row was written');
+wait_for('the key to be free', sub { return query("SELECT count(*) FROM tikv.locks") eq '0'; });
+is(value('order/2000'), '', 'nor a key');
+
+# ---- a session that idles longer than its lock would live: the store beats
+$session = writer('k', 'patient');
+$pid = pid_of($session);
+my $ttl = query("SELECT ttl_ms FROM tikv.locks WHERE pid = $pid");
+wait_for('a heartbeat', sub {
+	return query("SELECT heartbeats > 0 FROM tikv.transactions WHERE pid = $pid") eq 't';
+});
+cmp_ok(query("SELECT ttl_ms FROM tikv.locks WHERE pid = $pid"), '>', $ttl, 'the lock lives longer');
+$session->query_safe('COMMIT');
+$session->quit;
+is(value('k'), 'patient', 'it commits');
+
+# ---- the extension is dropped under a transaction
+$session = writer('k', 'dropped');
+my $dropper = $node->background_psql('postgres', on_error_stop => 0);
+$dropper->query_safe("DROP EXTENSION tikv_fdw CASCADE");
+my ($text) = $session->query('COMMIT');
+$session->quit;
+$dropper->quit;
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_extension WHERE extname = 'tikv_fdw'"), '0', 'dropped');
+serve($node);
+is(value('k'), '', 'a new extension has no old key');
+
+$node->stop;
+done_testing();
