@@ -88,6 +88,9 @@ const ServiceMethod service_methods[] = {
 	{METHOD_SQL_INSERT, NULL, SERVICE_WRITE,
 	 &kvrpcpb__raw_put_request__descriptor,
 	 &kvrpcpb__raw_put_response__descriptor, false},
+	{METHOD_SQL_BATCH_INSERT, NULL, SERVICE_WRITE,
+	 &kvrpcpb__raw_batch_put_request__descriptor,
+	 &kvrpcpb__raw_batch_put_response__descriptor, false},
 };
 const int service_n_methods =
 	sizeof(service_methods) / sizeof(service_methods[0]);

@@ -69,6 +69,9 @@ typedef enum MethodId
 	/* bus only: tikv_insert(), a RawPutRequest that fails if the key exists */
 	METHOD_SQL_INSERT = 400,
 
+	/* the same of a RawBatchPutRequest: all or, if any key exists, none */
+	METHOD_SQL_BATCH_INSERT = 401,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,
