@@ -257,7 +257,7 @@ CREATE TABLE tikv_internal.prefix_grant (
 COMMENT ON TABLE tikv_internal.prefix_grant IS
 'One row per role and prefix: what tikv_grant gave';
 COMMENT ON COLUMN tikv_internal.prefix_grant.prefix IS
-'As keys are stored: in API V2 with their keyspace';
+'In API V2 with the three bytes of the keyspace before it';
 COMMENT ON COLUMN tikv_internal.prefix_grant.privileges IS
 'Bits: 1 read, 2 write';
 
@@ -393,6 +393,57 @@ AS 'MODULE_PATHNAME', 'tikv_checksum'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION tikv_checksum(bytea, bytea) IS
 'Checksum (CRC-64 of each key and value, combined by XOR), number and size of the raw keys of [start_key, end_key), an empty or NULL end_key being the end; as RawChecksum of TiKV';
+
+/* ------------------------------------------- keys of the SQL transaction */
+
+CREATE FUNCTION tikv_txn_get(key bytea) RETURNS bytea
+AS 'MODULE_PATHNAME', 'tikv_txn_get'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION tikv_txn_get(bytea) IS
+'The value of a transactional key as this transaction sees it, NULL if there is none: its own writes, else what was committed before its statement (READ COMMITTED) or before it (REPEATABLE READ)';
+
+CREATE FUNCTION tikv_txn_put(key bytea, value bytea) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_txn_put'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_txn_put(bytea, bytea) IS
+'Store a transactional key when this transaction commits; ROLLBACK and ROLLBACK TO undo it';
+
+CREATE FUNCTION tikv_txn_insert(key bytea, value bytea) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_txn_insert'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_txn_insert(bytea, bytea) IS
+'Store a transactional key that does not exist, else fail (unique_violation), when this transaction commits';
+
+CREATE FUNCTION tikv_txn_delete(key bytea) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_txn_delete'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_txn_delete(bytea) IS
+'Remove a transactional key when this transaction commits; no error if there is none';
+
+CREATE FUNCTION tikv_txn_lock(key bytea) RETURNS bytea
+AS 'MODULE_PATHNAME', 'tikv_txn_lock'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_txn_lock(bytea) IS
+'Lock a transactional key until this transaction ends, as SELECT FOR UPDATE does a row, and return its value, NULL if there is none. With tikv.txn_mode optimistic the commit fails if somebody else wrote it';
+
+CREATE FUNCTION tikv_txn_batch_get(
+	keys bytea[], OUT key bytea, OUT value bytea)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_txn_batch_get'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 100;
+COMMENT ON FUNCTION tikv_txn_batch_get(bytea[]) IS
+'The transactional keys that exist, with their values, in the order asked for, as tikv_txn_get sees them';
+
+CREATE FUNCTION tikv_txn_scan(
+	start_key bytea DEFAULT '', end_key bytea DEFAULT NULL,
+	lim int8 DEFAULT NULL, reverse boolean DEFAULT false,
+	key_only boolean DEFAULT false,
+	OUT key bytea, OUT value bytea)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_txn_scan'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1000;
+COMMENT ON FUNCTION tikv_txn_scan(bytea, bytea, int8, boolean, boolean) IS
+'Transactional keys of [start_key, end_key) in order, as tikv_txn_get sees them; an empty or NULL end_key is the end, reverse gives the same keys in descending order';
 
 CREATE FUNCTION tikv_status(
 	OUT worker text, OUT pid int4, OUT state text, OUT reason text,
@@ -556,7 +607,7 @@ CREATE VIEW tikv.prefix_grants AS
 COMMENT ON VIEW tikv.prefix_grants IS
 'What tikv_grant gave to whom; members of tikv_read and tikv_write need none';
 COMMENT ON COLUMN tikv.prefix_grants.prefix IS
-'As keys are stored: in API V2 with their keyspace';
+'In API V2 with the three bytes of the keyspace before it';
 
 /* ------------------------------------------------------------------ roles */
 
@@ -583,6 +634,10 @@ REVOKE ALL ON FUNCTION
 	tikv_batch_delete(bytea[]),
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
 	tikv_delete_range(bytea, bytea), tikv_checksum(bytea, bytea),
+	tikv_txn_get(bytea), tikv_txn_put(bytea, bytea),
+	tikv_txn_insert(bytea, bytea), tikv_txn_delete(bytea),
+	tikv_txn_lock(bytea), tikv_txn_batch_get(bytea[]),
+	tikv_txn_scan(bytea, bytea, int8, boolean, boolean),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
@@ -593,13 +648,20 @@ FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
 	tikv_scan(bytea, bytea, int8, boolean, boolean),
-	tikv_checksum(bytea, bytea)
+	tikv_checksum(bytea, bytea), tikv_txn_get(bytea),
+	tikv_txn_batch_get(bytea[]),
+	tikv_txn_scan(bytea, bytea, int8, boolean, boolean)
 TO tikv_read;
 GRANT EXECUTE ON FUNCTION
 	tikv_put(bytea, bytea, int8), tikv_insert(bytea, bytea, int8),
 	tikv_delete(bytea), tikv_batch_put(bytea[], bytea[], int8),
-	tikv_batch_delete(bytea[]), tikv_delete_range(bytea, bytea)
+	tikv_batch_delete(bytea[]), tikv_delete_range(bytea, bytea),
+	tikv_txn_put(bytea, bytea), tikv_txn_insert(bytea, bytea),
+	tikv_txn_delete(bytea)
 TO tikv_write;
+
+/* It writes a lock and tells a value. */
+GRANT EXECUTE ON FUNCTION tikv_txn_lock(bytea) TO tikv_write;
 GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text),
 	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text)
 TO tikv_admin;
@@ -614,7 +676,11 @@ GRANT EXECUTE ON FUNCTION
 	tikv_checksum(bytea, bytea), tikv_put(bytea, bytea, int8),
 	tikv_insert(bytea, bytea, int8), tikv_delete(bytea),
 	tikv_batch_put(bytea[], bytea[], int8), tikv_batch_delete(bytea[]),
-	tikv_delete_range(bytea, bytea), tikv_cas(bytea, bytea, bytea, int8)
+	tikv_delete_range(bytea, bytea), tikv_cas(bytea, bytea, bytea, int8),
+	tikv_txn_get(bytea), tikv_txn_batch_get(bytea[]),
+	tikv_txn_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_txn_put(bytea, bytea), tikv_txn_insert(bytea, bytea),
+	tikv_txn_delete(bytea), tikv_txn_lock(bytea)
 TO tikv_user;
 GRANT USAGE ON FOREIGN DATA WRAPPER tikv_fdw TO tikv_admin;
 

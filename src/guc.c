@@ -304,6 +304,37 @@ define_times(void)
 		&s->turn_min_interval_us, 1000, (IntBounds){0, 1000000}, PGC_SIGHUP, 0);
 }
 
+/* ------------------------------------------------------ SQL transactions */
+
+static const struct config_enum_entry txn_modes[] =
+	{{"pessimistic", TXN_MODE_PESSIMISTIC, false},
+	 {"optimistic", TXN_MODE_OPTIMISTIC, false},
+	 {NULL, 0, false}};
+
+static void
+define_txns(void)
+{
+	TikvSettings *s = &tikv_fdw_settings;
+
+	define_int(
+		"tikv.lock_wait_timeout",
+		"Time a SQL transaction waits for the lock of a key.",
+		"lock_timeout and statement_timeout end the wait as well, if they are shorter. 0 means no limit of its own.",
+		&s->lock_wait_timeout_ms, 3000, (IntBounds){0, INT_MAX / 2},
+		PGC_USERSET, GUC_UNIT_MS);
+	define_int(
+		"tikv.txn_memory",
+		"Memory for what one SQL transaction has written and not committed.",
+		"A transaction that writes more fails.", &s->txn_memory_kb, 128 * 1024,
+		(IntBounds){64, INT_MAX}, PGC_USERSET, GUC_UNIT_KB);
+	DefineCustomEnumVariable(
+		"tikv.txn_mode",
+		"When a SQL transaction learns of conflicts over keys.",
+		"pessimistic: it locks what it writes, and waits for others' locks. optimistic: at commit, and then it fails. Read when a transaction first touches a key.",
+		&s->txn_mode, TXN_MODE_PESSIMISTIC, txn_modes, PGC_USERSET, 0, NULL,
+		NULL, NULL);
+}
+
 void
 guc_define(void)
 {
@@ -312,5 +343,6 @@ guc_define(void)
 	define_place();
 	define_limits();
 	define_times();
+	define_txns();
 	MarkGUCPrefixReserved("tikv");
 }

@@ -9,6 +9,13 @@
 
 #include "postgres.h"
 
+/* When a SQL transaction learns of conflicts. */
+typedef enum TxnMode
+{
+	TXN_MODE_PESSIMISTIC, /* as it writes: it locks the key */
+	TXN_MODE_OPTIMISTIC	  /* as it commits */
+} TxnMode;
+
 typedef struct TikvSettings
 {
 	char *database;			  /* tikv.database */
@@ -35,6 +42,9 @@ typedef struct TikvSettings
 	int lock_memory_kb;		  /* tikv.lock_memory, kB */
 	int reserve_space_mb;	  /* tikv.reserve_space, -1 = automatic */
 	int max_key_size;		  /* tikv.max_key_size, bytes */
+	int lock_wait_timeout_ms; /* tikv.lock_wait_timeout, 0 = no limit */
+	int txn_mode;			  /* tikv.txn_mode, a TxnMode */
+	int txn_memory_kb;		  /* tikv.txn_memory, kB */
 	int api_version;		  /* tikv.api_version, 1 or 2 */
 	int keyspace_id;		  /* tikv.keyspace_id, of SQL functions in V2 */
 	bool enable_ttl;		  /* tikv.enable_ttl */

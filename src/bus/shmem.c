@@ -6,7 +6,7 @@
  * a child, which throws all shared memory away; only the eventfds outlive
  * that, since they are the postmaster's own.  What the pieces hold is their
  * files' business: bus.c, board.c, tso_shared.c, places.c,
- * lock_table.c.
+ * lock_table.c, sql_txns.c.
  */
 #include "postgres.h"
 
@@ -27,6 +27,7 @@
 #include "bus/metrics.h"
 #include "bus/places.h"
 #include "bus/shmem.h"
+#include "bus/sql_txns.h"
 #include "bus/tso_shared.h"
 
 static shmem_request_hook_type prev_shmem_request_hook;
@@ -50,6 +51,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(MAXALIGN(places_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(lock_table_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(metrics_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(sql_txns_shmem_size()));
 }
 
 static void
@@ -92,6 +94,7 @@ startup_shmem(void)
 	places_shmem_init(shmem, found);
 	lock_table_shmem_init(shmem, found);
 	metrics_shmem_init(shmem, found);
+	sql_txns_shmem_init(shmem, found);
 	LWLockRelease(AddinShmemInitLock);
 	tikv_fdw_shmem = shmem;
 }

@@ -61,6 +61,7 @@ typedef struct TsoShared TsoShared;
 typedef struct PlaceShared PlaceShared;
 typedef struct LockShared LockShared;
 typedef struct MetricsShared MetricsShared;
+typedef struct SqlTxnShared SqlTxnShared;
 
 typedef struct TikvShmem
 {
@@ -73,6 +74,7 @@ typedef struct TikvShmem
 	PlaceShared *places;
 	LockShared *locks;
 	MetricsShared *metrics;
+	SqlTxnShared *sql_txns;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
 } TikvShmem;
 

@@ -100,8 +100,9 @@ explain_scan_state(ForeignScanState *node, ExplainState *es)
 	BoundsResult what;
 
 	ExplainPropertyText("Access",
-						psprintf("%s%s", access_text(plan, scan),
-								 scan->wants_value ? "" : ", keys only"),
+						psprintf("%s%s%s", access_text(plan, scan),
+								 scan->wants_value ? "" : ", keys only",
+								 scan->locks ? ", locks" : ""),
 						es);
 	explain_conditions(node, es);
 	if (scan->limit > 0)

@@ -195,7 +195,8 @@ enum ScanPrivate
 	SCAN_MATCHES, /* list of int lists: key, kind */
 	SCAN_COLUMNS, /* int list: attnums that are wanted */
 	SCAN_REVERSE, /* Boolean */
-	SCAN_LIMIT	  /* Integer: rows wanted, 0 unknown */
+	SCAN_LIMIT,	  /* Integer: rows wanted, 0 unknown */
+	SCAN_LOCKS	  /* Boolean: rows are to be written, or FOR UPDATE */
 };
 
 extern List *plan_matches(const MatchedKeys *matched, List **arguments);

@@ -109,6 +109,13 @@ typedef struct KvAccess
 				  KvCounters *counters);
 	void (*close)(KvCursor *cursor);
 
+	/*
+	 * Keep others from writing the keys until the transaction ends, and add
+	 * those that exist to the page with what they hold now.  NULL: there is no
+	 * such thing.
+	 */
+	void (*lock)(const Bytes *keys, int n, KvPage *page, KvCounters *counters);
+
 	/* Later writes of a key win over earlier ones. */
 	void (*put)(const KvWrite *writes, int n, KvCounters *counters);
 	void (*delete)(const Bytes *keys, int n, KvCounters *counters);
@@ -125,8 +132,8 @@ typedef struct KvAccess
 } KvAccess;
 
 extern const KvAccess kv_raw;
+extern const KvAccess kv_txn;
 
-/* Throws if there is none. */
 extern const KvAccess *kv_access(KvMode mode);
 
 #endif /* TIKV_FDW_KV_H */

@@ -497,9 +497,5 @@ const KvAccess kv_raw = {
 const KvAccess *
 kv_access(KvMode mode)
 {
-	if (mode == KV_RAW)
-		return &kv_raw;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("mode \"txn\" is not available in this version")));
+	return mode == KV_RAW ? &kv_raw : &kv_txn;
 }

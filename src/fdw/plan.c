@@ -22,6 +22,7 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
+#include "optimizer/prep.h"
 #include "optimizer/restrictinfo.h"
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
@@ -426,6 +427,16 @@ wanted_rows(PlannerInfo *root, RelOptInfo *baserel, const MatchedKeys *matched)
 	return (int) root->limit_tuples;
 }
 
+/* Will the rows be written, or does the query say FOR UPDATE or SHARE? */
+static bool
+wants_locks(PlannerInfo *root, const RelOptInfo *baserel)
+{
+	PlanRowMark *mark = get_plan_rowmark(root->rowMarks, baserel->relid);
+
+	return bms_is_member((int) baserel->relid, root->all_result_relids) ||
+		(mark != NULL && mark->strength != LCS_NONE);
+}
+
 ForeignScan *
 tikvGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 				   ForeignPath *best_path, List *tlist, List *scan_clauses,
@@ -453,10 +464,11 @@ tikvGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	return make_foreignscan(tlist,
 							extract_actual_clauses(matched->others, false),
 							baserel->relid, arguments,
-							list_make4(matches,
+							list_make5(matches,
 									   plan_columns(plan->map, columns),
 									   linitial(best_path->fdw_private),
 									   makeInteger(wanted_rows(root, baserel,
-															   matched))),
+															   matched)),
+									   makeBoolean(wants_locks(root, baserel))),
 							NIL, settled, outer_plan);
 }

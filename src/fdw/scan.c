@@ -62,6 +62,10 @@ scan_state_new(Relation relation, List *private, List *arguments,
 		AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw bounds",
 							  ALLOCSET_SMALL_SIZES);
 	scan->page = kv_page_new(scan->context);
+	scan->locks =
+		boolVal(list_nth(private, SCAN_LOCKS)) && scan->kv->lock != NULL;
+	if (scan->locks)
+		scan->other = kv_page_new(scan->context);
 	return scan;
 }
 
@@ -190,6 +194,34 @@ read_ranges(TikvScan *scan)
 	return true;
 }
 
+static bool
+next_page(TikvScan *scan)
+{
+	kv_page_clear(scan->page);
+	return scan->what.n_keys > 0 ? get_keys(scan) : read_ranges(scan);
+}
+
+/*
+ * The rows as they are when nobody else can write them any more: conditions
+ * are checked on these.  May leave none.
+ */
+static void
+lock_page(TikvScan *scan)
+{
+	KvPage *locked = scan->other;
+	int n = scan->page->n;
+	Bytes *keys = palloc(sizeof(Bytes) * n);
+
+	for (int i = 0; i < n; i++)
+		keys[i] = kv_page_key(scan->page, i);
+	kv_page_clear(locked);
+	allow_keys(scan->user, GRANT_WRITE, keys, n);
+	scan->kv->lock(keys, n, locked, &scan->counters);
+	pfree(keys);
+	scan->other = scan->page;
+	scan->page = locked;
+}
+
 /* The next pair is scan->page's scan->at; false at the end. */
 static bool
 next_pair(TikvScan *scan, ExprContext *context)
@@ -198,9 +230,15 @@ next_pair(TikvScan *scan, ExprContext *context)
 		return true;
 	if (!scan->bounds_known)
 		evaluate_bounds(scan, context);
-	kv_page_clear(scan->page);
 	scan->at = 0;
-	return scan->what.n_keys > 0 ? get_keys(scan) : read_ranges(scan);
+	while (next_page(scan))
+	{
+		if (scan->locks)
+			lock_page(scan);
+		if (scan->page->n > 0)
+			return true;
+	}
+	return false;
 }
 
 /* -------------------------------------------------------------------- rows */

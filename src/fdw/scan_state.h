@@ -18,7 +18,8 @@ typedef struct TikvScan
 	bool *wanted; /* per column */
 	bool wants_value;
 	bool reverse;
-	int limit; /* rows wanted, 0 unknown */
+	bool locks; /* before a row is handed out, its key is locked */
+	int limit;	/* rows wanted, 0 unknown */
 
 	Bounds *bounds;
 	MemoryContext context;		 /* lasts as long as the scan */
@@ -30,7 +31,8 @@ typedef struct TikvScan
 	int page_size;
 
 	KvPage *page;
-	int at; /* the current pair of the page */
+	KvPage *other; /* what a page is after its keys were locked */
+	int at;		   /* the current pair of the page */
 	KvCounters counters;
 
 	/*

@@ -79,9 +79,15 @@ list_clear(WriteList *list)
 	list->bytes = 0;
 }
 
+/*
+ * A transaction reads what it wrote: what a statement writes must not be seen
+ * by its own scans, so it waits for the end.
+ */
 static bool
 list_is_full(const WriteList *list, const TableMap *map)
 {
+	if (map->mode == KV_TXN)
+		return false;
 	return list->n >= map->batch_size || list->bytes >= BUFFER_BYTES;
 }
 

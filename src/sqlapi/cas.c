@@ -80,35 +80,6 @@ answer_row(FunctionCallInfo fcinfo, const Swap *swap)
 											 nulls));
 }
 
-/*
- * The answer tells what the key held, so whoever may not read keys may not
- * compare them either.
- */
-static void
-need_read_privilege(FunctionCallInfo fcinfo)
-{
-	char *schema =
-		get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
-	Oid bytea_type = BYTEAOID;
-	Oid get =
-		LookupFuncName(list_make2(makeString(schema), makeString("tikv_get")),
-					   1, &bytea_type, false);
-
-#if PG_VERSION_NUM >= 160000
-	if (object_aclcheck(ProcedureRelationId, get, GetUserId(), ACL_EXECUTE) ==
-		ACLCHECK_OK)
-		return;
-#else
-	if (pg_proc_aclcheck(get, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
-		return;
-#endif
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for function tikv_cas"),
-			 errdetail("It tells what a key holds."),
-			 errhint("Grant the role tikv_read as well.")));
-}
-
 /* NULL as the expected value is no key; as the new one, delete it. */
 Datum
 tikv_cas(PG_FUNCTION_ARGS)
@@ -131,7 +102,7 @@ tikv_cas(PG_FUNCTION_ARGS)
 		.arg = &swap,
 	};
 
-	need_read_privilege(fcinfo);
+	sql_need_read(fcinfo, "tikv_get", "tikv_cas");
 	grants_need_keys(GetUserId(), GRANT_READ, &key, 1);
 	if (!swap.expects_absent)
 		swap.expected = bytea_bytes(PG_GETARG_DATUM(1));

@@ -187,6 +187,18 @@ grants_all(Oid user, GrantPrivilege privilege)
 	return OidIsValid(role) && has_privs_of_role(user, role);
 }
 
+/*
+ * In API V2 stored keys begin with their mode, raw or of transactions: a grant
+ * is for both.  What is left of the end of all keyspaces is empty, the end.
+ */
+static Bytes
+without_mode(Bytes stored)
+{
+	if (sql_api() != API_V2 || stored.len == 0)
+		return stored;
+	return bytes_make(stored.data + 1, stored.len - 1);
+}
+
 static bool
 is_inside(Bytes prefix, Bytes lower, Bytes upper, bool is_range)
 {
@@ -194,6 +206,8 @@ is_inside(Bytes prefix, Bytes lower, Bytes upper, bool is_range)
 	Bytes end;
 	bool inside;
 
+	lower = without_mode(lower);
+	upper = without_mode(upper);
 	if (lower.len < prefix.len ||
 		(prefix.len > 0 && memcmp(lower.data, prefix.data, prefix.len) != 0))
 		return false;
@@ -386,7 +400,8 @@ static void
 change_grant(FunctionCallInfo fcinfo, bool give)
 {
 	Oid role = get_role_oid(NameStr(*PG_GETARG_NAME(0)), false);
-	Bytes prefix = sql_stored_key(bytea_bytes(PG_GETARG_DATUM(1)));
+	Bytes prefix =
+		without_mode(sql_stored_key(bytea_bytes(PG_GETARG_DATUM(1))));
 	int change = parse_privileges(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Relation table = table_open(grant_table(false), ShareRowExclusiveLock);
 	bool has_others;

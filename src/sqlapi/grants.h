@@ -4,8 +4,8 @@
  *
  * Members of tikv_read and tikv_write may read and write every key; others
  * what tikv_grant gave them, kept in tikv_internal.prefix_grant.  Prefixes
- * there are stored keys, with their keyspace, so whoever serves requests of
- * other kinds can ask the same table.
+ * there are those of stored keys, with their keyspace and without their mode,
+ * so whoever serves requests of other kinds can ask the same table.
  */
 #ifndef TIKV_SQLAPI_GRANTS_H
 #define TIKV_SQLAPI_GRANTS_H

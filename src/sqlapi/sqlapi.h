@@ -142,6 +142,12 @@ extern bool sql_in_region(const Region *region, Bytes key);
 /* A region's bound as a stored key: palloc'd, or borrowed. */
 extern Bytes sql_plain_bound(Bytes bound);
 
+/* ---- privilege.c ---- */
+
+/* Throws unless the user may call the function that reads, too. */
+extern void sql_need_read(FunctionCallInfo fcinfo, const char *reader,
+						  const char *function);
+
 /* ---- ttl.c ---- */
 
 /* The argument of a function that writes; throws if it can't be. */

@@ -29,6 +29,7 @@ static const char *const setting_names[] = {
 	"tikv.in_memory_pessimistic_locks",
 	"tikv.keyspace_id",
 	"tikv.lock_memory",
+	"tikv.lock_wait_timeout",
 	"tikv.max_key_size",
 	"tikv.max_pending_bytes",
 	"tikv.max_pending_writes",
@@ -46,6 +47,8 @@ static const char *const setting_names[] = {
 	"tikv.tls_cert",
 	"tikv.tls_key",
 	"tikv.turn_min_interval",
+	"tikv.txn_memory",
+	"tikv.txn_mode",
 };
 
 static const char *

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "bus/lock_table.h"
+#include "bus/sql_txns.h"
 #include "bus/tasks.h"
 #include "core/base/rpc_code.h"
 #include "guc.h"
@@ -253,6 +254,9 @@ move_txn_point(Store *store, uint64 now_ts)
 	request.header = &header;
 	request.keyspace_scope = &scope;
 	request.target = (now_ms - Min(life_ms, now_ms)) << TS_PHYSICAL_SHIFT;
+
+	/* What a SQL transaction of this node may still read is kept. */
+	request.target = Min(request.target, sql_txn_oldest() - 1);
 	send_to_pd(store, GC_MOVES_TXN_POINT, METHOD_PD_ADVANCE_TXN_SAFE_POINT,
 			   &request.base);
 }

@@ -238,6 +238,7 @@ housekeeping(Store *store)
 	{
 		store->next_heartbeat_us = now_us + HEARTBEAT_INTERVAL_US;
 		store_heartbeat(store);
+		sql_heartbeats_send(store);
 	}
 	return NULL;
 }

@@ -114,6 +114,7 @@ struct Store
 	uint64 aborted_turns;
 	int64 next_abort_log_us;	 /* monotonic */
 	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
+	int sql_beats;				 /* of SQL transactions, on their way */
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
@@ -132,6 +133,9 @@ extern bool store_bootstrap(Store *store, char *reason, Size size);
 
 /* Tell PD about the store and the regions it leads; no wait. */
 extern void store_heartbeat(Store *store);
+
+/* sql_heartbeats.c: keep the primaries of SQL transactions alive. */
+extern void sql_heartbeats_send(Store *store);
 extern void store_take_pd_answers(Store *store);
 
 /* ---- peer.c ---- */

@@ -8,6 +8,18 @@
 
 /* ------------------------------------------------------------- questions */
 
+/*
+ * While the lock may live, so may the request that is yet to write its
+ * primary: only after that is a missing primary a sign of death.
+ */
+static bool
+has_expired(const LockResolver *resolver)
+{
+	return resolver->current_ts == UINT64_MAX ||
+		txn_lock_expiry(&resolver->lock.lock) <
+		txn_physical(resolver->current_ts);
+}
+
 static void
 ask_primary(LockResolver *resolver)
 {
@@ -21,7 +33,7 @@ ask_primary(LockResolver *resolver)
 	check->lock_ts = lock->start_ts;
 	check->caller_start_ts = resolver->caller_start_ts;
 	check->current_ts = resolver->current_ts;
-	check->rollback_if_not_exist = true;
+	check->rollback_if_not_exist = has_expired(resolver);
 	check->force_sync_commit = resolver->force_sync_commit;
 	check->resolving_pessimistic_lock = lock->type == LOCK_TYPE_PESSIMISTIC;
 	check->verify_is_primary = true;
@@ -154,6 +166,12 @@ take_primary(LockResolver *resolver, const TxnAnswer *answer)
 		if (answer->errors[0].kind == TXN_PRIMARY_MISMATCH &&
 			resolver->lock.lock.type == LOCK_TYPE_PESSIMISTIC)
 			return end_lock(resolver);
+		if (answer->errors[0].kind == TXN_TXN_NOT_FOUND &&
+			!has_expired(resolver))
+		{
+			resolver->lock_ttl_ms = resolver->lock.lock.ttl_ms;
+			return LOCK_RESOLVER_ALIVE;
+		}
 		return fail(resolver, &answer->errors[0]);
 	}
 	if (async &&
@@ -168,6 +186,7 @@ take_primary(LockResolver *resolver, const TxnAnswer *answer)
 	if (answer->lock_ttl_ms > 0)
 	{
 		resolver->lock_ttl_ms = answer->lock_ttl_ms;
+		resolver->pushed = answer->action == ACTION_MIN_COMMIT_TS_PUSHED;
 		return LOCK_RESOLVER_ALIVE;
 	}
 	resolver->fate.commit_ts = answer->commit_ts;

@@ -35,6 +35,7 @@ typedef struct LockResolver
 	Arena *arena;
 	LockResolverState state;
 	bool force_sync_commit;
+	bool pushed; /* ALIVE: it will commit above caller_start_ts */
 	TxnCommand command;
 	TxnStatusOf fate;	  /* as the primary tells */
 	LockInfo primary;	  /* of an async commit */

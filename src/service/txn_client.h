@@ -1,0 +1,28 @@
+/*
+ * txn_client.h
+ *	  The client's side of the transactional API: commands -> kvrpcpb requests,
+ *	  and responses -> answers.
+ */
+#ifndef TIKV_SERVICE_TXN_CLIENT_H
+#define TIKV_SERVICE_TXN_CLIENT_H
+
+#include "core/client/client.h"
+#include "kvrpcpb.pb-c.h"
+
+/* The RPC that carries a command. */
+extern int txn_client_method(TxnCommandKind kind);
+
+/* The request; it borrows from the command, the context and the arena. */
+extern ProtobufCMessage *txn_client_request(const TxnCommand *command,
+											Kvrpcpb__Context *context,
+											Arena *arena);
+
+/* False if the bytes are no response to the command. */
+extern bool txn_client_reply(const TxnCommand *command, Bytes bytes,
+							 Arena *arena, ClientReply *reply);
+
+/* Parts that others decode, too. */
+extern void txn_client_lock_info(const Kvrpcpb__LockInfo *from, Arena *arena,
+								 LockInfo *to);
+
+#endif /* TIKV_SERVICE_TXN_CLIENT_H */

@@ -1,0 +1,128 @@
+/*
+ * txn_internal.h
+ *	  What the files txn_*.c share: the state of a session's transaction.
+ */
+#ifndef TIKV_SQLAPI_TXN_INTERNAL_H
+#define TIKV_SQLAPI_TXN_INTERNAL_H
+
+#include "core/client/client.h"
+#include "read/txn_look.h"
+#include "sqlapi/sqlapi.h"
+#include "sqlapi/txn_session.h"
+#include "storage/lock.h"
+
+/* Statements whose timestamps are remembered: open cursors may go back. */
+#define STATEMENTS_KEPT 32
+
+typedef struct StatementTs
+{
+	CommandId command;
+	uint64 ts;
+} StatementTs;
+
+/* A transaction that lives and commits above a reader's timestamp. */
+typedef struct PushedTxn
+{
+	uint64 start_ts;
+	uint64 read_ts; /* the greatest one that it was pushed above */
+} PushedTxn;
+
+struct TxnSession
+{
+	Client client;
+	MemoryContext context; /* as long as the SQL transaction */
+	MemBuffer *buffer;
+	Arena arena; /* of one call */
+	uint64 start_ts;
+	uint64 for_update_ts; /* the greatest one of a lock; 0: none */
+	bool pessimistic;
+	bool repeatable_read;
+	Bytes primary; /* of the first lock */
+	uint64 n_locks;
+	StatementTs statements[STATEMENTS_KEPT];
+	int n_statements;
+	PushedTxn *pushed;
+	int n_pushed;
+	int pushed_room;
+
+	/* Keys whose lock was asked for and whose answer did not come. */
+	Bytes *stray;
+	int n_stray;
+	int stray_room;
+
+	/* The commit. */
+	Committer committer;
+	bool prewriting;	  /* locks may lie about */
+	bool committed;		  /* whatever becomes of the SQL transaction */
+	bool outcome_unknown; /* so nothing may be undone */
+	bool no_interrupts;	  /* a cancel would leave the outcome open */
+	Patience patience;	  /* of the call */
+	const char *function; /* the caller, for messages */
+	TxnCounts counts;
+};
+
+/* ---- txn_session.c ---- */
+
+extern uint64 txn_statement_ts(TxnSession *session);
+
+/* A later one: what was committed up to now is seen from here on. */
+extern uint64 txn_advance_statement(TxnSession *session);
+
+/* Before changes of the buffer: a stage for every open savepoint. */
+extern void txn_open_stages(TxnSession *session);
+extern void txn_note_progress(TxnSession *session);
+
+/* A call begins: its memory and its time. */
+extern void txn_begin_call(TxnSession *session);
+
+/* ---- txn_io.c ---- */
+
+extern void txn_io_init(ClientIo *io);
+
+/* The session whose calls io carries out. */
+extern void txn_io_use(TxnSession *session);
+extern uint64 txn_timestamp(TxnSession *session);
+extern bool txn_find_region(Bytes key, bool below, BoardRegion *out);
+
+/* ---- txn_read.c ---- */
+
+/* Read keys at a timestamp, past the buffer; values palloc'd. */
+extern void txn_read_keys(TxnSession *session, const Bytes *keys, int n,
+						  uint64 ts, TxnValue *values);
+
+typedef struct TxnPage
+{
+	Bytes *keys;
+	Bytes *values;
+	int n;
+	bool last;	/* nothing after it in its direction */
+	Bytes next; /* else: the range's new bound on that side */
+} TxnPage;
+
+/* A page of a range, past the buffer; memory is CurrentMemoryContext. */
+extern void txn_read_page(TxnSession *session, Bytes lower, Bytes upper,
+						  bool reverse, bool key_only, uint32 limit, uint64 ts,
+						  TxnPage *page);
+
+/* ---- txn_wait.c ---- */
+
+/*
+ * Take pessimistic locks, waiting for whoever holds one; throws if the time is
+ * up.  With retry_conflicts a newer commit moves the statement's timestamp and
+ * command->for_update_ts forward, else it is an error.
+ */
+extern void txn_lock_acquire(TxnSession *session,
+							 PessimisticLockCommand *command,
+							 bool retry_conflicts, Locker *locker);
+
+/* ---- txn_report.c ---- */
+
+extern char *txn_key_text(Bytes stored);
+extern void txn_report(const ClientResult *result) pg_attribute_noreturn();
+extern void txn_report_conflict(const TxnError *error) pg_attribute_noreturn();
+extern void txn_report_exists(Bytes key) pg_attribute_noreturn();
+extern void txn_report_lock_timeout(const LockInfo *lock)
+	pg_attribute_noreturn();
+extern void txn_report_read(TxnLookAnswer answer) pg_attribute_noreturn();
+
+#endif /* TIKV_SQLAPI_TXN_INTERNAL_H */

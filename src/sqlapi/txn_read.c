@@ -1,0 +1,503 @@
+/*
+ * txn_read.c
+ *	  Reads at a timestamp by the session itself, and the locks they meet.
+ *
+ * The order is the read path's (DESIGN 4): regions, max_ts and locks, the
+ * snapshot, the board once more.  A lock that is in the way is asked about
+ * with the snapshot given back, since that may take a while.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "bus/metrics.h"
+#include "core/codec/memcomparable.h"
+#include "service/service.h"
+#include "sqlapi/txn_internal.h"
+
+/* A round of reads over some keys or one range. */
+typedef struct TxnRound
+{
+	TxnSession *session;
+	TxnRequest txn;
+	Request request;
+	ReadRound *round;
+	const BoardRegion *seen;
+	TxnLook look;
+	bool blocked; /* by `lock`, a copy in the session's arena */
+	LockInfo lock;
+} TxnRound;
+
+/* Timestamps whose locks need not stop a reader at ts. */
+static void
+fill_pushed(TxnSession *session, uint64 ts, ReadContext *read)
+{
+	uint64_t *list = arena_alloc(&session->arena,
+								 (size_t) session->n_pushed * sizeof(*list));
+
+	for (int i = 0; i < session->n_pushed; i++)
+		if (session->pushed[i].read_ts >= ts)
+			list[read->n_resolved_locks++] = session->pushed[i].start_ts;
+	read->resolved_locks = list;
+}
+
+static void
+round_init(TxnRound *round, TxnSession *session, int method, uint64 ts)
+{
+	memset(round, 0, sizeof(*round));
+	round->session = session;
+	round->request.method = service_method(method);
+	round->request.arena = &session->arena;
+	round->txn.read.ts = ts;
+	round->txn.read.isolation = ISOLATION_SI;
+	fill_pushed(session, ts, &round->txn.read);
+}
+
+/* ----------------------------------------------------------- locks in the way */
+
+static void
+remember_pushed(TxnSession *session, uint64 start_ts, uint64 read_ts)
+{
+	for (int i = 0; i < session->n_pushed; i++)
+		if (session->pushed[i].start_ts == start_ts)
+		{
+			session->pushed[i].read_ts =
+				Max(session->pushed[i].read_ts, read_ts);
+			return;
+		}
+	if (session->n_pushed == session->pushed_room)
+	{
+		int room = Max(session->pushed_room * 2, 16);
+
+		session->pushed = session->pushed == NULL ?
+			MemoryContextAlloc(session->context, room * sizeof(PushedTxn)) :
+			repalloc(session->pushed, room * sizeof(PushedTxn));
+		session->pushed_room = room;
+	}
+	session->pushed[session->n_pushed].start_ts = start_ts;
+	session->pushed[session->n_pushed++].read_ts = read_ts;
+}
+
+/* Until the lock is gone, may be passed, or the time is up. */
+static void
+clear_the_way(TxnSession *session, const LockInfo *lock, uint64 ts,
+			  Backoff *backoff)
+{
+	ClientResolve resolve;
+	int64_t ms;
+
+	client_resolve(&session->client, lock, ts, backoff, &session->arena,
+				   &resolve);
+	session->counts.retries++;
+	switch (resolve.outcome)
+	{
+		case RESOLVE_GONE:
+			return;
+		case RESOLVE_PUSHED:
+			remember_pushed(session, resolve.start_ts, ts);
+			return;
+		case RESOLVE_ALIVE:
+			if (backoff_next(backoff, BACKOFF_TXN_LOCK_FAST, &ms) &&
+				session->client.io->sleep(session->client.io, ms))
+				return;
+			txn_report_lock_timeout(lock);
+		case RESOLVE_FAILED:
+			txn_report(&resolve.result);
+	}
+}
+
+static void
+note_blocked(TxnRound *round, Bytes key, const Lock *lock)
+{
+	Arena *arena = &round->session->arena;
+
+	round->blocked = true;
+	memset(&round->lock, 0, sizeof(round->lock));
+	round->lock.key = arena_copy(arena, key);
+	lock_copy(lock, arena, &round->lock.lock);
+	round->lock.ttl_ms = lock->ttl_ms;
+}
+
+/* A read that found neither a value nor its absence. */
+static void
+note_trouble(TxnRound *round, const ReadResult *result)
+{
+	if (result->outcome == READ_DEFAULT_MISSING)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the value of a version is missing"),
+				 errdetail("Key %s, written by transaction %llu.",
+						   txn_key_text(result->key),
+						   (unsigned long long) result->start_ts)));
+	note_blocked(round, result->met->key, &result->met->lock);
+}
+
+/* ------------------------------------------------------------------ rounds */
+
+static bool
+take_look(TxnRound *round)
+{
+	TxnLookAnswer answer = txn_look(&round->request, &round->txn,
+									&round->seen->region, &round->look);
+
+	if (answer != TXN_LOOK_OK && answer != TXN_LOOK_NOT_YET)
+		txn_report_read(answer);
+	return answer == TXN_LOOK_OK;
+}
+
+static bool
+look_at_region(TxnRound *round, Bytes key, bool below)
+{
+	BoardRegion *found = palloc(sizeof(*found));
+	RequestContext context;
+	RegionError error;
+	bool ok = txn_find_region(key, below, found);
+
+	if (ok)
+	{
+		context = region_context(found);
+		ok = read_round_look(round->round, &context, &round->seen, &error);
+	}
+	pfree(found);
+	return ok;
+}
+
+/* Are all keys in regions that may be read here? */
+static bool
+look_at_keys(TxnRound *round)
+{
+	const BoardRegion *seen = NULL;
+
+	for (size_t i = 0; i < round->txn.n_keys; i++)
+	{
+		Bytes key = round->txn.keys[i];
+
+		if (seen != NULL && region_cache_holds(&seen->region, key))
+			continue;
+		if (!look_at_region(round, key, false))
+			return false;
+		seen = round->seen;
+	}
+	return true;
+}
+
+static bool
+open_round(TxnRound *round, const TableOids *tables)
+{
+	TablesAnswer answer = read_round_begin(round->round, tables, true);
+
+	if (answer == TABLES_MISSING)
+		session_forget_tables();
+	return answer == TABLES_OK;
+}
+
+static bool
+look_at_spilled(TxnRound *round)
+{
+	TxnLookAnswer answer;
+
+	if (!read_round_spilled(round->round))
+		return true;
+	answer =
+		txn_look_spilled(&round->request, &round->txn, &round->seen->region,
+						 read_round_mvcc(round->round), &round->look);
+	if (answer != TXN_LOOK_OK)
+		txn_report_read(answer);
+	return true;
+}
+
+/* The session keeps its transaction open: the round ends in any case. */
+static void
+close_round(TxnRound *round)
+{
+	read_round_end(round->round);
+	round->round = NULL;
+}
+
+/* -------------------------------------------------------------------- keys */
+
+static bool
+keys_valid(TxnRound *round)
+{
+	const BoardRegion *seen = NULL;
+
+	for (size_t i = 0; i < round->txn.n_keys; i++)
+	{
+		BoardRegion *found;
+		bool ok;
+
+		if (seen != NULL &&
+			region_cache_holds(&seen->region, round->txn.keys[i]))
+			continue;
+		found = palloc(sizeof(*found));
+		ok = txn_find_region(round->txn.keys[i], false, found);
+		if (ok)
+		{
+			RequestContext context = region_context(found);
+			RegionError error;
+
+			ok = read_round_look(round->round, &context, &seen, &error) &&
+				read_round_valid(round->round, seen);
+		}
+		pfree(found);
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+static const MetLock *
+next_met(const TxnLook *look, size_t *next, Bytes key)
+{
+	if (*next < look->n_met && bytes_eq(look->met[*next].key, key))
+		return &look->met[(*next)++];
+	return NULL;
+}
+
+static Bytes
+palloc_copy(Bytes from)
+{
+	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
+
+	if (from.len > 0)
+		memcpy(to, from.data, from.len);
+	return bytes_make(to, from.len);
+}
+
+/* Read what the look allows; stops at the first lock in the way. */
+static void
+get_all(TxnRound *round, TxnValue *values)
+{
+	MvccReader *reader = read_round_mvcc(round->round);
+	size_t next = 0;
+	Arena arena;
+
+	arena_init(&arena);
+	for (size_t i = 0; i < round->txn.n_keys && !round->blocked; i++)
+	{
+		Bytes key = round->txn.keys[i];
+		ReadResult result;
+
+		mvcc_get(reader, &round->txn.read, key,
+				 next_met(&round->look, &next, key), &arena, &result);
+		result.key = key;
+		values[i].found = result.outcome == READ_FOUND;
+		if (result.outcome == READ_FOUND)
+			values[i].value = palloc_copy(result.value);
+		else if (result.outcome != READ_NOT_FOUND)
+			note_trouble(round, &result);
+		arena_reset(&arena);
+	}
+	arena_free(&arena);
+}
+
+/* False: the regions are changing, try again. */
+static bool
+try_keys(TxnRound *round, const TableOids *tables, TxnValue *values)
+{
+	bool done = false;
+
+	round->round = read_round_new(READ_TXN);
+	if (look_at_keys(round) && take_look(round) && open_round(round, tables) &&
+		keys_valid(round) && look_at_spilled(round))
+	{
+		get_all(round, values);
+		done = true;
+	}
+	close_round(round);
+	return done;
+}
+
+void
+txn_read_keys(TxnSession *session, const Bytes *keys, int n, uint64 ts,
+			  TxnValue *values)
+{
+	Backoff backoff;
+
+	backoff_init(&backoff, BACKOFF_READ_MS, session->client.random++);
+	metrics_count_sql_read();
+	for (;;)
+	{
+		const TableOids *tables = session_tables(&session->patience);
+		TxnRound round;
+
+		CHECK_FOR_INTERRUPTS();
+		round_init(&round, session,
+				   n == 1 ? METHOD_KV_GET : METHOD_KV_BATCH_GET, ts);
+		round.txn.keys = unconstify(Bytes *, keys);
+		round.txn.n_keys = (size_t) n;
+		session->counts.rounds++;
+		if (!try_keys(&round, tables, values))
+			patience_retry(&session->patience);
+		else if (!round.blocked)
+			break;
+		else
+			clear_the_way(session, &round.lock, ts, &backoff);
+	}
+	session->counts.keys_read += (uint64) n;
+}
+
+/* ------------------------------------------------------------------- pages */
+
+typedef struct PageFill
+{
+	TxnRound *round;
+	TxnPage *page;
+	MemoryContext context;
+	uint32 limit;
+	Size bytes;
+	bool key_only;
+	bool full;
+} PageFill;
+
+#define PAGE_BYTES ((Size) 1 << 20)
+
+static bool
+keep_pair(void *arg, const ReadResult *result)
+{
+	PageFill *fill = arg;
+	TxnPage *page = fill->page;
+	MemoryContext old;
+
+	if (result->outcome != READ_FOUND)
+	{
+		note_trouble(fill->round, result);
+		return false;
+	}
+	old = MemoryContextSwitchTo(fill->context);
+	page->keys[page->n] = palloc_copy(result->key);
+	page->values[page->n] =
+		fill->key_only ? bytes_empty() : palloc_copy(result->value);
+	MemoryContextSwitchTo(old);
+	fill->bytes += result->key.len + result->value.len;
+	page->n++;
+	fill->full = (uint32) page->n == fill->limit || fill->bytes >= PAGE_BYTES;
+	return !fill->full;
+}
+
+/* Where the next page begins, or that there is none. */
+static void
+set_next(const TxnRound *round, const PageFill *fill, KeyRange whole,
+		 TxnPage *page)
+{
+	bool reverse = round->txn.scan.reverse;
+	KeyRange region =
+		txn_region_range(&round->seen->region, &round->session->arena);
+	Bytes last;
+
+	page->last = false;
+	if (round->blocked)
+	{
+		/* Up to the lock everything is known. */
+		last = round->lock.key;
+		page->next = reverse ? palloc_copy(last) : palloc_copy(last);
+		if (reverse)
+		{
+			/* The lock's own key is to be read again. */
+			uint8 *after = palloc(last.len + 1);
+
+			memcpy(after, last.data, last.len);
+			after[last.len] = 0;
+			page->next = bytes_make(after, last.len + 1);
+		}
+		return;
+	}
+	if (fill->full)
+	{
+		uint8 *after;
+
+		last = page->keys[page->n - 1];
+		if (reverse)
+		{
+			page->next = palloc_copy(last);
+			page->last = last.len == 0;
+			return;
+		}
+		after = palloc(last.len + 1);
+		if (last.len > 0)
+			memcpy(after, last.data, last.len);
+		after[last.len] = 0;
+		page->next = bytes_make(after, last.len + 1);
+		return;
+	}
+	last = reverse ? region.lower : region.upper;
+	page->last = last.len == 0 ||
+		(reverse ? bytes_cmp(last, whole.lower) <= 0 :
+				   whole.upper.len > 0 && bytes_cmp(last, whole.upper) >= 0);
+	if (!page->last)
+		page->next = palloc_copy(last);
+}
+
+static bool
+try_page(TxnRound *round, const TableOids *tables, uint32 limit, TxnPage *page)
+{
+	const MvccScan *scan = &round->txn.scan;
+	Bytes from = scan->reverse ? scan->range.upper : scan->range.lower;
+	PageFill fill = {.round = round,
+					 .page = page,
+					 .context = CurrentMemoryContext,
+					 .limit = limit,
+					 .key_only = scan->key_only};
+	bool done = false;
+
+	round->round = read_round_new(READ_TXN);
+	if (look_at_region(round, from, scan->reverse) && take_look(round) &&
+		open_round(round, tables) &&
+		read_round_valid(round->round, round->seen) && look_at_spilled(round))
+	{
+		MvccScan part = *scan;
+		Arena arena;
+
+		arena_init(&arena);
+		part.range = txn_clip_range(part.range,
+									txn_region_range(&round->seen->region,
+													 &round->session->arena));
+		(void) mvcc_scan(read_round_mvcc(round->round), &round->txn.read, &part,
+						 round->look.met, round->look.n_met, &arena, keep_pair,
+						 &fill);
+		arena_free(&arena);
+		set_next(round, &fill, scan->range, page);
+		done = true;
+	}
+	close_round(round);
+	return done;
+}
+
+void
+txn_read_page(TxnSession *session, Bytes lower, Bytes upper, bool reverse,
+			  bool key_only, uint32 limit, uint64 ts, TxnPage *page)
+{
+	Backoff backoff;
+
+	backoff_init(&backoff, BACKOFF_READ_MS, session->client.random++);
+	metrics_count_sql_read();
+	page->keys = palloc(limit * sizeof(Bytes));
+	page->values = palloc(limit * sizeof(Bytes));
+	for (;;)
+	{
+		const TableOids *tables = session_tables(&session->patience);
+		TxnRound round;
+
+		CHECK_FOR_INTERRUPTS();
+		page->n = 0;
+		round_init(&round, session, METHOD_KV_SCAN, ts);
+		round.txn.scan.range.lower = lower;
+		round.txn.scan.range.upper = upper;
+		round.txn.scan.reverse = reverse;
+		round.txn.scan.key_only = key_only;
+		round.txn.scan.limit = limit;
+		session->counts.rounds++;
+		if (!try_page(&round, tables, limit, page))
+		{
+			patience_retry(&session->patience);
+			continue;
+		}
+		session->counts.keys_read += (uint64) page->n;
+		if (!round.blocked)
+			return;
+		clear_the_way(session, &round.lock, ts, &backoff);
+		/* What came before the lock is an answer of its own. */
+		if (page->n > 0)
+			return;
+	}
+}
