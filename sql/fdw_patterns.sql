@@ -71,7 +71,7 @@ INSERT INTO vectors VALUES ('other', 1, '{1,2}');
 SELECT id FROM vectors, LATERAL (SELECT sum(a * b) AS dot FROM unnest(v, (SELECT v FROM vectors WHERE collection = 'docs' AND id = 7)) AS p (a, b)) AS d
 	WHERE collection = 'docs' ORDER BY dot DESC, id LIMIT 3;
 
--- leases need a store whose keys expire (test/tap/t/017_fdw.pl has one)
+-- leases need a store whose keys expire (test/tap/t/020_fdw.pl has one)
 CREATE FOREIGN TABLE leases (name text OPTIONS (key 'true'), holder text, seconds int OPTIONS (ttl 'true'))
 	SERVER fdw_patterns OPTIONS (prefix 'fdw_patterns/lease/', key_format 'plain');
 INSERT INTO leases VALUES ('forever', 'node0', NULL);

@@ -50,6 +50,7 @@ typedef struct TikvSettings
 	bool enable_ttl;		  /* tikv.enable_ttl */
 	bool allow_unsafe;		  /* tikv.allow_unsafe */
 	bool in_memory_pessimistic_locks; /* tikv.in_memory_pessimistic_locks */
+	bool lookup_join;				  /* tikv.lookup_join */
 } TikvSettings;
 
 extern PGDLLEXPORT TikvSettings tikv_fdw_settings;

@@ -32,7 +32,7 @@ allowed()
         src/fdw) echo core/ bus/ storage/ service/ read/ sqlapi/ fdw/ guc.h ;;
         src/status) echo core/ bus/ storage/ server/ pd/core/ status/ guc.h worker_common.h worker_tls.h ;;
         pd) echo core/ bus/ storage/ service/ server/ pd/ guc.h worker_common.h worker_tls.h ;;
-        *) echo core/ bus/ storage/ service/ server/ read/ store/ sqlapi/ pd/ guc.h worker_common.h worker_tls.h ;;
+        *) echo core/ bus/ storage/ service/ server/ read/ store/ sqlapi/ fdw/ pd/ guc.h worker_common.h worker_tls.h ;;
     esac
 }
 
