@@ -60,7 +60,7 @@ SERVER_C := $(sort $(wildcard src/server/*.c src/transport/*.c))
 # What both libraries carry, each with its own hidden copy.
 SHARED_C := $(sort $(wildcard src/bus/*.c src/read/*.c src/storage/*.c)) \
 	$(SERVICE_C) $(CORE_C) $(wildcard pd/tso_local.c)
-FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c)) \
+FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c src/fdw/*.c)) \
 	$(SHARED_C)
 STATUS_C := $(wildcard src/worker_common.c src/worker_tls.c) \
 	$(sort $(wildcard src/status/*.c)) \

@@ -305,6 +305,22 @@ COMMENT ON TABLE tikv_internal.raft_log IS
 'The logs of the Raft groups that have several peers';
 COMMENT ON COLUMN tikv_internal.raft_log.entry IS 'eraftpb.Entry';
 
+/*
+ * Who may do what with keys of a prefix.  Written by tikv_grant and
+ * tikv_revoke, read by everybody who has to ask.
+ */
+CREATE TABLE tikv_internal.prefix_grant (
+	role oid NOT NULL,
+	prefix bytea NOT NULL,
+	privileges int4 NOT NULL
+) USING heap;
+COMMENT ON TABLE tikv_internal.prefix_grant IS
+'One row per role and prefix: what tikv_grant gave';
+COMMENT ON COLUMN tikv_internal.prefix_grant.prefix IS
+'In API V2 with the three bytes of the keyspace before it';
+COMMENT ON COLUMN tikv_internal.prefix_grant.privileges IS
+'Bits: 1 read, 2 write';
+
 CREATE TABLE tikv_internal.pd_raft_state (
 	term int8 NOT NULL,
 	vote int8 NOT NULL,
@@ -568,6 +584,41 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_leave() IS
 'This node leaves the cluster: its regions move to other stores, its member leaves the Placement Driver. Returns at once; tikv.stores and tikv.members show how far it is';
 
+CREATE FUNCTION tikv_grant(
+	role name, prefix bytea, privileges text DEFAULT 'all')
+RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_grant'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_grant(name, bytea, text) IS
+'Let a role read or write (privileges: read, write, all) the keys that begin with prefix, through the functions and foreign tables';
+
+CREATE FUNCTION tikv_revoke(
+	role name, prefix bytea, privileges text DEFAULT 'all')
+RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_revoke'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_revoke(name, bytea, text) IS
+'Take back what tikv_grant gave for the same prefix';
+
+/* --------------------------------------------------- foreign data wrapper */
+
+CREATE FUNCTION tikv_fdw_handler() RETURNS fdw_handler
+AS 'MODULE_PATHNAME', 'tikv_fdw_handler'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_fdw_handler() IS
+'Handler of the foreign data wrapper tikv_fdw';
+
+CREATE FUNCTION tikv_fdw_validator(options text[], catalog oid) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_fdw_validator'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_fdw_validator(text[], oid) IS
+'Validator of options of the foreign data wrapper tikv_fdw';
+
+CREATE FOREIGN DATA WRAPPER tikv_fdw
+	HANDLER tikv_fdw_handler VALIDATOR tikv_fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER tikv_fdw IS
+'Prefixes of the key space as tables';
+
 /* ------------------------------------------------------------------ views */
 
 CREATE FUNCTION tikv_internal.regions(
@@ -824,6 +875,16 @@ CREATE VIEW tikv.settings AS
 	FROM pg_catalog.pg_settings WHERE name LIKE 'tikv.%';
 COMMENT ON VIEW tikv.settings IS 'The settings of the extension';
 
+CREATE VIEW tikv.prefix_grants AS
+	SELECT r.rolname AS role, g.prefix,
+		g.privileges & 1 <> 0 AS can_read, g.privileges & 2 <> 0 AS can_write
+	FROM tikv_internal.prefix_grant AS g
+		JOIN pg_catalog.pg_roles AS r ON r.oid = g.role;
+COMMENT ON VIEW tikv.prefix_grants IS
+'What tikv_grant gave to whom; members of tikv_read and tikv_write need none';
+COMMENT ON COLUMN tikv.prefix_grants.prefix IS
+'In API V2 with the three bytes of the keyspace before it';
+
 /* ------------------------------------------------------------------ roles */
 
 /* Roles belong to the whole server: made if missing, and kept by DROP. */
@@ -831,7 +892,7 @@ DO $$
 DECLARE
 	r text;
 BEGIN
-	FOREACH r IN ARRAY ARRAY['tikv_read', 'tikv_write', 'tikv_admin']
+	FOREACH r IN ARRAY ARRAY['tikv_read', 'tikv_write', 'tikv_admin', 'tikv_user']
 	LOOP
 		IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = r) THEN
 			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', r);
@@ -860,9 +921,13 @@ REVOKE ALL ON FUNCTION
 	tikv_internal.lock_waits(), tikv_internal.gc(),
 	tikv_internal.gc_barriers(),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
+	tikv_internal.raft(), tikv_transfer_leader(int8, int8),
+	tikv_add_peer(int8, int8, boolean), tikv_remove_peer(int8, int8),
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
-	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave()
+	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave(),
+	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text),
+	tikv_fdw_handler(), tikv_fdw_validator(text[], oid)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
@@ -888,8 +953,27 @@ GRANT EXECUTE ON FUNCTION
 	tikv_resolve_lock(bytea, boolean),
 	tikv_gc_barrier(text, timestamptz, interval), tikv_gc_barrier_delete(text),
 	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
-	tikv_remove_peer(int8, int8)
+	tikv_remove_peer(int8, int8),
+	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text)
 TO tikv_admin;
+
+/*
+ * tikv_grant makes its roles members: they may call the functions, and what
+ * these do with which keys is decided by the prefix.
+ */
+GRANT EXECUTE ON FUNCTION
+	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
+	tikv_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_checksum(bytea, bytea), tikv_put(bytea, bytea, int8),
+	tikv_insert(bytea, bytea, int8), tikv_delete(bytea),
+	tikv_batch_put(bytea[], bytea[], int8), tikv_batch_delete(bytea[]),
+	tikv_delete_range(bytea, bytea), tikv_cas(bytea, bytea, bytea, int8),
+	tikv_txn_get(bytea), tikv_txn_batch_get(bytea[]),
+	tikv_txn_scan(bytea, bytea, int8, boolean, boolean),
+	tikv_txn_put(bytea, bytea), tikv_txn_insert(bytea, bytea),
+	tikv_txn_delete(bytea), tikv_txn_lock(bytea)
+TO tikv_user;
+GRANT USAGE ON FOREIGN DATA WRAPPER tikv_fdw TO tikv_admin;
 
 /* Tells what is there, too: it asks for the right to tikv_get itself. */
 GRANT EXECUTE ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) TO tikv_write;
@@ -904,6 +988,7 @@ GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
 GRANT SELECT ON tikv.regions, tikv.raft, tikv.tasks, tikv.gc, tikv.gc_barriers,
 	tikv.metrics, tikv.stores, tikv.members, tikv.keyspaces, tikv.settings
 TO tikv_read, tikv_write, pg_monitor;
+GRANT SELECT ON tikv.prefix_grants TO tikv_admin;
 
 /* They show keys. */
 GRANT SELECT ON tikv.transactions, tikv.locks, tikv.lock_waits, tikv.mvcc

@@ -257,6 +257,11 @@ define_place(void)
 		"Keep pessimistic locks in memory only.",
 		"A restart of the store loses them; prewrite then takes them again unless the key has changed.",
 		&s->in_memory_pessimistic_locks, true, PGC_SIGHUP);
+	define_bool(
+		"tikv.lookup_join",
+		"Let joins get the keys of foreign tables in batches.",
+		"Off, a join asks for one key at a time, or reads the whole table.",
+		&s->lookup_join, true, PGC_USERSET);
 	define_int(
 		"tikv.api_version",
 		"API version of the keys, as TiKV's storage.api-version.",

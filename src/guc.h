@@ -56,6 +56,7 @@ typedef struct TikvSettings
 	int txn_mode;			   /* tikv.txn_mode, a TxnMode */
 	int txn_memory_kb;		   /* tikv.txn_memory, kB */
 	bool in_memory_pessimistic_locks; /* tikv.in_memory_pessimistic_locks */
+	bool lookup_join;				  /* tikv.lookup_join */
 } TikvSettings;
 
 extern PGDLLEXPORT TikvSettings tikv_fdw_settings;

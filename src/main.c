@@ -18,6 +18,7 @@
 #include "postmaster/bgworker_internals.h"
 
 #include "bus/shmem.h"
+#include "fdw/fdw.h"
 #include "guc.h"
 
 PG_MODULE_MAGIC;
@@ -192,6 +193,7 @@ void
 _PG_init(void)
 {
 	guc_define();
+	lookup_join_install();
 
 	/* pg_upgrade runs the server without preload meaning anything to us. */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)

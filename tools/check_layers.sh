@@ -18,6 +18,7 @@ allowed()
         src/core/region) echo core/base/ core/codec/ core/kv/ core/raft/ core/region/ ;;
         src/core/stats) echo core/base/ core/stats/ ;;
         src/core/snapshot) echo core/base/ core/codec/ core/kv/ core/mvcc/ core/txn/ core/raft/ core/region/ core/cmd/ core/snapshot/ ;;
+        src/core/row) echo core/base/ core/codec/ core/row/ ;;
         src/core/client) echo core/base/ core/codec/ core/kv/ core/mvcc/ core/txn/ core/region/ core/client/ ;;
         src/core/*) echo core/ ;;
         pd/core) echo core/ pd/core/ ;;
@@ -30,9 +31,10 @@ allowed()
         src/kvserver) echo core/ bus/ storage/ service/ server/ transport/ read/ kvserver/ guc.h worker_common.h worker_tls.h ;;
         src/store) echo core/ bus/ storage/ service/ server/ transport/ read/ kvserver/ store/ guc.h worker_common.h worker_tls.h ;;
         src/sqlapi) echo core/ bus/ storage/ service/ read/ sqlapi/ guc.h pd/tso_local.h ;;
+        src/fdw) echo core/ bus/ storage/ service/ read/ sqlapi/ fdw/ guc.h ;;
         src/status) echo core/ bus/ storage/ server/ pd/core/ status/ guc.h worker_common.h worker_tls.h ;;
         pd) echo core/ bus/ storage/ service/ server/ transport/ pd/ guc.h worker_common.h worker_tls.h ;;
-        *) echo core/ bus/ storage/ service/ server/ transport/ read/ store/ sqlapi/ pd/ guc.h worker_common.h worker_tls.h ;;
+        *) echo core/ bus/ storage/ service/ server/ transport/ read/ store/ sqlapi/ fdw/ pd/ guc.h worker_common.h worker_tls.h ;;
     esac
 }
 

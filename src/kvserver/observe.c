@@ -45,6 +45,17 @@ field_named(const ProtobufCMessageDescriptor *type, const char *name)
 																		NULL;
 }
 
+/* What counts a method that is no RPC. */
+static const char *
+method_label(const ServiceMethod *method)
+{
+	if (method->path != NULL)
+		return method->path;
+	if (method->id == METHOD_SQL_INSERT)
+		return "sql_insert";
+	return method->id == METHOD_SQL_BATCH_INSERT ? "sql_batch_insert" : "empty";
+}
+
 static void
 learn(Observed *of, const ServiceMethod *method)
 {
@@ -56,10 +67,7 @@ learn(Observed *of, const ServiceMethod *method)
 	char name[METRIC_NAME_SIZE];
 
 	of->known = true;
-	metric_rpc_name(method->path != NULL				? method->path :
-						method->id == METHOD_SQL_INSERT ? "sql_insert" :
-														  "empty",
-					name, sizeof(name));
+	metric_rpc_name(method_label(method), name, sizeof(name));
 	of->row = metrics_row(name,
 						  metrics_kind() == WORKER_STORE ||
 							  method->kind == SERVICE_READ ||

@@ -111,6 +111,8 @@ decode_batch_put(RawDecoder *decoder)
 		(const void *) decoder->request->message;
 
 	decoder->command->atomic = put->for_cas;
+	decoder->command->must_be_absent =
+		decoder->request->method->id == METHOD_SQL_BATCH_INSERT;
 	if (!raw_check_cf(decoder, put->cf) || !check_ttls(decoder, put))
 		return false;
 	alloc_modifies(decoder, put->n_pairs);
@@ -218,6 +220,7 @@ static const RawMethod methods[] = {
 	{METHOD_RAW_PUT, "raw_put", decode_put, true},
 	{METHOD_SQL_INSERT, "raw_put", decode_put, true},
 	{METHOD_RAW_BATCH_PUT, "raw_batch_put", decode_batch_put, true},
+	{METHOD_SQL_BATCH_INSERT, "raw_batch_put", decode_batch_put, true},
 	{METHOD_RAW_DELETE, "raw_delete", decode_delete, true},
 	{METHOD_RAW_BATCH_DELETE, "raw_batch_delete", decode_batch_delete, true},
 	{METHOD_RAW_DELETE_RANGE, "raw_delete_range", raw_decode_delete_range,

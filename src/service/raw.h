@@ -43,7 +43,7 @@ typedef struct RawCommand
 	size_t n_modifies;
 	size_t write_bytes;	 /* keys and values */
 	bool atomic;		 /* for_cas: in one order with CAS of the key */
-	bool must_be_absent; /* METHOD_SQL_INSERT: fail if the key exists */
+	bool must_be_absent; /* METHOD_SQL_(BATCH_)INSERT: fail if a key exists */
 	RawCas *cas;		 /* METHOD_RAW_CAS; its swap is no modify yet */
 	bool deletes_range;	 /* METHOD_RAW_DELETE_RANGE: [lower, upper) */
 	Bytes lower;

@@ -96,6 +96,9 @@ const ServiceMethod service_methods[] = {
 	{METHOD_STORE_ADMIN, NULL, SERVICE_STORE,
 	 &raft_cmdpb__raft_cmd_request__descriptor,
 	 &raft_cmdpb__raft_cmd_response__descriptor, false},
+	{METHOD_SQL_BATCH_INSERT, NULL, SERVICE_WRITE,
+	 &kvrpcpb__raw_batch_put_request__descriptor,
+	 &kvrpcpb__raw_batch_put_response__descriptor, false},
 };
 const int service_n_methods =
 	sizeof(service_methods) / sizeof(service_methods[0]);

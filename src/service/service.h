@@ -72,6 +72,8 @@ typedef enum MethodId
 
 	/* bus only: an administrative command for a region of the store's */
 	METHOD_STORE_ADMIN = 401,
+	/* the same of a RawBatchPutRequest: all or, if any key exists, none */
+	METHOD_SQL_BATCH_INSERT = 402,
 
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,

@@ -16,6 +16,7 @@
 #include "utils/lsyscache.h"
 
 #include "service/service.h"
+#include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 
 PG_FUNCTION_INFO_V1(tikv_cas);
@@ -102,6 +103,7 @@ tikv_cas(PG_FUNCTION_ARGS)
 	};
 
 	sql_need_read(fcinfo, "tikv_get", "tikv_cas");
+	grants_need_keys(GetUserId(), GRANT_READ, &key, 1);
 	if (!swap.expects_absent)
 		swap.expected = bytea_bytes(PG_GETARG_DATUM(1));
 	if (!swap.deletes)

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
 
+#include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 
 PG_FUNCTION_INFO_V1(tikv_get);
@@ -27,6 +28,7 @@ tikv_get(PG_FUNCTION_ARGS)
 
 	PreventCommandIfParallelMode("tikv_get()");
 	check_key_length(key);
+	grants_need_keys(GetUserId(), GRANT_READ, &key, 1);
 	arena = call_arena();
 	sql_round_begin(&round, &key, 1, false);
 	found = round.reader->get(round.reader, RAW_CF_DEFAULT, key, arena, &pair);
@@ -75,6 +77,7 @@ tikv_batch_get(PG_FUNCTION_ARGS)
 	sql_stored_keys(keys, n);
 	for (int i = 0; i < n; i++)
 		check_key_length(keys[i]);
+	grants_need_keys(GetUserId(), GRANT_READ, keys, n);
 	InitMaterializedSRF(fcinfo, 0);
 	sql_round_begin(&round, keys, n, false);
 	put_pairs(result, round.reader, keys, n);

@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "service/service.h"
+#include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 #include "storage/uint_datum.h"
 
@@ -127,15 +128,16 @@ build_delete_range(const SqlWrite *write, int from, int n,
 }
 
 static void
-delete_piece(const Range *piece)
+delete_piece(const char *function, const Range *piece)
 {
 	SqlWrite write = {
-		.function = "tikv_delete_range()",
+		.function = function,
 		.method = METHOD_RAW_DELETE_RANGE,
 		.response = &kvrpcpb__raw_delete_range_response__descriptor,
 		.keys = &piece->lower,
 		.values = &piece->upper,
 		.n = 1,
+		.allowed = true,
 		.build = build_delete_range,
 	};
 
@@ -143,22 +145,21 @@ delete_piece(const Range *piece)
 }
 
 /* Piece by piece: each is durable when the next one begins. */
-Datum
-tikv_delete_range(PG_FUNCTION_ARGS)
+void
+sql_delete_range(const char *function, Bytes lower, Bytes upper, bool allowed)
 {
-	Range range = {
-		sql_stored_key(not_null_argument(fcinfo, 0, "start key")),
-		sql_stored_end(not_null_argument(fcinfo, 1, "end key")),
-	};
+	Range range = {lower, upper};
 	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "tikv_delete_range piece",
+		AllocSetContextCreate(CurrentMemoryContext, "delete range piece",
 							  ALLOCSET_DEFAULT_SIZES);
 
 	check_key_length(range.lower);
 	check_key_length(range.upper);
-	PreventCommandDuringRecovery("tikv_delete_range()");
-	PreventCommandIfReadOnly("tikv_delete_range()");
-	PreventCommandIfParallelMode("tikv_delete_range()");
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
+	if (!allowed)
+		grants_need_range(GetUserId(), GRANT_WRITE, lower, upper);
 	while (!range_is_empty(&range))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
@@ -166,13 +167,23 @@ tikv_delete_range(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (next_piece(&range, &piece) > 0)
-			delete_piece(&piece);
+			delete_piece(function, &piece);
 		MemoryContextSwitchTo(old);
 		if (piece.upper.len == 0)
 			break;
 		range.lower = copy_key(piece.upper);
 		MemoryContextReset(context);
 	}
+	MemoryContextDelete(context);
+}
+
+Datum
+tikv_delete_range(PG_FUNCTION_ARGS)
+{
+	sql_delete_range("tikv_delete_range()",
+					 sql_stored_key(not_null_argument(fcinfo, 0, "start key")),
+					 sql_stored_end(not_null_argument(fcinfo, 1, "end key")),
+					 false);
 	PG_RETURN_VOID();
 }
 
@@ -233,6 +244,7 @@ tikv_checksum(PG_FUNCTION_ARGS)
 										 bytea_bytes(PG_GETARG_DATUM(1)));
 	check_key_length(range.lower);
 	check_key_length(range.upper);
+	grants_need_range(GetUserId(), GRANT_READ, range.lower, range.upper);
 	while (!range_is_empty(&range))
 	{
 		Bytes next;

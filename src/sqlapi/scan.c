@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 
 PG_FUNCTION_INFO_V1(tikv_scan);
@@ -210,6 +211,7 @@ scan_begin(FunctionCallInfo fcinfo, MemoryContext lasting)
 	PreventCommandIfParallelMode("tikv_scan()");
 	scan->lower = bound_argument(fcinfo, 0, false);
 	scan->upper = bound_argument(fcinfo, 1, true);
+	grants_need_range(GetUserId(), GRANT_READ, scan->lower, scan->upper);
 	scan->left = limit_argument(fcinfo);
 	scan->reverse = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 	scan->key_only = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);

@@ -33,6 +33,8 @@ static bool tables_known;
 /* CREATE EXTENSION ran in this transaction, which has not ended. */
 static bool created_here;
 
+static uint64 retries;
+
 /* ---------------------------------------------------------------- patience */
 
 Patience
@@ -60,10 +62,17 @@ patience_retry(const Patience *patience)
 
 	if (left_ms == 0)
 		report_not_serving(WORKER_STORE);
+	retries++;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 Min(RETRY_MS, left_ms), PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+}
+
+uint64
+session_retries(void)
+{
+	return retries;
 }
 
 /* ------------------------------------------------------------------ tables */

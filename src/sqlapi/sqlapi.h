@@ -34,6 +34,9 @@ extern int patience_left_ms(const Patience *patience);
 /* Sleep a little before the next try; throws if the time is up. */
 extern void patience_retry(const Patience *patience);
 
+/* How often this session did that. */
+extern uint64 session_retries(void);
+
 /*
  * Why this session can't use the store, or NULL; *hint says what to do.
  * Never throws, for tikv_status.
@@ -74,6 +77,13 @@ extern void sql_round_end(SqlRound *round);
 
 typedef struct SqlWrite SqlWrite;
 
+/* Keys [from, from + n) of a write; n 0: none. */
+typedef struct SqlPart
+{
+	int from;
+	int n;
+} SqlPart;
+
 /* A write of some keys; cut into one request per region that holds some. */
 struct SqlWrite
 {
@@ -92,10 +102,27 @@ struct SqlWrite
 	/* Look at the answer of a request that was carried out; may be NULL. */
 	void (*take)(const SqlWrite *write, const ProtobufCMessage *reply);
 	void *arg;
+
+	/*
+	 * If not NULL, an insert that met a key is no error: *met gets the part
+	 * that was not inserted, what follows it was not sent.
+	 */
+	SqlPart *met;
+
+	bool allowed; /* the caller has checked what the user may write */
 };
 
 /* Returns when all is durable; throws otherwise. */
 extern void sql_write(const SqlWrite *write);
+
+/* ---- range.c ---- */
+
+/*
+ * Delete stored keys [lower, upper), some thousands at a time; `allowed` is
+ * SqlWrite's.
+ */
+extern void sql_delete_range(const char *function, Bytes lower, Bytes upper,
+							 bool allowed);
 
 /* ---- keyspace.c ---- */
 
@@ -139,6 +166,7 @@ extern void sql_need_read(FunctionCallInfo fcinfo, const char *reader,
 
 /* The argument of a function that writes; throws if it can't be. */
 extern uint64 ttl_argument(FunctionCallInfo fcinfo, int argument);
+extern uint64 ttl_seconds(int64 ttl);
 
 /* ---- cluster.c ---- */
 

@@ -15,6 +15,7 @@
 
 #include "guc.h"
 #include "service/service.h"
+#include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 
 /* For the context lines of errors. */
@@ -99,9 +100,20 @@ response_field(const ProtobufCMessage *message, const char *name)
 	return *(void *const *) ((const uint8 *) message + field->offset);
 }
 
-/* True if it was carried out, false if it must be sent again. */
+/* An insert of keys [from, from + n) was refused, and the caller wants to know. */
 static bool
-judge(const SqlWrite *write, int from, Bytes reply, Arena *arena)
+met_a_key(const SqlWrite *write, int from, int n, const char *error)
+{
+	if (write->met == NULL || strcmp(error, "key exists") != 0)
+		return false;
+	write->met->from = from;
+	write->met->n = n;
+	return true;
+}
+
+/* True if it was carried out or met a key, false if it must be sent again. */
+static bool
+judge(const SqlWrite *write, int from, int n, Bytes reply, Arena *arena)
 {
 	ProtobufCMessage *message = service_unpack(write->response, reply, arena);
 	const Errorpb__Error *region_error;
@@ -116,6 +128,8 @@ judge(const SqlWrite *write, int from, Bytes reply, Arena *arena)
 		return false;
 	}
 	error = response_field(message, "error");
+	if (error[0] != '\0' && met_a_key(write, from, n, error))
+		return true;
 	if (error[0] != '\0')
 		report_raw_error(error, sql_user_key(write->keys[from]));
 	if (write->take != NULL)
@@ -147,7 +161,7 @@ send_part(Progress *progress, int from, int n, const BoardRegion *region,
 		return false;
 	if (reply.code != BUS_OK)
 		report_bus(WORKER_STORE, &reply);
-	return judge(write, from, reply.bytes, arena);
+	return judge(write, from, n, reply.bytes, arena);
 }
 
 static void
@@ -169,11 +183,26 @@ send_all(Progress *progress)
 			continue;
 		}
 		n = keys_in_region(write, from, &region.region);
-		if (send_part(progress, from, n, &region, &patience))
-			progress->done += n;
-		else
+		if (!send_part(progress, from, n, &region, &patience))
 			patience_retry(&patience);
+		else if (write->met != NULL && write->met->n > 0)
+			return;
+		else
+			progress->done += n;
 	}
+}
+
+/* May the user write what is named?  Of a range the end is the value. */
+static void
+need_grant(const SqlWrite *write)
+{
+	if (write->allowed)
+		return;
+	if (write->method == METHOD_RAW_DELETE_RANGE)
+		grants_need_range(GetUserId(), GRANT_WRITE, write->keys[0],
+						  write->values[0]);
+	else
+		grants_need_keys(GetUserId(), GRANT_WRITE, write->keys, write->n);
 }
 
 void
@@ -191,6 +220,7 @@ sql_write(const SqlWrite *write)
 	PreventCommandIfParallelMode(write->function);
 	for (int i = 0; i < write->n; i++)
 		check_key_length(write->keys[i]);
+	need_grant(write);
 	error_context_stack = &callback;
 	send_all(&progress);
 	error_context_stack = callback.previous;

@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 
 PG_FUNCTION_INFO_V1(tikv_ttl);
@@ -28,17 +29,9 @@ need_ttl(void)
 			 "Set tikv.enable_ttl = on, or tikv.api_version = 2, before there are data.")));
 }
 
-/*
- * NULL and 0 mean that the key never expires.  A function of the extension's
- * version 0.1 has no such argument; it is refused a little later.
- */
 uint64
-ttl_argument(FunctionCallInfo fcinfo, int argument)
+ttl_seconds(int64 ttl)
 {
-	int64 ttl = argument >= PG_NARGS() || PG_ARGISNULL(argument) ?
-		0 :
-		PG_GETARG_INT64(argument);
-
 	if (ttl < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -46,6 +39,18 @@ ttl_argument(FunctionCallInfo fcinfo, int argument)
 	if (ttl > 0)
 		need_ttl();
 	return (uint64) ttl;
+}
+
+/*
+ * NULL and 0 mean that the key never expires.  A function of the extension's
+ * version 0.1 has no such argument; it is refused a little later.
+ */
+uint64
+ttl_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return ttl_seconds(argument >= PG_NARGS() || PG_ARGISNULL(argument) ?
+						   0 :
+						   PG_GETARG_INT64(argument));
 }
 
 Datum
@@ -61,6 +66,7 @@ tikv_ttl(PG_FUNCTION_ARGS)
 	PreventCommandIfParallelMode("tikv_ttl()");
 	check_key_length(key);
 	need_ttl();
+	grants_need_keys(GetUserId(), GRANT_READ, &key, 1);
 	arena = call_arena();
 	sql_round_begin(&round, &key, 1, false);
 	found =

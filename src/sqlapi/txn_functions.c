@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
 
+#include "sqlapi/grants.h"
 #include "sqlapi/txn_internal.h"
 
 PG_FUNCTION_INFO_V1(tikv_txn_get);
@@ -19,10 +20,14 @@ PG_FUNCTION_INFO_V1(tikv_txn_lock);
 PG_FUNCTION_INFO_V1(tikv_txn_batch_get);
 PG_FUNCTION_INFO_V1(tikv_txn_scan);
 
+/* The stored key, which the user may read or write. */
 static Bytes
-key_argument(FunctionCallInfo fcinfo)
+key_argument(FunctionCallInfo fcinfo, GrantPrivilege privilege)
 {
-	return txn_stored_key(not_null_argument(fcinfo, 0, "key"));
+	Bytes key = txn_stored_key(not_null_argument(fcinfo, 0, "key"));
+
+	grants_need_keys(GetUserId(), privilege, &key, 1);
+	return key;
 }
 
 Datum
@@ -35,7 +40,7 @@ tikv_txn_get(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	session = txn_session("tikv_txn_get()", false);
-	key = key_argument(fcinfo);
+	key = key_argument(fcinfo, GRANT_READ);
 	if (!txn_get(session, key, &value))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(bytes_bytea(value));
@@ -45,7 +50,7 @@ Datum
 tikv_txn_put(PG_FUNCTION_ARGS)
 {
 	TxnSession *session = txn_session("tikv_txn_put()", true);
-	Bytes key = key_argument(fcinfo);
+	Bytes key = key_argument(fcinfo, GRANT_WRITE);
 
 	txn_put(session, key, not_null_argument(fcinfo, 1, "value"));
 	PG_RETURN_VOID();
@@ -55,7 +60,7 @@ Datum
 tikv_txn_insert(PG_FUNCTION_ARGS)
 {
 	TxnSession *session = txn_session("tikv_txn_insert()", true);
-	Bytes key = key_argument(fcinfo);
+	Bytes key = key_argument(fcinfo, GRANT_WRITE);
 
 	txn_insert(session, key, not_null_argument(fcinfo, 1, "value"));
 	PG_RETURN_VOID();
@@ -66,7 +71,7 @@ tikv_txn_delete(PG_FUNCTION_ARGS)
 {
 	TxnSession *session = txn_session("tikv_txn_delete()", true);
 
-	txn_delete(session, key_argument(fcinfo));
+	txn_delete(session, key_argument(fcinfo, GRANT_WRITE));
 	PG_RETURN_VOID();
 }
 
@@ -75,9 +80,12 @@ tikv_txn_lock(PG_FUNCTION_ARGS)
 {
 	TxnSession *session = txn_session("tikv_txn_lock()", true);
 	Bytes value;
+	Bytes key;
 
 	sql_need_read(fcinfo, "tikv_txn_get", "tikv_txn_lock");
-	if (!txn_lock(session, key_argument(fcinfo), &value))
+	key = key_argument(fcinfo, GRANT_WRITE);
+	grants_need_keys(GetUserId(), GRANT_READ, &key, 1);
+	if (!txn_lock(session, key, &value))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(bytes_bytea(value));
 }
@@ -94,6 +102,7 @@ tikv_txn_batch_get(PG_FUNCTION_ARGS)
 	keys = bytea_array(PG_GETARG_DATUM(0), "keys", &n);
 	for (int i = 0; i < n; i++)
 		keys[i] = txn_stored_key(keys[i]);
+	grants_need_keys(GetUserId(), GRANT_READ, keys, n);
 	InitMaterializedSRF(fcinfo, 0);
 	found = palloc(Max(n, 1) * sizeof(TxnValue));
 	txn_batch_get(session, keys, n, found);
@@ -155,12 +164,15 @@ scan_begin(FunctionCallInfo fcinfo)
 	TxnSession *session = txn_session("tikv_txn_scan()", false);
 	ScanCall *call = palloc0(sizeof(*call));
 	bool reverse = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	Bytes lower;
+	Bytes upper;
 
 	call->key_only = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	call->left = limit_argument(fcinfo);
-	call->scan = txn_scan_begin(session, bound_argument(fcinfo, 0, false),
-								bound_argument(fcinfo, 1, true), reverse,
-								call->key_only);
+	lower = bound_argument(fcinfo, 0, false);
+	upper = bound_argument(fcinfo, 1, true);
+	grants_need_range(GetUserId(), GRANT_READ, lower, upper);
+	call->scan = txn_scan_begin(session, lower, upper, reverse, call->key_only);
 	return call;
 }
 

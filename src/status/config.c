@@ -31,6 +31,7 @@ static const char *const setting_names[] = {
 	"tikv.keyspace_id",
 	"tikv.lock_memory",
 	"tikv.lock_wait_timeout",
+	"tikv.lookup_join",
 	"tikv.max_key_size",
 	"tikv.max_pending_bytes",
 	"tikv.max_pending_writes",

@@ -96,20 +96,35 @@ decide_cas(RawCommand *command, Write *write, const Present *present,
 	return command->n_modifies > 0;
 }
 
+/* All keys are looked at before the first effect: an insert does all or nothing. */
+static bool
+decide_insert(const Store *store, Write *write, RawReader *reader, int64 now_s)
+{
+	const RawCommand *command = &write->command;
+	Present present;
+
+	for (size_t i = 0; i < command->n_modifies; i++)
+	{
+		look(store, command->cf, command->modifies[i].key, reader, now_s,
+			 write->request->arena, &present);
+		if (!present.exists)
+			continue;
+		write->refused = "key exists";
+		return false;
+	}
+	return true;
+}
+
 bool
 raw_decide(Store *store, Write *write, RawReader *reader, int64 now_s)
 {
 	RawCommand *command = &write->command;
 	Arena *arena = write->request->arena;
-	Bytes key = command->cas != NULL ? command->cas->swap.key :
-									   command->modifies[0].key;
 	Present present;
 
-	look(store, command->cf, key, reader, now_s, arena, &present);
-	if (command->cas != NULL)
-		return decide_cas(command, write, &present, arena);
-	if (!present.exists)
-		return true;
-	write->refused = "key exists";
-	return false;
+	if (command->cas == NULL)
+		return decide_insert(store, write, reader, now_s);
+	look(store, command->cf, command->cas->swap.key, reader, now_s, arena,
+		 &present);
+	return decide_cas(command, write, &present, arena);
 }

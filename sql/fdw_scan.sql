@@ -1,0 +1,156 @@
+--
+-- Foreign tables: which keys a query reads, in which order, and how many.
+--
+SET client_min_messages = warning;
+CREATE SERVER fdw_scan FOREIGN DATA WRAPPER tikv_fdw;
+SELECT tikv_delete_range('fdw_scan/', 'fdw_scan0');
+CREATE FOREIGN TABLE item (id int OPTIONS (key 'true'), name text, price numeric)
+	SERVER fdw_scan OPTIONS (prefix 'fdw_scan/item/');
+CREATE FOREIGN TABLE edge (src text OPTIONS (key '1') COLLATE "C", dst bigint OPTIONS (key '2'), note text)
+	SERVER fdw_scan OPTIONS (prefix 'fdw_scan/edge/');
+CREATE FOREIGN TABLE word (w text OPTIONS (key 'true') COLLATE "und-x-icu", n int)
+	SERVER fdw_scan OPTIONS (prefix 'fdw_scan/word/');
+INSERT INTO item SELECT i, 'item ' || i, i / 4.0 FROM generate_series(-500, 499) AS i;
+INSERT INTO edge SELECT chr(97 + i % 5), i, 'edge ' || i FROM generate_series(1, 100) AS i;
+INSERT INTO word SELECT w, 1 FROM unnest('{apple,Apple,banana,"",äpfel,a%b,a_b,"back\\slash"}'::text[]) AS w;
+
+-- what EXPLAIN says without costs
+CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF, VERBOSE, ANALYZE, TIMING OFF, SUMMARY OFF) ' || query;
+END
+$$;
+
+-- one key, several keys, none
+SELECT pg_temp.plan('SELECT * FROM item WHERE id = 7');
+SELECT * FROM item WHERE id = 7;
+SELECT pg_temp.plan('SELECT name FROM item WHERE id = 7::bigint');
+SELECT pg_temp.plan('SELECT name FROM item WHERE 7 = id');
+SELECT * FROM item WHERE id = 3000000000;
+SELECT pg_temp.plan('SELECT name FROM item WHERE id IN (7, 3, 3, NULL, 5000)');
+SELECT name FROM item WHERE id IN (7, 3, 3, NULL, 5000);
+SELECT name FROM item WHERE id IN (7, 3, 3, NULL, 5000) ORDER BY id DESC;
+SELECT pg_temp.plan('SELECT name FROM item WHERE id = ANY (''{}'')');
+SELECT pg_temp.plan('SELECT name FROM item WHERE id = 7 AND id = 8');
+SELECT pg_temp.plan('SELECT name FROM item WHERE id = 7 AND price > 100');
+
+-- ranges; keys alone
+SELECT pg_temp.plan('SELECT id FROM item WHERE id > 10 AND id <= 15');
+SELECT id FROM item WHERE id > 10 AND id <= 15;
+SELECT pg_temp.plan('SELECT count(*) FROM item WHERE id BETWEEN -3 AND 3');
+SELECT count(*) FROM item WHERE id BETWEEN -3 AND 3;
+SELECT pg_temp.plan('SELECT id FROM item WHERE id > 10 AND id < 10');
+SELECT count(*) FROM item WHERE id < -2147483648;
+SELECT count(*) FROM item WHERE id >= -9223372036854775808;
+SELECT count(*) FROM item WHERE id > 9223372036854775807;
+SELECT pg_temp.plan('SELECT id FROM item WHERE id + 0 = 3 AND id < -498');
+SELECT count(*) FROM item;
+
+-- order, both ways, and limits
+SELECT pg_temp.plan('SELECT id, name FROM item ORDER BY id LIMIT 3');
+SELECT id, name FROM item ORDER BY id LIMIT 3;
+SELECT pg_temp.plan('SELECT id FROM item ORDER BY id DESC LIMIT 3');
+SELECT id FROM item ORDER BY id DESC LIMIT 3;
+SELECT pg_temp.plan('SELECT id FROM item WHERE id < 100 ORDER BY id DESC OFFSET 2 LIMIT 3');
+SELECT id FROM item WHERE id < 100 ORDER BY id DESC OFFSET 2 LIMIT 3;
+SELECT pg_temp.plan('SELECT max(id) FROM item');
+SELECT min(id), max(id) FROM item;
+SELECT pg_temp.plan('SELECT id FROM item WHERE price = 1 LIMIT 1');
+
+-- composite keys
+SELECT pg_temp.plan('SELECT * FROM edge WHERE src = ''a''');
+SELECT count(*) FROM edge WHERE src = 'a';
+SELECT pg_temp.plan('SELECT * FROM edge WHERE src = ''a'' AND dst = 5');
+SELECT * FROM edge WHERE src = 'a' AND dst = 5;
+SELECT pg_temp.plan('SELECT dst FROM edge WHERE src = ''a'' AND dst > 50 ORDER BY dst DESC');
+SELECT dst FROM edge WHERE src = 'a' AND dst > 90 ORDER BY dst DESC;
+SELECT pg_temp.plan('SELECT dst FROM edge WHERE src IN (''b'', ''a'') AND dst < 8');
+SELECT src, dst FROM edge WHERE src IN ('b', 'a') AND dst < 8;
+SELECT pg_temp.plan('SELECT dst FROM edge WHERE src IN (''b'', ''a'') AND dst IN (5, 6, 7)');
+SELECT src, dst FROM edge WHERE src IN ('b', 'a') AND dst IN (5, 6, 7);
+SELECT pg_temp.plan('SELECT src, dst FROM edge WHERE src >= ''d'' ORDER BY src, dst');
+SELECT src, count(*) FROM edge WHERE src > 'c' GROUP BY src ORDER BY src;
+EXPLAIN (COSTS OFF) SELECT src, dst FROM edge ORDER BY src, dst DESC;
+EXPLAIN (COSTS OFF) SELECT src, dst FROM edge ORDER BY src DESC, dst DESC;
+EXPLAIN (COSTS OFF) SELECT src, dst FROM edge WHERE dst = 5;
+
+-- text: bytes decide, so only C is ordered; equality and beginnings always work
+EXPLAIN (COSTS OFF) SELECT w FROM word ORDER BY w;
+EXPLAIN (COSTS OFF) SELECT w FROM word ORDER BY w COLLATE "C";
+SELECT w FROM word ORDER BY w;
+SELECT w FROM word ORDER BY w COLLATE "C";
+EXPLAIN (COSTS OFF) SELECT w FROM word WHERE w > 'b';
+EXPLAIN (COSTS OFF) SELECT w FROM word WHERE w > 'b' COLLATE "C";
+EXPLAIN (COSTS OFF) SELECT w FROM word WHERE w ~>=~ 'b';
+SELECT w FROM word WHERE w > 'b' COLLATE "C" ORDER BY 1;
+SELECT pg_temp.plan('SELECT w FROM word WHERE w = ''apple''');
+SELECT pg_temp.plan('SELECT w FROM word WHERE w LIKE ''a%''');
+SELECT w FROM word WHERE w LIKE 'a%' ORDER BY w;
+SELECT pg_temp.plan('SELECT w FROM word WHERE w LIKE ''a%e''');
+SELECT pg_temp.plan('SELECT w FROM word WHERE w LIKE ''a\%b''');
+SELECT w FROM word WHERE w LIKE 'a\_%';
+SELECT w FROM word WHERE w LIKE 'back\\%';
+EXPLAIN (COSTS OFF) SELECT w FROM word WHERE w LIKE '%a';
+EXPLAIN (COSTS OFF) SELECT w FROM word WHERE w ILIKE 'a%';
+SELECT pg_temp.plan('SELECT w FROM word WHERE w ^@ ''ap''');
+SELECT pg_temp.plan('SELECT w FROM word WHERE starts_with(w, ''ap'')');
+SELECT w FROM word WHERE w ^@ '' ORDER BY w COLLATE "C";
+
+-- parameters, stable functions
+PREPARE by_id(int) AS SELECT name FROM item WHERE id = $1;
+SET plan_cache_mode = force_generic_plan;
+EXPLAIN (COSTS OFF, VERBOSE) EXECUTE by_id(3);
+EXECUTE by_id(3);
+EXECUTE by_id(NULL);
+RESET plan_cache_mode;
+EXPLAIN (COSTS OFF) SELECT name FROM item WHERE id = (SELECT 3);
+SELECT name FROM item WHERE id = (SELECT 3);
+EXPLAIN (COSTS OFF) SELECT name FROM item WHERE id = (random() * 0)::int;
+
+-- joins: keys from the other side
+CREATE TEMP TABLE local (id int, label text);
+INSERT INTO local SELECT i * 10, 'l' || i FROM generate_series(1, 5) AS i;
+ANALYZE local;
+ANALYZE item;
+ANALYZE edge;
+SET enable_hashjoin = off; SET enable_mergejoin = off;
+EXPLAIN (COSTS OFF) SELECT l.label, (SELECT name FROM item AS i WHERE i.id = l.id) FROM local AS l;
+SELECT l.label, (SELECT name FROM item AS i WHERE i.id = l.id) FROM local AS l;
+EXPLAIN (COSTS OFF) SELECT * FROM local AS l, LATERAL (SELECT dst FROM edge AS e WHERE e.src = 'a' AND e.dst > l.id ORDER BY dst LIMIT 1) AS n;
+SELECT * FROM local AS l, LATERAL (SELECT dst FROM edge AS e WHERE e.src = 'a' AND e.dst > l.id ORDER BY dst LIMIT 1) AS n;
+RESET enable_hashjoin; RESET enable_mergejoin;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM edge AS a JOIN edge AS b USING (src, dst);
+SELECT count(*) FROM edge AS a JOIN edge AS b USING (src, dst);
+SELECT reltuples FROM pg_class WHERE oid IN ('item'::regclass, 'edge'::regclass) ORDER BY 1;
+
+-- pages: small ones, many rows, cursors both in and out of order
+ALTER FOREIGN TABLE item OPTIONS (ADD fetch_size '7');
+SELECT count(*), sum(id) FROM item;
+SELECT count(*), sum(id) FROM (SELECT * FROM item ORDER BY id DESC) AS i;
+SELECT array_agg(id) FROM (SELECT id FROM item WHERE id >= 480 ORDER BY id DESC) AS i;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM item WHERE id >= 0;
+FETCH 3 FROM c;
+FETCH 10 FROM c;
+MOVE 980 IN c;
+FETCH 3 FROM c;
+COMMIT;
+ALTER FOREIGN TABLE item OPTIONS (DROP fetch_size);
+
+-- system columns, whole rows, self joins
+SELECT tableoid::regclass, item FROM item WHERE id = 1;
+SELECT a.id, b.id FROM item AS a JOIN item AS b ON b.id = a.id + 1 WHERE a.id IN (1, 2) ORDER BY 1;
+
+-- values that do not decode are named by their key
+SELECT tikv_put(key, 'garbage') FROM tikv_scan('fdw_scan/item/', 'fdw_scan/item0') LIMIT 1;
+SELECT count(*) FROM item;
+SELECT * FROM item WHERE id = -500;
+ALTER FOREIGN TABLE item OPTIONS (ADD on_error 'null');
+SELECT * FROM item WHERE id < -498;
+SELECT tikv_put('fdw_scan/item/strange', '');
+SELECT count(*) FROM item;
+ALTER FOREIGN TABLE item OPTIONS (SET on_error 'error');
+SELECT count(*) FROM item;
+
+SELECT tikv_delete_range('fdw_scan/', 'fdw_scan0');
+DROP SERVER fdw_scan CASCADE;

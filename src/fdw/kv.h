@@ -1,0 +1,139 @@
+/*
+ * kv.h
+ *	  What the foreign data wrapper needs of a key-value store.
+ *
+ * Two modes stand behind one table of functions: raw keys (kv_raw.c), where
+ * each write is durable by itself, and transactional ones (kv_txn.c), which
+ * are part of the SQL transaction.  The wrapper does not know which it has.
+ *
+ * Keys are the session's, without keyspace.  Whoever asks checks first what the
+ * user may do (allow.h).
+ */
+#ifndef TIKV_FDW_KV_H
+#define TIKV_FDW_KV_H
+
+#include "postgres.h"
+
+#include "core/base/bytes.h"
+
+typedef enum KvMode
+{
+	KV_RAW,
+	KV_TXN
+} KvMode;
+
+/* What EXPLAIN ANALYZE shows. */
+typedef struct KvCounters
+{
+	uint64 requests;
+	uint64 keys_read;
+	uint64 keys_written;
+	uint64 retries;
+} KvCounters;
+
+/*
+ * Pairs that were read: keys and values one behind the other in one buffer,
+ * which grows and is used again.
+ */
+typedef struct KvPair
+{
+	Size at; /* of the key in the buffer; the value follows */
+	uint32 key_len;
+	uint32 value_len;
+	int64 expires_at; /* unix seconds, 0 never */
+} KvPair;
+
+typedef struct KvPage
+{
+	MemoryContext context;
+	char *data;
+	Size used;
+	Size size;
+	KvPair *pairs;
+	int n;
+	int max;
+} KvPage;
+
+extern KvPage *kv_page_new(MemoryContext context);
+extern void kv_page_clear(KvPage *page);
+extern void kv_page_add(KvPage *page, Bytes key, Bytes value, int64 expires_at);
+
+static inline Bytes
+kv_page_key(const KvPage *page, int i)
+{
+	return bytes_make(page->data + page->pairs[i].at, page->pairs[i].key_len);
+}
+
+static inline Bytes
+kv_page_value(const KvPage *page, int i)
+{
+	return bytes_make(page->data + page->pairs[i].at + page->pairs[i].key_len,
+					  page->pairs[i].value_len);
+}
+
+/* Keys [lower, upper); an empty upper bound is the end of all keys. */
+typedef struct KvRange
+{
+	Bytes lower;
+	Bytes upper;
+} KvRange;
+
+static inline bool
+kv_range_is_empty(const KvRange *range)
+{
+	return range->upper.len > 0 && bytes_cmp(range->lower, range->upper) >= 0;
+}
+
+typedef struct KvCursor KvCursor;
+
+typedef struct KvWrite
+{
+	Bytes key;
+	Bytes value;
+	uint64 ttl_s; /* 0: never expires */
+} KvWrite;
+
+typedef struct KvAccess
+{
+	/* Add the keys that exist to the page, in the order given. */
+	void (*batch_get)(const Bytes *keys, int n, KvPage *page,
+					  KvCounters *counters);
+
+	/*
+	 * A cursor over a range, in its own memory context.  fetch adds up to
+	 * `limit` pairs to the page; false if none came and the range is at its
+	 * end.  Values are empty if only keys were asked for.
+	 */
+	KvCursor *(*open)(const KvRange *range, bool reverse, bool key_only);
+	bool (*fetch)(KvCursor *cursor, int limit, KvPage *page,
+				  KvCounters *counters);
+	void (*close)(KvCursor *cursor);
+
+	/*
+	 * Keep others from writing the keys until the transaction ends, and add
+	 * those that exist to the page with what they hold now.  NULL: there is no
+	 * such thing.
+	 */
+	void (*lock)(const Bytes *keys, int n, KvPage *page, KvCounters *counters);
+
+	/* Later writes of a key win over earlier ones. */
+	void (*put)(const KvWrite *writes, int n, KvCounters *counters);
+	void (*delete)(const Bytes *keys, int n, KvCounters *counters);
+
+	/*
+	 * Insert keys that do not exist; they must differ from each other.
+	 * Returns the number inserted.  A key that exists is left as it is and
+	 * flagged in `existed`; stop_at_first: then the rest is not tried.
+	 */
+	int (*insert)(const KvWrite *writes, int n, bool stop_at_first,
+				  bool *existed, KvCounters *counters);
+
+	void (*delete_range)(const KvRange *range, KvCounters *counters);
+} KvAccess;
+
+extern const KvAccess kv_raw;
+extern const KvAccess kv_txn;
+
+extern const KvAccess *kv_access(KvMode mode);
+
+#endif /* TIKV_FDW_KV_H */

@@ -1,0 +1,394 @@
+/*
+ * scan.c
+ *	  Execution of scans: keys that are got, or ranges that are read page by
+ *	  page.
+ *
+ * Pages begin small and grow, so a query that stops early has not read much
+ * and one that does not is not held up by requests.  Nothing is held between
+ * pages, neither snapshot nor lock.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "fdw/allow.h"
+#include "fdw/fdw.h"
+#include "fdw/scan_state.h"
+
+#define FIRST_PAGE 64
+#define PAGE_GROWTH 4
+
+/* ------------------------------------------------------------------- begin */
+
+static void
+take_columns(TikvScan *scan, List *columns)
+{
+	const TableMap *map = scan->map;
+	ListCell *cell;
+
+	scan->wanted = palloc0(sizeof(bool) * Max(map->desc->natts, 1));
+	foreach (cell, columns)
+	{
+		AttrNumber attnum = (AttrNumber) lfirst_int(cell);
+
+		scan->wanted[attnum - 1] = true;
+		if (attnum != map->ttl && table_map_key(map, attnum) < 0)
+			scan->wants_value = true;
+	}
+}
+
+TikvScan *
+scan_state_new(Relation relation, List *private, List *arguments,
+			   PlanState *parent, Oid user)
+{
+	TikvScan *scan = palloc0(sizeof(TikvScan));
+
+	scan->map = table_map(relation);
+	scan->kv = kv_access(scan->map->mode);
+	scan->user = user;
+	take_columns(scan, list_nth(private, SCAN_COLUMNS));
+	scan->reverse = boolVal(list_nth(private, SCAN_REVERSE));
+	scan->limit = intVal(list_nth(private, SCAN_LIMIT));
+	scan->codec = value_codec_new(scan->map);
+	scan->bounds = bounds_new(scan->map, list_nth(private, SCAN_MATCHES),
+							  arguments, parent);
+	scan->context = CurrentMemoryContext;
+	scan->bound_context =
+		AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw bounds",
+							  ALLOCSET_SMALL_SIZES);
+	scan->page = kv_page_new(scan->context);
+	scan->locks =
+		boolVal(list_nth(private, SCAN_LOCKS)) && scan->kv->lock != NULL;
+	if (scan->locks)
+		scan->other = kv_page_new(scan->context);
+	return scan;
+}
+
+/* Does the statement add rows to foreign tables while it reads? */
+static bool
+inserts_meanwhile(EState *estate)
+{
+	const PlannedStmt *statement = estate->es_plannedstmt;
+	ListCell *cell;
+
+	if (statement->commandType != CMD_INSERT && !statement->hasModifyingCTE)
+		return false;
+	foreach (cell, statement->resultRelations)
+	{
+		char kind = exec_rt_fetch((Index) lfirst_int(cell), estate)->relkind;
+
+		if (kind == RELKIND_FOREIGN_TABLE || kind == RELKIND_PARTITIONED_TABLE)
+			return true;
+	}
+	return false;
+}
+
+void
+tikvBeginForeignScan(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	EState *estate = node->ss.ps.state;
+	RangeTblEntry *rte = exec_rt_fetch(plan->scan.scanrelid, estate);
+	Oid user = OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+
+	TikvScan *scan =
+		scan_state_new(node->ss.ss_currentRelation, plan->fdw_private,
+					   plan->fdw_exprs, &node->ss.ps, user);
+
+	(void) eflags;
+	scan->reads_ahead = inserts_meanwhile(estate);
+	node->fdw_state = scan;
+}
+
+/* ------------------------------------------------------------------- pages */
+
+static void
+evaluate_bounds(TikvScan *scan, ExprContext *context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(scan->bound_context);
+
+	bounds_evaluate(scan->bounds, context, &scan->what);
+	MemoryContextSwitchTo(caller);
+	scan->bounds_known = true;
+	scan->next = 0;
+	scan->page_size = scan->limit > 0 ?
+		Min(scan->limit, scan->map->fetch_size) :
+		Min(FIRST_PAGE, scan->map->fetch_size);
+	allow_keys(scan->user, GRANT_READ, scan->what.keys, scan->what.n_keys);
+	for (int i = 0; i < scan->what.n_ranges; i++)
+		allow_range(scan->user, GRANT_READ, &scan->what.ranges[i]);
+}
+
+/* Copies of some of the keys, in the order of the scan. */
+static Bytes *
+keys_in_order(const TikvScan *scan, int n)
+{
+	Bytes *keys = palloc(sizeof(Bytes) * n);
+
+	for (int i = 0; i < n; i++)
+		keys[i] =
+			scan->what
+				.keys[scan->reverse ? scan->what.n_keys - 1 - scan->next - i :
+									  scan->next + i];
+	return keys;
+}
+
+static bool
+get_keys(TikvScan *scan)
+{
+	while (scan->next < scan->what.n_keys)
+	{
+		int n = Min(scan->what.n_keys - scan->next, scan->map->fetch_size);
+		Bytes *keys = keys_in_order(scan, n);
+
+		scan->kv->batch_get(keys, n, scan->page, &scan->counters);
+		scan->next += n;
+		pfree(keys);
+		if (scan->page->n > 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+open_next_range(TikvScan *scan)
+{
+	int i = scan->reverse ? scan->what.n_ranges - 1 - scan->next : scan->next;
+	MemoryContext caller = MemoryContextSwitchTo(scan->context);
+
+	scan->cursor = scan->kv->open(&scan->what.ranges[i], scan->reverse,
+								  !scan->wants_value);
+	scan->next++;
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+close_cursor(TikvScan *scan)
+{
+	if (scan->cursor == NULL)
+		return;
+	scan->kv->close(scan->cursor);
+	scan->cursor = NULL;
+}
+
+static bool
+read_ranges(TikvScan *scan)
+{
+	for (;;)
+	{
+		if (scan->cursor == NULL && scan->next == scan->what.n_ranges)
+			return false;
+		if (scan->cursor == NULL)
+			open_next_range(scan);
+		if (scan->kv->fetch(scan->cursor, scan->page_size, scan->page,
+							&scan->counters))
+			break;
+		close_cursor(scan);
+	}
+	scan->page_size = Min(scan->page_size * PAGE_GROWTH, scan->map->fetch_size);
+	return true;
+}
+
+static bool
+next_page(TikvScan *scan)
+{
+	kv_page_clear(scan->page);
+	return scan->what.n_keys > 0 ? get_keys(scan) : read_ranges(scan);
+}
+
+/*
+ * The rows as they are when nobody else can write them any more: conditions
+ * are checked on these.  May leave none.
+ */
+static void
+lock_page(TikvScan *scan)
+{
+	KvPage *locked = scan->other;
+	int n = scan->page->n;
+	Bytes *keys = palloc(sizeof(Bytes) * n);
+
+	for (int i = 0; i < n; i++)
+		keys[i] = kv_page_key(scan->page, i);
+	kv_page_clear(locked);
+	allow_keys(scan->user, GRANT_WRITE, keys, n);
+	scan->kv->lock(keys, n, locked, &scan->counters);
+	pfree(keys);
+	scan->other = scan->page;
+	scan->page = locked;
+}
+
+/* The next pair is scan->page's scan->at; false at the end. */
+static bool
+next_pair(TikvScan *scan, ExprContext *context)
+{
+	if (++scan->at < scan->page->n)
+		return true;
+	if (!scan->bounds_known)
+		evaluate_bounds(scan, context);
+	scan->at = 0;
+	while (next_page(scan))
+	{
+		if (scan->locks)
+			lock_page(scan);
+		if (scan->page->n > 0)
+			return true;
+	}
+	return false;
+}
+
+/* -------------------------------------------------------------------- rows */
+
+static void
+refuse_key(const TableMap *map, Bytes key)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+		 errmsg("key %s is no key of the foreign table", key_display(key)),
+		 errdetail(
+			 "What follows the prefix %s is not what its %d key columns are encoded as.",
+			 key_display(map->prefix), map->n_keys),
+		 errhint(
+			 "Choose a prefix that other data do not have, or on_error 'null' to leave such keys out.")));
+}
+
+bool
+pair_to_row(const TableMap *map, ValueCodec *codec, Bytes key, Bytes value,
+			int64 expires_at, const bool *wanted, bool wants_value,
+			Datum *values, bool *nulls)
+{
+	memset(nulls, true, sizeof(bool) * map->desc->natts);
+	if (!key_to_values(map, key, wanted, values, nulls))
+	{
+		if (!map->null_on_error)
+			refuse_key(map, key);
+		return false;
+	}
+	if (map->ttl != 0 && wanted[map->ttl - 1])
+		ttl_to_column(map, expires_at, values, nulls);
+	if (wants_value)
+		value_to_columns(codec, key, value, wanted, values, nulls);
+	return true;
+}
+
+/* The next row, in a slot; false at the end. */
+static bool
+next_row(TikvScan *scan, ExprContext *context, TupleTableSlot *slot)
+{
+	ExecClearTuple(slot);
+	while (next_pair(scan, context))
+	{
+		KvPage *page = scan->page;
+
+		if (!pair_to_row(scan->map, scan->codec, kv_page_key(page, scan->at),
+						 kv_page_value(page, scan->at),
+						 page->pairs[scan->at].expires_at, scan->wanted,
+						 scan->wants_value, slot->tts_values, slot->tts_isnull))
+			continue;
+		ExecStoreVirtualTuple(slot);
+		return true;
+	}
+	return false;
+}
+
+static void
+read_ahead(TikvScan *scan, ExprContext *context, TupleTableSlot *slot)
+{
+	MemoryContext caller = MemoryContextSwitchTo(scan->context);
+	MemoryContext row = AllocSetContextCreate(scan->context, "tikv_fdw row",
+											  ALLOCSET_DEFAULT_SIZES);
+
+	scan->rows = tuplestore_begin_heap(false, false, work_mem);
+	if (scan->row == NULL)
+		scan->row =
+			MakeSingleTupleTableSlot(scan->map->desc, &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(row);
+	while (next_row(scan, context, slot))
+	{
+		tuplestore_puttupleslot(scan->rows, slot);
+		MemoryContextReset(row);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(row);
+}
+
+/* The next of the rows that were read ahead. */
+static TupleTableSlot *
+next_stored_row(TikvScan *scan, TupleTableSlot *slot)
+{
+	Size n = (Size) scan->map->desc->natts;
+
+	ExecClearTuple(slot);
+	if (!tuplestore_gettupleslot(scan->rows, true, false, scan->row))
+		return slot;
+	slot_getallattrs(scan->row);
+	memcpy(slot->tts_values, scan->row->tts_values, sizeof(Datum) * n);
+	memcpy(slot->tts_isnull, scan->row->tts_isnull, sizeof(bool) * n);
+	return ExecStoreVirtualTuple(slot);
+}
+
+TupleTableSlot *
+tikvIterateForeignScan(ForeignScanState *node)
+{
+	TikvScan *scan = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+
+	if (!scan->reads_ahead)
+	{
+		(void) next_row(scan, node->ss.ps.ps_ExprContext, slot);
+		return slot;
+	}
+	if (scan->rows == NULL)
+		read_ahead(scan, node->ss.ps.ps_ExprContext, slot);
+	return next_stored_row(scan, slot);
+}
+
+/* -------------------------------------------------------------- the others */
+
+void
+scan_state_restart(TikvScan *scan, bool same_bounds)
+{
+	close_cursor(scan);
+	if (scan->rows != NULL)
+		tuplestore_end(scan->rows);
+	scan->rows = NULL;
+	kv_page_clear(scan->page);
+	scan->at = 0;
+	scan->next = 0;
+	if (same_bounds)
+		return;
+	memset(&scan->what, 0, sizeof(scan->what));
+	MemoryContextReset(scan->bound_context);
+	scan->bounds_known = false;
+}
+
+void
+tikvReScanForeignScan(ForeignScanState *node)
+{
+	scan_state_restart(node->fdw_state, false);
+}
+
+void
+tikvEndForeignScan(ForeignScanState *node)
+{
+	TikvScan *scan = node->fdw_state;
+
+	if (scan == NULL)
+		return;
+	scan_state_restart(scan, true);
+	if (scan->row != NULL)
+		ExecDropSingleTupleTableSlot(scan->row);
+}
+
+const KvCounters *
+scan_counters(ForeignScanState *node)
+{
+	const TikvScan *scan = node->fdw_state;
+
+	return scan == NULL ? NULL : &scan->counters;
+}
