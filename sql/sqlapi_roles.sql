@@ -17,7 +17,7 @@ SELECT p.oid::regprocedure AS function, proparallel, provolatile,
 	obj_description(p.oid, 'pg_proc') IS NOT NULL AS comment
 	FROM pg_proc AS p JOIN pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
 	WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tikv_fdw') AND d.deptype = 'e'
-	ORDER BY p.proname;
+	ORDER BY p.proname, p.pronargs;
 SELECT c.oid::regclass AS view,
 	has_table_privilege('regress_tikv_nobody', c.oid, 'SELECT') AS nobody,
 	has_table_privilege('regress_tikv_reader', c.oid, 'SELECT') AS reader,

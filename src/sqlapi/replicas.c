@@ -221,12 +221,13 @@ new_id(void)
 	Pdpb__AllocIDResponse *reply;
 	Arena *arena = call_arena();
 
-	sql_pd_header(&header);
+	pd_fill_header(&header);
 	request.header = &header;
-	reply = (Pdpb__AllocIDResponse *)
-		sql_ask_pd(METHOD_PD_ALLOC_ID, &request.base,
-				   &pdpb__alloc_idresponse__descriptor, arena);
-	sql_check_pd(reply->header);
+	reply =
+		(Pdpb__AllocIDResponse *) pd_ask(METHOD_PD_ALLOC_ID, &request.base,
+										 &pdpb__alloc_idresponse__descriptor,
+										 arena);
+	pd_check_header(reply->header);
 	return reply->id;
 }
 
