@@ -6,23 +6,22 @@
 ASAN_CFLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
 
-# $(1) folder of the build, $(2) flags added after the usual ones, $(3) another
-# compiler than $(CC)
+# $(1) folder of the build, $(2) flags added after the usual ones
 define compile_rules
 $(1)/src/core/%.o: src/core/%.c $(FLAGS_STAMP)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(CORE_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(CORE_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
 $(1)/pd/core/%.o: pd/core/%.c $(FLAGS_STAMP)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(CORE_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(CORE_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
 $(1)/src/server/%.o: src/server/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
 $(1)/src/transport/%.o: src/transport/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
@@ -32,27 +31,27 @@ $(1)/src/transport/%.o: src/transport/%.c $(FLAGS_STAMP) | $(GEN_H)
 $(1)/src/service/%.o: src/service/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
 $(1)/gen/%.o: gen/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(GEN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(GEN_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
 $(1)/src/%.o: src/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(PG_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(PG_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
 $(1)/pd/%.o: pd/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(PG_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(PG_CFLAGS) $(2) $(INCLUDES) -MMD -MP -c -o $$@ $$<
 
 $(1)/test/%.o: test/%.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(call say,CC,$$<)
-	$(Q)$(or $(3),$(CC)) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -Itest/unit -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $(PLAIN_CFLAGS) $(2) $(INCLUDES) -Itest/unit -MMD -MP -c -o $$@ $$<
 
 $(1)/libtikvcore.a: $(CORE_C:%.c=$(1)/%.o)
 	$(call say,AR,$$@)

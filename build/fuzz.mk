@@ -12,6 +12,11 @@ FUZZ_CFLAGS := -O1 $(FUZZ_SANITIZERS) -fsanitize=fuzzer-no-link \
 	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -DTIKV_FUZZ -w
 
 FUZZ_C := $(sort $(wildcard test/fuzz/fuzz_*.c))
+
+# What stores send each other comes with several instances.
+ifeq ($(wildcard src/core/cmd/peer_message.h),)
+FUZZ_C := $(filter-out test/fuzz/fuzz_peer.c,$(FUZZ_C))
+endif
 FUZZ_TARGETS := $(FUZZ_C:test/fuzz/%.c=$(OUT)/fuzz/bin/%)
 
 # PD without its tables, its loop and its ports: test/fuzz/pd_world.h is those.
@@ -19,7 +24,11 @@ FUZZ_PD_C := $(filter-out pd/group.c pd/group_lock.c pd/worker.c pd/observe.c, \
 	$(wildcard pd/*.c))
 FUZZ_PD_O := $(FUZZ_PD_C:%.c=$(OUT)/fuzz/%.o)
 
-$(eval $(call compile_rules,$(OUT)/fuzz,$(FUZZ_CFLAGS),$(CLANG)))
+# The rules take the compiler that CC names while they are made.
+FUZZ_SAVED_CC := $(CC)
+override CC := $(CLANG)
+$(eval $(call compile_rules,$(OUT)/fuzz,$(FUZZ_CFLAGS)))
+override CC := $(FUZZ_SAVED_CC)
 
 # What includes pd_world.h needs Postgres's headers.
 $(OUT)/fuzz/test/fuzz/fuzz_pd_%.o: test/fuzz/fuzz_pd_%.c $(FLAGS_STAMP) | $(GEN_H)
@@ -47,7 +56,7 @@ $(FUZZ_TARGETS): $(OUT)/fuzz/bin/%: $(OUT)/fuzz/test/fuzz/%.o $(FUZZ_LIBS)
 fuzz-build: $(FUZZ_TARGETS)
 
 fuzz: fuzz-build       ## fuzz every decoder: SECONDS=60 each, TARGETS=name...
-	test/fuzz/run.sh $(or $(SECONDS),60) $(TARGETS)
+	test/fuzz/run.sh $(or $(SECONDS),60) $(or $(TARGETS),$(notdir $(FUZZ_TARGETS)))
 
 fuzz-planted:          ## bugs put in on purpose, each of which fuzzing must find
 	test/fuzz/planted.sh $(or $(SECONDS),60)

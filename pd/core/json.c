@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "pd/core/utf8.h"
+
 void
 json_init(JsonWriter *json, Arena *arena)
 {
@@ -39,15 +41,33 @@ put_cstr(JsonWriter *json, const char *s)
 	put(json, s, strlen(s));
 }
 
+/* How many bytes the character takes that stands there; 0: it is none. */
+static size_t
+character_len(const char *s)
+{
+	for (size_t len = 1; len <= 4; len++)
+	{
+		if (utf8_valid(bytes_make(s, len)))
+			return len;
+		if (s[len - 1] == '\0')
+			break;
+	}
+	return 0;
+}
+
+/* Bytes that are no text become the replacement character, one by one. */
 static void
 put_quoted(JsonWriter *json, const char *s)
 {
 	put(json, "\"", 1);
-	for (; *s != '\0'; s++)
+	while (*s != '\0')
 	{
+		size_t len = character_len(s);
 		char escaped[8];
 
-		if (*s == '"' || *s == '\\')
+		if (len == 0)
+			put_cstr(json, "\\ufffd");
+		else if (*s == '"' || *s == '\\')
 		{
 			escaped[0] = '\\';
 			escaped[1] = *s;
@@ -59,7 +79,8 @@ put_quoted(JsonWriter *json, const char *s)
 			put(json, escaped, 6);
 		}
 		else
-			put(json, s, 1);
+			put(json, s, len);
+		s += len == 0 ? 1 : len;
 	}
 	put(json, "\"", 1);
 }

@@ -306,7 +306,8 @@ http_start(const HttpConfig *config, char *err, size_t errlen)
 	http->config = *config;
 	http->waiting_tail = &http->waiting;
 	pthread_mutex_init(&http->mutex, NULL);
-	http_guests_init(&http->guests, (unsigned int) config->max_connections);
+	http_guests_init(&http->guests, (unsigned int) config->max_connections,
+					 config->tls);
 	if (config->addr != NULL &&
 		address_listen(config->addr, listen_fds, 1, NULL, err, errlen) == 0)
 	{

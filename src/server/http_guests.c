@@ -17,11 +17,13 @@ typedef struct HttpGuest
 {
 	Link link; /* in idle, or in no list */
 	int fd;
+	TlsMaterial *material; /* NULL: plain */
 } HttpGuest;
 
 void
-http_guests_init(HttpGuests *guests, unsigned int max)
+http_guests_init(HttpGuests *guests, unsigned int max, Tls *tls)
 {
+	guests->tls = tls;
 	pthread_mutex_init(&guests->mutex, NULL);
 	link_init(&guests->idle);
 	guests->n = 0;
@@ -64,8 +66,8 @@ http_guests_admit(void *cls, const struct sockaddr *addr, socklen_t addr_len)
 	return room ? MHD_YES : MHD_NO;
 }
 
-static void
-enter(HttpGuests *guests, struct MHD_Connection *connection, void **context)
+static HttpGuest *
+enter(HttpGuests *guests, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -73,30 +75,39 @@ enter(HttpGuests *guests, struct MHD_Connection *connection, void **context)
 
 	CHECK(guest != NULL && info != NULL);
 	guest->fd = info->connect_fd;
+	if (guests->tls != NULL)
+		guest->material = http_tls_begin(guests->tls, connection);
 	link_init(&guest->link);
+	pthread_mutex_lock(&guests->mutex);
 	link_move_to(&guests->idle, &guest->link);
 	guests->n++;
-	*context = guest;
+	pthread_mutex_unlock(&guests->mutex);
+	return guest;
+}
+
+static void
+go(HttpGuests *guests, HttpGuest *guest)
+{
+	pthread_mutex_lock(&guests->mutex);
+	link_remove(&guest->link);
+	guests->n--;
+	pthread_mutex_unlock(&guests->mutex);
+	if (guest->material != NULL)
+		tls_release(guest->material);
+	free(guest);
 }
 
 void
 http_guests_notify(void *cls, struct MHD_Connection *connection, void **context,
 				   enum MHD_ConnectionNotificationCode what)
 {
-	HttpGuests *guests = cls;
-	HttpGuest *guest = *context;
-
-	pthread_mutex_lock(&guests->mutex);
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
-		enter(guests, connection, context);
-	else if (guest != NULL)
+		*context = enter(cls, connection);
+	else if (*context != NULL)
 	{
-		link_remove(&guest->link);
-		guests->n--;
-		free(guest);
+		go(cls, *context);
 		*context = NULL;
 	}
-	pthread_mutex_unlock(&guests->mutex);
 }
 
 void

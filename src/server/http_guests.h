@@ -16,16 +16,18 @@
 #include <pthread.h>
 
 #include "server/internal.h"
+#include "server/tls_internal.h"
 
 typedef struct HttpGuests
 {
+	Tls *tls;			   /* NULL: plain */
 	pthread_mutex_t mutex; /* guards what follows */
 	Link idle;			   /* wait for their clients, longest first */
 	unsigned int n;		   /* all */
 	unsigned int max;
 } HttpGuests;
 
-extern void http_guests_init(HttpGuests *guests, unsigned int max);
+extern void http_guests_init(HttpGuests *guests, unsigned int max, Tls *tls);
 extern void http_guests_free(HttpGuests *guests);
 
 /* libmicrohttpd's limit. */

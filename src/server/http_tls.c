@@ -53,21 +53,13 @@ session_of(struct MHD_Connection *connection)
 			->tls_session;
 }
 
-/* Before the handshake, and at the end of the connection. */
-static void
-on_connection(void *tls, struct MHD_Connection *connection, void **context,
-			  enum MHD_ConnectionNotificationCode code)
+TlsMaterial *
+http_tls_begin(Tls *tls, struct MHD_Connection *connection)
 {
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-	{
-		*context = tls_hold(tls);
-		begin_session(session_of(connection), *context);
-	}
-	else if (*context != NULL)
-	{
-		tls_release(*context);
-		*context = NULL;
-	}
+	TlsMaterial *material = tls_hold(tls);
+
+	begin_session(session_of(connection), material);
+	return material;
 }
 
 TlsMaterial *
@@ -78,7 +70,6 @@ http_tls_options(Tls *tls, struct MHD_OptionItem *options)
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, first->key},
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, first->cert},
 		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) PRIORITIES},
-		{MHD_OPTION_NOTIFY_CONNECTION, (intptr_t) on_connection, tls},
 		{MHD_OPTION_END, 0, NULL},
 	};
 

@@ -50,13 +50,18 @@ extern void tls_material_free(TlsMaterial *material);
 struct MHD_Connection;
 struct MHD_OptionItem;
 
-#define HTTP_TLS_OPTIONS 5
+#define HTTP_TLS_OPTIONS 4
 
 /*
  * What libmicrohttpd needs to know beside MHD_USE_TLS; the Tls outlives it.
  * Returns what it is started with, to be released when it has stopped.
  */
 extern TlsMaterial *http_tls_options(Tls *tls, struct MHD_OptionItem *options);
+
+/*
+ * Before a connection's handshake: what it uses, to be released at its end.
+ */
+extern TlsMaterial *http_tls_begin(Tls *tls, struct MHD_Connection *connection);
 
 /* Of a request: is the client's name one of those allowed? */
 extern bool http_tls_admits(Tls *tls, struct MHD_Connection *connection);

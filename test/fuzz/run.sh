@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run the fuzz targets, as many at a time as there are cores.
 #
-# usage: run.sh SECONDS [target...]
+# usage: run.sh SECONDS target...
 #
 # out/fuzz/corpus/<target> keeps what was found to reach new code, from run to
 # run.  An input that fails is kept in out/fuzz/failed/<target>/ and fails the
@@ -91,13 +91,8 @@ if [ "${1:-}" = --one ]; then
     exit
 fi
 
-seconds=${1:?usage: run.sh SECONDS [target...]}
+seconds=${1:?usage: run.sh SECONDS target...}
 shift
-if [ $# -eq 0 ]; then
-    for file in "$TOP"/test/fuzz/fuzz_*.c; do
-        set -- "$@" "$(basename "$file" .c)"
-    done
-fi
 mkdir -p "$LOGS"
 printf '%s\n' "$@" |
     xargs -P "$JOBS" -I{} "$BASH" "${BASH_SOURCE[0]}" --one {} "$seconds"

@@ -54,6 +54,31 @@ parse(const char *text)
 	return json_parse(bytes_cstr(text), &arena);
 }
 
+/* Text stays as it is; what is none is replaced, byte by byte. */
+static void
+test_write_no_text(void)
+{
+	Arena arena;
+	JsonWriter json;
+
+	arena_init(&arena);
+	json_init(&json, &arena);
+	json_open(&json, NULL, '[');
+	json_string(&json, NULL, "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80");
+	json_string(&json, NULL, "a\xff\xc3");
+	json_string(&json, NULL,
+				"\xe2\x82"
+				"b");
+	json_close(&json, ']');
+	EQ_STR(arena_printf(&arena, "%.*s", (int) json_text(&json).len,
+						(const char *) json_text(&json).data),
+		   "[\"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\","
+		   "\"a\\ufffd\\ufffd\",\"\\ufffd\\ufffdb\"]",
+		   "bytes that are no text are replaced");
+	OK(json_parse(json_text(&json), &arena) != NULL, "and it is JSON");
+	arena_free(&arena);
+}
+
 static void
 test_read(void)
 {
@@ -179,6 +204,7 @@ main(void)
 {
 	arena_init(&arena);
 	test_write();
+	test_write_no_text();
 	test_read();
 	test_not_json();
 	test_url();
