@@ -261,7 +261,7 @@ take(PairList *list, const ReadResult *result)
 			pair->commit_ts = result->commit_ts;
 		return true;
 	}
-	if (result->outcome == READ_LOCKED)
+	if (result->outcome == READ_LOCKED && !result->met->is_guard)
 	{
 		add_pair(list)->error = error_of(list->txn, result, arena);
 		return true;
