@@ -148,7 +148,7 @@ batch_gets(MvccMemory *memory)
 	OK(answer->n_pairs == 1 && answer->error != NULL &&
 		   answer->error->locked->lock_version == 7 &&
 		   answer->pairs[0]->error->locked->lock_version == 7,
-	   "txn-semantics 23.4 row 2: a memory lock ends the request, above and in one pair");
+	   "txn-semantics 23.4 row 2, tikv/tikv#9069: a memory lock ends the request");
 }
 
 /* Below the GC safe point: each kind of answer has its place for that. */
