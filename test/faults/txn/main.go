@@ -17,7 +17,6 @@ import (
 	"log"
 	"math/rand"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,12 +67,6 @@ func main() {
 	log.Printf("seed %d, %d rounds", o.seed, o.rounds)
 	c.Start()
 	w := newWorld()
-	if life, ok := strings.CutPrefix(o.settings, "tikv.gc_life_time="); ok {
-		var err error
-		if w.lifeTime, err = time.ParseDuration(life); err != nil {
-			log.Fatal(err)
-		}
-	}
 	if err := withClient(c, w.setUp); err != nil {
 		log.Fatalf("cannot begin: %v", err)
 	}
