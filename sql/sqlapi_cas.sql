@@ -4,7 +4,7 @@
 SET client_min_messages = warning;
 SELECT tikv_delete_range('cas/', 'cas0');
 
--- txn-semantics 26.2 RawCompareAndSwap: NULL expects no key
+-- txn-semantics 26.2 row 7: RawCompareAndSwap: NULL expects no key
 SELECT swapped, convert_from(previous, 'UTF8') AS previous FROM tikv_cas('cas/a', NULL, 'one');
 SELECT swapped, convert_from(previous, 'UTF8') AS previous FROM tikv_cas('cas/a', NULL, 'two');
 SELECT swapped, convert_from(previous, 'UTF8') AS previous FROM tikv_cas('cas/a', 'none', 'two');
@@ -56,7 +56,7 @@ SELECT swapped, convert_from(previous, 'UTF8') AS previous FROM tikv_cas('cas/n'
 RESET ROLE;
 DROP ROLE regress_tikv_swapper;
 
--- txn-semantics 26.2 RawPut ttl on V1, RawGetKeyTTL: keys do not expire
+-- txn-semantics 26.2 row 4: RawPut ttl on V1, RawGetKeyTTL: keys do not expire
 SELECT tikv_put('cas/t', 'v', 5);
 SELECT tikv_put('cas/t', 'v', -5);
 SELECT tikv_insert('cas/t', 'v', 5);
@@ -66,7 +66,7 @@ SELECT tikv_ttl('cas/n');
 SELECT tikv_put('cas/t', 'v', 0), tikv_put('cas/u', 'v', NULL);
 SELECT tikv_ttl(NULL);
 
--- txn-semantics 26.2 RawChecksum: of no key, and of known ones
+-- txn-semantics 26.2 row 12: RawChecksum: of no key, and of known ones
 SELECT tikv_delete_range('cas/', 'cas0');
 SELECT * FROM tikv_checksum('cas/', 'cas0');
 SELECT tikv_put('cas/123', '456789');
@@ -83,7 +83,7 @@ SELECT s = c AS same FROM sums AS s, tikv_checksum('cas/', 'cas0') AS c;
 SELECT tikv_put('cas/1', 'c');
 SELECT s.checksum = c.checksum AS same_sum, s.total_kvs = c.total_kvs AS same_number FROM sums AS s, tikv_checksum('cas/', 'cas0') AS c;
 
--- txn-semantics 26.2 RawDeleteRange: what is inside and nothing else, any number of keys
+-- txn-semantics 26.2 row 10: RawDeleteRange: what is inside and nothing else, any number of keys
 SELECT tikv_batch_put(array_agg(convert_to(format('cas/%s', to_char(i, 'FM000000')), 'UTF8')), array_agg(convert_to(i::text, 'UTF8')))
 	FROM generate_series(1, 10000) AS i;
 SELECT tikv_delete_range('cas/000100', 'cas/009900');

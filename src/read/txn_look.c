@@ -89,13 +89,15 @@ verdict_of(const TxnRequest *txn, Bytes key, const Lock *lock, bool guard)
 }
 
 static void
-add_met(TxnLook *look, Bytes key, const Lock *lock, LockVerdict verdict)
+add_met(TxnLook *look, Bytes key, const Lock *lock, LockVerdict verdict,
+		bool is_guard)
 {
 	MetLock *met = &look->met[look->n_met++];
 
 	met->key = key;
 	met->lock = *lock;
 	met->verdict = verdict;
+	met->is_guard = is_guard;
 }
 
 /* The lock of a key, else its guards: the first that matters. */
@@ -108,7 +110,7 @@ take_key(const TxnRequest *txn, Bytes key, const LockLook *found, TxnLook *look)
 		verdict = verdict_of(txn, key, &found->lock, false);
 	if (verdict != LOCK_IGNORED)
 	{
-		add_met(look, key, &found->lock, verdict);
+		add_met(look, key, &found->lock, verdict, false);
 		return;
 	}
 	for (size_t i = 0; i < found->n_guards; i++)
@@ -116,7 +118,7 @@ take_key(const TxnRequest *txn, Bytes key, const LockLook *found, TxnLook *look)
 		verdict = verdict_of(txn, key, &found->guards[i], true);
 		if (verdict != LOCK_IGNORED)
 		{
-			add_met(look, key, &found->guards[i], verdict);
+			add_met(look, key, &found->guards[i], verdict, true);
 			return;
 		}
 	}
@@ -166,7 +168,8 @@ take_scanned(const LockScanResult *found, Arena *arena, TxnLook *look)
 		if (look->n_met > 0 &&
 			bytes_eq(look->met[look->n_met - 1].key, met->key))
 			continue;
-		add_met(look, met->key, &met->lock, (LockVerdict) met->verdict);
+		add_met(look, met->key, &met->lock, (LockVerdict) met->verdict,
+				met->kind == LOCK_KIND_GUARD);
 	}
 }
 
@@ -270,6 +273,7 @@ gather_one(void *arg, Bytes key, const Lock *lock)
 	met->key = arena_copy(gather->arena, key);
 	lock_copy(lock, gather->arena, &met->lock);
 	met->verdict = verdict;
+	met->is_guard = false;
 	gather->pairs += verdict != LOCK_ACCESSED;
 	return gather->pairs < gather->enough;
 }

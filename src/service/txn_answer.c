@@ -101,7 +101,8 @@ txn_answer_collected(Request *request, uint64_t ts, uint64_t safe_point)
 		service_new_message(request->method->response, request->arena);
 
 	set_error(reply, txn_key_error(&error, request->arena), request->arena);
-	if (field_named(reply, "pairs") != NULL)
+	if (request->method->id == METHOD_KV_BATCH_GET ||
+		request->method->id == METHOD_KV_SCAN)
 		service_set_pair_error(reply, text, request->arena);
 	request->done(request, reply);
 }

@@ -215,7 +215,7 @@ take(TxnPairs *pairs, const ReadResult *result)
 			pair->commit_ts = result->commit_ts;
 		return true;
 	}
-	if (result->outcome == READ_LOCKED)
+	if (result->outcome == READ_LOCKED && !result->met->is_guard)
 	{
 		pair_list_add(list)->error = error_of(pairs->txn, result, arena);
 		return true;

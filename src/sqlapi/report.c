@@ -110,10 +110,25 @@ is_misrouted(const Errorpb__Error *error)
 }
 
 void
+report_flashback(uint64 region_id)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("region " UINT64_FORMAT
+				" is being set back to an older version",
+				region_id),
+		 errhint(
+			 "Raw keys are served again when the flashback is finished; see tikv.regions.")));
+}
+
+void
 report_region_error(const Errorpb__Error *error)
 {
 	if (is_misrouted(error))
 		return;
+	if (error->flashbackinprogress != NULL)
+		report_flashback(error->flashbackinprogress->region_id);
 	if (error->server_is_busy != NULL)
 		ereport(
 			ERROR,

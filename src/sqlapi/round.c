@@ -52,7 +52,11 @@ look_at_all(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 			return false;
 		context = region_context(&found);
 		if (!read_round_look(round->round, &context, &round->seen[i], &error))
+		{
+			if (error.kind == REGION_FLASHBACK_IN_PROGRESS)
+				report_flashback(error.region_id);
 			return false;
+		}
 	}
 	return true;
 }

@@ -211,6 +211,9 @@ extern void report_bus(WorkerKind to, const BusReply *reply)
 /* Throws unless the write was refused in a way that allows to try again. */
 extern void report_region_error(const Errorpb__Error *error);
 
+/* The region takes part in a flashback: it serves raw keys afterwards. */
+extern void report_flashback(uint64 region_id) pg_attribute_noreturn();
+
 /* The `error` text of a raw response. */
 extern void report_raw_error(const char *text, Bytes key)
 	pg_attribute_noreturn();

@@ -6,6 +6,7 @@
  *        txnctl --pd host:port get TS KEY
  *        txnctl --pd host:port scan TS START END
  *        txnctl --pd host:port prewrite START_TS KEY VALUE
+ *        txnctl --pd host:port prewrite-under START_TS KEY VALUE PRIMARY
  *        txnctl --pd host:port prewrite-many START_TS PREFIX N VALUE
  *        txnctl --pd host:port resolve START_TS COMMIT_TS KEY
  *        txnctl --pd host:port lock START_TS FOR_UPDATE_TS WAIT_MS KEY
@@ -164,7 +165,8 @@ scan(Client *client, Kvrpcpb__Context *context, char **argv)
 }
 
 static int
-prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
+prewrite_one(Client *client, Kvrpcpb__Context *context, char **argv,
+			 char *primary)
 {
 	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
 	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
@@ -177,7 +179,7 @@ prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.start_version = number(argv[1]);
 	request.mutations = &mutations;
 	request.n_mutations = 1;
-	request.primary_lock = mutation.key;
+	request.primary_lock = binary(primary);
 	request.lock_ttl = LOCK_TTL_MS;
 	request.txn_size = 1;
 	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", &request,
@@ -185,6 +187,18 @@ prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
 	if (response->region_error != NULL)
 		return region_error(response->region_error);
 	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+}
+
+static int
+prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	return prewrite_one(client, context, argv, argv[2]);
+}
+
+static int
+prewrite_under(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	return prewrite_one(client, context, argv, argv[4]);
 }
 
 /* One request, whose primary is the first key. */
@@ -373,6 +387,7 @@ static const Verb verbs[] = {
 	{"get", 2, 2, get},
 	{"scan", 3, 2, scan},
 	{"prewrite", 3, 2, prewrite},
+	{"prewrite-under", 4, 2, prewrite_under},
 	{"prewrite-many", 4, 2, prewrite_many},
 	{"resolve", 3, 3, resolve},
 	{"lock", 4, 4, lock},

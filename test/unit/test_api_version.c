@@ -26,17 +26,17 @@ versions(void)
 {
 	OK(key(API_V1, API_V1, RAW, "any") == API_OK &&
 		   key(API_V1, API_V1, TXN, "any") == API_OK,
-	   "txn-semantics 26.1 V1 takes raw and transactional requests");
+	   "txn-semantics 26.1 row 1: V1 takes raw and transactional requests");
 	OK(key(API_V1, API_V2, RAW, "rabc") == API_VERSION_NOT_MATCHED,
 	   "of version 1 only");
 	OK(key(API_V1TTL, API_V1, RAW, "any") == API_OK,
-	   "txn-semantics 26.1 V1TTL takes raw requests of version 1");
+	   "txn-semantics 26.1 row 2: V1TTL takes raw requests of version 1");
 	OK(key(API_V1TTL, API_V1, TXN, "any") == API_VERSION_NOT_MATCHED &&
 		   key(API_V1TTL, API_V1TTL, RAW, "any") == API_VERSION_NOT_MATCHED &&
 		   key(API_V1TTL, API_V2, RAW, "rabc") == API_VERSION_NOT_MATCHED,
 	   "and no others");
 	OK(key(API_V2, API_V1, RAW, "any") == API_VERSION_NOT_MATCHED,
-	   "txn-semantics 26.1 V2 takes no raw request of version 1");
+	   "txn-semantics 26.1 row 3: V2 takes no raw request of version 1");
 	OK(key(API_V2, 7, RAW, "rabc") == API_VERSION_NOT_MATCHED,
 	   "nor one of a version that is none");
 }

@@ -89,8 +89,9 @@ whole_run(void)
 	for (int i = 0; i < ROWS; i++)
 		eras[i] = i % 3;
 	EQ_U64(run(&item, 7), 12, "eighty rows take twelve slices of seven");
-	EQ_U64(count(10, 90), 2,
-		   "txn-semantics 26.2 RawDeleteRange: all old rows of the range");
+	EQ_U64(
+		count(10, 90), 2,
+		"txn-semantics 26.2 row 10: RawDeleteRange: all old rows of the range");
 	OK(eras[12] == 3 && eras[88] == 3, "and none that was written since");
 	EQ_U64(count(0, 10) + count(90, ROWS), 20, "and none outside");
 	item.done = false;

@@ -25,7 +25,7 @@ main(void)
 	RawCasResult r = decide(NULL, NULL, RAW_PUT);
 
 	OK(r.succeed && !r.existed && r.writes,
-	   "txn-semantics 26.2 RawCompareAndSwap: absent as expected, put");
+	   "txn-semantics 26.2 row 7: RawCompareAndSwap: absent as expected, put");
 	r = decide(NULL, "v", RAW_PUT);
 	OK(!r.succeed && r.existed && !r.writes &&
 		   bytes_eq(r.previous, bytes_cstr("v")),

@@ -279,7 +279,8 @@ test_large(RpcClient *client)
 	data = calloc(1, len);
 	code = rpc_unary(client, "/test.T/Echo", bytes_make(data, len), 10000, NULL,
 					 NULL, 0);
-	EQ_U64(code, RPC_RESOURCE_EXHAUSTED, "one over max_message is refused");
+	EQ_U64(code, RPC_RESOURCE_EXHAUSTED,
+		   "txn-semantics 27 row 8: one over max_message is refused");
 	free(data);
 	OK(rpc_unary(client, "/test.T/Echo", bytes_cstr("x"), 5000, NULL, NULL,
 				 0) == 0,

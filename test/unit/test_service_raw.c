@@ -31,7 +31,7 @@ gets(void)
 	raw_read(&request, &command, &region, &array.base, &limits);
 	answer = reply();
 	OK(answer->not_found && answer->value.len == 0 && answer->error[0] == 0,
-	   "txn-semantics 26.2 RawGet: and is not found, without an error");
+	   "txn-semantics 26.2 row 1: RawGet: and is not found, without an error");
 	EQ_U64(answers, 1, "answered once");
 }
 
@@ -138,7 +138,7 @@ batches(void)
 	put_answer = reply();
 	EQ_STR(put_answer->error,
 		   "The length of ttls does not equal to the length of pairs",
-		   "txn-semantics 26.2 RawBatchPut: with TiKV's words");
+		   "txn-semantics 26.2 row 5: RawBatchPut: with TiKV's words");
 	put.n_ttls = 1;
 	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
 	OK(raw_decode(&request, &limits, &command) && command.n_modifies == 2,
@@ -150,7 +150,7 @@ batches(void)
 	raw_read(&request, &command, &region, &array.base, &limits);
 	get_answer = reply();
 	OK(get_answer->n_pairs == 2 && get_answer->pairs[1]->value.data[0] == '4',
-	   "txn-semantics 26.2 RawBatchGet: and answers with the keys that exist");
+	   "txn-semantics 26.2 row 2: RawBatchGet: and answers with the keys that exist");
 	get.cf = "nonsense";
 	request = request_of(METHOD_RAW_BATCH_GET, &get.base);
 	OK(!raw_decode(&request, &limits, &command),
@@ -215,8 +215,9 @@ scans(void)
 	EQ_STR(scan("", "", 0, false, true, &all), "", "limit 0 is nothing");
 	EQ_STR(scan("d", "b", 10, true, false, &all), "c3 b2 ",
 		   "reverse: start is the exclusive upper bound");
-	EQ_STR(scan("", "", 2, true, false, &all), "",
-		   "txn-semantics 26.2 RawScan: nothing lies below the empty key");
+	EQ_STR(
+		scan("", "", 2, true, false, &all), "",
+		"txn-semantics 26.2 row 8: RawScan: nothing lies below the empty key");
 	EQ_STR(scan("", "", 2, true, false, &part), "not in region",
 		   "which is not in a region behind it");
 	EQ_STR(scan("b", "", 10, false, false, &part), "b2 c3 ",
@@ -302,7 +303,7 @@ late(void)
 	service_busy(&request, SERVICE_TOO_LATE);
 	answer = reply();
 	EQ_STR(answer->region_error->server_is_busy->reason, "deadline is exceeded",
-		   "the reason clients look for");
+		   "txn-semantics 5.2 row 4: the reason clients look for");
 	EQ_STR(answer->region_error->message, "Deadline is exceeded",
 		   "and the message");
 }

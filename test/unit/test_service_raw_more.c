@@ -53,12 +53,12 @@ ttl_of_puts(void)
 	request = request_of(METHOD_RAW_PUT, &put.base);
 	EQ_STR(refusal(&request, &limits, &command),
 		   "ttl is not enabled, but get put request with ttl",
-		   "txn-semantics 26.2 RawPut ttl on V1 is refused");
+		   "txn-semantics 26.2 row 4: RawPut ttl on V1 is refused");
 	request = request_of(METHOD_RAW_PUT, &put.base);
 	EQ_STR(refusal(&request, &v1ttl, &command), "", "on V1TTL it is not");
 	EQ_U64(command.modifies[0].expires_at, fixture_now + 7,
 		   "and the key expires so many seconds from now");
-	OK(!command.atomic, "txn-semantics 26.2 RawPut takes no latch");
+	OK(!command.atomic, "txn-semantics 26.2 row 3: RawPut takes no latch");
 	put.ttl = 0;
 	put.for_cas = true;
 	request = request_of(METHOD_RAW_PUT, &put.base);
@@ -87,7 +87,7 @@ ttl_of_batches(void)
 	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
 	OK(raw_decode(&request, &limits, &command) &&
 		   command.modifies[1].expires_at == 0,
-	   "txn-semantics 26.2 RawBatchPut ignores the old field ttl");
+	   "txn-semantics 26.2 row 5: RawBatchPut ignores the old field ttl");
 	put.ttls = ttls;
 	put.n_ttls = 1;
 	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
@@ -143,8 +143,9 @@ get_key_ttl(void)
 {
 	RawLimits v1ttl = limits_of(API_V1TTL);
 
-	EQ_STR(ttl_of_key("left", &v1ttl), "5",
-		   "txn-semantics 26.2 RawGetKeyTTL tells the seconds that are left");
+	EQ_STR(
+		ttl_of_key("left", &v1ttl), "5",
+		"txn-semantics 26.2 row 6: RawGetKeyTTL tells the seconds that are left");
 	EQ_STR(ttl_of_key("stays", &v1ttl), "0", "0 for a key without");
 	EQ_STR(ttl_of_key("gone", &v1ttl), "not found", "an expired one is absent");
 	EQ_STR(ttl_of_key("none", &v1ttl), "not found", "as one that never was");
@@ -172,9 +173,10 @@ compare_and_swap(void)
 	cas.previous_value = wire("old");
 	cas.ttl = 2;
 	request = request_of(METHOD_RAW_CAS, &cas.base);
-	EQ_STR(refusal(&request, &limits, &command),
-		   "ttl is not enabled, but get put request with ttl",
-		   "txn-semantics 26.2 RawCompareAndSwap with a ttl on V1 is refused");
+	EQ_STR(
+		refusal(&request, &limits, &command),
+		"ttl is not enabled, but get put request with ttl",
+		"txn-semantics 26.2 row 7: RawCompareAndSwap with a ttl on V1 is refused");
 	request = request_of(METHOD_RAW_CAS, &cas.base);
 	OK(raw_decode(&request, &v1ttl, &command) && command.atomic &&
 		   command.n_modifies == 0 && command.cas != NULL &&
@@ -249,12 +251,14 @@ batch_scan(const Pair *bounds, size_t n, uint32_t limit, bool reverse)
 static void
 batch_scans(void)
 {
-	EQ_STR(batch_scan((Pair[]){{"a", "c"}, {"c", "d"}}, 2, 9, false), "abc",
-		   "txn-semantics 26.2 RawBatchScan: one range behind the other");
+	EQ_STR(
+		batch_scan((Pair[]){{"a", "c"}, {"c", "d"}}, 2, 9, false), "abc",
+		"txn-semantics 26.2 row 9: RawBatchScan: one range behind the other");
 	EQ_STR(batch_scan((Pair[]){{"a", "d"}, {"b", "z"}}, 2, 2, false), "abbc",
 		   "each has the limit for itself");
-	EQ_STR(batch_scan((Pair[]){{"a", ""}, {"c", ""}}, 2, 9, false), "abcd",
-		   "an empty end is where the next range starts, the last has none");
+	EQ_STR(
+		batch_scan((Pair[]){{"a", ""}, {"c", ""}}, 2, 9, false), "abcd",
+		"txn-semantics 28 row 20: an empty end is where the next range starts, the last has none");
 	EQ_STR(batch_scan((Pair[]){{"c", ""}, {"a", ""}}, 2, 9, false),
 		   "Invalid KeyRanges",
 		   "after that the ends must be behind the starts");
@@ -289,7 +293,7 @@ checksums(void)
 	sum.n_ranges = 1;
 	request = request_of(METHOD_RAW_CHECKSUM, &sum.base);
 	OK(raw_decode(&request, &limits, &command),
-	   "txn-semantics 26.2 RawChecksum decodes");
+	   "txn-semantics 26.2 row 12: RawChecksum decodes");
 	raw_read(&request, &command, &part, &array.base, &limits);
 	answer = reply();
 	EQ_U64(answer->checksum, want,
@@ -341,7 +345,7 @@ delete_ranges(void)
 				   .end_key = bytes_cstr("d")};
 
 	EQ_STR(delete_range("a", "c", &all, &limits), "ok",
-		   "txn-semantics 26.2 RawDeleteRange is not latched");
+		   "txn-semantics 26.2 row 10: RawDeleteRange is not latched");
 	EQ_STR(delete_range("", "", &all, &limits), "ok", "all keys");
 	EQ_STR(delete_range("b", "d", &part, &limits), "ok",
 		   "the end may be the region's");
@@ -371,13 +375,13 @@ batch_deletes(void)
 	request = request_of(METHOD_RAW_BATCH_DELETE, &del.base);
 	OK(raw_decode(&request, &limits, &command) && command.n_modifies == 2 &&
 		   command.modifies[1].kind == RAW_DELETE,
-	   "txn-semantics 26.2 RawBatchDelete is a delete of each key");
+	   "txn-semantics 26.2 row 11: RawBatchDelete is a delete of each key");
 	one.key = wire("a");
 	one.for_cas = true;
 	request = request_of(METHOD_RAW_DELETE, &one.base);
 	OK(raw_decode(&request, &limits, &command) && command.n_modifies == 1 &&
 		   command.modifies[0].kind == RAW_DELETE && command.atomic,
-	   "txn-semantics 26.2 RawDelete with for_cas is atomic");
+	   "txn-semantics 26.2 row 3: RawDelete with for_cas is atomic");
 }
 
 static void
@@ -391,7 +395,7 @@ coprocessor(void)
 	raw_coprocessor_answer(&request);
 	answer = reply();
 	EQ_STR(answer->error, "Coprocessor plugin is disabled!",
-		   "txn-semantics 26.2 RawCoprocessor has no plugins");
+		   "txn-semantics 26.2 row 13: RawCoprocessor has no plugins");
 }
 
 /* ----------------------------------------------------------------- API V2 */
@@ -420,7 +424,7 @@ static void
 v2_requests(void)
 {
 	EQ_STR(v2_get("rabc", "", 2), "",
-		   "txn-semantics 26.1 V2 takes raw keys that begin with r");
+		   "txn-semantics 26.1 row 3: V2 takes raw keys that begin with r");
 	EQ_STR(
 		v2_get("xabc", "", 2),
 		"Key mode mismatched with the request mode, cmd: raw_put, storage: V2, key: 78616263",
@@ -444,7 +448,7 @@ v2_ranges(void)
 	part.start_key = memcomparable_encode(bytes_cstr("rabcB"), &arena);
 	part.end_key = memcomparable_encode(bytes_cstr("rabcD"), &arena);
 	EQ_STR(delete_range("rabc", "rabd", &all, &v2), "ok",
-		   "txn-semantics 26.1 V2: both bounds have the mode");
+		   "txn-semantics 26.1 row 3: V2: both bounds have the mode");
 	EQ_STR(delete_range("r", "s", &all, &v2), "ok", "or are all of it");
 	EQ_STR(
 		delete_range("rabc", "", &all, &v2),

@@ -90,6 +90,96 @@ searches(MvccMemory *memory)
 	EQ_U64(looks, 1, "at once");
 }
 
+static Lock
+a_lock(const char *primary)
+{
+	Lock lock = {.type = LOCK_TYPE_PUT,
+				 .primary = bytes_cstr(primary),
+				 .start_ts = 7,
+				 .ttl_ms = 3000};
+
+	return lock;
+}
+
+/* txn-semantics 23.4 row 2: three keys, of which the look met some locked. */
+static Kvrpcpb__BatchGetResponse *
+batch_get(MvccMemory *memory, MetLock *met, size_t n_met)
+{
+	Kvrpcpb__BatchGetRequest message = KVRPCPB__BATCH_GET_REQUEST__INIT;
+	Bytes keys[] = {bytes_cstr("a"), bytes_cstr("b"), bytes_cstr("k000001")};
+	TxnRequest txn = {.read = {.ts = 10, .isolation = ISOLATION_SI},
+					  .keys = keys,
+					  .n_keys = 3};
+	Region region = {.id = 2};
+	TxnLook look = {met, n_met};
+	Request request = request_of(METHOD_KV_BATCH_GET, &message.base);
+
+	txn_read(&request, &txn, &look, &region, &memory->reader, &limits);
+	return reply();
+}
+
+static void
+batch_gets(MvccMemory *memory)
+{
+	WriteRecord put = {.type = WRITE_TYPE_PUT,
+					   .start_ts = 3,
+					   .has_short_value = true,
+					   .short_value = bytes_cstr("v")};
+	MetLock met = {.key = bytes_cstr("b"),
+				   .lock = a_lock("p"),
+				   .verdict = LOCK_BLOCKS};
+	Kvrpcpb__BatchGetResponse *answer;
+
+	memory_put(memory, TXN_CF_WRITE, bytes_cstr("a"), 5,
+			   write_encode(&put, &arena), false);
+	memory_put(memory, TXN_CF_WRITE, bytes_cstr("b"), 5,
+			   write_encode(&put, &arena), false);
+	answer = batch_get(memory, NULL, 0);
+	OK(answer->n_pairs == 2 && answer->error == NULL &&
+		   answer->pairs[1]->key.data[0] == 'b',
+	   "txn-semantics 23.4 row 2: keys that are missing are left out");
+	answer = batch_get(memory, &met, 1);
+	OK(answer->n_pairs == 2 && answer->error == NULL &&
+		   answer->pairs[1]->key.len == 0 &&
+		   answer->pairs[1]->error->locked->key.data[0] == 'b',
+	   "txn-semantics 23.4 row 2: a locked one is a pair with the error alone");
+	met.is_guard = true;
+	answer = batch_get(memory, &met, 1);
+	OK(answer->n_pairs == 1 && answer->error != NULL &&
+		   answer->error->locked->lock_version == 7 &&
+		   answer->pairs[0]->error->locked->lock_version == 7,
+	   "txn-semantics 23.4 row 2, tikv/tikv#9069: a memory lock ends the request");
+}
+
+/* Below the GC safe point: each kind of answer has its place for that. */
+static void
+collected(void)
+{
+	static const int methods[] = {METHOD_KV_GET, METHOD_KV_BATCH_GET,
+								  METHOD_KV_SCAN, METHOD_KV_BUFFER_BATCH_GET};
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+	{
+		Request request = request_of(methods[i], NULL);
+		Kvrpcpb__KeyError *error;
+		const ProtobufCMessage *answer;
+
+		txn_answer_collected(&request, 5, 9);
+		answer = reply();
+		error = *(Kvrpcpb__KeyError *
+					  *) ((uint8_t *) answer +
+						  protobuf_c_message_descriptor_get_field_by_name(
+							  answer->descriptor, "error")
+							  ->offset);
+		OK(error != NULL &&
+			   strstr(error->abort, "timestamp 5 is below the GC safe point 9"),
+		   request.method->path);
+		if (methods[i] == METHOD_KV_SCAN)
+			OK(((const Kvrpcpb__ScanResponse *) answer)->n_pairs == 1,
+			   "and in the one pair");
+	}
+}
+
 int
 main(void)
 {
@@ -100,6 +190,8 @@ main(void)
 	fill(&memory);
 	scans(&memory);
 	searches(&memory);
+	batch_gets(&memory);
+	collected();
 	(void) array; /* the raw tests' */
 	memory_free(&memory);
 	arena_free(&arena);

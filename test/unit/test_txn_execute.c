@@ -335,7 +335,7 @@ memory_is_bounded(void)
 		before = bound(&c, most);
 		EQ_U64(run(&c, &command), TXN_ABORT, "and fails with one");
 		OK(c.arena.allocated < before + 2 * most, "having taken little more");
-		EQ_U64(c.answer.n_errors, 1, "for one reason");
+		EQ_U64(c.answer.n_errors, 1, "txn-semantics 27 row 6: for one reason");
 	}
 
 	command = about_many(TXN_CMD_PREWRITE, keys, mutations);

@@ -41,6 +41,16 @@ flush(void)
 	run_flush(&c, 3);
 	EQ_U64(put_lock(&c, "a")->generation, 3, "a later flush overwrites");
 	OK(find_effect(&c, TXN_CF_VALUE, "a")->bytes.len == 299, "the value too");
+	case_apply(&c);
+	c.mutations[0].value = bytes_cstr("short");
+	run_flush(&c, 4);
+	OK(find_effect(&c, TXN_CF_VALUE, "a")->is_delete &&
+		   find_effect(&c, TXN_CF_VALUE, "a")->ts == 10,
+	   "a long value that a short one replaces goes");
+	c.mutations[0].op = MUTATION_DELETE;
+	run_flush(&c, 4);
+	OK(find_effect(&c, TXN_CF_VALUE, "a")->is_delete,
+	   "and so does one that a Delete replaces");
 	c.mutations[0].op = MUTATION_CHECK_NOT_EXISTS;
 	c.mutations[0].key = bytes_cstr("x");
 	EQ_U64(run_flush(&c, 3), TXN_OK, "a check");

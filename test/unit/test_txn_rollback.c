@@ -168,7 +168,7 @@ lock_beside_commit(void)
 	LONG_LOCK("k", 10);
 	roll_back("k", 10);
 	ERRORS_ARE("Committed k start10 commit20",
-			   "committed beside a lock: no rollback");
+			   "tikv/tikv#19891: committed beside a lock: no rollback");
 	KEY_IS("k", "P@10 | 20=P@10 v10", "and nothing is touched");
 	clean_up("k", 10, 0);
 	EQ_U64(kit.answer.commit_ts, 20, "Cleanup tells the commit");

@@ -49,6 +49,7 @@ typedef struct MetLock
 	Bytes key;
 	Lock lock;
 	LockVerdict verdict;
+	bool is_guard; /* of async commit or 1PC, in memory only */
 } MetLock;
 
 typedef enum ReadOutcome

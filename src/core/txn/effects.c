@@ -4,6 +4,8 @@
  */
 #include "core/txn/effects.h"
 
+#include <stdlib.h>
+
 #define FIRST_ROOM 8
 
 void
@@ -112,6 +114,70 @@ void
 effects_delete_value(TxnEffects *effects, Bytes key, uint64_t start_ts)
 {
 	add(effects, TXN_CF_VALUE, key, start_ts, bytes_empty())->is_delete = true;
+}
+
+/* ---- orphans ---- */
+
+static int
+by_key(const void *a, const void *b)
+{
+	const TxnModify *x = *(const TxnModify *const *) a;
+	const TxnModify *y = *(const TxnModify *const *) b;
+	int c = bytes_cmp(x->key, y->key);
+
+	/* They lie in one array: its order is theirs. */
+	return c != 0 ? c : (x > y) - (x < y);
+}
+
+static bool
+needs_value(const TxnModify *modify)
+{
+	if (modify->cf == TXN_CF_LOCK)
+		return modify->lock->type == LOCK_TYPE_PUT &&
+			!modify->lock->has_short_value;
+	return modify->write.type == WRITE_TYPE_PUT &&
+		!modify->write.has_short_value;
+}
+
+/* The modifies of one key, in their order. */
+static void
+drop_orphan_of(TxnEffects *effects, const TxnModify *const *of_key, size_t n)
+{
+	const TxnModify *value = NULL;
+	const TxnModify *last = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (of_key[i]->cf == TXN_CF_VALUE)
+			value = of_key[i];
+		else
+			last = of_key[i];
+	if (value != NULL && last != NULL && !needs_value(last))
+		effects_delete_value(effects, value->key, value->ts);
+}
+
+void
+effects_drop_orphans(TxnEffects *effects, Arena *scratch)
+{
+	size_t n = effects->n_modifies;
+	TxnModify *copy = arena_alloc(scratch, n * sizeof(*copy));
+	const TxnModify **puts = arena_alloc(scratch, n * sizeof(*puts));
+	size_t n_puts = 0;
+
+	/* The array may move when something is added. */
+	memcpy(copy, effects->modifies, n * sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		if (!copy[i].is_delete)
+			puts[n_puts++] = &copy[i];
+	qsort(puts, n_puts, sizeof(*puts), by_key);
+	for (size_t from = 0; from < n_puts;)
+	{
+		size_t to = from + 1;
+
+		while (to < n_puts && bytes_eq(puts[to]->key, puts[from]->key))
+			to++;
+		drop_orphan_of(effects, puts + from, to - from);
+		from = to;
+	}
 }
 
 void

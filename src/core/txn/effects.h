@@ -92,6 +92,12 @@ extern void effects_put_value(TxnEffects *effects, Bytes key, uint64_t start_ts,
 extern void effects_delete_value(TxnEffects *effects, Bytes key,
 								 uint64_t start_ts);
 
+/*
+ * Of keys that were written several times by one transaction the last lock or
+ * record counts: delete the values that it does not need.
+ */
+extern void effects_drop_orphans(TxnEffects *effects, Arena *scratch);
+
 /* Delete the lock and wake its waiters; commit_ts 0 is a rollback. */
 extern void effects_release(TxnEffects *effects, Bytes key, const Lock *lock,
 							uint64_t commit_ts);

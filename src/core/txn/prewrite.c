@@ -363,6 +363,19 @@ commit_one_pc(PrewriteRun *run)
 	effects->one_pc = true;
 }
 
+/*
+ * Clients sort their keys, so this is decided by one look at them; it may say
+ * so without need.
+ */
+static bool
+names_keys_twice(const PrewriteRun *run)
+{
+	for (size_t i = 1; i < run->n_mutations; i++)
+		if (bytes_cmp(run->mutations[i - 1]->key, run->mutations[i]->key) >= 0)
+			return run->request.env->effects->n_modifies > 0;
+	return false;
+}
+
 static void
 drop_effects(PrewriteRun *run)
 {
@@ -394,10 +407,12 @@ finish(PrewriteRun *run)
 	}
 	if (request->use_async_commit)
 		answer->min_commit_ts = run->min_commit_ts;
+	if (request->try_one_pc && run->min_commit_ts != 0 && !run->is_committed)
+		commit_one_pc(run);
+	if (names_keys_twice(run))
+		effects_drop_orphans(request->env->effects, request->env->arena);
 	if (!request->try_one_pc || run->min_commit_ts == 0)
 		return;
-	if (!run->is_committed)
-		commit_one_pc(run);
 	answer->one_pc_commit_ts = run->min_commit_ts;
 	effects_know(request->env->effects, request->command->start_ts,
 				 run->min_commit_ts);

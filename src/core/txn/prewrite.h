@@ -59,6 +59,7 @@ typedef struct PrewriteKey
 	bool is_shared;				/* the lock is a member of `container` */
 	Lock container;
 	bool is_amended;
+	bool had_value; /* OWN_LOCK: of an earlier flush, with a long value */
 
 	/* of the lock to be written */
 	uint64_t ttl_ms;

@@ -93,6 +93,7 @@ meet_lock(PrewriteKey *key, const Lock *lock)
 		return false;
 	}
 	key->lock_state = PREWRITE_OWN_LOCK;
+	key->had_value = lock->type == LOCK_TYPE_PUT && !lock->has_short_value;
 	key->own_min_commit_ts = lock->use_async_commit ? lock->min_commit_ts : 0;
 	return true;
 }
@@ -156,19 +157,27 @@ lock_type_of(MutationOp op)
 	}
 }
 
+/*
+ * A long value goes beside the lock.  That of an earlier flush which nothing
+ * replaces goes away, where TiKV leaves it to nobody.
+ */
 static void
 take_value(PrewriteKey *key, Lock *lock)
 {
 	const Mutation *mutation = key->mutation;
+	TxnEffects *effects = key->request->env->effects;
 
-	if (lock->type != LOCK_TYPE_PUT)
-		return;
-	if (mutation->value.len > SHORT_VALUE_MAX_LEN)
+	if (lock->type == LOCK_TYPE_PUT &&
+		mutation->value.len > SHORT_VALUE_MAX_LEN)
 	{
-		effects_put_value(key->request->env->effects, mutation->key,
-						  lock->start_ts, mutation->value);
+		effects_put_value(effects, mutation->key, lock->start_ts,
+						  mutation->value);
 		return;
 	}
+	if (key->had_value)
+		effects_delete_value(effects, mutation->key, lock->start_ts);
+	if (lock->type != LOCK_TYPE_PUT)
+		return;
 	lock->has_short_value = true;
 	lock->short_value = mutation->value;
 }

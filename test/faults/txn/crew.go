@@ -98,14 +98,9 @@ func (c *crew) stop() error {
 
 func (cl *client) work(ctx context.Context, do func(*client, context.Context) error) {
 	for ctx.Err() == nil {
-		begun := time.Now()
 		err := do(cl, ctx)
 		var seen violation
 		if errors.As(err, &seen) {
-			// What it reads may have been collected as garbage meanwhile.
-			if life := cl.world.lifeTime; life != 0 && time.Since(begun) > life/2 {
-				continue
-			}
 			cl.crew.mu.Lock()
 			if cl.crew.first == nil {
 				cl.crew.first = seen

@@ -18,7 +18,6 @@ import (
 	"log"
 	"math/rand"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,12 +78,6 @@ func main() {
 	}
 	c.Start()
 	w := newWorld()
-	if life, ok := strings.CutPrefix(o.settings, "tikv.gc_life_time="); ok {
-		var err error
-		if w.lifeTime, err = time.ParseDuration(life); err != nil {
-			log.Fatal(err)
-		}
-	}
 	if err := withClient(c, w.setUp); err != nil {
 		log.Fatalf("cannot begin: %v", err)
 	}

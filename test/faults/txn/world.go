@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	tikverr "github.com/tikv/client-go/v2/error"
 	"github.com/tikv/client-go/v2/txnkv"
@@ -24,8 +24,6 @@ const (
 // world is what is known of the keys, beside the store: what clients were
 // told. Everything else is read back and compared with it.
 type world struct {
-	lifeTime time.Duration // of old versions; 0: longer than any round
-
 	committed atomic.Int64
 	unknown   atomic.Int64
 	failed    atomic.Int64
@@ -170,8 +168,24 @@ func readLists(ctx context.Context, txn *transaction.KVTxn) (map[uint64][]int, e
 	return places, nil
 }
 
-// check compares everything with what clients were told. Nobody works.
+// isTooOld tells the store's refusal and client-go's own.
+func isTooOld(err error) bool {
+	return strings.Contains(err.Error(), "TxnAbortedByGC") ||
+		strings.Contains(err.Error(), "GC life time is shorter than transaction duration")
+}
+
+// check compares everything with what clients were told. Nobody works. A
+// snapshot that gets older than tikv.gc_life_time is refused, never wrong.
 func (w *world) check(ctx context.Context, cli *txnkv.Client) error {
+	for {
+		err := w.checkOnce(ctx, cli)
+		if err == nil || ctx.Err() != nil || !isTooOld(err) {
+			return err
+		}
+	}
+}
+
+func (w *world) checkOnce(ctx context.Context, cli *txnkv.Client) error {
 	txn, err := cli.Begin()
 	if err != nil {
 		return err

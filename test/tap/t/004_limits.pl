@@ -73,6 +73,25 @@ is($node->safe_psql('postgres', q{SELECT tikv_put('bus', 'free')}), '',
 is($node->safe_psql('postgres', q{SELECT convert_from(tikv_get('bus'), 'UTF8')}),
 	'free', 'and carries writes');
 
+# ---- a queue that is full answers at once (txn-semantics 5.2 row 2,
+# txn-semantics 27 row 5)
+$node->safe_psql('postgres', q{ALTER SYSTEM SET tikv.max_pending_bytes = '64kB'});
+$node->reload;
+wait_for('writes over what may wait to be refused', sub {
+	($answer, $out, $err) = rawctl($node, 'put', 'full', 'v' x 100_000);
+	return $answer != 0;
+});
+like($err, qr/scheduler is busy: too many writes wait/, 'more than may wait is refused as busy');
+my $start = (txnctl($node, 'ts'))[1];
+($answer, $out, $err) = txnctl($node, 'prewrite', $start, 'full', 'v' x 100_000);
+like($err, qr/scheduler is busy: too many writes wait/, 'a prewrite, too');
+is((rawctl($node, 'put', 'full', 'little'))[0], 0, 'what fits goes on');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET tikv.max_pending_bytes');
+$node->reload;
+wait_for('large writes again', sub {
+	return (rawctl($node, 'put', 'full', 'v' x 100_000))[0] == 0;
+});
+
 # ---- reserve space: no disk has that much
 $node->append_conf('postgresql.conf', "tikv.reserve_space = '1000TB'");
 $node->reload;

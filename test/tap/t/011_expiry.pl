@@ -27,7 +27,7 @@ sub put_many
 		FROM generate_series(1, $n) AS i});
 }
 
-# ---- txn-semantics 26.2 RawPut, RawGetKeyTTL
+# ---- txn-semantics 26.2 row 3: RawPut, RawGetKeyTTL
 $node->safe_psql('postgres', q{
 	SELECT tikv_put('stays', 'v'), tikv_put('short', 'v', 1), tikv_put('long', 'v', 1000), tikv_put('forever', 'v', 9223372036854775807)});
 is($node->safe_psql('postgres', q{SELECT tikv_ttl('stays'), tikv_ttl('none') IS NULL}), '0|t',
@@ -46,7 +46,7 @@ is((rawctl($node, 'get', 'short'))[0], 2, 'over gRPC, too');
 $node->safe_psql('postgres', q{SELECT tikv_insert('short', 'again')});
 is($node->safe_psql('postgres', q{SELECT tikv_ttl('short')}), '0', 'and may be inserted again');
 is($node->safe_psql('postgres', q{SELECT * FROM tikv_cas('long', 'v', 'w', 500)}), 't|\x76',
-	'txn-semantics 26.2 RawCompareAndSwap with a ttl');
+	'txn-semantics 26.2 row 7: RawCompareAndSwap with a ttl');
 is($node->safe_psql('postgres', q{SELECT tikv_ttl('long') BETWEEN 400 AND 500}), 't', 'sets it anew');
 $node->safe_psql('postgres', q{SELECT tikv_put('long', 'x')});
 is($node->safe_psql('postgres', q{SELECT tikv_ttl('long')}), '0', 'a put without one takes it away');

@@ -8,6 +8,7 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TikvTest;
+use Time::HiRes qw(usleep);
 
 my $node = new_node('safe_point', 'tikv.gc_life_time' => '1h');
 
@@ -73,6 +74,40 @@ is((txnctl($node, 'prewrite', $open, 'k', 'late'))[2] =~ /conflict/, 1,
 	'what conflicts anyway is told so');
 is(step('get', step('ts'), 'k'), 'new', 'what is newer is served');
 store('k', 'newer');
+
+# Never past a barrier: the safe point comes to it and stays, while rounds go on.
+store('kept', 'old');
+my $barrier = step('ts');
+is((rawctl($node, 'protect', 'keeper', $barrier))[0], 0, 'a barrier');
+store('kept', 'new');
+sub gc_view
+{
+	return $node->safe_psql('postgres', "SELECT $_[0] FROM tikv.gc");
+}
+wait_for('the safe point to reach the barrier', sub {
+	return gc_view('txn_safe_point') == $barrier;
+});
+usleep(2_500_000);    # two rounds
+is(gc_view('txn_safe_point'), $barrier, 'the safe point stays there');
+cmp_ok(gc_view('gc_safe_point'), '<=', $barrier, 'so does the other');
+is(step('get', $barrier, 'kept'), 'old', 'and what it protects is served');
+is((rawctl($node, 'protect', 'keeper', '18446744073709551615'))[0], 0, 'the barrier goes');
+wait_for('the safe point to pass it', sub {
+	return gc_view('gc_safe_point') > $barrier;
+});
+pass('the safe point goes on without it');
+
+# Locks that contradict each other: the view says who holds up the collection.
+my $odd = step('ts');
+step('prewrite-under', $odd, 'one', 'v', 'two');
+step('prewrite-under', $odd, 'two', 'v', 'one');
+wait_for('collection to give up on them', sub {
+	return gc_view('gave_up_on') eq $odd;
+});
+like(gc_view('gave_up_because'), qr/contradicts/, 'tikv.gc says why');
+step('rollback', $odd, $_) foreach qw(one two);
+wait_for('collection to go on', sub { return gc_view('gave_up_because') eq ''; });
+pass('and forgets it once they are gone');
 
 # A restart forgets nothing, also where it collects no more.
 $node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '1d'");

@@ -114,6 +114,12 @@ is(one('SELECT flashback_start_ts FROM tikv.regions'), $start,
 like((txnctl($node, 'get', step('ts'), 'resolve/00001'))[2], qr/in flashback/,
 	'prepare: and serves nothing new');
 is(step('get', $version, 'resolve/00001'), 'v', 'prepare: but what was before');
+foreach my $sql (q{SELECT tikv_get('raw')}, q{SELECT tikv_put('raw', 'v')}, q{SELECT * FROM tikv_scan('a', 'z', 9)})
+{
+	my ($answer, $out, $err) = $node->psql('postgres', $sql);
+
+	like($err, qr/region \d+ is being set back to an older version/, "prepare: $sql is refused");
+}
 cmp_ok(versions_of('resolve/9/'), '>=', 256, 'prepare: slices before it stay');
 cmp_ok(versions_of('resolve/9/'), '<', $n, 'prepare: those behind it are left');
 give_back($session);

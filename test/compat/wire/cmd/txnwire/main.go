@@ -43,7 +43,7 @@ func main() {
 			t.checkWaitersHinderNobody, t.checkPessimisticRollback,
 			t.checkReadLocks, t.checkScans, t.checkIsolation, t.checkReadFields,
 			t.checkLimits, t.checkFuture, t.checkMvcc, t.checkRanges,
-			t.checkFlashback, t.checkOverlap, t.checkSharedLocks, t.checkNothing,
+			t.checkFlashback, t.checkAbsent, t.checkBroadcast, t.checkOverlap, t.checkTwice, t.checkSharedLocks, t.checkNothing,
 		} {
 			check()
 		}

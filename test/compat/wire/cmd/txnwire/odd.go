@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"math"
+	"strings"
 
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 )
@@ -98,9 +99,9 @@ func (t *tester) checkNothing() {
 	got := t.get(k, t.ts())
 	t.want(got.Error == nil && got.NotFound, "none of it wrote anything", got)
 
-	// A start_ts of 0 is one like others, too.
+	// A start_ts of 0 is older than anything that is still to be had.
 	r := t.prewrite(prewriteRequest(0, put(k, "v")))
-	t.want(len(r.Errors) == 0, "prewrite at 0", r)
+	t.want(aborts(first(r.Errors), "TxnAbortedByGC"), "prewrite at 0", r)
 	rolled := t.rollback(0, k)
 	t.want(rolled.Error == nil, "roll back at 0", rolled)
 	t.expect(k, "", "rolled back")
@@ -121,4 +122,35 @@ func (t *tester) checkNothing() {
 		value := t.get(twice, t.ts()).Value
 		t.want(bytes.Equal(value, []byte("1")) || bytes.Equal(value, []byte("2")), "a key twice", value)
 	}
+}
+
+// checkTwice names a key twice in one request, and flushes one again: the last
+// mutation counts, and no value is left beside it.
+func (t *tester) checkTwice() {
+	long := strings.Repeat("long", 100)
+	values := func(key []byte) int {
+		return len(ask[*kvrpcpb.MvccGetByKeyResponse](t, &kvrpcpb.MvccGetByKeyRequest{Key: key}).GetInfo().GetValues())
+	}
+	for _, onePC := range []bool{false, true} {
+		k, gone := t.key("twice"), t.key("gone")
+		r := prewriteRequest(t.ts(), put(k, long), put(gone, long), put(k, "short"), del(gone))
+		r.TryOnePc = onePC
+		got := t.prewrite(r)
+		t.want(len(got.Errors) == 0 && (got.OnePcCommitTs != 0) == onePC, "keys named twice", got)
+		if !onePC {
+			t.commit(r.StartVersion, t.ts(), k, gone)
+		}
+		t.expect(k, "short", "the last counts")
+		t.expect(gone, "", "also if it is a delete")
+		t.want(values(k) == 0 && values(gone) == 0, "no value is left beside it", nil)
+	}
+	k, start := t.key("flushed"), t.ts()
+	for i, value := range []string{long, "short", long, "short"} {
+		got := ask[*kvrpcpb.FlushResponse](t, &kvrpcpb.FlushRequest{Mutations: []*kvrpcpb.Mutation{put(k, value)}, PrimaryKey: k,
+			StartTs: start, Generation: uint64(i + 1), LockTtl: 3000})
+		t.want(len(got.Errors) == 0, "flush", got)
+		t.want(values(k) == len(value)/len(long), "a flush leaves the value it needs", values(k))
+	}
+	t.rollback(start, k)
+	t.want(values(k) == 0, "and none when it is rolled back", nil)
 }

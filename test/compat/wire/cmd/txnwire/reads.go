@@ -226,7 +226,7 @@ func (t *tester) checkLimits() {
 }
 
 // checkFuture sends timestamps that nobody can have: the answer is a region
-// error of which the message alone is set.
+// error of which the message alone is set (txn-semantics 5.2 row 7).
 func (t *tester) checkFuture() {
 	k := t.key("k")
 	t.store(k, "v")
