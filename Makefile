@@ -16,6 +16,7 @@ include build/test.mk
 -include build/storage_test.mk
 -include build/bench.mk
 -include build/bus_test.mk
+-include build/deb.mk
 
 .PHONY: all install uninstall clean help
 

@@ -202,7 +202,7 @@ install_check_packages()
 {
     is_debian || return 0
     install_packages clang clang-format shellcheck libipc-run-perl curl openssl \
-        etcd-client \
+        etcd-client debhelper lintian \
         "postgresql-$(debian_pg_major)-pgtap"
 }
 
