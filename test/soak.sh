@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # What takes too long for scripts/check: many crashes, a node that idles, a
-# table under an old snapshot, the sizes of transactions' tables, many seeds of
-# the simulation.
+# table under an old snapshot, the sizes of transactions' tables, an hour of
+# mixed load, many seeds of the simulation.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
-# SIZES_S=600 CLIENT_IDLE_S=600
+# SIZES_S=600 CLIENT_IDLE_S=600 MINUTES=60 PLOTS=docs DISTURBED=1 (others use the
+# machine: what an operation costs is judged, not how many there are)
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash idle idle_clients old_snapshot sizes simulation)
+STEPS=(crash worker_crash idle idle_clients old_snapshot sizes hour simulation)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
 
 DIR=
+
+. "$TOP/test/soak/hour.sh"
 
 stop_node()
 {
@@ -24,7 +27,7 @@ stop_node()
 start_node()
 {
     DIR=$(make_server_tmp tikv_soak)
-    "$TOP/scripts/cluster" start --dir "$DIR" --base-port "$BASE_PORT"
+    "$TOP/scripts/cluster" start --dir "$DIR" --base-port "$BASE_PORT" "$@"
     eval "$("$TOP/scripts/cluster" env --dir "$DIR")"
 }
 
