@@ -18,6 +18,7 @@ include build/test.mk
 -include build/bench.mk
 -include build/bus_test.mk
 -include build/fuzz.mk
+-include build/deb.mk
 
 .PHONY: all install uninstall clean help
 

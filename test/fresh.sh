@@ -3,9 +3,10 @@
 # compiler: a minimal Debian made by debootstrap in a folder, once for root
 # and once for an ordinary user with sudo.  Each gets a fresh clone of what is
 # committed here and runs scripts/quickstart and scripts/check, both twice.
+# And the Debian package that `make deb` has made: installed by apt, it serves.
 #
-# usage: test/fresh.sh [root|user]...     (default: both)
-#   SUITE=bookworm MIRROR=URL   the system to make
+# usage: test/fresh.sh [root|user|deb]...     (default: all)
+#   SUITE=bookworm MIRROR=URL SECURITY_MIRROR=URL   the system to make
 #   STEPS="step..."             steps of scripts/check (default all, "none"
 #                               leaves it out)
 #   COPY="file..."              what the new system needs of this one's
@@ -19,6 +20,7 @@
 
 SUITE=${SUITE:-bookworm}
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
+SECURITY_MIRROR=${SECURITY_MIRROR:-http://deb.debian.org/debian-security}
 BASE_PORT=${BASE_PORT:-4000}
 PORTS=(54321 20160 20170 20180 2379)
 MOUNTS=(proc dev dev/pts dev/shm)
@@ -91,6 +93,9 @@ make_base()
     for file in /etc/resolv.conf /etc/hosts ${COPY:-}; do
         install -D -m 644 "$file" "$WORK/base$file"
     done
+    # With the security updates that a stock system has.
+    printf '%s\n' "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" \
+        "deb $SECURITY_MIRROR $SUITE-security main" >"$WORK/base/etc/apt/sources.list"
     # A company's own certificates, if there are any.
     cp -a /usr/local/share/ca-certificates/. \
         "$WORK/base/usr/local/share/ca-certificates/"
@@ -170,13 +175,62 @@ try_commands()
     run_as "$user" scripts/cluster stop --wipe
 }
 
+# The package, as its README.Debian says, and a key through SQL and gRPC.
+try_package()
+{
+    local deb port=$((15432 + BASE_PORT)) pd=127.0.0.1:$((2379 + BASE_PORT)) _
+
+    deb=$(find "$TOP/out/deb" -name 'postgresql-15-tikv-fdw_*.deb' 2>/dev/null)
+    [ -n "$deb" ] || die "there is no package: make deb"
+    step "installing $(basename "$deb")"
+    cp "$deb" "$TOP/out/bin/rawctl" "$ROOT/tmp/"
+    in_system apt-get update -qq
+    in_system apt-get install -y -qq --no-install-recommends "/tmp/$(basename "$deb")"
+    in_system pg_dropcluster --stop 15 main || :
+    in_system pg_createcluster 15 main -p $port
+    in_system pg_conftool 15 main set shared_preload_libraries tikv_fdw
+    in_system pg_conftool 15 main set tikv.pd_addr "$pd"
+    in_system pg_conftool 15 main set tikv.addr 127.0.0.1:$((20160 + BASE_PORT))
+    in_system pg_conftool 15 main set tikv.status_addr 127.0.0.1:$((20180 + BASE_PORT))
+    in_system pg_ctlcluster 15 main start
+    system_psql $port 'CREATE EXTENSION tikv_fdw'
+    for _ in $(seq 1 100); do
+        [ "$(system_psql $port "SELECT bool_and(state = 'serving') FROM tikv_status()")" != t ] || break
+        sleep 0.1
+    done
+    in_system /tmp/rawctl --pd "$pd" put package serves
+    [ "$(system_psql $port "SELECT convert_from(tikv_get('package'), 'UTF8')")" = serves ] ||
+        die 'the package does not serve'
+    in_system pg_ctlcluster 15 main stop
+    in_system apt-get purge -y -qq postgresql-15-tikv-fdw
+    [ -z "$(find "$ROOT/usr" -name 'tikv_*')" ] || die 'the package leaves files behind'
+}
+
+# Run a command as root of the new system.
+in_system()
+{
+    local name settings=()
+
+    for name in "${SETTINGS[@]}"; do
+        [ -z "${!name:-}" ] || settings+=("$name=${!name}")
+    done
+    chroot "$ROOT" env -i HOME=/root TERM=dumb LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+        "${settings[@]}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        "$@" </dev/null
+}
+
+system_psql()
+{
+    in_system runuser -u postgres -- psql -X -q -At -v ON_ERROR_STOP=1 -p "$1" -c "$2"
+}
+
 is_root || die "run it as root: it makes a system in a folder and enters it"
 command -v debootstrap >/dev/null ||
     die "debootstrap is missing: apt-get install debootstrap"
-[ $# -gt 0 ] || set -- root user
+[ $# -gt 0 ] || set -- root user deb
 for name in "$@"; do
     case $name in
-        root | user) ;;
+        root | user | deb) ;;
         *)
             sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
             exit 1
@@ -189,11 +243,16 @@ unset TMPDIR
 chmod 755 "$WORK"
 trap finish EXIT
 trap 'exit 130' INT TERM
-need_free_ports
+case " $* " in *' root '* | *' user '*) need_free_ports ;; esac
 make_base
 for name in "$@"; do
-    make_system "$name"
-    try_commands "$name"
+    if [ "$name" = deb ]; then
+        make_system root
+        try_package
+    else
+        make_system "$name"
+        try_commands "$name"
+    fi
     remove_system
 done
-say "ok: the README's commands on a fresh $SUITE as $*"
+say "ok: a fresh $SUITE: $*"

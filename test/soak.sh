@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
 # What takes too long for scripts/check: many crashes, a node that idles, a
-# table under an old snapshot, the sizes of transactions' tables, many seeds of
-# the simulation, hours of fuzzing.
+# table under an old snapshot, the sizes of transactions' tables, an hour of
+# mixed load, many seeds of the simulation, hours of fuzzing.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
 # SIZES_S=600 CLIENT_IDLE_S=600 CHAOS_MINUTES=30 FUZZ_SECONDS=3600
-# STREAM_IDLE_S=120 ABUSE_ROUNDS=20
+# STREAM_IDLE_S=120 ABUSE_ROUNDS=20 MINUTES=60 PLOTS=docs DISTURBED=1 (others use
+# the machine: what an operation costs is judged, not how many there are)
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
 STEPS=(crash worker_crash chaos idle idle_streams idle_clients old_snapshot sizes
-    simulation http2_abuse fuzz_planted fuzz)
+    hour simulation http2_abuse fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
 
 DIR=
+
+. "$TOP/test/soak/hour.sh"
 
 stop_node()
 {
@@ -26,7 +29,7 @@ stop_node()
 start_node()
 {
     DIR=$(make_server_tmp tikv_soak)
-    "$TOP/scripts/cluster" start --dir "$DIR" --base-port "$BASE_PORT"
+    "$TOP/scripts/cluster" start --dir "$DIR" --base-port "$BASE_PORT" "$@"
     eval "$("$TOP/scripts/cluster" env --dir "$DIR")"
 }
 

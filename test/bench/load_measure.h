@@ -1,6 +1,6 @@
 /*
  * load_measure.h
- *	  What rpc_load measures: latencies, errors, CPU time.
+ *	  What load generators measure: latencies, errors, CPU time.
  */
 #ifndef TIKV_BENCH_LOAD_MEASURE_H
 #define TIKV_BENCH_LOAD_MEASURE_H
@@ -23,7 +23,7 @@ now_us(void)
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static uint64_t
+static inline uint64_t
 next_random(void)
 {
 	static uint64_t x = 88172645463325252ULL;

@@ -30,6 +30,7 @@ typedef struct Options
 	long hot;
 	long fill;
 	long limit;
+	long ttl;
 } Options;
 
 static Options opt = {.addr = "127.0.0.1:20160",
@@ -186,6 +187,7 @@ scratch_size(void)
 		(size_t) opt.value_size + 256;
 }
 
+#define RAW_PUT_TTL 5 /* a field of RawPutRequest */
 #define LOCK_TTL_MS 20000
 #define LOCK_WAIT_MS 10000
 #define OP_PUT 0
@@ -278,6 +280,8 @@ task_write(Task *t)
 			p = put_bytes(p, 2, key, (size_t) opt.key_size);
 			if (task_step(t) == STEP_RAW_PUT)
 				p = put_bytes(p, 3, value, (size_t) opt.value_size);
+			if (task_step(t) == STEP_RAW_PUT && opt.ttl > 0)
+				p = put_number(p, RAW_PUT_TTL, (uint64_t) opt.ttl);
 			if (task_step(t) == STEP_GET)
 				p = put_number(p, 3, t->start_ts);
 			break;

@@ -51,7 +51,7 @@ function answer(measure, id, base, r,    column)
 		return ""
 	if (measure == "percore")
 		return 1e6 / load[id, r, "server"]
-	column = measure == "cpu" ? "server" : "rate"
+	column = measure == "cpu" ? "server" : measure == "p99" ? "p99" : "rate"
 	if (of_base(id, base, r, column) == 0)
 		return ""
 	if (measure == "slower")

@@ -11,6 +11,7 @@
  * --mode MODE         empty, rawget, rawput, rawscan, or transactions on one
  *                     key: get, 1pc, 2pc, async, pessimistic; or scan;
  *                     stream-MODE (but empty) sends the same in BatchCommands
+ * --ttl N             seconds that what rawput writes is kept (0: for ever)
  * --limit N           pairs of a scan (10000)
  * --method PATH       of --mode empty (/bench.Echo/Empty)
  * --inflight N        commands in flight (64)
@@ -812,6 +813,7 @@ set_option(const char *name, const char *text)
 		{"--hot", NULL, &opt.hot},
 		{"--fill", NULL, &opt.fill},
 		{"--limit", NULL, &opt.limit},
+		{"--ttl", NULL, &opt.ttl},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

@@ -4,7 +4,8 @@
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
 #   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
-#   gc sizes sql (default: all but sizes; quick leaves out build and ycsb)
+#   tso scan tls gc sizes sql (default: all but sizes; quick leaves out build and
+#   ycsb)
 #
 # full     what docs/performance.md shows; about 40 minutes
 # quick    two minutes: does everything work?  Its figures say little, and
@@ -54,7 +55,7 @@ case $MODE in
         FIRST_PUTS=5
         STREAM_BATCHES=(1 16 128)
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
-            ycsb gc sql)
+            ycsb tso scan tls gc sql)
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
@@ -66,7 +67,8 @@ case $MODE in
         IDLE_SECONDS=5
         FIRST_PUTS=1
         STREAM_BATCHES=(128)
-        PARTS=(first_put idle unary streams txn txn_streams old_snapshot gc sql)
+        PARTS=(first_put idle unary streams txn txn_streams old_snapshot tso
+            scan tls gc sql)
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
@@ -87,6 +89,7 @@ SQL_CLIENTS=4
 
 . "$BENCH/txn.sh"
 . "$BENCH/ycsb.sh"
+. "$BENCH/more.sh"
 . "$BENCH/profile.sh"
 
 # Memory for all keys, and no checkpoint in the middle of a load.
@@ -103,6 +106,7 @@ finish()
 
     trap - EXIT ERR
     stop_echo_server
+    stop_tls
     stop_cluster
     [ $answer -eq 0 ] || warn "failed; output of the parts is in out/bench"
     exit $answer
@@ -121,7 +125,8 @@ wants()
 # Is there a part that compares with unary calls?
 wants_rpc()
 {
-    wants unary || wants streams || wants_txn || wants sql || wants profile
+    wants unary || wants streams || wants_txn || wants sql || wants tso ||
+        wants scan || wants tls || wants profile
 }
 
 wants_txn()
@@ -138,6 +143,7 @@ check_parts()
         case $part in
             build | first_put | idle | unary | streams | txn) ;;
             txn_streams | old_snapshot | ycsb | gc | sizes | sql | profile) ;;
+            tso | scan | tls) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
     done
@@ -157,6 +163,9 @@ run_rounds()
         ! wants streams || bench_streams
         ! wants txn_streams || bench_txn_streams
         ! wants ycsb || bench_ycsb
+        ! wants tso || bench_tso
+        ! wants scan || bench_scan
+        ! wants tls || bench_tls
         if wants sql; then
             bench_sql pg_upsert upsert $WRITERS
             bench_sql pg_select select $SQL_CLIENTS
@@ -177,6 +186,7 @@ run_parts()
     ! wants_rpc || setup_rpc
     ! wants_txn || setup_txn
     ! wants ycsb || setup_ycsb
+    ! wants tls || setup_tls
     ! wants profile || bench_profile
     if wants_rpc && ! wants profile; then
         start_echo_server
@@ -221,7 +231,7 @@ main()
     check_parts
     is_installed ||
         warn "what is installed is not what was built last: measuring the former"
-    for program in "$RPC_LOAD" "$ECHO_SERVER"; do
+    for program in "$RPC_LOAD" "$ECHO_SERVER" "$TSO_LOAD"; do
         [ -x "$program" ] || die "$program is not built: start with make bench"
     done
     mkdir -p "$OUT"
@@ -232,6 +242,7 @@ main()
     trap 'warn "${BASH_SOURCE[0]}:$LINENO: failed: $BASH_COMMAND"' ERR
     run_parts
     stop_echo_server
+    stop_tls
     stop_cluster
     [ "$MODE" = profile ] || print_results | tee "$OUT/results.md"
 }

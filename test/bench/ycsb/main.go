@@ -3,6 +3,7 @@
 //
 //	ycsb -pd 127.0.0.1:2379 -workload a -records 10000 -threads 16 -seconds 5
 //	ycsb -pd 127.0.0.1:2379 -load -records 10000 -threads 16
+//	ycsb -db pg -workload a ...       the server of PGHOST, PGPORT and so on
 //
 // go-ycsb's program brings the drivers of two dozen databases along, so only
 // its packages are used.
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/magiconair/properties"
+	_ "github.com/pingcap/go-ycsb/db/pg"
 	_ "github.com/pingcap/go-ycsb/db/tikv"
 	"github.com/pingcap/go-ycsb/pkg/client"
 	"github.com/pingcap/go-ycsb/pkg/measurement"
@@ -100,6 +102,7 @@ func main() {
 	threads := flag.Int("threads", 16, "clients at once")
 	seconds := flag.Int("seconds", 5, "how long")
 	kind := flag.String("type", "txn", "txn or raw")
+	driver := flag.String("db", "tikv", "tikv or pg")
 	flag.Parse()
 
 	mix, known := mixes[*name]
@@ -108,6 +111,8 @@ func main() {
 	}
 	p := properties.LoadMap(map[string]string{
 		"tikv.pd": *pd, "tikv.type": *kind, "tikv.conncount": "4",
+		"pg.host": os.Getenv("PGHOST"), "pg.port": os.Getenv("PGPORT"),
+		"pg.user": os.Getenv("PGUSER"), "pg.db": os.Getenv("PGDATABASE"),
 		"recordcount":    strconv.Itoa(*records),
 		"operationcount": strconv.Itoa(1 << 40),
 		"threadcount":    strconv.Itoa(*threads),
@@ -124,7 +129,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	db, err := ycsb.GetDBCreator("tikv").Create(p)
+	db, err := ycsb.GetDBCreator(*driver).Create(p)
 	if err != nil {
 		log.Fatal(err)
 	}

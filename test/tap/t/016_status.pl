@@ -227,7 +227,8 @@ is_deeply(
 	[   200,
 		'application/json',
 		{   healthy => JSON::PP::true,
-			workers => { store => 'serving', pd => 'serving', status => 'serving' } } ],
+			workers => { store => 'serving', pd => 'serving', status => 'serving',
+				'reader 1' => 'serving' } } ],
 	'health names the workers');
 
 my $region = decode_json((page($node,
