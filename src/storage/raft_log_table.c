@@ -215,7 +215,8 @@ int
 log_table_delete(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 				 uint64 from, uint64 to, int max)
 {
-	ItemPointerData *tids = palloc((Size) max * sizeof(ItemPointerData));
+	int room = Min(max, 1024);
+	ItemPointerData *tids = palloc((Size) room * sizeof(ItemPointerData));
 	LogScan scan;
 	int n = 0;
 
@@ -224,7 +225,15 @@ log_table_delete(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 		log_scan_begin(&scan, tables, snapshot, region_id, from, to,
 					   ForwardScanDirection);
 		while (n < max && log_scan_next(&scan))
+		{
+			if (n == room)
+			{
+				room *= 2;
+				tids = repalloc_huge(tids,
+									 (Size) room * sizeof(ItemPointerData));
+			}
 			tids[n++] = scan.slot->tts_tid;
+		}
 		log_scan_end(&scan);
 	}
 	for (int i = 0; i < n; i++)
