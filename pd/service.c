@@ -37,6 +37,8 @@ static const char *const bus_paths[] = {
 	"/pdpb.PD/AdvanceTxnSafePoint",
 	"/pdpb.PD/AdvanceGCSafePoint",
 	"/keyspacepb.Keyspace/GetAllKeyspaces",
+	"/pdpb.PD/AskBatchSplit",
+	"/pdpb.PD/ReportBatchSplit",
 };
 
 const PdMethod *

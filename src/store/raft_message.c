@@ -315,8 +315,10 @@ raft_message_step(RaftTurn *turn)
 		replicas->n_inbox--;
 		replicas->inbox_bytes -= message->len;
 		turn->in_core = true;
+		turn->message = message;
 		step_one(turn, bytes_make(message->bytes, message->len));
 		turn->in_core = false;
+		turn->message = NULL;
 		pfree(message);
 	}
 }
