@@ -698,6 +698,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_remove_peer(int8, int8) IS
 'Remove the peer of a region, which this store leads, from another store';
 
+CREATE FUNCTION tikv_split(key bytea)
+RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_split'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_split(bytea) IS
+'Split the region that holds the key, which this store leads, so that a region begins with the key; returns the id of the region that ends where the old one did';
+
 CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
 RETURNS SETOF record
@@ -953,7 +960,7 @@ GRANT EXECUTE ON FUNCTION
 	tikv_resolve_lock(bytea, boolean),
 	tikv_gc_barrier(text, timestamptz, interval), tikv_gc_barrier_delete(text),
 	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
-	tikv_remove_peer(int8, int8),
+	tikv_remove_peer(int8, int8), tikv_split(bytea),
 	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text)
 TO tikv_admin;
 

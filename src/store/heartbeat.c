@@ -111,6 +111,7 @@ store_take_pd_answers(Store *store)
 		take_operator(store, &answer);
 		if (!long_reads_take(&store->dispatch, &answer) &&
 			!links_take_pd_answer(store, &answer) &&
+			!splits_take_pd_answer(store, &answer) &&
 			!raft_take_pd_answer(store, &answer) &&
 			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(

@@ -49,6 +49,8 @@ ask_store(void *arg, Request *request)
 		txn_turn_take_status(arg, request);
 	else if (request->method->id == METHOD_STORE_ADMIN)
 		orders_take_sql(arg, request);
+	else if (request->method->id == METHOD_SPLIT_REGION)
+		splits_take(arg, request);
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
 }
@@ -315,7 +317,7 @@ work_round(Store *store)
 	done += dispatch_run_reads(&store->dispatch);
 	done += lock_waits_run(store);
 	done += gc_run(store);
-	if (store->queue.n > 0 &&
+	if ((store->queue.n > 0 || turn_is_due(store)) &&
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
 		done += turn_run(store);
@@ -323,6 +325,7 @@ work_round(Store *store)
 	done += raft_read_run(store);
 	done += background_run(store);
 	done += snapshots_run(store);
+	splits_run(store);
 	links_run(store);
 	batch_flush();
 	count_round(store);
@@ -361,6 +364,7 @@ bring_down(Store *store, const char *reason)
 		raft_write_abandon(store->peers[i], reason);
 	raft_read_stop(store, reason);
 	dispatch_stop(&store->dispatch, reason);
+	splits_stop(store, reason);
 	store_refuse_all(store, reason);
 	lock_waits_stop(store, reason);
 	background_stop(store, reason);

@@ -65,6 +65,7 @@ typedef struct Peer
 	bool is_fresh;		/* never spoke to anybody: no restart rule */
 	bool at_once;		/* its changes are flushed before they are told */
 	bool destroying;	/* it was removed from the region */
+	bool replaced;		/* a split makes another in its place */
 	RegionPeer senders[PEER_SENDERS];
 	int next_sender;
 	LatchGate gate;
@@ -285,6 +286,9 @@ typedef struct TurnOwn
 	void (*committed)(Store *store, void *arg);
 	void *arg;
 } TurnOwn;
+
+/* Has a group something to store though no write waits? */
+extern bool turn_is_due(const Store *store);
 
 extern bool turn_run_own(Store *store, const TurnOwn *own);
 
