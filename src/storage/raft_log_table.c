@@ -228,7 +228,7 @@ log_table_delete(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 		{
 			if (n == room)
 			{
-				room = Min(max, 2 * room);
+				room *= 2;
 				tids = repalloc_huge(tids,
 									 (Size) room * sizeof(ItemPointerData));
 			}

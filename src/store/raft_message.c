@@ -162,7 +162,7 @@ raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
 	{
 		group_state_remove(peer->region.id);
 		(void) log_table_delete(&turn->tables, turn->snapshot, peer->region.id,
-								0, PG_INT64_MAX, PG_INT32_MAX / 8);
+								0, PG_INT64_MAX, PG_INT32_MAX);
 	}
 	last.start_key = last.end_key = bytes_empty();
 	region_table_save(&last, peer->self.id, PEER_STATE_TOMBSTONE);

@@ -159,7 +159,7 @@ save_entries(RaftTurn *turn, Peer *peer, const RaftReady *ready)
 	FAILPOINT("store_before_append");
 	if (from <= peer->log_last)
 		(void) log_table_delete(&turn->tables, turn->snapshot, peer->region.id,
-								from, peer->log_last + 1, PG_INT32_MAX / 8);
+								from, peer->log_last + 1, PG_INT32_MAX);
 	log_table_append(&turn->tables, peer->region.id, ready->entries,
 					 ready->n_entries);
 	peer->log_last = last->index;
