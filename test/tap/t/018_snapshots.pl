@@ -11,6 +11,8 @@ use TikvCopies;
 use TikvTest;
 use Time::HiRes qw(time usleep);
 
+sub try_query { return TikvTest::try_query(@_) }
+
 my $rows = $ENV{ROWS} // 30000;
 my ($first, $second) = map { new_node("snapshot$_") } 0, 1;
 my $other = 40; # id of the second store
@@ -62,6 +64,14 @@ sub files
 	return join ' ', grep { !/^\./ } slurp_dir($node->data_dir . '/tikv_snapshots');
 }
 
+# Its outcome does not matter; a node that is down must not end the process.
+sub maybe
+{
+	my ($sql) = @_;
+
+	eval { try_query($first, $sql) };
+}
+
 # Writes of all kinds, in the background, until the file is gone.
 sub write_meanwhile
 {
@@ -70,16 +80,17 @@ sub write_meanwhile
 
 	return $pid if $pid != 0;
 	srand(7);
+	$SIG{PIPE} = 'IGNORE';
 	for (my $n = 0; -e $flag; $n++)
 	{
 		my $i = 1 + int(rand($rows));
 
 		my $key = sprintf 'k%07d', $i;
 
-		try_query($first, $n % 3 == 0 ? "SELECT tikv_put('$key', 'again $n')" :
+		maybe($n % 3 == 0 ? "SELECT tikv_put('$key', 'again $n')" :
 			$n % 3 == 1 ? "SELECT tikv_delete('$key')" :
 			  "SELECT tikv_batch_put(array_agg(('n' || $n || '-' || i)::bytea), array_agg('v'::bytea)) FROM generate_series(1, 50) i");
-		try_query($first, "SELECT tikv_delete_range('n$n', 'n$n-3')")
+		maybe("SELECT tikv_delete_range('n$n', 'n$n-3')")
 		  if $n % 20 == 19;
 	}
 	POSIX::_exit(0); # not the end of the test
@@ -94,9 +105,10 @@ sub with_writes
 
 	append_to_file("$dir/go", "on\n");
 	$pid = write_meanwhile("$dir/go");
-	$code->();
+	eval { $code->() };
 	unlink "$dir/go";
 	waitpid($pid, 0);
+	die $@ if $@;
 }
 
 sub installing
