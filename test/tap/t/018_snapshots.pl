@@ -22,7 +22,17 @@ serve($first);
 my $region = $first->safe_psql('postgres', 'SELECT region_id FROM tikv.regions');
 $first->stop;
 copy_node($first, $second);
-before_start($first, store_record($first, $second, $other));
+
+# Versions, long values and locks of transactions, as TiKV encodes them; no
+# garbage collection, to which they are all older than anything.
+my @transactions = (
+	q{INSERT INTO tikv_internal.write (commit_ts, key, rec) SELECT 10 + i / 3000, ('t' || i % 3000)::bytea, '\x50057603' || 'abc'::bytea FROM generate_series(0, 8999) i},
+	q{INSERT INTO tikv_internal.write (commit_ts, key, rec) SELECT 7, ('v' || i)::bytea, '\x5006' FROM generate_series(1, 500) i},
+	q{INSERT INTO tikv_internal.value (start_ts, key, value) SELECT 6, ('v' || i)::bytea, convert_to(repeat(md5(i::text), 10), 'UTF8') FROM generate_series(1, 500) i},
+	q{INSERT INTO tikv_internal.write (commit_ts, key, rec) SELECT 10 + i, 'versions', '\x50057601' || '7'::bytea FROM generate_series(1, 3000) i},
+	q{INSERT INTO tikv_internal.lock_slot (slot, rec) SELECT i - 100, '\x08'::bytea || ('l' || i)::bytea || '\x5008'::bytea || ('l' || i)::bytea || '\x0801760161'::bytea FROM generate_series(100, 130) i});
+$_->append_conf('postgresql.conf', 'tikv.gc_life_time = 0') foreach $first, $second;
+before_start($first, store_record($first, $second, $other), @transactions);
 before_start($second, store_record($first, $second, $other),
 	"UPDATE tikv_internal.store_meta SET store_id = $other",
 	'DELETE FROM tikv_internal.region',
@@ -36,15 +46,37 @@ sub content
 {
 	my ($node) = @_;
 
-	return $node->safe_psql('postgres',
-		q{SELECT count(*), md5(string_agg(cf::text || key::text || value::text || expires_at, ',' ORDER BY cf, key)) FROM tikv_internal.raw});
+	return $node->safe_psql('postgres', q{
+		SELECT 'raw', count(*), md5(string_agg(cf::text || key::text || value::text || expires_at, ',' ORDER BY cf, key)) FROM tikv_internal.raw
+		UNION ALL SELECT 'write', count(*), md5(string_agg(key::text || commit_ts || rec::text, ',' ORDER BY key, commit_ts)) FROM tikv_internal.write
+		UNION ALL SELECT 'value', count(*), md5(string_agg(key::text || start_ts || value::text, ',' ORDER BY key, start_ts)) FROM tikv_internal.value
+		UNION ALL SELECT 'locks', count(*), md5(string_agg(rec::text, ',' ORDER BY rec)) FROM tikv_internal.lock_slot WHERE rec IS NOT NULL
+		ORDER BY 1});
+}
+
+my $peer; # on the second store
+
+sub add
+{
+	$peer = $first->safe_psql('postgres', "SELECT tikv_add_peer($region, $other)");
+}
+
+# A removed peer hears of it when a newer one takes its place.
+sub remove
+{
+	$first->safe_psql('postgres', "SELECT tikv_remove_peer($region, $other)");
+	wait_for('the peer to go', sub {
+		my $answer = try_query($first, "SELECT cardinality(peer_ids) FROM tikv_internal.region WHERE region_id = $region");
+
+		return defined $answer && $answer eq '1';
+	});
 }
 
 # Not before the region has a peer with all its data.
 sub is_there
 {
 	my ($node) = @_;
-	my $answer = try_query($node, "SELECT count(*) FROM tikv_internal.region WHERE region_id = $region AND state = 0 AND peer_ids <> '{}'");
+	my $answer = try_query($node, "SELECT count(*) FROM tikv_internal.region WHERE region_id = $region AND state = 0 AND peer_ids <> '{}' AND peer_id = $peer");
 
 	return defined $answer && $answer eq '1';
 }
@@ -53,8 +85,10 @@ sub wait_same
 {
 	my ($what) = @_;
 
-	wait_for($what, sub { is_there($second) && content($first) eq content($second) });
-	pass($what);
+	eval { wait_for($what, sub { is_there($second) && content($first) eq content($second) }) };
+	is(content($second), content($first), $what);
+	diag($second->safe_psql('postgres', 'SELECT * FROM tikv.raft')) if $@;
+	die $@ if $@;
 }
 
 sub files
@@ -128,9 +162,10 @@ $first->safe_psql('postgres', qq{
 
 # ---- a learner gets it while keys are written
 
+is($first->safe_psql('postgres', 'SELECT * FROM tikv_check()'), '', 'rows of transactions are good');
 my $began = time();
 with_writes(sub {
-	$first->safe_psql('postgres', "SELECT tikv_add_peer($region, $other)");
+	add();
 	wait_for('a snapshot to be installed', sub { is_there($second) });
 });
 elapsed_note("a snapshot of $rows rows", $began);
@@ -143,27 +178,17 @@ wait_same('what follows is replicated');
 
 # ---- removed and added again: what was there is replaced
 
-sub remove
-{
-	$first->safe_psql('postgres', "SELECT tikv_remove_peer($region, $other)");
-	wait_for('the peer to go', sub {
-		my $answer = try_query($second, "SELECT count(*) FROM tikv_internal.region WHERE region_id = $region AND state = 2");
-
-		return defined $answer && $answer eq '1';
-	});
-}
-
 remove();
 $first->safe_psql('postgres', "SELECT tikv_delete_range('k0001', 'k0002')");
 $first->safe_psql('postgres', "SELECT tikv_put('k0000001', 'changed meanwhile')");
-$first->safe_psql('postgres', "SELECT tikv_add_peer($region, $other)");
+add();
 wait_same('a second snapshot replaces the first one');
 
 # ---- the store is killed while it is installed, several times
 
 remove();
 $first->safe_psql('postgres', "SELECT tikv_delete_range('k0003', 'k0004')");
-$first->safe_psql('postgres', "SELECT tikv_add_peer($region, $other)");
+add();
 my $killed = 0;
 with_writes(sub {
 	foreach my $round (1 .. 3)
@@ -189,7 +214,7 @@ is(files($second), '', 'no file is left');
 # ---- the sender is killed while it makes or sends one
 
 remove();
-$first->safe_psql('postgres', "SELECT tikv_add_peer($region, $other)");
+add();
 wait_for('a file', sub { files($first) ne '' });
 $first->kill9;
 wait_for('it to start', sub {
