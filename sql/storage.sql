@@ -39,6 +39,10 @@ CREATE FUNCTION storage_test_meta() RETURNS bool
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_region(int8, bytea, bytea, int4) RETURNS bool
 	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_log(int8, int4, int8, int4) RETURNS text
+AS :'module', 'storage_test_log' LANGUAGE C;
+CREATE FUNCTION storage_test_log_compact(int8) RETURNS int4
+AS :'module', 'storage_test_log_compact' LANGUAGE C;
 CREATE FUNCTION storage_test_group(int8, int8, bool) RETURNS int8
 	AS :'module' LANGUAGE C STRICT;
 
@@ -452,6 +456,15 @@ SELECT storage_test_group(2, 8, true);
 VACUUM FULL tikv_internal.raft_state;
 SELECT storage_test_group(2, 9, false), storage_test_group(3, 10, true);
 SELECT storage_test_group(2, -1, false);
+-- the log: appended, its end replaced, large entries, its front removed
+SELECT storage_test_log(6, 10, 6, 100);
+SELECT storage_test_log(16, 3, 7, 3000000);
+SELECT storage_test_log(12, 2, 8, 0);
+SELECT storage_test_log_compact(9);
+SELECT storage_test_log_compact(9);
+SELECT log_index, term FROM tikv_internal.raft_log ORDER BY log_index;
+SELECT storage_test_log(1, 0, 9, 1);
+SELECT count(*) FROM tikv_internal.raft_log;
 SELECT region_id, applied_index FROM tikv_internal.raft_state ORDER BY 1;
 
 --

@@ -209,6 +209,21 @@ COMMENT ON COLUMN tikv_internal.range_delete.next_key IS
 COMMENT ON COLUMN tikv_internal.range_delete.end_key IS
 'Exclusive; empty is the end of all keys';
 
+CREATE TABLE tikv_internal.snapshot_install (
+	region_id int8 NOT NULL,
+	log_index int8 NOT NULL,
+	log_term int8 NOT NULL,
+	loading boolean NOT NULL,
+	file_offset int8 NOT NULL
+) USING heap WITH (fillfactor = 40, autovacuum_vacuum_cost_delay = 0,
+		autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
+COMMENT ON TABLE tikv_internal.snapshot_install IS
+'Regions that are being replaced by a snapshot of another store';
+COMMENT ON COLUMN tikv_internal.snapshot_install.loading IS
+'The old rows are gone; before, the new ones have not begun';
+COMMENT ON COLUMN tikv_internal.snapshot_install.file_offset IS
+'How much of the file is in the tables';
+
 CREATE TABLE tikv_internal.region (
 	region_id int8 PRIMARY KEY,
 	peer_id int8 NOT NULL,
@@ -218,7 +233,8 @@ CREATE TABLE tikv_internal.region (
 	version int8 NOT NULL,
 	peer_ids int8[] NOT NULL,
 	peer_stores int8[] NOT NULL,
-	peer_roles int4[] NOT NULL
+	peer_roles int4[] NOT NULL,
+	state int4 NOT NULL
 ) USING heap WITH (fillfactor = 40);
 COMMENT ON TABLE tikv_internal.region IS
 'Descriptors of the regions that have a peer on this store';
@@ -229,6 +245,8 @@ COMMENT ON COLUMN tikv_internal.region.end_key IS
 'Exclusive, in the encoded key space; empty is the end of all keys';
 COMMENT ON COLUMN tikv_internal.region.peer_roles IS
 'metapb.PeerRole of each peer: 0 voter, 1 learner, 2 incoming, 3 demoting';
+COMMENT ON COLUMN tikv_internal.region.state IS
+'raft_serverpb.PeerState: 0 normal, 1 applying a snapshot, 2 tombstone';
 
 CREATE TABLE tikv_internal.raft_state (
 	region_id int8 NOT NULL,
@@ -244,6 +262,27 @@ CREATE TABLE tikv_internal.raft_state (
 CREATE UNIQUE INDEX raft_state_region ON tikv_internal.raft_state (region_id);
 COMMENT ON TABLE tikv_internal.raft_state IS
 'One row per Raft group: hard state, applied and truncated position';
+
+CREATE TABLE tikv_internal.raft_log (
+	region_id int8 NOT NULL,
+	log_index int8 NOT NULL,
+	term int8 NOT NULL,
+	entry bytea NOT NULL
+) USING heap WITH (
+	toast_tuple_target = 8160,
+	autovacuum_vacuum_scale_factor = 0.02,
+	autovacuum_vacuum_cost_delay = 0,
+	autovacuum_freeze_min_age = 0,
+	vacuum_truncate = off,
+	toast.autovacuum_vacuum_scale_factor = 0.02,
+	toast.autovacuum_vacuum_cost_delay = 0,
+	toast.vacuum_truncate = off
+);
+ALTER TABLE tikv_internal.raft_log ALTER entry SET STORAGE EXTERNAL;
+CREATE INDEX raft_log_key ON tikv_internal.raft_log (region_id, log_index);
+COMMENT ON TABLE tikv_internal.raft_log IS
+'The logs of the Raft groups that have several peers';
+COMMENT ON COLUMN tikv_internal.raft_log.entry IS 'eraftpb.Entry';
 
 CREATE TABLE tikv_internal.pd_raft_state (
 	term int8 NOT NULL,
@@ -445,6 +484,56 @@ COMMENT ON COLUMN tikv.regions.peer_id IS 'The peer on this store';
 COMMENT ON COLUMN tikv.regions.leader_peer_id IS 'NULL if unknown';
 COMMENT ON COLUMN tikv.regions.is_leader IS 'This store leads the region';
 
+CREATE FUNCTION tikv_internal.raft(
+	OUT region_id int8, OUT peer_id int8, OUT store_id int8, OUT role text,
+	OUT is_local boolean, OUT term int8, OUT committed int8, OUT applied int8,
+	OUT truncated int8, OUT last_index int8, OUT lag int8, OUT progress text,
+	OUT lease_ms float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_raft'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION tikv_internal.raft() IS 'Behind the view tikv.raft';
+
+CREATE VIEW tikv.raft AS SELECT * FROM tikv_internal.raft();
+COMMENT ON VIEW tikv.raft IS
+'Peers of the regions of this store, as its own peer sees the Raft group; told once a second';
+COMMENT ON COLUMN tikv.raft.role IS
+'leader, follower, candidate, learner; in a joint configuration incoming voter and demoting voter';
+COMMENT ON COLUMN tikv.raft.is_local IS 'The peer is on this store';
+COMMENT ON COLUMN tikv.raft.committed IS 'Last committed entry that is known here';
+COMMENT ON COLUMN tikv.raft.applied IS 'Last entry applied here';
+COMMENT ON COLUMN tikv.raft.truncated IS
+'Last entry given up here; an older peer needs a snapshot';
+COMMENT ON COLUMN tikv.raft.last_index IS
+'Last entry of the peer''s log, as far as it is known here';
+COMMENT ON COLUMN tikv.raft.lag IS 'Entries that the peer lacks; the leader knows';
+COMMENT ON COLUMN tikv.raft.progress IS
+'How the leader sends to the peer: probe, replicate, snapshot; silent: no answer';
+COMMENT ON COLUMN tikv.raft.lease_ms IS
+'How long this store may read without asking others; infinite for a lone peer';
+
+CREATE FUNCTION tikv_transfer_leader(region_id int8, store_id int8)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_transfer_leader'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_transfer_leader(int8, int8) IS
+'Hand the leadership of a region, which this store leads, to its peer on another store';
+
+CREATE FUNCTION tikv_add_peer(
+	region_id int8, store_id int8, learner boolean DEFAULT true)
+RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_add_peer'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_add_peer(int8, int8, boolean) IS
+'Add a peer of a region, which this store leads, on another store: a learner at first, which gets the data; called again with learner => false it becomes a voter. Returns the peer''s id';
+
+CREATE FUNCTION tikv_remove_peer(region_id int8, store_id int8)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_remove_peer'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_remove_peer(int8, int8) IS
+'Remove the peer of a region, which this store leads, from another store';
+
 CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
 RETURNS SETOF record
@@ -556,19 +645,23 @@ GRANT EXECUTE ON FUNCTION
 	tikv_delete(bytea), tikv_batch_put(bytea[], bytea[], int8),
 	tikv_batch_delete(bytea[]), tikv_delete_range(bytea, bytea)
 TO tikv_write;
-GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text), tikv_leave()
+GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text),
+	tikv_leave(),
+	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
+	tikv_remove_peer(int8, int8)
 TO tikv_admin;
 
 /* Tells what is there, too: it asks for the right to tikv_get itself. */
 GRANT EXECUTE ON FUNCTION tikv_cas(bytea, bytea, bytea, int8) TO tikv_write;
 
 GRANT EXECUTE ON FUNCTION
-	tikv_status(), tikv_internal.regions(), tikv_internal.tasks(),
+	tikv_status(), tikv_internal.regions(), tikv_internal.raft(),
+	tikv_internal.tasks(),
 	tikv_internal.metrics(), tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
-GRANT SELECT ON tikv.regions, tikv.tasks, tikv.metrics, tikv.stores, tikv.members,
+GRANT SELECT ON tikv.regions, tikv.raft, tikv.tasks, tikv.metrics, tikv.stores, tikv.members,
 	tikv.keyspaces
 TO tikv_read, tikv_write, pg_monitor;
 

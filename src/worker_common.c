@@ -125,7 +125,7 @@ pin_settings(void)
 void
 worker_handle_interrupts(void)
 {
-	/* An orphan would go on serving, and keep the next server from starting. */
+	/* Without the postmaster nobody may serve, lest a second one does. */
 	if (!PostmasterIsAlive())
 		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();

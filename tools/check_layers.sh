@@ -17,6 +17,7 @@ allowed()
         src/core/raft) echo core/base/ core/codec/ core/raft/ ;;
         src/core/region) echo core/base/ core/codec/ core/kv/ core/raft/ core/region/ ;;
         src/core/stats) echo core/base/ core/stats/ ;;
+        src/core/snapshot) echo core/base/ core/codec/ core/kv/ core/mvcc/ core/txn/ core/raft/ core/region/ core/cmd/ core/snapshot/ ;;
         src/core/*) echo core/ ;;
         pd/core) echo core/ pd/core/ ;;
         src/service) echo core/ service/ ;;

@@ -130,6 +130,28 @@ board_store(BoardStore *out)
 	memset(out, 0, sizeof(*out));
 }
 
+bool
+board_raft(uint64 region_id, BoardRaft *out)
+{
+	BoardShared *shared = board();
+	ReadTry try;
+	int index;
+
+	if (shared == NULL)
+		return false;
+	index = find_id(shared, region_id);
+	if (index < 0)
+		return false;
+	try = (ReadTry){.sequence = &shared->entries[index].raft_sequence};
+	while (read_begin(&try))
+	{
+		*out = shared->entries[index].raft;
+		if (read_ok(&try))
+			return out->region_id == region_id;
+	}
+	return false;
+}
+
 typedef enum StartBound
 {
 	START_UP_TO, /* start <= key */
@@ -264,6 +286,30 @@ board_all(BoardRegion **out)
  * what makes an answer wrong: another range, another term, no leadership.
  */
 bool
+board_same_region(const BoardRegion *seen)
+{
+	BoardShared *shared = board();
+	BoardEntry *entry = &shared->entries[seen->index];
+	ReadTry try = {.sequence = &entry->sequence};
+
+	pg_read_barrier();
+	if (pg_atomic_read_u64(&shared->generation) != seen->generation)
+		return false;
+	while (read_begin(&try))
+	{
+		bool used = entry->used;
+		BoardBody now = entry->body;
+
+		if (!read_ok(&try))
+			continue;
+		return used && now.region.id == seen->region.id &&
+			now.region.epoch.version == seen->region.epoch.version &&
+			now.self.id == seen->self.id;
+	}
+	return false;
+}
+
+bool
 board_still_valid(const BoardRegion *seen, int64 now_us)
 {
 	BoardShared *shared = board();
@@ -359,6 +405,7 @@ board_shmem_init(TikvShmem *shmem, bool found)
 	for (int i = 0; i < BOARD_MAX_REGIONS; i++)
 	{
 		pg_atomic_init_u64(&shared->entries[i].sequence, 0);
+		pg_atomic_init_u64(&shared->entries[i].raft_sequence, 0);
 		pg_atomic_init_u64(&shared->entries[i].applied_index, 0);
 	}
 }

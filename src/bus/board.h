@@ -51,7 +51,35 @@ typedef struct BoardRegion
 	uint8 keys[2 * BOARD_KEY_MAX];
 } BoardRegion;
 
+/* How a peer of a region stands; what only its leader knows is 0 elsewhere. */
+typedef struct BoardPeer
+{
+	RegionPeer peer;
+	uint64 match; /* the last entry that it is known to have */
+	int state;	  /* RaftProgressState; -1: not known here */
+	bool active;  /* has answered lately */
+} BoardPeer;
+
+/* The Raft group of a region, for people; told now and then. */
+typedef struct BoardRaft
+{
+	uint64 region_id;
+	uint64 peer_id; /* on this store */
+	int role;		/* RaftRole */
+	uint64 term;
+	uint64 leader;
+	uint64 last_index;
+	uint64 commit_index;
+	uint64 applied_index;
+	uint64 truncated_index;
+	int64 lease_end_us;
+	bool has_log; /* entries are rows: there are several peers */
+	int n_peers;
+	BoardPeer peers[REGION_MAX_PEERS];
+} BoardRaft;
+
 /* ---- readers ---- */
+extern bool board_raft(uint64 region_id, BoardRaft *out);
 extern void board_store(BoardStore *out);
 extern bool board_find(uint64 region_id, BoardRegion *out);
 
@@ -73,6 +101,12 @@ extern int board_all(BoardRegion **out);
  */
 extern bool board_still_valid(const BoardRegion *seen, int64 now_us);
 
+/*
+ * The same for a read whose index is applied here (ReadIndex): it needs the
+ * same peer and range, and neither leadership nor a lease.
+ */
+extern bool board_same_region(const BoardRegion *seen);
+
 /* CLOCK_MONOTONIC_RAW in microseconds. */
 extern int64 board_now_us(void);
 
@@ -86,6 +120,7 @@ extern void board_publish_store(const BoardStore *store);
 extern bool board_publish(const BoardRegion *entry);
 extern void board_publish_applied(uint64 region_id, uint64 applied_index);
 extern void board_remove(uint64 region_id);
+extern void board_publish_raft(const BoardRaft *raft);
 
 /* ---- the concurrency manager's max_ts: atomic, only ever raised ---- */
 extern void board_raise_max_ts(uint64 ts);

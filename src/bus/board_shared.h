@@ -26,6 +26,10 @@ typedef struct BoardEntry
 	pg_atomic_uint64 applied_index; /* outside of the seqlock */
 	bool used;
 	BoardBody body;
+
+	/* Apart, lest telling it makes readers look again. */
+	pg_atomic_uint64 raft_sequence;
+	BoardRaft raft;
 } BoardEntry;
 
 struct BoardShared

@@ -49,6 +49,7 @@ board_reset(void)
 	for (int i = 0; i < BOARD_MAX_REGIONS; i++)
 	{
 		mend_sequence(&shared->entries[i].sequence);
+		mend_sequence(&shared->entries[i].raft_sequence);
 		write_begin(&shared->entries[i].sequence);
 		shared->entries[i].used = false;
 		write_end(&shared->entries[i].sequence);
@@ -197,4 +198,17 @@ board_remove(uint64 region_id)
 	shared->entries[index].used = false;
 	write_end(&shared->entries[index].sequence);
 	write_end(&shared->directory_sequence);
+}
+
+void
+board_publish_raft(const BoardRaft *raft)
+{
+	BoardShared *shared = board();
+	int index = find_id(shared, raft->region_id);
+
+	if (index < 0)
+		return;
+	write_begin(&shared->entries[index].raft_sequence);
+	shared->entries[index].raft = *raft;
+	write_end(&shared->entries[index].raft_sequence);
 }

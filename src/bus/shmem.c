@@ -26,6 +26,7 @@
 #include "bus/lock_table.h"
 #include "bus/metrics.h"
 #include "bus/places.h"
+#include "bus/flush.h"
 #include "bus/shmem.h"
 #include "bus/tso_shared.h"
 
@@ -83,6 +84,7 @@ startup_shmem(void)
 		memset(shmem, 0, sizeof(*shmem));
 		init_worker_slots(shmem);
 		pg_atomic_init_u64(&shmem->extension_generation, 0);
+		flush_shmem_init(shmem);
 		for (int i = 0; i < TASK_COUNTERS; i++)
 			pg_atomic_init_u64(&shmem->tasks[i], 0);
 	}

@@ -62,6 +62,15 @@ typedef struct PlaceShared PlaceShared;
 typedef struct LockShared LockShared;
 typedef struct MetricsShared MetricsShared;
 
+/* Of `tikv flush` (flush.h). */
+typedef struct FlushShared
+{
+	pg_atomic_uint64 wanted; /* the WAL is to be flushed up to here */
+	pg_atomic_uint32 running;
+	pg_atomic_uint32 sleeping; /* 1: must be woken by its latch */
+	struct Latch *latch;
+} FlushShared;
+
 typedef struct TikvShmem
 {
 	WorkerSlot workers[WORKER_KINDS];
@@ -74,6 +83,7 @@ typedef struct TikvShmem
 	LockShared *locks;
 	MetricsShared *metrics;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
+	FlushShared flush;
 } TikvShmem;
 
 /*

@@ -9,14 +9,18 @@
 
 typedef enum TaskCounter
 {
-	TASK_SWEEP_WAITING,	 /* blocks of the raw table to be looked at */
-	TASK_SWEEP_REMOVED,	 /* expired rows removed since the store's start */
-	TASK_RANGES_WAITING, /* deletions of ranges that are not finished */
-	TASK_RANGES_REMOVED, /* rows that they removed since the store's start */
-	TASK_GC_WAITING,	 /* 1: a round of garbage collection is at work */
-	TASK_GC_REMOVED,	 /* rows that it removed since the store's start */
-	TASK_GC_RESOLVED,	 /* locks that it ended since the store's start */
-	TASK_GC_SAFE_POINT,	 /* up to which a whole pass has been made */
+	TASK_SWEEP_WAITING,		/* blocks of the raw table to be looked at */
+	TASK_SWEEP_REMOVED,		/* expired rows removed since the store's start */
+	TASK_RANGES_WAITING,	/* deletions of ranges that are not finished */
+	TASK_RANGES_REMOVED,	/* rows that they removed since the store's start */
+	TASK_GC_WAITING,		/* 1: a round of garbage collection is at work */
+	TASK_GC_REMOVED,		/* rows that it removed since the store's start */
+	TASK_GC_RESOLVED,		/* locks that it ended since the store's start */
+	TASK_GC_SAFE_POINT,		/* up to which a whole pass has been made */
+	TASK_SNAPSHOTS_TO_MAKE, /* regions that are being read, or wait */
+	TASK_SNAPSHOTS_SENT,	/* since the store's start */
+	TASK_SNAPSHOTS_TO_INSTALL, /* regions that are being replaced */
+	TASK_SNAPSHOTS_INSTALLED,  /* since the store's start */
 	TASK_COUNTERS
 } TaskCounter;
 

@@ -137,6 +137,13 @@ dispatch_submit(void *arg, Request *request)
 		queue_read(dispatch, request);
 }
 
+void
+dispatch_indexed(Dispatch *dispatch, Request *request)
+{
+	request->indexed = true;
+	queue_read(dispatch, request);
+}
+
 /* ----------------------------------------------------------------- reads */
 
 static Request *
@@ -184,6 +191,12 @@ decode_read(Dispatch *dispatch, Request *request, Read *read)
 	return read->txn != NULL;
 }
 
+static RequestContext *
+context_of_read(Read *read)
+{
+	return read->txn != NULL ? &read->txn->context : &read->command.context;
+}
+
 static const RequestContext *
 context_of(const Read *read)
 {
@@ -210,6 +223,7 @@ take_reads(Dispatch *dispatch, Read *reads)
 		{
 			read->request = request;
 			request->begun_us = now_us;
+			context_of_read(read)->indexed = request->indexed;
 			if (timed_out(request, context_of(read), now_us))
 				service_busy(request, SERVICE_TOO_LATE);
 			else
@@ -243,9 +257,23 @@ give_up(Read *read, TxnLookAnswer answer)
 	read->request = NULL;
 }
 
+/* A read that only lacks an index goes and gets one. */
+static void
+refuse(Dispatch *dispatch, Read *read, const RegionError *error)
+{
+	Request *request = read->request;
+
+	read->request = NULL;
+	if (error->kind == REGION_READ_INDEX_NOT_READY &&
+		dispatch->ask_index != NULL)
+		dispatch->ask_index(dispatch->arg, request);
+	else
+		service_region_error(request, error);
+}
+
 /* Before the snapshot: the region, then for transactions the locks. */
 static void
-look(ReadRound *round, Read *reads, int n)
+look(Dispatch *dispatch, ReadRound *round, Read *reads, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
@@ -258,8 +286,7 @@ look(ReadRound *round, Read *reads, int n)
 		if (!read_round_look(round, context_of(read), &read->seen, &error) ||
 			!in_range(read, &error))
 		{
-			service_region_error(read->request, &error);
-			read->request = NULL;
+			refuse(dispatch, read, &error);
 			continue;
 		}
 		read_round_want(round, read->txn != NULL ? READ_TXN : READ_RAW);
@@ -300,7 +327,7 @@ answer(ReadRound *round, Read *reads, int n, const RawLimits *limits)
 
 		if (read->request == NULL)
 			continue;
-		if (!read_round_valid(round, read->seen))
+		if (!read_round_valid(round, read->seen, context_of(read)->indexed))
 		{
 			left++;
 			continue;
@@ -334,7 +361,7 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 	StartTransactionCommand();
 	MemoryContextSwitchTo(dispatch->context);
 	round = read_round_new(0);
-	look(round, reads, n);
+	look(dispatch, round, reads, n);
 	answered = read_round_begin(round, &dispatch->tables, false);
 	if (answered == TABLES_OK)
 		left = answer(round, reads, n, &dispatch->limits);

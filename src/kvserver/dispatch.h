@@ -28,6 +28,9 @@ typedef struct Dispatch
 
 	/* A request that only the store can answer, as it is. */
 	void (*ask_store)(void *arg, Request *request);
+
+	/* A read that needs an index first: the store's, or on its way to it. */
+	void (*ask_index)(void *arg, Request *request);
 	void *arg;
 
 	Request *reads;
@@ -40,6 +43,9 @@ extern void dispatch_init(Dispatch *dispatch, MemoryContext parent);
 
 /* BatchService.submit and the unary handler's way in; arg is the Dispatch. */
 extern void dispatch_submit(void *arg, Request *request);
+
+/* A read whose index was found comes back. */
+extern void dispatch_indexed(Dispatch *dispatch, Request *request);
 
 /* Answer the reads that wait; returns how many. */
 extern int dispatch_run_reads(Dispatch *dispatch);

@@ -186,6 +186,7 @@ worker_init(ServerWorker *worker, WorkerKind self, MemoryContext context)
 	worker->dispatch.write = forward_raw;
 	worker->dispatch.write_txn = forward_txn;
 	worker->dispatch.ask_store = forward;
+	worker->dispatch.ask_index = forward;
 	worker->dispatch.arg = worker;
 }
 

@@ -15,6 +15,7 @@ typedef struct SeenRegion
 {
 	BoardRegion board;
 	bool valid; /* at the second look */
+	bool same;	/* ... at least for a read with an index */
 	struct SeenRegion *next;
 } SeenRegion;
 
@@ -92,12 +93,15 @@ read_round_look(ReadRound *round, const RequestContext *context,
 		state.self = found->board.self;
 		state.leader = found->board.leader;
 		state.term = found->board.term;
-		state.is_leader = found->board.is_leader;
+		state.is_leader =
+			found->board.is_leader || context->replica_read || context->indexed;
 	}
 	if (!region_check(round->store.store_id, found == NULL ? NULL : &state,
 					  context, EPOCH_DATA, error))
 		return false;
-	if (found->board.lease_end_us <= board_now_us())
+	if (!context->indexed &&
+		(!found->board.is_leader ||
+		 found->board.lease_end_us <= board_now_us()))
 		return refuse(error, REGION_READ_INDEX_NOT_READY, context->region_id,
 					  "the leader's lease has run out");
 	*seen = &found->board;
@@ -138,16 +142,19 @@ read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 		round->mvcc =
 			txn_reader_open(&round->tables, round->snapshot, round->spilled);
 	for (SeenRegion *seen = round->seen; seen != NULL; seen = seen->next)
+	{
 		seen->valid = board_still_valid(&seen->board, board_now_us());
+		seen->same = seen->valid || board_same_region(&seen->board);
+	}
 	return TABLES_OK;
 }
 
 bool
-read_round_valid(const ReadRound *round, const BoardRegion *board)
+read_round_valid(const ReadRound *round, const BoardRegion *board, bool indexed)
 {
 	for (SeenRegion *seen = round->seen; seen != NULL; seen = seen->next)
 		if (&seen->board == board)
-			return seen->valid;
+			return indexed ? seen->same : seen->valid;
 	CHECK(false);
 	return false;
 }

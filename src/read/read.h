@@ -40,7 +40,8 @@ extern void read_round_want(ReadRound *round, int wanted);
 /*
  * May a request with this context read here?  On success *seen is the board's
  * entry as this round sees it, valid until read_round_end.  Else *error says
- * what to answer; it borrows from the round.
+ * what to answer; it borrows from the round.  READ_INDEX_NOT_READY: it may if
+ * the store finds an index for it (replica_read, or no lease).
  */
 extern bool read_round_look(ReadRound *round, const RequestContext *context,
 							const BoardRegion **seen, RegionError *error);
@@ -53,8 +54,12 @@ extern bool read_round_look(ReadRound *round, const RequestContext *context,
 extern TablesAnswer read_round_begin(ReadRound *round, const TableOids *oids,
 									 bool wait);
 
-/* True if what read_round_look saw still held after the snapshot. */
-extern bool read_round_valid(const ReadRound *round, const BoardRegion *seen);
+/*
+ * True if what read_round_look saw still held after the snapshot; `indexed` is
+ * the context's.
+ */
+extern bool read_round_valid(const ReadRound *round, const BoardRegion *seen,
+							 bool indexed);
 
 /* Of what was wanted. */
 extern RawReader *read_round_reader(ReadRound *round);

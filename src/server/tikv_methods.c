@@ -92,7 +92,7 @@ const RpcMethod tikv_methods[] = {
 
 	AMONG_STORES("Raft"),
 	AMONG_STORES("BatchRaft"),
-	LEFT_OUT_STREAM("Snapshot"),
+	AMONG_STORES("Snapshot"),
 	LEFT_OUT_STREAM("TabletSnapshot"),
 
 	/* TiFlash */

@@ -69,6 +69,12 @@ typedef enum MethodId
 	/* bus only: tikv_insert(), a RawPutRequest that fails if the key exists */
 	METHOD_SQL_INSERT = 400,
 
+	/* bus only: an administrative command for a region of the store's */
+	METHOD_STORE_ADMIN = 401,
+
+	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
+	METHOD_STORE_ORDER = 402,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,
@@ -86,10 +92,7 @@ typedef enum MethodId
 	METHOD_PD_ADVANCE_GC_SAFE_POINT,
 	METHOD_PD_GET_ALL_KEYSPACES,
 	METHOD_PD_CREATE_KEYSPACE,
-	METHOD_PD_LEAVE,
-
-	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
-	METHOD_STORE_ORDER = 600
+	METHOD_PD_LEAVE
 } MethodId;
 
 typedef enum ServiceKind
@@ -141,6 +144,7 @@ struct Request
 	/* True if nobody waits for the answer any more.  May be NULL. */
 	bool (*abandoned)(Request *request);
 
+	bool indexed;  /* a read whose index is applied here (ReadIndex) */
 	bool over_bus; /* holds a slot of the bus until it is answered */
 	void *owner;   /* for done and fail */
 	Request *next; /* for the queue it is in */

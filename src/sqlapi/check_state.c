@@ -93,17 +93,17 @@ check_progress(const Report *report, uint64 region_id)
 static int
 by_start_key(const void *a, const void *b)
 {
-	return bytes_cmp(((const Region *) a)->start_key,
-					 ((const Region *) b)->start_key);
+	return bytes_cmp(((const RegionRow *) a)->region.start_key,
+					 ((const RegionRow *) b)->region.start_key);
 }
 
 /* Regions in key order: none empty, none reaching into the next. */
 static void
-check_bounds(const Report *report, const Region *regions, int n)
+check_bounds(const Report *report, const RegionRow *rows, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		const Region *region = &regions[i];
+		const Region *region = &rows[i].region;
 		bool endless = region->end_key.len == 0;
 
 		if (!endless && bytes_cmp(region->start_key, region->end_key) >= 0)
@@ -111,23 +111,36 @@ check_bounds(const Report *report, const Region *regions, int n)
 						  (unsigned long long) region->id);
 		if (i + 1 < n &&
 			(endless ||
-			 bytes_cmp(region->end_key, regions[i + 1].start_key) > 0))
+			 bytes_cmp(region->end_key, rows[i + 1].region.start_key) > 0))
 			put_defect_of(report, "regions %llu and %llu overlap",
 						  (unsigned long long) region->id,
-						  (unsigned long long) regions[i + 1].id);
+						  (unsigned long long) rows[i + 1].region.id);
 	}
+}
+
+/* Only regions whose data are here: no tombstones, nobody who waits for them. */
+static int
+keep_living(RegionRow *rows, int n)
+{
+	int kept = 0;
+
+	for (int i = 0; i < n; i++)
+		if (rows[i].state == PEER_STATE_NORMAL && rows[i].region.n_peers > 0)
+			rows[kept++] = rows[i];
+	return kept;
 }
 
 static void
 check_regions(const Report *report)
 {
-	Region *regions;
-	int n = region_table_load(&regions);
+	RegionRow *rows;
+	int n = region_table_load(&rows);
 
-	qsort(regions, n, sizeof(Region), by_start_key);
-	check_bounds(report, regions, n);
+	n = keep_living(rows, n);
+	qsort(rows, n, sizeof(RegionRow), by_start_key);
+	check_bounds(report, rows, n);
 	for (int i = 0; i < n; i++)
-		check_progress(report, regions[i].id);
+		check_progress(report, rows[i].region.id);
 }
 
 void

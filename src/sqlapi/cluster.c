@@ -31,8 +31,8 @@ PG_FUNCTION_INFO_V1(tikv_leave);
 /* --------------------------------------------------------------- the asking */
 
 /* A request's header; PD refuses what names another cluster. */
-static void
-fill_header(Pdpb__RequestHeader *header)
+void
+sql_pd_header(Pdpb__RequestHeader *header)
 {
 	BoardStore store;
 
@@ -42,8 +42,8 @@ fill_header(Pdpb__RequestHeader *header)
 }
 
 /* Ask PD, waiting for it while it starts; the reply lives in the arena. */
-static ProtobufCMessage *
-ask_pd(int method, const ProtobufCMessage *request,
+ProtobufCMessage *
+sql_ask_pd(int method, const ProtobufCMessage *request,
 	   const ProtobufCMessageDescriptor *type, Arena *arena)
 {
 	size_t len = protobuf_c_message_get_packed_size(request);
@@ -67,8 +67,8 @@ ask_pd(int method, const ProtobufCMessage *request,
 	return message;
 }
 
-static void
-check_header(const Pdpb__ResponseHeader *header)
+void
+sql_check_pd(const Pdpb__ResponseHeader *header)
 {
 	if (header != NULL && header->error != NULL &&
 		header->error->type != PDPB__ERROR_TYPE__OK)
@@ -137,12 +137,12 @@ tikv_stores(PG_FUNCTION_ARGS)
 	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
-	fill_header(&header);
+	sql_pd_header(&header);
 	request.header = &header;
 	reply = (Pdpb__GetAllStoresResponse *)
-		ask_pd(METHOD_PD_GET_ALL_STORES, &request.base,
+		sql_ask_pd(METHOD_PD_GET_ALL_STORES, &request.base,
 			   &pdpb__get_all_stores_response__descriptor, arena);
-	check_header(reply->header);
+	sql_check_pd(reply->header);
 	for (size_t i = 0; i < reply->n_stores; i++)
 		put_store((ReturnSetInfo *) fcinfo->resultinfo, reply->stores[i]);
 	arena_reset(arena);
@@ -198,12 +198,12 @@ tikv_members(PG_FUNCTION_ARGS)
 	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
-	fill_header(&header);
+	sql_pd_header(&header);
 	request.header = &header;
 	reply = (Pdpb__GetMembersResponse *)
-		ask_pd(METHOD_PD_GET_MEMBERS, &request.base,
+		sql_ask_pd(METHOD_PD_GET_MEMBERS, &request.base,
 			   &pdpb__get_members_response__descriptor, arena);
-	check_header(reply->header);
+	sql_check_pd(reply->header);
 	for (size_t i = 0; i < reply->n_members; i++)
 		put_member((ReturnSetInfo *) fcinfo->resultinfo, reply->members[i],
 				   reply->leader);
@@ -262,12 +262,12 @@ tikv_keyspaces(PG_FUNCTION_ARGS)
 	Arena *arena = call_arena();
 
 	InitMaterializedSRF(fcinfo, 0);
-	fill_header(&header);
+	sql_pd_header(&header);
 	request.header = &header;
 	reply = (Keyspacepb__GetAllKeyspacesResponse *)
-		ask_pd(METHOD_PD_GET_ALL_KEYSPACES, &request.base,
+		sql_ask_pd(METHOD_PD_GET_ALL_KEYSPACES, &request.base,
 			   &keyspacepb__get_all_keyspaces_response__descriptor, arena);
-	check_header(reply->header);
+	sql_check_pd(reply->header);
 	for (size_t i = 0; i < reply->n_keyspaces; i++)
 		put_keyspace((ReturnSetInfo *) fcinfo->resultinfo, reply->keyspaces[i]);
 	arena_reset(arena);
@@ -293,7 +293,7 @@ check_created(const Pdpb__ResponseHeader *header, const char *name)
 			 errmsg("\"%s\" is not a name for a keyspace", name),
 			 errhint(
 				 "Use at most 20 letters, digits, underscores and hyphens.")));
-	check_header(header);
+	sql_check_pd(header);
 }
 
 Datum
@@ -307,11 +307,11 @@ tikv_create_keyspace(PG_FUNCTION_ARGS)
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int64 id;
 
-	fill_header(&header);
+	sql_pd_header(&header);
 	request.header = &header;
 	request.name = name;
 	reply = (Keyspacepb__LoadKeyspaceResponse *)
-		ask_pd(METHOD_PD_CREATE_KEYSPACE, &request.base,
+		sql_ask_pd(METHOD_PD_CREATE_KEYSPACE, &request.base,
 			   &keyspacepb__load_keyspace_response__descriptor, arena);
 	check_created(reply->header, name);
 	if (reply->keyspace == NULL)
@@ -337,14 +337,14 @@ tikv_leave(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the store of this node is not known yet"),
 				 errhint("See tikv_status().")));
-	fill_header(&header);
+	sql_pd_header(&header);
 	request.header = &header;
 	request.store_id = store.store_id;
 	reply =
-		(Pdpb__PutStoreResponse *) ask_pd(METHOD_PD_LEAVE, &request.base,
+		(Pdpb__PutStoreResponse *) sql_ask_pd(METHOD_PD_LEAVE, &request.base,
 										  &pdpb__put_store_response__descriptor,
 										  arena);
-	check_header(reply->header);
+	sql_check_pd(reply->header);
 	arena_reset(arena);
 	PG_RETURN_VOID();
 }

@@ -64,7 +64,7 @@ all_valid(const SqlRound *round, int n_keys)
 	{
 		if (i > 0 && round->seen[i] == round->seen[i - 1])
 			continue;
-		if (!read_round_valid(round->round, round->seen[i]))
+		if (!read_round_valid(round->round, round->seen[i], false))
 			return false;
 	}
 	return true;

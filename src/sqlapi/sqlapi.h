@@ -120,6 +120,22 @@ extern Bytes sql_plain_bound(Bytes bound);
 /* The argument of a function that writes; throws if it can't be. */
 extern uint64 ttl_argument(FunctionCallInfo fcinfo, int argument);
 
+/* ---- cluster.c ---- */
+
+typedef struct Pdpb__RequestHeader Pdpb__RequestHeader;
+typedef struct Pdpb__ResponseHeader Pdpb__ResponseHeader;
+
+/* A request's header; PD refuses what names another cluster. */
+extern void sql_pd_header(Pdpb__RequestHeader *header);
+
+/* Ask PD, waiting for it while it starts; the reply lives in the arena. */
+extern ProtobufCMessage *sql_ask_pd(int method, const ProtobufCMessage *request,
+									const ProtobufCMessageDescriptor *type,
+									Arena *arena);
+
+/* Throws if PD answered an error. */
+extern void sql_check_pd(const Pdpb__ResponseHeader *header);
+
 /* ---- check_state.c ---- */
 
 typedef void (*DefectReport)(void *arg, const char *defect);

@@ -35,5 +35,9 @@ tikv_tasks(PG_FUNCTION_ARGS)
 	put_task(result, "expire", TASK_SWEEP_WAITING, TASK_SWEEP_REMOVED);
 	put_task(result, "collect garbage", TASK_GC_WAITING, TASK_GC_REMOVED);
 	put_task(result, "resolve locks", TASK_GC_WAITING, TASK_GC_RESOLVED);
+	put_task(result, "send snapshots", TASK_SNAPSHOTS_TO_MAKE,
+			 TASK_SNAPSHOTS_SENT);
+	put_task(result, "install snapshots", TASK_SNAPSHOTS_TO_INSTALL,
+			 TASK_SNAPSHOTS_INSTALLED);
 	return (Datum) 0;
 }

@@ -122,6 +122,21 @@ group_state_insert(GroupState *state)
 	table_close_small(rel, &indexes);
 }
 
+void
+group_state_remove(uint64 region_id)
+{
+	GroupState state;
+	TableIndexes indexes;
+	Relation rel;
+
+	if (!group_state_load(region_id, &state))
+		return;
+	rel = table_open_small("raft_state", &indexes);
+	row_delete(rel, &state.place);
+	CommandCounterIncrement();
+	table_close_small(rel, &indexes);
+}
+
 /* The remembered row may have been moved by VACUUM FULL: ask the index. */
 static bool
 find_by_index(const OpenTables *tables, Snapshot snapshot, uint64 region_id,

@@ -45,7 +45,8 @@ enum
 	REGION_PEER_IDS,
 	REGION_PEER_STORES,
 	REGION_PEER_ROLES,
-	REGION_COLUMNS = REGION_PEER_ROLES
+	REGION_STATE,
+	REGION_COLUMNS = REGION_STATE
 };
 
 /* A walk over all rows of a small table, as they are committed now. */
@@ -259,16 +260,28 @@ load_region(const Datum *values, Region *region)
 	load_peers(values, region);
 }
 
+static void
+load_region_row(const Datum *values, RegionRow *row)
+{
+	int32 state = DatumGetInt32(values[REGION_STATE - 1]);
+
+	load_region(values, &row->region);
+	row->peer_id = (uint64) DatumGetInt64(values[REGION_PEER_ID - 1]);
+	if (state < PEER_STATE_NORMAL || state > PEER_STATE_TOMBSTONE)
+		corrupt_region(row->region.id, "its peer is in an unknown state");
+	row->state = (PeerState) state;
+}
+
 static int
 compare_regions(const void *a, const void *b)
 {
-	return bytes_cmp(((const Region *) a)->start_key,
-					 ((const Region *) b)->start_key);
+	return bytes_cmp(((const RegionRow *) a)->region.start_key,
+					 ((const RegionRow *) b)->region.start_key);
 }
 
 /* Regions come in the order of their keys. */
 int
-region_table_load(Region **out)
+region_table_load(RegionRow **out)
 {
 	Relation rel = table_open_small("region", NULL);
 	Datum values[REGION_COLUMNS];
@@ -278,20 +291,20 @@ region_table_load(Region **out)
 	SmallScan small;
 	HeapTuple tuple;
 
-	*out = palloc(max * sizeof(Region));
+	*out = palloc(max * sizeof(RegionRow));
 	small_scan_begin(&small, rel);
 	while (small_scan_next(&small, &tuple, values, isnull))
 	{
 		if (n == max)
 		{
 			max *= 2;
-			*out = repalloc(*out, max * sizeof(Region));
+			*out = repalloc(*out, max * sizeof(RegionRow));
 		}
-		load_region(values, &(*out)[n++]);
+		load_region_row(values, &(*out)[n++]);
 	}
 	small_scan_end(&small);
 	table_close_small(rel, NULL);
-	qsort(*out, n, sizeof(Region), compare_regions);
+	qsort(*out, n, sizeof(RegionRow), compare_regions);
 	return n;
 }
 
@@ -361,7 +374,7 @@ save_peers(const Region *region, Datum *values)
 }
 
 void
-region_table_save(const Region *region, uint64 peer_id)
+region_table_save(const Region *region, uint64 peer_id, PeerState state)
 {
 	TableIndexes indexes;
 	Relation rel = table_open_small("region", &indexes);
@@ -377,6 +390,22 @@ region_table_save(const Region *region, uint64 peer_id)
 	values[REGION_VERSION - 1] =
 		uint64_to_int8(region->epoch.version, "version");
 	save_peers(region, values);
+	values[REGION_STATE - 1] = Int32GetDatum((int32) state);
 	save_row(rel, &indexes, &place, values);
+	table_close_small(rel, &indexes);
+}
+
+void
+region_table_remove(uint64 region_id)
+{
+	TableIndexes indexes;
+	Relation rel = table_open_small("region", &indexes);
+	ItemPointerData place = find_region(rel, region_id);
+
+	if (ItemPointerIsValid(&place))
+	{
+		row_delete(rel, &place);
+		CommandCounterIncrement();
+	}
 	table_close_small(rel, &indexes);
 }

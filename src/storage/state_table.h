@@ -28,9 +28,29 @@ typedef struct StoreMeta
 extern void store_meta_load(StoreMeta *out);
 extern void store_meta_save(const StoreMeta *meta);
 
-/* tikv_internal.region: descriptors and states of the peers on this store. */
-extern int region_table_load(Region **out); /* palloc'd, keys too */
-extern void region_table_save(const Region *region, uint64 peer_id);
+/* raft_serverpb.PeerState. */
+typedef enum PeerState
+{
+	PEER_STATE_NORMAL = 0,
+	PEER_STATE_APPLYING = 1, /* a snapshot is half installed */
+	PEER_STATE_TOMBSTONE = 2 /* destroyed; remembered, lest it come back */
+} PeerState;
+
+/*
+ * tikv_internal.region: descriptors and states of the peers on this store.  A
+ * peer that waits for its first snapshot has a region without peers.
+ */
+typedef struct RegionRow
+{
+	Region region; /* of a tombstone as it was in the end */
+	uint64 peer_id;
+	PeerState state;
+} RegionRow;
+
+extern int region_table_load(RegionRow **out); /* palloc'd, keys too */
+extern void region_table_save(const Region *region, uint64 peer_id,
+							  PeerState state);
+extern void region_table_remove(uint64 region_id);
 
 /* tikv_internal.raft_state: one row per group, rewritten every writing turn. */
 typedef struct GroupState
@@ -48,6 +68,7 @@ typedef struct GroupState
 
 extern bool group_state_load(uint64 region_id, GroupState *out);
 extern void group_state_insert(GroupState *state);
+extern void group_state_remove(uint64 region_id);
 
 /*
  * Rewrite the row in place (HOT) through open tables, in the turn's

@@ -64,6 +64,13 @@ typedef struct TableDef
 static const TableDef table_defs[] = {
 	{"raw", "raw_key", {3, 4}, 2, TABLE_AT(raw), TABLES_RAW, TABLES_RAW},
 	{"raft_state", "raft_state_region", {1}, 1, TABLE_AT(raft_state), 0, -1},
+	{"raft_log",
+	 "raft_log_key",
+	 {1, 2},
+	 2,
+	 TABLE_AT(raft_log),
+	 TABLES_LOG,
+	 TABLES_LOG},
 	{"write", "write_key", {2, 1}, 2, TABLE_AT(write), TABLES_TXN, TABLES_TXN},
 	{"value", "value_key", {2, 1}, 2, TABLE_AT(value), TABLES_TXN, TABLES_TXN},
 	{"lock_slot",

@@ -22,6 +22,8 @@ typedef struct TableOids
 	Oid raw_index;
 	Oid raft_state;
 	Oid raft_state_index;
+	Oid raft_log;
+	Oid raft_log_index;
 	Oid write;
 	Oid write_index;
 	Oid value;
@@ -82,6 +84,7 @@ typedef struct OpenTables
 {
 	OpenTable raw;
 	OpenTable raft_state; /* writers only */
+	OpenTable raft_log;
 	OpenTable write;
 	OpenTable value;
 	OpenTable lock_slot;
@@ -93,6 +96,7 @@ typedef struct OpenTables
 #define TABLES_TXN 0x2	 /* write, value; a writer gets the locks', too */
 #define TABLES_SPILL 0x4 /* lock_spill */
 #define TABLES_SLOTS 0x8 /* lock_slot */
+#define TABLES_LOG 0x10	 /* raft_log */
 
 /*
  * Open for reading (AccessShareLock) or writing (RowExclusiveLock; raft_state

@@ -56,8 +56,8 @@ is_split(const Store *store)
 {
 	return store->n_peers > 1 ||
 		(store->n_peers == 1 &&
-		 (store->peers[0].region.start_key.len > 0 ||
-		  store->peers[0].region.end_key.len > 0));
+		 (store->peers[0]->region.start_key.len > 0 ||
+		  store->peers[0]->region.end_key.len > 0));
 }
 
 bool

@@ -5,8 +5,6 @@
 #include "postgres.h"
 
 #include "bus/tasks.h"
-#include "core/codec/memcomparable.h"
-#include "core/region/region.h"
 #include "store/store.h"
 
 void
@@ -74,61 +72,14 @@ background_stop(Store *store, const char *reason)
 	range_delete_stop(store, reason);
 }
 
-/* The peer whose region holds a key, if it leads. */
-static Peer *
-leader_of_key(Store *store, Bytes key)
-{
-	Bytes bound = key;
-
-	if (store->meta.api == API_V2)
-		bound = memcomparable_encode(key, &store->arena);
-	for (int i = 0; i < store->n_peers; i++)
-	{
-		Peer *peer = &store->peers[i];
-
-		if (region_contains(&peer->region, bound))
-			return raft_role(peer->raft) == RAFT_LEADER ? peer : NULL;
-	}
-	return NULL;
-}
-
-/* One entry: the deletions of keys that follow each other in one region. */
-static bool
-propose(Store *store, Peer *peer, RawCf cf, const Bytes *keys, int n)
-{
-	RawCommand *command = arena_zalloc(&store->arena, sizeof(*command));
-
-	command->cf = cf;
-	command->n_modifies = (size_t) n;
-	command->modifies =
-		arena_zalloc(&store->arena, (size_t) n * sizeof(RawModify));
-	for (int i = 0; i < n; i++)
-	{
-		RawModify *modify = &command->modifies[i];
-
-		modify->kind = RAW_DELETE;
-		modify->cf = cf;
-		modify->key = keys[i];
-		command->write_bytes += keys[i].len;
-	}
-	return turn_propose(store, peer, command);
-}
-
-int
+void
 background_delete(Store *store, RawCf cf, const Bytes *keys, int n)
 {
-	int proposed = 0;
+	RawModify modify = {.kind = RAW_DELETE, .cf = cf};
 
-	for (int from = 0; from < n;)
+	for (int i = 0; i < n; i++)
 	{
-		Peer *peer = leader_of_key(store, keys[from]);
-		int to = from + 1;
-
-		while (to < n && leader_of_key(store, keys[to]) == peer)
-			to++;
-		if (peer != NULL && propose(store, peer, cf, keys + from, to - from))
-			proposed += to - from;
-		from = to;
+		modify.key = keys[i];
+		overlay_apply(&store->overlay, &modify);
 	}
-	return proposed;
 }

@@ -18,13 +18,17 @@
 /* After a slice that could not run: locked tables, an error, no space. */
 #define BACKGROUND_RETRY_US INT64CONST(1000000)
 
-/* Deletions that may be on their way at once; more are told to wait. */
+/*
+ * Deletions that may be on their way at once; more are told to wait.  A
+ * replica takes what the leader has accepted, however far behind it is.
+ */
 #define RANGE_DELETES_MAX 64
+#define RANGE_DELETES_ROOM 4096
 
 typedef struct RangeDeletes
 {
-	RangeDelete items[RANGE_DELETES_MAX];	  /* oldest first */
-	struct Write *waiters[RANGE_DELETES_MAX]; /* NULL: nobody waits */
+	RangeDelete items[RANGE_DELETES_ROOM];	   /* oldest first */
+	struct Write *waiters[RANGE_DELETES_ROOM]; /* NULL: nobody waits */
 	int n;
 	int n_new;	  /* the last of them: accepted by the running turn */
 	int64 era;	  /* the newest one, of the running turn, too */
@@ -62,16 +66,22 @@ extern int64 background_due_us(const Store *store);
 extern void background_stop(Store *store, const char *reason);
 
 /*
- * For slices: propose deletions of keys, by region, in the running turn.
- * Returns how many could be; keys of regions that this store does not lead are
- * left alone.
+ * For slices: delete keys in the running turn.  Every replica does so by
+ * itself, and it is no part of a region's log.
  */
-extern int background_delete(Store *store, RawCf cf, const Bytes *keys, int n);
+extern void background_delete(Store *store, RawCf cf, const Bytes *keys, int n);
 
 /* ---- range_delete.c: part of the turns of clients ---- */
 
-/* Accept a deletion; false if too many are on their way. */
+/* Accept a deletion of the write's; false if too many are on their way. */
 extern bool range_delete_accept(Store *store, struct Write *write);
+
+/*
+ * The same for a command that is applied, which cannot be refused; returns the
+ * era that it begins.
+ */
+extern int64 range_delete_begin(Store *store, RawCf cf, Bytes lower,
+								Bytes upper);
 
 /* In the turn's transaction: store what it accepted. */
 extern void range_delete_save_new(Store *store);

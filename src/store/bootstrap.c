@@ -252,41 +252,56 @@ save_first_region(Store *store, uint64 region_id, uint64 peer_id)
 	state.truncated_index = RAFT_INIT_LOG_INDEX;
 	state.truncated_term = RAFT_INIT_LOG_TERM;
 	begin();
-	region_table_save(&region, peer_id);
+	region_table_save(&region, peer_id, PEER_STATE_NORMAL);
 	group_state_insert(&state);
 	end();
 }
 
 static void
+corrupt_peer(const Store *store, uint64 region_id)
+{
+	ereport(
+		FATAL,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg("region %llu of store %llu has no peer or no Raft state",
+				(unsigned long long) region_id,
+				(unsigned long long) store->meta.store_id),
+		 errhint(
+			 "Restore tikv_internal.region and raft_state from one consistent backup.")));
+}
+
+static void
+load_peer(Store *store, const RegionRow *row)
+{
+	Peer *peer = store_add_peer(store, row->region.id);
+
+	peer->self =
+		(RegionPeer){.id = row->peer_id, .store_id = store->meta.store_id};
+	peer->life = row->state;
+	peer_set_region(peer, &row->region);
+	if (peer->self.id != row->peer_id ||
+		!group_state_load(row->region.id, &peer->saved))
+		corrupt_peer(store, row->region.id);
+}
+
+static void
 load_peers(Store *store)
 {
-	Region *regions;
+	RegionRow *rows;
 	MemoryContext old;
+	int n;
 
 	begin();
 	old = MemoryContextSwitchTo(store->context);
-	store->n_peers = region_table_load(&regions);
-	store->peers = palloc0(sizeof(Peer) * Max(store->n_peers, 1));
-	for (int i = 0; i < store->n_peers; i++)
-	{
-		Peer *peer = &store->peers[i];
-
-		peer->region = regions[i];
-		for (int k = 0; k < regions[i].n_peers; k++)
-			if (regions[i].peers[k].store_id == store->meta.store_id)
-				peer->self = regions[i].peers[k];
-		if (peer->self.id == 0 ||
-			!group_state_load(regions[i].id, &peer->saved))
-			ereport(
-				FATAL,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg(
-					 "region %llu of store %llu has no peer or no Raft state",
-					 (unsigned long long) regions[i].id,
-					 (unsigned long long) store->meta.store_id),
-				 errhint(
-					 "Restore tikv_internal.region and raft_state from one consistent backup.")));
-	}
+	while (store->n_peers > 0)
+		store_remove_peer(store, store->peers[0]);
+	n = region_table_load(&rows);
+	for (int i = 0; i < n; i++)
+		if (rows[i].state == PEER_STATE_TOMBSTONE)
+			store_add_tombstone(store, &rows[i].region, rows[i].peer_id);
+		else
+			load_peer(store, &rows[i]);
+	pfree(rows);
 	MemoryContextSwitchTo(old);
 	end();
 }
@@ -369,7 +384,7 @@ bootstrap_cluster(Store *store, Arena *arena, Pdpb__RequestHeader *header,
 		load_peers(store);
 	}
 	return bootstrapped ||
-		pd_bootstrap(store, &store->peers[0].region, arena, header, reason,
+		pd_bootstrap(store, &store->peers[0]->region, arena, header, reason,
 					 size);
 }
 

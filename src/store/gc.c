@@ -154,7 +154,7 @@ next_region(Store *store)
 {
 	for (int i = 0; i < store->n_peers; i++)
 	{
-		Peer *peer = &store->peers[i];
+		Peer *peer = store->peers[i];
 
 		if (peer->region.id > store->gc.region_id &&
 			raft_role(peer->raft) == RAFT_LEADER)
@@ -661,7 +661,7 @@ ask_about_lock(Store *store)
 
 	for (int i = 0; i < store->n_peers; i++)
 	{
-		Peer *peer = &store->peers[i];
+		Peer *peer = store->peers[i];
 		RegionError error;
 		TxnRequest probe = {.keys = &key, .n_keys = 1};
 

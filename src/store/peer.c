@@ -6,12 +6,13 @@
 #include "postgres.h"
 
 #include "core/base/check.h"
-#include "core/raft/empty_log.h"
-#include "store/store.h"
+#include "core/cmd/region_change.h"
+#include "store/replicas.h"
 #include "utils/memutils.h"
 
-Peer *
-store_find_peer(Store *store, uint64 region_id)
+/* Where the region is in the list, or would be. */
+static int
+find_place(const Store *store, uint64 region_id)
 {
 	int low = 0;
 	int high = store->n_peers;
@@ -20,14 +21,142 @@ store_find_peer(Store *store, uint64 region_id)
 	{
 		int middle = low + (high - low) / 2;
 
-		if (store->peers[middle].region.id < region_id)
+		if (store->peers[middle]->region.id < region_id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low < store->n_peers && store->peers[low].region.id == region_id)
-		return &store->peers[low];
+	return low;
+}
+
+Peer *
+store_find_peer(Store *store, uint64 region_id)
+{
+	int at = find_place(store, region_id);
+
+	if (at < store->n_peers && store->peers[at]->region.id == region_id)
+		return store->peers[at];
 	return NULL;
+}
+
+Peer *
+store_find_peer_of_key(Store *store, Bytes bound)
+{
+	for (int i = 0; i < store->n_peers; i++)
+		if (store->peers[i]->region.n_peers > 0 &&
+			region_contains(&store->peers[i]->region, bound))
+			return store->peers[i];
+	return NULL;
+}
+
+Peer *
+store_add_peer(Store *store, uint64 region_id)
+{
+	int at = find_place(store, region_id);
+	Peer *peer = MemoryContextAllocZero(store->context, sizeof(Peer));
+
+	CHECK(store_find_peer(store, region_id) == NULL);
+	if (store->n_peers == store->peers_room)
+	{
+		Size room = (Size) Max(store->peers_room * 2, 8);
+
+		store->peers_room = (int) room;
+		store->peers = store->peers == NULL ?
+			MemoryContextAlloc(store->context, room * sizeof(Peer *)) :
+			repalloc(store->peers, room * sizeof(Peer *));
+	}
+	memmove(&store->peers[at + 1], &store->peers[at],
+			(Size) (store->n_peers - at) * sizeof(Peer *));
+	store->peers[at] = peer;
+	store->n_peers++;
+	peer->store = store;
+	peer->region.id = region_id;
+	peer->saved.region_id = region_id;
+	peer->life_number = ++store->replicas->next_life;
+	peer->proposals_end = &peer->proposals;
+	latch_gate_init(&peer->gate);
+	peer->early = MemoryContextAlloc(store->context, sizeof(WriteQueue));
+	write_queue_init(peer->early);
+	return peer;
+}
+
+static void
+free_keys(Region *region)
+{
+	if (region->start_key.data != NULL)
+		pfree(unconstify(uint8 *, region->start_key.data));
+	if (region->end_key.data != NULL)
+		pfree(unconstify(uint8 *, region->end_key.data));
+}
+
+void
+store_remove_peer(Store *store, Peer *peer)
+{
+	int at = find_place(store, peer->region.id);
+
+	CHECK(at < store->n_peers && store->peers[at] == peer);
+	store->n_peers--;
+	memmove(&store->peers[at], &store->peers[at + 1],
+			(Size) (store->n_peers - at) * sizeof(Peer *));
+	if (peer->grouped)
+		store->replicas->n_grouped--;
+	if (peer->raft != NULL)
+		raft_destroy(peer->raft);
+	free_keys(&peer->region);
+	pfree(peer->early);
+	pfree(peer);
+}
+
+void
+store_add_tombstone(Store *store, const Region *region, uint64 peer_id)
+{
+	Tombstone *tombstone = store_find_tombstone(store, region->id);
+
+	if (tombstone == NULL)
+	{
+		tombstone = MemoryContextAllocZero(store->context, sizeof(Tombstone));
+		tombstone->next = store->tombstones;
+		store->tombstones = tombstone;
+	}
+	tombstone->region = *region;
+	tombstone->region.start_key = tombstone->region.end_key = bytes_empty();
+	tombstone->peer_id = peer_id;
+}
+
+Tombstone *
+store_find_tombstone(Store *store, uint64 region_id)
+{
+	for (Tombstone *t = store->tombstones; t != NULL; t = t->next)
+		if (t->region.id == region_id)
+			return t;
+	return NULL;
+}
+
+static Bytes
+keep_key(const Peer *peer, Bytes key)
+{
+	uint8 *copy;
+
+	if (key.len == 0)
+		return bytes_empty();
+	copy = MemoryContextAlloc(peer->store->context, key.len);
+	memcpy(copy, key.data, key.len);
+	return bytes_make(copy, key.len);
+}
+
+void
+peer_set_region(Peer *peer, const Region *region)
+{
+	Region old = peer->region;
+
+	CHECK(region->id == old.id);
+	peer->region = *region;
+	peer->region.start_key = keep_key(peer, region->start_key);
+	peer->region.end_key = keep_key(peer, region->end_key);
+	free_keys(&old);
+	for (int i = 0; i < region->n_peers; i++)
+		if (region->peers[i].store_id == peer->store->meta.store_id)
+			peer->self = region->peers[i];
 }
 
 static void *
@@ -52,36 +181,63 @@ fill_config(const Peer *peer, RaftConfig *config)
 	config->hard_state.term = saved->term;
 	config->hard_state.vote = saved->vote;
 	config->hard_state.commit = saved->commit_index;
-	config->conf.voters.n = 0;
-	for (int i = 0; i < peer->region.n_peers; i++)
-		config->conf.voters.id[config->conf.voters.n++] =
-			peer->region.peers[i].id;
+	region_conf_state(&peer->region, &config->conf);
 	config->applied_index = saved->applied_index;
 	config->applied_term = saved->applied_term;
 	config->truncated_index = saved->truncated_index;
 	config->truncated_term = saved->truncated_term;
-	config->restarted = true;
-	config->max_uncommitted_bytes = SIZE_MAX / 4;
-	config->max_committed_bytes = SIZE_MAX / 4;
-	config->seed = peer->self.id;
+	config->restarted = !peer->is_fresh;
+	config->seed = peer->self.id ^ saved->term << 20 ^
+		(uint64) peer->store->meta.start_seq << 40;
+	config->skip_bcast_commit = false;
+	if (peer->region.n_peers == 1)
+	{
+		config->max_uncommitted_bytes = SIZE_MAX / 4;
+		config->max_committed_bytes = SIZE_MAX / 4;
+	}
 }
 
-void
-peer_start(Store *store, Peer *peer)
+/* One voter, nobody else and no log. */
+static bool
+starts_sole(const RaftConfig *config, const Peer *peer)
 {
-	RaftStorage storage = raft_empty_log(&peer->saved.truncated_index);
+	return config->conf.voters.n == 1 && config->conf.learners.n == 0 &&
+		config->conf.voters_outgoing.n == 0 &&
+		config->conf.voters.id[0] == peer->self.id &&
+		peer->log_last == peer->saved.applied_index &&
+		peer->saved.truncated_index == peer->saved.applied_index;
+}
+
+static void
+create_raft(Store *store, Peer *peer, uint64 now_us)
+{
+	RaftStorage storage = raft_storage(peer);
 	RaftAllocator allocator = {store->context, raft_alloc, raft_free};
-	uint64 now_us = (uint64) board_now_us();
 	RaftConfig config;
 
-	peer->state = peer->saved;
 	fill_config(peer, &config);
+	peer->grouped = !starts_sole(&config, peer);
 	if (raft_create(&config, &storage, &allocator, now_us, &peer->raft) !=
 		STATUS_OK)
 		ereport(FATAL,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the stored Raft state of region %llu is inconsistent",
 						(unsigned long long) peer->region.id)));
+}
+
+void
+peer_start(Store *store, Peer *peer)
+{
+	uint64 now_us = (uint64) board_now_us();
+
+	peer->state = peer->saved;
+	peer->log_last = Max(peer->log_last, peer->saved.truncated_index);
+	create_raft(store, peer, now_us);
+	if (peer->grouped)
+	{
+		store->replicas->n_grouped++;
+		return;
+	}
 	CHECK(raft_is_sole(peer->raft));
 	CHECK(raft_campaign(peer->raft, now_us) == STATUS_OK);
 	peer->touched = true;
@@ -90,6 +246,7 @@ peer_start(Store *store, Peer *peer)
 void
 peer_restart(Store *store, Peer *peer)
 {
+	CHECK(!peer->grouped);
 	raft_destroy(peer->raft);
 	peer_start(store, peer);
 }
@@ -110,6 +267,22 @@ peer_committed(Store *store, Peer *peer)
 		board_publish_applied(peer->region.id, peer->state.applied_index);
 }
 
+bool
+peer_is_leader(const Peer *peer)
+{
+	return raft_role(peer->raft) == RAFT_LEADER;
+}
+
+/* Id 0 if it is not known, or not known where it is. */
+static RegionPeer
+leader_of(const Peer *peer)
+{
+	const RegionPeer *leader =
+		region_find_peer(&peer->region, raft_leader(peer->raft));
+
+	return leader != NULL ? *leader : (RegionPeer){0};
+}
+
 void
 peer_region_state(const Peer *peer, RegionState *out)
 {
@@ -117,29 +290,34 @@ peer_region_state(const Peer *peer, RegionState *out)
 	out->region = &peer->region;
 	out->self = peer->self;
 	out->term = raft_term(peer->raft);
-	out->is_leader = raft_role(peer->raft) == RAFT_LEADER;
-	if (out->is_leader)
-		out->leader = peer->self;
+	out->is_leader = peer_is_leader(peer);
+	out->leader = leader_of(peer);
 }
 
 /*
  * A sole peer's lease has no end: nobody else can commit until it adds one
- * itself, which ends the lease first (DESIGN 4).
+ * itself, which ends the lease first (DESIGN 4).  A peer without data is not
+ * on the board.
  */
 void
-peer_publish(const Peer *peer)
+peer_publish(Peer *peer)
 {
-	BoardRegion *entry = palloc0(sizeof(BoardRegion));
+	BoardRegion *entry;
 
+	if (peer->region.n_peers == 0 || peer->life != PEER_STATE_NORMAL)
+		return;
+	entry = palloc0(sizeof(BoardRegion));
 	entry->region = peer->region;
 	entry->self = peer->self;
-	entry->is_leader = raft_role(peer->raft) == RAFT_LEADER;
-	if (entry->is_leader)
-		entry->leader = peer->self;
+	entry->is_leader = peer_is_leader(peer);
+	entry->leader = leader_of(peer);
 	entry->term = raft_term(peer->raft);
 	entry->lease_end_us =
 		(int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
-	entry->applied_index = peer->state.applied_index;
+	entry->applied_index = peer->saved.applied_index;
+	peer->lease_end_us = entry->lease_end_us;
+	peer->told_term = entry->term;
+	peer->told_leader = entry->leader.id;
 	if (!board_publish(entry))
 		ereport(FATAL,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -37,23 +37,34 @@ free_item(RangeDelete *item)
 	pfree(unconstify(uint8 *, item->upper.data));
 }
 
-bool
-range_delete_accept(Store *store, Write *write)
+int64
+range_delete_begin(Store *store, RawCf cf, Bytes lower, Bytes upper)
 {
 	RangeDeletes *ranges = &store->ranges;
-	const RawCommand *command = &write->command;
 	RangeDelete *item = &ranges->items[ranges->n];
 
-	if (ranges->n == RANGE_DELETES_MAX)
-		return false;
+	if (ranges->n == RANGE_DELETES_ROOM)
+		elog(ERROR, "too many deletions of ranges are on their way");
 	ranges->waiters[ranges->n] = NULL;
 	ranges->n++;
 	ranges->n_new++;
-	item->era = write->era = ++ranges->era;
-	item->cf = command->cf;
-	item->next = keep_bytes(store, command->lower);
-	item->upper = keep_bytes(store, command->upper);
+	item->era = ++ranges->era;
+	item->cf = cf;
+	item->next = keep_bytes(store, lower);
+	item->upper = keep_bytes(store, upper);
 	item->done = false;
+	return item->era;
+}
+
+bool
+range_delete_accept(Store *store, Write *write)
+{
+	const RawCommand *command = &write->command;
+
+	if (store->ranges.n >= RANGE_DELETES_MAX)
+		return false;
+	write->era =
+		range_delete_begin(store, command->cf, command->lower, command->upper);
 	return true;
 }
 
@@ -128,8 +139,9 @@ decide_slice(Store *store, const OpenTables *tables, Snapshot snapshot,
 									 .max = SLICE_ROWS};
 	range_delete_look(&turn->slice, reader);
 	raw_reader_close(reader);
-	turn->deleted = background_delete(store, item->cf, turn->slice.keys,
-									  (int) turn->slice.n_keys);
+	background_delete(store, item->cf, turn->slice.keys,
+					  (int) turn->slice.n_keys);
+	turn->deleted = (int) turn->slice.n_keys;
 	after.next = turn->slice.next;
 	after.done = turn->slice.done;
 	if (after.done && item->era != ranges->era)
@@ -208,7 +220,7 @@ range_delete_load(Store *store)
 			ranges->kept = items[i].era;
 			continue;
 		}
-		if (ranges->n == RANGE_DELETES_MAX)
+		if (ranges->n == RANGE_DELETES_ROOM)
 			elog(ERROR, "too many deletions of ranges are stored");
 		items[i].next = keep_bytes(store, items[i].next);
 		items[i].upper = keep_bytes(store, items[i].upper);

@@ -17,7 +17,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
-#include "store/txn_turn.h"
+#include "store/snapshots.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "worker_common.h"
@@ -43,8 +43,18 @@ ask_store(void *arg, Request *request)
 		lock_waits_answer_info(arg, request);
 	else if (request->method->id == METHOD_BROADCAST_TXN_STATUS)
 		txn_turn_take_status(arg, request);
+	else if (request->method->id == METHOD_STORE_ADMIN)
+		orders_take_sql(arg, request);
+	else if (request->method->id == METHOD_STORE_ORDER)
+		orders_take_message(arg, request);
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
+}
+
+static void
+ask_index(void *arg, Request *request)
+{
+	raft_read_submit(arg, request);
 }
 
 static void
@@ -54,6 +64,7 @@ store_init(Store *store)
 
 	memset(store, 0, sizeof(*store));
 	store->context = context;
+	replicas_init(store);
 	arena_init(&store->arena);
 	write_queue_init(&store->queue);
 	write_queue_init(&store->outbox);
@@ -66,9 +77,11 @@ store_init(Store *store)
 		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
 	dispatch_init(&store->dispatch, context);
 	background_init(store);
+	snapshots_init(store);
 	store->dispatch.write = store_submit;
 	store->dispatch.write_txn = store_submit_txn;
 	store->dispatch.ask_store = ask_store;
+	store->dispatch.ask_index = ask_index;
 	store->dispatch.arg = store;
 }
 
@@ -97,7 +110,7 @@ publish(Store *store)
 	board.api = store->meta.api;
 	board_publish_store(&board);
 	for (int i = 0; i < store->n_peers; i++)
-		peer_publish(&store->peers[i]);
+		peer_publish(store->peers[i]);
 }
 
 /*
@@ -151,7 +164,11 @@ bring_up(Store *store, char *reason, Size size)
 		return false;
 	load_locks(store);
 	for (int i = 0; i < store->n_peers; i++)
-		peer_start(store, &store->peers[i]);
+	{
+		raft_storage_find_end(store->peers[i]);
+		peer_start(store, store->peers[i]);
+	}
+	snapshots_load(store);
 	turn_run(store);
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
 					store->meta.api);
@@ -224,6 +241,7 @@ housekeeping(Store *store)
 	{
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
+		raft_tell_people(store);
 		if (!extension_is_ours(store))
 			return "the extension was dropped";
 		if (!worker_tls_tick(store->tls))
@@ -239,6 +257,7 @@ housekeeping(Store *store)
 		store->next_heartbeat_us = now_us + HEARTBEAT_INTERVAL_US;
 		store_heartbeat(store);
 	}
+	store_heartbeat_news(store, now_us);
 	return NULL;
 }
 
@@ -248,7 +267,9 @@ sleep_us(const Store *store)
 {
 	int64 now_us = dispatch_now_us();
 	int64 next_us = Min(store->next_check_us, store->next_heartbeat_us);
-	int64 wait = Min(next_us, background_due_us(store)) - now_us;
+	int64 wait =
+		Min(Min(next_us, background_due_us(store)), snapshots_due_us(store)) -
+		now_us;
 
 	if (store->gc.job == NULL)
 		wait = Min(wait, store->gc.due_us - now_us);
@@ -257,7 +278,7 @@ sleep_us(const Store *store)
 		wait = Min(wait,
 				   pacer_wait_us(&store->pacer, now_us,
 								 tikv_fdw_settings.turn_min_interval_us));
-	return lock_waits_sleep_us(store, Max(wait, 0));
+	return lock_waits_sleep_us(store, raft_turn_sleep_us(store, Max(wait, 0)));
 }
 
 /* What the store has at the moment, for tikv.metrics. */
@@ -265,8 +286,10 @@ static void
 count_round(const Store *store)
 {
 	observe_server(store->server);
-	metrics_set(VALUE_QUEUED_WRITES, (uint64) store->queue.n);
-	metrics_set(VALUE_QUEUED_BYTES, store->queue.bytes);
+	metrics_set(VALUE_QUEUED_WRITES,
+				(uint64) (store->queue.n + store->replicas->queue.n));
+	metrics_set(VALUE_QUEUED_BYTES,
+				store->queue.bytes + store->replicas->queue.bytes);
 	metrics_set(VALUE_LOCK_WAITERS, lock_wait_count(store->waits));
 }
 
@@ -284,7 +307,11 @@ work_round(Store *store)
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
 		done += turn_run(store);
+	done += raft_turn_run(store);
+	done += raft_read_run(store);
 	done += background_run(store);
+	done += snapshots_run(store);
+	links_run(store);
 	batch_flush();
 	count_round(store);
 	return done;
@@ -320,15 +347,19 @@ bring_down(Store *store, const char *reason)
 	board_reset();
 	store->dispatch.refuse = reason;
 	dispatch_run_reads(&store->dispatch);
+	for (int i = 0; i < store->n_peers; i++)
+		raft_write_abandon(store->peers[i], reason);
+	raft_read_stop(store, reason);
 	store_refuse_all(store, reason);
 	lock_waits_stop(store, reason);
 	background_stop(store, reason);
 	batch_flush();
+	links_stop(store);
+	snapshots_stop(store);
 	kvserver_stop(store->server);
 	store->server = NULL;
-	for (int i = 0; i < store->n_peers; i++)
-		raft_destroy(store->peers[i].raft);
-	store->n_peers = 0;
+	while (store->n_peers > 0)
+		store_remove_peer(store, store->peers[0]);
 	bus_worker_reset(WORKER_STORE);
 }
 
@@ -349,6 +380,7 @@ run_store(Store *store)
 		return;
 	}
 	store->server = kvserver_start(WORKER_STORE, &store->dispatch, store->tls);
+	links_start(store);
 	bring_down(store, serve(store));
 }
 
@@ -372,6 +404,7 @@ tikv_store_main(Datum arg)
 		gc_free(store);
 		status_cache_free(store->status_cache);
 		background_free(store);
+		replicas_free(store);
 		arena_free(&store->arena);
 		MemoryContextDelete(life);
 	}

@@ -13,6 +13,8 @@
 
 #include "access/xlogdefs.h"
 #include "bus/board.h"
+#include "core/cmd/peer_message.h"
+#include "core/kv/latches.h"
 #include "core/kv/overlay.h"
 #include "core/raft/raft.h"
 #include "core/txn/lock_wait.h"
@@ -28,16 +30,75 @@
 #include "store/guard.h"
 #include "core/base/pacer.h"
 
+typedef struct Store Store;
+struct Write;
+
+/* Where a peer that is not in the region's descriptor is reached. */
+#define PEER_SENDERS 8
+
+/* A peer of a region that this store leads, and that does not answer. */
+typedef struct PeerSilence
+{
+	uint64 id; /* 0: free */
+	int64 since_us;
+} PeerSilence;
+
+#define PEER_SILENCES 4
+
+/* What PD was told of a region last. */
+typedef struct PeerTold
+{
+	RegionEpoch epoch;
+	uint64 term;
+	bool unsettled; /* some peer was behind, silent, or between roles */
+	int64 at_us;
+	PeerSilence silences[PEER_SILENCES];
+} PeerTold;
+
 /* One region's replica on this store. */
 typedef struct Peer
 {
-	Region region;
+	Store *store;
+	Region region; /* without peers: it waits for its first snapshot */
 	RegionPeer self;
+	PeerState life;
 	Raft *raft;
 	GroupState state; /* as the running turn will store it */
 	GroupState saved; /* as last committed */
 	bool touched;	  /* has something for the turn's transaction */
 	RaftReady ready;  /* what that is, until the turn has committed */
+
+	/*
+	 * Several peers: entries are rows of raft_log, and its turns are those of
+	 * raft_turn.c.  All that follows is of such groups alone.
+	 */
+	bool grouped;
+	uint64 life_number;	 /* of this Peer: ids of peers come again */
+	uint64 log_last;	 /* the last row of the log */
+	uint64 log_first;	 /* rows before the truncated index from here on */
+	bool has_ready;		 /* of the running turn */
+	bool is_new;		 /* has no rows yet */
+	bool is_fresh;		 /* never spoke to anybody: no restart rule */
+	bool region_changed; /* its descriptor is to be stored */
+	bool at_once;		 /* its changes are flushed before they are told */
+	bool destroying;	 /* it was removed from the region */
+	RegionPeer senders[PEER_SENDERS];
+	int next_sender;
+	LatchGate gate;
+	struct Write *held;		 /* waiting for latches; any order */
+	struct Write *proposals; /* in the log, not applied; by index */
+	struct Write **proposals_end;
+	struct WriteQueue *early; /* before the own term's first entry */
+	bool was_leader;
+	uint64 max_ts_term;	 /* term in which max_ts was synced */
+	uint64 max_ts_asked; /* ... is being synced */
+	int64 max_ts_asked_us;
+	int64 lease_end_us; /* as published */
+	uint64 told_term;
+	uint64 told_leader;
+	int64 next_compact_us;
+	int skipped_compacts;
+	PeerTold told; /* to PD */
 } Peer;
 
 /* A write waiting for its turn, or for the WAL flush of its turn. */
@@ -62,6 +123,19 @@ typedef struct Write
 
 	RawCasResult *cas; /* what a compare and swap met */
 	int64 era;		   /* that an accepted deletion of a range began */
+
+	/* Of groups with several peers. */
+	LatchClaim claim;
+	bool claimed;	   /* it holds latches, or waits for them */
+	bool granted;	   /* it holds all of them */
+	bool decided_here; /* what is to be answered once it is applied */
+	bool answered;	   /* its client knows; only latches are left to give */
+	bool mismatch;	   /* its epoch was another one when it was applied */
+	uint64 index;	   /* of its entry */
+	uint64 term;
+	uint64 life_number; /* of its peer */
+	struct Write *next_proposal;
+
 	struct Write *next;
 } Write;
 
@@ -82,8 +156,13 @@ struct Store
 	Tls *tls; /* NULL: off */
 	Dispatch dispatch;
 
-	Peer *peers; /* by region id, ascending */
+	Peer **peers; /* by region id, ascending */
 	int n_peers;
+	int peers_room;
+	struct Tombstone *tombstones; /* of regions that had a peer here */
+	struct Replicas *replicas;	  /* what groups with several peers need */
+	struct Links *links;		  /* to other stores; NULL: not yet */
+	struct Snapshots *snapshots;
 
 	WriteQueue queue;  /* not begun */
 	WriteQueue outbox; /* done, waits for outbox_lsn to be flushed */
@@ -114,6 +193,7 @@ struct Store
 	uint64 aborted_turns;
 	int64 next_abort_log_us;	 /* monotonic */
 	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
+	int64 next_news_us;			 /* ... of regions that changed */
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
@@ -132,15 +212,44 @@ extern bool store_bootstrap(Store *store, char *reason, Size size);
 
 /* Tell PD about the store and the regions it leads; no wait. */
 extern void store_heartbeat(Store *store);
+
+/* Of regions that have changed since PD was told; now and then. */
+extern void store_heartbeat_news(Store *store, int64 now_us);
 extern void store_take_pd_answers(Store *store);
 
 /* ---- peer.c ---- */
 
 extern Peer *store_find_peer(Store *store, uint64 region_id);
 
+/* The peer whose region holds a key in the form of bounds; NULL: none. */
+extern Peer *store_find_peer_of_key(Store *store, Bytes bound);
+
+/* Add a peer to the list, or take it out and free it. */
+extern Peer *store_add_peer(Store *store, uint64 region_id);
+extern void store_remove_peer(Store *store, Peer *peer);
+
+/*
+ * A peer that was here and is not to come back: its region as it was in the
+ * end, without keys.
+ */
+typedef struct Tombstone
+{
+	struct Tombstone *next;
+	Region region;
+	uint64 peer_id;
+} Tombstone;
+
+extern void store_add_tombstone(Store *store, const Region *region,
+								uint64 peer_id);
+extern Tombstone *store_find_tombstone(Store *store, uint64 region_id);
+
+/* Keys of a region are the store's own copies. */
+extern void peer_set_region(Peer *peer, const Region *region);
+
 /*
  * Create the Raft group from peer->saved; a sole peer leads at once.  What
- * that changes (term, an empty entry) is stored by the next turn.
+ * that changes (term, an empty entry) is stored by the next turn.  A group of
+ * several needs open tables: raft_storage_open.
  */
 extern void peer_start(Store *store, Peer *peer);
 
@@ -150,9 +259,10 @@ extern void peer_restart(Store *store, Peer *peer);
 /* The turn that stored peer->state has committed. */
 extern void peer_committed(Store *store, Peer *peer);
 extern void peer_region_state(const Peer *peer, RegionState *out);
+extern bool peer_is_leader(const Peer *peer);
 
 /* Put what others may know of the peer on the board. */
-extern void peer_publish(const Peer *peer);
+extern void peer_publish(Peer *peer);
 
 /* ---- turn.c ---- */
 
@@ -186,6 +296,18 @@ extern bool turn_run_own(Store *store, const TurnOwn *own);
  * memory must last until the turn's end.  False if the group takes no more.
  */
 extern bool turn_propose(Store *store, Peer *peer, RawCommand *command);
+
+/* May the write go on?  Leader, epoch, range, space, time. */
+extern bool turn_check_write(Store *store, Write *write, RegionError *error);
+
+/* Answer all in the outbox. */
+extern void turn_send_outbox(Store *store);
+
+/* The abandoned are told so; true if it was. */
+extern bool turn_drop_abandoned(Write *write);
+
+/* Give back the memory of a turn. */
+extern void turn_finish(Store *store);
 
 /* Remember and report why the tables could not be opened. */
 extern void store_report_blocker(Store *store, TablesAnswer answer);

@@ -92,8 +92,9 @@ remove_rows(SweepTurn *turn)
 
 		while (to < turn->n && turn->rows[to].cf == turn->rows[from].cf)
 			to++;
-		turn->removed += background_delete(turn->store, turn->rows[from].cf,
-										   keys + from, to - from);
+		background_delete(turn->store, turn->rows[from].cf, keys + from,
+						  to - from);
+		turn->removed += to - from;
 		from = to;
 	}
 }

@@ -21,7 +21,7 @@
 #include "read/txn_look.h"
 #include "storage/raw_table.h"
 #include "store/raw_decide.h"
-#include "store/txn_turn.h"
+#include "store/replicas.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -68,7 +68,8 @@ admit(Store *store, Request *request, size_t bytes)
 {
 	Write *write;
 
-	if (over_bounds(&store->queue, bytes))
+	if (over_bounds(&store->queue, bytes) ||
+		over_bounds(&store->replicas->queue, bytes))
 	{
 		service_busy(request, "scheduler is busy: too many writes wait");
 		return NULL;
@@ -131,6 +132,7 @@ store_refuse_all(Store *store, const char *reason)
 						 .backoff_ms = 100};
 
 	refuse_all(&store->queue, &error);
+	refuse_all(&store->replicas->queue, &error);
 }
 
 /* ------------------------------------------------- steps 1 and 2: decide */
@@ -207,15 +209,6 @@ in_range(const Write *write, const Region *region, RegionError *error)
 }
 
 static bool
-refuse_region(const RequestContext *context, RegionError *error)
-{
-	memset(error, 0, sizeof(*error));
-	error->kind = REGION_NOT_FOUND;
-	error->region_id = context->region_id;
-	return false;
-}
-
-static bool
 timestamps_are_plausible(const Write *write, RegionError *error)
 {
 	if (write->txn == NULL ||
@@ -228,9 +221,8 @@ timestamps_are_plausible(const Write *write, RegionError *error)
 	return false;
 }
 
-/* May the write go on?  Leader, epoch, range, space, time. */
-static bool
-check_write(Store *store, Write *write, RegionError *error)
+bool
+turn_check_write(Store *store, Write *write, RegionError *error)
 {
 	const RequestContext *context = context_of(write);
 	Peer *peer = store_find_peer(store, context->region_id);
@@ -239,8 +231,8 @@ check_write(Store *store, Write *write, RegionError *error)
 	if (write->request->method->id == METHOD_UNSAFE_DESTROY_RANGE)
 	{
 		/* Of the store, whatever its regions (txn-semantics 21). */
-		write->peer = &store->peers[0];
-		return store->n_peers > 0 || refuse_region(context, error);
+		write->peer = NULL;
+		return true;
 	}
 	if (peer != NULL)
 		peer_region_state(peer, &state);
@@ -303,7 +295,7 @@ propose_write(Turn *turn, Write *write)
 		if (!raw_decide(store, write, reader, turn->now_s))
 			return true;
 	}
-	if (store->ranges.n == RANGE_DELETES_MAX && write->command.deletes_range)
+	if (store->ranges.n >= RANGE_DELETES_MAX && write->command.deletes_range)
 		busy = "scheduler is busy: too many ranges are being deleted";
 	else if (!turn_propose(store, write->peer, &write->command))
 		busy = "raftstore is busy: proposal refused";
@@ -312,6 +304,17 @@ propose_write(Turn *turn, Write *write)
 	else if (write->command.deletes_range)
 		range_delete_accept(store, write);
 	return busy == NULL;
+}
+
+bool
+turn_drop_abandoned(Write *write)
+{
+	Request *request = write->request;
+
+	if (request->abandoned == NULL || !request->abandoned(request))
+		return false;
+	request->fail(request, RPC_CANCELLED, "the client is gone");
+	return true;
 }
 
 /*
@@ -329,16 +332,16 @@ decide(Turn *turn, Write *write)
 	/* What goes on over several turns began with the first. */
 	if (write->request->begun_us == 0)
 		write->request->begun_us = turn->begun_us;
-	if (write->request->abandoned != NULL &&
-		write->request->abandoned(write->request))
-	{
-		write->request->fail(write->request, RPC_CANCELLED,
-							 "the client is gone");
+	if (turn_drop_abandoned(write))
 		return;
-	}
-	if (!check_write(store, write, &error))
+	if (!turn_check_write(store, write, &error))
 	{
 		service_region_error(write->request, &error);
+		return;
+	}
+	if (write->peer != NULL && write->peer->grouped)
+	{
+		raft_write_submit(store, write);
 		return;
 	}
 	if (write->txn != NULL)
@@ -357,7 +360,7 @@ static bool
 any_touched(const Store *store)
 {
 	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i].touched)
+		if (store->peers[i]->touched)
 			return true;
 	return false;
 }
@@ -426,7 +429,7 @@ static void
 commit_turn(Turn *turn)
 {
 	Store *store = turn->store;
-	bool writing = any_touched(store);
+	bool writing = any_touched(store) || store->overlay.n_modifies > 0;
 
 	store->decided_us = dispatch_now_us();
 	if (writing)
@@ -436,8 +439,8 @@ commit_turn(Turn *turn)
 		store->turns++;
 	}
 	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i].touched)
-			save_group(turn, &store->peers[i]);
+		if (store->peers[i]->touched)
+			save_group(turn, store->peers[i]);
 	write_rows(turn);
 	txn_turn_write(&turn->txn);
 	range_delete_save_new(store);
@@ -449,8 +452,8 @@ commit_turn(Turn *turn)
 	raw_writer_published(turn->writer);
 	txn_turn_published(&turn->txn, &store->outbox);
 	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i].touched)
-			peer_committed(store, &store->peers[i]);
+		if (store->peers[i]->touched)
+			peer_committed(store, store->peers[i]);
 	range_delete_committed(store);
 	store->outbox_lsn = XactLastCommitEnd;
 	store->durable_us = dispatch_now_us();
@@ -460,16 +463,34 @@ commit_turn(Turn *turn)
 
 /* ------------------------------------------------------ step 4: replies */
 
+/* The region was another one when the entry was applied: nothing happened. */
 static void
-send_outbox(Store *store)
+refuse_mismatch(Store *store, Write *write)
+{
+	RegionError error = {.kind = REGION_EPOCH_NOT_MATCH,
+						 .region_id = context_of(write)->region_id};
+	Peer *peer = store_find_peer(store, error.region_id);
+
+	if (peer == NULL)
+		error.kind = REGION_NOT_FOUND;
+	else
+		error.current = &peer->region;
+	service_region_error(write->request, &error);
+}
+
+void
+turn_send_outbox(Store *store)
 {
 	Write *write;
 
 	while ((write = write_queue_pop(&store->outbox)) != NULL)
 	{
+		raft_write_release(store, write);
 		write->request->decided_us = store->decided_us;
 		write->request->durable_us = store->durable_us;
-		if (write->txn != NULL)
+		if (write->mismatch)
+			refuse_mismatch(store, write);
+		else if (write->txn != NULL)
 			txn_turn_reply(store, write);
 		else if (write->refused != NULL)
 			raw_error(write->request, write->refused);
@@ -543,8 +564,8 @@ abort_turn(Turn *turn)
 	metrics_add(VALUE_ABORTED_TURNS, 1);
 	range_delete_aborted(store);
 	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i].touched)
-			peer_restart(store, &store->peers[i]);
+		if (store->peers[i]->touched)
+			peer_restart(store, store->peers[i]);
 }
 
 /* After an abort: everything that was not answered, in its order. */
@@ -605,8 +626,8 @@ execute(Turn *turn, WriteQueue *batch)
 	write_queue_unpop(&turn->store->queue, batch);
 }
 
-static void
-finish_turn(Store *store)
+void
+turn_finish(Store *store)
 {
 	overlay_reset(&store->overlay);
 	txn_overlay_begin(&store->txn_overlay, NULL);
@@ -654,8 +675,8 @@ try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 
 	/* Outside: what is durable is answered, whatever happens meanwhile. */
 	if (done)
-		send_outbox(store);
-	finish_turn(store);
+		turn_send_outbox(store);
+	turn_finish(store);
 	return done;
 }
 
@@ -709,7 +730,7 @@ turn_run_own(Store *store, const TurnOwn *own)
 
 	if (done)
 		own->committed(store, own->arg);
-	finish_turn(store);
+	turn_finish(store);
 	return done;
 }
 

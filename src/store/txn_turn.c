@@ -28,9 +28,9 @@ txn_turn_must_wait(const TxnTurn *turn, const Write *write)
 		!txn_overlay_is_empty(&turn->store->txn_overlay);
 }
 
-/* The overlay over the tables, opened when a command first needs it. */
-static MvccReader *
-reader_of(TxnTurn *turn)
+/* Opened, with the overlay over it, when a command first needs it. */
+MvccReader *
+txn_turn_base(TxnTurn *turn)
 {
 	if (turn->base == NULL)
 	{
@@ -38,6 +38,13 @@ reader_of(TxnTurn *turn)
 									 lock_table_n_spilled() > 0);
 		txn_overlay_begin(&turn->store->txn_overlay, turn->base);
 	}
+	return turn->base;
+}
+
+static MvccReader *
+reader_of(TxnTurn *turn)
+{
+	(void) txn_turn_base(turn);
 	return &turn->store->txn_overlay.reader;
 }
 
@@ -58,7 +65,9 @@ fill_env(TxnTurn *turn, Write *write, Decided *decided, TxnEnv *env)
 	env->max_memory = store->arena.allocated + MAX_COMMAND_BYTES;
 	env->txn_source = write->txn->txn_source;
 	env->is_retry_request = write->txn->is_retry_request;
-	env->region = txn_region_range(&write->peer->region, write->request->arena);
+	if (write->peer != NULL)
+		env->region =
+			txn_region_range(&write->peer->region, write->request->arena);
 }
 
 static void
@@ -88,6 +97,9 @@ propose(Write *write, const TxnEffects *effects)
 	uint64_t index;
 	uint64_t term;
 
+	/* Of the store, and no region's */
+	if (write->peer == NULL)
+		return true;
 	if (raft_propose(write->peer->raft, &entry, &index, &term) != STATUS_OK)
 		return false;
 	write->peer->touched = true;

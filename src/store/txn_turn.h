@@ -43,6 +43,9 @@ extern bool txn_turn_must_wait(const TxnTurn *turn, const Write *write);
  */
 extern bool txn_turn_decide(TxnTurn *turn, Write *write);
 
+/* The reader under the overlay: what is applied. */
+extern MvccReader *txn_turn_base(TxnTurn *turn);
+
 /* Write the rows; before the commit. */
 extern void txn_turn_write(TxnTurn *turn);
 

@@ -14,6 +14,7 @@
 
 #define METHOD_RAFT 1
 #define METHOD_BATCH_RAFT 2
+#define METHOD_SNAPSHOT 3
 
 void
 inbound_init(Transport *t)
@@ -212,6 +213,7 @@ static const CallHandler raft_stream = {.message = message_of_stream,
 const RpcMethod transport_methods[] = {
 	{"/tikvpb.Tikv/Raft", RPC_STREAM, METHOD_RAFT, &raft_stream},
 	{"/tikvpb.Tikv/BatchRaft", RPC_STREAM, METHOD_BATCH_RAFT, &raft_stream},
+	{"/tikvpb.Tikv/Snapshot", RPC_STREAM, METHOD_SNAPSHOT, &snapshot_stream},
 };
 const int transport_n_methods =
 	sizeof(transport_methods) / sizeof(transport_methods[0]);

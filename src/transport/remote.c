@@ -77,6 +77,7 @@ close_stream(Remote *remote)
 void
 remote_free(Remote *remote)
 {
+	snapshot_out_fail(remote, true, "the node is gone");
 	close_stream(remote);
 	batch_queue_clear(&remote->queue);
 	free(remote);
@@ -95,6 +96,7 @@ fail(Remote *remote, int64_t now_us)
 	t->stats.dropped += (uint64_t) batch_queue_clear(&remote->queue);
 	t->stats.failures++;
 	enter(remote, REMOTE_BACKOFF, now_us);
+	snapshot_out_fail(remote, false, "the node cannot be reached");
 	t->config.on_unreachable(t->config.arg, remote->id);
 }
 
@@ -237,7 +239,8 @@ give_up_after(Remote *remote, int64_t timeout_us, int64_t now_us)
 void
 remote_run(Remote *remote, int64_t now_us)
 {
-	if (remote->state == REMOTE_IDLE && remote->queue.first != NULL)
+	if (remote->state == REMOTE_IDLE &&
+		(remote->queue.first != NULL || snapshot_out_waits(remote)))
 		resolve(remote, now_us);
 	if (remote->state == REMOTE_RESOLVED)
 		open_stream(remote, now_us);
@@ -245,6 +248,7 @@ remote_run(Remote *remote, int64_t now_us)
 		give_up_after(remote, RESOLVE_TIMEOUT_US, now_us);
 	if (remote->state != REMOTE_STREAMING)
 		return;
+	snapshot_out_begin(remote);
 	send_batches(remote);
 	if (remote->opened_us == 0)
 		give_up_after(remote, CONNECT_TIMEOUT_US, now_us);

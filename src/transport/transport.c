@@ -53,6 +53,7 @@ transport_stop(Transport *t)
 {
 	server_attach(t->config.server, NULL);
 	inbound_stop(t);
+	snapshot_in_stop(t);
 	free_remotes(t, true);
 	fence_free(&t->fence);
 	free(t);

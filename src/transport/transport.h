@@ -46,6 +46,18 @@ typedef struct TransportConfig
 	void (*on_refused)(void *arg, uint64_t id, const char *text);
 	void *arg;
 
+	/*
+	 * Snapshots of other nodes; NULL: none are taken.  begin answers what the
+	 * other two get, or NULL with a reason.  data: false if it cannot be
+	 * kept.  end is called exactly once after a begin: with `complete` if the
+	 * sender seems to have ended, and is then true if size and checksum are
+	 * right and the message was taken.
+	 */
+	void *(*snapshot_begin)(void *arg, uint64_t from_id, Bytes raft_message,
+							const char **why);
+	bool (*snapshot_data)(void *snapshot, Bytes data);
+	bool (*snapshot_end)(void *snapshot, bool complete);
+
 	size_t max_queue; /* bytes waiting for one node; 0: 32 MiB */
 	size_t max_batch; /* bytes of one message on the wire; 0: 512 KiB */
 } TransportConfig;
@@ -53,7 +65,7 @@ typedef struct TransportConfig
 /* What is read of the configuration is copied. */
 extern Transport *transport_start(const TransportConfig *config);
 
-/* Before server_stop; no callback follows. */
+/* Before server_stop; no callback follows but those that end snapshots. */
 extern void transport_stop(Transport *t);
 
 /*
@@ -75,6 +87,24 @@ extern void transport_forget(Transport *t, uint64_t id);
 /* Stop (true) or go on (false) taking messages of other nodes. */
 extern void transport_pause(Transport *t, bool pause);
 
+/*
+ * A snapshot to be sent: the message first, then `size` bytes.  read: false
+ * ends it, as broken.  done is called exactly once, also by transport_stop, never from
+ * inside transport_send_snapshot.
+ */
+typedef struct SnapshotSource
+{
+	uint64_t size;
+	bool (*read)(void *arg, uint64_t offset, uint8_t *out, size_t len);
+	void (*done)(void *arg, bool ok, const char *text);
+	void *arg;
+} SnapshotSource;
+
+/* False: it was not begun, and `done` will not be called. */
+extern bool transport_send_snapshot(Transport *t, uint64_t to_id,
+									Bytes raft_message,
+									const SnapshotSource *source);
+
 typedef struct TransportStats
 {
 	uint64_t sent; /* messages */
@@ -86,6 +116,9 @@ typedef struct TransportStats
 	uint64_t connects; /* streams that the other side accepted */
 	uint64_t failures; /* streams and attempts that failed */
 	uint64_t refused;  /* streams of others that were not let in */
+	uint64_t snapshots_sent;
+	uint64_t snapshots_failed;
+	uint64_t snapshots_received;
 	uint64_t queued_bytes;
 	uint64_t streams_out; /* at the moment */
 	uint64_t streams_in;
@@ -94,7 +127,7 @@ typedef struct TransportStats
 extern void transport_stats(const Transport *t, TransportStats *out);
 
 /*
- * The server side: Raft and BatchRaft of tikvpb.Tikv, for
+ * The server side: Raft, BatchRaft and Snapshot of tikvpb.Tikv, for
  * ServerConfig.peer_methods.  Until transport_start they are UNAVAILABLE.
  */
 extern const RpcMethod transport_methods[];

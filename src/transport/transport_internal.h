@@ -34,7 +34,8 @@ typedef struct Remote
 	int64_t opened_us; /* 0: not accepted yet */
 	BatchQueue queue;
 	Backoff backoff;
-	bool forgotten; /* to be freed by transport_run */
+	struct SnapshotOut *snapshots; /* on their way, or waiting */
+	bool forgotten;				   /* to be freed by transport_run */
 } Remote;
 
 /* A stream that messages come from. */
@@ -53,6 +54,7 @@ struct Transport
 	Remote *remotes;
 	int n_remotes;
 	Inbound inbound; /* head of the list */
+	struct SnapshotIn *snapshots_in;
 	Fence fence;
 	bool paused;
 	TransportStats stats;
@@ -68,6 +70,20 @@ extern void inbound_stop(Transport *t);
  * between nodes; a newer start of the sender ends his older streams.
  */
 extern bool inbound_admit(Transport *t, Call *call, SenderEnvelope *out);
+
+/* ---- snapshot_in.c ---- */
+
+extern const CallHandler snapshot_stream;
+extern void snapshot_in_stop(Transport *t);
+
+/* ---- snapshot_out.c ---- */
+
+/* The node has an address: begin those that wait. */
+extern void snapshot_out_begin(Remote *remote);
+
+/* It cannot be reached, or is forgotten: of those that wait, or of all. */
+extern void snapshot_out_fail(Remote *remote, bool all, const char *text);
+extern bool snapshot_out_waits(const Remote *remote);
 
 /* ---- remote.c ---- */
 

@@ -93,8 +93,9 @@ comes_back(void)
 		kit_for_ms(10);
 	}
 	OK(b->messages > before, "and is found");
+	kit_for_ms(20);
 	OK(a->resolves > 2, "the address was asked for again");
-	OK(kit_stats(a).failures >= 2 && kit_stats(a).connects == 2,
+	OK(kit_stats(a).failures >= 2 && kit_stats(a).connects >= 2,
 	   "all of which is counted");
 }
 

@@ -68,6 +68,7 @@ typedef struct RequestContext
 	bool has_epoch;
 	bool has_peer;
 	bool replica_read;
+	bool indexed; /* ReadIndex was done: a follower may answer */
 	bool stale_read;
 	int api_version;		   /* kvrpcpb.APIVersion */
 	int disk_full_opt;		   /* kvrpcpb.DiskFullOpt */

@@ -368,6 +368,13 @@ extern void txn_execute(TxnEnv *env, TxnCommand *command, TxnAnswer *answer);
  */
 extern bool txn_needs_clean_overlay(const TxnCommand *command);
 
+/*
+ * The keys that a command may change or depends on, in the arena.  False if it
+ * walks a range, or names none.
+ */
+extern bool txn_command_keys(const TxnCommand *command, Arena *arena,
+							 Bytes **keys, size_t *n);
+
 /* ---- actions.c: shared by the rollback family (7, 10.1) ---- */
 
 /* One more error of the answer, zeroed but for its kind. */

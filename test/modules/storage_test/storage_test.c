@@ -113,11 +113,17 @@ _PG_init(void)
 void
 storage_test_tables(bool write, bool wait, OpenTables *tables)
 {
+	storage_test_open_tables(TABLES_RAW, write, wait, tables);
+}
+
+void
+storage_test_open_tables(int what, bool write, bool wait, OpenTables *tables)
+{
 	TableOids oids;
 	TablesAnswer answer = TABLES_MISSING;
 
 	if (tables_resolve(&oids))
-		answer = tables_open(&oids, TABLES_RAW, write, wait, tables);
+		answer = tables_open(&oids, what, write, wait, tables);
 	if (answer == TABLES_LOCKED)
 		elog(ERROR, "tables are locked");
 	if (answer == TABLES_MISSING)

@@ -14,6 +14,8 @@
 
 /* Resolve and open the tables, or raise an error. */
 extern void storage_test_tables(bool write, bool wait, OpenTables *tables);
+extern void storage_test_open_tables(int what, bool write, bool wait,
+									 OpenTables *tables);
 
 /* storage_test_cache('empty') makes the backend's own shared memory, too. */
 extern Datum storage_test_cache(PG_FUNCTION_ARGS);

@@ -1,0 +1,275 @@
+/*
+ * raft_admin.c
+ *	  Administrative commands: changes of peers, transfers of leadership, the
+ *	  front of the log.
+ *
+ * Whether a command fits the region is asked by the same functions when it is
+ * proposed and when it is applied (core/cmd/region_change.c).
+ */
+#include "postgres.h"
+
+#include "core/base/check.h"
+#include "core/cmd/raft_codec.h"
+#include "core/cmd/region_change.h"
+#include "store/replicas.h"
+
+/* raftstore-and-pd 12. */
+#define COMPACT_INTERVAL_US INT64CONST(3000000)
+#define COMPACT_THRESHOLD 50
+#define COMPACT_MAX_ENTRIES 196608
+#define COMPACT_MAX_SKIPS 6
+
+/* ---------------------------------------------------------------- proposing */
+
+static bool
+refused(Status s, const char **why)
+{
+	switch (s)
+	{
+		case STATUS_OK:
+			return false;
+		case STATUS_NOT_LEADER:
+			*why = "this peer does not lead the region";
+			break;
+		case STATUS_BUSY:
+			*why = "an earlier change is still on its way";
+			break;
+		case STATUS_UNAVAILABLE:
+			*why = "leadership is being transferred, or the peer is not fit";
+			break;
+		default:
+			*why = "the configuration does not allow it";
+			break;
+	}
+	return true;
+}
+
+static Bytes
+encode(const Peer *peer, const CmdAdmin *admin, Arena *arena)
+{
+	CmdHeader header = {.region_id = peer->region.id,
+						.peer = peer->self,
+						.epoch = peer->region.epoch,
+						.term = raft_term(peer->raft)};
+
+	return cmd_encode_admin(&header, admin, arena);
+}
+
+static bool
+propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
+{
+	Arena *arena = &peer->store->arena;
+	RaftEntry entry = {0};
+	RaftConfChange cc;
+	Region after;
+	uint64_t index;
+	uint64_t term;
+
+	if (region_change_peers(&peer->region, admin, &after, &cc, why) !=
+			STATUS_OK ||
+		region_leader_may_change(&peer->region, peer->self.id, admin, why) !=
+			STATUS_OK)
+		return false;
+	entry.data = raft_conf_change_encode(&cc, encode(peer, admin, arena), arena,
+										 &entry.type);
+	if (refused(raft_propose_conf_change(peer->raft, &cc, &entry, &index,
+										 &term),
+				why))
+		return false;
+
+	/* a lone peer's lease has no end until now */
+	peer_publish(peer);
+	return true;
+}
+
+/* The lease ends with the order: what readers see of it, too. */
+static bool
+transfer(Peer *peer, uint64 to, const char **why)
+{
+	if (refused(raft_transfer_leader(peer->raft, to), why))
+		return false;
+	peer_publish(peer);
+	return true;
+}
+
+bool
+raft_admin_propose(Peer *peer, const CmdAdmin *admin, const char **why)
+{
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
+	uint64_t index;
+	uint64_t term;
+
+	*why = "this peer does not lead the region";
+	if (!peer_is_leader(peer))
+		return false;
+	FAILPOINT("store_before_admin");
+	switch (admin->type)
+	{
+		case CMD_ADMIN_CHANGE_PEER:
+		case CMD_ADMIN_CHANGE_PEER_V2:
+			return propose_change(peer, admin, why);
+		case CMD_ADMIN_TRANSFER_LEADER:
+			return transfer(peer, admin->transfer_to.id, why);
+		case CMD_ADMIN_COMPACT_LOG:
+			entry.data = encode(peer, admin, &peer->store->arena);
+			return !refused(raft_propose(peer->raft, &entry, &index, &term),
+							why);
+		case CMD_ADMIN_NONE:
+		case CMD_ADMIN_BATCH_SPLIT:
+			break;
+	}
+	*why = "this command is not served";
+	return false;
+}
+
+/* ----------------------------------------------------------------- applying */
+
+/* What this peer's replica of the log's front is worth. */
+static void
+apply_compact(Peer *peer, const CmdAdmin *admin)
+{
+	GroupState *state = &peer->state;
+
+	if (admin->compact_index <= state->truncated_index ||
+		admin->compact_index > state->applied_index)
+		return;
+	state->truncated_index = admin->compact_index;
+	state->truncated_term = admin->compact_term;
+}
+
+void
+raft_admin_apply(RaftTurn *turn, Peer *peer, const RaftEntry *entry,
+				 const Command *command)
+{
+	(void) turn;
+	(void) entry;
+	if (command->admin->type == CMD_ADMIN_COMPACT_LOG)
+		apply_compact(peer, command->admin);
+}
+
+/* The descriptor and Raft's configuration must say the same. */
+static void
+check_conf(const Region *region, const RaftConfState *conf)
+{
+	RaftConfState wanted;
+
+	region_conf_state(region, &wanted);
+	wanted.auto_leave = conf->auto_leave;
+	CHECK(memcmp(&wanted.voters.n, &conf->voters.n, sizeof(int)) == 0 &&
+		  wanted.learners.n == conf->learners.n &&
+		  wanted.voters_outgoing.n == conf->voters_outgoing.n &&
+		  wanted.learners_next.n == conf->learners_next.n);
+	for (int i = 0; i < conf->voters.n; i++)
+		CHECK(wanted.voters.id[i] == conf->voters.id[i]);
+}
+
+static void
+take_change(RaftTurn *turn, Peer *peer, const Region *after)
+{
+	Region before = peer->region;
+
+	before.start_key = before.end_key = bytes_empty();
+	peer_set_region(peer, after);
+	peer->region_changed = true;
+	peer->at_once = turn->at_once = true;
+	if (region_find_store(after, peer->self.store_id) == NULL)
+		peer->destroying = true;
+	ereport(LOG,
+			(errmsg("tikv store %llu: region %llu has %d peers, conf_ver %llu",
+					(unsigned long long) peer->self.store_id,
+					(unsigned long long) peer->region.id, after->n_peers,
+					(unsigned long long) after->epoch.conf_ver)));
+}
+
+/*
+ * A change of peers that does not fit, or whose epoch is an older one, is
+ * passed over, by Raft as by the region.
+ */
+void
+raft_admin_apply_change(RaftTurn *turn, Peer *peer, const RaftEntry *entry)
+{
+	Store *store = turn->store;
+	RaftConfChange cc;
+	RaftConfChange wanted;
+	RaftConfState conf;
+	Command command;
+	const char *why;
+	Bytes context;
+	Region after;
+
+	FAILPOINT("store_before_conf_change");
+	if (raft_conf_change_decode(entry->type, entry->data, &cc, &context) !=
+			STATUS_OK ||
+		cmd_decode(context, store->meta.api, &store->arena, &command) !=
+			STATUS_OK ||
+		command.admin == NULL ||
+		!region_epoch_matches(command.header.epoch, peer->region.epoch,
+							  cmd_epoch_rule(&command)) ||
+		region_change_peers(&peer->region, command.admin, &after, &wanted,
+							&why) != STATUS_OK ||
+		raft_apply_conf_change(peer->raft, &wanted, &conf) != STATUS_OK)
+		return;
+	check_conf(&after, &conf);
+	take_change(turn, peer, &after);
+	FAILPOINT("store_after_conf_change");
+}
+
+/* ------------------------------------------------------- the log's front */
+
+/* What all peers have; those who wait for a snapshot have nothing. */
+static uint64
+replicated(const RaftStatus *status)
+{
+	uint64 least = status->applied_index;
+
+	for (int i = 0; i < status->n_peers; i++)
+		least = Min(least, status->peers[i].match);
+	return least;
+}
+
+/* 0: leave it as it is. */
+static uint64
+compact_to(Peer *peer, const RaftStatus *status)
+{
+	uint64 first = status->truncated_index + 1;
+	uint64 last = status->last_index;
+	uint64 common = replicated(status);
+
+	if (status->applied_index >= first + COMPACT_MAX_ENTRIES)
+		return Min(Max(first + (last - first) / 2, common),
+				   status->applied_index);
+	if (common < first || last - first < 3)
+		return 0;
+	if (common - first < COMPACT_THRESHOLD &&
+		peer->skipped_compacts < COMPACT_MAX_SKIPS)
+	{
+		peer->skipped_compacts++;
+		return 0;
+	}
+	return common;
+}
+
+void
+raft_admin_compact(Peer *peer, int64 now_us)
+{
+	CmdAdmin admin = {.type = CMD_ADMIN_COMPACT_LOG};
+	RaftStatus *status;
+	const char *why;
+	uint64_t term;
+	uint64 to;
+
+	if (now_us < peer->next_compact_us || !peer_is_leader(peer))
+		return;
+	peer->next_compact_us = now_us + COMPACT_INTERVAL_US;
+	status = arena_alloc(&peer->store->arena, sizeof(*status));
+	raft_status(peer->raft, status);
+	to = compact_to(peer, status);
+	to = Min(to, status->persisted_index);
+	if (to <= status->truncated_index + 1 ||
+		raft_term_at(peer->raft, to - 1, &term) != STATUS_OK)
+		return;
+	admin.compact_index = to - 1;
+	admin.compact_term = term;
+	if (raft_admin_propose(peer, &admin, &why))
+		peer->skipped_compacts = 0;
+}

@@ -1,0 +1,125 @@
+/*
+ * raft_apply.c
+ *	  Committed entries become effects: of rows by the overlays, of the region
+ *	  by raft_admin.c.
+ *
+ * The same on every replica: what an entry does depends on its bytes and on
+ * the region at its index alone.  An entry whose epoch is another than the
+ * region's by now does nothing, and takes its place.
+ */
+#include "postgres.h"
+
+#include "bus/lock_table.h"
+#include "core/base/check.h"
+#include "store/replicas.h"
+
+static void
+corrupt_entry(const Peer *peer, const RaftEntry *entry)
+{
+	ereport(
+		FATAL,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg(
+			 "region %llu: the committed entry %llu is no command that this version knows",
+			 (unsigned long long) peer->region.id,
+			 (unsigned long long) entry->index)));
+}
+
+static void
+apply_raw(RaftTurn *turn, const Command *command, Write *write)
+{
+	Store *store = turn->store;
+
+	for (size_t i = 0; i < command->n_raw; i++)
+	{
+		command->raw[i].era = store->ranges.era;
+		overlay_apply(&store->overlay, &command->raw[i]);
+	}
+	for (size_t i = 0; i < command->n_ranges; i++)
+	{
+		const CmdRange *range = &command->ranges[i];
+		int64 era =
+			range_delete_begin(store, range->cf, range->lower, range->upper);
+
+		if (write != NULL)
+			write->era = era;
+	}
+}
+
+static void
+apply_txn(RaftTurn *turn, const Command *command)
+{
+	Store *store = turn->store;
+	TxnEffects effects = {.arena = &store->arena,
+						  .modifies = command->txn,
+						  .n_modifies = command->n_txn};
+
+	if (command->n_txn == 0)
+		return;
+	(void) txn_turn_base(&turn->txn);
+	txn_overlay_apply(&store->txn_overlay, &effects);
+}
+
+static bool
+may_apply(const Peer *peer, const Command *command)
+{
+	Bytes outside;
+
+	return region_epoch_matches(command->header.epoch, peer->region.epoch,
+								cmd_epoch_rule(command)) &&
+		cmd_in_region(command, &peer->region, peer->store->meta.api, &outside);
+}
+
+static void
+apply_normal(RaftTurn *turn, Peer *peer, const RaftEntry *entry, Write *write)
+{
+	Store *store = turn->store;
+	Command command;
+
+	CHECK(entry->payload == NULL);
+	if (entry->data.len == 0)
+		return;
+	if (cmd_decode(entry->data, store->meta.api, &store->arena, &command) !=
+		STATUS_OK)
+		corrupt_entry(peer, entry);
+	if (!may_apply(peer, &command))
+	{
+		if (write != NULL)
+			write->mismatch = true;
+		return;
+	}
+	if (command.admin != NULL)
+		raft_admin_apply(turn, peer, entry, &command);
+	else
+	{
+		apply_raw(turn, &command, write);
+		apply_txn(turn, &command);
+	}
+}
+
+void
+raft_apply(RaftTurn *turn, Peer *peer)
+{
+	const RaftReady *ready = &peer->ready;
+	GroupState *state = &peer->state;
+
+	for (int i = 0; i < ready->n_committed; i++)
+	{
+		const RaftEntry *entry = &ready->committed[i];
+		Write *write = raft_write_applied(peer, entry->index, entry->term);
+
+		FAILPOINT("store_before_apply");
+		CHECK(entry->index == state->applied_index + 1);
+		if (entry->type == RAFT_ENTRY_NORMAL)
+			apply_normal(turn, peer, entry, write);
+		else
+			raft_admin_apply_change(turn, peer, entry);
+		state->applied_index = entry->index;
+		state->applied_term = entry->term;
+		if (write != NULL)
+			raft_write_done(turn->store, write);
+		FAILPOINT("store_after_apply");
+	}
+	if (ready->n_committed > 0)
+		state->commit_index = Max(state->commit_index, state->applied_index);
+}

@@ -1,0 +1,322 @@
+/*
+ * raft_message.c
+ *	  Messages between stores: which peer one is for, and what becomes of
+ *	  those that nobody here expects.
+ *
+ * The rules are raftstore-and-pd 18: a peer is created by the first message
+ * that a leader or candidate sends to it, a newer one takes an older one's
+ * place, and whoever speaks for a configuration that is gone is told so.
+ */
+#include "postgres.h"
+
+#include "core/base/check.h"
+#include "core/cmd/region_change.h"
+#include "storage/raft_log_table.h"
+#include "store/snapshots.h"
+#include "utils/memutils.h"
+
+/* ---------------------------------------------------------------- the inbox */
+
+void
+raft_message_receive(Store *store, Bytes bytes)
+{
+	Replicas *replicas = store->replicas;
+	InMessage *message;
+
+	if (replicas->n_inbox >= INBOX_MAX_MESSAGES ||
+		replicas->inbox_bytes + bytes.len > INBOX_MAX_BYTES)
+		return;
+	message = MemoryContextAllocHuge(store->context,
+									 offsetof(InMessage, bytes) + bytes.len);
+	message->next = NULL;
+	message->len = bytes.len;
+	memcpy(message->bytes, bytes.data, bytes.len);
+	*replicas->inbox_end = message;
+	replicas->inbox_end = &message->next;
+	replicas->inbox_bytes += bytes.len;
+	replicas->n_inbox++;
+}
+
+/* ----------------------------------------------------------------- sending */
+
+static const RegionPeer *
+find_address(const Peer *peer, uint64 id)
+{
+	const RegionPeer *found = region_find_peer(&peer->region, id);
+
+	for (int i = 0; found == NULL && i < PEER_SENDERS; i++)
+		if (peer->senders[i].id == id)
+			found = &peer->senders[i];
+	return found;
+}
+
+static void
+note_sender(Peer *peer, const RegionPeer *from)
+{
+	if (find_address(peer, from->id) != NULL)
+		return;
+	peer->senders[peer->next_sender] = *from;
+	peer->next_sender = (peer->next_sender + 1) % PEER_SENDERS;
+}
+
+static Bytes
+pack_one(const Peer *peer, const RegionPeer *to, const RaftMessage *raft,
+		 Arena *arena)
+{
+	PeerMessage m = {.region_id = peer->region.id,
+					 .from = peer->self,
+					 .to = *to,
+					 .epoch = peer->region.epoch,
+					 .extra = EXTRA_NONE,
+					 .has_raft = true,
+					 .raft = *raft};
+
+	if (peer->region.n_peers > 0 && peer_message_is_initial(&m))
+	{
+		m.start_key = peer->region.start_key;
+		m.end_key = peer->region.end_key;
+	}
+	return peer_message_encode(&m, arena);
+}
+
+OutMessage *
+raft_message_pack(Peer *peer, const RaftMessage *messages, int n, Arena *arena)
+{
+	OutMessage *out = arena_alloc(arena, (size_t) n * sizeof(OutMessage));
+
+	for (int i = 0; i < n; i++)
+	{
+		const RegionPeer *to = find_address(peer, messages[i].to);
+
+		out[i] =
+			(OutMessage){.to_peer = messages[i].to,
+						 .snapshot = messages[i].type == RAFT_MSG_SNAPSHOT};
+		if (to == NULL)
+			continue;
+		out[i].to_store = to->store_id;
+		out[i].bytes = pack_one(peer, to, &messages[i], arena);
+	}
+	return out;
+}
+
+void
+raft_message_send(Store *store, Peer *peer, const OutMessage *messages, int n)
+{
+	const ReplicaLinks *links = &store->replicas->links;
+
+	for (int i = 0; i < n; i++)
+	{
+		const OutMessage *m = &messages[i];
+		bool sent = false;
+
+		if (FAILPOINT_ERROR("store_drop_message"))
+			continue;
+		if (m->to_store != 0 && !m->snapshot && links->send != NULL)
+			sent = links->send(links->arg, m->to_store, m->bytes);
+		else if (m->to_store != 0 && m->snapshot &&
+				 links->send_snapshot != NULL)
+			sent = links->send_snapshot(links->arg, peer, m->to_store,
+										m->to_peer, m->bytes);
+		if (!sent && m->snapshot && peer != NULL)
+			raft_report_snapshot(peer->raft, m->to_peer, false);
+		else if (!sent && peer != NULL)
+			raft_report_unreachable(peer->raft, m->to_peer);
+	}
+}
+
+/* Whoever sent this is not in the region any more, and is told so. */
+static void
+send_tombstone(RaftTurn *turn, const PeerMessage *m, const Region *region)
+{
+	PeerMessage answer = {.region_id = m->region_id,
+						  .from = m->to,
+						  .to = m->from,
+						  .epoch = region->epoch,
+						  .is_tombstone = true,
+						  .extra = EXTRA_NONE};
+	OutMessage out = {.to_store = m->from.store_id,
+					  .to_peer = m->from.id,
+					  .bytes =
+						  peer_message_encode(&answer, &turn->store->arena)};
+
+	raft_message_send(turn->store, NULL, &out, 1);
+}
+
+/* --------------------------------------------------------------- destroying */
+
+void
+raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
+{
+	Store *store = turn->store;
+	Region last = *last_region;
+
+	FAILPOINT("store_before_destroy");
+	ereport(LOG,
+			(errmsg("tikv store %llu: peer %llu of region %llu is removed",
+					(unsigned long long) store->meta.store_id,
+					(unsigned long long) peer->self.id,
+					(unsigned long long) peer->region.id)));
+	board_remove(peer->region.id);
+	raft_write_abandon(peer, "the region has no peer on this store any more");
+	if (!peer->is_new)
+	{
+		group_state_remove(peer->region.id);
+		(void) log_table_delete(&turn->tables, turn->snapshot, peer->region.id,
+								0, PG_INT64_MAX, PG_INT32_MAX);
+	}
+	last.start_key = last.end_key = bytes_empty();
+	region_table_save(&last, peer->self.id, PEER_STATE_TOMBSTONE);
+	store_add_tombstone(store, &last, peer->self.id);
+	store_remove_peer(store, peer);
+	turn->at_once = true;
+	FAILPOINT("store_after_destroy");
+}
+
+/* ---------------------------------------------------------------- receiving */
+
+/* A region of ours in the range that the message's region claims. */
+static bool
+overlaps(const Store *store, const PeerMessage *m)
+{
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		const Region *region = &store->peers[i]->region;
+
+		if (region->n_peers > 0 &&
+			(m->end_key.len == 0 ||
+			 bytes_cmp(region->start_key, m->end_key) < 0) &&
+			(region->end_key.len == 0 ||
+			 bytes_cmp(m->start_key, region->end_key) < 0))
+			return true;
+	}
+	return false;
+}
+
+/* True if a tombstone forbids a peer of this id. */
+static bool
+is_buried(RaftTurn *turn, const PeerMessage *m)
+{
+	const Tombstone *t = store_find_tombstone(turn->store, m->region_id);
+
+	if (t == NULL || m->to.id > t->peer_id)
+		return false;
+	if (region_epoch_is_stale(m->epoch, t->region.epoch) &&
+		region_find_store(&t->region, m->from.store_id) == NULL &&
+		!m->is_tombstone)
+		send_tombstone(turn, m, &t->region);
+	return true;
+}
+
+static Peer *
+create_peer(RaftTurn *turn, const PeerMessage *m)
+{
+	Store *store = turn->store;
+	Peer *peer;
+
+	if (is_buried(turn, m) || !peer_message_is_initial(m) || overlaps(store, m))
+		return NULL;
+	FAILPOINT("store_before_create");
+	peer = store_add_peer(store, m->region_id);
+	peer->self = m->to;
+	peer->is_new = peer->is_fresh = true;
+	peer_start(store, peer);
+	return peer;
+}
+
+/* A peer of another id than ours: older or newer. */
+static Peer *
+other_peer(RaftTurn *turn, Peer *peer, const PeerMessage *m)
+{
+	if (m->to.id < peer->self.id)
+	{
+		if (region_epoch_is_stale(m->epoch, peer->region.epoch) &&
+			!m->is_tombstone &&
+			region_find_store(&peer->region, m->from.store_id) == NULL)
+			send_tombstone(turn, m, &peer->region);
+		return NULL;
+	}
+	if (!peer_message_is_initial(m))
+		return NULL;
+	raft_peer_destroy(turn, peer, &peer->region);
+	return create_peer(turn, m);
+}
+
+static bool
+sender_is_gone(RaftTurn *turn, const Peer *peer, const PeerMessage *m)
+{
+	if (peer->region.n_peers == 0 ||
+		!region_epoch_is_stale(m->epoch, peer->region.epoch) ||
+		region_find_store(&peer->region, m->from.store_id) != NULL)
+		return false;
+	send_tombstone(turn, m, &peer->region);
+	return true;
+}
+
+static void
+step_raft(Peer *peer, const PeerMessage *m)
+{
+	Status s;
+
+	if (m->raft.type == RAFT_MSG_SNAPSHOT &&
+		!snapshots_accept(peer->store, peer, m))
+		return;
+	note_sender(peer, &m->from);
+	s = raft_step(peer->raft, &m->raft, (uint64) board_now_us());
+	if (s == STATUS_CORRUPT)
+		ereport(
+			FATAL,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg(
+				 "region %llu: a message from store %llu contradicts what was committed here",
+				 (unsigned long long) m->region_id,
+				 (unsigned long long) m->from.store_id)));
+}
+
+static void
+step_one(RaftTurn *turn, Bytes bytes)
+{
+	Store *store = turn->store;
+	PeerMessage m;
+	Peer *peer;
+
+	if (peer_message_decode(bytes, &store->arena, &m) != STATUS_OK ||
+		m.to.store_id != store->meta.store_id)
+		return;
+	peer = store_find_peer(store, m.region_id);
+	if (peer != NULL && peer->self.id != m.to.id)
+		peer = other_peer(turn, peer, &m);
+	else if (peer == NULL)
+		peer = create_peer(turn, &m);
+	if (peer == NULL)
+		return;
+	if (m.is_tombstone)
+	{
+		if (region_epoch_is_stale(peer->region.epoch, m.epoch))
+			raft_peer_destroy(turn, peer, &peer->region);
+		return;
+	}
+	/* a lone peer has nobody to listen to */
+	if (m.extra == EXTRA_NONE && m.has_raft &&
+		!sender_is_gone(turn, peer, &m) && peer->grouped)
+		step_raft(peer, &m);
+}
+
+void
+raft_message_step(RaftTurn *turn)
+{
+	Replicas *replicas = turn->store->replicas;
+	InMessage *message;
+
+	while ((message = replicas->inbox) != NULL)
+	{
+		replicas->inbox = message->next;
+		if (replicas->inbox == NULL)
+			replicas->inbox_end = &replicas->inbox;
+		replicas->n_inbox--;
+		replicas->inbox_bytes -= message->len;
+		turn->in_core = true;
+		step_one(turn, bytes_make(message->bytes, message->len));
+		turn->in_core = false;
+		pfree(message);
+	}
+}

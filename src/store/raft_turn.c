@@ -1,0 +1,701 @@
+/*
+ * raft_turn.c
+ *	  The turn of groups with several peers.
+ *
+ * Messages, ticks and writes go into the core; what it wants done is one
+ * transaction, committed without waiting for the disk (DESIGN 3 rule 4).
+ * Messages that promise nothing leave then, the others when the WAL is
+ * flushed; replies need no flush here, since what they tell of is durable at
+ * a majority.  Changes of peers and snapshots are flushed at once.
+ *
+ * Once a ready is out, an error ends the process: followers may have what this
+ * transaction was to store, and the next start begins from what is stored.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "bus/flush.h"
+#include "bus/lock_table.h"
+#include "bus/metrics.h"
+#include "core/base/check.h"
+#include "core/base/rpc_code.h"
+#include "core/cmd/region_change.h"
+#include "guc.h"
+#include "pdpb.pb-c.h"
+#include "pgstat.h"
+#include "storage/raw_table.h"
+#include "store/snapshots.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#define TURN_MAX_WRITES 4096
+#define TURN_MAX_BYTES ((size_t) 8 << 20)
+
+/* How often a leader asks PD again for a timestamp. */
+#define MAX_TS_RETRY_US INT64CONST(1000000)
+
+/* Tags of such questions among the answers of PD: region ids are smaller. */
+#define MAX_TS_TAG (UINT64CONST(1) << 63)
+
+#define TSO_LOGICAL_BITS 18
+
+/* ------------------------------------------------------------ what was flushed */
+
+static Peer *
+find_living(Store *store, uint64 region_id, uint64 life_number)
+{
+	Peer *peer = store_find_peer(store, region_id);
+
+	return peer != NULL && peer->life_number == life_number ? peer : NULL;
+}
+
+static bool
+is_flushed(const Unflushed *u)
+{
+	return u->lsn <= GetFlushRecPtr(NULL);
+}
+
+/* The first of them is flushed: its messages leave, Raft is told. */
+static void
+tell_first(Store *store)
+{
+	Replicas *replicas = store->replicas;
+	Unflushed *u = replicas->unflushed;
+	Peer *peer = find_living(store, u->region_id, u->life_number);
+
+	replicas->unflushed = u->next;
+	if (replicas->unflushed == NULL)
+		replicas->unflushed_end = &replicas->unflushed;
+	replicas->n_unflushed--;
+	if (peer != NULL)
+	{
+		raft_message_send(store, peer, u->messages, u->n_messages);
+		raft_persisted(peer->raft, u->number);
+	}
+	arena_free(&u->arena);
+	pfree(u);
+}
+
+int
+raft_flushed_run(Store *store)
+{
+	Replicas *replicas = store->replicas;
+	int n = 0;
+
+	while (replicas->unflushed != NULL && is_flushed(replicas->unflushed))
+	{
+		tell_first(store);
+		n++;
+	}
+	return n;
+}
+
+/* Let somebody else wait for the disk. */
+static void
+have_flushed(Store *store)
+{
+	Replicas *replicas = store->replicas;
+
+	if (replicas->unflushed == NULL)
+		return;
+	FAILPOINT("store_before_flush");
+	flush_worker_ensure();
+	if (flush_request(replicas->commit_lsn))
+		return;
+	XLogFlush(replicas->commit_lsn);
+	FAILPOINT("store_after_flush");
+	(void) raft_flushed_run(store);
+}
+
+static void
+remember_unflushed(Store *store, Peer *peer)
+{
+	Replicas *replicas = store->replicas;
+	const RaftReady *ready = &peer->ready;
+	Unflushed *u = MemoryContextAllocZero(store->context, sizeof(Unflushed));
+
+	u->lsn = replicas->commit_lsn;
+	u->region_id = peer->region.id;
+	u->life_number = peer->life_number;
+	u->number = ready->number;
+	arena_init(&u->arena);
+	u->n_messages = ready->n_persisted_messages;
+	u->messages = raft_message_pack(peer, ready->persisted_messages,
+									u->n_messages, &u->arena);
+	*replicas->unflushed_end = u;
+	replicas->unflushed_end = &u->next;
+	replicas->n_unflushed++;
+}
+
+/* ---------------------------------------------------------------- what waits */
+
+static bool
+any_ready(const Store *store)
+{
+	for (int i = 0; i < store->n_peers; i++)
+		if (store->peers[i]->grouped && raft_has_ready(store->peers[i]->raft))
+			return true;
+	return false;
+}
+
+static bool
+work_waits(const Store *store)
+{
+	const Replicas *replicas = store->replicas;
+
+	if (replicas->n_inbox > 0 || replicas->queue.n > 0 ||
+		replicas->jobs != NULL)
+		return true;
+	if (replicas->n_grouped == 0)
+		return false;
+	return dispatch_now_us() >= replicas->next_tick_us || any_ready(store);
+}
+
+int64
+raft_turn_sleep_us(const Store *store, int64 most)
+{
+	const Replicas *replicas = store->replicas;
+
+	if (replicas->n_grouped == 0 && !work_waits(store))
+		return most;
+	if (work_waits(store) ||
+		(replicas->unflushed != NULL && is_flushed(replicas->unflushed)))
+		return 0;
+	return Max(Min(most, replicas->next_tick_us - dispatch_now_us()), 0);
+}
+
+void
+raft_turn_order(Store *store, const AdminJob *job)
+{
+	Replicas *replicas = store->replicas;
+	AdminJob *copy = MemoryContextAlloc(store->context, sizeof(AdminJob));
+
+	*copy = *job;
+	copy->next = NULL;
+	*replicas->jobs_end = copy;
+	replicas->jobs_end = &copy->next;
+}
+
+/* ------------------------------------------------------------ time and orders */
+
+/* A lone peer is about to get company: from now on it keeps a log. */
+static void
+make_grouped(Peer *peer)
+{
+	if (peer->grouped)
+		return;
+	CHECK(!raft_has_ready(peer->raft) && !peer->touched);
+	peer->grouped = true;
+	peer->log_last = peer->saved.truncated_index;
+	peer->log_first = 0;
+	peer->max_ts_term = peer->store->max_ts_synced ? raft_term(peer->raft) : 0;
+	peer->was_leader = peer_is_leader(peer);
+	peer->store->replicas->n_grouped++;
+}
+
+static void
+run_jobs(RaftTurn *turn)
+{
+	Store *store = turn->store;
+	Replicas *replicas = store->replicas;
+	AdminJob *job;
+
+	while ((job = replicas->jobs) != NULL)
+	{
+		Peer *peer = store_find_peer(store, job->region_id);
+		const char *why = "this store has no peer of the region";
+		bool ok = false;
+
+		replicas->jobs = job->next;
+		if (replicas->jobs == NULL)
+			replicas->jobs_end = &replicas->jobs;
+		if (peer != NULL)
+		{
+			if (!peer->touched)
+				make_grouped(peer);
+			turn->in_core = true;
+			ok = peer->grouped && raft_admin_propose(peer, &job->admin, &why);
+			turn->in_core = false;
+		}
+		if (job->done != NULL)
+			job->done(store, job, ok, why);
+		pfree(job);
+	}
+}
+
+/* Reads were served at other stores, up to any timestamp given out by now. */
+static void
+ask_max_ts(Store *store, Peer *peer, int64 now_us)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	uint64 term = raft_term(peer->raft);
+	uint8 *bytes;
+	size_t len;
+
+	if (!peer_is_leader(peer) || peer->max_ts_term == term ||
+		(peer->max_ts_asked == term &&
+		 now_us < peer->max_ts_asked_us + MAX_TS_RETRY_US))
+		return;
+	header.cluster_id = store->meta.cluster_id;
+	request.header = &header;
+	request.count = 1;
+	len = protobuf_c_message_get_packed_size(&request.base);
+	bytes = arena_alloc(&store->arena, len);
+	protobuf_c_message_pack(&request.base, bytes);
+	peer->max_ts_asked = term;
+	peer->max_ts_asked_us = now_us;
+	(void) bus_send(WORKER_STORE, WORKER_PD, METHOD_PD_TSO,
+					bytes_make(bytes, len), MAX_TS_TAG | peer->region.id);
+}
+
+/* The term it was asked in must still be the leader's own. */
+bool
+raft_take_pd_answer(Store *store, const BusAnswer *answer)
+{
+	Pdpb__TsoResponse *reply;
+	Peer *peer;
+	Arena arena;
+
+	if ((answer->tag & MAX_TS_TAG) == 0)
+		return false;
+	peer = store_find_peer(store, answer->tag & ~MAX_TS_TAG);
+	if (peer == NULL || answer->reply.code != BUS_OK)
+		return true;
+	arena_init(&arena);
+	reply =
+		(Pdpb__TsoResponse *) service_unpack(&pdpb__tso_response__descriptor,
+											 answer->reply.bytes, &arena);
+	if (reply != NULL && reply->timestamp != NULL &&
+		(reply->header == NULL || reply->header->error == NULL))
+	{
+		lock_table_raise_max_ts((uint64) reply->timestamp->physical
+									<< TSO_LOGICAL_BITS |
+								(uint64) reply->timestamp->logical);
+		if (peer_is_leader(peer) && raft_term(peer->raft) == peer->max_ts_asked)
+			peer->max_ts_term = peer->max_ts_asked;
+	}
+	arena_free(&arena);
+	return true;
+}
+
+static void
+fill_people(const Peer *peer, const RaftStatus *status, BoardRaft *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->region_id = peer->region.id;
+	out->peer_id = peer->self.id;
+	out->role = (int) status->role;
+	out->term = status->hard_state.term;
+	out->leader = status->leader;
+	out->last_index = status->last_index;
+	out->commit_index = status->hard_state.commit;
+	out->applied_index = status->applied_index;
+	out->truncated_index = status->truncated_index;
+	out->lease_end_us =
+		(int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
+	out->has_log = peer->grouped;
+	out->n_peers = peer->region.n_peers;
+	for (int i = 0; i < peer->region.n_peers; i++)
+	{
+		out->peers[i].peer = peer->region.peers[i];
+		out->peers[i].state = -1;
+		for (int k = 0; k < status->n_peers; k++)
+			if (status->peers[k].id == peer->region.peers[i].id)
+			{
+				out->peers[i].match = status->peers[k].match;
+				out->peers[i].state = (int) status->peers[k].state;
+				out->peers[i].active = status->peers[k].recent_active;
+			}
+	}
+}
+
+/* What people may know of a group: once a second. */
+void
+raft_tell_people(Store *store)
+{
+	RaftStatus *status = palloc(sizeof(RaftStatus));
+	BoardRaft *raft = palloc(sizeof(BoardRaft));
+
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		Peer *peer = store->peers[i];
+
+		raft_status(peer->raft, status);
+		fill_people(peer, status, raft);
+		board_publish_raft(raft);
+	}
+	pfree(status);
+	pfree(raft);
+}
+
+static void
+tick(RaftTurn *turn)
+{
+	Store *store = turn->store;
+	Replicas *replicas = store->replicas;
+	int64 now_us = dispatch_now_us();
+
+	if (now_us < replicas->next_tick_us)
+		return;
+	replicas->next_tick_us += RAFT_TICK_US;
+	if (replicas->next_tick_us <= now_us)
+		replicas->next_tick_us = now_us + RAFT_TICK_US;
+	turn->in_core = true;
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		Peer *peer = store->peers[i];
+
+		if (!peer->grouped)
+			continue;
+		raft_tick(peer->raft, (uint64) board_now_us());
+		raft_admin_compact(peer, now_us);
+		ask_max_ts(store, peer, now_us);
+	}
+	turn->in_core = false;
+}
+
+/* --------------------------------------------------------------- the readies */
+
+static void
+take_batch(Store *store, WriteQueue *batch)
+{
+	WriteQueue *queue = &store->replicas->queue;
+
+	write_queue_init(batch);
+	while (queue->head != NULL && batch->n < TURN_MAX_WRITES &&
+		   (batch->n == 0 ||
+			batch->bytes + queue->head->bytes <= TURN_MAX_BYTES))
+		write_queue_push(batch, write_queue_pop(queue));
+}
+
+/* Peers that a change removed in an earlier turn. */
+static void
+destroy_removed(RaftTurn *turn)
+{
+	Store *store = turn->store;
+
+	for (int i = store->n_peers - 1; i >= 0; i--)
+		if (store->peers[i]->destroying)
+			raft_peer_destroy(turn, store->peers[i], &store->peers[i]->region);
+}
+
+static void
+take_ready(RaftTurn *turn, Peer *peer)
+{
+	Store *store = turn->store;
+
+	peer->has_ready = false;
+	if (!peer->grouped ||
+		!raft_ready(peer->raft, &store->arena, (uint64) board_now_us(),
+					&peer->ready))
+		return;
+	peer->has_ready = true;
+	FAILPOINT("store_ready_out");
+	if (peer->ready.snapshot != NULL)
+		snapshots_take(turn, peer);
+	raft_apply(turn, peer);
+	raft_storage_save(turn, peer);
+	turn->at_once |= peer->ready.sole;
+}
+
+static void
+write_rows(RaftTurn *turn)
+{
+	Store *store = turn->store;
+	Overlay *overlay = &store->overlay;
+
+	FAILPOINT("store_before_rows");
+	turn->writer = raw_writer_open(&turn->tables, turn->snapshot);
+	if (store->sweeper.enabled)
+		raw_writer_watch(turn->writer, sweeper_note, store);
+	for (size_t i = 0; i < overlay->n_modifies; i++)
+		raw_writer_apply(turn->writer, &overlay->modifies[i]);
+	raw_writer_close(turn->writer);
+	txn_turn_write(&turn->txn);
+	range_delete_save_new(store);
+	FAILPOINT("store_after_rows");
+}
+
+static void
+commit(RaftTurn *turn)
+{
+	Store *store = turn->store;
+	Replicas *replicas = store->replicas;
+	int before = synchronous_commit;
+
+	raft_storage_close(store);
+	UnregisterSnapshot(turn->snapshot);
+	tables_close(&turn->tables, true);
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	{
+		pacer_spend(&store->pacer, dispatch_now_us(),
+					tikv_fdw_settings.turn_min_interval_us);
+		replicas->turns++;
+	}
+	FAILPOINT("store_before_commit");
+	if (!turn->at_once)
+		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	CommitTransactionCommand();
+	synchronous_commit = before;
+	replicas->commit_lsn = Max(replicas->commit_lsn, XactLastCommitEnd);
+	FAILPOINT("store_after_commit");
+}
+
+/* ------------------------------------------------------------ after the commit */
+
+static int
+is_memory_lock(void *arg, Bytes key, const Lock *lock, LockKind kind)
+{
+	(void) arg;
+	(void) key;
+	(void) lock;
+	return kind == LOCK_KIND_MEMORY;
+}
+
+/*
+ * Locks that live in this leader's memory alone end with its leadership: found
+ * again later they would speak for transactions that went on elsewhere.
+ */
+static void
+forget_memory_locks(Store *store, const Peer *peer)
+{
+	LockScan scan = {.filter = is_memory_lock};
+	LockScanResult found;
+
+	scan.range = txn_region_range(&peer->region, &store->arena);
+	if (!lock_table_scan(&scan, &store->arena, &found))
+		return;
+	for (size_t i = 0; i < found.n; i++)
+		lock_table_delete(found.met[i].key);
+}
+
+static void
+note_leadership(Store *store, Peer *peer)
+{
+	bool leads = peer_is_leader(peer);
+
+	if (peer->was_leader && !leads)
+	{
+		forget_memory_locks(store, peer);
+		raft_write_lost(peer);
+	}
+	else if (leads && peer->early->n > 0 &&
+			 peer->saved.applied_term == raft_term(peer->raft))
+		raft_write_begin_term(peer);
+	if (peer->was_leader != leads)
+		store->next_heartbeat_us = 0;
+	peer->was_leader = leads;
+}
+
+static bool
+board_is_old(const Peer *peer)
+{
+	uint64 lease = Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
+
+	return peer->region_changed || peer->lease_end_us != (int64) lease ||
+		peer->told_term != raft_term(peer->raft) ||
+		peer->told_leader != raft_leader(peer->raft);
+}
+
+/* Readers must know first that this peer leads no more. */
+static void
+tell_board(Peer *peer, uint64 applied_before)
+{
+	if (board_is_old(peer))
+		peer_publish(peer);
+	else if (peer->saved.applied_index != applied_before)
+		board_publish_applied(peer->region.id, peer->saved.applied_index);
+}
+
+static void
+finish_ready(Store *store, Peer *peer)
+{
+	const RaftReady *ready = &peer->ready;
+	OutMessage *messages;
+
+	messages = raft_message_pack(peer, ready->messages, ready->n_messages,
+								 &store->arena);
+	raft_message_send(store, peer, messages, ready->n_messages);
+	raft_read_states(peer, ready->read_states, ready->n_read_states);
+	remember_unflushed(store, peer);
+	if (ready->snapshot != NULL)
+		snapshots_taken(peer);
+	raft_advance(peer->raft, ready);
+	if (peer->state.truncated_index > peer->saved.truncated_index &&
+		!ready->sole)
+		raft_compact(peer->raft, peer->state.truncated_index,
+					 peer->state.truncated_term);
+	peer->is_new = false;
+	peer->has_ready = false;
+}
+
+/* One peer, all applied, nothing under way: turns without a log again. */
+static void
+ungroup(Store *store, Peer *peer)
+{
+	if (!raft_takes_payload(peer->raft) || peer->proposals != NULL ||
+		peer->gate.inside > 0 || peer->gate.waiting != NULL ||
+		peer->early->n > 0 || raft_has_ready(peer->raft) ||
+		peer->saved.truncated_index != peer->saved.applied_index ||
+		raft_last_index(peer->raft) != peer->saved.applied_index ||
+		peer->log_first <= peer->saved.truncated_index ||
+		peer->saved.applied_term != raft_term(peer->raft))
+		return;
+	peer->grouped = false;
+	store->replicas->n_grouped--;
+	store->max_ts_synced &= peer->max_ts_term == raft_term(peer->raft);
+}
+
+static void
+finish_peer(Store *store, Peer *peer)
+{
+	uint64 applied_before = peer->saved.applied_index;
+
+	if (peer->has_ready)
+	{
+		finish_ready(store, peer);
+		peer->saved = peer->state;
+	}
+	tell_board(peer, applied_before);
+	peer->region_changed = peer->at_once = false;
+	note_leadership(store, peer);
+}
+
+static void
+after_commit(RaftTurn *turn)
+{
+	Store *store = turn->store;
+
+	raw_writer_published(turn->writer);
+	txn_turn_published(&turn->txn, &store->outbox);
+	range_delete_committed(store);
+	store->durable_us = dispatch_now_us();
+	for (int i = 0; i < store->n_peers; i++)
+		if (store->peers[i]->grouped)
+			finish_peer(store, store->peers[i]);
+	FAILPOINT("store_before_reply");
+	turn_send_outbox(store);
+	raft_flushed_run(store);
+	have_flushed(store);
+	for (int i = 0; i < store->n_peers; i++)
+		if (store->peers[i]->grouped)
+			ungroup(store, store->peers[i]);
+}
+
+/* ------------------------------------------------------------------- the turn */
+
+static bool
+open_turn(RaftTurn *turn)
+{
+	Store *store = turn->store;
+	TablesAnswer answer;
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(store->turn_context);
+	answer = tables_open(&store->tables, TABLES_RAW | TABLES_TXN | TABLES_LOG,
+						 true, false, &turn->tables);
+	if (answer != TABLES_OK)
+	{
+		store_report_blocker(store, answer);
+		CommitTransactionCommand();
+		return false;
+	}
+	turn->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	turn->txn.store = store;
+	turn->txn.tables = &turn->tables;
+	turn->txn.snapshot = turn->snapshot;
+	raft_storage_open(store, &turn->tables, turn->snapshot);
+	return true;
+}
+
+/* Until a ready is out, an error takes back nothing but the transaction. */
+static void
+run_turn(RaftTurn *turn, WriteQueue *batch)
+{
+	Store *store = turn->store;
+
+	turn->in_core = true;
+	(void) raft_flushed_run(store);
+	turn->in_core = false;
+	raft_message_step(turn);
+	tick(turn);
+	run_jobs(turn);
+	raft_write_decide(turn, batch);
+	store->decided_us = dispatch_now_us();
+	turn->committed = true;
+	destroy_removed(turn);
+	for (int i = 0; i < store->n_peers; i++)
+		take_ready(turn, store->peers[i]);
+	write_rows(turn);
+	commit(turn);
+	after_commit(turn);
+}
+
+/* The command that failed is answered, the others are tried again. */
+static void
+undo_turn(RaftTurn *turn, WriteQueue *batch)
+{
+	Store *store = turn->store;
+
+	MemoryContextSwitchTo(store->turn_context);
+	EmitErrorReport();
+	FlushErrorState();
+	raft_storage_close(store);
+	AbortCurrentTransaction();
+	store->aborted_turns++;
+	metrics_add(VALUE_ABORTED_TURNS, 1);
+	if (turn->current != NULL)
+		raft_write_failed(store, turn->current);
+	turn_send_outbox(store);
+	write_queue_unpop(&store->replicas->queue, batch);
+}
+
+static void
+refuse_unopened(Store *store, WriteQueue *batch)
+{
+	RegionError error = {.kind = REGION_SERVER_IS_BUSY,
+						 .reason = store->blocker,
+						 .backoff_ms = 100};
+	Write *write;
+
+	while ((write = write_queue_pop(batch)) != NULL)
+	{
+		raft_write_release(store, write);
+		service_region_error(write->request, &error);
+	}
+}
+
+int
+raft_turn_run(Store *store)
+{
+	RaftTurn turn = {.store = store, .begun_us = dispatch_now_us()};
+	WriteQueue batch;
+
+	if (!work_waits(store))
+	{
+		int told = raft_flushed_run(store);
+
+		have_flushed(store);
+		return told;
+	}
+	guard_refresh(&store->guard, turn.begun_us);
+	take_batch(store, &batch);
+	PG_TRY();
+	{
+		if (open_turn(&turn))
+			run_turn(&turn, &batch);
+		else
+			refuse_unopened(store, &batch);
+	}
+	PG_CATCH();
+	{
+		if (turn.in_core || turn.committed)
+			PG_RE_THROW();
+		undo_turn(&turn, &batch);
+	}
+	PG_END_TRY();
+	turn_finish(store);
+	return 1;
+}

@@ -1,0 +1,288 @@
+/*
+ * replicas.h
+ *	  Groups with several peers: their turns, messages, proposals and reads.
+ *
+ * The folder's own header.  README.md, "Groups with several peers", says how
+ * the files work together.
+ */
+#ifndef TIKV_STORE_REPLICAS_H
+#define TIKV_STORE_REPLICAS_H
+
+#include "store/store.h"
+
+#include "core/base/failpoint.h"
+#include "store/txn_turn.h"
+
+/* Raise an error here if a test asked for one. */
+#define FAILPOINT(name)                          \
+	do                                           \
+	{                                            \
+		if (FAILPOINT_ERROR(name))               \
+			elog(ERROR, "failpoint %s", (name)); \
+	} while (0)
+
+/* Of messages that wait for the next turn; more are dropped. */
+#define INBOX_MAX_BYTES ((size_t) 64 << 20)
+#define INBOX_MAX_MESSAGES 65536
+
+#define RAFT_TICK_US INT64CONST(100000)
+
+/* A message from another store, as it came. */
+typedef struct InMessage
+{
+	struct InMessage *next;
+	size_t len;
+	uint8 bytes[FLEXIBLE_ARRAY_MEMBER];
+} InMessage;
+
+/* Messages of a ready, and what Raft is told, once the WAL is flushed. */
+typedef struct Unflushed
+{
+	struct Unflushed *next;
+	XLogRecPtr lsn;
+	uint64 region_id;
+	uint64 life_number;
+	uint64 number; /* of the ready */
+	int n_messages;
+	Arena arena; /* of the messages */
+	struct OutMessage *messages;
+} Unflushed;
+
+typedef struct OutMessage
+{
+	uint64 to_store; /* 0: nobody knows where that peer is */
+	uint64 to_peer;
+	bool snapshot; /* goes by another stream */
+	Bytes bytes;
+} OutMessage;
+
+/* A read that waits for its index. */
+typedef struct IndexRead
+{
+	struct IndexRead *next;
+	uint64 id; /* in the context of the question */
+	uint64 region_id;
+	uint64 life_number;
+	bool answered; /* index is known */
+	uint64 index;
+	int64 asked_us;
+	Request *request;
+} IndexRead;
+
+/* An administrative command from outside, for the next turn. */
+typedef struct AdminJob
+{
+	struct AdminJob *next;
+	uint64 region_id;
+	CmdAdmin admin;
+
+	/* Told whether it was proposed, and if not, why.  May be NULL. */
+	void (*done)(Store *store, struct AdminJob *job, bool ok, const char *why);
+	void *arg;
+} AdminJob;
+
+/* How messages leave, and how snapshots are made and installed. */
+typedef struct ReplicaLinks
+{
+	/* False: dropped (no room, unknown address). */
+	bool (*send)(void *arg, uint64 to_store, Bytes message);
+
+	/*
+	 * RaftStorage's snapshot, for a peer of a group; and a message with such
+	 * a snapshot is to be sent.  NULL where there are no snapshots.
+	 */
+	Status (*snapshot)(void *arg, Peer *peer, uint64 to, uint64 index,
+					   Arena *arena, RaftSnapshot *out);
+	bool (*send_snapshot)(void *arg, Peer *peer, uint64 to_store,
+						  uint64 to_peer, Bytes message);
+	void *arg;
+} ReplicaLinks;
+
+typedef struct Replicas
+{
+	ReplicaLinks links;
+	InMessage *inbox;
+	InMessage **inbox_end;
+	size_t inbox_bytes;
+	int n_inbox;
+	WriteQueue queue; /* writes of such groups, not begun */
+	Latches *latches;
+	Unflushed *unflushed; /* by LSN */
+	Unflushed **unflushed_end;
+	int n_unflushed;
+	uint64 next_life;
+	int64 next_tick_us; /* monotonic */
+	IndexRead *reads;
+	int n_reads;
+	uint64 next_read;
+	int n_grouped; /* peers of such groups */
+	uint64 turns;
+	XLogRecPtr commit_lsn; /* of the newest turn that wrote */
+	AdminJob *jobs;
+	AdminJob **jobs_end;
+
+	/* While a turn's transaction is open. */
+	OpenTables *tables;
+	Snapshot snapshot;
+} Replicas;
+
+/* The transaction of a running turn, for the files that share it. */
+typedef struct RaftTurn
+{
+	Store *store;
+	OpenTables tables;
+	Snapshot snapshot;
+	RawReader *reader;
+	int64 now_s;
+	RawWriter *writer;
+	TxnTurn txn;
+	int64 begun_us;
+	bool at_once;	/* must be flushed before anything follows from it */
+	bool in_core;	/* an error now leaves the core half done */
+	bool committed; /* ... or the readies that are out */
+	Write *current; /* being decided */
+} RaftTurn;
+
+extern void replicas_init(Store *store);
+extern void replicas_free(Store *store);
+
+/* ---- raft_turn.c ---- */
+
+/* Run a turn if there is something to do; returns how much was done. */
+extern int raft_turn_run(Store *store);
+
+/* Microseconds until raft_turn_run has something to do, at most `most`. */
+extern int64 raft_turn_sleep_us(const Store *store, int64 most);
+
+/* What was flushed meanwhile is told. */
+extern int raft_flushed_run(Store *store);
+
+/* A command for the next turn; the job is copied. */
+extern void raft_turn_order(Store *store, const AdminJob *job);
+
+/* What tikv.raft shows. */
+extern void raft_tell_people(Store *store);
+
+/* The answer to a question of ours, if it is one. */
+extern bool raft_take_pd_answer(Store *store, const BusAnswer *answer);
+
+/* ---- raft_storage.c ---- */
+
+extern void raft_storage_open(Store *store, OpenTables *tables,
+							  Snapshot snapshot);
+extern void raft_storage_close(Store *store);
+extern RaftStorage raft_storage(Peer *peer);
+
+/* Where its log ends; before peer_start. */
+extern void raft_storage_find_end(Peer *peer);
+
+/* Entries, hard state and truncated position of a ready, as rows. */
+extern void raft_storage_save(RaftTurn *turn, Peer *peer);
+
+/* Remove some rows that the log does not need any more. */
+extern void raft_storage_trim(RaftTurn *turn, Peer *peer);
+
+/* ---- raft_apply.c ---- */
+
+/* Apply the ready's committed entries to the overlays and the peer. */
+extern void raft_apply(RaftTurn *turn, Peer *peer);
+
+/* ---- raft_write.c ---- */
+
+/* A write of a group with several peers. */
+extern void raft_write_submit(Store *store, Write *write);
+
+/* Decide and propose the writes that wait. */
+extern void raft_write_decide(RaftTurn *turn, WriteQueue *batch);
+
+/*
+ * The entry at this index is committed, with this term: whose was it?  NULL if
+ * nobody's here.  Proposals that it proves lost are answered.
+ */
+extern Write *raft_write_applied(Peer *peer, uint64 index, uint64 term);
+
+/* Deciding it raised an error. */
+extern void raft_write_failed(Store *store, Write *write);
+
+/* It is applied: to be answered when the turn is committed. */
+extern void raft_write_done(Store *store, Write *write);
+
+/* After the commit, and after its guards ended: give back its latches. */
+extern void raft_write_release(Store *store, Write *write);
+
+/* Leadership was lost: nothing that waits here can be proposed any more. */
+extern void raft_write_lost(Peer *peer);
+
+/* The first entry of the own term is applied: decide what waited for it. */
+extern void raft_write_begin_term(Peer *peer);
+
+/* The peer goes away: nobody will know what became of its proposals. */
+extern void raft_write_abandon(Peer *peer, const char *reason);
+
+/* ---- raft_message.c ---- */
+
+/* A message came; takes a copy. */
+extern void raft_message_receive(Store *store, Bytes bytes);
+
+/* Step what came, within the turn. */
+extern void raft_message_step(RaftTurn *turn);
+
+/* Messages of a ready in the wire's form, in the arena. */
+extern OutMessage *raft_message_pack(Peer *peer, const RaftMessage *messages,
+									 int n, Arena *arena);
+extern void raft_message_send(Store *store, Peer *peer,
+							  const OutMessage *messages, int n);
+
+/* The peer is not in its region any more, or a stale one: it goes. */
+extern void raft_peer_destroy(RaftTurn *turn, Peer *peer,
+							  const Region *last_region);
+
+/* ---- raft_admin.c ---- */
+
+/*
+ * Propose an administrative command of this store's own.  False with *why if
+ * it cannot be done now.
+ */
+extern bool raft_admin_propose(Peer *peer, const CmdAdmin *admin,
+							   const char **why);
+
+/* The log's front is given up now and then. */
+extern void raft_admin_compact(Peer *peer, int64 now_us);
+
+/* An entry with an administrative command; one with a change of peers. */
+extern void raft_admin_apply(RaftTurn *turn, Peer *peer, const RaftEntry *entry,
+							 const Command *command);
+extern void raft_admin_apply_change(RaftTurn *turn, Peer *peer,
+									const RaftEntry *entry);
+
+/* ---- raft_read.c ---- */
+
+/* A read that needs an index of the group's log. */
+extern void raft_read_submit(Store *store, Request *request);
+extern void raft_read_states(Peer *peer, const RaftReadState *states, int n);
+
+/* Reads whose index is applied are run; those without hope are answered. */
+extern int raft_read_run(Store *store);
+extern void raft_read_stop(Store *store, const char *reason);
+
+/* ---- orders.c: what others want done with regions ---- */
+
+typedef struct Pdpb__RegionHeartbeatResponse Pdpb__RegionHeartbeatResponse;
+
+extern void orders_take_sql(Store *store, Request *request);
+extern void orders_take_message(Store *store, Request *request);
+extern void orders_take_pd(Store *store,
+						   const Pdpb__RegionHeartbeatResponse *reply);
+
+/* ---- links.c: to other stores ---- */
+
+typedef struct Links Links;
+
+extern void links_start(Store *store);
+extern void links_stop(Store *store);
+
+/* Once per round, before the sleep. */
+extern void links_run(Store *store);
+extern bool links_take_pd_answer(Store *store, const BusAnswer *answer);
+
+#endif /* TIKV_STORE_REPLICAS_H */

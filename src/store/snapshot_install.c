@@ -1,0 +1,509 @@
+/*
+ * snapshot_install.c
+ *	  A region's rows replaced by those of a snapshot, in slices.
+ *
+ * The turn that takes the snapshot from Raft stores the region as APPLYING,
+ * the log's new beginning and a cursor, and is flushed: from then on the file
+ * is the region.  Slices remove the old rows and then bring in the new ones,
+ * each with the cursor in one transaction; a store that starts again goes on.
+ * Meanwhile nobody reads the region, Raft hands out no entries, and the log
+ * goes on growing.
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "bus/lock_table.h"
+#include "bus/tasks.h"
+#include "core/base/check.h"
+#include "storage/raft_log_table.h"
+#include "store/snapshots.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* What a slice writes, and with what. */
+typedef struct InstallSlice
+{
+	Store *store;
+	SnapshotInstalling *in;
+	OpenTables tables;
+	Snapshot snapshot;
+	RawWriter *raw;
+	TxnWriter *txn;
+	bool done; /* the region is installed */
+	uint8 *buffer;
+} InstallSlice;
+
+static void
+count(const Store *store)
+{
+	tasks_set(TASK_SNAPSHOTS_TO_INSTALL,
+			  (uint64) store->snapshots->n_installing);
+	tasks_set(TASK_SNAPSHOTS_INSTALLED, store->snapshots->n_installed);
+}
+
+/* --------------------------------------------------------------- within Raft */
+
+static SnapshotInstalling *
+add_installing(Store *store, const SnapshotInstall *at, uint64 life_number)
+{
+	Snapshots *s = store->snapshots;
+	SnapshotInstalling *in =
+		MemoryContextAllocZero(store->context, sizeof(SnapshotInstalling));
+
+	in->at = *at;
+	in->life_number = life_number;
+	in->fd = -1;
+	arena_init(&in->arena);
+	in->next = s->installing;
+	s->installing = in;
+	s->n_installing++;
+	count(store);
+	return in;
+}
+
+/* An error here ends the process, and the next start knows nothing of it. */
+void
+snapshots_take(RaftTurn *turn, Peer *peer)
+{
+	Store *store = turn->store;
+	const RaftSnapshot *snapshot = peer->ready.snapshot;
+	GroupState *state = &peer->state;
+	SnapshotInstall at = {.region_id = peer->region.id,
+						  .index = snapshot->meta.index,
+						  .term = snapshot->meta.term};
+	SnapshotInfo info;
+
+	FAILPOINT("store_before_snapshot_taken");
+	if (snapshot_info_decode(snapshot->data, &info) != STATUS_OK)
+		elog(ERROR, "region " UINT64_FORMAT ": malformed snapshot",
+			 at.region_id);
+	board_remove(peer->region.id);
+	peer_set_region(peer, &info.region);
+	peer->life = PEER_STATE_APPLYING;
+	peer->region_changed = true;
+	state->applied_index = state->truncated_index = at.index;
+	state->applied_term = state->truncated_term = at.term;
+	state->commit_index = Max(state->commit_index, at.index);
+	(void) log_table_delete(&turn->tables, turn->snapshot, at.region_id, 0,
+							PG_INT64_MAX, PG_INT32_MAX / 8);
+	peer->log_last = at.index;
+	peer->log_first = at.index + 1;
+	snapshot_install_save(&at);
+	(void) add_installing(store, &at, peer->life_number);
+	turn->at_once = true;
+	FAILPOINT("store_after_snapshot_taken");
+}
+
+void
+snapshots_taken(Peer *peer)
+{
+	raft_pause_apply(peer->raft, true);
+}
+
+/* ------------------------------------------------------------ the two phases */
+
+/* A record as the writers want it. */
+static void
+write_record(InstallSlice *slice, const SnapshotRecord *r, bool remove)
+{
+	RawModify raw = {.cf = r->cf, .key = r->key};
+	TxnModify txn = {.key = r->key, .ts = r->number};
+
+	switch (r->op)
+	{
+		case SNAPSHOT_RAW_PUT:
+		case SNAPSHOT_RAW_DELETE:
+			raw.kind =
+				r->op == SNAPSHOT_RAW_DELETE || remove ? RAW_DELETE : RAW_PUT;
+			raw.value = r->bytes;
+			raw.expires_at = (int64) r->number;
+			raw.era = slice->store->ranges.era;
+			raw_writer_apply(slice->raw, &raw);
+			return;
+		case SNAPSHOT_WRITE_PUT:
+		case SNAPSHOT_WRITE_DELETE:
+			txn.cf = TXN_CF_WRITE;
+			break;
+		case SNAPSHOT_VALUE_PUT:
+		case SNAPSHOT_VALUE_DELETE:
+			txn.cf = TXN_CF_VALUE;
+			break;
+		case SNAPSHOT_LOCK_PUT:
+		case SNAPSHOT_LOCK_DELETE:
+			txn.cf = TXN_CF_LOCK;
+			txn.ts = 0;
+			break;
+		case SNAPSHOT_RAW_RANGE:
+			return;
+	}
+	txn.is_delete = remove || r->op == SNAPSHOT_WRITE_DELETE ||
+		r->op == SNAPSHOT_VALUE_DELETE || r->op == SNAPSHOT_LOCK_DELETE;
+	txn.bytes = r->bytes;
+	txn_writer_apply(slice->txn, &txn);
+}
+
+/* Rows are removed after the walk: a scan must not see what it does. */
+typedef struct OldRows
+{
+	SnapshotRecord *records;
+	int n;
+	Arena *arena;
+} OldRows;
+
+static void
+note_old(void *arg, const SnapshotRecord *record)
+{
+	OldRows *old = arg;
+	SnapshotRecord *copy = &old->records[old->n++];
+
+	*copy = *record;
+	copy->key = arena_copy(old->arena, record->key);
+	copy->bytes = bytes_empty();
+}
+
+static void
+remove_old(InstallSlice *slice)
+{
+	SnapshotInstalling *in = slice->in;
+	Arena *arena = &slice->store->arena;
+	OldRows old = {.arena = arena};
+
+	/* Locks come in pieces of their own, with all that are spilled. */
+	old.records = MemoryContextAllocHuge(slice->store->turn_context,
+										 (2 * SNAPSHOT_SLICE_ROWS +
+										  (Size) lock_table_n_spilled()) *
+											 sizeof(SnapshotRecord));
+	(void) snapshot_walk_slice(&in->walk, &slice->tables, slice->snapshot,
+							   SNAPSHOT_SLICE_BYTES * 4, SNAPSHOT_SLICE_ROWS,
+							   note_old, &old);
+	for (int i = 0; i < old.n; i++)
+		write_record(slice, &old.records[i], true);
+	in->at.loading = in->walk.step == SNAPSHOT_STEP_DONE;
+}
+
+static void
+corrupt_file(const SnapshotInstalling *in)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the snapshot of region %llu is damaged at byte %llu",
+					(unsigned long long) in->at.region_id,
+					(unsigned long long) in->at.offset),
+			 errhint("Remove this store's peer of the region.")));
+}
+
+/* The block at the cursor, in the turn's memory. */
+static void
+read_block(InstallSlice *slice, SnapshotBlock *block)
+{
+	SnapshotInstalling *in = slice->in;
+	Size need = SNAPSHOT_BLOCK_HEADER;
+	Size have = 0;
+
+	for (;;)
+	{
+		slice->buffer = slice->buffer == NULL ?
+			MemoryContextAllocHuge(slice->store->turn_context, need) :
+			repalloc_huge(slice->buffer, need);
+		if (!snapshot_read_file(in->fd, in->at.offset + have,
+								slice->buffer + have, need - have))
+			corrupt_file(in);
+		have = need;
+		switch (snapshot_read_block(bytes_make(slice->buffer, have), block,
+									&need))
+		{
+			case SNAPSHOT_READ_OK:
+				return;
+			case SNAPSHOT_READ_BAD:
+				corrupt_file(in);
+				break;
+			case SNAPSHOT_READ_MORE:
+				break;
+		}
+	}
+}
+
+static bool
+note_key(void *arg, const RawPair *pair)
+{
+	SnapshotRecord record = {.op = SNAPSHOT_RAW_PUT, .key = pair->key};
+
+	note_old(arg, &record);
+	return true;
+}
+
+/* Some rows of a deleted range; true if there are no more. */
+static bool
+remove_range(InstallSlice *slice, const SnapshotRecord *range)
+{
+	RawReader *reader = raw_reader_open(&slice->tables, slice->snapshot, 0);
+	OldRows old = {.arena = &slice->store->arena};
+	RawScan scan = {.cf = range->cf,
+					.lower = range->key,
+					.upper = range->bytes,
+					.key_only = true,
+					.limit = SNAPSHOT_SLICE_ROWS};
+
+	old.records = palloc(SNAPSHOT_SLICE_ROWS * sizeof(SnapshotRecord));
+	reader->scan(reader, &scan, note_key, &old);
+	raw_reader_close(reader);
+	for (int i = 0; i < old.n; i++)
+	{
+		old.records[i].cf = range->cf;
+		write_record(slice, &old.records[i], true);
+	}
+	return old.n < SNAPSHOT_SLICE_ROWS;
+}
+
+/* True if the block is done with. */
+static bool
+write_block(InstallSlice *slice, const SnapshotBlock *block)
+{
+	SnapshotCursor cursor = snapshot_records(block);
+	SnapshotRecord record;
+
+	while (snapshot_next(&cursor, &record))
+	{
+		if (block->kind == SNAPSHOT_RANGE)
+			return remove_range(slice, &record);
+		write_record(slice, &record, false);
+	}
+	if (cursor.bad)
+		corrupt_file(slice->in);
+	return true;
+}
+
+/*
+ * One block, since its keys are unique.  Whether those of neighbours are the
+ * same does not matter then.
+ */
+static void
+load_new(InstallSlice *slice)
+{
+	SnapshotInstalling *in = slice->in;
+	SnapshotBlock block;
+
+	read_block(slice, &block);
+	if (block.kind == SNAPSHOT_END)
+		slice->done = true;
+	else if (block.kind == SNAPSHOT_HEAD || write_block(slice, &block))
+		in->at.offset += block.size;
+}
+
+/* ----------------------------------------------------------------- a slice */
+
+static Peer *
+living_peer(Store *store, const SnapshotInstalling *in)
+{
+	Peer *peer = store_find_peer(store, in->at.region_id);
+
+	return peer != NULL && peer->life_number == in->life_number ? peer : NULL;
+}
+
+/* The file and, for the first phase, the walk. */
+static bool
+prepare(Store *store, SnapshotInstalling *in, const Peer *peer)
+{
+	SnapshotPath path = snapshot_path(SNAPSHOT_FILE_RECEIVED, in->at.region_id,
+									  in->at.index, in->at.term);
+	SnapshotRanges ranges;
+
+	if (in->fd < 0)
+		in->fd = snapshot_open(&path, false);
+	if (!in->at.loading && !in->walking)
+	{
+		MemoryContext old = MemoryContextSwitchTo(store->context);
+
+		arena_reset(&in->arena);
+		ranges = snapshot_ranges(&peer->region, store->meta.api, &in->arena);
+		snapshot_walk_init(&in->walk, &ranges);
+		in->walking = true;
+		MemoryContextSwitchTo(old);
+	}
+	return in->fd >= 0;
+}
+
+/* The walk is of no more use, or has gone too far. */
+static void
+end_walk(SnapshotInstalling *in)
+{
+	if (in->walking)
+		snapshot_walk_free(&in->walk);
+	in->walking = false;
+}
+
+static bool
+open_slice(InstallSlice *slice)
+{
+	Store *store = slice->store;
+	TablesAnswer answer;
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(store->turn_context);
+	answer = tables_open(&store->tables,
+						 TABLES_RAW | TABLES_TXN | TABLES_SPILL | TABLES_LOG,
+						 true, false, &slice->tables);
+	if (answer != TABLES_OK)
+	{
+		store_report_blocker(store, answer);
+		CommitTransactionCommand();
+		return false;
+	}
+	slice->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	slice->raw = raw_writer_open(&slice->tables, slice->snapshot);
+	if (store->sweeper.enabled)
+		raw_writer_watch(slice->raw, sweeper_note, store);
+	slice->txn = txn_writer_open(&slice->tables, slice->snapshot, store->pool);
+	return true;
+}
+
+/* The last one is flushed: the file is removed after it. */
+static void
+commit_slice(InstallSlice *slice, const Peer *peer)
+{
+	const SnapshotInstall *at = &slice->in->at;
+	int before = synchronous_commit;
+
+	raw_writer_close(slice->raw);
+	txn_writer_close(slice->txn);
+	if (slice->done)
+	{
+		snapshot_install_remove(at->region_id);
+		region_table_save(&peer->region, peer->self.id, PEER_STATE_NORMAL);
+	}
+	else
+		snapshot_install_save(at);
+	UnregisterSnapshot(slice->snapshot);
+	tables_close(&slice->tables, true);
+	FAILPOINT("store_before_install_commit");
+	if (!slice->done)
+		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	CommitTransactionCommand();
+	synchronous_commit = before;
+	FAILPOINT("store_after_install_commit");
+	raw_writer_published(slice->raw);
+	txn_writer_published(slice->txn);
+}
+
+static void
+run_slice(InstallSlice *slice, Peer *peer)
+{
+	if (!open_slice(slice))
+	{
+		slice->in->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
+		return;
+	}
+	if (!slice->in->at.loading)
+		remove_old(slice);
+	else
+		load_new(slice);
+	commit_slice(slice, peer);
+}
+
+static void
+installed(Store *store, SnapshotInstalling *in, Peer *peer)
+{
+	store->snapshots->n_installed++;
+	ereport(LOG,
+			(errmsg("tikv store %llu: installed a snapshot of region %llu",
+					(unsigned long long) store->meta.store_id,
+					(unsigned long long) peer->region.id),
+			 errdetail("%llu bytes.", (unsigned long long) in->at.offset)));
+	peer->life = PEER_STATE_NORMAL;
+	raft_pause_apply(peer->raft, false);
+	peer_publish(peer);
+	snapshot_install_forget(store, in);
+}
+
+/* Its peer is gone: nobody knows what its rows are worth. */
+static void
+abandon(Store *store, SnapshotInstalling *in)
+{
+	StartTransactionCommand();
+	snapshot_install_remove(in->at.region_id);
+	CommitTransactionCommand();
+	snapshot_install_forget(store, in);
+}
+
+void
+snapshot_install_slice(Store *store, SnapshotInstalling *in)
+{
+	InstallSlice slice = {.store = store, .in = in};
+	SnapshotInstall before = in->at;
+	Peer *const volatile peer = living_peer(store, in);
+	volatile bool failed = false;
+
+	in->due_us = 0;
+	PG_TRY();
+	{
+		if (peer == NULL)
+			abandon(store, in);
+		else if (prepare(store, in, peer))
+			run_slice(&slice, peer);
+		else
+			in->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(store->turn_context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		failed = true;
+	}
+	PG_END_TRY();
+	turn_finish(store);
+	if (failed)
+	{
+		in->at = before;
+		in->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
+		end_walk(in);
+	}
+	else if (slice.done)
+		installed(store, in, peer);
+	else if (peer != NULL && in->at.loading)
+		end_walk(in);
+}
+
+/* ---------------------------------------------------------------- start, end */
+
+void
+snapshot_install_forget(Store *store, SnapshotInstalling *in)
+{
+	Snapshots *s = store->snapshots;
+	SnapshotInstalling **at = &s->installing;
+	SnapshotPath path = snapshot_path(SNAPSHOT_FILE_RECEIVED, in->at.region_id,
+									  in->at.index, in->at.term);
+
+	while (*at != in)
+		at = &(*at)->next;
+	*at = in->next;
+	s->n_installing--;
+	end_walk(in);
+	if (in->fd >= 0)
+		close(in->fd);
+	snapshot_unlink(&path);
+	arena_free(&in->arena);
+	pfree(in);
+	count(store);
+}
+
+/* Needs a transaction. */
+void
+snapshot_install_resume(Store *store)
+{
+	SnapshotInstall *rows;
+	int n = snapshot_install_load(&rows);
+
+	for (int i = 0; i < n; i++)
+	{
+		Peer *peer = store_find_peer(store, rows[i].region_id);
+
+		(void) add_installing(store, &rows[i],
+							  peer == NULL ? 0 : peer->life_number);
+		if (peer != NULL)
+			raft_pause_apply(peer->raft, true);
+	}
+}

@@ -1,0 +1,299 @@
+/*
+ * snapshot_receive.c
+ *	  Snapshots of other stores: checked while they come in, kept as files.
+ *
+ * Raft hears of one when its file is complete and durable.  What could go
+ * wrong when it is installed is found before: a region that overlaps another
+ * one, an older state, damage, records that are none.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/cmd/region_change.h"
+#include "guc.h"
+#include "storage/fd.h"
+#include "store/snapshots.h"
+#include "utils/memutils.h"
+
+/* A file that Raft did not want after all. */
+#define RECEIVED_LIFE_US INT64CONST(600000000)
+
+/* ------------------------------------------------------------ may it come in */
+
+static bool
+ranges_overlap(const Region *a, const Region *b)
+{
+	return (b->end_key.len == 0 || bytes_cmp(a->start_key, b->end_key) < 0) &&
+		(a->end_key.len == 0 || bytes_cmp(b->start_key, a->end_key) < 0);
+}
+
+/* Another region of ours, or another one that comes in. */
+static bool
+overlaps(const Store *store, const Region *region)
+{
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		const Region *other = &store->peers[i]->region;
+
+		if (other->id != region->id && other->n_peers > 0 &&
+			ranges_overlap(other, region))
+			return true;
+	}
+	for (const SnapshotIncoming *in = store->snapshots->incoming; in != NULL;
+		 in = in->next)
+		if (in->region_id != region->id &&
+			ranges_overlap(&in->checker.data.region, region))
+			return true;
+	return false;
+}
+
+static bool
+comes_in(const Snapshots *s, uint64 region_id)
+{
+	for (const SnapshotIncoming *in = s->incoming; in != NULL; in = in->next)
+		if (in->region_id == region_id)
+			return true;
+	return false;
+}
+
+static bool
+is_installed(const Snapshots *s, uint64 region_id)
+{
+	for (const SnapshotInstalling *in = s->installing; in != NULL;
+		 in = in->next)
+		if (in->at.region_id == region_id)
+			return true;
+	return false;
+}
+
+/* Why it is refused; NULL: it is not. */
+static const char *
+judge(Store *store, const PeerMessage *m, SnapshotInfo *info)
+{
+	Snapshots *s = store->snapshots;
+	const Peer *peer = store_find_peer(store, m->region_id);
+
+	if (!m->has_raft || m->raft.type != RAFT_MSG_SNAPSHOT ||
+		m->raft.snapshot == NULL)
+		return "it has no message of a snapshot";
+	if (m->to.store_id != store->meta.store_id)
+		return "it is for another store";
+	if (snapshot_info_decode(m->raft.snapshot->data, info) != STATUS_OK)
+		return "its files are not of a kind that this store knows";
+	if (info->region.id != m->region_id)
+		return "it is of another region";
+	if (peer == NULL || peer->self.id != m->to.id)
+		return "this store has no such peer";
+	if (region_find_peer(&info->region, m->to.id) == NULL)
+		return "the peer is not in its region";
+	if (m->raft.snapshot->meta.index <= peer->saved.applied_index)
+		return "the peer has come further";
+	if (is_installed(s, m->region_id) || comes_in(s, m->region_id))
+		return "another one is on its way";
+	if (overlaps(store, &info->region))
+		return "its region overlaps another one";
+	return NULL;
+}
+
+/* Bounds: how many, how large. */
+static const char *
+judge_room(Store *store, const SnapshotInfo *info)
+{
+	guard_refresh(&store->guard, dispatch_now_us());
+	if (store->snapshots->n_incoming >= SNAPSHOT_INCOMING_MAX ||
+		store->snapshots->n_installing >= SNAPSHOT_INCOMING_MAX)
+		return "too many snapshots";
+	if (store->guard.disk != GUARD_OK || store->guard.xids_low ||
+		info->size > (uint64) PG_INT64_MAX)
+		return "the disk is almost full";
+	return NULL;
+}
+
+static SnapshotIncoming *
+new_incoming(Store *store, uint64 from_store, const PeerMessage *m,
+			 const SnapshotInfo *info, Bytes message)
+{
+	SnapshotIncoming *in =
+		MemoryContextAllocZero(store->context, sizeof(SnapshotIncoming));
+	SnapshotPath path = snapshot_path(SNAPSHOT_FILE_INCOMING, m->region_id,
+									  m->raft.snapshot->meta.index,
+									  m->raft.snapshot->meta.term);
+
+	in->store = store;
+	in->from_store = from_store;
+	in->region_id = m->region_id;
+	in->index = m->raft.snapshot->meta.index;
+	in->term = m->raft.snapshot->meta.term;
+	in->message_len = message.len;
+	in->message = MemoryContextAlloc(store->context, message.len);
+	memcpy(in->message, message.data, message.len);
+	in->fd = snapshot_open(&path, true);
+	snapshot_check_init(&in->checker, info, store->meta.api,
+						(size_t) tikv_fdw_settings.max_key_size);
+	in->next = store->snapshots->incoming;
+	store->snapshots->incoming = in;
+	store->snapshots->n_incoming++;
+	return in;
+}
+
+void *
+snapshots_begin(void *arg, uint64_t from_store, Bytes message, const char **why)
+{
+	Store *store = arg;
+	SnapshotIncoming *in = NULL;
+	SnapshotInfo info;
+	PeerMessage m;
+	Arena arena;
+
+	arena_init(&arena);
+	if (peer_message_decode(message, &arena, &m) != STATUS_OK)
+		*why = "its message is not good";
+	else if ((*why = judge(store, &m, &info)) == NULL &&
+			 (*why = judge_room(store, &info)) == NULL)
+		in = new_incoming(store, from_store, &m, &info, message);
+	arena_free(&arena);
+	return in;
+}
+
+/* ----------------------------------------------------------------- the bytes */
+
+bool
+snapshots_data(void *snapshot, Bytes data)
+{
+	SnapshotIncoming *in = snapshot;
+
+	return in->fd >= 0 && snapshot_check_bytes(&in->checker, data) &&
+		snapshot_write_file(in->fd, data, &in->written, &in->flushed);
+}
+
+static void
+forget_incoming(SnapshotIncoming *in)
+{
+	Snapshots *s = in->store->snapshots;
+	SnapshotIncoming **at = &s->incoming;
+
+	while (*at != in)
+		at = &(*at)->next;
+	*at = in->next;
+	s->n_incoming--;
+	if (in->fd >= 0)
+		close(in->fd);
+	snapshot_check_free(&in->checker);
+	pfree(in->message);
+	pfree(in);
+}
+
+static void
+note_received(Store *store, const SnapshotIncoming *in)
+{
+	SnapshotReceived *r =
+		MemoryContextAllocZero(store->context, sizeof(SnapshotReceived));
+
+	r->region_id = in->region_id;
+	r->index = in->index;
+	r->term = in->term;
+	r->received_us = dispatch_now_us();
+	r->next = store->snapshots->received;
+	store->snapshots->received = r;
+}
+
+/* The file has its name when it is durable. */
+static bool
+keep_file(SnapshotIncoming *in)
+{
+	SnapshotPath part = snapshot_path(SNAPSHOT_FILE_INCOMING, in->region_id,
+									  in->index, in->term);
+	SnapshotPath whole = snapshot_path(SNAPSHOT_FILE_RECEIVED, in->region_id,
+									   in->index, in->term);
+
+	return in->fd >= 0 && snapshot_check_end(&in->checker) &&
+		durable_rename(part.path, whole.path, LOG) == 0;
+}
+
+bool
+snapshots_end(void *snapshot, bool complete)
+{
+	SnapshotIncoming *in = snapshot;
+	Store *store = in->store;
+	SnapshotPath part = snapshot_path(SNAPSHOT_FILE_INCOMING, in->region_id,
+									  in->index, in->term);
+	bool kept = complete && keep_file(in);
+
+	if (kept)
+	{
+		note_received(store, in);
+		raft_message_receive(store, bytes_make(in->message, in->message_len));
+	}
+	else
+	{
+		if (in->checker.bad != NULL)
+			ereport(
+				LOG,
+				(errmsg(
+					"tikv store %llu: a snapshot of region %llu from store %llu is refused: %s",
+					(unsigned long long) store->meta.store_id,
+					(unsigned long long) in->region_id,
+					(unsigned long long) in->from_store, in->checker.bad)));
+		snapshot_unlink(&part);
+	}
+	forget_incoming(in);
+	return kept;
+}
+
+/* -------------------------------------------------------------- what was kept */
+
+static SnapshotReceived *
+find_received(const Store *store, uint64 region_id, uint64 index, uint64 term)
+{
+	SnapshotReceived *r = store->snapshots->received;
+
+	while (r != NULL &&
+		   (r->region_id != region_id || r->index != index || r->term != term))
+		r = r->next;
+	return r;
+}
+
+/* Regions may have come since the stream began. */
+bool
+snapshots_accept(Store *store, const Peer *peer, const PeerMessage *m)
+{
+	const RaftSnapshot *snapshot = m->raft.snapshot;
+	SnapshotInfo info;
+
+	return snapshot != NULL && peer->life == PEER_STATE_NORMAL &&
+		find_received(store, peer->region.id, snapshot->meta.index,
+					  snapshot->meta.term) != NULL &&
+		snapshot_info_decode(snapshot->data, &info) == STATUS_OK &&
+		info.region.id == peer->region.id && !overlaps(store, &info.region);
+}
+
+void
+snapshot_received_sweep(Store *store, bool all)
+{
+	SnapshotReceived **at = &store->snapshots->received;
+	int64 now_us = dispatch_now_us();
+
+	while (*at != NULL)
+	{
+		SnapshotReceived *r = *at;
+		SnapshotPath path = snapshot_path(SNAPSHOT_FILE_RECEIVED, r->region_id,
+										  r->index, r->term);
+		bool installing = false;
+
+		for (const SnapshotInstalling *in = store->snapshots->installing;
+			 in != NULL; in = in->next)
+			installing |= in->at.region_id == r->region_id &&
+				in->at.index == r->index && in->at.term == r->term;
+		if (!all && !installing && now_us - r->received_us < RECEIVED_LIFE_US)
+		{
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		if (!installing)
+			snapshot_unlink(&path);
+		pfree(r);
+	}
+}

@@ -1,0 +1,317 @@
+# Three instances, one region with a peer on each: writes are on all of them,
+# and nothing acknowledged is lost while nodes are killed at random.
+#
+# The three are made from one: its data directory is copied twice, and the
+# copies are told apart before they start.  So each has a Placement Driver of
+# its own that knows all three stores.
+
+use strict;
+use warnings;
+
+use POSIX ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(time usleep);
+
+my @stores = (1, 4, 5);
+my @peers = (3, 6, 7);
+my @nodes;
+
+# ---- making the group
+
+sub hex_of
+{
+	return unpack('H*', $_[0]);
+}
+
+# PD's record of store 1 as that of another store.
+sub seed_store
+{
+	my ($node, $from, $to, $id) = @_;
+	my $value = "encode(value, 'hex')";
+
+	foreach my $what (qw(addr peer_addr status_addr))
+	{
+		$value = sprintf "replace(%s, '%s', '%s')", $value,
+		  hex_of($from->{tikv}{"tikv.$what"}), hex_of($to->{tikv}{"tikv.$what"});
+	}
+	$value = sprintf "overlay(%s placing '08%02x' from 1)", $value, $id;
+	return sprintf
+	  "INSERT INTO tikv_internal.pd_kv SELECT 'raft/s/%020d', decode(%s, 'hex') FROM tikv_internal.pd_kv WHERE key = 'raft/s/%020d'",
+	  $id, $value, 1;
+}
+
+sub seed
+{
+	my ($i) = @_;
+	my $node = $nodes[$i];
+	my @sql = ("SET session_replication_role = replica",
+		"UPDATE tikv_internal.store_meta SET store_id = $stores[$i]",
+		sprintf("UPDATE tikv_internal.region SET peer_id = %d, peer_ids = '{%s}', peer_stores = '{%s}', peer_roles = '{0,0,0}', conf_ver = 3",
+			$peers[$i], join(',', @peers), join(',', @stores)),
+		"UPDATE tikv_internal.raft_state SET term = applied_term, vote = 0, truncated_index = applied_index, truncated_term = applied_term",
+		"DELETE FROM tikv_internal.pd_kv WHERE key LIKE 'raft/r/%'",
+		seed_store($node, $nodes[0], $nodes[1], $stores[1]),
+		seed_store($node, $nodes[0], $nodes[2], $stores[2]));
+
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+	$node->start;
+	$node->safe_psql('postgres', join(";\n", @sql));
+	$node->stop;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'tikv_fdw'");
+}
+
+sub copy_data
+{
+	my ($from, $to) = @_;
+	my $conf = slurp_file($to->data_dir . '/postgresql.conf');
+	my $dir = $to->data_dir;
+
+	system('rm', '-rf', $dir) == 0 or die;
+	system('cp', '-a', $from->data_dir, $dir) == 0 or die;
+	unlink "$dir/postgresql.conf";
+	append_to_file("$dir/postgresql.conf", $conf);
+}
+
+@nodes = map { new_node("replica$_") } 0 .. 2;
+$nodes[0]->start;
+serve($nodes[0]);
+$nodes[0]->stop;
+copy_data($nodes[0], $nodes[$_]) foreach 1, 2;
+seed($_) foreach 0 .. 2;
+$_->start foreach @nodes;
+
+# ---- asking it
+
+sub ask
+{
+	my ($i, $sql) = @_;
+	my $timed_out;
+	my ($answer, $out) = eval {
+		$nodes[$i]->psql('postgres', $sql, timeout => 20,
+			timed_out => \$timed_out);
+	};
+
+	return defined $answer && $answer == 0 ? $out : undef;
+}
+
+# A killed postmaster's children may need a moment to notice.
+sub start_again
+{
+	my ($i) = @_;
+
+	wait_for("node $i to start", sub {
+		$nodes[$i]->{_pid} = undef;
+		return $nodes[$i]->start(fail_ok => 1);
+	});
+}
+
+# The node that says it leads, if one does.
+sub leader
+{
+	foreach my $i (0 .. 2)
+	{
+		my $answer = ask($i, 'SELECT is_leader FROM tikv.regions');
+
+		return $i if defined $answer && $answer eq 't';
+	}
+	return undef;
+}
+
+sub wait_leader
+{
+	my ($besides) = @_;
+	my $found;
+
+	wait_for('a leader', sub {
+		$found = leader();
+		return defined $found && (!defined $besides || $found != $besides);
+	});
+	return $found;
+}
+
+sub rows
+{
+	return ask($_[0], q{SELECT md5(string_agg(key::text || value::text, ',' ORDER BY key)) || count(*) FROM tikv_internal.raw});
+}
+
+sub wait_same
+{
+	my ($what) = @_;
+
+	wait_for($what, sub {
+		my @rows = map { rows($_) // "node $_ is silent" } 0 .. 2;
+
+		return $rows[0] eq $rows[1] && $rows[1] eq $rows[2];
+	});
+	pass($what);
+}
+
+# ---- it replicates
+
+my $leads = wait_leader();
+
+ok(defined $leads, 'one of three leads');
+is(ask($leads, "SELECT tikv_put('a', '1')"), '', 'a write is acknowledged');
+is(ask($leads, "SELECT convert_from(tikv_get('a'), 'UTF8')"), '1', 'and read');
+is(ask($leads, "SELECT swapped FROM tikv_cas('a', '1', '2')"), 't', 'a swap');
+is(ask($leads, "SELECT swapped FROM tikv_cas('a', '1', '3')"), 'f', 'that another one sees');
+is(ask($leads, "SELECT tikv_batch_put(ARRAY['b', 'c', 'd']::bytea[], ARRAY['1', '2', '3']::bytea[])"), '', 'a batch');
+is(ask($leads, "SELECT tikv_delete('c')"), '', 'a deletion');
+is(ask($leads, "SELECT tikv_put('big', convert_to(repeat('x', 3000000), 'UTF8'))"), '', 'a large value');
+is(ask($leads, "SELECT tikv_delete_range('b', 'd')"), '', 'a deleted range');
+wait_same('all three have the same rows');
+is(ask($leads, "SELECT string_agg(convert_from(key, 'UTF8'), ',') FROM tikv_scan('', '')"), 'a,d', 'and those that were asked for');
+ok(!defined ask(($leads + 1) % 3, "SELECT tikv_put('x', 'y')"), 'a follower takes no write');
+
+# ---- the leader is killed: another one goes on, and it comes back
+
+my $began = time();
+$nodes[$leads]->kill9;
+my $next = wait_leader($leads);
+elapsed_note('a new leader after SIGKILL', $began);
+is(ask($next, "SELECT convert_from(tikv_get('a'), 'UTF8')"), '2', 'nothing is lost');
+is(ask($next, "SELECT tikv_put('after', 'kill')"), '', 'and it takes writes');
+start_again($leads);
+wait_same('the killed one has caught up');
+
+# ---- a follower is away for more than the log remembers in memory
+
+my $away = (wait_leader() + 1) % 3;
+$nodes[$away]->stop('immediate');
+$leads = wait_leader($away);
+is(ask($leads, "SELECT count(tikv_put(convert_to('many' || i, 'UTF8'), convert_to(repeat('v', 2000), 'UTF8'))) FROM generate_series(1, 1500) i"), '1500', 'two nodes are enough');
+$nodes[$away]->start;
+wait_same('it has caught up from the log');
+
+# ---- writers, and nodes that are killed at random
+
+my $dir = PostgreSQL::Test::Utils::tempdir();
+
+# Puts keys in order, wherever the leader is; notes what was acknowledged.
+sub writer
+{
+	my ($name, $until) = @_;
+	my $at = 0;
+
+	open(my $log, '>', "$dir/$name") or die;
+	$log->autoflush(1);
+	for (my $n = 1; time() < $until;)
+	{
+		my $answer = ask($at, "SELECT tikv_put('w-$name-$n', '$n')");
+
+		if (defined $answer)
+		{
+			print $log "$n\n";
+			$n++;
+		}
+		else
+		{
+			$at = ($at + 1) % 3;
+			usleep(100_000);
+		}
+	}
+	POSIX::_exit(0); # not the end of the test
+}
+
+# Counts by compare and swap; what is unknown is noted as such.
+sub counter
+{
+	my ($name, $until) = @_;
+	my $at = 0;
+
+	open(my $log, '>', "$dir/$name") or die;
+	$log->autoflush(1);
+	while (time() < $until)
+	{
+		my $now = ask($at, "SELECT convert_from(coalesce(tikv_get('counter'), '0'), 'UTF8')");
+		my $answer;
+
+		if (!defined $now)
+		{
+			$at = ($at + 1) % 3;
+			usleep(100_000);
+			next;
+		}
+		my $expected = $now eq '0' ? 'NULL' : "'$now'";
+		$answer = ask($at, "SELECT swapped FROM tikv_cas('counter', $expected, '" . ($now + 1) . "')");
+		print $log "ok\n" if defined $answer && $answer eq 't';
+		print $log "unknown\n" if !defined $answer;
+	}
+	POSIX::_exit(0); # not the end of the test
+}
+
+my $until = time() + 40;
+my @children;
+
+foreach my $name (1 .. 3)
+{
+	my $pid = fork();
+
+	writer("w$name", $until) if $pid == 0;
+	push @children, $pid;
+}
+foreach my $name (1 .. 2)
+{
+	my $pid = fork();
+
+	counter("c$name", $until) if $pid == 0;
+	push @children, $pid;
+}
+srand($ENV{SEED} // 1);
+for (my $round = 0; time() < $until - 8; $round++)
+{
+	my $victim = $round % 2 == 0 ? (leader() // 0) : int(rand(3));
+
+	usleep(500_000 + int(rand(1_500_000)));
+	note("round $round: SIGKILL of node $victim");
+	$nodes[$victim]->kill9;
+	usleep(int(rand(4_000_000)));
+	start_again($victim);
+}
+waitpid($_, 0) foreach @children;
+$leads = wait_leader();
+is(ask($leads, "SELECT tikv_put('last', 'one')"), '', 'it takes writes after all that');
+wait_same('all three have the same rows after it');
+
+my $lost = 0;
+my $acknowledged = 0;
+my $sum = 0;
+my %present = map { $_ => 1 } split /\n/,
+  ask($leads, "SELECT convert_from(key, 'UTF8') FROM tikv_internal.raw");
+
+foreach my $name (1 .. 3)
+{
+	foreach my $n (split /\n/, slurp_file("$dir/w$name"))
+	{
+		$acknowledged++;
+		next if $present{"w-w$name-$n"};
+		$lost++;
+		diag("lost: w-w$name-$n");
+	}
+}
+note("$acknowledged writes were acknowledged");
+cmp_ok($acknowledged, '>', 20, 'writers came through');
+is($lost, 0, 'no acknowledged write is lost');
+
+my ($ok, $unknown) = (0, 0);
+foreach my $name (1 .. 2)
+{
+	foreach my $line (split /\n/, slurp_file("$dir/c$name"))
+	{
+		$ok++ if $line eq 'ok';
+		$unknown++ if $line eq 'unknown';
+	}
+}
+$sum = ask($leads, "SELECT convert_from(coalesce(tikv_get('counter'), '0'), 'UTF8')");
+note("counter $sum, $ok swaps acknowledged, $unknown unknown");
+cmp_ok($sum, '>=', $ok, 'every acknowledged swap counts');
+cmp_ok($sum, '<=', $ok + $unknown, 'and nothing else');
+foreach my $i (0 .. 2)
+{
+	is(ask($i, 'SELECT count(*) FROM tikv_check()'), '0', "node $i checks clean");
+	unlike(slurp_file($nodes[$i]->logfile), qr/PANIC|TRAP|CHECK/, "node $i has no assertion in its log");
+}
+$_->stop foreach @nodes;
+done_testing();
