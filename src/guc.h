@@ -15,6 +15,7 @@ typedef struct TikvSettings
 	char *addr;				   /* tikv.addr, host:port of the KV service */
 	char *advertise_addr;	   /* tikv.advertise_addr, "" = addr */
 	char *peer_addr;		   /* tikv.peer_addr */
+	char *peer_advertise_addr; /* tikv.peer_advertise_addr, "" = peer_addr */
 	char *pd_addr;			   /* tikv.pd_addr */
 	char *pd_advertise_addr;   /* tikv.pd_advertise_addr, "" = pd_addr */
 	char *join;				   /* tikv.join, "" = a cluster of its own */

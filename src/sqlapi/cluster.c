@@ -44,7 +44,7 @@ sql_pd_header(Pdpb__RequestHeader *header)
 /* Ask PD, waiting for it while it starts; the reply lives in the arena. */
 ProtobufCMessage *
 sql_ask_pd(int method, const ProtobufCMessage *request,
-	   const ProtobufCMessageDescriptor *type, Arena *arena)
+		   const ProtobufCMessageDescriptor *type, Arena *arena)
 {
 	size_t len = protobuf_c_message_get_packed_size(request);
 	uint8 *bytes = arena_alloc(arena, len);
@@ -141,7 +141,7 @@ tikv_stores(PG_FUNCTION_ARGS)
 	request.header = &header;
 	reply = (Pdpb__GetAllStoresResponse *)
 		sql_ask_pd(METHOD_PD_GET_ALL_STORES, &request.base,
-			   &pdpb__get_all_stores_response__descriptor, arena);
+				   &pdpb__get_all_stores_response__descriptor, arena);
 	sql_check_pd(reply->header);
 	for (size_t i = 0; i < reply->n_stores; i++)
 		put_store((ReturnSetInfo *) fcinfo->resultinfo, reply->stores[i]);
@@ -202,7 +202,7 @@ tikv_members(PG_FUNCTION_ARGS)
 	request.header = &header;
 	reply = (Pdpb__GetMembersResponse *)
 		sql_ask_pd(METHOD_PD_GET_MEMBERS, &request.base,
-			   &pdpb__get_members_response__descriptor, arena);
+				   &pdpb__get_members_response__descriptor, arena);
 	sql_check_pd(reply->header);
 	for (size_t i = 0; i < reply->n_members; i++)
 		put_member((ReturnSetInfo *) fcinfo->resultinfo, reply->members[i],
@@ -266,7 +266,7 @@ tikv_keyspaces(PG_FUNCTION_ARGS)
 	request.header = &header;
 	reply = (Keyspacepb__GetAllKeyspacesResponse *)
 		sql_ask_pd(METHOD_PD_GET_ALL_KEYSPACES, &request.base,
-			   &keyspacepb__get_all_keyspaces_response__descriptor, arena);
+				   &keyspacepb__get_all_keyspaces_response__descriptor, arena);
 	sql_check_pd(reply->header);
 	for (size_t i = 0; i < reply->n_keyspaces; i++)
 		put_keyspace((ReturnSetInfo *) fcinfo->resultinfo, reply->keyspaces[i]);
@@ -312,7 +312,7 @@ tikv_create_keyspace(PG_FUNCTION_ARGS)
 	request.name = name;
 	reply = (Keyspacepb__LoadKeyspaceResponse *)
 		sql_ask_pd(METHOD_PD_CREATE_KEYSPACE, &request.base,
-			   &keyspacepb__load_keyspace_response__descriptor, arena);
+				   &keyspacepb__load_keyspace_response__descriptor, arena);
 	check_created(reply->header, name);
 	if (reply->keyspace == NULL)
 		elog(ERROR, "the answer of PD names no keyspace");
@@ -340,10 +340,9 @@ tikv_leave(PG_FUNCTION_ARGS)
 	sql_pd_header(&header);
 	request.header = &header;
 	request.store_id = store.store_id;
-	reply =
-		(Pdpb__PutStoreResponse *) sql_ask_pd(METHOD_PD_LEAVE, &request.base,
-										  &pdpb__put_store_response__descriptor,
-										  arena);
+	reply = (Pdpb__PutStoreResponse *)
+		sql_ask_pd(METHOD_PD_LEAVE, &request.base,
+				   &pdpb__put_store_response__descriptor, arena);
 	sql_check_pd(reply->header);
 	arena_reset(arena);
 	PG_RETURN_VOID();

@@ -92,8 +92,7 @@ put_peer(ReturnSetInfo *result, const BoardRaft *raft, const BoardPeer *peer)
 	nulls[10] = nulls[9] || raft->role != RAFT_LEADER;
 	nulls[11] = progress == NULL || local;
 	if (!nulls[11])
-		values[11] =
-			CStringGetTextDatum(peer->active ? progress : "silent");
+		values[11] = CStringGetTextDatum(peer->active ? progress : "silent");
 	nulls[12] = !local || raft->lease_end_us == 0;
 	values[12] = Float8GetDatum(raft->lease_end_us == PG_INT64_MAX ?
 									get_float8_infinity() :
@@ -165,13 +164,13 @@ order(uint64 region_id, RaftCmdpb__AdminRequest *admin)
 	reply = bus_call(WORKER_STORE, METHOD_STORE_ADMIN, bytes_make(bytes, len),
 					 tikv_fdw_settings.request_timeout_ms);
 	if (reply.code == BUS_ERROR)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("region %llu does not take the order: %.*s",
-						(unsigned long long) region_id,
-						(int) reply.bytes.len,
-						(const char *) reply.bytes.data),
-				 errhint("See tikv.raft; only the region's leader takes orders.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("region %llu does not take the order: %.*s",
+					(unsigned long long) region_id, (int) reply.bytes.len,
+					(const char *) reply.bytes.data),
+			 errhint("See tikv.raft; only the region's leader takes orders.")));
 	if (reply.code != BUS_OK)
 		report_bus(WORKER_STORE, &reply);
 }

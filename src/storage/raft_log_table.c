@@ -229,8 +229,8 @@ log_table_delete(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 			if (n == room)
 			{
 				room *= 2;
-				tids = repalloc_huge(tids,
-									 (Size) room * sizeof(ItemPointerData));
+				tids =
+					repalloc_huge(tids, (Size) room * sizeof(ItemPointerData));
 			}
 			tids[n++] = scan.slot->tts_tid;
 		}
