@@ -39,6 +39,8 @@ static const char *const bus_paths[] = {
 	"/pdpb.PD/AdvanceTxnSafePoint",
 	"/pdpb.PD/AdvanceGCSafePoint",
 	"/keyspacepb.Keyspace/GetAllKeyspaces",
+	"/pdpb.PD/AskBatchSplit",
+	"/pdpb.PD/ReportBatchSplit",
 	PD_OWN_SERVICE "CreateKeyspace",
 	PD_OWN_SERVICE "Leave",
 };

@@ -534,6 +534,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_remove_peer(int8, int8) IS
 'Remove the peer of a region, which this store leads, from another store';
 
+CREATE FUNCTION tikv_split(key bytea)
+RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_split'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_split(bytea) IS
+'Split the region that holds the key, which this store leads, so that a region begins with the key; returns the id of the region that ends where the old one did';
+
 CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
 RETURNS SETOF record
@@ -648,7 +655,7 @@ TO tikv_write;
 GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text),
 	tikv_leave(),
 	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
-	tikv_remove_peer(int8, int8)
+	tikv_remove_peer(int8, int8), tikv_split(bytea)
 TO tikv_admin;
 
 /* Tells what is there, too: it asks for the right to tikv_get itself. */

@@ -56,6 +56,7 @@ const ServiceMethod service_methods[] = {
 	   false),
 	KV(METHOD_MVCC_GET_BY_START_TS, "MvccGetByStartTs", SERVICE_READ,
 	   mvcc_get_by_start_ts_, false),
+	KV(METHOD_SPLIT_REGION, "SplitRegion", SERVICE_STORE, split_region_, false),
 	KV(METHOD_GET_LOCK_WAIT_INFO, "GetLockWaitInfo", SERVICE_STORE,
 	   get_lock_wait_info_, false),
 

@@ -247,6 +247,7 @@ store_take_pd_answers(Store *store)
 	{
 		take_operator(store, &answer);
 		if (!links_take_pd_answer(store, &answer) &&
+			!splits_take_pd_answer(store, &answer) &&
 			!raft_take_pd_answer(store, &answer) &&
 			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(

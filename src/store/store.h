@@ -82,6 +82,7 @@ typedef struct Peer
 	bool region_changed; /* its descriptor is to be stored */
 	bool at_once;		 /* its changes are flushed before they are told */
 	bool destroying;	 /* it was removed from the region */
+	bool replaced;		 /* a split makes another in its place */
 	RegionPeer senders[PEER_SENDERS];
 	int next_sender;
 	LatchGate gate;
@@ -288,6 +289,9 @@ typedef struct TurnOwn
 	void (*committed)(Store *store, void *arg);
 	void *arg;
 } TurnOwn;
+
+/* Has a group something to store though no write waits? */
+extern bool turn_is_due(const Store *store);
 
 extern bool turn_run_own(Store *store, const TurnOwn *own);
 
