@@ -43,6 +43,7 @@ static const char *const bus_paths[] = {
 	"/pdpb.PD/ReportBatchSplit",
 	PD_OWN_SERVICE "CreateKeyspace",
 	PD_OWN_SERVICE "Leave",
+	"/etcdserverpb.KV/Txn",
 };
 
 const PdMethod *

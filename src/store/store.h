@@ -209,6 +209,22 @@ struct Store
  */
 extern bool store_bootstrap(Store *store, char *reason, Size size);
 
+/* One request to PD; the reply is in the arena, NULL with a reason. */
+extern ProtobufCMessage *store_pd_call(int method,
+									   const ProtobufCMessage *request,
+									   const ProtobufCMessageDescriptor
+										   *reply_type,
+									   Arena *arena, char *reason, Size size);
+
+/* ---- claim.c ---- */
+
+/*
+ * Let this start be the newest that PD knows of.  False with a reason if a
+ * newer one of the same store was seen (*refused), or PD cannot tell.
+ */
+extern bool store_claim_start(const Store *store, Arena *arena, bool *refused,
+							  char *reason, Size size);
+
 /* ---- heartbeat.c ---- */
 
 /* Tell PD about the store and the regions it leads; no wait. */

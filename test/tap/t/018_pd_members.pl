@@ -295,4 +295,22 @@ wait_leader('two');
 is($node{two}->safe_psql('postgres', 'SELECT count(*) FROM tikv.keyspaces'), '3',
 	'the state outlives a restart of all');
 
+# ---- a data directory that was rolled back
+$node{two}->stop('fast');
+my $copy = $node{two}->data_dir . '.copy';
+system('cp', '-a', $node{two}->data_dir, $copy) == 0 or die 'cp';
+$node{two}->start;
+wait_serving($node{two});
+$node{two}->stop('fast');
+system('rm', '-rf', $node{two}->data_dir) == 0 or die 'rm';
+system('mv', $copy, $node{two}->data_dir) == 0 or die 'mv';
+$node{two}->start;
+wait_state($node{two}, 'store', 'waiting', qr/is a copy, or was rolled back/);
+pass('one that was rolled back is not listened to');
+my $starts = q{SELECT start_seq FROM tikv_internal.store_meta};
+my $count = $node{two}->safe_psql('postgres', $starts);
+$node{two}->restart;
+wait_state($node{two}, 'store', 'waiting', qr/is a copy, or was rolled back/);
+is($node{two}->safe_psql('postgres', $starts), $count, 'however often it is started');
+
 done_testing();
