@@ -73,6 +73,9 @@ typedef enum MethodId
 	/* bus only: an administrative command for a region of the store's */
 	METHOD_STORE_ADMIN = 401,
 
+	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
+	METHOD_STORE_ORDER = 402,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,
@@ -91,7 +94,9 @@ typedef enum MethodId
 	METHOD_PD_GET_ALL_KEYSPACES,
 	METHOD_PD_ASK_BATCH_SPLIT,
 	METHOD_PD_REPORT_BATCH_SPLIT,
-	METHOD_PD_CREATE_KEYSPACE
+	METHOD_PD_CREATE_KEYSPACE,
+	METHOD_PD_LEAVE,
+	METHOD_PD_ETCD_TXN
 } MethodId;
 
 typedef enum ServiceKind

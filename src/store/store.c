@@ -45,6 +45,8 @@ ask_store(void *arg, Request *request)
 		txn_turn_take_status(arg, request);
 	else if (request->method->id == METHOD_STORE_ADMIN)
 		orders_take_sql(arg, request);
+	else if (request->method->id == METHOD_STORE_ORDER)
+		orders_take_message(arg, request);
 	else if (request->method->id == METHOD_SPLIT_REGION)
 		splits_take(arg, request);
 	else
@@ -257,6 +259,7 @@ housekeeping(Store *store)
 		store->next_heartbeat_us = now_us + HEARTBEAT_INTERVAL_US;
 		store_heartbeat(store);
 	}
+	store_heartbeat_news(store, now_us);
 	return NULL;
 }
 
