@@ -13,6 +13,7 @@ include build/module.mk
 include build/test.mk
 -include build/raft.mk
 -include build/txn.mk
+-include build/pd_sim.mk
 -include build/storage_test.mk
 -include build/bench.mk
 -include build/bus_test.mk

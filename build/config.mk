@@ -29,9 +29,12 @@ CC := gcc
 OPT ?= -O2
 INCLUDES := -I. -Isrc -Igen
 
+# Places where tests stop, delay, fail or kill a process: not in releases.
+FAILPOINT_CFLAGS := $(if $(FAILPOINTS),-DTIKV_FAILPOINTS)
+
 BASE_CFLAGS := -std=gnu11 $(OPT) -g -fPIC -fvisibility=hidden -pthread \
 	-fno-omit-frame-pointer -fstack-protector-strong -D_GNU_SOURCE \
-	-D_FORTIFY_SOURCE=2
+	-D_FORTIFY_SOURCE=2 $(FAILPOINT_CFLAGS)
 CORE_CFLAGS := $(BASE_CFLAGS) -Wall -Wextra -Wconversion -Wshadow -Werror
 PLAIN_CFLAGS := $(BASE_CFLAGS) -Wall -Wextra -Wmissing-prototypes -Werror
 GEN_CFLAGS := $(BASE_CFLAGS) -w

@@ -141,6 +141,9 @@ to_store(const PdStore *store, Arena *arena)
 	return out;
 }
 
+/* pdpb.Member has no field for it; nobody is to prefer it as a leader. */
+#define LEAVING_PRIORITY (-1)
+
 void
 from_member(const Pdpb__Member *message, PdMember *out)
 {
@@ -149,6 +152,7 @@ from_member(const Pdpb__Member *message, PdMember *out)
 	out->client_url = message->n_client_urls > 0 ? message->client_urls[0] : "";
 	out->peer_url = message->n_peer_urls > 0 ? message->peer_urls[0] : "";
 	out->version = message->binary_version;
+	out->leaving = message->leader_priority == LEAVING_PRIORITY;
 }
 
 static char **
@@ -172,6 +176,8 @@ to_member(const PdMember *member, Arena *arena)
 	out->n_peer_urls = 1;
 	out->peer_urls = one_string(member->peer_url, arena);
 	out->binary_version = (char *) member->version;
+	if (member->leaving)
+		out->leader_priority = LEAVING_PRIORITY;
 	return out;
 }
 

@@ -23,6 +23,7 @@
 #define SCHEMA "tikv_internal"
 #define ROW_TABLE "pd_raft_state"
 #define RECORDS_TABLE "pd_kv"
+#define LOG_TABLE "pd_raft_log"
 #define LOCK_PATIENCE "100ms"
 
 static Oid
@@ -52,7 +53,7 @@ explain_lock(Pd *pd, const char *what, Oid table, LOCKMODE conflicting)
 bool
 group_lock_tables(Pd *pd)
 {
-	static const char *const names[] = {ROW_TABLE, RECORDS_TABLE};
+	static const char *const names[] = {ROW_TABLE, RECORDS_TABLE, LOG_TABLE};
 
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{

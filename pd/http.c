@@ -19,6 +19,7 @@
 #define JSON_TYPE "application/json; charset=UTF-8"
 
 static const HttpRoute *const all_routes[] = {http_cluster_routes,
+											  http_schedule_routes,
 											  http_store_routes,
 											  http_region_routes,
 											  http_config_routes,
@@ -218,14 +219,29 @@ dispatch(HttpAsk *ask, const char *method)
 	if (route == NULL)
 		http_say(ask, known ? HTTP_METHOD_NOT_ALLOWED : HTTP_NOT_FOUND,
 				 known ? "method not allowed" : "404 page not found");
-	else if (!ask->pd->leading)
-		http_say(ask, HTTP_UNAVAILABLE, "server not started");
+	else if (!group_may_serve(ask->pd))
+		http_say(ask, HTTP_UNAVAILABLE, "no leader");
 	else if (route->bootstrapped && !ask->pd->state.cluster.bootstrapped)
 		http_say(ask, HTTP_INTERNAL,
 				 "[PD:cluster:ErrNotBootstrapped]TiKV cluster not "
 				 "bootstrapped, please start TiKV first");
 	else
 		route->handler(ask);
+}
+
+/* Another member leads: the client is to ask it. */
+static bool
+redirect(Pd *pd, HttpRequest *request)
+{
+	const char *url = forward_leader_url(pd);
+	ReplyTo to = {.http = request};
+
+	if (group_may_serve(pd) || url == NULL || pd->tls != NULL)
+		return false;
+	pd_reply_http(pd, &to, HTTP_REDIRECT, "text/plain",
+				  bytes_cstr(arena_printf(&pd->arena, "%s%s", url,
+										  http_uri(request))));
+	return true;
 }
 
 void
@@ -237,6 +253,8 @@ http_serve(Pd *pd, HttpRequest *request)
 	const char *why;
 
 	metrics_add(VALUE_HTTP_REQUESTS, 1);
+	if (redirect(pd, request))
+		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	ask.now = now.tv_sec;
 	ask.now_ns = (int64) now.tv_sec * 1000000000 + now.tv_nsec;

@@ -33,6 +33,7 @@ typedef struct HttpRoute
 } HttpRoute;
 
 extern const HttpRoute http_cluster_routes[];
+extern const HttpRoute http_schedule_routes[];
 extern const HttpRoute http_store_routes[];
 extern const HttpRoute http_region_routes[];
 extern const HttpRoute http_config_routes[];

@@ -1,6 +1,6 @@
 /*
  * http_cluster.c
- *	  HTTP: members, health, safe points, and what schedules nothing.
+ *	  HTTP: members, health, safe points.
  */
 #include "postgres.h"
 
@@ -9,20 +9,23 @@
 /* ---- members ---- */
 
 static void
-put_member(HttpAsk *ask, const char *key)
+put_urls(JsonWriter *json, const char *key, const char *url)
 {
-	const PdMember *member = &ask->pd->state.member;
+	json_open(json, key, '[');
+	json_string(json, NULL, url);
+	json_close(json, ']');
+}
+
+static void
+put_member(HttpAsk *ask, const char *key, const PdMember *member)
+{
 	JsonWriter *json = &ask->json;
 
 	json_open(json, key, '{');
 	json_string(json, "name", member->name);
 	json_uint(json, "member_id", member->id);
-	json_open(json, "peer_urls", '[');
-	json_string(json, NULL, member->peer_url);
-	json_close(json, ']');
-	json_open(json, "client_urls", '[');
-	json_string(json, NULL, member->client_url);
-	json_close(json, ']');
+	put_urls(json, "peer_urls", member->peer_url);
+	put_urls(json, "client_urls", member->client_url);
 	json_string(json, "deploy_path", "");
 	json_string(json, "binary_version", member->version);
 	json_string(json, "git_hash", "");
@@ -32,6 +35,8 @@ put_member(HttpAsk *ask, const char *key)
 static void
 get_members(HttpAsk *ask)
 {
+	const Members *members = &ask->pd->state.members;
+	const PdMember *leader = pd_leader(ask->pd);
 	JsonWriter *json = &ask->json;
 
 	json_open(json, NULL, '{');
@@ -39,41 +44,133 @@ get_members(HttpAsk *ask)
 	json_uint(json, "cluster_id", ask->pd->state.cluster_id);
 	json_close(json, '}');
 	json_open(json, "members", '[');
-	put_member(ask, NULL);
+	for (size_t i = 0; i < members->n; i++)
+		put_member(ask, NULL, &members->items[i]->member);
 	json_close(json, ']');
-	put_member(ask, "leader");
-	put_member(ask, "etcd_leader");
+	if (leader != NULL)
+	{
+		put_member(ask, "leader", leader);
+		put_member(ask, "etcd_leader", leader);
+	}
 	json_close(json, '}');
 }
 
 static void
 get_leader(HttpAsk *ask)
 {
-	put_member(ask, NULL);
+	const PdMember *leader = pd_leader(ask->pd);
+
+	if (leader == NULL)
+		http_say(ask, HTTP_UNAVAILABLE, "no leader");
+	else
+		put_member(ask, NULL, leader);
+}
+
+static const PdMember *
+member_by_name(const Members *members, const char *name)
+{
+	for (size_t i = 0; name != NULL && i < members->n; i++)
+		if (strcmp(members->items[i]->member.name, name) == 0)
+			return &members->items[i]->member;
+	return NULL;
 }
 
 static void
-refuse_leader_change(HttpAsk *ask)
+hand_over(HttpAsk *ask, uint64 id)
 {
+	if (raft_transfer_leader(ask->pd->raft, id) == STATUS_OK)
+		http_say(ask, HTTP_OK, "The transfer command is submitted.");
+	else
+		http_say(ask, HTTP_INTERNAL, "that member cannot be the leader now");
+}
+
+static void
+transfer_leader(HttpAsk *ask)
+{
+	const PdMember *member =
+		member_by_name(&ask->pd->state.members, url_text(&ask->url, 5));
+
+	if (member == NULL)
+		http_say(ask, HTTP_NOT_FOUND, "member not found");
+	else
+		hand_over(ask, member->id);
+}
+
+/* To any voter but this one. */
+static void
+resign_leader(HttpAsk *ask)
+{
+	const RaftIdSet *voters = &ask->pd->saved.conf.voters;
+
+	for (int i = 0; i < voters->n; i++)
+		if (voters->id[i] != ask->pd->saved.member_id)
+		{
+			hand_over(ask, voters->id[i]);
+			return;
+		}
 	http_say(ask, HTTP_INTERNAL,
 			 "no other member can be the leader: there is one");
 }
 
 static void
+delete_member(HttpAsk *ask, const PdMember *member)
+{
+	if (member == NULL)
+		http_say(ask, HTTP_NOT_FOUND, "member not found");
+	else if (!http_failed(ask,
+						  pd_member_leaves(&ask->pd->state, member->id,
+										   &ask->changes)))
+		http_say(ask, HTTP_OK, "removed");
+}
+
+static void
+delete_member_by_name(HttpAsk *ask)
+{
+	delete_member(ask,
+				  member_by_name(&ask->pd->state.members,
+								 url_text(&ask->url, 5)));
+}
+
+static void
+delete_member_by_id(HttpAsk *ask)
+{
+	uint64_t id;
+
+	if (http_id(ask, 5, &id))
+		delete_member(ask, members_find(&ask->pd->state.members, id));
+}
+
+static bool
+is_healthy(const RaftStatus *status, uint64 id)
+{
+	if (id == status->id)
+		return true;
+	for (int i = 0; i < status->n_peers; i++)
+		if (status->peers[i].id == id)
+			return status->peers[i].recent_active;
+	return false;
+}
+
+static void
 get_health(HttpAsk *ask)
 {
-	const PdMember *member = &ask->pd->state.member;
+	const Members *members = &ask->pd->state.members;
 	JsonWriter *json = &ask->json;
+	RaftStatus status;
 
+	raft_status(ask->pd->raft, &status);
 	json_open(json, NULL, '[');
-	json_open(json, NULL, '{');
-	json_string(json, "name", member->name);
-	json_uint(json, "member_id", member->id);
-	json_open(json, "client_urls", '[');
-	json_string(json, NULL, member->client_url);
-	json_close(json, ']');
-	json_bool(json, "health", true);
-	json_close(json, '}');
+	for (size_t i = 0; i < members->n; i++)
+	{
+		const PdMember *member = &members->items[i]->member;
+
+		json_open(json, NULL, '{');
+		json_string(json, "name", member->name);
+		json_uint(json, "member_id", member->id);
+		put_urls(json, "client_urls", member->client_url);
+		json_bool(json, "health", is_healthy(&status, member->id));
+		json_close(json, '}');
+	}
 	json_close(json, ']');
 }
 
@@ -272,57 +369,12 @@ get_store_min_resolved_ts(HttpAsk *ask)
 	json_close(&ask->json, '}');
 }
 
-/* ---- what one store leaves to nobody ---- */
-
-static void
-get_empty_list(HttpAsk *ask)
-{
-	json_open(&ask->json, NULL, '[');
-	json_close(&ask->json, ']');
-}
+/* ---- what is not kept ---- */
 
 static void
 get_empty_object(HttpAsk *ask)
 {
 	json_open(&ask->json, NULL, '{');
-	json_close(&ask->json, '}');
-}
-
-static void
-refuse_scheduling(HttpAsk *ask)
-{
-	http_say(ask, HTTP_NOT_IMPLEMENTED,
-			 "nothing is scheduled: there are no other stores to move to");
-}
-
-static void
-get_operator(HttpAsk *ask)
-{
-	http_say(ask, HTTP_NOT_FOUND, "operator not found");
-}
-
-/* Loaders pause what might disturb them; nothing does. */
-static void
-pause_checker(HttpAsk *ask)
-{
-	const JsonValue *object = http_object(ask);
-	uint64_t delay;
-
-	if (object == NULL)
-		return;
-	if (!json_get_uint(object, "delay", &delay))
-		http_say(ask, HTTP_BAD_REQUEST, "missing pause time");
-	else
-		http_say(ask, HTTP_OK,
-				 delay == 0 ? "Resume the checker successfully." :
-							  "Pause the checker successfully.");
-}
-
-static void
-get_checker(HttpAsk *ask)
-{
-	json_open(&ask->json, NULL, '{');
-	json_bool(&ask->json, "paused", false);
 	json_close(&ask->json, '}');
 }
 
@@ -348,8 +400,10 @@ get_hot_regions(HttpAsk *ask)
 const HttpRoute http_cluster_routes[] = {
 	{"GET", "v1/members", false, get_members},
 	{"GET", "v1/leader", false, get_leader},
-	{"POST", "v1/leader/resign", false, refuse_leader_change},
-	{"POST", "v1/leader/transfer/{}", false, refuse_leader_change},
+	{"DELETE", "v1/members/name/{}", false, delete_member_by_name},
+	{"DELETE", "v1/members/id/{}", false, delete_member_by_id},
+	{"POST", "v1/leader/resign", false, resign_leader},
+	{"POST", "v1/leader/transfer/{}", false, transfer_leader},
 	{"GET", "v1/health", false, get_health},
 	{"GET", "v1/ping", false, get_ping},
 	{"GET", "v2/ready", false, get_ping},
@@ -362,17 +416,6 @@ const HttpRoute http_cluster_routes[] = {
 	{"DELETE", "v1/gc/safepoint/{}", false, delete_gc_safe_point},
 	{"GET", "v1/min-resolved-ts", true, get_min_resolved_ts},
 	{"GET", "v1/min-resolved-ts/{}", true, get_store_min_resolved_ts},
-	{"GET", "v1/schedulers", false, get_empty_list},
-	{"POST", "v1/schedulers", false, refuse_scheduling},
-	{"POST", "v1/schedulers/{}", false, refuse_scheduling},
-	{"DELETE", "v1/schedulers/{}", false, refuse_scheduling},
-	{"GET", "v1/operators", false, get_empty_list},
-	{"POST", "v1/operators", false, refuse_scheduling},
-	{"GET", "v1/operators/records", false, get_empty_list},
-	{"GET", "v1/operators/{}", false, get_operator},
-	{"DELETE", "v1/operators/{}", false, get_operator},
-	{"GET", "v1/checker/{}", false, get_checker},
-	{"POST", "v1/checker/{}", false, pause_checker},
 	{"GET", "v1/hotspot/regions/read", true, get_hot_regions},
 	{"GET", "v1/hotspot/regions/write", true, get_hot_regions},
 	{"GET", "v1/hotspot/stores", true, get_empty_object},

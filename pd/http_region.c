@@ -188,7 +188,7 @@ get_region_count(HttpAsk *ask)
 static void
 scan_regions(HttpAsk *ask)
 {
-	KeyRange range;
+	PdKeyRange range;
 	const PdRegion **regions;
 	bool complete;
 	size_t limit;
@@ -530,8 +530,8 @@ keys_of(const PdRegion *region)
 static void
 get_region_stats(HttpAsk *ask)
 {
-	KeyRange range = {url_query_bytes(&ask->url, "start_key"),
-					  url_query_bytes(&ask->url, "end_key")};
+	PdKeyRange range = {url_query_bytes(&ask->url, "start_key"),
+						url_query_bytes(&ask->url, "end_key")};
 	const PdRegion **regions;
 	Sums sums = {0};
 	bool complete;

@@ -23,9 +23,10 @@
 /* All of pdpb.PD, keyspacepb, meta_storagepb, resource_manager; some etcd. */
 const PdMethod pd_methods[] = {
 	PD("GetClusterInfo", RPC_UNARY, get_cluster_info_request,
-	   get_cluster_info_response, pd_get_cluster_info, PD_ANY_CLUSTER),
+	   get_cluster_info_response, pd_get_cluster_info,
+	   PD_ANY_CLUSTER | PD_ANY_MEMBER),
 	PD("GetMembers", RPC_UNARY, get_members_request, get_members_response,
-	   pd_get_members, PD_ANY_CLUSTER),
+	   pd_get_members, PD_ANY_CLUSTER | PD_ANY_MEMBER),
 	PD("Tso", RPC_STREAM, tso_request, tso_response, NULL, PD_TSO),
 	PD("GetMinTS", RPC_UNARY, get_min_tsrequest, get_min_tsresponse, NULL,
 	   PD_TSO),
@@ -202,7 +203,7 @@ const PdMethod pd_methods[] = {
 	{"/etcdserverpb.Cluster/MemberList", RPC_UNARY,
 	 &etcdserverpb__member_list_request__descriptor,
 	 &etcdserverpb__member_list_response__descriptor, pd_etcd_member_list,
-	 PD_ANY_CLUSTER},
+	 PD_ANY_CLUSTER | PD_ANY_MEMBER},
 	{"/etcdserverpb.KV/Range", RPC_UNARY,
 	 &etcdserverpb__range_request__descriptor,
 	 &etcdserverpb__range_response__descriptor, pd_etcd_range, PD_ANY_CLUSTER},
@@ -247,15 +248,16 @@ const PdMethod pd_methods[] = {
 	{"/etcdserverpb.Maintenance/Status", RPC_UNARY,
 	 &etcdserverpb__status_request__descriptor,
 	 &etcdserverpb__status_response__descriptor, pd_etcd_status,
-	 PD_ANY_CLUSTER},
+	 PD_ANY_CLUSTER | PD_ANY_MEMBER},
+
+	/* Between our members, and what SQL asks and no protocol has. */
+	{PD_OWN_SERVICE "Join", RPC_UNARY, &pdpb__get_members_response__descriptor,
+	 &pdpb__get_members_response__descriptor, pd_join, PD_ANY_CLUSTER},
+	{PD_OWN_SERVICE "Leave", RPC_UNARY, &pdpb__get_store_request__descriptor,
+	 &pdpb__put_store_response__descriptor, pd_leave,
+	 PD_BOOTSTRAPPED | PD_NAMES_SENDER},
+	{PD_OWN_SERVICE "CreateKeyspace", RPC_UNARY,
+	 &keyspacepb__load_keyspace_request__descriptor,
+	 &keyspacepb__load_keyspace_response__descriptor, pd_create_keyspace, 0},
 };
 const int pd_n_methods = lengthof(pd_methods);
-
-/* Only the bus reaches these: what SQL asks and no protocol has. */
-const PdMethod pd_create_keyspace_method =
-	{"CreateKeyspace",
-	 RPC_UNARY,
-	 &keyspacepb__load_keyspace_request__descriptor,
-	 &keyspacepb__load_keyspace_response__descriptor,
-	 pd_create_keyspace,
-	 0};

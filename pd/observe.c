@@ -16,15 +16,13 @@
 static MetricRequests *
 row_of(const PdMethod *method)
 {
-	static MetricRequests *rows[MAX_METHODS + 1];
-	ptrdiff_t at = method == &pd_create_keyspace_method ? MAX_METHODS :
-														  method - pd_methods;
-	const char *path = method->path != NULL ? method->path : "CreateKeyspace";
+	static MetricRequests *rows[MAX_METHODS];
+	ptrdiff_t at = method - pd_methods;
 
-	if (at < 0 || at > MAX_METHODS)
+	if (at < 0 || at >= MAX_METHODS)
 		return NULL;
 	if (rows[at] == NULL)
-		rows[at] = metrics_row(path[0] == '/' ? path + 1 : path, true);
+		rows[at] = metrics_row(method->path + 1, true);
 	return rows[at];
 }
 

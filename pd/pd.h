@@ -14,7 +14,9 @@
 
 #include "bus/bus.h"
 #include "core/raft/raft.h"
+#include "pd/core/group_log.h"
 #include "pd/core/proposal.h"
+#include "pd/core/schedule.h"
 #include "pd/core/state.h"
 #include "pd/service.h"
 #include "server/server.h"
@@ -41,6 +43,7 @@ typedef enum ReplyKind
 	REPLY_MESSAGE,
 	REPLY_FAIL,	 /* gRPC status */
 	REPLY_HTTP,	 /* text, with an HTTP status */
+	REPLY_STORE, /* no answer: something for this node's store to do */
 	REPLY_FINISH /* a stream's end, behind its messages */
 } ReplyKind;
 
@@ -51,8 +54,38 @@ typedef struct Reply
 	Bytes bytes;	  /* REPLY_MESSAGE, REPLY_HTTP; of the round's arena */
 	int code;		  /* REPLY_FAIL, REPLY_FINISH, REPLY_HTTP */
 	const char *text; /* why; REPLY_HTTP: content type */
+	uint64 index;	  /* leaves once this entry is applied */
 	struct Reply *next;
 } Reply;
+
+/* What pd_raft_state holds. */
+typedef struct GroupRow
+{
+	bool found;
+	uint64 member_id;
+	uint64 start_seq; /* grows at every start: see transport/fence.h */
+	RaftHardState hard;
+	uint64 applied_index;
+	uint64 applied_term;
+	uint64 truncated_index;
+	uint64 truncated_term;
+	RaftConfState conf;
+} GroupRow;
+
+/* Arguments of the group's storage. */
+typedef struct GroupStorage
+{
+	struct Pd *pd;
+	RaftStorage log;
+} GroupStorage;
+
+typedef struct MemberSilence
+{
+	uint64 id; /* 0: free */
+	int64 since_us;
+} MemberSilence;
+
+#define GROUP_TICK_US INT64CONST(100000)
 
 /* A request for timestamps that waits for a greater bound. */
 typedef struct TsoWait
@@ -68,12 +101,30 @@ typedef struct TsoWait
 typedef struct Pd
 {
 	PdState state;
+	Schedule schedule;
 	bool leading;	  /* state is loaded and this node may decide */
 	char reason[256]; /* why not, or why it refused a change lately */
 
+	/* the group; raft is NULL until this member has a place in one */
 	Raft *raft;
-	uint64 term;
-	uint64 revision; /* index of the last applied entry */
+	GroupRow saved; /* as last committed */
+	GroupLog log;
+	GroupStorage storage;
+	struct Transport *transport;
+	bool may_found;		   /* no tikv.join, no tikv.pd_endpoints */
+	bool in_ready;		   /* the tables are open for a ready */
+	bool must_reload;	   /* the state holds what was never applied */
+	bool members_stale;	   /* a member was removed from the tables */
+	uint64 term;		   /* that it leads */
+	uint64 revision;	   /* index of the last applied entry */
+	uint64 proposed_index; /* of the last entry proposed */
+	int64 next_tick_us;
+	int64 retry_us;		  /* the tables could not be had: try again then */
+	int64 lease_asked_us; /* a round of heartbeats was asked for */
+	MemberSilence silences[PD_MAX_MEMBERS];
+	char name[80];
+	struct Forward *forward; /* to the leader: see forward.c */
+	struct Join *join;		 /* on its way into a group: see join.c */
 
 	Server *server;
 	HttpServer *http; /* NULL: none, with TLS only */
@@ -88,17 +139,21 @@ typedef struct Pd
 
 	/* the round */
 	Arena arena;
-	bool changing; /* a transaction is open, locks are held */
+	bool changing;	 /* something was decided */
+	bool round_sole; /* and a transaction is open, locks are held */
 	Proposal proposal;
 	Reply *outbox;
 	Reply **outbox_tail;
+	Reply *waiting; /* for their entries to be applied; by malloc */
+	Reply **waiting_tail;
 
 	/* timestamps; see tso_service.c */
 	TsoWait *tso_waits;
 	TsoWait **tso_waits_tail;
-	uint64 tso_bound_ms;   /* decided in this round, 0 none */
-	int64 tso_extended_us; /* when the bound was last raised */
-	uint64 tso_last_seen;  /* newest timestamp at that time */
+	uint64 tso_bound_ms;	/* decided and not yet published, 0 none */
+	uint64 tso_bound_index; /* of its entry, 0: published with the round */
+	int64 tso_extended_us;	/* when the bound was last raised */
+	uint64 tso_last_seen;	/* newest timestamp at that time */
 
 	uint64 rounds; /* writing rounds since start */
 	uint64 aborted_rounds;
@@ -123,6 +178,9 @@ extern void pd_finish(Pd *pd, const ReplyTo *to);
 extern void pd_finish_with(Pd *pd, const ReplyTo *to, int code,
 						   const char *text);
 
+/* Have this node's store do what the bytes say (METHOD_STORE_ORDER). */
+extern void pd_tell_store(Pd *pd, Bytes order);
+
 extern void pd_reply_http(Pd *pd, const ReplyTo *to, int status,
 						  const char *type, Bytes body);
 
@@ -131,6 +189,18 @@ extern void pd_reply_http(Pd *pd, const ReplyTo *to, int status,
  * changed, if that cannot be done now; *why says who is in the way.
  */
 extern bool pd_change(Pd *pd, PdChanges *changes, const char **why);
+
+/* The same for bytes that are a message already. */
+extern void pd_reply_bytes(Pd *pd, const ReplyTo *to, Bytes message);
+
+/*
+ * With several members: what the round has answered waits for the last entry
+ * that was proposed; send what need not wait any more; answer all of it with
+ * UNAVAILABLE.
+ */
+extern void pd_keep_outbox(Pd *pd);
+extern void pd_flush_waiting(Pd *pd);
+extern void pd_fail_waiting(Pd *pd, const char *text);
 
 /* Send what waits; `committed` false: the round was lost, say so instead. */
 extern void pd_flush_outbox(Pd *pd, bool committed);
@@ -144,6 +214,9 @@ extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
 /* Changes were taken over since the store of keys was at this revision. */
 extern void watch_notify(Pd *pd, int64 since_revision,
 						 const PdChanges *changes);
+
+/* The stream of a store's heartbeats; NULL: it has none here. */
+extern Call *watch_heartbeat_stream(const Pd *pd, uint64 store_id);
 
 /* The call is over. */
 extern void watch_forget(Pd *pd, const Call *call);
@@ -179,6 +252,14 @@ extern void http_serve(Pd *pd, HttpRequest *request);
  */
 extern void pd_note_local_regions(Pd *pd);
 
+/* ---- orders.c ---- */
+
+/* A region's heartbeat was taken over: tell its leader what to do. */
+extern void orders_heard(Pd *pd, uint64 region_id);
+
+/* Scheduling that needs no heartbeat, once a second. */
+extern void orders_tick(Pd *pd);
+
 /* ---- tso_service.c ---- */
 extern void tso_request(Pd *pd, const struct PdMethod *method, Bytes bytes,
 						const ReplyTo *to);
@@ -190,8 +271,9 @@ extern void tso_before_commit(Pd *pd);
 /* The round's bound is durable: publish it, answer who waited. */
 extern void tso_after_commit(Pd *pd);
 
-/* Leadership begins (everything is loaded) and ends. */
+/* Leadership begins (everything is loaded), lasts until then, and ends. */
 extern void tso_lead(Pd *pd);
+extern void tso_lease(Pd *pd, uint64 until_us);
 extern void tso_resign(Pd *pd);
 
 /* How long the loop may sleep for the sake of timestamps; -1 for ever. */
@@ -200,11 +282,79 @@ extern int64 tso_sleep_us(const Pd *pd);
 /* ---- group.c ---- */
 
 /*
- * Load the state from the tables and lead.  False, with pd->reason set, if
- * that cannot be done now.
+ * Load the state from the tables, and lead if this is the only member.
+ * False, with pd->reason set, if that cannot be done now.
  */
 extern bool group_start(Pd *pd);
 extern void group_stop(Pd *pd);
+
+/* A place in a group that exists.  False: the tables cannot be had now. */
+extern bool group_join(Pd *pd, uint64 member_id, uint64 cluster_id,
+					   const Members *members);
+
+/* Its clock; once per round of the loop. */
+extern void group_tick(Pd *pd);
+
+/* How long the loop may sleep for the group's sake; -1 for ever. */
+extern int64 group_sleep_us(const Pd *pd);
+
+/* Nobody else has to be asked. */
+extern bool group_is_sole(const Pd *pd);
+
+/* It leads, and nobody else can yet. */
+extern bool group_may_serve(const Pd *pd);
+
+/* This member as it announces itself; borrowed. */
+extern void group_describe_self(const Pd *pd, PdMember *out);
+
+/* ---- peers.c ---- */
+
+/* Begin to talk, as soon as there is a group and a server. */
+extern void peers_start(Pd *pd);
+extern void peers_stop(Pd *pd);
+extern void peers_send(Pd *pd, const RaftMessage *messages, int n);
+extern void peers_send_urgent(Pd *pd);
+extern void members_tick(Pd *pd);
+
+/* host:port of a URL, in the arena. */
+extern const char *url_address(const char *url, Arena *arena);
+
+/* ---- service_member.c ---- */
+
+/* NULL: unknown. */
+extern const PdMember *pd_leader(const Pd *pd);
+extern PdError pd_member_leaves(const PdState *state, uint64 id,
+								PdChanges *changes);
+
+/* ---- forward.c ---- */
+extern void forward_start(Pd *pd);
+extern void forward_stop(Pd *pd);
+extern void forward_tick(Pd *pd);
+extern int64 forward_sleep_us(const Pd *pd);
+
+/* Have the leader answer; this member cannot. */
+extern void forward_request(Pd *pd, const struct PdMethod *method, Bytes bytes,
+							const ReplyTo *to);
+
+/* The client of a stream that is passed on is done, or gone. */
+extern bool forward_half_close(Pd *pd, const ReplyTo *to);
+extern void forward_closed(Pd *pd, Call *call);
+
+/* Where HTTP goes; NULL: nobody knows. */
+extern const char *forward_leader_url(Pd *pd);
+
+/* ---- join.c ---- */
+
+/* While it has no place in a group: ask for one. */
+extern void join_tick(Pd *pd);
+
+/*
+ * True if this life of the process has to end: with a reason, the node must
+ * not serve at all; without, it begins anew in another cluster.
+ */
+extern bool join_verdict(Pd *pd, char *reason, Size size);
+extern void join_stop(Pd *pd);
+extern int64 join_sleep_us(const Pd *pd);
 
 /*
  * The round's first change: open the transaction and lock the tables.  False

@@ -21,6 +21,7 @@
 #include "service/service.h"
 
 #define STORE_PREFIX "raft/s/"
+#define PEER_PREFIX "member/"
 #define REGION_PREFIX "raft/r/"
 #define BARRIER_PREFIX "gc/safe_point/service/"
 #define GLOBAL_BARRIER_PREFIX "gc/global_gc_barriers/"
@@ -129,6 +130,10 @@ record_key(const PdRecord *record, Arena *arena)
 	{
 		case PD_RECORD_MEMBER:
 			return MEMBER_KEY;
+		case PD_RECORD_PEER:
+			return arena_printf(arena, PEER_PREFIX "%020" PRIu64,
+								record->removed ? record->number :
+												  record->member->id);
 		case PD_RECORD_CLUSTER:
 			return CLUSTER_KEY;
 		case PD_RECORD_STORE:
@@ -164,6 +169,7 @@ record_value(const PdRecord *record, uint64_t cluster_id, Arena *arena)
 	switch (record->kind)
 	{
 		case PD_RECORD_MEMBER:
+		case PD_RECORD_PEER:
 			return pack_message(&to_member(record->member, arena)->base, arena);
 		case PD_RECORD_CLUSTER:
 			return encode_cluster(record->number, cluster_id, arena);
@@ -274,7 +280,7 @@ decode_region(Bytes value, Arena *arena, PdRecord *out)
 }
 
 static Status
-decode_member(Bytes value, Arena *arena, PdRecord *out)
+decode_member(PdRecordKind kind, Bytes value, Arena *arena, PdRecord *out)
 {
 	const Pdpb__Member *message =
 		(const Pdpb__Member *) service_unpack(&pdpb__member__descriptor, value,
@@ -284,7 +290,7 @@ decode_member(Bytes value, Arena *arena, PdRecord *out)
 	if (message == NULL || message->member_id == 0)
 		return STATUS_CORRUPT;
 	from_member(message, member);
-	out->kind = PD_RECORD_MEMBER;
+	out->kind = kind;
 	out->member = member;
 	return STATUS_OK;
 }
@@ -390,6 +396,16 @@ decode_number(Bytes key, Bytes value, PdRecord *out)
 	return STATUS_CORRUPT;
 }
 
+bool
+record_is_of_members(Bytes key)
+{
+	Bytes rest;
+
+	return has_prefix(key, PEER_PREFIX, &rest) ||
+		bytes_eq(key, bytes_cstr(MEMBER_KEY)) ||
+		bytes_eq(key, bytes_cstr(number_key(PD_RECORD_CLUSTER_ID)));
+}
+
 Status
 record_decode(Bytes key, Bytes value, Arena *arena, PdRecord *out)
 {
@@ -412,7 +428,9 @@ record_decode(Bytes key, Bytes value, Arena *arena, PdRecord *out)
 	if (has_prefix(key, LEASE_PREFIX, &rest))
 		return decode_lease(rest, value, out);
 	if (bytes_eq(key, bytes_cstr(MEMBER_KEY)))
-		return decode_member(value, arena, out);
+		return decode_member(PD_RECORD_MEMBER, value, arena, out);
+	if (has_prefix(key, PEER_PREFIX, &rest))
+		return decode_member(PD_RECORD_PEER, value, arena, out);
 	if (bytes_eq(key, bytes_cstr(CLUSTER_KEY)))
 		return decode_cluster(value, arena, out);
 	return decode_number(key, value, out);

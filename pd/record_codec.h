@@ -10,6 +10,9 @@
 #include "pd/core/record.h"
 
 /* The item of a record, in the arena.  `cluster_id` goes into raft's value. */
+/* Is it one of the records that every member needs to know? */
+extern bool record_is_of_members(Bytes key);
+
 extern ProposalItem record_encode(const PdRecord *record, uint64_t cluster_id,
 								  Arena *arena);
 

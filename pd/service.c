@@ -10,9 +10,11 @@
 #include "postgres.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "bus/board.h"
+#include "core/base/check.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 #include "service/service.h"
@@ -37,6 +39,11 @@ static const char *const bus_paths[] = {
 	"/pdpb.PD/AdvanceTxnSafePoint",
 	"/pdpb.PD/AdvanceGCSafePoint",
 	"/keyspacepb.Keyspace/GetAllKeyspaces",
+	"/pdpb.PD/AskBatchSplit",
+	"/pdpb.PD/ReportBatchSplit",
+	PD_OWN_SERVICE "CreateKeyspace",
+	PD_OWN_SERVICE "Leave",
+	"/etcdserverpb.KV/Txn",
 };
 
 const PdMethod *
@@ -45,8 +52,6 @@ pd_bus_method(int id)
 	static const PdMethod *found[lengthof(bus_paths)];
 	int at = id - METHOD_PD_FIRST;
 
-	if (id == METHOD_PD_CREATE_KEYSPACE)
-		return &pd_create_keyspace_method;
 	if (at < 0 || at >= (int) lengthof(bus_paths))
 		return NULL;
 	for (int i = 0; found[at] == NULL && i < pd_n_methods; i++)
@@ -90,6 +95,8 @@ on_half_close(Call *call)
 	Pd *pd = server_arg(call_server(call));
 	ReplyTo to = {.call = call, .stream = true};
 
+	if (pd->forward != NULL && forward_half_close(pd, &to))
+		return;
 	if (method->flags & PD_PUSHES)
 		return;
 	if (method->flags & PD_ANSWERS_LAST)
@@ -100,7 +107,10 @@ on_half_close(Call *call)
 static void
 on_closed(Call *call)
 {
-	watch_forget(server_arg(call_server(call)), call);
+	Pd *pd = server_arg(call_server(call));
+
+	watch_forget(pd, call);
+	forward_closed(pd, call);
 }
 
 static const CallHandler unary_calls = {.message = on_message};
@@ -146,6 +156,14 @@ send_now(const Reply *reply)
 						bytes_cstr(reply->text));
 		return;
 	}
+	if (reply->kind == REPLY_STORE)
+	{
+		/* Lost when the bus is full; it is told again. */
+		if (bus_send(WORKER_PD, WORKER_STORE, METHOD_STORE_ORDER, reply->bytes,
+					 METHOD_STORE_ORDER) != BUS_OK)
+			elog(DEBUG1, "tikv pd: an order did not reach the store");
+		return;
+	}
 	if (to->call == NULL)
 	{
 		bus_answer(&to->bus, reply->kind == REPLY_FAIL ? BUS_ERROR : BUS_OK,
@@ -170,7 +188,7 @@ put_reply(Pd *pd, const Reply *reply)
 {
 	Reply *kept;
 
-	if (!pd->changing)
+	if (!pd->changing && pd->waiting == NULL)
 	{
 		send_now(reply);
 		return;
@@ -194,9 +212,26 @@ pd_reply(Pd *pd, const ReplyTo *to, const ProtobufCMessage *message)
 }
 
 void
+pd_reply_bytes(Pd *pd, const ReplyTo *to, Bytes message)
+{
+	Reply reply = {.to = *to, .kind = REPLY_MESSAGE};
+
+	reply.bytes = arena_copy(&pd->arena, message);
+	put_reply(pd, &reply);
+}
+
+void
 pd_fail(Pd *pd, const ReplyTo *to, int code, const char *text)
 {
 	Reply reply = {.to = *to, .kind = REPLY_FAIL, .code = code, .text = text};
+
+	put_reply(pd, &reply);
+}
+
+void
+pd_tell_store(Pd *pd, Bytes order)
+{
+	Reply reply = {.kind = REPLY_STORE, .bytes = order};
 
 	put_reply(pd, &reply);
 }
@@ -233,6 +268,8 @@ pd_flush_outbox(Pd *pd, bool committed)
 {
 	for (Reply *reply = pd->outbox; reply != NULL; reply = reply->next)
 	{
+		if (!committed && reply->kind == REPLY_STORE)
+			continue;
 		if (!committed)
 		{
 			reply->kind = REPLY_FAIL;
@@ -245,6 +282,96 @@ pd_flush_outbox(Pd *pd, bool committed)
 	}
 	pd->outbox = NULL;
 	pd->outbox_tail = &pd->outbox;
+}
+
+/* ---- answers that wait for a quorum ---- */
+
+static const uint8_t *
+copy_bytes(const void *data, size_t len)
+{
+	uint8_t *out = malloc(len + 1);
+
+	CHECK(out != NULL);
+	if (len > 0)
+		memcpy(out, data, len);
+	out[len] = '\0';
+	return out;
+}
+
+static void
+free_waiting(Reply *reply)
+{
+	if (reply->to.call != NULL)
+		call_release(reply->to.call);
+	free((void *) reply->bytes.data);
+	if (reply->kind != REPLY_HTTP)
+		free((void *) reply->text);
+	free(reply);
+}
+
+void
+pd_keep_outbox(Pd *pd)
+{
+	if (group_is_sole(pd))
+		return;
+	for (Reply *reply = pd->outbox; reply != NULL; reply = reply->next)
+	{
+		Reply *kept = malloc(sizeof(*kept));
+
+		CHECK(kept != NULL);
+		*kept = *reply;
+		kept->bytes.data = copy_bytes(reply->bytes.data, reply->bytes.len);
+		if (reply->text != NULL && reply->kind != REPLY_HTTP)
+			kept->text =
+				(const char *) copy_bytes(reply->text, strlen(reply->text));
+		kept->index = pd->proposed_index;
+		kept->next = NULL;
+		*pd->waiting_tail = kept;
+		pd->waiting_tail = &kept->next;
+	}
+	pd->outbox = NULL;
+	pd->outbox_tail = &pd->outbox;
+}
+
+static Reply *
+pop_waiting(Pd *pd)
+{
+	Reply *reply = pd->waiting;
+
+	pd->waiting = reply->next;
+	if (pd->waiting == NULL)
+		pd->waiting_tail = &pd->waiting;
+	return reply;
+}
+
+void
+pd_flush_waiting(Pd *pd)
+{
+	while (pd->waiting != NULL && pd->leading &&
+		   pd->waiting->index <= pd->saved.applied_index)
+	{
+		Reply *reply = pop_waiting(pd);
+
+		send_now(reply);
+		free_waiting(reply);
+	}
+}
+
+void
+pd_fail_waiting(Pd *pd, const char *text)
+{
+	while (pd->waiting != NULL)
+	{
+		Reply *reply = pop_waiting(pd);
+		Reply failed = *reply;
+
+		failed.kind = REPLY_FAIL;
+		failed.code = RPC_UNAVAILABLE;
+		failed.text = text;
+		if (reply->kind != REPLY_STORE)
+			send_now(&failed);
+		free_waiting(reply);
+	}
 }
 
 /* ---- headers ---- */
@@ -359,7 +486,10 @@ take_effect(PdAsk *ask)
 		return false;
 	}
 	if (ask->heard != NULL)
+	{
 		cluster_note_region(&ask->pd->state.cluster, ask->heard);
+		orders_heard(ask->pd, ask->heard->meta.id);
+	}
 	return true;
 }
 
@@ -381,6 +511,14 @@ answer(PdAsk *ask, const PdMethod *method, const ReplyTo *to,
 	pd_reply(ask->pd, to, response);
 }
 
+/* What a member answers that does not lead, once it knows the members. */
+static bool
+is_for_any(const Pd *pd, const PdMethod *method)
+{
+	return (method->flags & PD_ANY_MEMBER) != 0 && pd->raft != NULL &&
+		pd->state.members.n > 0;
+}
+
 void
 pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *from)
 {
@@ -392,9 +530,9 @@ pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *from)
 
 	timed.asked = method;
 	timed.asked_us = board_now_us();
-	if (!pd->leading)
+	if (!group_may_serve(pd) && !is_for_any(pd, method))
 	{
-		pd_fail(pd, to, RPC_UNAVAILABLE, "server not started");
+		forward_request(pd, method, bytes, to);
 		return;
 	}
 	if (method->flags & PD_TSO)

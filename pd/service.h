@@ -38,13 +38,18 @@ typedef void (*PdHandler)(PdAsk *ask, const void *request, void *response);
 
 typedef enum PdFlags
 {
-	PD_ANY_CLUSTER = 1,	  /* the header's cluster id is not looked at */
-	PD_BOOTSTRAPPED = 2,  /* NOT_BOOTSTRAPPED before the bootstrap */
-	PD_TSO = 4,			  /* answered by tso_service.c */
-	PD_PUSHES = 8,		  /* one request, then answers until cancelled */
-	PD_ANSWERS_LAST = 16, /* many requests, an answer at their end */
-	PD_KEEPS_PAYLOAD = 32 /* with an error in the header, too */
+	PD_ANY_CLUSTER = 1,	   /* the header's cluster id is not looked at */
+	PD_BOOTSTRAPPED = 2,   /* NOT_BOOTSTRAPPED before the bootstrap */
+	PD_TSO = 4,			   /* answered by tso_service.c */
+	PD_PUSHES = 8,		   /* one request, then answers until cancelled */
+	PD_ANSWERS_LAST = 16,  /* many requests, an answer at their end */
+	PD_KEEPS_PAYLOAD = 32, /* with an error in the header, too */
+	PD_ANY_MEMBER = 64,	   /* answered by every member, leader or not */
+	PD_NAMES_SENDER = 128  /* passed on with this member's id */
 } PdFlags;
+
+/* What has no place in TiKV's protocols, between members of ours. */
+#define PD_OWN_SERVICE "/tikv_fdw.Pd/"
 
 typedef struct PdMethod
 {
@@ -58,7 +63,6 @@ typedef struct PdMethod
 
 extern const PdMethod pd_methods[];
 extern const int pd_n_methods;
-extern const PdMethod pd_create_keyspace_method;
 
 /* The same table for the gRPC server; made once. */
 extern const RpcMethod *pd_rpc_methods(void);
@@ -68,8 +72,12 @@ extern const PdMethod *pd_bus_method(int id);
 
 /* ---- handlers, by file ---- */
 
-/* service_cluster.c: members, ids, stores, settings */
+/* service_member.c: members */
 extern void pd_get_members(PdAsk *, const void *, void *);
+extern void pd_join(PdAsk *, const void *, void *);
+extern void pd_leave(PdAsk *, const void *, void *);
+
+/* service_cluster.c: ids, stores, settings */
 extern void pd_get_cluster_info(PdAsk *, const void *, void *);
 extern void pd_bootstrap(PdAsk *, const void *, void *);
 extern void pd_is_bootstrapped(PdAsk *, const void *, void *);

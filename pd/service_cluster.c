@@ -1,6 +1,6 @@
 /*
  * service_cluster.c
- *	  Handlers: members, ids, stores, settings.
+ *	  Handlers: ids, stores, settings.
  */
 #include "postgres.h"
 
@@ -9,26 +9,6 @@
 #include "pd/pd.h"
 #include "pd/tso_local.h"
 #include "service/service.h"
-
-static Pdpb__Member *
-member_message(PdAsk *ask)
-{
-	return to_member(&ask->pd->state.member, ask->arena);
-}
-
-/* One node: the sole member leads, and says so in every place. */
-void
-pd_get_members(PdAsk *ask, const void *request, void *response)
-{
-	Pdpb__GetMembersResponse *out = response;
-
-	(void) request;
-	out->n_members = 1;
-	out->members = arena_alloc(ask->arena, sizeof(*out->members));
-	out->members[0] = member_message(ask);
-	out->leader = member_message(ask);
-	out->etcd_leader = member_message(ask);
-}
 
 void
 pd_get_cluster_info(PdAsk *ask, const void *request, void *response)
@@ -197,6 +177,8 @@ pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 		cluster_store_heartbeat(cluster, in->stats->store_id,
 								pack_message(&in->stats->base, ask->arena),
 								ask->now_ns, ask->arena);
+	if (ask->error.type == PD_OK)
+		cluster_heard_store(cluster, in->stats->store_id, board_now_us());
 	out->cluster_version = (char *) cluster_version(cluster);
 	out->state = (Metapb__NodeState) store->node_state;
 }

@@ -30,9 +30,9 @@ etcd_header(PdAsk *ask, int64_t revision)
 					etcdserverpb__response_header__init);
 
 	out->cluster_id = ask->pd->state.cluster_id;
-	out->member_id = ask->pd->state.member.id;
+	out->member_id = ask->pd->saved.member_id;
 	out->revision = revision;
-	out->raft_term = ask->pd->term;
+	out->raft_term = raft_term(ask->pd->raft);
 	return out;
 }
 
@@ -608,20 +608,26 @@ void
 pd_etcd_member_list(PdAsk *ask, const void *request, void *response)
 {
 	Etcdserverpb__MemberListResponse *out = response;
-	const PdMember *self = &ask->pd->state.member;
-	Etcdserverpb__Member *member = NEW_MESSAGE(ask->arena, Etcdserverpb__Member,
-											   etcdserverpb__member__init);
+	const Members *members = &ask->pd->state.members;
 
 	(void) request;
-	member->id = self->id;
-	member->name = (char *) self->name;
-	member->n_peerurls = member->n_clienturls = 1;
-	member->peerurls = one_string(self->peer_url, ask->arena);
-	member->clienturls = one_string(self->client_url, ask->arena);
 	out->header = etcd_header(ask, ask->pd->state.kv.revision);
-	out->n_members = 1;
-	out->members = arena_alloc(ask->arena, sizeof(*out->members));
-	out->members[0] = member;
+	out->members = arena_alloc(ask->arena, members->n * sizeof(*out->members));
+	for (size_t i = 0; i < members->n; i++)
+	{
+		const PdMember *from = &members->items[i]->member;
+		Etcdserverpb__Member *member =
+			NEW_MESSAGE(ask->arena, Etcdserverpb__Member,
+						etcdserverpb__member__init);
+
+		/* Never a learner: the clients take all members as endpoints. */
+		member->id = from->id;
+		member->name = (char *) from->name;
+		member->n_peerurls = member->n_clienturls = 1;
+		member->peerurls = one_string(from->peer_url, ask->arena);
+		member->clienturls = one_string(from->client_url, ask->arena);
+		out->members[out->n_members++] = member;
+	}
 }
 
 /* Nothing raises an alarm: what etcd would tell of is refused at once. */
@@ -643,7 +649,7 @@ pd_etcd_status(PdAsk *ask, const void *request, void *response)
 	out->header = etcd_header(ask, pd->state.kv.revision);
 	out->version = (char *) ETCD_VERSION;
 	out->dbsize = out->dbsizeinuse = (int64) pd->state.kv.bytes;
-	out->leader = pd->state.member.id;
+	out->leader = raft_leader(pd->raft);
 	out->raftindex = out->raftappliedindex = pd->revision;
-	out->raftterm = pd->term;
+	out->raftterm = raft_term(pd->raft);
 }

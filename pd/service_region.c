@@ -199,7 +199,7 @@ pd_scan_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__ScanRegionsRequest *in = request;
 	Pdpb__ScanRegionsResponse *out = response;
-	KeyRange range = {from_binary(in->start_key), from_binary(in->end_key)};
+	PdKeyRange range = {from_binary(in->start_key), from_binary(in->end_key)};
 	const PdRegion **regions;
 	bool complete;
 	size_t n = region_tree_scan(tree_of(ask), range,
@@ -222,7 +222,8 @@ pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__BatchScanRegionsRequest *in = request;
 	Pdpb__BatchScanRegionsResponse *out = response;
-	KeyRange *ranges = arena_alloc(ask->arena, in->n_ranges * sizeof(KeyRange));
+	PdKeyRange *ranges =
+		arena_alloc(ask->arena, in->n_ranges * sizeof(PdKeyRange));
 	const PdRegion **regions;
 	bool complete;
 
@@ -547,11 +548,21 @@ pd_scatter_region(PdAsk *ask, const void *request, void *response)
 		(in->n_regions_id - out->n_failed_regions_id) * 100 / in->n_regions_id;
 }
 
-/* No operator is ever running while there is one store. */
+/* The running one; of those that ended nothing is told. */
 void
 pd_get_operator(PdAsk *ask, const void *request, void *response)
 {
-	(void) request;
-	(void) response;
-	ask->error = pd_error(PD_REGION_NOT_FOUND, "Not Found");
+	const Pdpb__GetOperatorRequest *in = request;
+	Pdpb__GetOperatorResponse *out = response;
+	const Operator *op = schedule_find(&ask->pd->schedule, in->region_id);
+
+	if (op == NULL)
+	{
+		ask->error = pd_error(PD_REGION_NOT_FOUND, "Not Found");
+		return;
+	}
+	out->region_id = in->region_id;
+	out->desc = to_binary(bytes_cstr(op->desc));
+	out->status = (Pdpb__OperatorStatus) op->status;
+	out->kind = to_binary(bytes_cstr(operator_kind_text(op->kind)));
 }

@@ -246,7 +246,7 @@ tso_before_commit(Pd *pd)
 	PdChanges changes;
 	const char *why;
 
-	if (!pd->leading || !bound_is_wanted(pd))
+	if (!pd->leading || pd->tso_bound_ms != 0 || !bound_is_wanted(pd))
 		return;
 	bound_ms = tso_extend(pg_atomic_read_u64(&shared()->last),
 						  pd->state.tso_saved_ms, tso_now_ms(), elapsed_ms(pd));
@@ -258,15 +258,17 @@ tso_before_commit(Pd *pd)
 	if (!group_change(pd, &changes, &why))
 		return;
 	pd->tso_bound_ms = bound_ms;
+	pd->tso_bound_index = 0;
 }
 
 void
 tso_after_commit(Pd *pd)
 {
-	if (pd->tso_bound_ms != 0)
+	if (pd->tso_bound_ms != 0 && pd->saved.applied_index >= pd->tso_bound_index)
 	{
 		pg_atomic_write_u64(&shared()->bound_ms, pd->tso_bound_ms);
 		pd->tso_bound_ms = 0;
+		pd->tso_bound_index = 0;
 		pd->tso_extended_us = board_now_us();
 		pd->tso_last_seen = pg_atomic_read_u64(&shared()->last);
 	}
@@ -290,8 +292,20 @@ tso_lead(Pd *pd)
 	pd->tso_last_seen = start;
 	pd->tso_extended_us = 0;
 
-	/* A sole member leads as long as it lives. */
-	pg_atomic_write_u64(&shared()->lead_until_us, PG_UINT64_MAX);
+	tso_lease(pd, raft_lease_end_us(pd->raft));
+}
+
+/*
+ * Until when nobody else can lead: for ever for a sole member.  Who takes a
+ * timestamp looks at this afterwards, so none that is given out was taken
+ * while another leader may have been at work.
+ */
+void
+tso_lease(Pd *pd, uint64 until_us)
+{
+	(void) pd;
+	if (pg_atomic_read_u64(&shared()->lead_until_us) != until_us)
+		pg_atomic_write_u64(&shared()->lead_until_us, until_us);
 }
 
 void
@@ -300,6 +314,7 @@ tso_resign(Pd *pd)
 	pg_atomic_write_u64(&shared()->lead_until_us, 0);
 	pg_atomic_write_u64(&shared()->bound_ms, 0);
 	pd->tso_bound_ms = 0;
+	pd->tso_bound_index = 0;
 	while (pd->tso_waits != NULL)
 	{
 		pd_fail(pd, &pd->tso_waits->to, RPC_UNAVAILABLE, "not leader");

@@ -480,6 +480,16 @@ set_due(Pd *pd, Watcher *watcher, int64 after_us)
 	pd->next_watcher_us = Min(pd->next_watcher_us, watcher->due_us);
 }
 
+Call *
+watch_heartbeat_stream(const Pd *pd, uint64 store_id)
+{
+	for (Watcher *watcher = pd->watchers; watcher != NULL;
+		 watcher = watcher->next)
+		if (watcher->kind == WATCH_HEARTBEATS && watcher->store_id == store_id)
+			return watcher->call;
+	return NULL;
+}
+
 /* A store has one stream: the one on which it spoke last. */
 void
 watch_heartbeats(PdAsk *ask, uint64_t store_id)

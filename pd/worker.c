@@ -12,6 +12,7 @@
 #include "pgstat.h"
 #include "postmaster/postmaster.h"
 #include "storage/ipc.h"
+#include "transport/transport.h"
 #include "utils/memutils.h"
 #include "worker_common.h"
 #include "worker_tls.h"
@@ -84,6 +85,8 @@ start_server(Pd *pd)
 	config.max_calls = MAX_UNARY_CALLS;
 	config.http = pd->tls != NULL ? NULL : pd->http;
 	config.tls = pd->tls;
+	config.peer_methods = transport_methods;
+	config.n_peer_methods = transport_n_methods;
 	config.arg = pd;
 	server = server_start(&config, error, sizeof(error));
 	if (server == NULL)
@@ -114,6 +117,17 @@ take_bus(Pd *pd)
 	return n;
 }
 
+/* What this node's store says to its orders: progress is seen elsewhere. */
+static void
+take_bus_replies(void)
+{
+	BusAnswer answer;
+
+	while (bus_take_reply(WORKER_PD, &answer))
+		if (answer.reply.bytes.data != NULL)
+			pfree((void *) answer.reply.bytes.data);
+}
+
 static int
 take_http(Pd *pd)
 {
@@ -136,14 +150,24 @@ finish_round(Pd *pd)
 {
 	bool wrote;
 
-	lease_tick(pd);
-	watch_tick(pd);
-	tso_before_commit(pd);
+	if (pd->leading)
+	{
+		lease_tick(pd);
+		watch_tick(pd);
+		orders_tick(pd);
+		tso_before_commit(pd);
+	}
+	join_tick(pd);
+	peers_start(pd);
+	group_tick(pd);
 	wrote = pd->changing;
 	if (!group_commit(pd))
 		return false;
 	pd_flush_outbox(pd, true);
 	tso_after_commit(pd);
+	forward_tick(pd);
+	if (pd->transport != NULL)
+		transport_run(pd->transport);
 	arena_reset(&pd->arena);
 	if (wrote)
 		pgstat_report_stat(false);
@@ -164,13 +188,22 @@ extension_is_ours(const TableOids *ours)
 		(answer == TABLES_OK && now.extension == ours->extension);
 }
 
-/* tikv_status() says why changes are refused, as long as there are such. */
+/*
+ * tikv_status() says why changes are refused, as long as there are such, and
+ * why a member cannot answer.
+ */
 static void
 report_refusals(const Pd *pd, char *told, Size size)
 {
-	if (strcmp(told, pd->reason) == 0)
+	const char *reason = pd->reason;
+
+	if (reason[0] == '\0' && pd->raft == NULL && !pd->may_found)
+		reason = tikv_fdw_settings.pd_endpoints[0] != '\0' ?
+			"passes requests on to tikv.pd_endpoints" :
+			"waits for its place in the cluster of tikv.join";
+	if (strcmp(told, reason) == 0)
 		return;
-	strlcpy(told, pd->reason, size);
+	strlcpy(told, reason, size);
 	worker_report(WORKER_PD, WORKER_SERVING, told, NULL);
 }
 
@@ -182,15 +215,22 @@ sleep_round(Pd *pd, int64 next_check_us)
 	int64 tso = tso_sleep_us(pd);
 	int64 lease =
 		Max(leases_next_expiry(&pd->state.leases), pd->lease_retry_us);
+	int64 others[] = {tso, group_sleep_us(pd), forward_sleep_us(pd),
+					  join_sleep_us(pd)};
 
-	wait = Min(wait, Max(Min(lease, pd->next_watcher_us) - now, 1));
-	if (tso >= 0)
-		wait = Min(wait, tso);
+	if (pd->leading)
+		wait = Min(wait, Max(Min(lease, pd->next_watcher_us) - now, 1));
+	for (int i = 0; i < (int) lengthof(others); i++)
+		if (others[i] >= 0)
+			wait = Min(wait, others[i]);
 	worker_sleep_begin(WORKER_PD);
 	if (!bus_pending(WORKER_PD))
 		server_wait(pd->server, wait);
 	worker_sleep_end(WORKER_PD);
 }
+
+/* Why the node must not serve until its settings are changed, if so. */
+static char misplaced[256];
 
 /* Grows at the commit of every CREATE EXTENSION. */
 static uint64
@@ -214,9 +254,12 @@ serve(Pd *pd, const TableOids *tables)
 		worker_handle_interrupts();
 		done = server_poll(pd->server, MAX_EVENTS_PER_ROUND);
 		done += take_bus(pd);
+		take_bus_replies();
 		done += take_http(pd);
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
+		if (join_verdict(pd, misplaced, sizeof(misplaced)))
+			return misplaced[0] != '\0' ? misplaced : "joins another cluster";
 		report_refusals(pd, told, sizeof(told));
 		observe_round(pd);
 		if (board_now_us() >= next_check_us ||
@@ -243,7 +286,11 @@ bring_down(Pd *pd, const char *reason)
 	server_set_serving(pd->server, false);
 	tso_resign(pd);
 	watch_end_all(pd);
+	pd_fail_waiting(pd, "the placement driver stops");
 	pd_flush_outbox(pd, true);
+	join_stop(pd);
+	forward_stop(pd);
+	peers_stop(pd);
 	server_stop(pd->server, STOP_MS);
 	pd->server = NULL;
 	if (pd->http != NULL)
@@ -262,6 +309,14 @@ run_pd(Pd *pd)
 	worker_wait_for_extension(WORKER_PD, &tables);
 	if (worker_should_stop() || !worker_tls_start(WORKER_PD, &pd->tls))
 		return;
+	if (misplaced[0] != '\0')
+	{
+		worker_report(WORKER_PD, WORKER_WAITING, misplaced, "");
+		worker_sleep(WORKER_PD, RETRY_MS);
+		return;
+	}
+	pd->may_found = tikv_fdw_settings.join[0] == '\0' &&
+		tikv_fdw_settings.pd_endpoints[0] == '\0';
 	if (!group_start(pd))
 	{
 		worker_report(WORKER_PD, WORKER_WAITING, pd->reason, "");
@@ -269,13 +324,20 @@ run_pd(Pd *pd)
 		return;
 	}
 	arena_reset(&pd->arena);
-	tso_lead(pd);
-	leases_refresh_all(&pd->state.leases, board_now_us());
+	if (pd->leading)
+	{
+		tso_lead(pd);
+		schedule_lead(&pd->schedule, board_now_us());
+		leases_refresh_all(&pd->state.leases, board_now_us());
+	}
+	else
+		tso_resign(pd);
 	pd->start_time = (int64) time(NULL);
 	pd->http = start_http(pd->tls);
 	pd->server = start_server(pd);
 	worker_report(WORKER_PD, WORKER_SERVING, "",
 				  worker_tls_address(pd->tls, tikv_fdw_settings.pd_addr));
+	forward_start(pd);
 	pd_note_local_regions(pd);
 	bring_down(pd, serve(pd, &tables));
 }
@@ -293,9 +355,12 @@ tikv_pd_main(Datum arg)
 		memset(pd, 0, sizeof(*pd));
 		arena_init(&pd->arena);
 		pd->outbox_tail = &pd->outbox;
+		pd->waiting_tail = &pd->waiting;
 		pd->tso_waits_tail = &pd->tso_waits;
 		pd->next_watcher_us = PG_INT64_MAX;
+		schedule_init(&pd->schedule);
 		run_pd(pd);
+		schedule_free(&pd->schedule);
 		arena_free(&pd->arena);
 	}
 	proc_exit(1);

@@ -289,10 +289,23 @@ CREATE TABLE tikv_internal.pd_raft_state (
 	vote int8 NOT NULL,
 	commit_index int8 NOT NULL,
 	applied_index int8 NOT NULL,
-	applied_term int8 NOT NULL
+	applied_term int8 NOT NULL,
+	truncated_index int8 NOT NULL,
+	truncated_term int8 NOT NULL,
+	member_id int8 NOT NULL,
+	start_seq int8 NOT NULL,
+	conf bytea NOT NULL
 ) WITH (fillfactor = 20);
 COMMENT ON TABLE tikv_internal.pd_raft_state IS
-'One row: hard state and applied position of the Placement Driver''s group';
+'One row: which member of the Placement Driver this is, hard state, applied and truncated position, configuration (eraftpb.ConfState)';
+
+CREATE TABLE tikv_internal.pd_raft_log (
+	index int8 PRIMARY KEY,
+	term int8 NOT NULL,
+	entry bytea NOT NULL
+);
+COMMENT ON TABLE tikv_internal.pd_raft_log IS
+'Entries of the Placement Driver''s group (eraftpb.Entry); empty while it has one member';
 
 CREATE TABLE tikv_internal.pd_kv (
 	key text PRIMARY KEY,
@@ -438,6 +451,12 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_create_keyspace(text) IS
 'Make a keyspace for clients of API V2 and return its id. Durable when it returns; ROLLBACK does not undo it';
 
+CREATE FUNCTION tikv_leave() RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_leave'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION tikv_leave() IS
+'This node leaves the cluster: its regions move to other stores, its member leaves the Placement Driver. Returns at once; tikv.stores and tikv.members show how far it is';
+
 /* ------------------------------------------------------------------ views */
 
 CREATE FUNCTION tikv_internal.regions(
@@ -514,6 +533,13 @@ AS 'MODULE_PATHNAME', 'tikv_remove_peer'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_remove_peer(int8, int8) IS
 'Remove the peer of a region, which this store leads, from another store';
+
+CREATE FUNCTION tikv_split(key bytea)
+RETURNS int8
+AS 'MODULE_PATHNAME', 'tikv_split'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tikv_split(bytea) IS
+'Split the region that holds the key, which this store leads, so that a region begins with the key; returns the id of the region that ends where the old one did';
 
 CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
@@ -614,7 +640,7 @@ REVOKE ALL ON FUNCTION
 	tikv_status(), tikv_check(), tikv_internal.regions(),
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
-	tikv_internal.keyspaces(), tikv_create_keyspace(text)
+	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
@@ -627,8 +653,9 @@ GRANT EXECUTE ON FUNCTION
 	tikv_batch_delete(bytea[]), tikv_delete_range(bytea, bytea)
 TO tikv_write;
 GRANT EXECUTE ON FUNCTION tikv_check(), tikv_create_keyspace(text),
+	tikv_leave(),
 	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
-	tikv_remove_peer(int8, int8)
+	tikv_remove_peer(int8, int8), tikv_split(bytea)
 TO tikv_admin;
 
 /* Tells what is there, too: it asks for the right to tikv_get itself. */

@@ -78,6 +78,38 @@ check_optional_address(char **newval, void **extra, GucSource source)
 	return (*newval)[0] == '\0' || check_address(newval, extra, source);
 }
 
+/* Addresses, separated by commas; each may be written as a URL. */
+static bool
+check_address_list(char **newval, void **extra, GucSource source)
+{
+	char *list = strdup(*newval);
+	char *rest = NULL;
+	bool ok = list != NULL;
+
+	(void) extra;
+	(void) source;
+	for (char *word = ok ? strtok_r(list, ", ", &rest) : NULL;
+		 word != NULL && ok; word = strtok_r(NULL, ", ", &rest))
+	{
+		const char *scheme = strstr(word, "://");
+
+		ok = is_address(scheme == NULL ? word : scheme + 3);
+	}
+	free(list);
+	if (!ok)
+		GUC_check_errdetail(
+			"Addresses are written as host:port or [v6]:port, separated by commas.");
+	return ok;
+}
+
+static void
+define_address_list(const char *name, const char *what, const char *detail,
+					char **variable)
+{
+	DefineCustomStringVariable(name, what, detail, variable, "", at_start(), 0,
+							   check_address_list, NULL, NULL);
+}
+
 static bool
 check_database(char **newval, void **extra, GucSource source)
 {
@@ -122,6 +154,15 @@ define_addresses(void)
 		"Address of the Placement Driver's HTTPS, used with TLS only.",
 		"Without TLS, HTTP is on tikv.pd_addr. Empty means that there is no HTTPS.",
 		&s->pd_http_addr, "");
+	define_address_list(
+		"tikv.join",
+		"Placement driver addresses of the cluster that this node joins.",
+		"At its first start; empty means that it makes a cluster of its own.",
+		&s->join);
+	define_address_list(
+		"tikv.pd_endpoints",
+		"Addresses of an external placement driver for this node's store.",
+		"Empty means the built-in one.", &s->pd_endpoints);
 	define_address("tikv.pd_advertise_addr",
 				   "Address that clients are told to reach tikv.pd_addr by.",
 				   "Empty means the value of tikv.pd_addr.",
@@ -130,6 +171,11 @@ define_addresses(void)
 		"tikv.peer_addr",
 		"Address on which other stores of the cluster reach this one.", NULL,
 		&s->peer_addr, "127.0.0.1:20170");
+	define_address(
+		"tikv.peer_advertise_addr",
+		"Address that other stores are told to reach tikv.peer_addr by.",
+		"Empty means the value of tikv.peer_addr.", &s->peer_advertise_addr,
+		"");
 	DefineCustomStringVariable(
 		"tikv.status_addr", "Address of the HTTP status port.",
 		"Metrics, health, settings and regions. Empty: there is none.",
@@ -291,6 +337,12 @@ define_times(void)
 		"The store moves the cluster's safe points this far behind the timestamp oracle. 0 leaves that to others, such as TiDB.",
 		&s->gc_life_time_s, 600, (IntBounds){0, INT_MAX / 2000}, PGC_SIGHUP,
 		GUC_UNIT_S);
+	define_int(
+		"tikv.max_store_down_time",
+		"How long a store may be silent before its peers are replaced.",
+		"Only where another store can take them. The leader of the placement driver decides by its own setting.",
+		&s->max_store_down_time_s, 1800, (IntBounds){1, INT_MAX / 2},
+		PGC_SIGHUP, GUC_UNIT_S);
 	define_int(
 		"tikv.slow_log_threshold",
 		"Time above which a request is told of in the server's log.",

@@ -90,6 +90,7 @@ store_copy(const PdStore *from)
 	}
 	to->stats = bytes_empty();
 	to->last_heartbeat = 0;
+	to->heard_us = 0;
 	to->min_resolved_ts = 0;
 	return item;
 }
@@ -105,6 +106,7 @@ put_store(Cluster *cluster, const PdStore *store)
 		/* What heartbeats told stays. */
 		item->store.stats = cluster->stores[at]->store.stats;
 		item->store.last_heartbeat = cluster->stores[at]->store.last_heartbeat;
+		item->store.heard_us = cluster->stores[at]->store.heard_us;
 		item->store.min_resolved_ts =
 			cluster->stores[at]->store.min_resolved_ts;
 		cluster->stores[at]->store.stats = bytes_empty();
@@ -513,6 +515,15 @@ cluster_store_heartbeat(Cluster *cluster, uint64_t store_id, Bytes stats,
 	item->store.stats = bytes_make(copy, stats.len);
 	item->store.last_heartbeat = now_ns;
 	return pd_ok();
+}
+
+void
+cluster_heard_store(Cluster *cluster, uint64_t store_id, int64_t now_us)
+{
+	StoreItem *item = find_store(cluster, store_id);
+
+	if (item != NULL)
+		item->store.heard_us = now_us;
 }
 
 static PdError

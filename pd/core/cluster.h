@@ -61,6 +61,10 @@ extern PdError cluster_store_heartbeat(Cluster *cluster, uint64_t store_id,
 									   Bytes stats, int64_t now_ns,
 									   Arena *arena);
 
+/* A sign of life of a store, by the driver's monotonic clock. */
+extern void cluster_heard_store(Cluster *cluster, uint64_t store_id,
+								int64_t now_us);
+
 /*
  * A region as its leader describes it: refused when it is older than what is
  * known, else what changed durably is added.  Once that is applied,

@@ -118,13 +118,17 @@ cluster_offline_store(const Cluster *cluster, uint64_t store_id,
 		left += cluster->stores[i]->store.state == STORE_UP &&
 			cluster->stores[i]->store.id != store_id;
 
-	/* tikv/pd server/cluster/cluster.go, checkReplicaBeforeOfflineStore. */
-	if (next.state == STORE_UP && left < cluster->max_peer_count)
+	/*
+	 * tikv/pd wants max-replicas stores to stay (server/cluster/cluster.go,
+	 * checkReplicaBeforeOfflineStore).  Here regions make do with fewer
+	 * (placement.h), so one store that takes them is enough.
+	 */
+	if (next.state == STORE_UP && left == 0)
 		return pd_errorf(changes->arena, PD_UNKNOWN,
 						 "can not remove store %" PRIu64
 						 " since the number of up stores would be %u while "
 						 "need %u",
-						 store_id, left, cluster->max_peer_count);
+						 store_id, left, 1);
 	next.state = STORE_OFFLINE;
 	next.node_state = NODE_REMOVING;
 	next.physically_destroyed = physically_destroyed;

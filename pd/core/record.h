@@ -91,6 +91,7 @@ typedef struct PdStore
 	NodeState node_state;
 	int64_t start_timestamp;  /* unix seconds */
 	int64_t last_heartbeat;	  /* unix nanoseconds; not replicated */
+	int64_t heard_us;		  /* the same, monotonic; 0: not yet */
 	uint64_t min_resolved_ts; /* as it reports; not replicated */
 	bool physically_destroyed;
 	size_t n_labels;
@@ -105,6 +106,7 @@ typedef struct PdMember
 	const char *client_url;
 	const char *peer_url;
 	const char *version; /* of the software, as announced */
+	bool leaving;		 /* it asked to be no member any more */
 } PdMember;
 
 /* A keyspace; state is keyspacepb.KeyspaceState's number, 0 is enabled. */
@@ -150,6 +152,7 @@ typedef enum PdRecordKind
 {
 	PD_RECORD_CLUSTER_ID,	   /* number */
 	PD_RECORD_MEMBER,		   /* member: the sole one, or the leader */
+	PD_RECORD_PEER,			   /* member: each; removed: number is the id */
 	PD_RECORD_ALLOC_ID,		   /* number: saved end of the counter */
 	PD_RECORD_TIMESTAMP,	   /* number: saved bound of the TSO, ms */
 	PD_RECORD_CLUSTER,		   /* number: max peer count; "bootstrapped" */

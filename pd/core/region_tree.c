@@ -287,7 +287,7 @@ region_tree_put(RegionTree *tree, const PdRegion *region)
  * Do n regions in order, cut at a limit or not, leave no hole in the range?
  */
 static bool
-covers(const PdRegion *const *regions, size_t n, KeyRange range, bool cut)
+covers(const PdRegion *const *regions, size_t n, PdKeyRange range, bool cut)
 {
 	Bytes next = range.start;
 
@@ -305,7 +305,7 @@ covers(const PdRegion *const *regions, size_t n, KeyRange range, bool cut)
 }
 
 size_t
-region_tree_scan(const RegionTree *tree, KeyRange range, size_t limit,
+region_tree_scan(const RegionTree *tree, PdKeyRange range, size_t limit,
 				 Arena *arena, const PdRegion ***out, bool *complete)
 {
 	size_t first;
@@ -324,7 +324,7 @@ region_tree_scan(const RegionTree *tree, KeyRange range, size_t limit,
 }
 
 static Status
-check_ranges(const KeyRange *ranges, size_t n)
+check_ranges(const PdKeyRange *ranges, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 	{
@@ -338,7 +338,7 @@ check_ranges(const KeyRange *ranges, size_t n)
 }
 
 Status
-region_tree_batch_scan(const RegionTree *tree, const KeyRange *ranges,
+region_tree_batch_scan(const RegionTree *tree, const PdKeyRange *ranges,
 					   size_t n_ranges, size_t limit, Arena *arena,
 					   const PdRegion ***out, size_t *n_out, bool *complete)
 {

@@ -90,18 +90,18 @@ extern void region_tree_remove(RegionTree *tree, uint64_t id);
 extern bool region_tree_set_buckets(RegionTree *tree, uint64_t id,
 									const PdBuckets *buckets);
 
-typedef struct KeyRange
+typedef struct PdKeyRange
 {
 	Bytes start;
 	Bytes end; /* empty is +infinity */
-} KeyRange;
+} PdKeyRange;
 
 /*
  * The regions of a range in order, at most limit (0: all); the array is the
  * arena's, the regions are the tree's.  *complete tells whether the regions
  * cover the range without a hole, as far as the limit let them.
  */
-extern size_t region_tree_scan(const RegionTree *tree, KeyRange range,
+extern size_t region_tree_scan(const RegionTree *tree, PdKeyRange range,
 							   size_t limit, Arena *arena,
 							   const PdRegion ***out, bool *complete);
 
@@ -110,7 +110,7 @@ extern size_t region_tree_scan(const RegionTree *tree, KeyRange range,
  * STATUS_INVALID), without naming a region twice.
  */
 extern MUST_CHECK Status region_tree_batch_scan(const RegionTree *tree,
-												const KeyRange *ranges,
+												const PdKeyRange *ranges,
 												size_t n_ranges, size_t limit,
 												Arena *arena,
 												const PdRegion ***out,

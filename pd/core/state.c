@@ -13,6 +13,7 @@ pd_state_init(PdState *state)
 {
 	memset(state, 0, sizeof(*state));
 	arena_init(&state->member_arena);
+	members_init(&state->members);
 	cluster_init(&state->cluster);
 	gc_state_init(&state->gc);
 	keyspaces_init(&state->keyspaces);
@@ -24,6 +25,7 @@ void
 pd_state_free(PdState *state)
 {
 	arena_free(&state->member_arena);
+	members_free(&state->members);
 	cluster_free(&state->cluster);
 	gc_state_free(&state->gc);
 	keyspaces_free(&state->keyspaces);
@@ -63,6 +65,12 @@ pd_state_apply(PdState *state, const PdRecord *record)
 			break;
 		case PD_RECORD_MEMBER:
 			apply_member(state, record->member);
+			break;
+		case PD_RECORD_PEER:
+			if (record->removed)
+				members_remove(&state->members, record->number);
+			else
+				members_put(&state->members, record->member);
 			break;
 		case PD_RECORD_ALLOC_ID:
 			state->ids.saved = record->number;
@@ -146,11 +154,47 @@ pd_state_set_member(const PdState *state, const PdMember *member,
 	const PdMember *old = &state->member;
 	PdRecord record = {.kind = PD_RECORD_MEMBER, .member = member};
 
-	if (old->id == member->id && strcmp(old->name, member->name) == 0 &&
-		strcmp(old->client_url, member->client_url) == 0 &&
-		strcmp(old->peer_url, member->peer_url) == 0 &&
-		strcmp(old->version, member->version) == 0)
+	if (old->id != 0 && member_equal(old, member))
 		return;
+	pd_changes_add(changes, &record);
+}
+
+PdError
+pd_state_put_member(const PdState *state, const PdMember *member,
+					PdChanges *changes)
+{
+	const PdMember *old = members_find(&state->members, member->id);
+	PdMember *next = arena_alloc(changes->arena, sizeof(*next));
+	PdRecord record = {.kind = PD_RECORD_PEER, .member = next};
+
+	if (member->id == 0 || member->client_url[0] == '\0')
+		return pd_error(PD_INVALID_VALUE, "a member needs an id and a URL");
+	if (old == NULL && state->members.n == PD_MAX_MEMBERS)
+		return pd_errorf(changes->arena, PD_UNKNOWN,
+						 "the cluster has %d members, and takes no more",
+						 PD_MAX_MEMBERS);
+	for (size_t i = 0; i < state->members.n; i++)
+	{
+		const PdMember *other = &state->members.items[i]->member;
+
+		if (other->id != member->id &&
+			strcmp(other->client_url, member->client_url) == 0)
+			return pd_errorf(changes->arena, PD_UNKNOWN,
+							 "member %" PRIu64 " has the URL %s already",
+							 other->id, other->client_url);
+	}
+	if (old != NULL && member_equal(old, member))
+		return pd_ok();
+	*next = *member;
+	pd_changes_add(changes, &record);
+	return pd_ok();
+}
+
+void
+pd_state_forget_member(uint64_t id, PdChanges *changes)
+{
+	PdRecord record = {.kind = PD_RECORD_PEER, .removed = true, .number = id};
+
 	pd_changes_add(changes, &record);
 }
 

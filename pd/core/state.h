@@ -14,12 +14,14 @@
 #include "pd/core/id.h"
 #include "pd/core/keyspace.h"
 #include "pd/core/kv_txn.h"
+#include "pd/core/members.h"
 
 typedef struct PdState
 {
 	uint64_t cluster_id; /* 0: nothing was ever saved */
-	PdMember member;
+	PdMember member;	 /* the leader, as it saved itself */
 	Arena member_arena;
+	Members members;
 	IdAllocator ids;
 	uint64_t tso_saved_ms;
 	uint64_t external_ts;
@@ -57,9 +59,17 @@ extern void pd_state_first(uint32_t random, int64_t now, PdChanges *changes);
 extern void pd_state_mirror_safe_point(const PdState *state,
 									   PdChanges *changes);
 
-/* Adds a change if the member is not known exactly like this. */
+/* Adds a change if the leader is not known exactly like this. */
 extern void pd_state_set_member(const PdState *state, const PdMember *member,
 								PdChanges *changes);
+
+/*
+ * The same for a member, new or known.  PD_UNKNOWN: there are too many, or
+ * another one has this URL.
+ */
+extern PdError pd_state_put_member(const PdState *state, const PdMember *member,
+								   PdChanges *changes);
+extern void pd_state_forget_member(uint64_t id, PdChanges *changes);
 
 /*
  * Take ids; the change that saves the new end is added when one is due.

@@ -130,6 +130,8 @@ send_answer(struct MHD_Connection *connection, int status, const char *type,
 		return MHD_NO;
 	}
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	if (status == HTTP_REDIRECT)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, body);
 	rc = MHD_queue_response(connection, (unsigned int) status, response);
 	MHD_destroy_response(response);
 	return rc;
@@ -426,6 +428,7 @@ http_answer(HttpRequest *request, int status, const char *type, Bytes body)
 	CHECK(request->answer != NULL);
 	if (body.len > 0)
 		memcpy(request->answer, body.data, body.len);
+	((char *) request->answer)[body.len] = '\0';
 	request->answer_len = body.len;
 	request->status = status;
 	request->type = type;

@@ -50,6 +50,9 @@ extern const char *http_method(const HttpRequest *request);
 extern const char *http_uri(const HttpRequest *request);
 extern Bytes http_body(const HttpRequest *request);
 
+/* An answer whose body is the address to ask instead, by the same method. */
+#define HTTP_REDIRECT 307
+
 /* Answer it, once; the body is copied.  `type` is static. */
 extern void http_answer(HttpRequest *request, int status, const char *type,
 						Bytes body);

@@ -71,7 +71,7 @@ const RpcMethod tikv_methods[] = {
 	SERVED("GetHealthFeedback", METHOD_GET_HEALTH_FEEDBACK),
 	SERVED("GetStoreSafeTS", METHOD_GET_STORE_SAFE_TS),
 	SERVED("UnsafeDestroyRange", METHOD_UNSAFE_DESTROY_RANGE),
-	LEFT_OUT("SplitRegion"),
+	SERVED("SplitRegion", METHOD_SPLIT_REGION),
 	LEFT_OUT("ReadIndex"),
 	LEFT_OUT("CheckLeader"),
 	LEFT_OUT("RegisterLockObserver"),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "kvrpcpb.pb-c.h"
+#include "pdpb.pb-c.h"
 #include "raft_cmdpb.pb-c.h"
 #include "service/wire.h"
 #include "tikvpb.pb-c.h"
@@ -55,6 +56,7 @@ const ServiceMethod service_methods[] = {
 	   false),
 	KV(METHOD_MVCC_GET_BY_START_TS, "MvccGetByStartTs", SERVICE_READ,
 	   mvcc_get_by_start_ts_, false),
+	KV(METHOD_SPLIT_REGION, "SplitRegion", SERVICE_STORE, split_region_, false),
 	KV(METHOD_GET_LOCK_WAIT_INFO, "GetLockWaitInfo", SERVICE_STORE,
 	   get_lock_wait_info_, false),
 
@@ -92,6 +94,9 @@ const ServiceMethod service_methods[] = {
 	{METHOD_STORE_ADMIN, NULL, SERVICE_STORE,
 	 &raft_cmdpb__raft_cmd_request__descriptor,
 	 &raft_cmdpb__raft_cmd_response__descriptor, false},
+	{METHOD_STORE_ORDER, NULL, SERVICE_STORE,
+	 &pdpb__region_heartbeat_response__descriptor,
+	 &pdpb__region_heartbeat_response__descriptor, false},
 };
 const int service_n_methods =
 	sizeof(service_methods) / sizeof(service_methods[0]);

@@ -62,6 +62,7 @@ typedef enum MethodId
 	METHOD_MVCC_GET_BY_START_TS = 304,
 	METHOD_GET_LOCK_WAIT_INFO = 305,
 	METHOD_GET_LOCK_WAIT_HISTORY = 306,
+	METHOD_SPLIT_REGION = 307,
 	METHOD_RAW_GET_KEY_TTL = 310,
 	METHOD_RAW_CAS = 311,
 	METHOD_RAW_CHECKSUM = 312,
@@ -71,6 +72,9 @@ typedef enum MethodId
 
 	/* bus only: an administrative command for a region of the store's */
 	METHOD_STORE_ADMIN = 401,
+
+	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
+	METHOD_STORE_ORDER = 402,
 
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
@@ -88,7 +92,11 @@ typedef enum MethodId
 	METHOD_PD_ADVANCE_TXN_SAFE_POINT,
 	METHOD_PD_ADVANCE_GC_SAFE_POINT,
 	METHOD_PD_GET_ALL_KEYSPACES,
-	METHOD_PD_CREATE_KEYSPACE
+	METHOD_PD_ASK_BATCH_SPLIT,
+	METHOD_PD_REPORT_BATCH_SPLIT,
+	METHOD_PD_CREATE_KEYSPACE,
+	METHOD_PD_LEAVE,
+	METHOD_PD_ETCD_TXN
 } MethodId;
 
 typedef enum ServiceKind

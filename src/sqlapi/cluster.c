@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(tikv_stores);
 PG_FUNCTION_INFO_V1(tikv_members);
 PG_FUNCTION_INFO_V1(tikv_keyspaces);
 PG_FUNCTION_INFO_V1(tikv_create_keyspace);
+PG_FUNCTION_INFO_V1(tikv_leave);
 
 /* --------------------------------------------------------------- the asking */
 
@@ -318,4 +319,31 @@ tikv_create_keyspace(PG_FUNCTION_ARGS)
 	id = (int64) reply->keyspace->id;
 	arena_reset(arena);
 	PG_RETURN_INT64(id);
+}
+
+/* The node's store and its member of PD leave; both take their time. */
+Datum
+tikv_leave(PG_FUNCTION_ARGS)
+{
+	Pdpb__GetStoreRequest request = PDPB__GET_STORE_REQUEST__INIT;
+	Pdpb__RequestHeader header;
+	Pdpb__PutStoreResponse *reply;
+	Arena *arena = call_arena();
+	BoardStore store;
+
+	board_store(&store);
+	if (store.generation == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the store of this node is not known yet"),
+				 errhint("See tikv_status().")));
+	sql_pd_header(&header);
+	request.header = &header;
+	request.store_id = store.store_id;
+	reply = (Pdpb__PutStoreResponse *)
+		sql_ask_pd(METHOD_PD_LEAVE, &request.base,
+				   &pdpb__put_store_response__descriptor, arena);
+	sql_check_pd(reply->header);
+	arena_reset(arena);
+	PG_RETURN_VOID();
 }

@@ -18,6 +18,7 @@
 #include "bus/board.h"
 #include "core/raft/raft.h"
 #include "guc.h"
+#include "kvrpcpb.pb-c.h"
 #include "pdpb.pb-c.h"
 #include "raft_cmdpb.pb-c.h"
 #include "service/service.h"
@@ -27,6 +28,7 @@ PG_FUNCTION_INFO_V1(tikv_raft);
 PG_FUNCTION_INFO_V1(tikv_transfer_leader);
 PG_FUNCTION_INFO_V1(tikv_add_peer);
 PG_FUNCTION_INFO_V1(tikv_remove_peer);
+PG_FUNCTION_INFO_V1(tikv_split);
 
 /* ------------------------------------------------------------------ the view */
 
@@ -262,4 +264,80 @@ tikv_remove_peer(PG_FUNCTION_ARGS)
 	change_peer(region->region.id, ERAFTPB__CONF_CHANGE_TYPE__RemoveNode,
 				*find_peer(region, PG_GETARG_INT64(1)));
 	PG_RETURN_VOID();
+}
+
+/* ------------------------------------------------------------------- splits */
+
+static void
+split_context(const BoardRegion *region, Kvrpcpb__Context *context,
+			  Metapb__RegionEpoch *epoch, Metapb__Peer *peer)
+{
+	kvrpcpb__context__init(context);
+	metapb__region_epoch__init(epoch);
+	metapb__peer__init(peer);
+	context->region_id = region->region.id;
+	epoch->conf_ver = region->region.epoch.conf_ver;
+	epoch->version = region->region.epoch.version;
+	peer->id = region->self.id;
+	peer->store_id = region->self.store_id;
+	context->region_epoch = epoch;
+	context->peer = peer;
+}
+
+/* The id of the region that begins with the key from now on. */
+static uint64
+take_split(const BusReply *reply, Arena *arena)
+{
+	Kvrpcpb__SplitRegionResponse *message = (Kvrpcpb__SplitRegionResponse *)
+		service_unpack(&kvrpcpb__split_region_response__descriptor,
+					   reply->bytes, arena);
+
+	if (message == NULL)
+		elog(ERROR, "the answer of the store is not readable");
+	if (message->region_error != NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the region is not split: %s",
+					message->region_error->message),
+			 errhint("See tikv.regions; only the region's leader splits it.")));
+	return message->n_regions == 0 ?
+		0 :
+		message->regions[message->n_regions - 1]->id;
+}
+
+Datum
+tikv_split(PG_FUNCTION_ARGS)
+{
+	Bytes key = sql_stored_key(bytea_bytes(PG_GETARG_DATUM(0)));
+	BoardRegion *region = palloc(sizeof(*region));
+	Kvrpcpb__SplitRegionRequest request = KVRPCPB__SPLIT_REGION_REQUEST__INIT;
+	Kvrpcpb__Context context;
+	Metapb__RegionEpoch epoch;
+	Metapb__Peer peer;
+	ProtobufCBinaryData keys[1];
+	Arena *arena = call_arena();
+	BusReply reply;
+	uint8 *bytes;
+	size_t len;
+	uint64 id;
+
+	if (!sql_find_region(key, false, region))
+		report_not_serving(WORKER_STORE);
+	split_context(region, &context, &epoch, &peer);
+	keys[0] = bytes_wire(key);
+	request.context = &context;
+	request.split_keys = keys;
+	request.n_split_keys = 1;
+	request.is_raw_kv = true;
+	len = protobuf_c_message_get_packed_size(&request.base);
+	bytes = arena_alloc(arena, len);
+	protobuf_c_message_pack(&request.base, bytes);
+	reply = bus_call(WORKER_STORE, METHOD_SPLIT_REGION, bytes_make(bytes, len),
+					 tikv_fdw_settings.request_timeout_ms);
+	if (reply.code != BUS_OK)
+		report_bus(WORKER_STORE, &reply);
+	id = take_split(&reply, arena);
+	arena_reset(arena);
+	PG_RETURN_INT64((int64) id);
 }

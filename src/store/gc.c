@@ -148,6 +148,28 @@ set_cursor(Gc *gc, Bytes key)
 		pfree((void *) old.data);
 }
 
+/*
+ * Does this store lead regions that cover all keys?  A round ends locks before
+ * it moves the point up to which versions are deleted, everywhere: locks of
+ * regions that others lead would be passed over, and their transactions'
+ * records deleted under them (tikv/tikv#9526).
+ */
+static bool
+leads_everything(Store *store)
+{
+	Bytes at = bytes_empty();
+	Peer *peer;
+
+	do
+	{
+		peer = store_find_peer_of_key(store, at);
+		if (peer == NULL || !peer_is_leader(peer))
+			return false;
+		at = peer->region.end_key;
+	} while (at.len > 0);
+	return true;
+}
+
 /* The next region that this store leads; NULL at the end. */
 static Peer *
 next_region(Store *store)
@@ -730,7 +752,7 @@ gc_run(Store *store)
 	}
 	if (gc->phase == GC_IDLE)
 	{
-		if (tikv_fdw_settings.gc_life_time_s == 0)
+		if (tikv_fdw_settings.gc_life_time_s == 0 || !leads_everything(store))
 			ask_state(store);
 		else
 			ask_time(store);

@@ -82,6 +82,27 @@ propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 	return true;
 }
 
+/* The board has room for so many regions, on every store. */
+static bool
+propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
+{
+	Store *store = peer->store;
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
+	Region *pieces;
+	uint64_t index;
+	uint64_t term;
+	int derived;
+
+	if (region_split(&peer->region, admin, &store->arena, &pieces, &derived,
+					 why) != STATUS_OK)
+		return false;
+	*why = "this store has too many regions";
+	if (store->n_peers + admin->n_splits > BOARD_MAX_REGIONS - 16)
+		return false;
+	entry.data = encode(peer, admin, &store->arena);
+	return !refused(raft_propose(peer->raft, &entry, &index, &term), why);
+}
+
 /* The lease ends with the order: what readers see of it, too. */
 static bool
 transfer(Peer *peer, uint64 to, const char **why)
@@ -114,8 +135,9 @@ raft_admin_propose(Peer *peer, const CmdAdmin *admin, const char **why)
 			entry.data = encode(peer, admin, &peer->store->arena);
 			return !refused(raft_propose(peer->raft, &entry, &index, &term),
 							why);
-		case CMD_ADMIN_NONE:
 		case CMD_ADMIN_BATCH_SPLIT:
+			return propose_split(peer, admin, why);
+		case CMD_ADMIN_NONE:
 			break;
 	}
 	*why = "this command is not served";
@@ -141,10 +163,11 @@ void
 raft_admin_apply(RaftTurn *turn, Peer *peer, const RaftEntry *entry,
 				 const Command *command)
 {
-	(void) turn;
 	(void) entry;
 	if (command->admin->type == CMD_ADMIN_COMPACT_LOG)
 		apply_compact(peer, command->admin);
+	if (command->admin->type == CMD_ADMIN_BATCH_SPLIT)
+		raft_split_apply(turn, peer, command->admin);
 }
 
 /* The descriptor and Raft's configuration must say the same. */

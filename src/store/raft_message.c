@@ -207,14 +207,73 @@ is_buried(RaftTurn *turn, const PeerMessage *m)
 	return true;
 }
 
+/*
+ * A candidate whose store has applied a split already: its vote waits until
+ * this store has, too.  The oldest gives way.
+ */
+static void
+keep_early_vote(RaftTurn *turn, const PeerMessage *m)
+{
+	Replicas *replicas = turn->store->replicas;
+	InMessage **end = &replicas->early_votes;
+	InMessage *copy;
+
+	if (m->raft.type == RAFT_MSG_HEARTBEAT || turn->message == NULL)
+		return;
+	if (replicas->n_early_votes == EARLY_VOTES_MAX)
+	{
+		InMessage *oldest = replicas->early_votes;
+
+		replicas->early_votes = oldest->next;
+		replicas->n_early_votes--;
+		pfree(oldest);
+	}
+	while (*end != NULL)
+		end = &(*end)->next;
+	copy = MemoryContextAlloc(turn->store->context,
+							  offsetof(InMessage, bytes) + turn->message->len);
+	memcpy(copy, turn->message,
+		   offsetof(InMessage, bytes) + turn->message->len);
+	copy->next = NULL;
+	copy->region_id = m->region_id;
+	*end = copy;
+	replicas->n_early_votes++;
+}
+
+void
+raft_message_again(Store *store, uint64 region_id)
+{
+	InMessage **at = &store->replicas->early_votes;
+
+	while (*at != NULL)
+	{
+		InMessage *message = *at;
+
+		if (message->region_id != region_id)
+		{
+			at = &message->next;
+			continue;
+		}
+		*at = message->next;
+		store->replicas->n_early_votes--;
+		raft_message_receive(store, bytes_make(message->bytes, message->len));
+		pfree(message);
+	}
+}
+
 static Peer *
 create_peer(RaftTurn *turn, const PeerMessage *m)
 {
 	Store *store = turn->store;
 	Peer *peer;
 
-	if (is_buried(turn, m) || !peer_message_is_initial(m) || overlaps(store, m))
+	if (is_buried(turn, m) || !peer_message_is_initial(m))
 		return NULL;
+	if (overlaps(store, m))
+	{
+		keep_early_vote(turn, m);
+		return NULL;
+	}
 	FAILPOINT("store_before_create");
 	peer = store_add_peer(store, m->region_id);
 	peer->self = m->to;
@@ -315,8 +374,10 @@ raft_message_step(RaftTurn *turn)
 		replicas->n_inbox--;
 		replicas->inbox_bytes -= message->len;
 		turn->in_core = true;
+		turn->message = message;
 		step_one(turn, bytes_make(message->bytes, message->len));
 		turn->in_core = false;
+		turn->message = NULL;
 		pfree(message);
 	}
 }

@@ -387,7 +387,7 @@ take_ready(RaftTurn *turn, Peer *peer)
 	Store *store = turn->store;
 
 	peer->has_ready = false;
-	if (!peer->grouped ||
+	if (!peer->grouped || peer->replaced ||
 		!raft_ready(peer->raft, &store->arena, (uint64) board_now_us(),
 					&peer->ready))
 		return;
@@ -484,7 +484,7 @@ note_leadership(Store *store, Peer *peer)
 	else if (leads && peer->early->n > 0 &&
 			 peer->saved.applied_term == raft_term(peer->raft))
 		raft_write_begin_term(peer);
-	if (peer->was_leader != leads)
+	if (peer->was_leader != leads || (leads && peer->region_changed))
 		store->next_heartbeat_us = 0;
 	peer->was_leader = leads;
 }
@@ -559,8 +559,8 @@ finish_peer(Store *store, Peer *peer)
 		peer->saved = peer->state;
 	}
 	tell_board(peer, applied_before);
-	peer->region_changed = peer->at_once = false;
 	note_leadership(store, peer);
+	peer->region_changed = peer->at_once = false;
 }
 
 static void
@@ -575,6 +575,7 @@ after_commit(RaftTurn *turn)
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i]->grouped)
 			finish_peer(store, store->peers[i]);
+	raft_split_begin(turn);
 	FAILPOINT("store_before_reply");
 	turn_send_outbox(store);
 	raft_flushed_run(store);

@@ -25,12 +25,16 @@
 #define INBOX_MAX_BYTES ((size_t) 64 << 20)
 #define INBOX_MAX_MESSAGES 65536
 
+/* Votes for regions that are still part of another one here. */
+#define EARLY_VOTES_MAX 64
+
 #define RAFT_TICK_US INT64CONST(100000)
 
 /* A message from another store, as it came. */
 typedef struct InMessage
 {
 	struct InMessage *next;
+	uint64 region_id; /* of early votes */
 	size_t len;
 	uint8 bytes[FLEXIBLE_ARRAY_MEMBER];
 } InMessage;
@@ -120,11 +124,29 @@ typedef struct Replicas
 	XLogRecPtr commit_lsn; /* of the newest turn that wrote */
 	AdminJob *jobs;
 	AdminJob **jobs_end;
+	InMessage *early_votes; /* for regions that a split will make here */
+	int n_early_votes;
+	struct SplitJob *splits;
+	int n_splits;
+	uint64 next_split;
 
 	/* While a turn's transaction is open. */
 	OpenTables *tables;
 	Snapshot snapshot;
 } Replicas;
+
+/* Regions that a split makes; peers of theirs begin after the commit. */
+typedef struct SplitBorn
+{
+	struct SplitBorn *next;
+	uint64 parent;
+	Region *pieces; /* in the order of their keys; in the turn's arena */
+	int n_pieces;
+	GroupState *states; /* of the pieces that begin here; region_id 0: none */
+} SplitBorn;
+
+/* Tag of questions for ids among the answers of PD. */
+#define SPLIT_TAG (UINT64CONST(1) << 61)
 
 /* The transaction of a running turn, for the files that share it. */
 typedef struct RaftTurn
@@ -137,10 +159,12 @@ typedef struct RaftTurn
 	RawWriter *writer;
 	TxnTurn txn;
 	int64 begun_us;
-	bool at_once;	/* must be flushed before anything follows from it */
-	bool in_core;	/* an error now leaves the core half done */
-	bool committed; /* ... or the readies that are out */
-	Write *current; /* being decided */
+	bool at_once;		/* must be flushed before anything follows from it */
+	bool in_core;		/* an error now leaves the core half done */
+	bool committed;		/* ... or the readies that are out */
+	Write *current;		/* being decided */
+	InMessage *message; /* being stepped */
+	SplitBorn *born;
 } RaftTurn;
 
 extern void replicas_init(Store *store);
@@ -224,6 +248,9 @@ extern void raft_write_abandon(Peer *peer, const char *reason);
 /* A message came; takes a copy. */
 extern void raft_message_receive(Store *store, Bytes bytes);
 
+/* A region was split off here: votes for it that came too early come again. */
+extern void raft_message_again(Store *store, uint64 region_id);
+
 /* Step what came, within the turn. */
 extern void raft_message_step(RaftTurn *turn);
 
@@ -270,8 +297,27 @@ extern void raft_read_stop(Store *store, const char *reason);
 typedef struct Pdpb__RegionHeartbeatResponse Pdpb__RegionHeartbeatResponse;
 
 extern void orders_take_sql(Store *store, Request *request);
+extern void orders_take_message(Store *store, Request *request);
 extern void orders_take_pd(Store *store,
 						   const Pdpb__RegionHeartbeatResponse *reply);
+
+/* ---- splits.c ---- */
+
+typedef struct SplitJob SplitJob;
+
+extern void splits_take(Store *store, Request *request);
+extern bool splits_take_pd_answer(Store *store, const BusAnswer *answer);
+extern void splits_applied(Store *store, const Peer *parent,
+						   const Region *pieces, int n);
+extern void splits_run(Store *store);
+extern void splits_stop(Store *store, const char *reason);
+
+/* ---- raft_split.c: a split is applied ---- */
+
+extern void raft_split_apply(RaftTurn *turn, Peer *peer, const CmdAdmin *admin);
+
+/* After the commit: the new peers begin. */
+extern void raft_split_begin(RaftTurn *turn);
 
 /* ---- links.c: to other stores ---- */
 

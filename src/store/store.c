@@ -45,6 +45,10 @@ ask_store(void *arg, Request *request)
 		txn_turn_take_status(arg, request);
 	else if (request->method->id == METHOD_STORE_ADMIN)
 		orders_take_sql(arg, request);
+	else if (request->method->id == METHOD_STORE_ORDER)
+		orders_take_message(arg, request);
+	else if (request->method->id == METHOD_SPLIT_REGION)
+		splits_take(arg, request);
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "unknown method");
 }
@@ -255,6 +259,7 @@ housekeeping(Store *store)
 		store->next_heartbeat_us = now_us + HEARTBEAT_INTERVAL_US;
 		store_heartbeat(store);
 	}
+	store_heartbeat_news(store, now_us);
 	return NULL;
 }
 
@@ -300,7 +305,7 @@ work_round(Store *store)
 	done += dispatch_run_reads(&store->dispatch);
 	done += lock_waits_run(store);
 	done += gc_run(store);
-	if (store->queue.n > 0 &&
+	if ((store->queue.n > 0 || turn_is_due(store)) &&
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
 		done += turn_run(store);
@@ -308,6 +313,7 @@ work_round(Store *store)
 	done += raft_read_run(store);
 	done += background_run(store);
 	done += snapshots_run(store);
+	splits_run(store);
 	links_run(store);
 	batch_flush();
 	count_round(store);
@@ -347,6 +353,7 @@ bring_down(Store *store, const char *reason)
 	for (int i = 0; i < store->n_peers; i++)
 		raft_write_abandon(store->peers[i], reason);
 	raft_read_stop(store, reason);
+	splits_stop(store, reason);
 	store_refuse_all(store, reason);
 	lock_waits_stop(store, reason);
 	background_stop(store, reason);

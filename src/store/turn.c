@@ -365,6 +365,12 @@ any_touched(const Store *store)
 	return false;
 }
 
+bool
+turn_is_due(const Store *store)
+{
+	return any_touched(store);
+}
+
 /* ----------------------------------------------- step 3: one transaction */
 
 /*

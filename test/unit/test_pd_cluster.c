@@ -290,8 +290,12 @@ static void
 test_state(void)
 {
 	PdState state;
-	PdMember member = {77, "pd-0", "http://127.0.0.1:2379",
-					   "http://127.0.0.1:2380", "8.5.0"};
+	PdMember member = {77,
+					   "pd-0",
+					   "http://127.0.0.1:2379",
+					   "http://127.0.0.1:2380",
+					   "8.5.0",
+					   false};
 	uint64_t last = 0;
 
 	pd_state_init(&state);

@@ -121,7 +121,7 @@ scan(const RegionTree *tree, const char *start, const char *end, size_t limit,
 {
 	Arena arena;
 	const PdRegion **out;
-	KeyRange range = {bytes_cstr(start), bytes_cstr(end)};
+	PdKeyRange range = {bytes_cstr(start), bytes_cstr(end)};
 	size_t n;
 
 	arena_init(&arena);
@@ -173,15 +173,15 @@ test_batch_scans(void)
 	const PdRegion **out;
 	size_t n;
 	bool complete;
-	KeyRange two[2] = {{bytes_cstr("a"), bytes_cstr("aa")},
-					   {bytes_cstr("ab"), bytes_cstr("c")}};
-	KeyRange overlap[2] = {{bytes_cstr("a"), bytes_cstr("c")},
-						   {bytes_cstr("b"), bytes_cstr("d")}};
-	KeyRange open_first[2] = {{bytes_cstr("a"), bytes_empty()},
-							  {bytes_cstr("b"), bytes_cstr("d")}};
-	KeyRange inverted[1] = {{bytes_cstr("c"), bytes_cstr("a")}};
-	KeyRange holed[2] = {{bytes_cstr("a"), bytes_cstr("b")},
-						 {bytes_cstr("e"), bytes_cstr("g")}};
+	PdKeyRange two[2] = {{bytes_cstr("a"), bytes_cstr("aa")},
+						 {bytes_cstr("ab"), bytes_cstr("c")}};
+	PdKeyRange overlap[2] = {{bytes_cstr("a"), bytes_cstr("c")},
+							 {bytes_cstr("b"), bytes_cstr("d")}};
+	PdKeyRange open_first[2] = {{bytes_cstr("a"), bytes_empty()},
+								{bytes_cstr("b"), bytes_cstr("d")}};
+	PdKeyRange inverted[1] = {{bytes_cstr("c"), bytes_cstr("a")}};
+	PdKeyRange holed[2] = {{bytes_cstr("a"), bytes_cstr("b")},
+						   {bytes_cstr("e"), bytes_cstr("g")}};
 
 	arena_init(&arena);
 	region_tree_init(&tree);

@@ -116,33 +116,36 @@ sleep_ms(long ms)
 		continue;
 }
 
+/* True if it is an error. */
+static bool
+take_place(Failpoint *point)
+{
+	point->hits++;
+	if (point->at != 0 && point->hits != point->at)
+		return false;
+	switch (point->action)
+	{
+		case FAIL_ERROR:
+			return true;
+		case FAIL_CRASH:
+			(void) raise(SIGKILL);
+			break;
+		case FAIL_STOP:
+			(void) raise(SIGSTOP);
+			break;
+		case FAIL_DELAY:
+			sleep_ms(point->delay_ms);
+			break;
+	}
+	return false;
+}
+
 bool
 failpoint_hit(const char *name)
 {
 	for (int i = 0; i < n_points; i++)
-	{
-		Failpoint *point = &points[i];
-
-		if (strcmp(point->name, name) != 0)
-			continue;
-		point->hits++;
-		if (point->at != 0 && point->hits != point->at)
-			continue;
-		switch (point->action)
-		{
-			case FAIL_ERROR:
-				return true;
-			case FAIL_CRASH:
-				raise(SIGKILL);
-				break;
-			case FAIL_STOP:
-				raise(SIGSTOP);
-				break;
-			case FAIL_DELAY:
-				sleep_ms(point->delay_ms);
-				break;
-		}
-	}
+		if (strcmp(points[i].name, name) == 0 && take_place(&points[i]))
+			return true;
 	return false;
 }
 

@@ -3,10 +3,11 @@
  *	  Named places where a test may stop, delay, fail or kill a process.
  *
  * Put where the order of steps matters.  In builds without TIKV_FAILPOINTS
- * they are nothing at all; in the others each costs a look at one variable
- * while none is set.  The text is that of tikv.failpoints:
- * "name=action;name=action", an action being off, error, crash, stop or
- * delay(ms), and "3*crash" takes place at the third time only.
+ * they are nothing at all; in the others (make FAILPOINTS=1) each costs a look
+ * at one variable while none is set.  What is set stands in the file
+ * tikv_failpoints of the data directory, which the workers read when it
+ * changes: "name=action;name=action", an action being off, error, crash, stop
+ * or delay(ms), and "3*crash" takes place at the third time only.
  */
 #ifndef TIKV_BASE_FAILPOINT_H
 #define TIKV_BASE_FAILPOINT_H

@@ -1,9 +1,5 @@
 # Three instances, one region with a peer on each: writes are on all of them,
 # and nothing acknowledged is lost while nodes are killed at random.
-#
-# The three are made from one: its data directory is copied twice, and the
-# copies are told apart before they start.  So each has a Placement Driver of
-# its own that knows all three stores.
 
 use strict;
 use warnings;
@@ -11,142 +7,11 @@ use warnings;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TikvGroup;
 use TikvTest;
 use Time::HiRes qw(time usleep);
 
-my @stores = (1, 4, 5);
-my @peers = (3, 6, 7);
-my @nodes;
-
-# ---- making the group
-
-sub hex_of
-{
-	return unpack('H*', $_[0]);
-}
-
-# PD's record of store 1 as that of another store.
-sub seed_store
-{
-	my ($node, $from, $to, $id) = @_;
-	my $value = "encode(value, 'hex')";
-
-	foreach my $what (qw(addr peer_addr status_addr))
-	{
-		$value = sprintf "replace(%s, '%s', '%s')", $value,
-		  hex_of($from->{tikv}{"tikv.$what"}), hex_of($to->{tikv}{"tikv.$what"});
-	}
-	$value = sprintf "overlay(%s placing '08%02x' from 1)", $value, $id;
-	return sprintf
-	  "INSERT INTO tikv_internal.pd_kv SELECT 'raft/s/%020d', decode(%s, 'hex') FROM tikv_internal.pd_kv WHERE key = 'raft/s/%020d'",
-	  $id, $value, 1;
-}
-
-sub seed
-{
-	my ($i) = @_;
-	my $node = $nodes[$i];
-	my @sql = ("SET session_replication_role = replica",
-		"UPDATE tikv_internal.store_meta SET store_id = $stores[$i]",
-		sprintf("UPDATE tikv_internal.region SET peer_id = %d, peer_ids = '{%s}', peer_stores = '{%s}', peer_roles = '{0,0,0}', conf_ver = 3",
-			$peers[$i], join(',', @peers), join(',', @stores)),
-		"UPDATE tikv_internal.raft_state SET term = applied_term, vote = 0, truncated_index = applied_index, truncated_term = applied_term",
-		"DELETE FROM tikv_internal.pd_kv WHERE key LIKE 'raft/r/%'",
-		seed_store($node, $nodes[0], $nodes[1], $stores[1]),
-		seed_store($node, $nodes[0], $nodes[2], $stores[2]));
-
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
-	$node->start;
-	$node->safe_psql('postgres', join(";\n", @sql));
-	$node->stop;
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'tikv_fdw'");
-}
-
-sub copy_data
-{
-	my ($from, $to) = @_;
-	my $conf = slurp_file($to->data_dir . '/postgresql.conf');
-	my $dir = $to->data_dir;
-
-	system('rm', '-rf', $dir) == 0 or die;
-	system('cp', '-a', $from->data_dir, $dir) == 0 or die;
-	unlink "$dir/postgresql.conf";
-	append_to_file("$dir/postgresql.conf", $conf);
-}
-
-@nodes = map { new_node("replica$_") } 0 .. 2;
-$nodes[0]->start;
-serve($nodes[0]);
-$nodes[0]->stop;
-copy_data($nodes[0], $nodes[$_]) foreach 1, 2;
-seed($_) foreach 0 .. 2;
-$_->start foreach @nodes;
-
-# ---- asking it
-
-sub ask
-{
-	my ($i, $sql) = @_;
-	my $timed_out;
-	my ($answer, $out) = eval {
-		$nodes[$i]->psql('postgres', $sql, timeout => 20,
-			timed_out => \$timed_out);
-	};
-
-	return defined $answer && $answer == 0 ? $out : undef;
-}
-
-# A killed postmaster's children may need a moment to notice.
-sub start_again
-{
-	my ($i) = @_;
-
-	wait_for("node $i to start", sub {
-		$nodes[$i]->{_pid} = undef;
-		return $nodes[$i]->start(fail_ok => 1);
-	});
-}
-
-# The node that says it leads, if one does.
-sub leader
-{
-	foreach my $i (0 .. 2)
-	{
-		my $answer = ask($i, 'SELECT is_leader FROM tikv.regions');
-
-		return $i if defined $answer && $answer eq 't';
-	}
-	return undef;
-}
-
-sub wait_leader
-{
-	my ($besides) = @_;
-	my $found;
-
-	wait_for('a leader', sub {
-		$found = leader();
-		return defined $found && (!defined $besides || $found != $besides);
-	});
-	return $found;
-}
-
-sub rows
-{
-	return ask($_[0], q{SELECT md5(string_agg(key::text || value::text, ',' ORDER BY key)) || count(*) FROM tikv_internal.raw});
-}
-
-sub wait_same
-{
-	my ($what) = @_;
-
-	wait_for($what, sub {
-		my @rows = map { rows($_) // "node $_ is silent" } 0 .. 2;
-
-		return $rows[0] eq $rows[1] && $rows[1] eq $rows[2];
-	});
-	pass($what);
-}
+my @nodes = make_group('replica');
 
 # ---- it replicates
 

@@ -202,7 +202,7 @@ func (t *tester) checkKeyspaces() {
 
 func (t *tester) checkScheduling() {
 	schedulers, err := t.pd.GetSchedulers(t.ctx)
-	t.Check("GetSchedulers", both(err, len(schedulers) == 0, "got %v", schedulers))
+	t.Check("GetSchedulers", both(err, len(schedulers) == 2, "got %v", schedulers))
 	t.Check("CreateScheduler", node.Expect(t.pd.CreateScheduler(t.ctx, "evict-leader-scheduler", t.Leader.StoreId) != nil, "it is accepted"))
 	t.Check("TransferLeader", node.Expect(t.pd.TransferLeader(t.ctx, "other") != nil, "it is accepted"))
 }

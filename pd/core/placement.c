@@ -1,0 +1,261 @@
+/*
+ * placement.c
+ *	  Which stores shall hold a region, and in which role.
+ *
+ * Stores and peers are given marks, and the best are taken: those that hold
+ * the region and are well, then new ones, then those that are gone and have
+ * no replacement.  A peer is dropped only when somebody stands in for it.
+ */
+#include "pd/core/placement.h"
+
+/* ---- stores ---- */
+
+PlacementStore *
+placement_find(const PlacementStores *stores, uint64_t id)
+{
+	for (size_t i = 0; i < stores->n; i++)
+		if (stores->stores[i].id == id)
+			return &stores->stores[i];
+	return NULL;
+}
+
+static void
+count_peers(const RegionTree *tree, const PlacementStores *stores)
+{
+	for (size_t r = 0; r < tree->n; r++)
+	{
+		const PdRegion *region = tree->by_key[r];
+
+		for (int p = 0; p < region->meta.n_peers; p++)
+		{
+			PlacementStore *store =
+				placement_find(stores, region->meta.peers[p].store_id);
+
+			if (store == NULL)
+				continue;
+			store->peers++;
+			store->leaders += region->leader.id == region->meta.peers[p].id;
+		}
+	}
+}
+
+PlacementStores
+placement_stores(const Cluster *cluster, const PlacementClock *clock,
+				 Arena *arena)
+{
+	PlacementStores out = {0};
+
+	out.max_replicas = cluster->max_peer_count;
+	out.stores =
+		arena_zalloc(arena, cluster->n_stores * sizeof(PlacementStore));
+	for (size_t i = 0; i < cluster->n_stores; i++)
+	{
+		const PdStore *store = &cluster->stores[i]->store;
+		int64_t heard = store->heard_us > clock->since_us ? store->heard_us :
+															clock->since_us;
+		PlacementStore *place = &out.stores[out.n];
+
+		if (store->state != STORE_UP)
+			continue;
+		place->id = store->id;
+		place->alive = store->heard_us >= clock->since_us &&
+			store->heard_us != 0 &&
+			clock->now_us - heard < clock->disconnect_us;
+		place->lost = clock->now_us - heard >= clock->max_down_us;
+		out.n++;
+	}
+	count_peers(&cluster->regions, &out);
+	return out;
+}
+
+void
+placement_count(size_t n, uint32_t max_replicas, int *voters, int *learners)
+{
+	int total = (int) (n < max_replicas ? n : max_replicas);
+
+	if (total > REGION_MAX_PEERS / 2)
+		total = REGION_MAX_PEERS / 2;
+	*voters = total % 2 == 1 || total == 0 ? total : total - 1;
+	*learners = total - *voters;
+}
+
+/* ---- one region ---- */
+
+typedef struct Candidate
+{
+	uint64_t store_id;
+	const RegionPeer *peer; /* NULL: it would be new */
+	int holder;				/* how much it speaks for holding the region */
+	int voter;				/* and for voting */
+	size_t load;
+} Candidate;
+
+#define MAX_CANDIDATES 64
+
+static bool
+down_too_long(const PdRegion *region, uint64_t peer_id,
+			  const PlacementClock *clock)
+{
+	for (size_t i = 0; i < region->n_down; i++)
+		if (region->down[i].peer.id == peer_id &&
+			region->down[i].down_seconds >=
+				(uint64_t) (clock->max_down_us / 1000000))
+			return true;
+	return false;
+}
+
+static bool
+votes(const RegionPeer *peer)
+{
+	return peer->role != PEER_LEARNER;
+}
+
+/*
+ * A peer that is there: well, or silent for a while, or to be replaced.  The
+ * leader stays if anybody does, so that no move costs a hand-over in vain.
+ */
+static Candidate
+judge_peer(const PlacementStores *stores, const PdRegion *region,
+		   const RegionPeer *peer, const PlacementClock *clock)
+{
+	const PlacementStore *store = placement_find(stores, peer->store_id);
+	Candidate c = {.store_id = peer->store_id, .peer = peer};
+	bool well = store != NULL && store->alive &&
+		!peer_is_down(region, peer->id) && !peer_is_pending(region, peer->id);
+
+	if (store == NULL)
+		c.holder = 1; /* its store leaves */
+	else if (store->lost || down_too_long(region, peer->id, clock))
+		c.holder = 2;
+	else if (!well)
+		c.holder = 5;
+	else
+		c.holder = votes(peer) ? 7 : 6;
+	if (peer->id == region->leader.id && store != NULL)
+		c.holder = 8;
+	c.voter = c.holder * 2 + votes(peer);
+	c.load = store == NULL ? SIZE_MAX : store->peers;
+	return c;
+}
+
+static bool
+better(const Candidate *a, const Candidate *b, bool as_voter)
+{
+	int mark_a = as_voter ? a->voter : a->holder;
+	int mark_b = as_voter ? b->voter : b->holder;
+
+	if (mark_a != mark_b)
+		return mark_a > mark_b;
+	if (a->load != b->load)
+		return a->load < b->load;
+	return a->store_id < b->store_id;
+}
+
+static void
+sort(Candidate *c, int n, bool as_voter)
+{
+	for (int i = 1; i < n; i++)
+		for (int k = i; k > 0 && better(&c[k], &c[k - 1], as_voter); k--)
+		{
+			Candidate swap = c[k];
+
+			c[k] = c[k - 1];
+			c[k - 1] = swap;
+		}
+}
+
+/* A store that is well and has no peer yet. */
+static Candidate
+judge_store(const PlacementStore *store)
+{
+	Candidate c = {.store_id = store->id, .holder = 3, .voter = 6};
+
+	c.load = store->peers;
+	return c;
+}
+
+/* The emptiest stores, when there are more than can be looked at. */
+static void
+add_store(Candidate *c, int first, int *n, const PlacementStore *store)
+{
+	int fullest = first;
+
+	if (*n < first + MAX_CANDIDATES)
+	{
+		c[(*n)++] = judge_store(store);
+		return;
+	}
+	for (int i = first; i < *n; i++)
+		if (c[i].load > c[fullest].load)
+			fullest = i;
+	if (store->peers < c[fullest].load)
+		c[fullest] = judge_store(store);
+}
+
+static int
+gather(const PlacementStores *stores, const PdRegion *region,
+	   const PlacementClock *clock, Candidate *out)
+{
+	int n = 0;
+
+	for (int i = 0; i < region->meta.n_peers; i++)
+		out[n++] = judge_peer(stores, region, &region->meta.peers[i], clock);
+	for (size_t i = 0; i < stores->n; i++)
+		if (stores->stores[i].alive &&
+			region_peer_on(&region->meta, stores->stores[i].id) == NULL)
+			add_store(out, region->meta.n_peers, &n, &stores->stores[i]);
+	return n;
+}
+
+/* Can these voters decide anything, as far as is known? */
+static bool
+has_quorum(const Candidate *c, int n_voters)
+{
+	int well = 0;
+
+	for (int i = 0; i < n_voters; i++)
+		well += c[i].holder >= 6 || c[i].peer == NULL;
+	return well > n_voters / 2;
+}
+
+static void
+plan_as_is(const PdRegion *region, RegionPlan *out)
+{
+	out->n = 0;
+	for (int i = 0; i < region->meta.n_peers; i++)
+	{
+		const RegionPeer *peer = &region->meta.peers[i];
+
+		out->peers[out->n++] =
+			(PlannedPeer){peer->store_id,
+						  votes(peer) ? PEER_VOTER : PEER_LEARNER};
+	}
+}
+
+void
+placement_plan(const PlacementStores *stores, const PdRegion *region,
+			   const PlacementClock *clock, RegionPlan *out)
+{
+	Candidate c[MAX_CANDIDATES + REGION_MAX_PEERS];
+	int n = gather(stores, region, clock, c);
+	int voters;
+	int learners;
+	int total;
+
+	placement_count(stores->n, stores->max_replicas, &voters, &learners);
+	sort(c, n, false);
+	total = voters + learners < n ? voters + learners : n;
+	if (total < voters)
+		voters = total % 2 == 1 || total == 0 ? total : total - 1;
+	sort(c, total, true);
+	if (voters == 0 || !has_quorum(c, voters))
+	{
+		plan_as_is(region, out);
+		return;
+	}
+	out->n = 0;
+	for (int i = 0; i < total; i++)
+		out->peers[out->n++] =
+			(PlannedPeer){c[i].store_id,
+						  i < voters ? PEER_VOTER : PEER_LEARNER};
+}

@@ -1,0 +1,460 @@
+/*
+ * schedule.c
+ *	  Operators that run, their limits, and the checker of replicas.
+ */
+#include "pd/core/schedule.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "core/base/check.h"
+#include "pd/core/schedule_internal.h"
+
+void
+schedule_init(Schedule *schedule)
+{
+	memset(schedule, 0, sizeof(*schedule));
+	schedule->max_down_us = SCHEDULE_MAX_DOWN_US;
+	schedule->on = true;
+	arena_init(&schedule->stores_arena);
+}
+
+static void
+drop_all(Schedule *schedule)
+{
+	for (size_t i = 0; i < schedule->n_running; i++)
+		free(schedule->running[i]);
+	schedule->n_running = 0;
+}
+
+void
+schedule_free(Schedule *schedule)
+{
+	drop_all(schedule);
+	free(schedule->running);
+	free(schedule->records);
+	arena_free(&schedule->stores_arena);
+	schedule_init(schedule);
+}
+
+void
+schedule_lead(Schedule *schedule, int64_t now_us)
+{
+	drop_all(schedule);
+	schedule->since_us = now_us;
+	schedule->tick_us = now_us;
+	schedule->counted = false;
+}
+
+/* ---- the list ---- */
+
+Operator *
+schedule_find(const Schedule *schedule, uint64_t region_id)
+{
+	for (size_t i = 0; i < schedule->n_running; i++)
+		if (schedule->running[i]->region_id == region_id)
+			return schedule->running[i];
+	return NULL;
+}
+
+size_t
+schedule_count(const Schedule *schedule, OperatorKind kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < schedule->n_running; i++)
+		n += schedule->running[i]->kind == kind;
+	return n;
+}
+
+/* Peers that are on their way to a store. */
+static int
+receiving(const Schedule *schedule, uint64_t store_id)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < schedule->n_running; i++)
+	{
+		const Operator *op = schedule->running[i];
+
+		for (int s = op->step; s < op->n_steps; s++)
+			n += op->steps[s].kind == STEP_ADD_LEARNER &&
+				op->steps[s].peer.store_id == store_id;
+	}
+	return n;
+}
+
+static bool
+stores_have_room(const Schedule *schedule, const Operator *op)
+{
+	for (int s = 0; s < op->n_steps; s++)
+		if (op->steps[s].kind == STEP_ADD_LEARNER &&
+			receiving(schedule, op->steps[s].peer.store_id) >=
+				SCHEDULE_STORE_LIMIT)
+			return false;
+	return true;
+}
+
+/* What it will change counts from now on. */
+static void
+note_influence(Schedule *schedule, const Operator *op)
+{
+	for (int s = 0; s < op->n_steps; s++)
+	{
+		PlacementStore *store =
+			placement_find(&schedule->stores, op->steps[s].peer.store_id);
+
+		if (store == NULL)
+			continue;
+		if (op->steps[s].kind == STEP_ADD_LEARNER)
+			store->peers++;
+		if (op->steps[s].kind == STEP_REMOVE_PEER && store->peers > 0)
+			store->peers--;
+		if (op->steps[s].kind == STEP_TRANSFER_LEADER)
+			store->leaders++;
+	}
+}
+
+bool
+schedule_begin(Schedule *schedule, const Operator *op, const char *desc,
+			   OperatorKind kind, int64_t now_us)
+{
+	Operator *kept;
+
+	if (schedule_find(schedule, op->region_id) != NULL)
+		return false;
+	if (schedule->n_running == schedule->size)
+	{
+		schedule->size = schedule->size == 0 ? 16 : schedule->size * 2;
+		schedule->running =
+			realloc(schedule->running, schedule->size * sizeof(Operator *));
+		CHECK(schedule->running != NULL);
+	}
+	kept = malloc(sizeof(Operator));
+	CHECK(kept != NULL);
+	*kept = *op;
+	kept->desc = desc;
+	kept->kind = kind;
+	kept->created_us = kept->step_us = now_us;
+	schedule->running[schedule->n_running++] = kept;
+	note_influence(schedule, kept);
+	return true;
+}
+
+void
+schedule_end(Schedule *schedule, Operator *op, int64_t now_us)
+{
+	ScheduleRecord *record;
+	size_t at = 0;
+
+	while (schedule->running[at] != op)
+		at++;
+	if (schedule->records == NULL)
+	{
+		schedule->records = calloc(SCHEDULE_RECORDS, sizeof(ScheduleRecord));
+		CHECK(schedule->records != NULL);
+	}
+	record = &schedule->records[schedule->n_records++ % SCHEDULE_RECORDS];
+	record->op = *op;
+	record->finished_us = now_us;
+	free(op);
+	schedule->running[at] = schedule->running[--schedule->n_running];
+}
+
+bool
+schedule_cancel(Schedule *schedule, uint64_t region_id, int64_t now_us)
+{
+	Operator *op = schedule_find(schedule, region_id);
+
+	if (op == NULL)
+		return false;
+	op->status = OPERATOR_CANCEL;
+	schedule_end(schedule, op, now_us);
+	return true;
+}
+
+/* ---- one region ---- */
+
+PlacementClock
+schedule_clock(const Schedule *schedule, int64_t now_us)
+{
+	PlacementClock clock = {.now_us = now_us,
+							.since_us = schedule->since_us,
+							.disconnect_us = SCHEDULE_DISCONNECT_US,
+							.max_down_us = schedule->max_down_us};
+
+	return clock;
+}
+
+void
+schedule_recount(Schedule *schedule, const PdState *state, int64_t now_us)
+{
+	PlacementClock clock = schedule_clock(schedule, now_us);
+
+	arena_reset(&schedule->stores_arena);
+	schedule->stores =
+		placement_stores(&state->cluster, &clock, &schedule->stores_arena);
+	schedule->counted = true;
+	for (size_t i = 0; i < schedule->n_running; i++)
+		note_influence(schedule, schedule->running[i]);
+}
+
+bool
+schedule_plan(Schedule *schedule, PdState *state, const RegionPlan *plan,
+			  const PdRegion *region, const char *desc, OperatorKind kind,
+			  int64_t now_us, PdChanges *changes)
+{
+	int n_new = plan_new_peers(plan, &region->meta);
+	uint64_t last = 0;
+	Operator op;
+
+	/* A first look without ids: most regions need nothing. */
+	if (!operator_plan(plan, region, 1, &op) ||
+		!stores_have_room(schedule, &op))
+		return false;
+	if (n_new > 0 &&
+		(pd_state_take_ids(state, (uint32_t) n_new, &last, changes) !=
+			 STATUS_OK ||
+		 !operator_plan(plan, region, last - (uint64_t) n_new + 1, &op)))
+		return false;
+	return schedule_begin(schedule, &op, desc, kind, now_us);
+}
+
+static const char *
+describe(const RegionPlan *plan, const PdRegion *region)
+{
+	int n_new = plan_new_peers(plan, &region->meta);
+
+	if (n_new == 0)
+		return plan->n < region->meta.n_peers ? "remove-extra-replica" :
+												"fix-peer-role";
+	if (plan->n > region->meta.n_peers)
+		return "make-up-replica";
+	return "replace-replica";
+}
+
+static void
+check_region(Schedule *schedule, PdState *state, const PdRegion *region,
+			 int64_t now_us, PdChanges *changes)
+{
+	PlacementClock clock = schedule_clock(schedule, now_us);
+	Operator op;
+	RegionPlan plan;
+
+	if (operator_leave_joint(region, &op))
+	{
+		(void) schedule_begin(schedule, &op, "leave-joint-state",
+							  OPERATOR_REPLICA, now_us);
+		return;
+	}
+	if (schedule_count(schedule, OPERATOR_REPLICA) >= SCHEDULE_REPLICA_LIMIT)
+		return;
+	placement_plan(&schedule->stores, region, &clock, &plan);
+	(void) schedule_plan(schedule, state, &plan, region,
+						 describe(&plan, region), OPERATOR_REPLICA, now_us,
+						 changes);
+}
+
+/* Will the voters that the order makes have a majority that lives? */
+static bool
+keeps_quorum(const Schedule *schedule, const PdRegion *region,
+			 const Order *order)
+{
+	int voters = 0;
+	int well = 0;
+
+	for (int i = 0; i < region->meta.n_peers; i++)
+	{
+		RegionPeer peer = region->meta.peers[i];
+		const PlacementStore *store =
+			placement_find(&schedule->stores, peer.store_id);
+
+		for (int c = 0; c < order->n_changes; c++)
+			if (order->changes[c].peer.id == peer.id)
+				peer.role = order->changes[c].peer.role;
+		if (peer.role != PEER_VOTER)
+			continue;
+		voters++;
+		well += store != NULL && store->alive &&
+			!peer_is_down(region, peer.id) && !peer_is_pending(region, peer.id);
+	}
+	return well > voters / 2;
+}
+
+/* Those who were well when the operator began may have died since. */
+static bool
+tell(const Schedule *schedule, Operator *op, const PdRegion *region,
+	 int64_t now_us, Order *out)
+{
+	if (op->told_us != 0 && now_us - op->told_us < SCHEDULE_RETELL_US)
+		return false;
+	if (!operator_order(op, region, out))
+		return false;
+	if (op->steps[op->step].kind == STEP_CHANGE_ROLES &&
+		!keeps_quorum(schedule, region, out))
+		return false;
+	op->told_us = now_us;
+	return true;
+}
+
+bool
+schedule_region(Schedule *schedule, PdState *state, uint64_t region_id,
+				int64_t now_us, PdChanges *changes, Order *out)
+{
+	const PdRegion *region =
+		region_tree_get(&state->cluster.regions, region_id);
+	Operator *op = schedule_find(schedule, region_id);
+
+	if (region == NULL || region->leader.id == 0)
+		return false;
+	if (!schedule->counted)
+		schedule_recount(schedule, state, now_us);
+	if (op != NULL && operator_progress(op, region, now_us) != OPERATOR_RUNNING)
+	{
+		schedule_end(schedule, op, now_us);
+		op = NULL;
+	}
+	if (op == NULL && schedule->on)
+	{
+		check_region(schedule, state, region, now_us, changes);
+		op = schedule_find(schedule, region_id);
+	}
+	return op != NULL && tell(schedule, op, region, now_us, out);
+}
+
+/* ---- once a second ---- */
+
+#define TICK_US INT64_C(1000000)
+
+int64_t
+schedule_next_us(const Schedule *schedule)
+{
+	return schedule->tick_us;
+}
+
+/* Operators whose region does not report must end, too. */
+static void
+end_overdue(Schedule *schedule, const PdState *state, int64_t now_us)
+{
+	for (size_t i = schedule->n_running; i > 0; i--)
+	{
+		Operator *op = schedule->running[i - 1];
+		const PdRegion *region =
+			region_tree_get(&state->cluster.regions, op->region_id);
+
+		if (region == NULL)
+			op->status = OPERATOR_CANCEL;
+		if (region == NULL ||
+			operator_progress(op, region, now_us) != OPERATOR_RUNNING)
+			schedule_end(schedule, op, now_us);
+	}
+}
+
+static void
+collect_orders(Schedule *schedule, const PdState *state, int64_t now_us,
+			   Arena *arena, Order **orders, size_t *n_orders)
+{
+	*n_orders = 0;
+	*orders = arena_alloc(arena, schedule->n_running * sizeof(Order));
+	for (size_t i = 0; i < schedule->n_running; i++)
+	{
+		Operator *op = schedule->running[i];
+		const PdRegion *region =
+			region_tree_get(&state->cluster.regions, op->region_id);
+
+		if (region != NULL &&
+			tell(schedule, op, region, now_us, &(*orders)[*n_orders]))
+			(*n_orders)++;
+	}
+}
+
+static bool
+holds_peers(const RegionTree *tree, uint64_t store_id)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		if (region_peer_on(&tree->by_key[i]->meta, store_id) != NULL)
+			return true;
+	return false;
+}
+
+/* A store that was asked to leave and has nothing any more has left. */
+static void
+bury_stores(const PdState *state, PdChanges *changes)
+{
+	const Cluster *cluster = &state->cluster;
+
+	for (size_t i = 0; i < cluster->n_stores; i++)
+	{
+		const PdStore *store = &cluster->stores[i]->store;
+		PdRecord record = {.kind = PD_RECORD_STORE};
+		PdStore *next;
+
+		if (store->state != STORE_OFFLINE ||
+			holds_peers(&cluster->regions, store->id))
+			continue;
+		next = arena_alloc(changes->arena, sizeof(*next));
+		*next = *store;
+		next->state = STORE_TOMBSTONE;
+		next->node_state = NODE_REMOVED;
+		record.store = next;
+		pd_changes_add(changes, &record);
+	}
+}
+
+/* Regions whose leaders report only once a minute are looked at here. */
+static void
+check_all(Schedule *schedule, PdState *state, int64_t now_us,
+		  PdChanges *changes)
+{
+	const RegionTree *tree = &state->cluster.regions;
+
+	for (size_t i = 0; i < tree->n; i++)
+		if (tree->by_key[i]->leader.id != 0 &&
+			schedule_find(schedule, tree->by_key[i]->meta.id) == NULL)
+			check_region(schedule, state, tree->by_key[i], now_us, changes);
+}
+
+void
+schedule_tick(Schedule *schedule, PdState *state, int64_t now_us,
+			  PdChanges *changes, Order **orders, size_t *n_orders)
+{
+	*n_orders = 0;
+	if (now_us < schedule->tick_us || !state->cluster.bootstrapped)
+		return;
+	schedule->tick_us = now_us + TICK_US;
+	end_overdue(schedule, state, now_us);
+	schedule_recount(schedule, state, now_us);
+	bury_stores(state, changes);
+	if (schedule->on && state->cluster.n_stores > 1)
+	{
+		check_all(schedule, state, now_us, changes);
+		schedule_balance(schedule, state, now_us, changes);
+	}
+	collect_orders(schedule, state, now_us, changes->arena, orders, n_orders);
+}
+
+/* ---- for people ---- */
+
+const char *
+operator_kind_text(OperatorKind kind)
+{
+	static const char *const names[] = {"replica,region", "leader", "region"};
+
+	return names[kind];
+}
+
+const char *
+operator_text(const Operator *op, Arena *arena)
+{
+	const char *steps = "";
+
+	for (int i = 0; i < op->n_steps; i++)
+		steps = arena_printf(arena, "%s%s%d:{%s}", steps, i == 0 ? "" : ", ", i,
+							 operator_step_text(op, i, arena));
+	return arena_printf(arena,
+						"%s (kind:%s, region:%" PRIu64 "(%" PRIu64 ", %" PRIu64
+						"), currentStep:%d, size:%" PRIu64 ", steps:[%s])",
+						op->desc, operator_kind_text(op->kind), op->region_id,
+						op->version, op->conf_ver, op->step, op->size_mb,
+						steps);
+}

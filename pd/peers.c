@@ -1,0 +1,271 @@
+/*
+ * peers.c
+ *	  PD's members to each other: messages of their group, and who belongs to
+ *	  it.
+ *
+ * Messages are those of stores, raft_serverpb.RaftMessage over the streams of
+ * src/transport, on the port of PD.  A member is its own store here.
+ */
+#include "postgres.h"
+
+#include "bus/board.h"
+#include "core/cmd/peer_message.h"
+#include "core/cmd/raft_codec.h"
+#include "pd/pd.h"
+#include "transport/transport.h"
+
+/* The number of PD's group in the messages' envelope. */
+#define PD_REGION 1
+
+/* Entries by which a member that has caught up may be behind. */
+#define CAUGHT_UP_LAG 64
+
+/* Silent for so long, a voter is replaced by a learner that is not. */
+#define LOST_US INT64CONST(60000000)
+
+/* ---- messages ---- */
+
+/* "http://host:port/..." without what stands around host:port. */
+const char *
+url_address(const char *url, Arena *arena)
+{
+	const char *at = strstr(url, "://");
+	char *out = arena_strdup(arena, at == NULL ? url : at + 3);
+
+	out[strcspn(out, "/")] = '\0';
+	return out;
+}
+
+static void
+resolve(void *arg, uint64_t id)
+{
+	Pd *pd = arg;
+	const PdMember *member = members_find(&pd->state.members, id);
+
+	transport_resolved(pd->transport, id,
+					   member == NULL ?
+						   NULL :
+						   url_address(member->peer_url, &pd->arena));
+}
+
+static void
+on_message(void *arg, Bytes bytes)
+{
+	Pd *pd = arg;
+	PeerMessage m;
+
+	if (pd->raft == NULL ||
+		peer_message_decode(bytes, &pd->arena, &m) != STATUS_OK ||
+		m.region_id != PD_REGION || !m.has_raft ||
+		m.to.id != pd->saved.member_id)
+		return;
+	switch (raft_step(pd->raft, &m.raft, (uint64) board_now_us()))
+	{
+		case STATUS_CORRUPT:
+			ereport(
+				FATAL,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg(
+					 "member %llu contradicts what this member of the placement driver knows to be committed",
+					 (unsigned long long) m.from.id)));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+on_unreachable(void *arg, uint64_t id)
+{
+	Pd *pd = arg;
+
+	if (pd->raft == NULL)
+		return;
+	raft_report_unreachable(pd->raft, id);
+	raft_report_snapshot(pd->raft, id, false);
+}
+
+static void
+on_refused(void *arg, uint64_t id, const char *text)
+{
+	Pd *pd = arg;
+
+	ereport(WARNING,
+			(errmsg("tikv pd: member %llu refuses this node",
+					(unsigned long long) id),
+			 errdetail("%s", text)));
+	snprintf(pd->reason, sizeof(pd->reason),
+			 "member %llu refuses this node: %s", (unsigned long long) id,
+			 text);
+}
+
+void
+peers_start(Pd *pd)
+{
+	TransportConfig config = {0};
+
+	if (pd->transport != NULL || pd->raft == NULL || pd->server == NULL)
+		return;
+	config.server = pd->server;
+	config.cluster_id = pd->state.cluster_id;
+	config.self_id = pd->saved.member_id;
+	config.start_seq = pd->saved.start_seq;
+	config.resolve = resolve;
+	config.on_message = on_message;
+	config.on_unreachable = on_unreachable;
+	config.on_refused = on_refused;
+	config.arg = pd;
+	pd->transport = transport_start(&config);
+}
+
+void
+peers_stop(Pd *pd)
+{
+	if (pd->transport != NULL)
+		transport_stop(pd->transport);
+	pd->transport = NULL;
+}
+
+void
+peers_send(Pd *pd, const RaftMessage *messages, int n)
+{
+	for (int i = 0; i < n && pd->transport != NULL; i++)
+	{
+		PeerMessage m = {.region_id = PD_REGION,
+						 .extra = EXTRA_NONE,
+						 .has_raft = true,
+						 .raft = messages[i]};
+
+		m.from.id = m.from.store_id = messages[i].from;
+		m.to.id = m.to.store_id = messages[i].to;
+		if (!transport_send(pd->transport, messages[i].to,
+							peer_message_encode(&m, &pd->arena)))
+			on_unreachable(pd, messages[i].to);
+	}
+}
+
+/* What may go though nothing can be saved now. */
+void
+peers_send_urgent(Pd *pd)
+{
+	const RaftMessage *messages;
+	int n = raft_take_messages(pd->raft, &pd->arena, (uint64) board_now_us(),
+							   &messages);
+
+	peers_send(pd, messages, n);
+}
+
+/* ---- who belongs to the group ---- */
+
+/* Since when a peer has been silent; 0: it is not. */
+static int64
+silent_since(Pd *pd, const RaftPeerStatus *peer, int64 now)
+{
+	MemberSilence *free_place = NULL;
+
+	for (int i = 0; i < PD_MAX_MEMBERS; i++)
+	{
+		MemberSilence *place = &pd->silences[i];
+
+		if (place->id == peer->id)
+		{
+			if (peer->recent_active)
+				memset(place, 0, sizeof(*place));
+			return place->since_us;
+		}
+		if (place->id == 0)
+			free_place = place;
+	}
+	if (peer->recent_active || free_place == NULL)
+		return 0;
+	free_place->id = peer->id;
+	free_place->since_us = now;
+	return now;
+}
+
+static size_t
+view_peers(Pd *pd, const RaftStatus *status, MemberView *views)
+{
+	int64 now = board_now_us();
+
+	for (int i = 0; i < status->n_peers; i++)
+	{
+		const RaftPeerStatus *peer = &status->peers[i];
+		int64 since = silent_since(pd, peer, now);
+		MemberView *view = &views[i];
+
+		view->id = peer->id;
+		view->active = peer->recent_active;
+		view->lost = since != 0 && now - since > LOST_US;
+		view->caught_up = peer->state == RAFT_REPLICATE &&
+			peer->match + CAUGHT_UP_LAG >= status->last_index;
+	}
+	return (size_t) status->n_peers;
+}
+
+static void
+propose_change(Pd *pd, const RaftConfChange *change)
+{
+	RaftEntry entry = {0};
+	uint64_t index;
+	uint64_t term;
+
+	entry.data =
+		raft_conf_change_encode(change, bytes_empty(), &pd->arena, &entry.type);
+	if (raft_propose_conf_change(pd->raft, change, &entry, &index, &term) !=
+		STATUS_OK)
+		return;
+	for (int i = 0; i < change->n; i++)
+	{
+		static const char *const words[] = {"becomes a voter", "is removed",
+											"becomes a learner"};
+
+		ereport(LOG,
+				(errmsg("tikv pd: member %llu %s",
+						(unsigned long long) change->changes[i].id,
+						words[change->changes[i].type])));
+	}
+}
+
+/* One step towards what the members should make of the group. */
+void
+members_tick(Pd *pd)
+{
+	MemberView views[RAFT_MAX_PEERS];
+	PdChanges changes;
+	RaftStatus status;
+	MemberStep step;
+	const char *why;
+
+	if (!pd->leading || pd->changing || pd->raft == NULL)
+		return;
+	if (pd->state.members.n == 1 && raft_is_sole(pd->raft))
+		return;
+	raft_status(pd->raft, &status);
+	if (status.pending_conf_index > status.applied_index ||
+		status.transferee != RAFT_NONE)
+		return;
+	step =
+		members_next_step(&pd->state.members, &status.conf, pd->saved.member_id,
+						  pd->state.cluster.max_peer_count != 0 ?
+							  pd->state.cluster.max_peer_count :
+							  CLUSTER_MAX_REPLICAS,
+						  views, view_peers(pd, &status, views));
+	switch (step.kind)
+	{
+		case MEMBERS_AT_REST:
+			break;
+		case MEMBERS_CHANGE:
+			propose_change(pd, &step.change);
+			break;
+		case MEMBERS_TRANSFER:
+			if (raft_transfer_leader(pd->raft, step.id) != STATUS_OK)
+				elog(DEBUG1, "tikv pd: leadership could not be handed over");
+			break;
+		case MEMBERS_FORGET:
+			pd_changes_init(&changes, &pd->arena);
+			pd_state_forget_member(step.id, &changes);
+			(void) pd_change(pd, &changes, &why);
+			break;
+	}
+}

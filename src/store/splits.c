@@ -1,0 +1,375 @@
+/*
+ * splits.c
+ *	  Splitting a region at given keys: SplitRegion of clients and tikv_split().
+ *
+ * PD gives the ids, the region's leader proposes BatchSplit, every replica
+ * makes the new peers when it applies it (raftstore-and-pd 16).  The old id
+ * keeps the rightmost piece.  Who asked is answered when it is applied here.
+ */
+#include "postgres.h"
+
+#include "bus/bus.h"
+#include "core/base/rpc_code.h"
+#include "core/cmd/region_change.h"
+#include "core/codec/memcomparable.h"
+#include "pdpb.pb-c.h"
+#include "store/replicas.h"
+#include "utils/memutils.h"
+
+#define MAX_SPLITS_AT_ONCE 64
+#define PATIENCE_US INT64CONST(10000000)
+
+struct SplitJob
+{
+	struct SplitJob *next;
+	uint64 id;
+	uint64 region_id;
+	RegionEpoch epoch;
+	CmdAdmin admin;
+	Arena *arena; /* the request's */
+	Request *request;
+	int64 begun_us;
+};
+
+static void
+forget(Store *store, SplitJob *job)
+{
+	SplitJob **at = &store->replicas->splits;
+
+	while (*at != job)
+		at = &(*at)->next;
+	*at = job->next;
+	store->replicas->n_splits--;
+	pfree(job);
+}
+
+static void
+fail(Store *store, SplitJob *job, const RegionError *error)
+{
+	Request *request = job->request;
+
+	forget(store, job);
+	service_region_error(request, error);
+}
+
+static void
+fail_with(Store *store, SplitJob *job, const char *why)
+{
+	RegionError error = {.kind = REGION_MESSAGE_ONLY,
+						 .region_id = job->region_id,
+						 .reason = arena_strdup(job->arena, why)};
+
+	fail(store, job, &error);
+}
+
+static SplitJob *
+find_job(Store *store, uint64 id)
+{
+	for (SplitJob *job = store->replicas->splits; job != NULL; job = job->next)
+		if (job->id == id)
+			return job;
+	return NULL;
+}
+
+/* -------------------------------------------------------------- the keys */
+
+static Bytes
+bound_of(const Store *store, Bytes key, bool raw, Arena *arena)
+{
+	return raw && store->meta.api != API_V2 ? key :
+											  memcomparable_encode(key, arena);
+}
+
+/* In order and once; false if one lies outside. */
+static bool
+add_key(const Region *region, Bytes bound, CmdAdmin *admin)
+{
+	int at = admin->n_splits;
+
+	if (!region_contains(region, bound))
+		return false;
+	if (bytes_eq(bound, region->start_key))
+		return true;
+	while (at > 0 && bytes_cmp(admin->splits[at - 1].split_key, bound) > 0)
+		at--;
+	if (at > 0 && bytes_eq(admin->splits[at - 1].split_key, bound))
+		return true;
+	memmove(&admin->splits[at + 1], &admin->splits[at],
+			(size_t) (admin->n_splits - at) * sizeof(CmdSplit));
+	memset(&admin->splits[at], 0, sizeof(CmdSplit));
+	admin->splits[at].split_key = bound;
+	admin->n_splits++;
+	return true;
+}
+
+static bool
+take_keys(const Store *store, const Peer *peer,
+		  const Kvrpcpb__SplitRegionRequest *message, Arena *arena,
+		  CmdAdmin *admin, RegionError *error)
+{
+	size_t n = message->n_split_keys;
+
+	memset(error, 0, sizeof(*error));
+	error->region_id = peer->region.id;
+	error->kind = REGION_MESSAGE_ONLY;
+	error->reason = "no valid key found for split.";
+	if (n > CMD_MAX_SPLITS)
+	{
+		error->reason = "too many split keys";
+		return false;
+	}
+	admin->type = CMD_ADMIN_BATCH_SPLIT;
+	admin->right_derive = true;
+	admin->splits = arena_alloc(arena, (n + 2) * sizeof(CmdSplit));
+	for (size_t i = 0; i < n + 1; i++)
+	{
+		const ProtobufCBinaryData *from =
+			i < n ? &message->split_keys[i] : &message->split_key;
+		Bytes key = bytes_make(from->data, from->len);
+
+		if (key.len == 0)
+			continue;
+		if (add_key(&peer->region,
+					bound_of(store, key, message->is_raw_kv, arena), admin))
+			continue;
+		error->kind = REGION_KEY_NOT_IN_REGION;
+		error->key = key;
+		error->current = &peer->region;
+		return false;
+	}
+	return admin->n_splits > 0;
+}
+
+/* ---------------------------------------------------------------- the ids */
+
+static bool
+ask_ids(Store *store, const Peer *peer, const SplitJob *job)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__AskBatchSplitRequest request = PDPB__ASK_BATCH_SPLIT_REQUEST__INIT;
+	uint8 *bytes;
+	size_t len;
+
+	header.cluster_id = store->meta.cluster_id;
+	request.header = &header;
+	request.region = service_region_message(&peer->region, job->arena);
+	request.split_count = (uint32) job->admin.n_splits;
+	len = protobuf_c_message_get_packed_size(&request.base);
+	bytes = arena_alloc(job->arena, len);
+	protobuf_c_message_pack(&request.base, bytes);
+	return bus_send(WORKER_STORE, WORKER_PD, METHOD_PD_ASK_BATCH_SPLIT,
+					bytes_make(bytes, len), SPLIT_TAG | job->id) == BUS_OK;
+}
+
+static bool
+take_ids(const Pdpb__AskBatchSplitResponse *reply, CmdAdmin *admin)
+{
+	if (reply == NULL || reply->n_ids != (size_t) admin->n_splits)
+		return false;
+	for (int i = 0; i < admin->n_splits; i++)
+	{
+		const Pdpb__SplitID *ids = reply->ids[i];
+		CmdSplit *split = &admin->splits[i];
+
+		if (ids->n_new_peer_ids > REGION_MAX_PEERS)
+			return false;
+		split->region_id = ids->new_region_id;
+		split->n_peers = (int) ids->n_new_peer_ids;
+		for (int k = 0; k < split->n_peers; k++)
+			split->peer_ids[k] = ids->new_peer_ids[k];
+	}
+	return true;
+}
+
+static void
+proposed(Store *store, AdminJob *admin_job, bool ok, const char *why)
+{
+	SplitJob *job = find_job(store, (uint64) (uintptr_t) admin_job->arg);
+
+	if (job != NULL && !ok)
+		fail_with(store, job, why);
+}
+
+bool
+splits_take_pd_answer(Store *store, const BusAnswer *answer)
+{
+	Pdpb__AskBatchSplitResponse *reply = NULL;
+	AdminJob order = {.done = proposed};
+	SplitJob *job;
+
+	if ((answer->tag & SPLIT_TAG) == 0 || (answer->tag & (SPLIT_TAG << 1)) != 0)
+		return false;
+	job = find_job(store, answer->tag & ~SPLIT_TAG);
+	if (job == NULL)
+		return true;
+	if (answer->reply.code == BUS_OK)
+		reply = (Pdpb__AskBatchSplitResponse *)
+			service_unpack(&pdpb__ask_batch_split_response__descriptor,
+						   answer->reply.bytes, job->arena);
+	if (reply != NULL && reply->header != NULL && reply->header->error != NULL)
+		fail_with(store, job, reply->header->error->message);
+	else if (!take_ids(reply, &job->admin))
+		fail_with(store, job, "the placement driver gave no ids");
+	else
+	{
+		order.region_id = job->region_id;
+		order.admin = job->admin;
+		order.arg = (void *) (uintptr_t) job->id;
+		raft_turn_order(store, &order);
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------- who asks */
+
+static bool
+may_split(Store *store, const Peer *peer, const RequestContext *context,
+		  RegionError *error)
+{
+	memset(error, 0, sizeof(*error));
+	error->region_id = context->region_id;
+	error->kind = REGION_NOT_FOUND;
+	if (peer == NULL)
+		return false;
+	if (!peer_is_leader(peer))
+	{
+		RegionState state;
+
+		peer_region_state(peer, &state);
+		error->kind = REGION_NOT_LEADER;
+		if (state.leader.id != state.self.id)
+			error->leader = state.leader;
+		return false;
+	}
+	error->kind = REGION_EPOCH_NOT_MATCH;
+	error->current = &peer->region;
+	if (context->epoch.version != peer->region.epoch.version)
+		return false;
+	error->kind = REGION_SERVER_IS_BUSY;
+	error->reason = "too many regions are being split";
+	return store->replicas->n_splits < MAX_SPLITS_AT_ONCE;
+}
+
+/* Only the version of the epoch is compared (raftstore-and-pd 16). */
+void
+splits_take(Store *store, Request *request)
+{
+	const Kvrpcpb__SplitRegionRequest *message =
+		(const void *) request->message;
+	RequestContext context = {0};
+	RegionError error;
+	CmdAdmin admin = {0};
+	SplitJob *job;
+	Peer *peer;
+
+	if (message->context != NULL)
+		service_decode_context(message->context, &context);
+	peer = store_find_peer(store, context.region_id);
+	if (!may_split(store, peer, &context, &error) ||
+		!take_keys(store, peer, message, request->arena, &admin, &error))
+	{
+		service_region_error(request, &error);
+		return;
+	}
+	job = MemoryContextAllocZero(store->context, sizeof(SplitJob));
+	job->id = ++store->replicas->next_split;
+	job->region_id = peer->region.id;
+	job->epoch = peer->region.epoch;
+	job->admin = admin;
+	job->arena = request->arena;
+	job->request = request;
+	job->begun_us = dispatch_now_us();
+	job->next = store->replicas->splits;
+	store->replicas->splits = job;
+	store->replicas->n_splits++;
+	if (!ask_ids(store, peer, job))
+		fail_with(store, job, "the placement driver does not take requests");
+}
+
+/* ----------------------------------------------------------- what became */
+
+static void
+report(Store *store, const Region *pieces, int n)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__ReportBatchSplitRequest request =
+		PDPB__REPORT_BATCH_SPLIT_REQUEST__INIT;
+	Arena *arena = &store->arena;
+	uint8 *bytes;
+	size_t len;
+
+	header.cluster_id = store->meta.cluster_id;
+	request.header = &header;
+	request.n_regions = (size_t) n;
+	request.regions = arena_alloc(arena, (size_t) n * sizeof(Metapb__Region *));
+	for (int i = 0; i < n; i++)
+		request.regions[i] = service_region_message(&pieces[i], arena);
+	len = protobuf_c_message_get_packed_size(&request.base);
+	bytes = arena_alloc(arena, len);
+	protobuf_c_message_pack(&request.base, bytes);
+	(void) bus_send(WORKER_STORE, WORKER_PD, METHOD_PD_REPORT_BATCH_SPLIT,
+					bytes_make(bytes, len),
+					(uint64) METHOD_PD_REPORT_BATCH_SPLIT);
+}
+
+static void
+answer(SplitJob *job, const Region *pieces, int n)
+{
+	Kvrpcpb__SplitRegionResponse reply = KVRPCPB__SPLIT_REGION_RESPONSE__INIT;
+
+	reply.n_regions = (size_t) n;
+	reply.regions =
+		arena_alloc(job->arena, (size_t) n * sizeof(Metapb__Region *));
+	for (int i = 0; i < n; i++)
+		reply.regions[i] = service_region_message(&pieces[i], job->arena);
+	if (n == 2)
+	{
+		reply.left = reply.regions[0];
+		reply.right = reply.regions[1];
+	}
+	job->request->done(job->request, &reply.base);
+}
+
+/* A split of this region is applied and committed here. */
+void
+splits_applied(Store *store, const Peer *parent, const Region *pieces, int n)
+{
+	SplitJob *next;
+
+	if (peer_is_leader(parent))
+		report(store, pieces, n);
+	for (SplitJob *job = store->replicas->splits; job != NULL; job = next)
+	{
+		next = job->next;
+		if (job->region_id != parent->region.id ||
+			job->epoch.version + (uint64) job->admin.n_splits !=
+				parent->region.epoch.version)
+			continue;
+		answer(job, pieces, n);
+		forget(store, job);
+	}
+	store->next_heartbeat_us = 0;
+}
+
+/* Those that wait for too long, whatever the reason. */
+void
+splits_run(Store *store)
+{
+	int64 now_us = dispatch_now_us();
+	SplitJob *next;
+
+	for (SplitJob *job = store->replicas->splits; job != NULL; job = next)
+	{
+		next = job->next;
+		if (now_us > job->begun_us + PATIENCE_US)
+			fail_with(store, job,
+					  "the split takes too long: look whether it was made");
+	}
+}
+
+void
+splits_stop(Store *store, const char *reason)
+{
+	while (store->replicas->splits != NULL)
+		fail_with(store, store->replicas->splits, reason);
+}

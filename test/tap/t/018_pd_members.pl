@@ -1,0 +1,316 @@
+# The Placement Driver on three nodes: who joins, who leads, who leaves; what
+# was acknowledged outlives its leader, and timestamps grow whatever happens to
+# it.
+
+use strict;
+use warnings;
+
+use HTTP::Tiny;
+use JSON::PP;
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(time usleep);
+
+my $http = HTTP::Tiny->new(timeout => 5);
+my %node;
+my %by_name;
+
+sub url
+{
+	return 'http://' . $node{ $_[0] }{tikv}{'tikv.pd_addr'};
+}
+
+sub ask
+{
+	my ($name, $method, $path) = @_;
+	my $answer = $http->request($method, url($name) . "/pd/api/v1/$path");
+
+	return ($answer->{status},
+		eval { JSON::PP->new->allow_nonref->decode($answer->{content}) });
+}
+
+# The node that leads, as node $name sees it.
+sub leader_of
+{
+	my ($name) = @_;
+	my ($status, $body) = ask($name, 'GET', 'leader');
+
+	return $status == 200 && ref $body ? $by_name{ $body->{name} } : undef;
+}
+
+sub wait_leader
+{
+	my ($name, $not) = @_;
+
+	return wait_for('a leader', sub {
+		my $leader = leader_of($name);
+		return defined $leader && $leader ne ($not // '') ? $leader : undef;
+	});
+}
+
+sub members
+{
+	my ($name) = @_;
+
+	return $node{$name}->safe_psql('postgres',
+		"SELECT string_agg(name, ' ' ORDER BY name) FROM tikv.members");
+}
+
+# The roles of the peers of the one region, sorted: 0 voter, 1 learner.
+sub roles
+{
+	my ($name) = @_;
+	my ($status, $body) = ask($name, 'GET', 'regions');
+
+	return '' if $status != 200 || !ref $body;
+	return join '', sort map { $_->{role} // 0 } @{ $body->{regions}[0]{peers} };
+}
+
+# How many members the stored eraftpb.ConfState names, by field: 1 voters, 2
+# learners, 3 voters of the configuration that is being left.
+sub conf
+{
+	my ($name) = @_;
+	my @bytes = unpack 'C*', pack 'H*', $node{$name}->safe_psql('postgres',
+		q{SELECT encode(conf, 'hex') FROM tikv_internal.pd_raft_state});
+	my @fields;
+
+	while (@bytes)
+	{
+		my $field = shift(@bytes) >> 3;
+		my $len = shift @bytes;
+
+		push @fields, "$field:" . grep { $_ < 0x80 } splice @bytes, 0, $len;
+	}
+	return join ' ', @fields;
+}
+
+# All processes of an instance, at once.
+sub kill_node
+{
+	my ($name) = @_;
+	my $postmaster = $node{$name}->{_pid};
+	my @children = split ' ', `pgrep -P $postmaster`;
+
+	kill 'KILL', $postmaster, @children;
+	$node{$name}->{_pid} = undef;
+	wait_for("$name to be gone", sub { !kill 0, $postmaster, @children });
+}
+
+# Processes that take timestamps for a while, and what they saw.
+sub take_timestamps
+{
+	my ($seconds, $code) = @_;
+	my $addresses = join ',', map { $node{$_}{tikv}{'tikv.pd_addr'} } sort keys %node;
+	my @runs;
+
+	foreach my $i (0 .. 1)
+	{
+		my ($out, $err) = ('', '');
+		push @runs,
+		  { out => \$out, run => IPC::Run::start([ $ENV{TSOCTL}, $addresses, $seconds ],
+				'<', \undef, '>', \$out, '2>', \$err) };
+	}
+	$code->();
+	IPC::Run::finish($_->{run}) foreach @runs;
+	return [ map { [ split ' ' ] } map { split /\n/, ${ $_->{out} } } @runs ];
+}
+
+# A timestamp that was asked for after another was there is greater.
+sub check_order
+{
+	my ($what, $seen) = @_;
+	my @asked = sort { $a->[0] <=> $b->[0] } @$seen;
+	my @there = sort { $a->[1] <=> $b->[1] } @$seen;
+	my ($greatest, $at, $bad) = (0, 0, 0);
+	my %count;
+
+	foreach my $one (@asked)
+	{
+		while ($at < @there && $there[$at][1] < $one->[0])
+		{
+			$greatest = $there[$at][2] if $there[$at][2] > $greatest;
+			$at++;
+		}
+		$bad++ if $one->[2] <= $greatest;
+		$count{ $one->[2] }++;
+	}
+	is($bad, 0, "$what: none of " . scalar(@$seen) . ' goes backwards');
+	is(scalar(grep { $_ > 1 } values %count), 0, "$what: none was given out twice");
+	cmp_ok(scalar(@$seen), '>', 100, "$what: enough of them");
+	return;
+}
+
+# Did somebody get timestamps after this moment of CLOCK_MONOTONIC?
+sub seen_after
+{
+	my ($seen, $ns) = @_;
+
+	return scalar grep { $_->[0] > $ns } @$seen;
+}
+
+sub now_ns
+{
+	return Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC()) * 1e9;
+}
+
+# ---- three nodes
+$node{one} = new_node('one');
+$node{one}->start;
+serve($node{one});
+my $first = $node{one}{tikv}{'tikv.pd_addr'};
+foreach my $name (qw(two three))
+{
+	$node{$name} = new_node($name, 'tikv.join' => "127.0.0.1:1,$first");
+	$node{$name}->start;
+	serve($node{$name});
+}
+$by_name{"pd-$node{$_}{tikv}{'tikv.pd_addr'}"} = $_ foreach keys %node;
+my $all = join ' ', sort keys %by_name;
+is(members($_), $all, "$_ knows the members") foreach sort keys %node;
+is(leader_of($_), 'one', "$_ is led to the first") foreach qw(two three);
+wait_for('all to vote', sub { conf('one') eq '1:3' });
+is($node{$_}->safe_psql('postgres', 'SELECT count(*) FROM tikv.stores'), '3',
+	"$_ knows the stores")
+  foreach sort keys %node;
+my @ids = map { (ask($_, 'GET', 'cluster'))[1]{id} } sort keys %node;
+is($ids[1], $ids[0], 'one cluster');
+
+# ---- regions follow: two stores are a voter and a learner, three vote
+wait_for('three voters', sub { roles('two') eq '000' });
+is((rawctl($node{two}, 'put', 'key', 'value'))[0], 0, 'a key is put through a follower');
+
+# ---- what was acknowledged outlives the leader
+is($node{two}->safe_psql('postgres', q{SELECT tikv_create_keyspace('kept')}), '1',
+	'a change asked for at a follower');
+my $killed_ns;
+my $seen = take_timestamps(12, sub {
+	sleep 1;
+	kill_node('one');
+	$killed_ns = now_ns();
+	my $began = time();
+	wait_leader('two');
+	elapsed_note('a new leader', $began);
+});
+check_order('the leader is killed', $seen);
+ok(seen_after($seen, $killed_ns + 1e9), 'and there are timestamps afterwards');
+is($node{three}->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv.keyspaces WHERE name = 'kept'}),
+	'1', 'the change is there');
+is($node{three}->safe_psql('postgres', q{SELECT tikv_create_keyspace('next')}), '2',
+	'and the next one, with the next id');
+is(wait_for('the key', sub { (rawctl($node{two}, 'get', 'key'))[1] }), 'value',
+	'the key is there, from another leader');
+$node{one}->start;
+wait_serving($node{one});
+is(members('one'), $all, 'it comes back');
+wait_for('it to follow', sub { defined leader_of('one') });
+
+# ---- the same member leads again (tikv/pd#4884, tikv/pd#8836)
+my $leader = wait_leader('one');
+my ($other) = grep { $_ ne $leader && $_ ne 'one' } sort keys %node;
+my %name_of = reverse %by_name;
+$seen = take_timestamps(8, sub {
+	foreach my $to ($other, $leader, $other, $leader)
+	{
+		my $from = wait_leader('one');
+		wait_for("leadership to go to $to", sub {
+			my $now = leader_of('one');
+
+			# HTTP::Tiny does not follow a POST that is redirected.
+			ask($now, 'POST', "leader/transfer/$name_of{$to}") if defined $now;
+			usleep(200_000);
+			$now = leader_of('one');
+			return defined $now && $now eq $to;
+		}) if $from ne $to;
+	}
+});
+check_order('leadership goes to and fro (tikv/pd#4884, tikv/pd#8836)', $seen);
+
+# ---- a leader that sleeps through the loss of its leadership (tikv/pd#9157)
+$leader = wait_leader('one');
+my ($witness) = grep { $_ ne $leader } sort keys %node;
+my ($pd_pid) = pids($node{$leader}, 'tikv pd');
+$seen = take_timestamps(14, sub {
+	sleep 1;
+	kill 'STOP', $pd_pid;
+	my $next = wait_leader($witness, $leader);
+	sleep 1;
+	kill 'CONT', $pd_pid;
+	is(wait_for('it to follow', sub {
+				my $now = leader_of($leader);
+				defined $now && $now ne $leader ? $now : undef;
+			}), $next, 'it learns who leads');
+});
+check_order('a leader sleeps (tikv/pd#9157)', $seen);
+
+# ---- one leaves
+$node{three}->safe_psql('postgres', 'SELECT tikv_leave()');
+wait_for('the member to have left', sub { members('two') !~ /\Q$name_of{three}\E/ });
+is(members('one'), join(' ', sort map { $name_of{$_} } qw(one two)), 'two are left');
+is($node{three}->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv.keyspaces WHERE name = 'kept'}),
+	'1', 'it still finds the others');
+wait_for('its store to have left', sub {
+	$node{one}->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv.stores WHERE state = 'tombstone'}) eq '1';
+});
+is(roles('one'), '01', 'the region has a voter and a learner');
+is((rawctl($node{one}, 'get', 'key'))[1], 'value', 'and its data');
+my ($code, $out, $err) = $node{two}->psql('postgres',
+	q{SELECT tikv_create_keyspace('kept')});
+like($err, qr/already exists/, 'errors come through');
+
+# ---- nodes that have a cluster of their own
+my %own;
+foreach my $name (qw(empty full))
+{
+	$own{$name} = new_node($name);
+	$own{$name}->start;
+	serve($own{$name});
+}
+is((rawctl($own{full}, 'put', 'key', 'its own'))[0], 0, 'one of them holds a key');
+foreach my $name (qw(empty full))
+{
+	configure_node($own{$name}, 'tikv.join' => $node{one}{tikv}{'tikv.pd_addr'});
+	$own{$name}->restart;
+}
+wait_for('the empty one to join', sub {
+	members('one') =~ /\Q$own{empty}{tikv}{'tikv.pd_addr'}\E/;
+});
+wait_serving($own{empty});
+is($own{empty}->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv.keyspaces WHERE name = 'kept'}),
+	'1', 'an empty node gives its own cluster up');
+wait_for('three voters again', sub { roles('one') eq '000' });
+wait_state($own{full}, 'pd', 'waiting', qr/is not empty/);
+pass('one that holds data says why it does not serve');
+$_->stop('fast') foreach values %own;
+
+# ---- restart of all
+$_->stop('fast') foreach @node{qw(three two one)};
+$_->start foreach @node{qw(one two)};
+wait_serving($_) foreach @node{qw(one two)};
+wait_leader('two');
+is($node{two}->safe_psql('postgres', 'SELECT count(*) FROM tikv.keyspaces'), '3',
+	'the state outlives a restart of all');
+
+# ---- a data directory that was rolled back
+$node{two}->stop('fast');
+my $copy = $node{two}->data_dir . '.copy';
+system('cp', '-a', $node{two}->data_dir, $copy) == 0 or die 'cp';
+$node{two}->start;
+wait_serving($node{two});
+$node{two}->stop('fast');
+system('rm', '-rf', $node{two}->data_dir) == 0 or die 'rm';
+system('mv', $copy, $node{two}->data_dir) == 0 or die 'mv';
+$node{two}->start;
+wait_state($node{two}, 'store', 'waiting', qr/is a copy, or was rolled back/);
+pass('one that was rolled back is not listened to');
+my $starts = q{SELECT start_seq FROM tikv_internal.store_meta};
+my $count = $node{two}->safe_psql('postgres', $starts);
+$node{two}->restart;
+wait_state($node{two}, 'store', 'waiting', qr/is a copy, or was rolled back/);
+is($node{two}->safe_psql('postgres', $starts), $count, 'however often it is started');
+
+done_testing();

@@ -1,0 +1,219 @@
+/*
+ * test_pd_schedule.c
+ *	  Heartbeats and ticks: what begins, what limits it, what is told when.
+ */
+#include "schedule_kit.h"
+#include "unit.h"
+
+static PdState state;
+static Schedule schedule;
+static PdChanges changes;
+static int64_t now;
+
+static void
+begin(int n_stores)
+{
+	pd_state_free(&state);
+	schedule_free(&schedule);
+	state.cluster.bootstrapped = true;
+	state.cluster.max_peer_count = 3;
+	now = MINUTE;
+	schedule_lead(&schedule, now);
+	for (int id = 1; id <= n_stores; id++)
+		kit_store(&state.cluster, (uint64_t) id, STORE_UP, now);
+	pd_changes_init(&changes, &kit_arena);
+}
+
+static void
+apply(void)
+{
+	pd_state_apply_all(&state, &changes);
+	pd_changes_init(&changes, &kit_arena);
+}
+
+static bool
+beat(PdRegion region, Order *order)
+{
+	bool told;
+
+	cluster_note_region(&state.cluster, &region);
+	told = schedule_region(&schedule, &state, region.meta.id, now, &changes,
+						   order);
+	apply();
+	return told;
+}
+
+static size_t
+tick(Order **orders)
+{
+	size_t n;
+
+	now += SECOND;
+	for (size_t i = 0; i < state.cluster.n_stores; i++)
+		if (state.cluster.stores[i]->store.heard_us != 0)
+			cluster_heard_store(&state.cluster,
+								state.cluster.stores[i]->store.id, now);
+	schedule_tick(&schedule, &state, now, &changes, orders, &n);
+	apply();
+	return n;
+}
+
+static void
+test_heartbeat(void)
+{
+	Order order;
+	Order *orders;
+	uint64_t id;
+
+	begin(1);
+	OK(!beat(kit_region(1, "1v", 1), &order), "one store: nothing to do");
+	EQ_U64(state.ids.saved, 0, "and no id is taken");
+
+	kit_store(&state.cluster, 2, STORE_UP, now);
+	OK(tick(&orders) == 1 && orders[0].n_changes == 1, "a second one comes");
+	id = orders[0].changes[0].peer.id;
+	OK(id == 1 && state.ids.saved >= 1, "the new peer's id is saved");
+	OK(!beat(kit_region(1, "1v", 1), &order), "not told twice at once");
+	now += 3 * SECOND;
+	OK(beat(kit_region(1, "1v", 1), &order) && order.changes[0].peer.id == id,
+	   "but again after a while");
+	EQ_STR(schedule_find(&schedule, 1)->desc, "make-up-replica", "has a name");
+	EQ_STR(operator_text(schedule_find(&schedule, 1), &kit_arena),
+		   "make-up-replica (kind:replica,region, region:1(3, 7), "
+		   "currentStep:0, size:0, steps:[0:{add learner peer 1 on store 2}])",
+		   "and a text");
+	{
+		PdRegion region = kit_region(1, "1v 2l", 1);
+
+		region.meta.peers[1].id = id;
+		OK(!beat(region, &order), "done");
+	}
+	OK(schedule_find(&schedule, 1) == NULL, "it has ended");
+	EQ_U64(schedule.records[0].op.status, OPERATOR_SUCCESS, "well");
+
+	OK(!schedule_cancel(&schedule, 1, now), "nothing to cancel");
+	kit_store(&state.cluster, 3, STORE_UP, now);
+	schedule.on = false;
+	EQ_U64(tick(&orders), 0, "halted: nothing begins");
+	schedule.on = true;
+	EQ_U64(tick(&orders), 1, "on: it does");
+	OK(schedule_cancel(&schedule, 1, now), "which can be cancelled");
+	EQ_U64(schedule.records[1].op.status, OPERATOR_CANCEL, "and is recorded");
+}
+
+static void
+test_limits(void)
+{
+	Order *orders;
+	Order order;
+
+	begin(1);
+	for (uint64_t id = 1; id <= 100; id++)
+		(void) beat(kit_region(id, "1v", 1), &order);
+	kit_store(&state.cluster, 2, STORE_UP, now);
+	EQ_U64(tick(&orders), SCHEDULE_STORE_LIMIT,
+		   "a store receives so many at once");
+	EQ_U64(tick(&orders), 0, "and no more");
+
+	begin(3);
+	for (uint64_t id = 1; id <= 100; id++)
+		(void) beat(kit_region(id, "1v 2v 3v", 1), &order);
+	EQ_U64(tick(&orders), SCHEDULE_LEADER_LIMIT,
+		   "leaders move a few at a time");
+	OK(orders[0].kind == ORDER_TRANSFER_LEADER && orders[0].target.id == 101,
+	   "away from where all are");
+}
+
+static void
+test_balance(void)
+{
+	Order *orders;
+	Order order;
+	size_t at_3 = 0;
+
+	begin(3);
+	(void) beat(kit_region(1, "1v 2v 3v", 1), &order);
+	(void) beat(kit_region(2, "1v 2v 3v", 2), &order);
+	(void) beat(kit_region(3, "1v 2v 3v", 1), &order);
+	EQ_U64(tick(&orders), 1, "two, one, none");
+	OK(orders[0].leader.store_id == 3, "the empty store gets one");
+	begin(3);
+	(void) beat(kit_region(1, "1v 2v 3v", 1), &order);
+	(void) beat(kit_region(2, "1v 2v 3v", 2), &order);
+	EQ_U64(tick(&orders), 0, "one, one, none stays");
+
+	begin(4);
+	for (uint64_t id = 1; id <= 8; id++)
+		(void) beat(kit_region(id, "1v 2v 3v", 1 + id % 3), &order);
+	EQ_U64(tick(&orders), 6, "24 peers on 4 stores");
+	for (size_t i = 0; i < 6; i++)
+		at_3 += orders[i].changes[0].peer.store_id == 4;
+	EQ_U64(at_3, 6, "the new store gets its share");
+}
+
+static void
+test_leaving(void)
+{
+	Order *orders;
+	Order order;
+
+	begin(3);
+	(void) beat(kit_region(1, "1v 2v 3v", 3), &order);
+	EQ_U64(cluster_offline_store(&state.cluster, 3, false, &changes).type,
+		   PD_OK, "a store leaves");
+	apply();
+	OK(tick(&orders) == 1 && orders[0].kind == ORDER_TRANSFER_LEADER,
+	   "its leader goes first");
+	OK(beat(kit_region(1, "1v 2v 3v", 1), &order) && order.n_changes == 2,
+	   "then its vote");
+	OK(beat(kit_region(1, "1v 2d 3d", 1), &order) && order.n_changes == 0,
+	   "the joint state ends");
+	OK(beat(kit_region(1, "1v 2l 3l", 1), &order) && order.changes[0].removed,
+	   "then its peer");
+	(void) tick(&orders);
+	EQ_U64(cluster_store(&state.cluster, 3)->state, STORE_OFFLINE,
+		   "still there while a region names it");
+	(void) beat(kit_region(1, "1v 2l", 1), &order);
+	(void) tick(&orders);
+	EQ_U64(cluster_store(&state.cluster, 3)->state, STORE_TOMBSTONE,
+		   "then it is gone");
+	EQ_U64(cluster_store(&state.cluster, 3)->node_state, NODE_REMOVED,
+		   "in both ways to say it");
+}
+
+/* A change that is half done when the PD leader changes is finished. */
+static void
+test_new_leader(void)
+{
+	Order order;
+	Order *orders;
+
+	begin(4);
+	OK(beat(kit_region(1, "1v 2v 3d 4i", 1), &order) && order.n_changes == 0,
+	   "a joint state found is left");
+	schedule_lead(&schedule, now);
+	OK(schedule_find(&schedule, 1) == NULL, "operators are a leader's own");
+	begin(3);
+	kit_store(&state.cluster, 4, STORE_UP, 0);
+	(void) beat(kit_region(1, "1v 2v 3v 4l", 1), &order);
+	OK(tick(&orders) <= 1, "a learner left over");
+	EQ_STR(schedule_find(&schedule, 1)->desc, "remove-extra-replica",
+		   "is removed");
+}
+
+int
+main(void)
+{
+	arena_init(&kit_arena);
+	pd_state_init(&state);
+	schedule_init(&schedule);
+	test_heartbeat();
+	test_limits();
+	test_balance();
+	test_leaving();
+	test_new_leader();
+	schedule_free(&schedule);
+	pd_state_free(&state);
+	arena_free(&kit_arena);
+	return unit_done();
+}
