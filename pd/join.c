@@ -14,6 +14,7 @@
 #include "bus/board.h"
 #include "core/base/check.h"
 #include "guc.h"
+#include "pd/adopt.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 #include "server/client.h"
@@ -30,6 +31,9 @@ typedef struct Join
 	ClientCall *call;
 	int64 next_us;
 	int at;
+	bool own_cluster; /* it has one, and asks whether it is the right one */
+	bool checked;
+	uint64 foreign_id; /* of the cluster that it shall join instead */
 } Join;
 
 static const char *
@@ -109,6 +113,77 @@ on_answer(void *arg, const ClientResult *result)
 	join->channel = NULL;
 }
 
+/* ---- a node that has a cluster ---- */
+
+static void
+on_cluster(void *arg, const ClientResult *result)
+{
+	Pd *pd = arg;
+	Join *join = pd->join;
+	const Pdpb__GetMembersResponse *in = NULL;
+
+	join->call = NULL;
+	if (result->code == RPC_OK)
+		in = (const Pdpb__GetMembersResponse *)
+			service_unpack(&pdpb__get_members_response__descriptor,
+						   result->reply, &pd->arena);
+	client_close(join->channel);
+	join->channel = NULL;
+	if (in == NULL || in->header == NULL || in->header->cluster_id == 0)
+		return;
+	join->checked = true;
+	if (in->header->cluster_id != pd->state.cluster_id)
+		join->foreign_id = in->header->cluster_id;
+}
+
+static void
+ask_cluster(Pd *pd)
+{
+	Join *join = pd->join;
+	const char *address = address_to_ask(pd);
+	ClientOptions options = {.timeout_ms = JOIN_TIMEOUT_MS};
+
+	if (address == NULL ||
+		strcmp(address, url_address(pd->client_url, &pd->arena)) == 0)
+		return;
+	join->channel = client_open(pd->server, address);
+	join->call = client_call(join->channel, "/pdpb.PD/GetMembers",
+							 bytes_empty(), &options, on_cluster, pd);
+}
+
+bool
+join_verdict(Pd *pd, char *reason, Size size)
+{
+	const Join *join = pd->join;
+
+	if (join == NULL || join->foreign_id == 0 || !group_is_sole(pd))
+		return false;
+	switch (adopt_forget_own(&pd->state))
+	{
+		case ADOPT_DONE:
+			ereport(
+				LOG,
+				(errmsg(
+					"tikv pd: gave up the empty cluster %llu to join cluster %llu",
+					(unsigned long long) pd->state.cluster_id,
+					(unsigned long long) join->foreign_id)));
+			reason[0] = '\0';
+			return true;
+		case ADOPT_REFUSED:
+			snprintf(
+				reason, size,
+				"tikv.join names cluster %llu, but this node belongs to cluster %llu and is not empty",
+				(unsigned long long) join->foreign_id,
+				(unsigned long long) pd->state.cluster_id);
+			return true;
+		case ADOPT_LATER:
+			break;
+	}
+	return false;
+}
+
+/* ---- a node that has none ---- */
+
 static void
 ask(Pd *pd)
 {
@@ -143,12 +218,18 @@ own_id(const Pd *pd)
 	return (id >> 1) | 1;
 }
 
+static bool
+is_settled(const Pd *pd)
+{
+	return pd->join->own_cluster ? pd->join->checked : pd->raft != NULL;
+}
+
 void
 join_tick(Pd *pd)
 {
 	int64 now = board_now_us();
 
-	if (pd->raft != NULL || pd->may_found ||
+	if (tikv_fdw_settings.join[0] == '\0' ||
 		tikv_fdw_settings.pd_endpoints[0] != '\0')
 		return;
 	if (pd->join == NULL)
@@ -156,18 +237,22 @@ join_tick(Pd *pd)
 		pd->join = calloc(1, sizeof(Join));
 		CHECK(pd->join != NULL);
 		pd->join->member_id = own_id(pd);
+		pd->join->own_cluster = pd->raft != NULL;
+		pd->join->checked = pd->raft != NULL && !group_is_sole(pd);
 	}
-	if (pd->join->call == NULL && now >= pd->join->next_us)
-	{
-		pd->join->next_us = now + JOIN_RETRY_US;
+	if (pd->join->call != NULL || now < pd->join->next_us || is_settled(pd))
+		return;
+	pd->join->next_us = now + JOIN_RETRY_US;
+	if (pd->join->own_cluster)
+		ask_cluster(pd);
+	else
 		ask(pd);
-	}
 }
 
 int64
 join_sleep_us(const Pd *pd)
 {
-	if (pd->join == NULL || pd->raft != NULL)
+	if (pd->join == NULL || (is_settled(pd) && pd->join->foreign_id == 0))
 		return -1;
 	return JOIN_RETRY_US;
 }

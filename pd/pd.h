@@ -353,6 +353,12 @@ extern const char *forward_leader_url(Pd *pd);
 
 /* While it has no place in a group: ask for one. */
 extern void join_tick(Pd *pd);
+
+/*
+ * True if this life of the process has to end: with a reason, the node must
+ * not serve at all; without, it begins anew in another cluster.
+ */
+extern bool join_verdict(Pd *pd, char *reason, Size size);
 extern void join_stop(Pd *pd);
 extern int64 join_sleep_us(const Pd *pd);
 

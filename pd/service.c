@@ -45,6 +45,7 @@ static const char *const bus_paths[] = {
 	"/pdpb.PD/DeleteGCBarrier",
 	PD_OWN_SERVICE "CreateKeyspace",
 	PD_OWN_SERVICE "Leave",
+	"/etcdserverpb.KV/Txn",
 };
 
 const PdMethod *

@@ -229,6 +229,9 @@ sleep_round(Pd *pd, int64 next_check_us)
 	worker_sleep_end(WORKER_PD);
 }
 
+/* Why the node must not serve until its settings are changed, if so. */
+static char misplaced[256];
+
 /* Grows at the commit of every CREATE EXTENSION. */
 static uint64
 extension_generation(void)
@@ -255,6 +258,8 @@ serve(Pd *pd, const TableOids *tables)
 		done += take_http(pd);
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
+		if (join_verdict(pd, misplaced, sizeof(misplaced)))
+			return misplaced[0] != '\0' ? misplaced : "joins another cluster";
 		report_refusals(pd, told, sizeof(told));
 		observe_round(pd);
 		if (board_now_us() >= next_check_us ||
@@ -304,6 +309,12 @@ run_pd(Pd *pd)
 	worker_wait_for_extension(WORKER_PD, &tables);
 	if (worker_should_stop() || !worker_tls_start(WORKER_PD, &pd->tls))
 		return;
+	if (misplaced[0] != '\0')
+	{
+		worker_report(WORKER_PD, WORKER_WAITING, misplaced, "");
+		worker_sleep(WORKER_PD, RETRY_MS);
+		return;
+	}
 	pd->may_found = tikv_fdw_settings.join[0] == '\0' &&
 		tikv_fdw_settings.pd_endpoints[0] == '\0';
 	if (!group_start(pd))

@@ -709,18 +709,18 @@ CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_tasks'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 4;
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 6;
 COMMENT ON FUNCTION tikv_internal.tasks() IS 'Behind the view tikv.tasks';
 
 CREATE VIEW tikv.tasks AS SELECT * FROM tikv_internal.tasks();
 COMMENT ON VIEW tikv.tasks IS
 'Long work that this store does in slices, and how far it has come';
 COMMENT ON COLUMN tikv.tasks.task IS
-'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point';
+'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point; send snapshots, install snapshots: of regions, to and from other stores';
 COMMENT ON COLUMN tikv.tasks.waiting IS
-'Deletions not finished; blocks of tikv_internal.raw to be looked at; 1 while garbage is collected';
+'Deletions not finished; blocks of tikv_internal.raw to be looked at; 1 while garbage is collected; regions that are read or replaced';
 COMMENT ON COLUMN tikv.tasks.removed IS
-'Rows removed, or locks ended, since the store started';
+'Rows removed, locks ended, or snapshots sent or installed, since the store started';
 
 CREATE FUNCTION tikv_internal.metrics(
 	OUT name text, OUT labels jsonb, OUT value float8)

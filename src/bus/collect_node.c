@@ -228,16 +228,23 @@ collect_tasks(const MetricSink *sink)
 		waiting = {"tikv_fdw_task_waiting",
 				   "Long work that is left, as in tikv.tasks.", METRIC_GAUGE},
 		removed = {"tikv_fdw_task_removed_total",
-				   "Rows or locks that long work has removed.", METRIC_COUNTER},
+				   "Rows or locks removed, snapshots sent or installed.",
+				   METRIC_COUNTER},
 		safe_point = {"tikv_gcworker_autogc_safe_point",
 					  "Up to which garbage has been collected.", METRIC_GAUGE};
 	static const Task left[] = {{"delete_ranges", TASK_RANGES_WAITING},
 								{"expire", TASK_SWEEP_WAITING},
-								{"collect_garbage", TASK_GC_WAITING}};
+								{"collect_garbage", TASK_GC_WAITING},
+								{"send_snapshots", TASK_SNAPSHOTS_TO_MAKE},
+								{"install_snapshots",
+								 TASK_SNAPSHOTS_TO_INSTALL}};
 	static const Task done[] = {{"delete_ranges", TASK_RANGES_REMOVED},
 								{"expire", TASK_SWEEP_REMOVED},
 								{"collect_garbage", TASK_GC_REMOVED},
-								{"resolve_locks", TASK_GC_RESOLVED}};
+								{"resolve_locks", TASK_GC_RESOLVED},
+								{"send_snapshots", TASK_SNAPSHOTS_SENT},
+								{"install_snapshots",
+								 TASK_SNAPSHOTS_INSTALLED}};
 
 	for (int i = 0; i < (int) lengthof(left); i++)
 		put(sink, &waiting, "task", left[i].name,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "kvrpcpb.pb-c.h"
+#include "pdpb.pb-c.h"
 #include "raft_cmdpb.pb-c.h"
 #include "service/wire.h"
 #include "tikvpb.pb-c.h"
@@ -100,6 +101,9 @@ const ServiceMethod service_methods[] = {
 	{METHOD_SQL_BATCH_INSERT, NULL, SERVICE_WRITE,
 	 &kvrpcpb__raw_batch_put_request__descriptor,
 	 &kvrpcpb__raw_batch_put_response__descriptor, false},
+	{METHOD_STORE_ORDER, NULL, SERVICE_STORE,
+	 &pdpb__region_heartbeat_response__descriptor,
+	 &pdpb__region_heartbeat_response__descriptor, false},
 };
 const int service_n_methods =
 	sizeof(service_methods) / sizeof(service_methods[0]);

@@ -76,6 +76,9 @@ typedef enum MethodId
 	/* the same of a RawBatchPutRequest: all or, if any key exists, none */
 	METHOD_SQL_BATCH_INSERT = 402,
 
+	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
+	METHOD_STORE_ORDER = 403,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,
@@ -98,9 +101,7 @@ typedef enum MethodId
 	METHOD_PD_DELETE_GC_BARRIER,
 	METHOD_PD_CREATE_KEYSPACE,
 	METHOD_PD_LEAVE,
-
-	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
-	METHOD_STORE_ORDER = 600
+	METHOD_PD_ETCD_TXN
 } MethodId;
 
 typedef enum ServiceKind

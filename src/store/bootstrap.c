@@ -35,10 +35,10 @@
 #define STORE_VERSION "8.5.0"
 
 /* One request to PD; the reply is unpacked into the store's arena. */
-static ProtobufCMessage *
-pd_call(int method, const ProtobufCMessage *request,
-		const ProtobufCMessageDescriptor *reply_type, Arena *arena,
-		char *reason, Size size)
+ProtobufCMessage *
+store_pd_call(int method, const ProtobufCMessage *request,
+			  const ProtobufCMessageDescriptor *reply_type, Arena *arena,
+			  char *reason, Size size)
 {
 	size_t len = protobuf_c_message_get_packed_size(request);
 	uint8 *bytes = arena_alloc(arena, len);
@@ -77,17 +77,20 @@ header_ok(const Pdpb__ResponseHeader *header, char *reason, Size size)
 }
 
 static bool
-pd_cluster_id(Arena *arena, uint64 *cluster_id, char *reason, Size size)
+pd_cluster_id(Arena *arena, uint64 *cluster_id, bool *alone, char *reason,
+			  Size size)
 {
 	Pdpb__GetMembersRequest request = PDPB__GET_MEMBERS_REQUEST__INIT;
 	Pdpb__GetMembersResponse *reply;
 
 	reply = (Pdpb__GetMembersResponse *)
-		pd_call(METHOD_PD_GET_MEMBERS, &request.base,
-				&pdpb__get_members_response__descriptor, arena, reason, size);
+		store_pd_call(METHOD_PD_GET_MEMBERS, &request.base,
+					  &pdpb__get_members_response__descriptor, arena, reason,
+					  size);
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	*cluster_id = reply->header->cluster_id;
+	*alone = reply->n_members <= 1;
 	return true;
 }
 
@@ -99,10 +102,9 @@ pd_alloc_id(Arena *arena, Pdpb__RequestHeader *header, uint64 *id, char *reason,
 	Pdpb__AllocIDResponse *reply;
 
 	request.header = header;
-	reply =
-		(Pdpb__AllocIDResponse *) pd_call(METHOD_PD_ALLOC_ID, &request.base,
-										  &pdpb__alloc_idresponse__descriptor,
-										  arena, reason, size);
+	reply = (Pdpb__AllocIDResponse *)
+		store_pd_call(METHOD_PD_ALLOC_ID, &request.base,
+					  &pdpb__alloc_idresponse__descriptor, arena, reason, size);
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	*id = reply->id;
@@ -118,9 +120,9 @@ pd_is_bootstrapped(Arena *arena, Pdpb__RequestHeader *header, bool *answer,
 
 	request.header = header;
 	reply = (Pdpb__IsBootstrappedResponse *)
-		pd_call(METHOD_PD_IS_BOOTSTRAPPED, &request.base,
-				&pdpb__is_bootstrapped_response__descriptor, arena, reason,
-				size);
+		store_pd_call(METHOD_PD_IS_BOOTSTRAPPED, &request.base,
+					  &pdpb__is_bootstrapped_response__descriptor, arena,
+					  reason, size);
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	*answer = reply->bootstrapped;
@@ -140,9 +142,9 @@ pd_sync_max_ts(Arena *arena, Pdpb__RequestHeader *header, char *reason,
 
 	request.header = header;
 	request.count = 1;
-	reply = (Pdpb__TsoResponse *) pd_call(METHOD_PD_TSO, &request.base,
-										  &pdpb__tso_response__descriptor,
-										  arena, reason, size);
+	reply = (Pdpb__TsoResponse *) store_pd_call(METHOD_PD_TSO, &request.base,
+												&pdpb__tso_response__descriptor,
+												arena, reason, size);
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	if (reply->timestamp == NULL)
@@ -169,8 +171,9 @@ pd_gc_state(Store *store, Arena *arena, Pdpb__RequestHeader *header,
 	request.header = header;
 	request.keyspace_scope = &scope;
 	reply = (Pdpb__GetGCStateResponse *)
-		pd_call(METHOD_PD_GET_GC_STATE, &request.base,
-				&pdpb__get_gcstate_response__descriptor, arena, reason, size);
+		store_pd_call(METHOD_PD_GET_GC_STATE, &request.base,
+					  &pdpb__get_gcstate_response__descriptor, arena, reason,
+					  size);
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	if (reply->gc_state == NULL)
@@ -218,8 +221,9 @@ pd_put_store(const Store *store, Arena *arena, Pdpb__RequestHeader *header,
 	request.header = header;
 	request.store = &message;
 	reply = (Pdpb__PutStoreResponse *)
-		pd_call(METHOD_PD_PUT_STORE, &request.base,
-				&pdpb__put_store_response__descriptor, arena, reason, size);
+		store_pd_call(METHOD_PD_PUT_STORE, &request.base,
+					  &pdpb__put_store_response__descriptor, arena, reason,
+					  size);
 	return reply != NULL && header_ok(reply->header, reason, size);
 }
 
@@ -236,8 +240,9 @@ pd_bootstrap(const Store *store, const Region *region, Arena *arena,
 	request.store = &message;
 	request.region = service_region_message(region, arena);
 	reply = (Pdpb__BootstrapResponse *)
-		pd_call(METHOD_PD_BOOTSTRAP, &request.base,
-				&pdpb__bootstrap_response__descriptor, arena, reason, size);
+		store_pd_call(METHOD_PD_BOOTSTRAP, &request.base,
+					  &pdpb__bootstrap_response__descriptor, arena, reason,
+					  size);
 	return reply != NULL && header_ok(reply->header, reason, size);
 }
 
@@ -386,6 +391,27 @@ save_meta(Store *store)
 	end();
 }
 
+/*
+ * A start that is refused does not count, or a copy would catch up by being
+ * started often.
+ */
+static bool
+claim_start(Store *store, Arena *arena, char *reason, Size size)
+{
+	bool refused;
+
+	if (store_claim_start(store, arena, &refused, reason, size))
+		return true;
+	if (refused)
+	{
+		store->meta.start_seq--;
+		begin();
+		store_meta_save(&store->meta);
+		end();
+	}
+	return false;
+}
+
 static void
 load_background(Store *store)
 {
@@ -424,10 +450,11 @@ store_bootstrap(Store *store, char *reason, Size size)
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 	Arena arena;
 	uint64 cluster_id;
+	bool alone;
 	bool ok;
 
 	arena_init(&arena);
-	ok = pd_cluster_id(&arena, &cluster_id, reason, size) &&
+	ok = pd_cluster_id(&arena, &cluster_id, &alone, reason, size) &&
 		load_meta(store, cluster_id, reason, size);
 	if (ok)
 	{
@@ -443,6 +470,10 @@ store_bootstrap(Store *store, char *reason, Size size)
 	if (ok)
 	{
 		save_meta(store);
+		ok = alone || claim_start(store, &arena, reason, size);
+	}
+	if (ok)
+	{
 		ok = api_switch(store, reason, size);
 	}
 	if (ok)

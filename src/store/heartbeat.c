@@ -47,12 +47,116 @@ fill_stats(const Store *store, Pdpb__StoreStats *stats)
 	}
 }
 
+/* ---- the peers of a region that this store leads ---- */
+
+/* A peer that was silent for so long is told of. */
+#define DOWN_US INT64CONST(10000000)
+
+static int64
+silent_since(Peer *peer, const RaftPeerStatus *status, int64 now_us)
+{
+	PeerSilence *free_place = NULL;
+
+	for (int i = 0; i < PEER_SILENCES; i++)
+	{
+		PeerSilence *place = &peer->told.silences[i];
+
+		if (place->id == status->id)
+		{
+			if (status->recent_active)
+				memset(place, 0, sizeof(*place));
+			return place->since_us;
+		}
+		if (place->id == 0)
+			free_place = place;
+	}
+	if (status->recent_active || free_place == NULL)
+		return 0;
+	free_place->id = status->id;
+	free_place->since_us = now_us;
+	return now_us;
+}
+
+static const RegionPeer *
+find_peer(const Region *region, uint64 id)
+{
+	for (int i = 0; i < region->n_peers; i++)
+		if (region->peers[i].id == id)
+			return &region->peers[i];
+	return NULL;
+}
+
+static Metapb__Peer *
+peer_message(const RegionPeer *peer, Arena *arena)
+{
+	Metapb__Peer *out = arena_alloc(arena, sizeof(*out));
+
+	metapb__peer__init(out);
+	out->id = peer->id;
+	out->store_id = peer->store_id;
+	out->role = (Metapb__PeerRole) peer->role;
+	return out;
+}
+
+static Pdpb__PeerStats *
+down_message(const RegionPeer *peer, int64 silent_us, Arena *arena)
+{
+	Pdpb__PeerStats *out = arena_alloc(arena, sizeof(*out));
+
+	pdpb__peer_stats__init(out);
+	out->peer = peer_message(peer, arena);
+	out->down_seconds = (uint64) (silent_us / 1000000);
+	return out;
+}
+
+/*
+ * Who needs a snapshot before it has anything is pending (raftstore-and-pd 24);
+ * so is a new peer of which nothing is known yet.
+ */
 static void
-region_heartbeat(const Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
+tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
+{
+	int64 now_us = dispatch_now_us();
+	RaftStatus *status = arena_alloc(arena, sizeof(*status));
+
+	peer->told.unsettled = false;
+	if (peer->region.n_peers == 1)
+		return;
+	raft_status(peer->raft, status);
+	out->pending_peers =
+		arena_alloc(arena, RAFT_MAX_PEERS * sizeof(*out->pending_peers));
+	out->down_peers =
+		arena_alloc(arena, RAFT_MAX_PEERS * sizeof(*out->down_peers));
+	for (int i = 0; i < status->n_peers; i++)
+	{
+		const RaftPeerStatus *it = &status->peers[i];
+		const RegionPeer *of = find_peer(&peer->region, it->id);
+		int64 since;
+
+		if (of == NULL || it->id == peer->self.id)
+			continue;
+		if (it->match < status->truncated_index || it->match == 0)
+			out->pending_peers[out->n_pending_peers++] =
+				peer_message(of, arena);
+		since = silent_since(peer, it, now_us);
+		if (since != 0 && now_us - since >= DOWN_US)
+			out->down_peers[out->n_down_peers++] =
+				down_message(of, now_us - since, arena);
+		peer->told.unsettled |= since != 0 || of->role > PEER_LEARNER;
+	}
+	peer->told.unsettled |= out->n_pending_peers > 0;
+}
+
+static void
+region_heartbeat(Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 {
 	Pdpb__RegionHeartbeatRequest request = PDPB__REGION_HEARTBEAT_REQUEST__INIT;
 	Metapb__Peer leader = METAPB__PEER__INIT;
 
+	peer->told.epoch = peer->region.epoch;
+	peer->told.term = raft_term(peer->raft);
+	peer->told.at_us = dispatch_now_us();
+	tell_peers(peer, &request, arena);
 	leader.id = peer->self.id;
 	leader.store_id = peer->self.store_id;
 	request.header = header;
@@ -78,6 +182,40 @@ store_heartbeat(Store *store)
 	send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena);
 	for (int i = 0; i < store->n_peers; i++)
 		if (raft_role(store->peers[i]->raft) == RAFT_LEADER)
+			region_heartbeat(store->peers[i], &header, &arena);
+	arena_free(&arena);
+}
+
+#define NEWS_INTERVAL_US INT64CONST(200000)
+
+/* How often PD is told of a region whose peers are not as they shall be. */
+#define UNSETTLED_US INT64CONST(1000000)
+
+static bool
+is_news(const Peer *peer, int64 now_us)
+{
+	if (raft_role(peer->raft) != RAFT_LEADER)
+		return false;
+	return peer->told.epoch.conf_ver != peer->region.epoch.conf_ver ||
+		peer->told.epoch.version != peer->region.epoch.version ||
+		peer->told.term != raft_term(peer->raft) ||
+		(peer->told.unsettled && now_us - peer->told.at_us >= UNSETTLED_US);
+}
+
+/* PD acts on what it hears: what it waits for is not left to the next round. */
+void
+store_heartbeat_news(Store *store, int64 now_us)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Arena arena;
+
+	if (now_us < store->next_news_us)
+		return;
+	store->next_news_us = now_us + NEWS_INTERVAL_US;
+	arena_init(&arena);
+	header.cluster_id = store->meta.cluster_id;
+	for (int i = 0; i < store->n_peers; i++)
+		if (is_news(store->peers[i], now_us))
 			region_heartbeat(store->peers[i], &header, &arena);
 	arena_free(&arena);
 }

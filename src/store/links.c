@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "bus/bus.h"
+#include "bus/metrics.h"
 #include "pdpb.pb-c.h"
 #include "store/snapshots.h"
 #include "transport/transport.h"
@@ -195,6 +196,19 @@ links_stop(Store *store)
 	store->links = NULL;
 }
 
+static void
+count(const Transport *transport)
+{
+	TransportStats stats;
+
+	transport_stats(transport, &stats);
+	metrics_set(VALUE_RAFT_SENT, stats.sent);
+	metrics_set(VALUE_RAFT_RECEIVED, stats.received);
+	metrics_set(VALUE_RAFT_DROPPED, stats.dropped);
+	metrics_set(VALUE_RAFT_FAILURES, stats.failures);
+	metrics_set(VALUE_RAFT_QUEUED_BYTES, stats.queued_bytes);
+}
+
 void
 links_run(Store *store)
 {
@@ -206,4 +220,5 @@ links_run(Store *store)
 		dispatch_now_us() > links->asked_us + ASK_AGAIN_US)
 		tell_addresses(links, NULL);
 	transport_run(links->transport);
+	count(links->transport);
 }

@@ -122,6 +122,19 @@ note_operator(Store *store, AdminJob *job, bool ok, const char *why)
 			 why);
 }
 
+/* The same by itself, when PD does not wait for a heartbeat. */
+void
+orders_take_message(Store *store, Request *request)
+{
+	Pdpb__RegionHeartbeatResponse reply = PDPB__REGION_HEARTBEAT_RESPONSE__INIT;
+	const Pdpb__RegionHeartbeatResponse *order =
+		(const void *) request->message;
+
+	if (order->region_id != 0)
+		orders_take_pd(store, order);
+	request->done(request, &reply.base);
+}
+
 /* An operator is for the region as PD knew it, or for nobody. */
 void
 orders_take_pd(Store *store, const Pdpb__RegionHeartbeatResponse *reply)

@@ -297,6 +297,7 @@ extern void raft_read_stop(Store *store, const char *reason);
 typedef struct Pdpb__RegionHeartbeatResponse Pdpb__RegionHeartbeatResponse;
 
 extern void orders_take_sql(Store *store, Request *request);
+extern void orders_take_message(Store *store, Request *request);
 extern void orders_take_pd(Store *store,
 						   const Pdpb__RegionHeartbeatResponse *reply);
 

@@ -87,7 +87,7 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 	state->applied_term = state->truncated_term = at.term;
 	state->commit_index = Max(state->commit_index, at.index);
 	(void) log_table_delete(&turn->tables, turn->snapshot, at.region_id, 0,
-							PG_INT64_MAX, PG_INT32_MAX / 8);
+							PG_INT64_MAX, PG_INT32_MAX);
 	peer->log_last = at.index;
 	peer->log_first = at.index + 1;
 	snapshot_install_save(&at);

@@ -49,6 +49,8 @@ ask_store(void *arg, Request *request)
 		txn_turn_take_status(arg, request);
 	else if (request->method->id == METHOD_STORE_ADMIN)
 		orders_take_sql(arg, request);
+	else if (request->method->id == METHOD_STORE_ORDER)
+		orders_take_message(arg, request);
 	else if (request->method->id == METHOD_SPLIT_REGION)
 		splits_take(arg, request);
 	else
@@ -272,6 +274,7 @@ housekeeping(Store *store)
 		store_heartbeat(store);
 		sql_heartbeats_send(store);
 	}
+	store_heartbeat_news(store, now_us);
 	return NULL;
 }
 

@@ -37,6 +37,25 @@ struct Write;
 /* Where a peer that is not in the region's descriptor is reached. */
 #define PEER_SENDERS 8
 
+/* A peer of a region that this store leads, and that does not answer. */
+typedef struct PeerSilence
+{
+	uint64 id; /* 0: free */
+	int64 since_us;
+} PeerSilence;
+
+#define PEER_SILENCES 4
+
+/* What PD was told of a region last. */
+typedef struct PeerTold
+{
+	RegionEpoch epoch;
+	uint64 term;
+	bool unsettled; /* some peer was behind, silent, or between roles */
+	int64 at_us;
+	PeerSilence silences[PEER_SILENCES];
+} PeerTold;
+
 /* One region's replica on this store. */
 typedef struct Peer
 {
@@ -82,6 +101,7 @@ typedef struct Peer
 	uint64 told_leader;
 	int64 next_compact_us;
 	int skipped_compacts;
+	PeerTold told; /* to PD */
 } Peer;
 
 /* A write waiting for its turn, or for the WAL flush of its turn. */
@@ -184,6 +204,7 @@ struct Store
 	int64 next_abort_log_us;	 /* monotonic */
 	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
 	int sql_beats;				 /* of SQL transactions, on their way */
+	int64 next_news_us;			 /* ... of regions that changed */
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
@@ -206,6 +227,22 @@ extern bool store_bootstrap(Store *store, char *reason, Size size);
  */
 extern bool store_adopt(Store *store, char *reason, Size size);
 
+/* One request to PD; the reply is in the arena, NULL with a reason. */
+extern ProtobufCMessage *store_pd_call(int method,
+									   const ProtobufCMessage *request,
+									   const ProtobufCMessageDescriptor
+										   *reply_type,
+									   Arena *arena, char *reason, Size size);
+
+/* ---- claim.c ---- */
+
+/*
+ * Let this start be the newest that PD knows of.  False with a reason if a
+ * newer one of the same store was seen (*refused), or PD cannot tell.
+ */
+extern bool store_claim_start(const Store *store, Arena *arena, bool *refused,
+							  char *reason, Size size);
+
 /* ---- heartbeat.c ---- */
 
 /* Tell PD about the store and the regions it leads; no wait. */
@@ -213,6 +250,9 @@ extern void store_heartbeat(Store *store);
 
 /* sql_heartbeats.c: keep the primaries of SQL transactions alive. */
 extern void sql_heartbeats_send(Store *store);
+
+/* Of regions that have changed since PD was told; now and then. */
+extern void store_heartbeat_news(Store *store, int64 now_us);
 extern void store_take_pd_answers(Store *store);
 
 /* ---- peer.c ---- */

@@ -216,6 +216,16 @@ fetch_cluster_id(Client *client)
 
 	check_header(response->header, "GetMembers");
 	client->cluster_id = response->header->cluster_id;
+
+	/* Any member says who leads; the rest is asked of the leader. */
+	if (response->leader != NULL && response->leader->n_client_urls > 0)
+	{
+		const char *url = response->leader->client_urls[0];
+		const char *at = strstr(url, "://");
+
+		grpc_channel_destroy(client->pd);
+		client->pd = open_channel(at == NULL ? url : at + 3);
+	}
 	pdpb__get_members_response__free_unpacked(response, NULL);
 }
 

@@ -56,6 +56,16 @@ sub members
 		"SELECT string_agg(name, ' ' ORDER BY name) FROM tikv.members");
 }
 
+# The roles of the peers of the one region, sorted: 0 voter, 1 learner.
+sub roles
+{
+	my ($name) = @_;
+	my ($status, $body) = ask($name, 'GET', 'regions');
+
+	return '' if $status != 200 || !ref $body;
+	return join '', sort map { $_->{role} // 0 } @{ $body->{regions}[0]{peers} };
+}
+
 # How many members the stored eraftpb.ConfState names, by field: 1 voters, 2
 # learners, 3 voters of the configuration that is being left.
 sub conf
@@ -166,6 +176,10 @@ is($node{$_}->safe_psql('postgres', 'SELECT count(*) FROM tikv.stores'), '3',
 my @ids = map { (ask($_, 'GET', 'cluster'))[1]{id} } sort keys %node;
 is($ids[1], $ids[0], 'one cluster');
 
+# ---- regions follow: two stores are a voter and a learner, three vote
+wait_for('three voters', sub { roles('two') eq '000' });
+is((rawctl($node{two}, 'put', 'key', 'value'))[0], 0, 'a key is put through a follower');
+
 # ---- what was acknowledged outlives the leader
 is($node{two}->safe_psql('postgres', q{SELECT tikv_create_keyspace('kept')}), '1',
 	'a change asked for at a follower');
@@ -185,6 +199,8 @@ is($node{three}->safe_psql('postgres',
 	'1', 'the change is there');
 is($node{three}->safe_psql('postgres', q{SELECT tikv_create_keyspace('next')}), '2',
 	'and the next one, with the next id');
+is(wait_for('the key', sub { (rawctl($node{two}, 'get', 'key'))[1] }), 'value',
+	'the key is there, from another leader');
 $node{one}->start;
 wait_serving($node{one});
 is(members('one'), $all, 'it comes back');
@@ -235,9 +251,41 @@ is(members('one'), join(' ', sort map { $name_of{$_} } qw(one two)), 'two are le
 is($node{three}->safe_psql('postgres',
 		q{SELECT count(*) FROM tikv.keyspaces WHERE name = 'kept'}),
 	'1', 'it still finds the others');
+wait_for('its store to have left', sub {
+	$node{one}->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv.stores WHERE state = 'tombstone'}) eq '1';
+});
+is(roles('one'), '01', 'the region has a voter and a learner');
+is((rawctl($node{one}, 'get', 'key'))[1], 'value', 'and its data');
 my ($code, $out, $err) = $node{two}->psql('postgres',
 	q{SELECT tikv_create_keyspace('kept')});
 like($err, qr/already exists/, 'errors come through');
+
+# ---- nodes that have a cluster of their own
+my %own;
+foreach my $name (qw(empty full))
+{
+	$own{$name} = new_node($name);
+	$own{$name}->start;
+	serve($own{$name});
+}
+is((rawctl($own{full}, 'put', 'key', 'its own'))[0], 0, 'one of them holds a key');
+foreach my $name (qw(empty full))
+{
+	configure_node($own{$name}, 'tikv.join' => $node{one}{tikv}{'tikv.pd_addr'});
+	$own{$name}->restart;
+}
+wait_for('the empty one to join', sub {
+	members('one') =~ /\Q$own{empty}{tikv}{'tikv.pd_addr'}\E/;
+});
+wait_serving($own{empty});
+is($own{empty}->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv.keyspaces WHERE name = 'kept'}),
+	'1', 'an empty node gives its own cluster up');
+wait_for('three voters again', sub { roles('one') eq '000' });
+wait_state($own{full}, 'pd', 'waiting', qr/is not empty/);
+pass('one that holds data says why it does not serve');
+$_->stop('fast') foreach values %own;
 
 # ---- restart of all
 $_->stop('fast') foreach @node{qw(three two one)};
@@ -246,5 +294,23 @@ wait_serving($_) foreach @node{qw(one two)};
 wait_leader('two');
 is($node{two}->safe_psql('postgres', 'SELECT count(*) FROM tikv.keyspaces'), '3',
 	'the state outlives a restart of all');
+
+# ---- a data directory that was rolled back
+$node{two}->stop('fast');
+my $copy = $node{two}->data_dir . '.copy';
+system('cp', '-a', $node{two}->data_dir, $copy) == 0 or die 'cp';
+$node{two}->start;
+wait_serving($node{two});
+$node{two}->stop('fast');
+system('rm', '-rf', $node{two}->data_dir) == 0 or die 'rm';
+system('mv', $copy, $node{two}->data_dir) == 0 or die 'mv';
+$node{two}->start;
+wait_state($node{two}, 'store', 'waiting', qr/is a copy, or was rolled back/);
+pass('one that was rolled back is not listened to');
+my $starts = q{SELECT start_seq FROM tikv_internal.store_meta};
+my $count = $node{two}->safe_psql('postgres', $starts);
+$node{two}->restart;
+wait_state($node{two}, 'store', 'waiting', qr/is a copy, or was rolled back/);
+is($node{two}->safe_psql('postgres', $starts), $count, 'however often it is started');
 
 done_testing();

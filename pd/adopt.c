@@ -1,0 +1,131 @@
+/*
+ * adopt.c
+ *	  A node that made a cluster of its own and is told to join another one.
+ *
+ * An empty one gives its cluster up: who starts a node before setting
+ * tikv.join has lost nothing.  One that holds anything does not serve until
+ * somebody decides what is to become of it.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "pd/adopt.h"
+#include "utils/snapmgr.h"
+
+/* What a cluster of nobody's consists of; in the order of locking. */
+static const char *const own_tables[] = {"raw",			 "write",
+										 "value",		 "lock_slot",
+										 "lock_spill",	 "store_meta",
+										 "range_delete", "snapshot_install",
+										 "region",		 "raft_state",
+										 "raft_log",	 "pd_raft_state",
+										 "pd_raft_log",	 "pd_kv"};
+
+/* Data: a row here and the node is not empty. */
+static const char *const data_queries[] =
+	{"SELECT FROM tikv_internal.raw LIMIT 1",
+	 "SELECT FROM tikv_internal.write LIMIT 1",
+	 "SELECT FROM tikv_internal.value LIMIT 1",
+	 "SELECT FROM tikv_internal.lock_slot WHERE rec IS NOT NULL LIMIT 1",
+	 "SELECT FROM tikv_internal.lock_spill LIMIT 1"};
+
+static void
+lock_all(void)
+{
+	for (int i = 0; i < (int) lengthof(own_tables); i++)
+	{
+		char query[128];
+
+		snprintf(query, sizeof(query),
+				 "LOCK TABLE tikv_internal.%s IN ACCESS EXCLUSIVE MODE NOWAIT",
+				 own_tables[i]);
+		if (SPI_execute(query, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not lock tikv_internal.%s", own_tables[i]);
+	}
+}
+
+static bool
+holds_data(void)
+{
+	for (int i = 0; i < (int) lengthof(data_queries); i++)
+	{
+		if (SPI_execute(data_queries[i], true, 1) != SPI_OK_SELECT)
+			elog(ERROR, "could not look for data");
+		if (SPI_processed > 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+forget_all(void)
+{
+	for (int i = 0; i < (int) lengthof(own_tables); i++)
+	{
+		char query[128];
+
+		snprintf(query, sizeof(query), "DELETE FROM tikv_internal.%s",
+				 own_tables[i]);
+		if (SPI_execute(query, false, 0) != SPI_OK_DELETE)
+			elog(ERROR, "could not empty tikv_internal.%s", own_tables[i]);
+	}
+}
+
+/* What only PD knows: other stores, regions that were split, keyspaces. */
+static bool
+is_somebodys(const PdState *state)
+{
+	return state->cluster.n_stores > 1 || state->cluster.regions.n > 1 ||
+		state->members.n > 1 || state->keyspaces.n > 1;
+}
+
+/*
+ * Locks keep the store from committing a write between the look and the end;
+ * afterwards it finds no region to write to, and is told to start again.
+ */
+static AdoptAnswer
+try_forget(const PdState *state)
+{
+	volatile AdoptAnswer answer = ADOPT_LATER;
+
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		lock_all();
+		PopActiveSnapshot();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		answer =
+			holds_data() || is_somebodys(state) ? ADOPT_REFUSED : ADOPT_DONE;
+		if (answer == ADOPT_DONE)
+			forget_all();
+		SPI_finish();
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		FlushErrorState();
+		AbortCurrentTransaction();
+		answer = ADOPT_LATER;
+	}
+	PG_END_TRY();
+	return answer;
+}
+
+AdoptAnswer
+adopt_forget_own(const PdState *state)
+{
+	AdoptAnswer answer = try_forget(state);
+	WorkerView store;
+
+	if (answer != ADOPT_DONE)
+		return answer;
+	if (worker_view(WORKER_STORE, &store) && store.pid > 0)
+		(void) kill(store.pid, SIGTERM);
+	return answer;
+}

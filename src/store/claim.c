@@ -1,0 +1,118 @@
+/*
+ * claim.c
+ *	  A start of a store is claimed at PD, so that a copy of its data directory,
+ *	  or one that was rolled back, is not taken for it.
+ *
+ * store_meta.start_seq grows at every start. PD keeps the newest in a key of
+ * its store of keys, compared and set in one transaction; who comes with an
+ * older one does not serve. Alone, a node keeps PD's tables itself, and they
+ * are copied and rolled back with the rest, so there is nothing to compare.
+ */
+#include "postgres.h"
+
+#include "etcdserverpb.pb-c.h"
+#include "mvccpb.pb-c.h"
+#include "store/store.h"
+
+#define CLAIM_KEY "/tikv_fdw/start/" UINT64_FORMAT
+
+/* Numbers of one width are in order as bytes, too. */
+#define CLAIM_VALUE "%020llu"
+
+static ProtobufCBinaryData
+binary(const char *text)
+{
+	ProtobufCBinaryData out = {strlen(text), (uint8_t *) text};
+
+	return out;
+}
+
+/* Put the key if the comparison holds, else look at it. */
+static const Etcdserverpb__TxnResponse *
+try_claim(Arena *arena, const Etcdserverpb__Compare *compare, const char *value,
+		  char *reason, Size size)
+{
+	Etcdserverpb__TxnRequest request = ETCDSERVERPB__TXN_REQUEST__INIT;
+	Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+	Etcdserverpb__RangeRequest look = ETCDSERVERPB__RANGE_REQUEST__INIT;
+	Etcdserverpb__RequestOp put_op = ETCDSERVERPB__REQUEST_OP__INIT;
+	Etcdserverpb__RequestOp look_op = ETCDSERVERPB__REQUEST_OP__INIT;
+	Etcdserverpb__Compare *compares[] = {(Etcdserverpb__Compare *) compare};
+	Etcdserverpb__RequestOp *puts[] = {&put_op};
+	Etcdserverpb__RequestOp *looks[] = {&look_op};
+
+	put.key = look.key = compare->key;
+	put.value = binary(value);
+	put_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+	put_op.request_put = &put;
+	look_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+	look_op.request_range = &look;
+	request.n_compare = request.n_success = request.n_failure = 1;
+	request.compare = compares;
+	request.success = puts;
+	request.failure = looks;
+	return (const Etcdserverpb__TxnResponse *)
+		store_pd_call(METHOD_PD_ETCD_TXN, &request.base,
+					  &etcdserverpb__txn_response__descriptor, arena, reason,
+					  size);
+}
+
+/* The value that stood in the way; NULL: there is none. */
+static const char *
+found(const Etcdserverpb__TxnResponse *reply, Arena *arena)
+{
+	const Etcdserverpb__RangeResponse *range;
+
+	if (reply->n_responses != 1 ||
+		reply->responses[0]->response_case !=
+			ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE)
+		return NULL;
+	range = reply->responses[0]->response_range;
+	if (range->n_kvs == 0)
+		return NULL;
+	return arena_printf(arena, "%.*s", (int) range->kvs[0]->value.len,
+						(const char *) range->kvs[0]->value.data);
+}
+
+bool
+store_claim_start(const Store *store, Arena *arena, bool *refused, char *reason,
+				  Size size)
+{
+	Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
+	const Etcdserverpb__TxnResponse *reply;
+	const char *value =
+		arena_printf(arena, CLAIM_VALUE,
+					 (unsigned long long) store->meta.start_seq);
+	const char *other;
+
+	*refused = false;
+	compare.key = binary(arena_printf(arena, CLAIM_KEY, store->meta.store_id));
+	compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS;
+	compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
+	compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
+	compare.value = binary(value);
+	reply = try_claim(arena, &compare, value, reason, size);
+	if (reply == NULL || reply->succeeded)
+		return reply != NULL;
+	other = found(reply, arena);
+	if (other == NULL)
+	{
+		compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
+		compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
+		compare.target_union_case =
+			ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
+		compare.create_revision = 0;
+		reply = try_claim(arena, &compare, value, reason, size);
+		if (reply == NULL || reply->succeeded)
+			return reply != NULL;
+		other = found(reply, arena);
+	}
+	*refused = true;
+	snprintf(
+		reason, size,
+		"start %llu of store %llu is not newer than start %llu, which the cluster has seen: this data directory is a copy, or was rolled back",
+		(unsigned long long) store->meta.start_seq,
+		(unsigned long long) store->meta.store_id,
+		other == NULL ? 0ULL : strtoull(other, NULL, 10));
+	return false;
+}
