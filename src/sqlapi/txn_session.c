@@ -93,8 +93,7 @@ txn_check_key(Bytes key)
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("key is too long"),
 			 errdetail(
 				 "It has %zu bytes, %zu in its encoded form; tikv.max_key_size is %d.",
-				 txn_user_key(key).len, len,
-				 tikv_fdw_settings.max_key_size)));
+				 txn_user_key(key).len, len, tikv_fdw_settings.max_key_size)));
 }
 
 /* -------------------------------------------------------------- timestamps */
@@ -296,6 +295,8 @@ quietly(TxnSession *session, void (*act)(TxnSession *session))
 
 	HOLD_INTERRUPTS();
 	short_patience(session);
+	session->finishing = true;
+	session->progressed = false;
 	PG_TRY();
 	{
 		act(session);

@@ -121,7 +121,14 @@ typedef struct ClientResolve
 {
 	ResolveOutcome outcome;
 	uint64_t ttl_ms;
-	uint64_t start_ts; /* of the transaction that lives */
+	uint64_t start_ts; /* of the transaction */
+
+	/*
+	 * GONE: what became of it, which never changes, so that its other locks
+	 * need no question; not told of pessimistic and shared locks.
+	 */
+	bool decided;
+	uint64_t commit_ts; /* 0: rolled back */
 	ClientResult result;
 } ClientResolve;
 
