@@ -130,6 +130,11 @@ define_addresses(void)
 		"tikv.peer_addr",
 		"Address on which other stores of the cluster reach this one.", NULL,
 		&s->peer_addr, "127.0.0.1:20170");
+	define_address(
+		"tikv.peer_advertise_addr",
+		"Address that other stores are told to reach tikv.peer_addr by.",
+		"Empty means the value of tikv.peer_addr.", &s->peer_advertise_addr,
+		"");
 	DefineCustomStringVariable(
 		"tikv.status_addr", "Address of the HTTP status port.",
 		"Metrics, health, settings and regions. Empty: there is none.",

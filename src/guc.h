@@ -18,37 +18,38 @@ typedef enum TxnMode
 
 typedef struct TikvSettings
 {
-	char *database;			  /* tikv.database */
-	char *addr;				  /* tikv.addr, host:port of the KV service */
-	char *advertise_addr;	  /* tikv.advertise_addr, "" = addr */
-	char *peer_addr;		  /* tikv.peer_addr */
-	char *pd_addr;			  /* tikv.pd_addr */
-	char *pd_advertise_addr;  /* tikv.pd_advertise_addr, "" = pd_addr */
-	char *pd_http_addr;		  /* tikv.pd_http_addr, used with TLS */
-	char *status_addr;		  /* tikv.status_addr */
-	char *tls_ca;			  /* tikv.tls_ca, "" = no TLS */
-	char *tls_cert;			  /* tikv.tls_cert */
-	char *tls_key;			  /* tikv.tls_key */
-	char *tls_allowed_cn;	  /* tikv.tls_allowed_cn, "" = all */
-	int server_workers;		  /* tikv.server_workers, -1 = by cores */
-	int request_timeout_ms;	  /* tikv.request_timeout */
-	int gc_life_time_s;		  /* tikv.gc_life_time, 0 = others do it */
-	int turn_min_interval_us; /* tikv.turn_min_interval */
-	int slow_log_ms;		  /* tikv.slow_log_threshold, -1 = off */
-	int max_pending_writes;	  /* tikv.max_pending_writes, requests */
-	int max_pending_kb;		  /* tikv.max_pending_bytes, kB */
-	int bus_slots;			  /* tikv.bus_slots */
-	int bus_memory_kb;		  /* tikv.bus_memory, kB */
-	int lock_memory_kb;		  /* tikv.lock_memory, kB */
-	int reserve_space_mb;	  /* tikv.reserve_space, -1 = automatic */
-	int max_key_size;		  /* tikv.max_key_size, bytes */
-	int lock_wait_timeout_ms; /* tikv.lock_wait_timeout, 0 = no limit */
-	int txn_mode;			  /* tikv.txn_mode, a TxnMode */
-	int txn_memory_kb;		  /* tikv.txn_memory, kB */
-	int api_version;		  /* tikv.api_version, 1 or 2 */
-	int keyspace_id;		  /* tikv.keyspace_id, of SQL functions in V2 */
-	bool enable_ttl;		  /* tikv.enable_ttl */
-	bool allow_unsafe;		  /* tikv.allow_unsafe */
+	char *database;			   /* tikv.database */
+	char *addr;				   /* tikv.addr, host:port of the KV service */
+	char *advertise_addr;	   /* tikv.advertise_addr, "" = addr */
+	char *peer_addr;		   /* tikv.peer_addr */
+	char *peer_advertise_addr; /* tikv.peer_advertise_addr, "" = peer_addr */
+	char *pd_addr;			   /* tikv.pd_addr */
+	char *pd_advertise_addr;   /* tikv.pd_advertise_addr, "" = pd_addr */
+	char *pd_http_addr;		   /* tikv.pd_http_addr, used with TLS */
+	char *status_addr;		   /* tikv.status_addr */
+	char *tls_ca;			   /* tikv.tls_ca, "" = no TLS */
+	char *tls_cert;			   /* tikv.tls_cert */
+	char *tls_key;			   /* tikv.tls_key */
+	char *tls_allowed_cn;	   /* tikv.tls_allowed_cn, "" = all */
+	int server_workers;		   /* tikv.server_workers, -1 = by cores */
+	int request_timeout_ms;	   /* tikv.request_timeout */
+	int gc_life_time_s;		   /* tikv.gc_life_time, 0 = others do it */
+	int turn_min_interval_us;  /* tikv.turn_min_interval */
+	int slow_log_ms;		   /* tikv.slow_log_threshold, -1 = off */
+	int max_pending_writes;	   /* tikv.max_pending_writes, requests */
+	int max_pending_kb;		   /* tikv.max_pending_bytes, kB */
+	int bus_slots;			   /* tikv.bus_slots */
+	int bus_memory_kb;		   /* tikv.bus_memory, kB */
+	int lock_memory_kb;		   /* tikv.lock_memory, kB */
+	int reserve_space_mb;	   /* tikv.reserve_space, -1 = automatic */
+	int max_key_size;		   /* tikv.max_key_size, bytes */
+	int lock_wait_timeout_ms;  /* tikv.lock_wait_timeout, 0 = no limit */
+	int txn_mode;			   /* tikv.txn_mode, a TxnMode */
+	int txn_memory_kb;		   /* tikv.txn_memory, kB */
+	int api_version;		   /* tikv.api_version, 1 or 2 */
+	int keyspace_id;		   /* tikv.keyspace_id, of SQL functions in V2 */
+	bool enable_ttl;		   /* tikv.enable_ttl */
+	bool allow_unsafe;		   /* tikv.allow_unsafe */
 	bool in_memory_pessimistic_locks; /* tikv.in_memory_pessimistic_locks */
 } TikvSettings;
 

@@ -4,11 +4,11 @@
 # the simulation.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
-# SIZES_S=600 CLIENT_IDLE_S=600
+# SIZES_S=600 CLIENT_IDLE_S=600 CHAOS_MINUTES=30
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash idle idle_clients old_snapshot sizes simulation)
+STEPS=(crash worker_crash chaos idle idle_clients old_snapshot sizes simulation)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
@@ -41,6 +41,11 @@ soak_crash()
 soak_worker_crash()
 {
     "$TOP/test/faults/run.sh" crash "${ROUNDS:-50}" -mode worker
+}
+
+soak_chaos()
+{
+    "$TOP/test/faults/run.sh" chaos 0 -minutes "${CHAOS_MINUTES:-30}"
 }
 
 # CPU ticks of all workers so far.

@@ -65,6 +65,9 @@ extern bool raw_decode(Request *request, const RawLimits *limits,
 extern bool raw_check_range(const RawCommand *command, int method,
 							const Region *region, RegionError *error);
 
+/* How many pairs are read between two looks whether to go on. */
+#define RAW_LOOK_EVERY 256
+
 /* Run a read over a reader and answer it.  `region` bounds a scan. */
 extern void raw_read(Request *request, const RawCommand *command,
 					 const Region *region, RawReader *reader,

@@ -70,7 +70,4 @@ extern void raw_read_checksum(Request *request, const RawCommand *command,
 							  const Region *region, RawReader *reader,
 							  const RawLimits *limits);
 
-/* How many pairs are read between two looks whether to go on. */
-#define RAW_LOOK_EVERY 256
-
 #endif /* TIKV_SERVICE_RAW_INTERNAL_H */

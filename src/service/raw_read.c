@@ -2,15 +2,11 @@
  * raw_read.c
  *	  Raw reads over a reader: get, its time to live, batch get, scans, and
  *	  their answers.
- *
- * A scan must not be cut short, since fewer pairs than asked for mean that
- * the region has no more (client-contract 2.4).  So an answer that would grow
- * over the limit becomes an error, and a read that nobody waits for any more
- * is given up on the way.
  */
 #include "core/base/check.h"
 #include "core/kv/expiry.h"
 #include "service/messages.h"
+#include "service/pair_list.h"
 #include "service/raw_internal.h"
 
 static void
@@ -48,75 +44,13 @@ read_get_key_ttl(Request *request, const RawCommand *command, RawReader *reader,
 
 /* ---- answers of many pairs ---- */
 
-/* Pairs of an answer, grown in the request's arena. */
-typedef struct PairList
-{
-	Request *request;
-	const RawLimits *limits;
-	Kvrpcpb__KvPair **pairs;
-	size_t n;
-	size_t room;
-	size_t bytes;
-	bool too_large;
-	const char *interrupted; /* why the read was given up; NULL: it was not */
-} PairList;
-
-static void
-grow(PairList *list)
-{
-	size_t room = list->room == 0 ? 16 : list->room * 2;
-	Kvrpcpb__KvPair **grown =
-		arena_alloc(list->request->arena, room * sizeof(*grown));
-
-	if (list->n > 0)
-		memcpy(grown, list->pairs, list->n * sizeof(*grown));
-	list->pairs = grown;
-	list->room = room;
-}
-
-/* May a pair of this size join?  If not, the list says why. */
-static bool
-may_add(PairList *list, size_t bytes)
-{
-	const RawLimits *limits = list->limits;
-
-	list->bytes += bytes;
-	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
-		list->too_large = true;
-	else if (list->n % RAW_LOOK_EVERY == RAW_LOOK_EVERY - 1 &&
-			 limits->interrupted != NULL)
-		list->interrupted = limits->interrupted(list->request);
-	return !list->too_large && list->interrupted == NULL;
-}
-
 static void
 add_pair(PairList *list, Bytes key, Bytes value)
 {
-	Kvrpcpb__KvPair *pair = arena_alloc(list->request->arena, sizeof(*pair));
+	Kvrpcpb__KvPair *pair = pair_list_add(list);
 
-	if (list->n == list->room)
-		grow(list);
-	kvrpcpb__kv_pair__init(pair);
 	pair->key = raw_to_wire(key);
 	pair->value = raw_to_wire(value);
-	list->pairs[list->n++] = pair;
-}
-
-/* True if the list is whole; else the request is answered here. */
-static bool
-list_is_whole(const PairList *list)
-{
-	Request *request = list->request;
-
-	if (list->too_large)
-		raw_error(request,
-				  arena_printf(
-					  request->arena,
-					  "the answer would exceed %zu bytes: ask for fewer keys",
-					  list->limits->max_reply_size));
-	else if (list->interrupted != NULL)
-		service_busy(request, list->interrupted);
-	return !list->too_large && list->interrupted == NULL;
 }
 
 static void
@@ -133,11 +67,11 @@ read_batch_get(Request *request, const RawCommand *command, RawReader *reader,
 
 		if (!reader->get(reader, command->cf, key, request->arena, &pair))
 			continue;
-		if (!may_add(&list, key.len + pair.value.len))
+		if (!pair_list_may_add(&list, key.len + pair.value.len))
 			break;
 		add_pair(&list, key, pair.value);
 	}
-	if (!list_is_whole(&list))
+	if (!pair_list_is_whole(&list, raw_error))
 		return;
 	reply.pairs = list.pairs;
 	reply.n_pairs = list.n;
@@ -150,7 +84,7 @@ collect_pair(void *arg, const RawPair *pair)
 	PairList *list = arg;
 	Arena *arena = list->request->arena;
 
-	if (!may_add(list, pair->key.len + pair->value.len))
+	if (!pair_list_may_add(list, pair->key.len + pair->value.len))
 		return false;
 	add_pair(list, arena_copy(arena, pair->key),
 			 arena_copy(arena, pair->value));
@@ -172,7 +106,7 @@ run_scans(const RawCommand *command, const Region *region, RawReader *reader,
 		if (list->too_large || list->interrupted != NULL)
 			break;
 	}
-	return list_is_whole(list);
+	return pair_list_is_whole(list, raw_error);
 }
 
 static void

@@ -11,10 +11,8 @@
 #include "core/mvcc/inspect.h"
 #include "core/txn/buffered_get.h"
 #include "service/messages.h"
+#include "service/pair_list.h"
 #include "service/txn.h"
-
-/* How many pairs are read between two looks whether to go on. */
-#define LOOK_EVERY 256
 
 static ProtobufCBinaryData
 to_wire(Bytes b)
@@ -136,7 +134,7 @@ patient_emit(void *arg, Bytes key, const WriteAt *at)
 {
 	PatientReader *patient = arg;
 
-	if (++patient->n_keys % LOOK_EVERY == 0 &&
+	if (++patient->n_keys % RAW_LOOK_EVERY == 0 &&
 		patient->limits->interrupted != NULL)
 		patient->interrupted = patient->limits->interrupted(patient->request);
 	return patient->interrupted == NULL && patient->emit(patient->arg, key, at);
@@ -172,58 +170,12 @@ patient_init(PatientReader *patient, MvccReader *base, const Request *request,
 
 /* ---- answers of many pairs ---- */
 
-typedef struct PairList
+typedef struct TxnPairs
 {
-	Request *request;
+	PairList list;
 	const TxnRequest *txn;
-	const RawLimits *limits;
-	Kvrpcpb__KvPair **pairs;
-	size_t n;
-	size_t room;
-	size_t bytes;
 	Kvrpcpb__KeyError *error; /* of the whole answer */
-	bool too_large;
-	const char *interrupted;
-} PairList;
-
-static void
-grow(PairList *list)
-{
-	size_t room = list->room == 0 ? 16 : list->room * 2;
-	Kvrpcpb__KvPair **grown =
-		arena_alloc(list->request->arena, room * sizeof(*grown));
-
-	if (list->n > 0)
-		memcpy(grown, list->pairs, list->n * sizeof(*grown));
-	list->pairs = grown;
-	list->room = room;
-}
-
-static Kvrpcpb__KvPair *
-add_pair(PairList *list)
-{
-	Kvrpcpb__KvPair *pair = arena_alloc(list->request->arena, sizeof(*pair));
-
-	if (list->n == list->room)
-		grow(list);
-	kvrpcpb__kv_pair__init(pair);
-	list->pairs[list->n++] = pair;
-	return pair;
-}
-
-static bool
-may_go_on(PairList *list, size_t bytes)
-{
-	const RawLimits *limits = list->limits;
-
-	list->bytes += bytes;
-	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
-		list->too_large = true;
-	else if (list->n % LOOK_EVERY == LOOK_EVERY - 1 &&
-			 limits->interrupted != NULL)
-		list->interrupted = limits->interrupted(list->request);
-	return !list->too_large && list->interrupted == NULL;
-}
+} TxnPairs;
 
 /* Of the lock that a read has met, if it is reported. */
 static size_t
@@ -244,50 +196,35 @@ lock_bytes(const ReadResult *result)
 
 /* One result joins; false when the answer is complete or given up. */
 static bool
-take(PairList *list, const ReadResult *result)
+take(TxnPairs *pairs, const ReadResult *result)
 {
+	PairList *list = &pairs->list;
 	Arena *arena = list->request->arena;
 	Kvrpcpb__KvPair *pair;
 
-	if (!may_go_on(list,
-				   result->key.len + result->value.len + lock_bytes(result)))
+	if (!pair_list_may_add(list,
+						   result->key.len + result->value.len +
+							   lock_bytes(result)))
 		return false;
 	if (result->outcome == READ_FOUND)
 	{
-		pair = add_pair(list);
+		pair = pair_list_add(list);
 		pair->key = to_wire(arena_copy(arena, result->key));
 		pair->value = to_wire(arena_copy(arena, result->value));
-		if (list->txn->read.need_commit_ts)
+		if (pairs->txn->read.need_commit_ts)
 			pair->commit_ts = result->commit_ts;
 		return true;
 	}
 	if (result->outcome == READ_LOCKED)
 	{
-		add_pair(list)->error = error_of(list->txn, result, arena);
+		pair_list_add(list)->error = error_of(pairs->txn, result, arena);
 		return true;
 	}
 	/* Ends the request: the error stands above and in the only pair. */
 	list->n = 0;
-	list->error = error_of(list->txn, result, arena);
-	add_pair(list)->error = list->error;
+	pairs->error = error_of(pairs->txn, result, arena);
+	pair_list_add(list)->error = pairs->error;
 	return false;
-}
-
-static bool
-list_is_whole(const PairList *list)
-{
-	Request *request = list->request;
-
-	if (list->too_large)
-		txn_answer_abort(
-			request,
-			arena_printf(
-				request->arena,
-				"the answer would exceed %zu bytes: ask for fewer keys",
-				list->limits->max_reply_size));
-	else if (list->interrupted != NULL)
-		service_busy(request, list->interrupted);
-	return !list->too_large && list->interrupted == NULL;
 }
 
 static void
@@ -295,7 +232,8 @@ read_batch_get(Request *request, const TxnRequest *txn, const TxnLook *look,
 			   MvccReader *reader, const RawLimits *limits)
 {
 	Kvrpcpb__BatchGetResponse reply = KVRPCPB__BATCH_GET_RESPONSE__INIT;
-	PairList list = {.request = request, .txn = txn, .limits = limits};
+	TxnPairs pairs = {.list = {.request = request, .limits = limits},
+					  .txn = txn};
 	size_t next = 0;
 
 	for (size_t i = 0; i < txn->n_keys; i++)
@@ -305,14 +243,14 @@ read_batch_get(Request *request, const TxnRequest *txn, const TxnLook *look,
 		mvcc_get(reader, &txn->read, txn->keys[i],
 				 next_met(look, &next, txn->keys[i]), request->arena, &result);
 		result.key = txn->keys[i];
-		if (result.outcome != READ_NOT_FOUND && !take(&list, &result))
+		if (result.outcome != READ_NOT_FOUND && !take(&pairs, &result))
 			break;
 	}
-	if (!list_is_whole(&list))
+	if (!pair_list_is_whole(&pairs.list, txn_answer_abort))
 		return;
-	reply.pairs = list.pairs;
-	reply.n_pairs = list.n;
-	reply.error = list.error;
+	reply.pairs = pairs.list.pairs;
+	reply.n_pairs = pairs.list.n;
+	reply.error = pairs.error;
 	request->done(request, &reply.base);
 }
 
@@ -327,7 +265,8 @@ read_scan(Request *request, const TxnRequest *txn, const TxnLook *look,
 		  const Region *region, MvccReader *reader, const RawLimits *limits)
 {
 	Kvrpcpb__ScanResponse reply = KVRPCPB__SCAN_RESPONSE__INIT;
-	PairList list = {.request = request, .txn = txn, .limits = limits};
+	TxnPairs pairs = {.list = {.request = request, .limits = limits},
+					  .txn = txn};
 	MvccScan scan = txn->scan;
 	PatientReader patient;
 	Arena arena;
@@ -338,15 +277,15 @@ read_scan(Request *request, const TxnRequest *txn, const TxnLook *look,
 	patient_init(&patient, reader, request, limits);
 	if (scan.limit > 0)
 		mvcc_scan(&patient.reader, &txn->read, &scan, look->met, look->n_met,
-				  &arena, emit_pair, &list);
+				  &arena, emit_pair, &pairs);
 	arena_free(&arena);
-	if (list.interrupted == NULL)
-		list.interrupted = patient.interrupted;
-	if (!list_is_whole(&list))
+	if (pairs.list.interrupted == NULL)
+		pairs.list.interrupted = patient.interrupted;
+	if (!pair_list_is_whole(&pairs.list, txn_answer_abort))
 		return;
-	reply.pairs = list.pairs;
-	reply.n_pairs = list.n;
-	reply.error = list.error;
+	reply.pairs = pairs.list.pairs;
+	reply.n_pairs = pairs.list.n;
+	reply.error = pairs.error;
 	request->done(request, &reply.base);
 }
 
@@ -409,9 +348,10 @@ read_buffered(Request *request, const TxnRequest *txn, const TxnLook *look,
 						 .reader.get_value = look_get_value,
 						 .base = base,
 						 .look = look};
-	PairList list = {.request = request, .txn = txn, .limits = limits};
+	TxnPairs pairs = {.list = {.request = request, .limits = limits},
+					  .txn = txn};
 	ReadResult result = {.outcome = READ_LOCKED, .met = first_blocking(look)};
-	BufferedPair *pairs;
+	BufferedPair *found;
 	size_t n;
 
 	if (result.met != NULL)
@@ -420,22 +360,22 @@ read_buffered(Request *request, const TxnRequest *txn, const TxnLook *look,
 		request->done(request, &reply.base);
 		return;
 	}
-	pairs = arena_alloc(request->arena, txn->n_keys * sizeof(*pairs));
+	found = arena_alloc(request->arena, txn->n_keys * sizeof(*found));
 	n = txn_buffer_batch_get(&reader.reader, txn->keys, txn->n_keys,
 							 txn->read.ts, limits->max_reply_size,
-							 request->arena, pairs);
+							 request->arena, found);
 	for (size_t i = 0; i < n; i++)
 	{
 		result.outcome = READ_FOUND;
-		result.key = pairs[i].key;
-		result.value = pairs[i].value;
-		if (!take(&list, &result))
+		result.key = found[i].key;
+		result.value = found[i].value;
+		if (!take(&pairs, &result))
 			break;
 	}
-	if (!list_is_whole(&list))
+	if (!pair_list_is_whole(&pairs.list, txn_answer_abort))
 		return;
-	reply.pairs = list.pairs;
-	reply.n_pairs = list.n;
+	reply.pairs = pairs.list.pairs;
+	reply.n_pairs = pairs.list.n;
 	request->done(request, &reply.base);
 }
 

@@ -37,6 +37,7 @@ static const char *const setting_names[] = {
 	"tikv.pd_advertise_addr",
 	"tikv.pd_http_addr",
 	"tikv.peer_addr",
+	"tikv.peer_advertise_addr",
 	"tikv.request_timeout",
 	"tikv.reserve_space",
 	"tikv.server_workers",

@@ -169,7 +169,9 @@ store_message(const Store *store, Metapb__Store *out)
 	out->id = store->meta.store_id;
 	out->address = (char *) advertised(tikv_fdw_settings.advertise_addr,
 									   tikv_fdw_settings.addr);
-	out->peer_address = tikv_fdw_settings.peer_addr;
+	out->peer_address =
+		(char *) advertised(tikv_fdw_settings.peer_advertise_addr,
+							tikv_fdw_settings.peer_addr);
 	out->status_address = tikv_fdw_settings.status_addr;
 	out->version = STORE_VERSION;
 	out->node_state = METAPB__NODE_STATE__Serving;

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Crash tests of a throw-away cluster; see the programs' main.go.
 #
-# usage: test/faults/run.sh crash|txn [rounds] [option of the program...]
+# usage: test/faults/run.sh crash|txn|chaos [rounds] [option of the program...]
 #   crash: raw keys over gRPC and SQL.  txn: transactions of client-go.
+#   chaos: registers under faults of all kinds, checked for linearizability;
+#   -nodes N for several instances
 #   SEED=n repeats the random choices (not the timing) of a run
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 . "$TOP/test/compat/toolchains.sh"
 
-PROGRAM=${1:?which program: crash or txn}
+PROGRAM=${1:?which program: crash, txn or chaos}
 ROUNDS=${2:-8}
 shift
 shift || :
@@ -18,15 +20,22 @@ reason=$(missing_go)
 [ -z "$reason" ] || die "$reason: test/compat/toolchains.sh installs it"
 mkdir -p "$TOP/out/bin"
 (cd "$TOP/test/faults" && go build -buildvcs=false -o "$TOP/out/bin/faults-$PROGRAM" "./$PROGRAM")
+# What a failure leaves behind, and the check of the checker.
+mkdir -p "$TOP/out/faults-$PROGRAM"
+if [ "$PROGRAM" = chaos ]; then
+    (cd "$TOP/test/faults" && go test ./chaos)
+    set -- "$@" -out "$TOP/out/faults-$PROGRAM"
+fi
 
 dir=$(make_server_tmp "tikv_$PROGRAM")
 finish()
 {
     answer=$?
     if [ $answer -ne 0 ]; then
-        mkdir -p "$TOP/out/faults-$PROGRAM"
-        cp "$dir/node0/log" "$TOP/out/faults-$PROGRAM/" 2>/dev/null || :
-        warn "failed; the server's log is out/faults-$PROGRAM/log"
+        for log in "$dir"/node*/log; do
+            cp "$log" "$TOP/out/faults-$PROGRAM/$(basename "$(dirname "$log")").log" || :
+        done
+        warn "failed; the servers' logs are in out/faults-$PROGRAM"
     fi
     "$TOP/scripts/cluster" stop --wipe --dir "$dir" || :
     exit $answer

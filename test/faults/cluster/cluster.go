@@ -1,5 +1,5 @@
-// Package cluster starts, kills and finds the processes of one throw-away
-// instance of scripts/cluster, for the programs that crash it.
+// Package cluster starts, kills and finds the processes of a throw-away
+// cluster of scripts/cluster, for the programs that crash it.
 package cluster
 
 import (
@@ -16,11 +16,14 @@ import (
 	"time"
 )
 
-// Cluster is the instance: the script, its folder, what is added to ports.
+// Cluster is the instances: the script, their folder, what is added to ports.
+// Functions that name no node mean the first.
 type Cluster struct {
 	Script   string
 	Dir      string
 	BasePort int
+	Nodes    int      // 0 is 1
+	Proxied  int      // added to the peer and PD ports that are announced; 0: none are
 	Settings []string // name=value, beyond those that every start has
 }
 
@@ -28,9 +31,8 @@ type Cluster struct {
 // synchronous_commit = off is the user's setting that must not matter: a
 // write lost with the WAL buffers would show here.
 func (c *Cluster) Start() {
-	cmd := exec.Command(c.Script, "start", "--dir", c.Dir,
-		"--base-port", strconv.Itoa(c.BasePort),
-		"--set", "synchronous_commit=off",
+	cmd := c.startCommand()
+	cmd.Args = append(cmd.Args, "--set", "synchronous_commit=off",
 		"--set", "default_transaction_isolation=serializable")
 	for _, setting := range c.Settings {
 		cmd.Args = append(cmd.Args, "--set", setting)
@@ -42,19 +44,58 @@ func (c *Cluster) Start() {
 	}
 }
 
+func (c *Cluster) startCommand() *exec.Cmd {
+	cmd := exec.Command(c.Script, "start", "--dir", c.Dir, "--base-port", strconv.Itoa(c.BasePort))
+	if c.Nodes > 1 {
+		cmd.Args = append(cmd.Args, "--nodes", strconv.Itoa(c.Nodes))
+	}
+	if c.Proxied > 0 {
+		cmd.Args = append(cmd.Args, "--proxied", strconv.Itoa(c.Proxied))
+	}
+	return cmd
+}
+
 // PDAddress is where its Placement Driver serves.
 func (c *Cluster) PDAddress() string {
-	return fmt.Sprintf("127.0.0.1:%d", 2379+c.BasePort)
+	return c.PDAddressOf(0)
+}
+
+// PDAddressOf is where that of a node serves.
+func (c *Cluster) PDAddressOf(node int) string {
+	return fmt.Sprintf("127.0.0.1:%d", 2379+10*node+c.BasePort)
+}
+
+// PDAddresses are those of all nodes.
+func (c *Cluster) PDAddresses() []string {
+	var all []string
+	for node := 0; node < max(1, c.Nodes); node++ {
+		all = append(all, c.PDAddressOf(node))
+	}
+	return all
+}
+
+// PeerAddressOf is where the store of a node listens for other stores.
+func (c *Cluster) PeerAddressOf(node int) string {
+	return fmt.Sprintf("127.0.0.1:%d", 20170+node+c.BasePort)
 }
 
 // DSN is how SQL reaches it.
 func (c *Cluster) DSN() string {
-	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable connect_timeout=5",
-		54321+c.BasePort)
+	return c.DSNOf(0)
 }
 
-func (c *Cluster) postmaster() (int, error) {
-	text, err := os.ReadFile(filepath.Join(c.Dir, "node0/data/postmaster.pid"))
+// DSNOf is how SQL reaches a node.
+func (c *Cluster) DSNOf(node int) string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable connect_timeout=5",
+		54321+node+c.BasePort)
+}
+
+func (c *Cluster) nodeDir(node int) string {
+	return filepath.Join(c.Dir, fmt.Sprintf("node%d", node))
+}
+
+func (c *Cluster) postmaster(node int) (int, error) {
+	text, err := os.ReadFile(filepath.Join(c.nodeDir(node), "data/postmaster.pid"))
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +105,7 @@ func (c *Cluster) postmaster() (int, error) {
 	}
 	// After a crash the file is stale, and the number may be somebody else's.
 	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !strings.Contains(string(title), c.Dir) {
+	if err != nil || !strings.Contains(string(title), c.nodeDir(node)+"/") {
 		return 0, errors.New("the postmaster is not running")
 	}
 	return pid, nil
@@ -101,7 +142,12 @@ func children(parent int) []process {
 // KillAll sends SIGKILL to the postmaster and all its children, in random
 // order.  The postmaster is stopped first so that it starts nothing new.
 func (c *Cluster) KillAll(random *rand.Rand) error {
-	postmaster, err := c.postmaster()
+	return c.KillNode(0, random)
+}
+
+// KillNode does so to one of several.
+func (c *Cluster) KillNode(node int, random *rand.Rand) error {
+	postmaster, err := c.postmaster(node)
 	if err != nil {
 		return err
 	}
@@ -138,24 +184,29 @@ func waitGone(pid int) error {
 
 // AbortStore crashes the store alone; Postgres restarts all its processes.
 func (c *Cluster) AbortStore() error {
-	postmaster, err := c.postmaster()
+	return c.AbortWorker(0, "tikv store")
+}
+
+// AbortWorker crashes the worker of a node whose title has this in it.
+func (c *Cluster) AbortWorker(node int, worker string) error {
+	postmaster, err := c.postmaster(node)
 	if err != nil {
 		return err
 	}
 	for _, child := range children(postmaster) {
-		if strings.Contains(child.title, "tikv store") {
+		if strings.Contains(child.title, worker) {
 			if err := syscall.Kill(child.pid, syscall.SIGABRT); err != nil {
 				return err
 			}
 			return waitGone(child.pid)
 		}
 	}
-	return errors.New("no process 'tikv store' below the postmaster")
+	return fmt.Errorf("no process '%s' below the postmaster", worker)
 }
 
 // KillDuringRecovery starts the server and kills it again within moments.
 func (c *Cluster) KillDuringRecovery(random *rand.Rand) {
-	cmd := exec.Command(c.Script, "start", "--dir", c.Dir, "--base-port", strconv.Itoa(c.BasePort))
+	cmd := c.startCommand()
 	if err := cmd.Start(); err != nil {
 		log.Fatalf("%s start: %v", c.Script, err)
 	}
@@ -165,4 +216,40 @@ func (c *Cluster) KillDuringRecovery(random *rand.Rand) {
 	}
 	// The script now waits for a server that is gone; its failure is expected.
 	_ = cmd.Wait()
+}
+
+// Pause stops all processes of a node where they are, and returns what lets
+// them go on.
+func (c *Cluster) Pause(node int) (resume func(), err error) {
+	postmaster, err := c.postmaster(node)
+	if err != nil {
+		return nil, err
+	}
+	if err = syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
+		return nil, fmt.Errorf("postmaster %d: %w", postmaster, err)
+	}
+	stopped := []int{postmaster}
+	for _, child := range children(postmaster) {
+		if syscall.Kill(child.pid, syscall.SIGSTOP) == nil {
+			stopped = append(stopped, child.pid)
+		}
+	}
+	return func() {
+		for _, pid := range stopped {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}, nil
+}
+
+// PIDs are the processes of a node; none if it is down.
+func (c *Cluster) PIDs(node int) []int {
+	postmaster, err := c.postmaster(node)
+	if err != nil {
+		return nil
+	}
+	pids := []int{postmaster}
+	for _, child := range children(postmaster) {
+		pids = append(pids, child.pid)
+	}
+	return pids
 }

@@ -54,7 +54,7 @@ func startCrew(c *cluster.Cluster, w *world, seed int64) (*crew, error) {
 	}{{transferrers, (*client).transfer}, {appenders, (*client).append}, {incrementers, (*client).increment}, {readers, (*client).read}}
 	// A few clients are shared, so that one process has several transactions.
 	for i := 0; i < 6; i++ {
-		cli, err := txnkv.NewClient([]string{c.PDAddress()})
+		cli, err := txnkv.NewClient(c.PDAddresses())
 		if err != nil {
 			cancel()
 			return nil, err

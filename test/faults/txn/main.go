@@ -4,10 +4,11 @@
 // no acknowledged transaction is missing, none is half there, none that failed
 // for certain is there, and who begins after an acknowledgement sees it.
 //
-// The rounds are those of the crash test (mode "all": SIGKILL to everything;
-// mode "worker": SIGABRT to the store, from which Postgres recovers by itself).
-// In every second one turns are undone all the time (poison.go). The clients
-// go on beyond the restart, and tikv_check() finds nothing after any round.
+// With one instance the rounds are those of the crash test (SIGKILL to
+// everything; every third time SIGABRT to the store, from which Postgres
+// recovers by itself), and in every second one turns are undone all the time
+// (poison.go). With several the faults are those of package nemesis. The clients
+// go on beyond the repair, and tikv_check() finds nothing after any round.
 package main
 
 import (
@@ -26,10 +27,12 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"tikv_fdw/test/faults/cluster"
+	"tikv_fdw/test/faults/nemesis"
 )
 
 type options struct {
 	rounds   int
+	nodes    int
 	seed     int64
 	seconds  float64
 	dir      string
@@ -42,6 +45,7 @@ func parseOptions() options {
 	var o options
 
 	flag.IntVar(&o.rounds, "rounds", 5, "crashes")
+	flag.IntVar(&o.nodes, "nodes", 1, "instances; with several all faults of the chaos test")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano(), "of the random choices")
 	flag.Float64Var(&o.seconds, "seconds", 4, "of work before a crash, at most")
 	flag.StringVar(&o.dir, "dir", "", "folder of the cluster")
@@ -59,13 +63,20 @@ func parseOptions() options {
 func main() {
 	o := parseOptions()
 	random := rand.New(rand.NewSource(o.seed))
-	c := &cluster.Cluster{Script: o.script, Dir: o.dir, BasePort: o.basePort}
+	c := &cluster.Cluster{Script: o.script, Dir: o.dir, BasePort: o.basePort, Nodes: o.nodes}
 	if o.settings != "" {
 		c.Settings = append(c.Settings, o.settings)
 	}
 	pclog.SetLevel(zapcore.FatalLevel) // a crash makes clients talk
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
 	log.Printf("seed %d, %d rounds", o.seed, o.rounds)
+	var n *nemesis.Nemesis
+	if o.nodes > 1 {
+		var err error
+		if n, err = nemesis.New(c, random, ""); err != nil {
+			log.Fatal(err)
+		}
+	}
 	c.Start()
 	w := newWorld()
 	if life, ok := strings.CutPrefix(o.settings, "tikv.gc_life_time="); ok {
@@ -78,11 +89,11 @@ func main() {
 		log.Fatalf("cannot begin: %v", err)
 	}
 	for round := 0; round < o.rounds; round++ {
-		if err := runRound(round, o, c, w, random); err != nil {
+		if err := runRound(round, o, c, n, w, random); err != nil {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
 		}
 	}
-	if w.committed.Load() == 0 || w.reads.Load() == 0 || (o.rounds > 1 && w.poisoned.Load() == 0) {
+	if w.committed.Load() == 0 || w.reads.Load() == 0 || (o.nodes == 1 && o.rounds > 1 && w.poisoned.Load() == 0) {
 		log.Fatalf("nothing was done")
 	}
 	fmt.Printf("ok: %d rounds, %d transactions acknowledged, %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale\n",
@@ -92,7 +103,7 @@ func main() {
 func withClient(c *cluster.Cluster, do func(ctx context.Context, cli *txnkv.Client) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cli, err := txnkv.NewClient([]string{c.PDAddress()})
+	cli, err := txnkv.NewClient(c.PDAddresses())
 	if err != nil {
 		return err
 	}
@@ -102,7 +113,16 @@ func withClient(c *cluster.Cluster, do func(ctx context.Context, cli *txnkv.Clie
 
 // checkTables asks the server whether its tables agree with each other.
 func checkTables(ctx context.Context, c *cluster.Cluster) error {
-	sql, err := pgx.Connect(ctx, c.DSN())
+	for node := 0; node < max(1, c.Nodes); node++ {
+		if err := checkTablesOf(ctx, c.DSNOf(node)); err != nil {
+			return fmt.Errorf("node %d: %w", node, err)
+		}
+	}
+	return nil
+}
+
+func checkTablesOf(ctx context.Context, dsn string) error {
+	sql, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return err
 	}
@@ -118,17 +138,33 @@ func checkTables(ctx context.Context, c *cluster.Cluster) error {
 	return err
 }
 
-// runRound works, crashes, waits for service, checks.
-func runRound(round int, o options, c *cluster.Cluster, w *world, random *rand.Rand) error {
-	mode := "all"
+// crash the only instance.  The clients go on meanwhile: what they repeat
+// meets a server that has forgotten what was in memory only.
+func crash(round int, c *cluster.Cluster, random *rand.Rand) error {
 	if round%3 == 2 {
-		mode = "worker"
+		if err := c.AbortStore(); err != nil {
+			return err
+		}
+	} else {
+		if err := c.KillAll(random); err != nil {
+			return err
+		}
+		if random.Intn(3) == 0 {
+			c.KillDuringRecovery(random)
+		}
 	}
+	c.Start()
+	return nil
+}
+
+// runRound works, crashes, waits for service, checks.
+func runRound(round int, o options, c *cluster.Cluster, n *nemesis.Nemesis, w *world, random *rand.Rand) error {
 	crew, err := startCrew(c, w, random.Int63())
 	if err != nil {
 		return fmt.Errorf("clients cannot connect: %w", err)
 	}
-	if round%2 == 1 {
+	// An entry that cannot be applied stops a peer of several for good.
+	if round%2 == 1 && n == nil {
 		poison, err := startPoison(c, w)
 		if err != nil {
 			return fmt.Errorf("no poison: %w", err)
@@ -137,20 +173,14 @@ func runRound(round int, o options, c *cluster.Cluster, w *world, random *rand.R
 	}
 	time.Sleep(time.Duration((0.25 + 0.75*random.Float64()) * o.seconds * float64(time.Second)))
 	crashed := time.Now()
-	if mode == "worker" {
-		err = c.AbortStore()
+	if n != nil {
+		err = n.Run()
 	} else {
-		err = c.KillAll(random)
+		err = crash(round, c, random)
 	}
 	if err != nil {
 		return err
 	}
-	// The clients go on meanwhile: what they repeat meets a server that has
-	// forgotten what was in memory only.
-	if mode == "all" && random.Intn(3) == 0 {
-		c.KillDuringRecovery(random)
-	}
-	c.Start()
 	took := time.Since(crashed)
 	time.Sleep(time.Duration(random.Float64() * o.seconds / 2 * float64(time.Second)))
 	if err = crew.stop(); err != nil {
@@ -162,7 +192,7 @@ func runRound(round int, o options, c *cluster.Cluster, w *world, random *rand.R
 	if err = checkTables(context.Background(), c); err != nil {
 		return err
 	}
-	log.Printf("round %d: %-6s serving after %4d ms, %d transactions acknowledged so far, %d snapshots read",
-		round, mode, took.Milliseconds(), w.committed.Load(), w.reads.Load())
+	log.Printf("round %d: serving after %4d ms, %d transactions acknowledged so far, %d snapshots read",
+		round, took.Milliseconds(), w.committed.Load(), w.reads.Load())
 	return nil
 }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/errorpb"
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"github.com/pingcap/kvproto/pkg/tikvpb"
+
+	"tikv_fdw/test/faults/cluster"
+	"tikv_fdw/test/faults/nemesis"
+)
+
+const (
+	opTimeout      = 8 * time.Second // then the client gives up
+	attemptTimeout = 3 * time.Second
+	retryPause     = 20 * time.Millisecond
+)
+
+// client speaks the protocol plainly and retries only what certainly did
+// nothing, so that every outcome is known or known to be unknown.
+type client struct {
+	router   *nemesis.Router
+	follower bool // reads ask any peer, as replica_read does
+	turn     int
+}
+
+func newClient(c *cluster.Cluster) *client {
+	return &client{router: nemesis.NewRouter(c)}
+}
+
+func (c *client) close() {
+	c.router.Close()
+}
+
+// response of any raw command.
+type response interface {
+	GetRegionError() *errorpb.Error
+	GetError() string
+}
+
+var errUnknown = errors.New("the outcome is unknown")
+
+// call sends a command until it was answered or its outcome is unknown.  What
+// came before an error that says that nothing was done is forgotten.
+func (c *client) call(key string, read bool,
+	send func(ctx context.Context, kv tikvpb.TikvClient, context *kvrpcpb.Context) (response, error)) error {
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	for ctx.Err() == nil {
+		if c.router.Region == nil {
+			if c.router.FindRegion(ctx, key) != nil {
+				time.Sleep(retryPause)
+				continue
+			}
+		}
+		done, err := c.attempt(ctx, read, send)
+		if done {
+			return err
+		}
+		if err != nil && !read {
+			return fmt.Errorf("%w: %w", errUnknown, err)
+		}
+		time.Sleep(retryPause)
+	}
+	return fmt.Errorf("%w: given up before it was sent", errNothing)
+}
+
+// errNothing is of a command that certainly did nothing.
+var errNothing = errors.New("nothing was done")
+
+// attempt is one message: done if it was answered; else err is nil if it did
+// nothing.
+func (c *client) attempt(ctx context.Context, read bool,
+	send func(ctx context.Context, kv tikvpb.TikvClient, context *kvrpcpb.Context) (response, error)) (done bool, err error) {
+	peer := c.router.Leader
+	if read && c.follower {
+		c.turn++
+		peer = c.router.Region.Peers[c.turn%len(c.router.Region.Peers)]
+	}
+	address, err := c.router.Address(ctx, peer.StoreId)
+	if err != nil {
+		return false, nil
+	}
+	conn, err := c.router.Conn(address)
+	if err != nil {
+		return false, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	r, err := send(limited, tikvpb.NewTikvClient(conn), &kvrpcpb.Context{
+		RegionId: c.router.Region.Id, RegionEpoch: c.router.Region.RegionEpoch, Peer: peer,
+		ReplicaRead: read && c.follower})
+	if err != nil {
+		c.router.Region = nil
+		if strings.Contains(err.Error(), "Error while dialing") {
+			return false, nil // never left
+		}
+		return false, err
+	}
+	if regionError := r.GetRegionError(); regionError != nil {
+		return false, c.note(regionError)
+	}
+	if r.GetError() != "" {
+		return false, errors.New(r.GetError())
+	}
+	return true, nil
+}
+
+// note learns from a region error; what it returns says that the command may
+// yet be carried out.
+func (c *client) note(e *errorpb.Error) error {
+	if notLeader := e.GetNotLeader(); notLeader != nil && notLeader.GetLeader().GetId() != 0 {
+		c.router.Leader = notLeader.Leader
+		return nil
+	}
+	c.router.Region = nil
+	// The entry may be committed by a later leader (tikv/tikv#10353).
+	if e.GetStaleCommand() != nil {
+		return errors.New(e.String())
+	}
+	return nil
+}
+
+// do carries out one operation.
+func (c *client) do(in input) (output, error) {
+	var out output
+
+	err := c.call(in.key, in.kind == get,
+		func(ctx context.Context, kv tikvpb.TikvClient, context *kvrpcpb.Context) (response, error) {
+			switch in.kind {
+			case get:
+				r, err := kv.RawGet(ctx, &kvrpcpb.RawGetRequest{Context: context, Key: []byte(in.key)})
+				out.value = string(r.GetValue())
+				return r, err
+			case put:
+				return kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: context, Key: []byte(in.key),
+					Value: []byte(in.value), ForCas: true})
+			case remove:
+				return kv.RawDelete(ctx, &kvrpcpb.RawDeleteRequest{Context: context, Key: []byte(in.key),
+					ForCas: true})
+			default:
+				r, err := kv.RawCompareAndSwap(ctx, &kvrpcpb.RawCASRequest{Context: context, Key: []byte(in.key),
+					Value: []byte(in.value), PreviousNotExist: in.expected == absent, PreviousValue: []byte(in.expected)})
+				out.value, out.swapped = string(r.GetPreviousValue()), r.GetSucceed()
+				return r, err
+			}
+		})
+	out.unknown = errors.Is(err, errUnknown)
+	return out, err
+}

@@ -1,0 +1,128 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/metapb"
+	"github.com/pingcap/kvproto/pkg/pdpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"tikv_fdw/test/faults/cluster"
+)
+
+// Router finds out from PD who has a key; it asks any member that answers, by
+// its own port, so that nothing between the instances is in the way.
+type Router struct {
+	Region *metapb.Region // nil: to be asked for
+	Leader *metapb.Peer
+
+	cluster   *cluster.Cluster
+	mutex     sync.Mutex
+	conns     map[string]*grpc.ClientConn
+	clusterID uint64
+	turn      int
+}
+
+// NewRouter connects when it is asked something.
+func NewRouter(c *cluster.Cluster) *Router {
+	return &Router{cluster: c, conns: map[string]*grpc.ClientConn{}}
+}
+
+// Conn is the connection to an address; there is one for all that ask.
+func (r *Router) Conn(address string) (*grpc.ClientConn, error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if conn := r.conns[address]; conn != nil {
+		return conn, nil
+	}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableRetry())
+	if err == nil {
+		r.conns[address] = conn
+	}
+	return conn, err
+}
+
+// Close ends all connections.
+func (r *Router) Close() {
+	for _, conn := range r.conns {
+		conn.Close()
+	}
+}
+
+// askPD calls `ask` with one member after the other until one answers.
+func (r *Router) askPD(ctx context.Context, ask func(ctx context.Context, pd pdpb.PDClient) error) error {
+	var last error
+	for i := 0; i < max(1, r.cluster.Nodes); i++ {
+		r.turn++
+		conn, err := r.Conn(r.cluster.PDAddressOf(r.turn % max(1, r.cluster.Nodes)))
+		if err != nil {
+			return err
+		}
+		limited, cancel := context.WithTimeout(ctx, time.Second)
+		last = ask(limited, pdpb.NewPDClient(conn))
+		cancel()
+		if last == nil {
+			return nil
+		}
+	}
+	return last
+}
+
+func (r *Router) header() *pdpb.RequestHeader {
+	return &pdpb.RequestHeader{ClusterId: r.clusterID}
+}
+
+func failed(header *pdpb.ResponseHeader, err error) error {
+	if err == nil && header.GetError() != nil && header.Error.Type != pdpb.ErrorType_OK {
+		err = errors.New(header.Error.String())
+	}
+	return err
+}
+
+func (r *Router) members(ctx context.Context) (members *pdpb.GetMembersResponse, err error) {
+	err = r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
+		members, err = pd.GetMembers(ctx, &pdpb.GetMembersRequest{})
+		return failed(members.GetHeader(), err)
+	})
+	return members, err
+}
+
+// FindRegion asks PD where the key is.
+func (r *Router) FindRegion(ctx context.Context, key string) error {
+	if r.clusterID == 0 {
+		members, err := r.members(ctx)
+		if err != nil {
+			return err
+		}
+		r.clusterID = members.GetHeader().GetClusterId()
+	}
+	return r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
+		reply, err := pd.GetRegion(ctx, &pdpb.GetRegionRequest{Header: r.header(), RegionKey: []byte(key)})
+		if err = failed(reply.GetHeader(), err); err != nil {
+			return err
+		}
+		if reply.Region == nil || len(reply.Region.Peers) == 0 {
+			return errors.New("PD knows no region")
+		}
+		r.Region, r.Leader = reply.Region, reply.Leader
+		if r.Leader.GetId() == 0 {
+			r.Leader = reply.Region.Peers[0]
+		}
+		return nil
+	})
+}
+
+// Address of a store, as the client's own port: nothing is between them.
+func (r *Router) Address(ctx context.Context, store uint64) (address string, err error) {
+	err = r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
+		reply, err := pd.GetStore(ctx, &pdpb.GetStoreRequest{Header: r.header(), StoreId: store})
+		address = reply.GetStore().GetAddress()
+		return failed(reply.GetHeader(), err)
+	})
+	return address, err
+}
