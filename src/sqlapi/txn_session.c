@@ -340,13 +340,14 @@ plan_commit(TxnSession *session)
 
 	memset(committer, 0, sizeof(*committer));
 	committer->start_ts = session->start_ts;
+	committer->age_ms = age_ms;
 	committer->try_one_pc = committer->try_async = true;
 	if (session->pessimistic)
 	{
 		committer->for_update_ts =
 			Max(session->for_update_ts, session->start_ts);
 		committer->primary = session->primary;
-		committer->lock_ttl_ms = age_ms + SQL_TXN_TTL_MS;
+		committer->lock_ttl_ms = SQL_TXN_TTL_MS;
 	}
 	committer_plan(committer, session->buffer, &session->arena);
 }
@@ -359,7 +360,13 @@ commit(TxnSession *session)
 
 	txn_begin_call(session);
 	session->function = "COMMIT";
+	if (membuffer_n(session->buffer) == 0 && session->n_stray == 0)
+		return;
 	plan_commit(session);
+
+	/* What takes many requests may take longer than a lock lives. */
+	if (committer->n > ASYNC_COMMIT_MAX_KEYS)
+		sql_txn_set_primary(committer->primary);
 	sql_txn_progress(SQL_TXN_COMMITTING, session->for_update_ts, committer->n,
 					 session->n_locks);
 	session->prewriting = committer->n > 0;

@@ -157,6 +157,7 @@ typedef struct Committer
 	uint64_t for_update_ts; /* 0: optimistic */
 	Bytes primary;			/* empty: to be chosen */
 	uint64_t lock_ttl_ms;	/* 0: by size */
+	uint64_t age_ms;		/* since start_ts, where a ttl begins */
 	bool try_one_pc;
 	bool try_async;
 
