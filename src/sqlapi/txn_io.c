@@ -151,7 +151,8 @@ judge(const TxnCommand *command, const BusReply *bus, Arena *arena,
 			memset(reply, 0, sizeof(*reply));
 			reply->region_error = REGION_SERVER_IS_BUSY;
 			reply->backoff_ms = 50;
-			reply->text = "too much waits for it";
+			reply->text =
+				"too much waits for it, or it did not come to this request in time";
 			return SUBMIT_ANSWERED;
 		case BUS_DOWN:
 			return SUBMIT_UNSENT;
@@ -185,8 +186,8 @@ io_submit(ClientIo *io, const CachedRegion *region, const TxnCommand *command,
 			return SUBMIT_UNSENT;
 		if (current->progressed)
 			current->patience = patience_begin();
-		current->progressed = false;
 	}
+	current->progressed = false;
 	if (is_retry)
 		current->counts.retries++;
 	if (command->kind == TXN_CMD_RESOLVE_LOCK)

@@ -20,8 +20,12 @@
 #include "guc.h"
 #include "sqlapi/txn_internal.h"
 
-/* How long an abort or a finished commit waits for the store. */
+/*
+ * How long an abort or a finished commit waits for the store; and where it did
+ * not answer just before.
+ */
 #define CLEANUP_MS 2000
+#define CLEANUP_SILENT_MS 200
 
 static TxnSession *current;
 static ClientIo client_io;
@@ -225,7 +229,9 @@ free_session(void)
 static void
 short_patience(TxnSession *session)
 {
-	session->patience.end_us = board_now_us() + CLEANUP_MS * INT64CONST(1000);
+	int ms = session->progressed ? CLEANUP_MS : CLEANUP_SILENT_MS;
+
+	session->patience.end_us = board_now_us() + ms * INT64CONST(1000);
 }
 
 static void
