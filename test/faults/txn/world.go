@@ -27,6 +27,7 @@ type world struct {
 	lifeTime time.Duration // of old versions; 0: longer than any round
 
 	committed atomic.Int64
+	bySQL     atomic.Int64 // of them those of SQL sessions
 	unknown   atomic.Int64
 	failed    atomic.Int64
 	reads     atomic.Int64
