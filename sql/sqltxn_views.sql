@@ -3,8 +3,8 @@ SET client_min_messages = warning;
 SELECT count(tikv_txn_delete(key)) >= 0 AS cleaned FROM tikv_txn_scan('vw/', 'vw0');
 
 -- Versions, and the past.
-SELECT pg_sleep(0.01);
 SELECT clock_timestamp() AS begun \gset
+SELECT pg_sleep(0.01);
 SELECT tikv_txn_put('vw/a', 'one');
 SELECT pg_sleep(0.01);
 SELECT clock_timestamp() AS then \gset

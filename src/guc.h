@@ -48,13 +48,13 @@ typedef struct TikvSettings
 	int lock_memory_kb;		   /* tikv.lock_memory, kB */
 	int reserve_space_mb;	   /* tikv.reserve_space, -1 = automatic */
 	int max_key_size;		   /* tikv.max_key_size, bytes */
+	int lock_wait_timeout_ms;  /* tikv.lock_wait_timeout, 0 = no limit */
+	int txn_mode;			   /* tikv.txn_mode, a TxnMode */
+	int txn_memory_kb;		   /* tikv.txn_memory, kB */
 	int api_version;		   /* tikv.api_version, 1 or 2 */
 	int keyspace_id;		   /* tikv.keyspace_id, of SQL functions in V2 */
 	bool enable_ttl;		   /* tikv.enable_ttl */
 	bool allow_unsafe;		   /* tikv.allow_unsafe */
-	int lock_wait_timeout_ms;  /* tikv.lock_wait_timeout, 0 = no limit */
-	int txn_mode;			   /* tikv.txn_mode, a TxnMode */
-	int txn_memory_kb;		   /* tikv.txn_memory, kB */
 	bool in_memory_pessimistic_locks; /* tikv.in_memory_pessimistic_locks */
 	bool lookup_join;				  /* tikv.lookup_join */
 } TikvSettings;

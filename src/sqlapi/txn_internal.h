@@ -20,12 +20,17 @@ typedef struct StatementTs
 	uint64 ts;
 } StatementTs;
 
-/* A transaction that lives and commits above a reader's timestamp. */
-typedef struct PushedTxn
+/*
+ * What is known of a transaction whose locks may be met again: it commits above
+ * read_ts, or it is decided.
+ */
+typedef struct KnownTxn
 {
 	uint64 start_ts;
-	uint64 read_ts; /* the greatest one that it was pushed above */
-} PushedTxn;
+	bool decided;
+	uint64 commit_ts; /* decided; 0: rolled back */
+	uint64 read_ts;	  /* else: the greatest one that it was pushed above */
+} KnownTxn;
 
 struct TxnSession
 {
@@ -41,9 +46,9 @@ struct TxnSession
 	uint64 n_locks;
 	StatementTs statements[STATEMENTS_KEPT];
 	int n_statements;
-	PushedTxn *pushed;
-	int n_pushed;
-	int pushed_room;
+	KnownTxn *known;
+	int n_known;
+	int known_room;
 
 	/* Keys whose lock was asked for and whose answer did not come. */
 	Bytes *stray;
@@ -55,7 +60,8 @@ struct TxnSession
 	bool prewriting;	  /* locks may lie about */
 	bool committed;		  /* whatever becomes of the SQL transaction */
 	bool outcome_unknown; /* so nothing may be undone */
-	bool no_interrupts;	  /* a cancel would leave the outcome open */
+	bool finishing;		  /* what is sent need not be ... */
+	bool progressed;	  /* ... but the store keeps answering */
 	Patience patience;	  /* of the call */
 	const char *function; /* the caller, for messages */
 	TxnCounts counts;

@@ -151,7 +151,8 @@ judge(const TxnCommand *command, const BusReply *bus, Arena *arena,
 			memset(reply, 0, sizeof(*reply));
 			reply->region_error = REGION_SERVER_IS_BUSY;
 			reply->backoff_ms = 50;
-			reply->text = "too much waits for it";
+			reply->text =
+				"too much waits for it, or it did not come to this request in time";
 			return SUBMIT_ANSWERED;
 		case BUS_DOWN:
 			return SUBMIT_UNSENT;
@@ -178,6 +179,15 @@ io_submit(ClientIo *io, const CachedRegion *region, const TxnCommand *command,
 	Bytes request;
 
 	(void) io;
+	if (current->finishing)
+	{
+		/* A large transaction has much to finish; who ends it need not wait. */
+		if (QueryCancelPending || ProcDiePending)
+			return SUBMIT_UNSENT;
+		if (current->progressed)
+			current->patience = patience_begin();
+	}
+	current->progressed = false;
 	if (is_retry)
 		current->counts.retries++;
 	if (command->kind == TXN_CMD_RESOLVE_LOCK)
@@ -187,6 +197,8 @@ io_submit(ClientIo *io, const CachedRegion *region, const TxnCommand *command,
 	bus = call_store(command, request);
 	pfree(unconstify(uint8 *, request.data));
 	outcome = judge(command, &bus, arena, reply);
+	current->progressed =
+		outcome == SUBMIT_ANSWERED && reply->region_error == REGION_OK;
 	if (bus.bytes.data != NULL)
 		pfree(unconstify(uint8 *, bus.bytes.data));
 	return outcome;
@@ -222,7 +234,8 @@ nap(int64 ms)
 {
 	int left_ms = patience_left_ms(&current->patience);
 
-	if (left_ms == 0)
+	if (left_ms == 0 ||
+		(current->finishing && (QueryCancelPending || ProcDiePending)))
 		return false;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 (long) Min(ms, left_ms), PG_WAIT_EXTENSION);

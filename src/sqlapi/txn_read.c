@@ -28,17 +28,27 @@ typedef struct TxnRound
 	LockInfo lock;
 } TxnRound;
 
-/* Timestamps whose locks need not stop a reader at ts. */
+/* Locks that need not stop a reader at ts, and those whose values it reads. */
 static void
-fill_pushed(TxnSession *session, uint64 ts, ReadContext *read)
+fill_known(TxnSession *session, uint64 ts, ReadContext *read)
 {
-	uint64_t *list = arena_alloc(&session->arena,
-								 (size_t) session->n_pushed * sizeof(*list));
+	size_t room = (size_t) session->n_known * sizeof(uint64_t);
+	uint64_t *passed = arena_alloc(&session->arena, room);
+	uint64_t *committed = arena_alloc(&session->arena, room);
 
-	for (int i = 0; i < session->n_pushed; i++)
-		if (session->pushed[i].read_ts >= ts)
-			list[read->n_resolved_locks++] = session->pushed[i].start_ts;
-	read->resolved_locks = list;
+	for (int i = 0; i < session->n_known; i++)
+	{
+		const KnownTxn *known = &session->known[i];
+		bool visible =
+			known->decided && known->commit_ts != 0 && known->commit_ts <= ts;
+
+		if (visible)
+			committed[read->n_committed_locks++] = known->start_ts;
+		else if (known->decided || known->read_ts >= ts)
+			passed[read->n_resolved_locks++] = known->start_ts;
+	}
+	read->resolved_locks = passed;
+	read->committed_locks = committed;
 }
 
 static void
@@ -50,32 +60,57 @@ round_init(TxnRound *round, TxnSession *session, int method, uint64 ts)
 	round->request.arena = &session->arena;
 	round->txn.read.ts = ts;
 	round->txn.read.isolation = ISOLATION_SI;
-	fill_pushed(session, ts, &round->txn.read);
+	fill_known(session, ts, &round->txn.read);
 }
 
 /* ----------------------------------------------------------- locks in the way */
 
+/* So many are remembered; then the list begins anew. */
+#define KNOWN_TXNS_MAX 1024
+
+static KnownTxn *
+find_known(TxnSession *session, uint64 start_ts)
+{
+	KnownTxn *known;
+
+	for (int i = 0; i < session->n_known; i++)
+		if (session->known[i].start_ts == start_ts)
+			return &session->known[i];
+	if (session->n_known == KNOWN_TXNS_MAX)
+		session->n_known = 0;
+	if (session->n_known == session->known_room)
+	{
+		int room = Max(session->known_room * 2, 16);
+
+		session->known = session->known == NULL ?
+			MemoryContextAlloc(session->context, room * sizeof(KnownTxn)) :
+			repalloc(session->known, room * sizeof(KnownTxn));
+		session->known_room = room;
+	}
+	known = &session->known[session->n_known++];
+	memset(known, 0, sizeof(*known));
+	known->start_ts = start_ts;
+	return known;
+}
+
 static void
 remember_pushed(TxnSession *session, uint64 start_ts, uint64 read_ts)
 {
-	for (int i = 0; i < session->n_pushed; i++)
-		if (session->pushed[i].start_ts == start_ts)
-		{
-			session->pushed[i].read_ts =
-				Max(session->pushed[i].read_ts, read_ts);
-			return;
-		}
-	if (session->n_pushed == session->pushed_room)
-	{
-		int room = Max(session->pushed_room * 2, 16);
+	KnownTxn *known = find_known(session, start_ts);
 
-		session->pushed = session->pushed == NULL ?
-			MemoryContextAlloc(session->context, room * sizeof(PushedTxn)) :
-			repalloc(session->pushed, room * sizeof(PushedTxn));
-		session->pushed_room = room;
-	}
-	session->pushed[session->n_pushed].start_ts = start_ts;
-	session->pushed[session->n_pushed++].read_ts = read_ts;
+	known->read_ts = Max(known->read_ts, read_ts);
+}
+
+static void
+remember_fate(TxnSession *session, const ClientResolve *resolve)
+{
+	KnownTxn *known;
+
+	if (!resolve->decided)
+		return;
+	known = find_known(session, resolve->start_ts);
+	known->decided = true;
+	known->commit_ts = resolve->commit_ts;
 }
 
 /* Until the lock is gone, may be passed, or the time is up. */
@@ -92,6 +127,7 @@ clear_the_way(TxnSession *session, const LockInfo *lock, uint64 ts,
 	switch (resolve.outcome)
 	{
 		case RESOLVE_GONE:
+			remember_fate(session, &resolve);
 			return;
 		case RESOLVE_PUSHED:
 			remember_pushed(session, resolve.start_ts, ts);

@@ -20,8 +20,12 @@
 #include "guc.h"
 #include "sqlapi/txn_internal.h"
 
-/* How long an abort or a finished commit waits for the store. */
+/*
+ * How long an abort or a finished commit waits for the store; and where it did
+ * not answer just before.
+ */
 #define CLEANUP_MS 2000
+#define CLEANUP_SILENT_MS 200
 
 static TxnSession *current;
 static ClientIo client_io;
@@ -225,7 +229,9 @@ free_session(void)
 static void
 short_patience(TxnSession *session)
 {
-	session->patience.end_us = board_now_us() + CLEANUP_MS * INT64CONST(1000);
+	int ms = session->progressed ? CLEANUP_MS : CLEANUP_SILENT_MS;
+
+	session->patience.end_us = board_now_us() + ms * INT64CONST(1000);
 }
 
 static void
@@ -295,6 +301,8 @@ quietly(TxnSession *session, void (*act)(TxnSession *session))
 
 	HOLD_INTERRUPTS();
 	short_patience(session);
+	session->finishing = true;
+	session->progressed = false;
 	PG_TRY();
 	{
 		act(session);
@@ -338,13 +346,14 @@ plan_commit(TxnSession *session)
 
 	memset(committer, 0, sizeof(*committer));
 	committer->start_ts = session->start_ts;
+	committer->age_ms = age_ms;
 	committer->try_one_pc = committer->try_async = true;
 	if (session->pessimistic)
 	{
 		committer->for_update_ts =
 			Max(session->for_update_ts, session->start_ts);
 		committer->primary = session->primary;
-		committer->lock_ttl_ms = age_ms + SQL_TXN_TTL_MS;
+		committer->lock_ttl_ms = SQL_TXN_TTL_MS;
 	}
 	committer_plan(committer, session->buffer, &session->arena);
 }
@@ -357,7 +366,13 @@ commit(TxnSession *session)
 
 	txn_begin_call(session);
 	session->function = "COMMIT";
+	if (membuffer_n(session->buffer) == 0 && session->n_stray == 0)
+		return;
 	plan_commit(session);
+
+	/* What takes many requests may take longer than a lock lives. */
+	if (committer->n > ASYNC_COMMIT_MAX_KEYS)
+		sql_txn_set_primary(committer->primary);
 	sql_txn_progress(SQL_TXN_COMMITTING, session->for_update_ts, committer->n,
 					 session->n_locks);
 	session->prewriting = committer->n > 0;

@@ -491,6 +491,51 @@ test_rolled_back_by_others(void)
 	end();
 }
 
+/* The time to live counts from the start, however long ago that was. */
+static uint64_t
+ttl_of_a(void)
+{
+	Lock lock;
+
+	CHECK(memory_get_lock(&kit.m.reader, K("a"), &world, &lock));
+	return lock.ttl_ms;
+}
+
+static void
+test_ttl(void)
+{
+	static char big[64 * 1024];
+	char key[16];
+
+	begin();
+	committer.try_async = committer.try_one_pc = false;
+	committer.age_ms = 60000;
+	plan_fault(FAULT_NONE);
+	plan_error(REGION_ENTRY_TOO_LARGE);
+	put("a", "1");
+	committer_plan(&committer, buffer, &arena);
+	committer_run(&client, &committer, &arena, &result);
+	EQ_U64(ttl_of_a(), 63000, "a small transaction, a minute old");
+	end();
+
+	begin();
+	committer.try_async = committer.try_one_pc = false;
+	memset(big, 'x', sizeof(big) - 1);
+	put("a", "1");
+	for (int i = 0; i < 64; i++)
+	{
+		(void) snprintf(key, sizeof(key), "b%02d", i);
+		put(key, big);
+	}
+	for (int i = 0; i < 9; i++)
+		plan_fault(FAULT_NONE);
+	plan_error(REGION_ENTRY_TOO_LARGE);
+	committer_plan(&committer, buffer, &arena);
+	committer_run(&client, &committer, &arena, &result);
+	EQ_U64(ttl_of_a(), 12000, "four mebibytes, as long as client-go's");
+	end();
+}
+
 static void
 test_no_oracle(void)
 {
@@ -691,6 +736,7 @@ main(void)
 	test_fallback();
 	test_expired_commit_ts();
 	test_rolled_back_by_others();
+	test_ttl();
 	test_no_oracle();
 	test_pessimistic();
 	test_lock_busy();

@@ -121,7 +121,14 @@ typedef struct ClientResolve
 {
 	ResolveOutcome outcome;
 	uint64_t ttl_ms;
-	uint64_t start_ts; /* of the transaction that lives */
+	uint64_t start_ts; /* of the transaction */
+
+	/*
+	 * GONE: what became of it, which never changes, so that its other locks
+	 * need no question; not told of pessimistic and shared locks.
+	 */
+	bool decided;
+	uint64_t commit_ts; /* 0: rolled back */
 	ClientResult result;
 } ClientResolve;
 
@@ -150,6 +157,7 @@ typedef struct Committer
 	uint64_t for_update_ts; /* 0: optimistic */
 	Bytes primary;			/* empty: to be chosen */
 	uint64_t lock_ttl_ms;	/* 0: by size */
+	uint64_t age_ms;		/* since start_ts, where a ttl begins */
 	bool try_one_pc;
 	bool try_async;
 

@@ -100,10 +100,12 @@ ttl_of(const Committer *committer)
 	double ms = LOCK_TTL_FACTOR * sqrt(mib);
 
 	if (committer->lock_ttl_ms != 0)
-		return committer->lock_ttl_ms;
+		return committer->lock_ttl_ms + committer->age_ms;
 	if (committer->bytes < SMALL_TXN || ms < LOCK_TTL_MIN_MS)
-		return LOCK_TTL_MIN_MS;
-	return ms > LOCK_TTL_MAX_MS ? LOCK_TTL_MAX_MS : (uint64_t) ms;
+		ms = LOCK_TTL_MIN_MS;
+	if (ms > LOCK_TTL_MAX_MS)
+		ms = LOCK_TTL_MAX_MS;
+	return (uint64_t) ms + committer->age_ms;
 }
 
 static bool

@@ -48,7 +48,11 @@ resolve_one(Client *client, const LockInfo *lock, uint64_t caller_start_ts,
 		step = lock_resolver_next(&resolver, &result->answer);
 	}
 	if (step == LOCK_RESOLVER_DONE)
+	{
 		resolve->outcome = RESOLVE_GONE;
+		resolve->decided = lock->lock.type != LOCK_TYPE_PESSIMISTIC;
+		resolve->commit_ts = resolver.fate.commit_ts;
+	}
 	else if (step == LOCK_RESOLVER_ALIVE)
 	{
 		resolve->outcome = resolver.pushed ? RESOLVE_PUSHED : RESOLVE_ALIVE;
@@ -82,5 +86,6 @@ client_resolve(Client *client, const LockInfo *lock, uint64_t caller_start_ts,
 		if (resolve->outcome != RESOLVE_GONE)
 			return;
 	}
+	resolve->decided = false;
 	resolve->outcome = RESOLVE_GONE;
 }

@@ -73,6 +73,10 @@ func startCrew(c *cluster.Cluster, w *world, seed int64) (*crew, error) {
 			}()
 		}
 	}
+	// Sessions of SQL beside them; of several nodes only a leader's could write.
+	if c.Nodes <= 1 {
+		startSessions(ctx, c, crew, w, seed)
+	}
 	return crew, nil
 }
 

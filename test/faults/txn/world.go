@@ -25,6 +25,7 @@ const (
 // told. Everything else is read back and compared with it.
 type world struct {
 	committed atomic.Int64
+	bySQL     atomic.Int64 // of them those of SQL sessions
 	unknown   atomic.Int64
 	failed    atomic.Int64
 	reads     atomic.Int64

@@ -115,6 +115,26 @@ is(query('SELECT count(*) FROM orders WHERE id = 2000'), '0', 'no row was writte
 wait_for('the key to be free', sub { return query("SELECT count(*) FROM tikv.locks") eq '0'; });
 is(value('order/2000'), '', 'nor a key');
 
+# ---- the store does not answer at all: no hang, and nothing is left behind
+my ($store) = pids($node, 'tikv store');
+kill 'STOP', $store;
+($answer, $out, $err) = $node->psql('postgres',
+	"SET tikv.request_timeout = '1s'; SELECT tikv_txn_put('silent', 'x')");
+isnt($answer, 0, 'a write fails when the store is silent');
+like($err, qr/busy|did not answer/, 'and says why');
+($answer, $out, $err) = $node->psql('postgres',
+	"SET statement_timeout = '300ms'; SELECT tikv_txn_put('silent', 'x')");
+like($err, qr/statement timeout/, 'it can be cancelled');
+($answer, $out, $err) = $node->psql('postgres',
+	"SET tikv.request_timeout = '1s'; SET tikv.txn_mode = optimistic; SELECT tikv_txn_put('silent', 'x')");
+like($err, qr/busy|did not answer/, 'so does a commit');
+is(value('k'), 'after', 'reads need no store');
+kill 'CONT', $store;
+wait_for('the store to forget', sub { return query("SELECT count(*) FROM tikv.locks") eq '0'; });
+is(value('silent'), '', 'nothing was written');
+query("SELECT tikv_txn_put('silent', 'y')");
+is(value('silent'), 'y', 'and it goes on');
+
 # ---- a session that idles longer than its lock would live: the store beats
 $session = writer('k', 'patient');
 $pid = pid_of($session);

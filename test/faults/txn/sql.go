@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand"
+	"sort"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tikv_fdw/test/faults/cluster"
+)
+
+const (
+	sqlTransferrers = 6
+	sqlAppenders    = 4
+	sqlReaders      = 2
+)
+
+// session is a client that speaks SQL: the same keys, through tikv_txn_*.
+type session struct {
+	client
+	dsn  string
+	conn *pgx.Conn
+}
+
+func startSessions(ctx context.Context, c *cluster.Cluster, crew *crew, w *world, seed int64) {
+	jobs := []struct {
+		n  int
+		do func(*session, context.Context) error
+	}{{sqlTransferrers, (*session).transfer}, {sqlAppenders, (*session).append}, {sqlReaders, (*session).read}}
+	n := 0
+	for _, job := range jobs {
+		for i := 0; i < job.n; i++ {
+			s := &session{client: client{crew: crew, world: w, random: rand.New(rand.NewSource(seed - int64(n)))}, dsn: c.DSN()}
+			n++
+			crew.wait.Add(1)
+			go func() {
+				defer crew.wait.Done()
+				s.client.work(ctx, func(_ *client, ctx context.Context) error { return s.connected(ctx, job.do) })
+				if s.conn != nil {
+					_ = s.conn.Close(context.Background())
+				}
+			}()
+		}
+	}
+}
+
+// connected does a job over the session's connection, which an error may end.
+func (s *session) connected(parent context.Context, do func(*session, context.Context) error) error {
+	ctx, cancel := context.WithTimeout(parent, patience)
+	defer cancel()
+	if s.conn == nil || s.conn.IsClosed() {
+		conn, err := pgx.Connect(ctx, s.dsn)
+		if err != nil {
+			return err
+		}
+		s.conn = conn
+	}
+	err := do(s, ctx)
+	if err != nil && !s.conn.IsClosed() {
+		if _, e := s.conn.Exec(ctx, "ROLLBACK"); e != nil {
+			_ = s.conn.Close(ctx)
+		}
+	}
+	return err
+}
+
+// open begins a transaction of a random kind; true if it locks what it reads.
+func (s *session) open(ctx context.Context) (locks bool, err error) {
+	mode := []string{"pessimistic", "optimistic"}[s.random.Intn(2)]
+	level := "REPEATABLE READ"
+	if mode == "pessimistic" && s.random.Intn(2) == 0 {
+		level, locks = "READ COMMITTED", true
+	}
+	_, err = s.conn.Exec(ctx, "SET tikv.txn_mode = "+mode)
+	if err == nil {
+		_, err = s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL "+level)
+	}
+	return locks, err
+}
+
+func (s *session) value(ctx context.Context, locks bool, key []byte) (v []byte, err error) {
+	function := "tikv_txn_get"
+	if locks {
+		function = "tikv_txn_lock"
+	}
+	err = s.conn.QueryRow(ctx, "SELECT "+function+"($1)", key).Scan(&v)
+	return v, err
+}
+
+func (s *session) put(ctx context.Context, key, value []byte) error {
+	_, err := s.conn.Exec(ctx, "SELECT tikv_txn_put($1, $2)", key, value)
+	return err
+}
+
+// end commits. An error of the server is final, unless it says that it does not
+// know.
+func (s *session) end(ctx context.Context) (outcome, error) {
+	_, err := s.conn.Exec(ctx, "COMMIT")
+	if err == nil {
+		s.world.committed.Add(1)
+		s.world.bySQL.Add(1)
+		return committed, nil
+	}
+	var e *pgconn.PgError
+	if errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "55P03") {
+		s.world.failed.Add(1)
+		return refused, err
+	}
+	s.world.unknown.Add(1)
+	return unknown, err
+}
+
+func (s *session) transfer(ctx context.Context) error {
+	a := s.random.Intn(accounts)
+	b := (a + 1 + s.random.Intn(accounts-1)) % accounts
+	keys := [][]byte{accountKey(a), accountKey(b)}
+	locks, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	var balance [2]uint64
+	for i, k := range keys {
+		v, err := s.value(ctx, locks, k)
+		if err == nil {
+			balance[i], err = parseNumber(v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	amount := min(uint64(s.random.Intn(20)), balance[0])
+	padding := s.random.Intn(2) * 300
+	// What a savepoint takes back must leave nothing.
+	if s.random.Intn(4) == 0 {
+		if _, err := s.conn.Exec(ctx, "SAVEPOINT s"); err != nil {
+			return err
+		}
+		if err := s.put(ctx, keys[0], number(balance[0]+7, 0)); err != nil {
+			return err
+		}
+		if _, err := s.conn.Exec(ctx, "ROLLBACK TO s"); err != nil {
+			return err
+		}
+	}
+	if err := s.put(ctx, keys[0], number(balance[0]-amount, padding)); err != nil {
+		return err
+	}
+	if err := s.put(ctx, keys[1], number(balance[1]+amount, padding)); err != nil {
+		return err
+	}
+	if s.dies() {
+		return s.conn.Close(ctx)
+	}
+	_, err = s.end(ctx)
+	return err
+}
+
+func (s *session) append(ctx context.Context) error {
+	id := s.world.nextID.Add(1)
+	on := []int{s.random.Intn(lists)}
+	if other := s.random.Intn(lists); other != on[0] {
+		on = append(on, other)
+	}
+	sort.Ints(on)
+	s.note(id, on, unknown)
+	locks, err := s.open(ctx)
+	for _, i := range on {
+		var v []byte
+		if err == nil {
+			v, err = s.value(ctx, locks, listKey(i))
+		}
+		if err == nil {
+			err = s.put(ctx, listKey(i), append(append([]byte{}, v...), number(id, 0)...))
+		}
+	}
+	if err != nil {
+		// Nobody has asked for a commit.
+		s.note(id, on, refused)
+		return err
+	}
+	result, err := s.end(ctx)
+	s.note(id, on, result)
+	return err
+}
+
+// read is a snapshot: the total, and counters that do not go back.
+func (s *session) read(ctx context.Context) error {
+	var least [counters]uint64
+	for i := range least {
+		least[i] = s.world.counted[i].Load()
+	}
+	if _, err := s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+		return err
+	}
+	rows, err := s.conn.Query(ctx, "SELECT value FROM tikv_txn_scan('bank/', 'bank0')")
+	if err != nil {
+		return err
+	}
+	values, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return err
+	}
+	var total uint64
+	for _, v := range values {
+		balance, err := parseNumber(v)
+		if err != nil {
+			return violation{err.Error()}
+		}
+		total += balance
+	}
+	if len(values) != accounts || total != accounts*opening {
+		return violation{fmt.Sprintf("SQL sees %d accounts that hold %d, not %d and %d", len(values), total, accounts, accounts*opening)}
+	}
+	for i := range least {
+		v, err := s.value(ctx, false, counterKey(i))
+		if err != nil {
+			return err
+		}
+		if n, err := parseNumber(v); err != nil || n < least[i] {
+			return violation{fmt.Sprintf("SQL reads %d from counter %d, after %d was acknowledged (%v)", n, i, least[i], err)}
+		}
+	}
+	if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	s.world.reads.Add(1)
+	time.Sleep(time.Millisecond)
+	return nil
+}
