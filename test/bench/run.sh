@@ -4,7 +4,7 @@
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
 #   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
-#   gc sizes sql (default: all but sizes; quick leaves out build and ycsb)
+#   gc sizes sql fdw (default: all but sizes; quick leaves out build and ycsb)
 #
 # full     what docs/performance.md shows; about 40 minutes
 # quick    two minutes: does everything work?  Its figures say little, and
@@ -28,6 +28,7 @@ BENCH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$BENCH/node.sh"
 . "$BENCH/rpc.sh"
 . "$BENCH/sql.sh"
+. "$BENCH/fdw.sh"
 
 MODE=${MODE:-full}
 [ -z "${QUICK:-}" ] || MODE=quick
@@ -54,7 +55,7 @@ case $MODE in
         FIRST_PUTS=5
         STREAM_BATCHES=(1 16 128)
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
-            ycsb gc sql)
+            ycsb gc sql fdw)
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
@@ -66,7 +67,8 @@ case $MODE in
         IDLE_SECONDS=5
         FIRST_PUTS=1
         STREAM_BATCHES=(128)
-        PARTS=(first_put idle unary streams txn txn_streams old_snapshot gc sql)
+        PARTS=(first_put idle unary streams txn txn_streams old_snapshot gc sql
+            fdw)
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
@@ -137,7 +139,7 @@ check_parts()
     for part in "${PARTS[@]}"; do
         case $part in
             build | first_put | idle | unary | streams | txn) ;;
-            txn_streams | old_snapshot | ycsb | gc | sizes | sql | profile) ;;
+            txn_streams | old_snapshot | ycsb | gc | sizes | sql | fdw | profile) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
     done
@@ -184,7 +186,17 @@ run_parts()
     fi
     ! wants old_snapshot || bench_old_snapshot
     ! wants gc || run_gc
+    ! wants fdw || run_fdw_rounds
     ! wants sizes || bench_sizes
+}
+
+run_fdw_rounds()
+{
+    setup_fdw
+    for ROUND in $(seq 1 "$ROUNDS"); do
+        bench_fdw
+    done
+    ROUND=1
 }
 
 run_gc()

@@ -49,6 +49,13 @@ wait_for('a lease to expire', sub {
 	return sql(q{INSERT INTO lease VALUES ('short', 'b', 500) ON CONFLICT DO NOTHING RETURNING holder}) eq 'b';
 });
 pass('one that expired is');
+sql(q{INSERT INTO lease SELECT 'many' || i, 'a', 1 FROM generate_series(100, 199) AS i});
+wait_for('many leases to be taken again', sub {
+	return sql(q{INSERT INTO lease SELECT 'many' || i, 'b', 1000 FROM generate_series(100, 199) AS i ON CONFLICT DO NOTHING;
+		SELECT count(*) FROM lease WHERE holder = 'b' AND name LIKE 'many%'}) eq '100';
+});
+is(sql(q{SELECT count(*) FROM tikv_check()}), '0', 'each key has one row');
+sql(q{DELETE FROM lease WHERE name LIKE 'many%'});
 sql(q{UPDATE lease SET holder = 'c'});
 is(sql(q{SELECT name, holder, seconds > 400 FROM lease ORDER BY name COLLATE "C"}), "long|c|t\nshort|c|t\nstays|c|",
 	'an update leaves the time as it is');
