@@ -63,6 +63,9 @@ sql(q{UPDATE lease SET seconds = 5000 WHERE name = 'stays'; UPDATE lease_until S
 is(sql(q{SELECT name, seconds > 4000 FROM lease WHERE name <> 'short' ORDER BY name COLLATE "C"}), "long|\nstays|t",
 	'or sets it');
 is(sql(q{SELECT tikv_ttl('lease/stays') > 4000}), 't', 'as the function sees it');
+sql(q{SELECT tikv_put('lease/far', (SELECT value FROM tikv_scan('lease/long', 'lease/m')), 9223372036854775807)});
+is(sql(q{SELECT until FROM lease_until WHERE name = 'far'}), 'infinity', 'the end of time is infinity');
+is(sql(q{SELECT seconds FROM lease WHERE name = 'far'}), '2147483647', 'or what the column holds');
 like(error_of(q{INSERT INTO lease VALUES ('x', 'x', -1)}), qr/must not be negative/, 'no negative time');
 like(error_of(q{INSERT INTO lease_until VALUES ('x', 'x', now() - interval '1 s')}), qr/has passed/, 'nor one that has passed');
 
