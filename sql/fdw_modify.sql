@@ -28,6 +28,20 @@ SELECT count(*) FROM item;
 INSERT INTO item SELECT id + 1, 'shifted', price FROM item WHERE id >= 100 ON CONFLICT DO NOTHING;
 SELECT * FROM item WHERE name = 'shifted';
 
+-- keys between others, where others were, and across the ends
+CREATE FOREIGN TABLE gap (id int OPTIONS (key 'true'), v text) SERVER fdw_modify OPTIONS (prefix 'fdw_modify/gap/');
+INSERT INTO gap SELECT i, 'even' FROM generate_series(2, 4000, 2) AS i;
+INSERT INTO gap SELECT i, 'odd' FROM generate_series(1, 3999, 2) AS i ORDER BY i DESC;
+SELECT count(*), count(DISTINCT id) FROM gap;
+DELETE FROM gap WHERE id % 3 = 0;
+INSERT INTO gap SELECT i, 'back' FROM generate_series(1, 5000) AS i ON CONFLICT DO NOTHING;
+SELECT v, count(*), count(DISTINCT id) FROM gap GROUP BY v ORDER BY v;
+TRUNCATE gap;
+INSERT INTO gap SELECT i, 'new' FROM generate_series(1, 5000) AS i;
+INSERT INTO gap SELECT i, 'last' FROM generate_series(5001, 10000) AS i UNION ALL SELECT 5000, 'there';
+SELECT v, count(*), count(DISTINCT id) FROM gap WHERE id <= 5000 GROUP BY v ORDER BY v;
+SELECT count(*) FROM tikv_check();
+
 -- UPDATE
 UPDATE item SET name = 'TWO', price = price * 2 WHERE id = 2 RETURNING *;
 UPDATE item SET price = NULL WHERE id IN (3, 4);

@@ -14,7 +14,6 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "core/kv/expiry.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "libpq/pqformat.h"
@@ -814,23 +813,32 @@ ttl_of_column(const TableMap *map, const Datum *values, const bool *nulls)
 	return ttl_seconds(ttl);
 }
 
+/* About the year 287,000; Postgres's timestamps end a little later. */
+#define LAST_EXPIRY INT64CONST(9000000000000)
+
+/*
+ * The key had not expired when it was read; a last second is left to it, since
+ * 0 would be written back as never.
+ */
 void
 ttl_to_column(const TableMap *map, int64 expires_at, Datum *values, bool *nulls)
 {
 	int a = map->ttl - 1;
 	Oid type;
-	uint64 left;
+	int64 left;
 
 	if (expires_at == 0)
 		return;
 	type = getBaseType(TupleDescAttr(map->desc, a)->atttypid);
-	left = expiry_left_s(expires_at, (int64) time(NULL));
-	if (type == TIMESTAMPTZOID)
+	left = Max(expires_at - (int64) time(NULL), 1);
+	if (type == TIMESTAMPTZOID && expires_at > LAST_EXPIRY)
+		values[a] = TimestampTzGetDatum(DT_NOEND);
+	else if (type == TIMESTAMPTZOID)
 		values[a] =
 			TimestampTzGetDatum(time_t_to_timestamptz((pg_time_t) expires_at));
 	else if (type == INT4OID)
 		values[a] = Int32GetDatum((int32) Min(left, PG_INT32_MAX));
 	else
-		values[a] = Int64GetDatum((int64) left);
+		values[a] = Int64GetDatum(left);
 	nulls[a] = false;
 }

@@ -141,12 +141,15 @@ raw_writer_apply(RawWriter *writer, const RawModify *modify)
 {
 	uint64 hash = place_hash((uint8) modify->cf, modify->key);
 	ItemPointerData old;
-	bool found;
+	bool found = false;
 
-	found = raw_finder_find(writer->finder, modify->cf, modify->key, hash);
-	if (found)
-		old = writer->finder->slot->tts_tid;
-	raw_finder_release(writer->finder);
+	if (!modify->absent)
+	{
+		found = raw_finder_find(writer->finder, modify->cf, modify->key, hash);
+		if (found)
+			old = writer->finder->slot->tts_tid;
+		raw_finder_release(writer->finder);
+	}
 	if (modify->kind == RAW_PUT)
 		put_row(writer, modify, hash, found ? &old : NULL);
 	else if (found)

@@ -96,17 +96,71 @@ decide_cas(RawCommand *command, Write *write, const Present *present,
 	return command->n_modifies > 0;
 }
 
-/* All keys are looked at before the first effect: an insert does all or nothing. */
+static bool
+note_row(void *arg, const RawPair *pair)
+{
+	(void) pair;
+	*(bool *) arg = true;
+	return false;
+}
+
+/*
+ * Is there no row between the least and the greatest key?  Mostly so when many
+ * rows are inserted in order, and then no key need be looked up.
+ */
+static bool
+lie_in_a_gap(const RawCommand *command, RawReader *reader, Arena *arena)
+{
+	RawScan scan = {.cf = command->cf, .key_only = true, .limit = 1};
+	Bytes greatest = command->modifies[0].key;
+	bool met = false;
+	uint8_t *upper;
+
+	if (command->n_modifies == 1)
+		return false;
+	scan.lower = greatest;
+	for (size_t i = 1; i < command->n_modifies; i++)
+	{
+		Bytes key = command->modifies[i].key;
+
+		if (bytes_cmp(key, scan.lower) < 0)
+			scan.lower = key;
+		if (bytes_cmp(key, greatest) > 0)
+			greatest = key;
+	}
+	upper = arena_alloc(arena, greatest.len + 1);
+	if (greatest.len > 0)
+		memcpy(upper, greatest.data, greatest.len);
+	upper[greatest.len] = 0;
+	scan.upper = bytes_make(upper, greatest.len + 1);
+	reader->scan(reader, &scan, note_row, &met);
+	return !met;
+}
+
+/*
+ * All keys are looked at before the first effect: an insert does all or
+ * nothing.  A row that has expired is not seen here and still there, so with
+ * times to live it is never known that there is none.
+ */
 static bool
 decide_insert(const Store *store, Write *write, RawReader *reader, int64 now_s)
 {
 	const RawCommand *command = &write->command;
-	Present present;
+	Arena *arena = write->request->arena;
+	bool gap = lie_in_a_gap(command, reader, arena);
+	bool rows_are_seen = !api_has_ttl(store->dispatch.limits.api);
 
 	for (size_t i = 0; i < command->n_modifies; i++)
 	{
-		look(store, command->cf, command->modifies[i].key, reader, now_s,
-			 write->request->arena, &present);
+		RawModify *modify = &command->modifies[i];
+		bool pending =
+			overlay_find(&store->overlay, command->cf, modify->key) != NULL;
+		Present present = {.exists = false};
+
+		if (pending || !gap)
+			look(store, command->cf, modify->key, reader, now_s, arena,
+				 &present);
+		modify->absent = rows_are_seen && !pending && !present.buried;
 		if (!present.exists)
 			continue;
 		write->refused = "key exists";

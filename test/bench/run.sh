@@ -4,7 +4,7 @@
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
 #   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
-#   tso scan tls gc sizes sql (default: all but sizes; quick leaves out build and
+#   tso scan tls gc sizes sql fdw (default: all but sizes; quick leaves out build and
 #   ycsb)
 #
 # full     what docs/performance.md shows; about 40 minutes
@@ -29,6 +29,7 @@ BENCH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$BENCH/node.sh"
 . "$BENCH/rpc.sh"
 . "$BENCH/sql.sh"
+. "$BENCH/fdw.sh"
 
 MODE=${MODE:-full}
 [ -z "${QUICK:-}" ] || MODE=quick
@@ -55,7 +56,7 @@ case $MODE in
         FIRST_PUTS=5
         STREAM_BATCHES=(1 16 128)
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
-            ycsb tso scan tls gc sql)
+            ycsb tso scan tls gc sql fdw)
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
@@ -68,7 +69,7 @@ case $MODE in
         FIRST_PUTS=1
         STREAM_BATCHES=(128)
         PARTS=(first_put idle unary streams txn txn_streams old_snapshot tso
-            scan tls gc sql)
+            scan tls gc sql fdw)
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
@@ -142,7 +143,7 @@ check_parts()
     for part in "${PARTS[@]}"; do
         case $part in
             build | first_put | idle | unary | streams | txn) ;;
-            txn_streams | old_snapshot | ycsb | gc | sizes | sql | profile) ;;
+            txn_streams | old_snapshot | ycsb | gc | sizes | sql | fdw | profile) ;;
             tso | scan | tls) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
@@ -194,7 +195,17 @@ run_parts()
     fi
     ! wants old_snapshot || bench_old_snapshot
     ! wants gc || run_gc
+    ! wants fdw || run_fdw_rounds
     ! wants sizes || bench_sizes
+}
+
+run_fdw_rounds()
+{
+    setup_fdw
+    for ROUND in $(seq 1 "$ROUNDS"); do
+        bench_fdw
+    done
+    ROUND=1
 }
 
 run_gc()

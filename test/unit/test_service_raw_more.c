@@ -38,6 +38,38 @@ refusal(Request *request, const RawLimits *l, RawCommand *command)
 	return (*(Kvrpcpb__KvPair ***) (answer + field->offset))[0]->error->abort;
 }
 
+/* ---------------------------------------------------------------- inserts */
+
+static void
+batch_inserts(void)
+{
+	Kvrpcpb__RawBatchPutRequest put = KVRPCPB__RAW_BATCH_PUT_REQUEST__INIT;
+	Kvrpcpb__KvPair pairs[2] = {KVRPCPB__KV_PAIR__INIT, KVRPCPB__KV_PAIR__INIT};
+	Kvrpcpb__KvPair *list[2] = {&pairs[0], &pairs[1]};
+	Request request;
+	RawCommand command;
+
+	pairs[0].key = wire("i");
+	pairs[1].key = wire("j");
+	put.n_pairs = 2;
+	put.pairs = list;
+	request = request_of(METHOD_SQL_BATCH_INSERT, &put.base);
+	EQ_STR(refusal(&request, &limits, &command), "",
+		   "a batch of inserts is what a batch of puts is");
+	OK(command.must_be_absent && command.n_modifies == 2 &&
+		   !command.modifies[0].absent && !command.modifies[1].absent,
+	   "but its keys must be absent, which nobody knows yet");
+	raw_error(&request, "key exists");
+	EQ_STR(((Kvrpcpb__RawBatchPutResponse *) reply())->error, "key exists",
+		   "and it may be refused");
+	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
+	OK(refusal(&request, &limits, &command)[0] == '\0' &&
+		   !command.must_be_absent,
+	   "a batch of puts does not ask");
+	OK(service_method(METHOD_SQL_BATCH_INSERT)->path == NULL,
+	   "clients cannot call it");
+}
+
 /* --------------------------------------------------------- times to live */
 
 static void
@@ -514,6 +546,7 @@ int
 main(void)
 {
 	arena_init(&arena);
+	batch_inserts();
 	ttl_of_puts();
 	ttl_of_batches();
 	get_key_ttl();

@@ -77,6 +77,7 @@ typedef struct RawModify
 	Bytes value;		/* RAW_PUT */
 	int64_t expires_at; /* RAW_PUT: unix seconds, 0 never */
 	int64_t era;		/* RAW_PUT: as in RawPair; set when it is decided */
+	bool absent;		/* RAW_PUT: it is known that no row has the key */
 } RawModify;
 
 #endif /* TIKV_KV_RAW_H */

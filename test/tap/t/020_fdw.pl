@@ -49,6 +49,13 @@ wait_for('a lease to expire', sub {
 	return sql(q{INSERT INTO lease VALUES ('short', 'b', 500) ON CONFLICT DO NOTHING RETURNING holder}) eq 'b';
 });
 pass('one that expired is');
+sql(q{INSERT INTO lease SELECT 'many' || i, 'a', 1 FROM generate_series(100, 199) AS i});
+wait_for('many leases to be taken again', sub {
+	return sql(q{INSERT INTO lease SELECT 'many' || i, 'b', 1000 FROM generate_series(100, 199) AS i ON CONFLICT DO NOTHING;
+		SELECT count(*) FROM lease WHERE holder = 'b' AND name LIKE 'many%'}) eq '100';
+});
+is(sql(q{SELECT count(*) FROM tikv_check()}), '0', 'each key has one row');
+sql(q{DELETE FROM lease WHERE name LIKE 'many%'});
 sql(q{UPDATE lease SET holder = 'c'});
 is(sql(q{SELECT name, holder, seconds > 400 FROM lease ORDER BY name COLLATE "C"}), "long|c|t\nshort|c|t\nstays|c|",
 	'an update leaves the time as it is');
@@ -56,6 +63,9 @@ sql(q{UPDATE lease SET seconds = 5000 WHERE name = 'stays'; UPDATE lease_until S
 is(sql(q{SELECT name, seconds > 4000 FROM lease WHERE name <> 'short' ORDER BY name COLLATE "C"}), "long|\nstays|t",
 	'or sets it');
 is(sql(q{SELECT tikv_ttl('lease/stays') > 4000}), 't', 'as the function sees it');
+sql(q{SELECT tikv_put('lease/far', (SELECT value FROM tikv_scan('lease/long', 'lease/m')), 9223372036854775807)});
+is(sql(q{SELECT until FROM lease_until WHERE name = 'far'}), 'infinity', 'the end of time is infinity');
+is(sql(q{SELECT seconds FROM lease WHERE name = 'far'}), '2147483647', 'or what the column holds');
 like(error_of(q{INSERT INTO lease VALUES ('x', 'x', -1)}), qr/must not be negative/, 'no negative time');
 like(error_of(q{INSERT INTO lease_until VALUES ('x', 'x', now() - interval '1 s')}), qr/has passed/, 'nor one that has passed');
 
