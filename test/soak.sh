@@ -10,7 +10,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash chaos idle idle_streams idle_clients old_snapshot sizes
+STEPS=(crash worker_crash txn_crash chaos idle idle_streams idle_clients old_snapshot sizes
     hour simulation http2_abuse fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
@@ -46,6 +46,12 @@ soak_crash()
 soak_worker_crash()
 {
     "$TOP/test/faults/run.sh" crash "${ROUNDS:-50}" -mode worker
+}
+
+# Versions live so short that readers outlive them: refused, never wrong.
+soak_txn_crash()
+{
+    "$TOP/test/faults/run.sh" txn "${ROUNDS:-50}" -set tikv.gc_life_time=2s
 }
 
 soak_chaos()
