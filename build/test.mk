@@ -55,7 +55,7 @@ installcheck: regress tap  ## all tests against the installed server
 regress:               ## SQL tests (pg_regress, isolation specs)
 	scripts/regress
 
-tap: tools             ## tests of whole instances (Perl TAP)
+tap: tools bench-programs             ## tests of whole instances (Perl TAP)
 	test/tap/run.sh $(TESTS)
 
 crash:                 ## SIGKILL at random while clients write: ROUNDS=8

@@ -139,14 +139,15 @@ bounds_and_shares(void)
 	EQ_U64(n, 50 + 33, "bounds and shares");
 	/* Whoever comes new is let in, whatever the size of its first. */
 	OK(fair_admits(&queue, 3, 90000, 100, 100000), "bounds and shares");
-	/* A third one a quarter, but not over the bound. */
+	/* A third one a quarter, but not what is kept for others. */
 	while (fair_admits(&queue, 3, 10, 100, 100000))
 		push(&queue, n++, 3, 10);
-	EQ_U64(n, 100, "bounds and shares");
-	OK(!(fair_admits(&queue, 4, 10, 100, 100000)), "bounds and shares");
-	OK(!(fair_admits(&queue, 4, 10, 200, 1000)), "bounds and shares");
-	OK(!(fair_admits(&queue, 4, 2000, 200, 1500)), "bounds and shares");
-	OK(fair_admits(&queue, 4, 10, 200, 10000), "bounds and shares");
+	EQ_U64(n, 100 - 100 / FAIR_RESERVE, "bounds and shares");
+	OK(fair_admits(&queue, 4, 10, 100, 100000), "room for who comes new");
+	OK(!fair_admits(&queue, 4, 10, 88, 100000), "but no more than all");
+	OK(!fair_admits(&queue, 4, 10, 100, 885), "nor in cost");
+	OK(!fair_admits(&queue, 4, 2000, 200, 1500), "however large it is");
+	OK(fair_admits(&queue, 4, 10, 100, 890), "and not one less");
 	fair_free(&queue);
 }
 

@@ -13,6 +13,9 @@
 /* What an account must hold to count as one that competes for memory. */
 #define ACCOUNT_NOTABLE ((size_t) 64 * 1024)
 
+/* This part of a limit is for those that hold less than that. */
+#define ACCOUNT_RESERVE 8
+
 typedef struct Account
 {
 	struct Account *parent; /* NULL: none */
@@ -59,7 +62,9 @@ account_sub(Account *account, size_t n)
 static inline int
 account_admits(const Account *account, const Account *all, size_t limit)
 {
-	if (all->used >= limit)
+	if (all->used >= limit ||
+		(account->used >= ACCOUNT_NOTABLE &&
+		 all->used >= limit - limit / ACCOUNT_RESERVE))
 		return 0;
 	return all->used <= limit / 2 ||
 		account->used <= limit / (all->n_notable + 1);

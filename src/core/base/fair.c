@@ -215,6 +215,9 @@ fair_admits(const FairQueue *queue, uint64_t id, size_t cost, size_t limit_n,
 	/* Who has nothing there has a share, however large the item. */
 	if (source == NULL)
 		return true;
+	if (queue->n >= limit_n - limit_n / FAIR_RESERVE ||
+		queue->cost + cost > limit_cost - limit_cost / FAIR_RESERVE)
+		return false;
 	return within_share(source->n + 1, queue->n + 1, limit_n, sources) &&
 		within_share(source->cost + cost, queue->cost + cost, limit_cost,
 					 sources);

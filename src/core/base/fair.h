@@ -24,6 +24,9 @@ typedef struct FairSource FairSource;
 
 #define FAIR_BUCKETS 256
 
+/* This part of a bound is for sources that have nothing in the queue. */
+#define FAIR_RESERVE 8
+
 typedef struct FairQueue
 {
 	size_t quantum; /* cost that a source may spend when it is its turn */
@@ -52,8 +55,9 @@ extern FairLink *fair_peek(FairQueue *queue);
 /*
  * May a source add this much to a queue that is to hold at most limit_n items
  * and limit_cost?  Up to half of a limit everyone may; beyond it a source
- * that has its share of it, counting one source more than there are, may not.
- * So one that floods leaves half to the others.
+ * that has its share of it, counting one source more than there are, may not;
+ * and the last eighth is for those that have nothing there.  So one that floods
+ * leaves half to the others, and many leave room for who comes new.
  */
 extern bool fair_admits(const FairQueue *queue, uint64_t source, size_t cost,
 						size_t limit_n, size_t limit_cost);
