@@ -168,18 +168,23 @@ one_string(const char *s, Arena *arena)
 	return out;
 }
 
+/*
+ * With its texts copied: the change that the same request makes may free the
+ * record that they stand in before the answer is packed.
+ */
 Pdpb__Member *
 to_member(const PdMember *member, Arena *arena)
 {
 	Pdpb__Member *out = NEW_MESSAGE(arena, Pdpb__Member, pdpb__member__init);
 
-	out->name = (char *) member->name;
+	out->name = arena_strdup(arena, member->name);
 	out->member_id = member->id;
 	out->n_client_urls = 1;
-	out->client_urls = one_string(member->client_url, arena);
+	out->client_urls =
+		one_string(arena_strdup(arena, member->client_url), arena);
 	out->n_peer_urls = 1;
-	out->peer_urls = one_string(member->peer_url, arena);
-	out->binary_version = (char *) member->version;
+	out->peer_urls = one_string(arena_strdup(arena, member->peer_url), arena);
+	out->binary_version = arena_strdup(arena, member->version);
 	if (member->leaving)
 		out->leader_priority = LEAVING_PRIORITY;
 	return out;
