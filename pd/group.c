@@ -183,6 +183,26 @@ first_row(GroupRow *row)
 	row->conf.voters.id[0] = row->member_id;
 }
 
+/*
+ * Version 0.1 had one member always, named by a record, and no log.
+ */
+static void
+complete_row(GroupRow *row, uint64 member_id)
+{
+	if (member_id == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("tikv_internal.pd_kv names no member"),
+			 errhint(
+				 "Restore the database from a backup taken before the update.")));
+	row->member_id = member_id;
+	row->truncated_index = row->applied_index;
+	row->truncated_term = row->applied_term;
+	row->conf.voters.n = 1;
+	row->conf.voters.id[0] = member_id;
+}
+
 void
 group_describe_self(const Pd *pd, PdMember *out)
 {
@@ -299,9 +319,11 @@ group_start(Pd *pd)
 	if (!pd->saved.found)
 		first_row(&pd->saved);
 	pd->saved.start_seq++;
+	load_state(pd);
+	if (pd->saved.member_id == 0)
+		complete_row(&pd->saved, pd->state.member.id);
 	group_log_reset(&pd->log, pd->saved.truncated_index,
 					pd->saved.truncated_term);
-	load_state(pd);
 	if (!group_lock_row(pd, pd->saved.found))
 	{
 		give_up_start(pd);

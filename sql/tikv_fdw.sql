@@ -284,6 +284,8 @@ CREATE UNIQUE INDEX raft_state_region ON tikv_internal.raft_state (region_id);
 COMMENT ON TABLE tikv_internal.raft_state IS
 'One row per Raft group: hard state, applied and truncated position';
 
+/* new in 0.2 */
+
 CREATE TABLE tikv_internal.raft_log (
 	region_id int8 NOT NULL,
 	log_index int8 NOT NULL,
@@ -321,6 +323,8 @@ COMMENT ON COLUMN tikv_internal.prefix_grant.prefix IS
 COMMENT ON COLUMN tikv_internal.prefix_grant.privileges IS
 'Bits: 1 read, 2 write';
 
+/* end of what is new */
+
 CREATE TABLE tikv_internal.pd_raft_state (
 	term int8 NOT NULL,
 	vote int8 NOT NULL,
@@ -336,6 +340,8 @@ CREATE TABLE tikv_internal.pd_raft_state (
 COMMENT ON TABLE tikv_internal.pd_raft_state IS
 'One row: which member of the Placement Driver this is, hard state, applied and truncated position, configuration (eraftpb.ConfState)';
 
+/* new in 0.2 */
+
 CREATE TABLE tikv_internal.pd_raft_log (
 	index int8 PRIMARY KEY,
 	term int8 NOT NULL,
@@ -343,6 +349,8 @@ CREATE TABLE tikv_internal.pd_raft_log (
 );
 COMMENT ON TABLE tikv_internal.pd_raft_log IS
 'Entries of the Placement Driver''s group (eraftpb.Entry); empty while it has one member';
+
+/* end of what is new */
 
 CREATE TABLE tikv_internal.pd_kv (
 	key text PRIMARY KEY,

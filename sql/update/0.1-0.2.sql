@@ -21,7 +21,39 @@ COMMENT ON COLUMN tikv_internal.store_meta.machine IS
 COMMENT ON COLUMN tikv_internal.store_meta.api_version IS
 'kvrpcpb.APIVersion of the data: 0 is V1, 1 is V1 with TTL, 2 is V2';
 
+/* Every region had one peer, in no special state. */
+ALTER TABLE tikv_internal.region
+	ADD flashback_start_ts int8 NOT NULL DEFAULT 0,
+	ADD state int4 NOT NULL DEFAULT 0;
+ALTER TABLE tikv_internal.region
+	ALTER flashback_start_ts DROP DEFAULT,
+	ALTER state DROP DEFAULT;
+COMMENT ON COLUMN tikv_internal.region.flashback_start_ts IS
+'Of the flashback that is under way; 0 if there is none';
+COMMENT ON COLUMN tikv_internal.region.state IS
+'raft_serverpb.PeerState: 0 normal, 1 applying a snapshot, 2 tombstone';
+
+/* The only member is named in pd_kv; tikv pd completes the row from there. */
+ALTER TABLE tikv_internal.pd_raft_state
+	ADD truncated_index int8 NOT NULL DEFAULT 0,
+	ADD truncated_term int8 NOT NULL DEFAULT 0,
+	ADD member_id int8 NOT NULL DEFAULT 0,
+	ADD start_seq int8 NOT NULL DEFAULT 0,
+	ADD conf bytea NOT NULL DEFAULT '';
+ALTER TABLE tikv_internal.pd_raft_state
+	ALTER truncated_index DROP DEFAULT,
+	ALTER truncated_term DROP DEFAULT,
+	ALTER member_id DROP DEFAULT,
+	ALTER start_seq DROP DEFAULT,
+	ALTER conf DROP DEFAULT;
+COMMENT ON TABLE tikv_internal.pd_raft_state IS
+'One row: which member of the Placement Driver this is, hard state, applied and truncated position, configuration (eraftpb.ConfState)';
+
 /* They take a time to live now. */
 DROP FUNCTION tikv_put(bytea, bytea);
 DROP FUNCTION tikv_insert(bytea, bytea);
 DROP FUNCTION tikv_batch_put(bytea[], bytea[]);
+
+/* It tells of flashbacks now. */
+DROP VIEW tikv.regions;
+DROP FUNCTION tikv_internal.regions();
