@@ -162,7 +162,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sqlcheck:", err)
 		os.Exit(1)
 	}
-	defer client.Close()
 	for _, c := range checks {
 		if err := runCheck(client, c); err != nil {
 			fmt.Fprintf(os.Stderr, "sqlcheck: %s: %v\n", c.name, err)
@@ -170,6 +169,8 @@ func main() {
 		}
 		fmt.Println("ok", c.name)
 	}
+	_ = client.Close()
+	time.Sleep(100 * time.Millisecond) // what the client logs at its end comes first
 	fmt.Printf("sqlcheck: %d checks\n", len(checks))
 }
 
