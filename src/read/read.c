@@ -102,8 +102,13 @@ read_round_look(ReadRound *round, const RequestContext *context,
 	if (!context->indexed &&
 		(!found->board.is_leader ||
 		 found->board.lease_end_us <= board_now_us()))
-		return refuse(error, REGION_READ_INDEX_NOT_READY, context->region_id,
+	{
+		(void) refuse(error, REGION_READ_INDEX_NOT_READY, context->region_id,
 					  "the leader's lease has run out");
+		error->leader = found->board.leader;
+		error->actual = found->board.is_leader ? 0 : READ_AT_FOLLOWER;
+		return false;
+	}
 	*seen = &found->board;
 	return true;
 }

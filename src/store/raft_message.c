@@ -15,6 +15,9 @@
 #include "store/snapshots.h"
 #include "utils/memutils.h"
 
+/* How long a removed peer is told so, once a second. */
+#define TELL_REMOVED_US INT64CONST(600000000)
+
 /* ---------------------------------------------------------------- the inbox */
 
 void
@@ -140,6 +143,69 @@ send_tombstone(RaftTurn *turn, const PeerMessage *m, const Region *region)
 						  peer_message_encode(&answer, &turn->store->arena)};
 
 	raft_message_send(turn->store, NULL, &out, 1);
+}
+
+static void
+tell_removed(Store *store, const RemovedPeer *removed)
+{
+	PeerMessage m = {.region_id = removed->region_id,
+					 .from = removed->from,
+					 .to = removed->peer,
+					 .epoch = removed->epoch,
+					 .is_tombstone = true,
+					 .extra = EXTRA_NONE};
+	OutMessage out = {.to_store = removed->peer.store_id,
+					  .to_peer = removed->peer.id};
+	Arena arena;
+
+	arena_init(&arena);
+	out.bytes = peer_message_encode(&m, &arena);
+	raft_message_send(store, NULL, &out, 1);
+	arena_free(&arena);
+}
+
+void
+raft_message_removed(Peer *peer, const Region *before)
+{
+	Store *store = peer->store;
+
+	for (int i = 0; i < before->n_peers; i++)
+	{
+		RemovedPeer *removed;
+
+		if (region_find_peer(&peer->region, before->peers[i].id) != NULL ||
+			before->peers[i].id == peer->self.id)
+			continue;
+		removed = MemoryContextAlloc(store->context, sizeof(RemovedPeer));
+		*removed =
+			(RemovedPeer){.next = store->replicas->removed,
+						  .region_id = before->id,
+						  .peer = before->peers[i],
+						  .from = peer->self,
+						  .epoch = peer->region.epoch,
+						  .until_us = dispatch_now_us() + TELL_REMOVED_US};
+		store->replicas->removed = removed;
+	}
+}
+
+void
+raft_message_tell_removed(Store *store)
+{
+	RemovedPeer **at = &store->replicas->removed;
+
+	while (*at != NULL)
+	{
+		RemovedPeer *removed = *at;
+
+		if (dispatch_now_us() < removed->until_us)
+		{
+			tell_removed(store, removed);
+			at = &removed->next;
+			continue;
+		}
+		*at = removed->next;
+		pfree(removed);
+	}
 }
 
 /* --------------------------------------------------------------- destroying */
