@@ -32,7 +32,6 @@ typedef struct InstallSlice
 	RawWriter *raw;
 	TxnWriter *txn;
 	bool done; /* the region is installed */
-	uint8 *buffer;
 } InstallSlice;
 
 static void
@@ -194,25 +193,26 @@ corrupt_file(const SnapshotInstalling *in)
 			 errhint("Remove this store's peer of the region.")));
 }
 
-/* The block at the cursor, in the turn's memory. */
+/* The block at the cursor, in the turn's memory: writers keep its bytes. */
 static void
 read_block(InstallSlice *slice, SnapshotBlock *block)
 {
 	SnapshotInstalling *in = slice->in;
 	Size need = SNAPSHOT_BLOCK_HEADER;
 	Size have = 0;
+	uint8 *buffer =
+		MemoryContextAllocHuge(slice->store->turn_context,
+							   SNAPSHOT_BLOCK_BYTES + SNAPSHOT_BLOCK_HEADER);
 
 	for (;;)
 	{
-		slice->buffer = slice->buffer == NULL ?
-			MemoryContextAllocHuge(slice->store->turn_context, need) :
-			repalloc_huge(slice->buffer, need);
-		if (!snapshot_read_file(in->fd, in->at.offset + have,
-								slice->buffer + have, need - have))
+		if (need > SNAPSHOT_BLOCK_BYTES)
+			buffer = repalloc_huge(buffer, need);
+		if (!snapshot_read_file(in->fd, in->at.offset + have, buffer + have,
+								need - have))
 			corrupt_file(in);
 		have = need;
-		switch (snapshot_read_block(bytes_make(slice->buffer, have), block,
-									&need))
+		switch (snapshot_read_block(bytes_make(buffer, have), block, &need))
 		{
 			case SNAPSHOT_READ_OK:
 				return;
@@ -276,20 +276,37 @@ write_block(InstallSlice *slice, const SnapshotBlock *block)
 }
 
 /*
- * One block, since its keys are unique.  Whether those of neighbours are the
- * same does not matter then.
+ * Some blocks of one kind: a row is in all of them once, as the writers want
+ * it.  A range is a slice of its own, or several.
  */
 static void
 load_new(InstallSlice *slice)
 {
 	SnapshotInstalling *in = slice->in;
-	SnapshotBlock block;
+	SnapshotBlockKind kind = 0;
+	Size bytes = 0;
 
-	read_block(slice, &block);
-	if (block.kind == SNAPSHOT_END)
-		slice->done = true;
-	else if (block.kind == SNAPSHOT_HEAD || write_block(slice, &block))
+	while (bytes < SNAPSHOT_SLICE_BYTES && kind != SNAPSHOT_RANGE)
+	{
+		SnapshotBlock block;
+
+		read_block(slice, &block);
+		if (block.kind == SNAPSHOT_END)
+		{
+			slice->done = true;
+			return;
+		}
+		if (block.kind != SNAPSHOT_HEAD)
+		{
+			if (kind != 0 && block.kind != kind)
+				return;
+			kind = block.kind;
+			if (!write_block(slice, &block))
+				return;
+		}
+		bytes += block.size;
 		in->at.offset += block.size;
+	}
 }
 
 /* ----------------------------------------------------------------- a slice */

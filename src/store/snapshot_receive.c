@@ -68,6 +68,35 @@ is_installed(const Snapshots *s, uint64 region_id)
 	return false;
 }
 
+static bool
+same_ids(const RaftIdSet *a, const RaftIdSet *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (int i = 0; i < a->n; i++)
+	{
+		bool found = false;
+
+		for (int k = 0; k < b->n; k++)
+			found |= a->id[i] == b->id[k];
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Raft goes by the one, the next start of this store by the other. */
+static bool
+conf_agrees(const RaftConfState *conf, const Region *region)
+{
+	RaftConfState own;
+
+	region_conf_state(region, &own);
+	return same_ids(&conf->voters, &own.voters) &&
+		same_ids(&conf->learners, &own.learners) &&
+		same_ids(&conf->voters_outgoing, &own.voters_outgoing);
+}
+
 /* Why it is refused; NULL: it is not. */
 static const char *
 judge(Store *store, const PeerMessage *m, SnapshotInfo *info)
@@ -88,6 +117,8 @@ judge(Store *store, const PeerMessage *m, SnapshotInfo *info)
 		return "this store has no such peer";
 	if (region_find_peer(&info->region, m->to.id) == NULL)
 		return "the peer is not in its region";
+	if (!conf_agrees(&m->raft.snapshot->meta.conf, &info->region))
+		return "its configuration is not its region's";
 	if (m->raft.snapshot->meta.index <= peer->saved.applied_index)
 		return "the peer has come further";
 	if (is_installed(s, m->region_id) || comes_in(s, m->region_id))
