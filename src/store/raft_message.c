@@ -142,6 +142,27 @@ send_tombstone(RaftTurn *turn, const PeerMessage *m, const Region *region)
 	raft_message_send(turn->store, NULL, &out, 1);
 }
 
+/*
+ * A learner that is removed has no say in it, and after that nobody sends it
+ * anything: the leader tells it. If this is lost, it stays until it is asked
+ * for; it votes no more.
+ */
+void
+raft_message_removed(RaftTurn *turn, Peer *leader, const Region *before)
+{
+	for (int i = 0; i < before->n_peers; i++)
+	{
+		PeerMessage m = {.region_id = before->id,
+						 .from = before->peers[i],
+						 .to = leader->self,
+						 .extra = EXTRA_NONE};
+
+		if (region_find_store(&leader->region, before->peers[i].store_id) ==
+			NULL)
+			send_tombstone(turn, &m, &leader->region);
+	}
+}
+
 /* --------------------------------------------------------------- destroying */
 
 void

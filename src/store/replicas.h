@@ -260,6 +260,10 @@ extern OutMessage *raft_message_pack(Peer *peer, const RaftMessage *messages,
 extern void raft_message_send(Store *store, Peer *peer,
 							  const OutMessage *messages, int n);
 
+/* The leader has applied that peers of the region, as it was, are gone. */
+extern void raft_message_removed(RaftTurn *turn, Peer *leader,
+								 const Region *before);
+
 /* The peer is not in its region any more, or a stale one: it goes. */
 extern void raft_peer_destroy(RaftTurn *turn, Peer *peer,
 							  const Region *last_region);
