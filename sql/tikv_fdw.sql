@@ -640,7 +640,10 @@ REVOKE ALL ON FUNCTION
 	tikv_status(), tikv_check(), tikv_internal.regions(),
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
-	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave()
+	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave(),
+	tikv_internal.raft(), tikv_transfer_leader(int8, int8),
+	tikv_add_peer(int8, int8, boolean), tikv_remove_peer(int8, int8),
+	tikv_split(bytea)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	tikv_get(bytea), tikv_ttl(bytea), tikv_batch_get(bytea[]),
