@@ -941,6 +941,7 @@ REVOKE ALL ON FUNCTION
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave(),
+	tikv_split(bytea),
 	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text),
 	tikv_fdw_handler(), tikv_fdw_validator(text[], oid)
 FROM PUBLIC;

@@ -256,6 +256,9 @@ wait_for('its store to have left', sub {
 		q{SELECT count(*) FROM tikv.stores WHERE state = 'tombstone'}) eq '1';
 });
 is(roles('one'), '01', 'the region has a voter and a learner');
+wait_for('its peer to be gone', sub {
+	$node{three}->safe_psql('postgres', 'SELECT count(*) FROM tikv.regions') eq '0';
+});
 is((rawctl($node{one}, 'get', 'key'))[1], 'value', 'and its data');
 my ($code, $out, $err) = $node{two}->psql('postgres',
 	q{SELECT tikv_create_keyspace('kept')});
