@@ -217,6 +217,24 @@ look_at_keys(TxnRound *round)
 	return true;
 }
 
+/* After the snapshot: is what it would see still whole? */
+static void
+check_not_collected(const TxnRound *round)
+{
+	uint64 safe_point = board_gc_safe_point();
+
+	if (round->txn.read.ts < safe_point)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_SNAPSHOT_TOO_OLD),
+			 errmsg("versions that the transaction would read may be gone"),
+			 errdetail("It reads at %llu, and garbage is collected up to %llu.",
+					   (unsigned long long) round->txn.read.ts,
+					   (unsigned long long) safe_point),
+			 errhint(
+				 "Begin again; tikv_gc_barrier() keeps versions for longer than tikv.gc_life_time.")));
+}
+
 static bool
 open_round(TxnRound *round, const TableOids *tables)
 {
@@ -224,6 +242,8 @@ open_round(TxnRound *round, const TableOids *tables)
 
 	if (answer == TABLES_MISSING)
 		session_forget_tables();
+	if (answer == TABLES_OK)
+		check_not_collected(round);
 	return answer == TABLES_OK;
 }
 

@@ -659,10 +659,11 @@ test_unary(RpcClient *client)
 	EQ_U64(rpc_unary(client, "/tikvpb.Tikv/RawScan", bytes_empty(), 5000, NULL,
 					 NULL, 0),
 		   RPC_UNIMPLEMENTED, "what the service refuses is");
-	EQ_U64(rpc_unary(client, "/tikvpb.Tikv/GetLockWaitHistory", bytes_empty(), 5000,
-					 NULL, text, sizeof(text)),
+	EQ_U64(rpc_unary(client, "/tikvpb.Tikv/GetLockWaitHistory", bytes_empty(),
+					 5000, NULL, text, sizeof(text)),
 		   RPC_UNIMPLEMENTED, "a method that is not built: UNIMPLEMENTED");
-	EQ_STR(text, "not implemented: /tikvpb.Tikv/GetLockWaitHistory", "by intent");
+	EQ_STR(text, "not implemented: /tikvpb.Tikv/GetLockWaitHistory",
+		   "by intent");
 	EQ_U64(rpc_unary(client, "/tikvpb.Tikv/GetHealthFeedback", bytes_empty(),
 					 5000, NULL, NULL, 0),
 		   0, "GetHealthFeedback is answered");
