@@ -9,13 +9,15 @@
  *        rawctl --pd host:port scan START LIMIT
  *        rawctl --pd host:port timestamp
  *        rawctl --pd host:port protect SERVICE TIMESTAMP
+ *        rawctl --pd host:port collect TIMESTAMP
  *
  * tikv_client.h finds the store that leads the key's region.  PD is asked again
  * while that store answers with a region error, and that is all there is for
  * resilience.  `get` of an absent key has exit status 2; `scan` prints how many
  * pairs there are, the bytes of their values, the first key and the last.
  * `protect` keeps the garbage collector behind a timestamp for ten minutes,
- * which PD has to write down.
+ * which PD has to write down; `collect` moves the GC safe point there, as TiDB
+ * does where tikv.gc_life_time is 0.
  *
  * RAWCTL_DISK_FULL_OPT in the environment is the request's disk_full_opt: 1 is
  * a write that must go through on a disk that is almost full, 2 on a full one.
@@ -205,6 +207,24 @@ protect(Client *client, char *service, const char *timestamp)
 }
 
 static void
+collect(Client *client, const char *timestamp)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__UpdateGCSafePointRequest request =
+		PDPB__UPDATE_GCSAFE_POINT_REQUEST__INIT;
+	Pdpb__UpdateGCSafePointResponse *response;
+
+	header.cluster_id = client->cluster_id;
+	request.header = &header;
+	request.safe_point = strtoull(timestamp, NULL, 10);
+	response =
+		call_unary(client, client->pd, "/pdpb.PD/UpdateGCSafePoint", &request,
+				   &pdpb__update_gcsafe_point_response__descriptor);
+	check_header(response->header, "UpdateGCSafePoint");
+	pdpb__update_gcsafe_point_response__free_unpacked(response, NULL);
+}
+
+static void
 print_timestamp(Client *client)
 {
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
@@ -238,7 +258,8 @@ usage_is_good(int argc, char **argv)
 		strcmp(argv[3], "scan") == 0 || strcmp(argv[3], "delete-range") == 0)
 		return argc == 6;
 	return argc == 5 &&
-		(strcmp(argv[3], "get") == 0 || strcmp(argv[3], "delete") == 0);
+		(strcmp(argv[3], "get") == 0 || strcmp(argv[3], "delete") == 0 ||
+		 strcmp(argv[3], "collect") == 0);
 }
 
 int
@@ -252,7 +273,8 @@ main(int argc, char **argv)
 	{
 		fputs("usage: rawctl --pd host:port put KEY VALUE | get KEY | "
 			  "delete KEY | delete-range START END | scan START LIMIT | "
-			  "timestamp | protect SERVICE TIMESTAMP\n",
+			  "timestamp | protect SERVICE TIMESTAMP | "
+			  "collect TIMESTAMP\n",
 			  stderr);
 		return 1;
 	}
@@ -263,6 +285,11 @@ main(int argc, char **argv)
 	if (strcmp(argv[3], "timestamp") == 0)
 	{
 		print_timestamp(&client);
+		_exit(0);
+	}
+	if (strcmp(argv[3], "collect") == 0)
+	{
+		collect(&client, argv[4]);
 		_exit(0);
 	}
 	if (strcmp(argv[3], "protect") == 0)

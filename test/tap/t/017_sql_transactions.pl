@@ -142,10 +142,32 @@ my $ttl = query("SELECT ttl_ms FROM tikv.locks WHERE pid = $pid");
 wait_for('a heartbeat', sub {
 	return query("SELECT heartbeats > 0 FROM tikv.transactions WHERE pid = $pid") eq 't';
 });
-cmp_ok(query("SELECT ttl_ms FROM tikv.locks WHERE pid = $pid"), '>', $ttl, 'the lock lives longer');
+wait_for('a longer life of the lock', sub {
+	return query("SELECT ttl_ms > $ttl FROM tikv.locks WHERE pid = $pid") eq 't';
+});
+pass('the lock lives longer');
 $session->query_safe('COMMIT');
 $session->quit;
 is(value('k'), 'patient', 'it commits');
+
+# ---- somebody else has garbage collected while a session reads the past
+query("SELECT tikv_txn_put('past', 'old')");
+query(q{ALTER SYSTEM SET tikv.gc_life_time = 0});
+$node->reload;
+my $reader = $node->background_psql('postgres', on_error_stop => 0);
+$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+is($reader->query_safe("SELECT convert_from(tikv_txn_get('past'), 'UTF8')"), 'old', 'a session reads');
+query("SELECT tikv_txn_put('past', 'new')");
+my ($code, $now) = txnctl($node, 'ts');
+is((rawctl($node, 'collect', $now))[0], 0, 'a client moves the safe point');
+wait_for('the store to heed it', sub { return (txnctl($node, 'get', $now - 1, 'past'))[0] == 3; });
+is(($reader->query("SELECT convert_from(tikv_txn_get('past'), 'UTF8')"))[0], '', 'the session gets no newer value');
+like(($reader->query('\echo :LAST_ERROR_SQLSTATE'))[0], qr/72000/, 'but is told that its snapshot is too old');
+$reader->query('ROLLBACK');
+$reader->quit;
+is(value('past'), 'new', 'a new one reads what is there');
+query(q{ALTER SYSTEM RESET tikv.gc_life_time});
+$node->reload;
 
 # ---- the extension is dropped under a transaction
 $session = writer('k', 'dropped');
