@@ -262,6 +262,7 @@ static void
 refuse(Dispatch *dispatch, Read *read, const RegionError *error)
 {
 	Request *request = read->request;
+	RegionError told = *error;
 	RegionError elsewhere = {.kind = REGION_NOT_LEADER,
 							 .region_id = error->region_id,
 							 .leader = error->leader};
@@ -269,7 +270,10 @@ refuse(Dispatch *dispatch, Read *read, const RegionError *error)
 	read->request = NULL;
 	if (error->kind != REGION_READ_INDEX_NOT_READY ||
 		dispatch->ask_index == NULL)
-		service_region_error(request, error);
+	{
+		read_add_siblings(context_of(read), &told);
+		service_region_error(request, &told);
+	}
 
 	/*
 	 * A follower's read would have to raise the leader's max_ts and look at

@@ -50,6 +50,14 @@ extern bool read_round_look(ReadRound *round, const RequestContext *context,
 							const BoardRegion **seen, RegionError *error);
 
 /*
+ * A client that knows the region from before it was split is told of the
+ * pieces, too, as far as this store has them (raftstore-and-pd 2).  In
+ * CurrentMemoryContext.
+ */
+extern void read_add_siblings(const RequestContext *context,
+							  RegionError *error);
+
+/*
  * Needs a transaction.  Locks the tables (waiting only if `wait`), takes a
  * fresh registered snapshot in every isolation level, opens the reader and
  * looks at the board again.
