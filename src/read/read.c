@@ -109,7 +109,6 @@ read_round_look(ReadRound *round, const RequestContext *context,
 		(void) refuse(error, REGION_READ_INDEX_NOT_READY, context->region_id,
 					  "the leader's lease has run out");
 		error->leader = found->board.leader;
-		error->actual = found->board.is_leader ? 0 : READ_AT_FOLLOWER;
 		return false;
 	}
 	*seen = &found->board;

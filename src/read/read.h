@@ -26,9 +26,6 @@
 
 typedef struct ReadRound ReadRound;
 
-/* RegionError.actual of READ_INDEX_NOT_READY: this peer does not lead. */
-#define READ_AT_FOLLOWER 1
-
 /* What a round reads; opening tables costs, so it says so beforehand. */
 #define READ_RAW 0x1
 #define READ_TXN 0x2
