@@ -377,8 +377,16 @@ sender_is_gone(RaftTurn *turn, const Peer *peer, const PeerMessage *m)
 	return true;
 }
 
+/* The message that is being stepped comes again in the next turn. */
 static void
-step_raft(Peer *peer, const PeerMessage *m)
+raft_message_later(RaftTurn *turn)
+{
+	raft_message_receive(turn->store,
+						 bytes_make(turn->message->bytes, turn->message->len));
+}
+
+static void
+step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 {
 	Status s;
 
@@ -386,6 +394,12 @@ step_raft(Peer *peer, const PeerMessage *m)
 		!snapshots_accept(peer->store, peer, m))
 		return;
 	note_sender(peer, &m->from);
+	if (m->raft.type == RAFT_MSG_READ_INDEX && m->raft.n_entries == 1 &&
+		!raft_read_may_answer(peer, m->raft.entries[0].data))
+	{
+		raft_message_later(turn);
+		return;
+	}
 	s = raft_step(peer->raft, &m->raft, (uint64) board_now_us());
 	if (s == STATUS_CORRUPT)
 		ereport(
@@ -423,7 +437,7 @@ step_one(RaftTurn *turn, Bytes bytes)
 	/* a lone peer has nobody to listen to */
 	if (m.extra == EXTRA_NONE && m.has_raft &&
 		!sender_is_gone(turn, peer, &m) && peer->grouped)
-		step_raft(peer, &m);
+		step_raft(turn, peer, &m);
 }
 
 void
@@ -431,8 +445,9 @@ raft_message_step(RaftTurn *turn)
 {
 	Replicas *replicas = turn->store->replicas;
 	InMessage *message;
+	int n = replicas->n_inbox; /* what comes again is for the next turn */
 
-	while ((message = replicas->inbox) != NULL)
+	while (n-- > 0 && (message = replicas->inbox) != NULL)
 	{
 		replicas->inbox = message->next;
 		if (replicas->inbox == NULL)

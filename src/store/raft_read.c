@@ -8,15 +8,14 @@
  */
 #include "postgres.h"
 
-#include "core/codec/number.h"
+#include "bus/lock_table.h"
+#include "core/cmd/read_context.h"
+#include "read/txn_look.h"
 #include "store/replicas.h"
 #include "utils/memutils.h"
 
 #define READ_RETRY_US INT64CONST(400000)
 #define READS_MAX 65536
-
-/* Of a question: who asked in which life, and which read it was. */
-#define CONTEXT_LEN 16
 
 static void
 answer_error(Request *request, RegionErrorKind kind, uint64 region_id)
@@ -31,12 +30,69 @@ answer_error(Request *request, RegionErrorKind kind, uint64 region_id)
 static void
 ask(Store *store, Peer *peer, IndexRead *read)
 {
-	uint8 context[CONTEXT_LEN];
-	uint8 *p = put_u64(context, (uint64) store->meta.start_seq);
+	ReadIndexContext context = {.asker = (uint64) store->meta.start_seq,
+								.id = read->id,
+								.has_ts = read->has_ts,
+								.start_ts = read->start_ts};
 
-	put_u64(p, read->id);
 	read->asked_us = dispatch_now_us();
-	(void) !raft_read_index(peer->raft, bytes_make(context, CONTEXT_LEN));
+	(void) !raft_read_index(peer->raft,
+							read_context_encode(&context,
+												read->request->arena));
+}
+
+/* False if the request was answered: it does not decode. */
+static bool
+take_timestamp(Store *store, Request *request, IndexRead *read)
+{
+	RegionError error = {.kind = REGION_MESSAGE_ONLY,
+						 .region_id = read->region_id};
+	TxnRequest *txn;
+
+	if (!txn_is_method(request->method->id))
+		return true;
+	txn = txn_decode(request, &store->dispatch.limits);
+	if (txn == NULL)
+		return false;
+	read->has_ts = true;
+	read->start_ts = txn->read.ts;
+	if (read->start_ts == PG_UINT64_MAX || txn_ts_is_plausible(read->start_ts))
+		return true;
+	error.reason = txn_look_text(TXN_LOOK_TS_TOO_NEW);
+	service_region_error(request, &error);
+	return false;
+}
+
+static int
+is_guard_below(void *arg, Bytes key, const Lock *lock, LockKind kind)
+{
+	const uint64 *ts = arg;
+
+	(void) key;
+	return kind == LOCK_KIND_GUARD && lock->min_commit_ts <= *ts;
+}
+
+/*
+ * At the leader, before it looks for the index: whoever commits at a timestamp
+ * of its own choice commits above the read, or is shown by a guard, and then
+ * the read waits until its entry is applied (raftstore-and-pd 8, txn-semantics
+ * 24).  False: ask again.
+ */
+bool
+raft_read_may_answer(Peer *peer, Bytes question)
+{
+	Arena *arena = &peer->store->arena;
+	ReadIndexContext context;
+	LockScan scan = {.filter = is_guard_below, .max_locks = 1};
+	LockScanResult found;
+
+	if (!peer_is_leader(peer) ||
+		read_context_decode(question, &context) != STATUS_OK || !context.has_ts)
+		return true;
+	lock_table_raise_max_ts(context.start_ts);
+	scan.range = txn_region_range(&peer->region, arena);
+	scan.arg = &context.start_ts;
+	return lock_table_scan(&scan, arena, &found) && found.n == 0;
 }
 
 void
@@ -63,6 +119,11 @@ raft_read_submit(Store *store, Request *request)
 	read->region_id = region_id;
 	read->life_number = peer->life_number;
 	read->request = request;
+	if (!take_timestamp(store, request, read))
+	{
+		pfree(read);
+		return;
+	}
 	read->next = replicas->reads;
 	replicas->reads = read;
 	replicas->n_reads++;
@@ -76,16 +137,14 @@ raft_read_states(Peer *peer, const RaftReadState *states, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		NumberReader r = number_reader(states[i].context);
-		uint64_t start_seq;
-		uint64_t id;
+		ReadIndexContext context;
 
-		if (!get_u64(&r, &start_seq) || !get_u64(&r, &id) ||
-			start_seq != (uint64) store->meta.start_seq)
+		if (read_context_decode(states[i].context, &context) != STATUS_OK ||
+			context.asker != (uint64) store->meta.start_seq)
 			continue;
 		for (IndexRead *read = store->replicas->reads; read != NULL;
 			 read = read->next)
-			if (read->id == id)
+			if (read->id == context.id)
 			{
 				read->answered = true;
 				read->index = states[i].index;

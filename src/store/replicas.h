@@ -69,6 +69,8 @@ typedef struct IndexRead
 	uint64 life_number;
 	bool answered; /* index is known */
 	uint64 index;
+	bool has_ts; /* of a transactional read */
+	uint64 start_ts;
 	int64 era; /* deletions of ranges before it must be over; 0: not known */
 	int64 asked_us;
 	Request *request;
@@ -307,6 +309,9 @@ extern void raft_admin_apply_change(RaftTurn *turn, Peer *peer,
 /* A read that needs an index of the group's log. */
 extern void raft_read_submit(Store *store, Request *request);
 extern void raft_read_states(Peer *peer, const RaftReadState *states, int n);
+
+/* May a follower's question be answered now?  False: ask again. */
+extern bool raft_read_may_answer(Peer *peer, Bytes question);
 
 /* Reads whose index is applied are run; those without hope are answered. */
 extern int raft_read_run(Store *store);

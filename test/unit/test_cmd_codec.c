@@ -11,6 +11,7 @@
 #include "codec_case.h"
 #include "core/cmd/peer_message.h"
 #include "core/cmd/raft_codec.h"
+#include "core/cmd/read_context.h"
 
 static const CmdHeader header = {.region_id = 2,
 								 .peer = {.id = 3, .store_id = 1},
@@ -547,6 +548,41 @@ regions(void)
 	   "an endless range leaves the region");
 }
 
+static void
+read_contexts(void)
+{
+	ReadIndexContext in = {.asker = 3,
+						   .id = 7,
+						   .has_ts = true,
+						   .start_ts = 300};
+	ReadIndexContext out;
+
+	EQ_BYTES(read_context_encode(&in, &arena),
+			 hex("0000000000000003 0000000000000007 72 03 08ac02"),
+			 "a question with a timestamp");
+	OK(read_context_decode(read_context_encode(&in, &arena), &out) ==
+			   STATUS_OK &&
+		   out.asker == 3 && out.id == 7 && out.has_ts && out.start_ts == 300,
+	   "and back");
+	in.has_ts = false;
+	OK(read_context_decode(read_context_encode(&in, &arena), &out) ==
+			   STATUS_OK &&
+		   !out.has_ts && out.id == 7,
+	   "one without");
+	OK(read_context_decode(hex("00000000000000030000000000000007 72 04 08ac02"),
+						   &out) == STATUS_INVALID &&
+		   read_context_decode(hex("0003"), &out) == STATUS_INVALID,
+	   "and what is none");
+	for (int i = 0; i < 20000; i++)
+	{
+		Bytes tight = tight_copy(rnd_bytes(40));
+
+		(void) !read_context_decode(tight, &out);
+		tight_free(tight);
+		arena_reset(&arena);
+	}
+}
+
 int
 main(void)
 {
@@ -557,6 +593,7 @@ main(void)
 	message_golden();
 	change_golden();
 	refused();
+	read_contexts();
 	regions();
 	roundtrips();
 	hostile();
