@@ -918,6 +918,8 @@ $$;
 GRANT tikv_read, tikv_write TO tikv_admin;
 
 REVOKE ALL ON FUNCTION
+	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
+	tikv_remove_peer(int8, int8), tikv_split(bytea), tikv_internal.raft(),
 	tikv_get(bytea), tikv_put(bytea, bytea, int8),
 	tikv_insert(bytea, bytea, int8), tikv_delete(bytea),
 	tikv_cas(bytea, bytea, bytea, int8), tikv_ttl(bytea),
