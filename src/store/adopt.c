@@ -37,7 +37,7 @@ store_adopt(Store *store, char *reason, Size size)
 		{
 			snprintf(
 				reason, size,
-				"the data are a copy (%s) and the store has peers elsewhere: stop the copy, or make it an empty node with tikv_reset_store()",
+				"the data are a copy (%s) and the store has peers elsewhere: stop the copy, or have it join as an empty node: DROP EXTENSION tikv_fdw CASCADE, set tikv.join, CREATE EXTENSION tikv_fdw",
 				how);
 			return false;
 		}

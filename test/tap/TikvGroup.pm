@@ -71,7 +71,8 @@ sub seed
 	my ($i, @more) = @_;
 	my $node = $nodes[$i];
 	my @sql = ("SET session_replication_role = replica",
-		"UPDATE tikv_internal.store_meta SET store_id = $stores[$i]",
+		"UPDATE tikv_internal.store_meta SET store_id = $stores[$i],
+			machine = 0, device = 0, inode = 0, timeline = 0",
 		@more,
 		"DELETE FROM tikv_internal.pd_kv WHERE key LIKE 'raft/r/%'",
 		seed_store($node, $nodes[0], $nodes[1], $stores[1]),
