@@ -290,6 +290,18 @@ wait_state($own{full}, 'pd', 'waiting', qr/is not empty/);
 pass('one that holds data says why it does not serve');
 $_->stop('fast') foreach values %own;
 
+# ---- a store without a member, by tikv.pd_endpoints
+my $outside = new_node('outside', 'tikv.pd_endpoints' => $node{two}{tikv}{'tikv.pd_addr'});
+$outside->start;
+serve($outside);
+is($outside->safe_psql('postgres', 'SELECT count(*) FROM tikv.members'), '3',
+	'a node with an external PD knows its members');
+is($node{one}->safe_psql('postgres', q{SELECT count(*) FROM tikv.stores WHERE address = '}
+		  . $outside->{tikv}{'tikv.addr'} . q{' AND state = 'up'}),
+	'1', 'and is one of its stores');
+is((rawctl($outside, 'get', 'key'))[1], 'value', 'clients are passed on');
+$outside->stop('fast');
+
 # ---- restart of all
 $_->stop('fast') foreach @node{qw(three two one)};
 $_->start foreach @node{qw(one two)};
