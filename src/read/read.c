@@ -11,6 +11,9 @@
 #include "read/read.h"
 #include "utils/snapmgr.h"
 
+/* That are named beside the region itself. */
+#define MAX_SIBLINGS 9
+
 typedef struct SeenRegion
 {
 	BoardRegion board;
@@ -102,10 +105,40 @@ read_round_look(ReadRound *round, const RequestContext *context,
 	if (!context->indexed &&
 		(!found->board.is_leader ||
 		 found->board.lease_end_us <= board_now_us()))
-		return refuse(error, REGION_READ_INDEX_NOT_READY, context->region_id,
+	{
+		(void) refuse(error, REGION_READ_INDEX_NOT_READY, context->region_id,
 					  "the leader's lease has run out");
+		error->leader = found->board.leader;
+		error->actual = found->board.is_leader ? 0 : READ_AT_FOLLOWER;
+		return false;
+	}
 	*seen = &found->board;
 	return true;
+}
+
+void
+read_add_siblings(const RequestContext *context, RegionError *error)
+{
+	const Region **siblings;
+	uint64 missed;
+	Bytes bound;
+
+	if (error->kind != REGION_EPOCH_NOT_MATCH || error->current == NULL ||
+		context->epoch.version >= error->current->epoch.version)
+		return;
+	missed = error->current->epoch.version - context->epoch.version;
+	bound = error->current->start_key;
+	siblings = palloc(MAX_SIBLINGS * sizeof(Region *));
+	error->siblings = siblings;
+	while (missed-- > 0 && error->n_siblings < MAX_SIBLINGS && bound.len > 0)
+	{
+		BoardRegion *entry = palloc(sizeof(BoardRegion));
+
+		if (!board_find_below(bound, entry))
+			break;
+		siblings[error->n_siblings++] = &entry->region;
+		bound = entry->region.start_key;
+	}
 }
 
 void

@@ -26,6 +26,9 @@
 
 typedef struct ReadRound ReadRound;
 
+/* RegionError.actual of READ_INDEX_NOT_READY: this peer does not lead. */
+#define READ_AT_FOLLOWER 1
+
 /* What a round reads; opening tables costs, so it says so beforehand. */
 #define READ_RAW 0x1
 #define READ_TXN 0x2
@@ -45,6 +48,14 @@ extern void read_round_want(ReadRound *round, int wanted);
  */
 extern bool read_round_look(ReadRound *round, const RequestContext *context,
 							const BoardRegion **seen, RegionError *error);
+
+/*
+ * A client that knows the region from before it was split is told of the
+ * pieces, too, as far as this store has them (raftstore-and-pd 2).  In
+ * CurrentMemoryContext.
+ */
+extern void read_add_siblings(const RequestContext *context,
+							  RegionError *error);
 
 /*
  * Needs a transaction.  Locks the tables (waiting only if `wait`), takes a

@@ -103,9 +103,14 @@ epoch_not_match(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	Errorpb__EpochNotMatch *part = arena_alloc(arena, sizeof(*part));
 
 	errorpb__epoch_not_match__init(part);
-	part->n_current_regions = 1;
-	part->current_regions = arena_alloc(arena, sizeof(*part->current_regions));
+	part->n_current_regions = 1 + (size_t) error->n_siblings;
+	part->current_regions =
+		arena_alloc(arena,
+					part->n_current_regions * sizeof(*part->current_regions));
 	part->current_regions[0] = service_region_message(error->current, arena);
+	for (int i = 0; i < error->n_siblings; i++)
+		part->current_regions[1 + i] =
+			service_region_message(error->siblings[i], arena);
 	out->epoch_not_match = part;
 	out->message = arena_printf(
 		arena,

@@ -273,6 +273,18 @@ peer_is_leader(const Peer *peer)
 	return raft_role(peer->raft) == RAFT_LEADER;
 }
 
+/*
+ * An earlier leader has said that ranges are deleted whose rows are still here:
+ * nobody may read them.
+ */
+int64
+peer_lease_end(const Peer *peer)
+{
+	if (range_delete_oldest(peer->store) < peer->led_from_era)
+		return 0;
+	return (int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
+}
+
 /* Id 0 if it is not known, or not known where it is. */
 static RegionPeer
 leader_of(const Peer *peer)
@@ -312,8 +324,7 @@ peer_publish(Peer *peer)
 	entry->is_leader = peer_is_leader(peer);
 	entry->leader = leader_of(peer);
 	entry->term = raft_term(peer->raft);
-	entry->lease_end_us =
-		(int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
+	entry->lease_end_us = peer_lease_end(peer);
 	entry->applied_index = peer->saved.applied_index;
 	peer->lease_end_us = entry->lease_end_us;
 	peer->told_term = entry->term;

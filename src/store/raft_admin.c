@@ -197,8 +197,8 @@ take_change(RaftTurn *turn, Peer *peer, const Region *after)
 	peer->at_once = turn->at_once = true;
 	if (region_find_store(after, peer->self.store_id) == NULL)
 		peer->destroying = true;
-	else if (peer_is_leader(peer))
-		raft_message_removed(turn, peer, &before);
+	if (peer_is_leader(peer))
+		raft_message_removed(peer, &before);
 	ereport(LOG,
 			(errmsg("tikv store %llu: region %llu has %d peers, conf_ver %llu",
 					(unsigned long long) peer->self.store_id,

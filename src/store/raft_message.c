@@ -15,6 +15,9 @@
 #include "store/snapshots.h"
 #include "utils/memutils.h"
 
+/* How long a removed peer is told so, once a second. */
+#define TELL_REMOVED_US INT64CONST(600000000)
+
 /* ---------------------------------------------------------------- the inbox */
 
 void
@@ -142,24 +145,66 @@ send_tombstone(RaftTurn *turn, const PeerMessage *m, const Region *region)
 	raft_message_send(turn->store, NULL, &out, 1);
 }
 
-/*
- * A learner that is removed has no say in it, and after that nobody sends it
- * anything: the leader tells it. If this is lost, it stays until it is asked
- * for; it votes no more.
- */
-void
-raft_message_removed(RaftTurn *turn, Peer *leader, const Region *before)
+static void
+tell_removed(Store *store, const RemovedPeer *removed)
 {
+	PeerMessage m = {.region_id = removed->region_id,
+					 .from = removed->from,
+					 .to = removed->peer,
+					 .epoch = removed->epoch,
+					 .is_tombstone = true,
+					 .extra = EXTRA_NONE};
+	OutMessage out = {.to_store = removed->peer.store_id,
+					  .to_peer = removed->peer.id};
+	Arena arena;
+
+	arena_init(&arena);
+	out.bytes = peer_message_encode(&m, &arena);
+	raft_message_send(store, NULL, &out, 1);
+	arena_free(&arena);
+}
+
+void
+raft_message_removed(Peer *peer, const Region *before)
+{
+	Store *store = peer->store;
+
 	for (int i = 0; i < before->n_peers; i++)
 	{
-		PeerMessage m = {.region_id = before->id,
-						 .from = before->peers[i],
-						 .to = leader->self,
-						 .extra = EXTRA_NONE};
+		RemovedPeer *removed;
 
-		if (region_find_store(&leader->region, before->peers[i].store_id) ==
-			NULL)
-			send_tombstone(turn, &m, &leader->region);
+		if (region_find_peer(&peer->region, before->peers[i].id) != NULL ||
+			before->peers[i].id == peer->self.id)
+			continue;
+		removed = MemoryContextAlloc(store->context, sizeof(RemovedPeer));
+		*removed =
+			(RemovedPeer){.next = store->replicas->removed,
+						  .region_id = before->id,
+						  .peer = before->peers[i],
+						  .from = peer->self,
+						  .epoch = peer->region.epoch,
+						  .until_us = dispatch_now_us() + TELL_REMOVED_US};
+		store->replicas->removed = removed;
+	}
+}
+
+void
+raft_message_tell_removed(Store *store)
+{
+	RemovedPeer **at = &store->replicas->removed;
+
+	while (*at != NULL)
+	{
+		RemovedPeer *removed = *at;
+
+		if (dispatch_now_us() < removed->until_us)
+		{
+			tell_removed(store, removed);
+			at = &removed->next;
+			continue;
+		}
+		*at = removed->next;
+		pfree(removed);
 	}
 }
 

@@ -93,6 +93,20 @@ raft_read_states(Peer *peer, const RaftReadState *states, int n)
 	}
 }
 
+/*
+ * A deletion of a range is applied when it begins, and its rows go later: who
+ * reads here must not see them, since the leader has said that they are gone.
+ */
+static bool
+is_applied(Store *store, const Peer *peer, IndexRead *read)
+{
+	if (!read->answered || peer->saved.applied_index < read->index)
+		return false;
+	if (read->era == 0)
+		read->era = store->ranges.era + 1;
+	return range_delete_oldest(store) >= read->era;
+}
+
 /* True if the read is over, one way or another. */
 static bool
 run_one(Store *store, IndexRead *read)
@@ -103,7 +117,7 @@ run_one(Store *store, IndexRead *read)
 
 	if (peer == NULL || peer->life_number != read->life_number)
 		answer_error(request, REGION_NOT_FOUND, read->region_id);
-	else if (read->answered && peer->saved.applied_index >= read->index)
+	else if (is_applied(store, peer, read))
 		dispatch_indexed(&store->dispatch, request);
 	else if (now_us >= request->deadline_us)
 		service_busy(request, SERVICE_TOO_LATE);

@@ -492,9 +492,7 @@ note_leadership(Store *store, Peer *peer)
 static bool
 board_is_old(const Peer *peer)
 {
-	uint64 lease = Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
-
-	return peer->region_changed || peer->lease_end_us != (int64) lease ||
+	return peer->region_changed || peer->lease_end_us != peer_lease_end(peer) ||
 		peer->told_term != raft_term(peer->raft) ||
 		peer->told_leader != raft_leader(peer->raft);
 }
@@ -558,6 +556,8 @@ finish_peer(Store *store, Peer *peer)
 		finish_ready(store, peer);
 		peer->saved = peer->state;
 	}
+	if (!peer->was_leader && peer_is_leader(peer))
+		peer->led_from_era = store->ranges.era + 1;
 	tell_board(peer, applied_before);
 	note_leadership(store, peer);
 	peer->region_changed = peer->at_once = false;

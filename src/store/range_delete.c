@@ -68,6 +68,14 @@ range_delete_accept(Store *store, Write *write)
 	return true;
 }
 
+int64
+range_delete_oldest(const Store *store)
+{
+	const RangeDeletes *ranges = &store->ranges;
+
+	return ranges->n > 0 ? ranges->items[0].era : PG_INT64_MAX;
+}
+
 /* The row that kept the count is not needed any more: a newer one does. */
 void
 range_delete_save_new(Store *store)

@@ -69,9 +69,24 @@ typedef struct IndexRead
 	uint64 life_number;
 	bool answered; /* index is known */
 	uint64 index;
+	int64 era; /* deletions of ranges before it must be over; 0: not known */
 	int64 asked_us;
 	Request *request;
 } IndexRead;
+
+/*
+ * A peer that a region of ours has removed: it is told so for a while, since a
+ * learner asks nobody, and no other message goes to it any more.
+ */
+typedef struct RemovedPeer
+{
+	struct RemovedPeer *next;
+	uint64 region_id;
+	RegionPeer peer;
+	RegionPeer from;
+	RegionEpoch epoch;
+	int64 until_us;
+} RemovedPeer;
 
 /* An administrative command from outside, for the next turn. */
 typedef struct AdminJob
@@ -126,6 +141,7 @@ typedef struct Replicas
 	AdminJob **jobs_end;
 	InMessage *early_votes; /* for regions that a split will make here */
 	int n_early_votes;
+	RemovedPeer *removed;
 	struct SplitJob *splits;
 	int n_splits;
 	uint64 next_split;
@@ -260,9 +276,9 @@ extern OutMessage *raft_message_pack(Peer *peer, const RaftMessage *messages,
 extern void raft_message_send(Store *store, Peer *peer,
 							  const OutMessage *messages, int n);
 
-/* The leader has applied that peers of the region, as it was, are gone. */
-extern void raft_message_removed(RaftTurn *turn, Peer *leader,
-								 const Region *before);
+/* The region, as it was and as it is: who is gone is told, now and then. */
+extern void raft_message_removed(Peer *peer, const Region *before);
+extern void raft_message_tell_removed(Store *store);
 
 /* The peer is not in its region any more, or a stale one: it goes. */
 extern void raft_peer_destroy(RaftTurn *turn, Peer *peer,

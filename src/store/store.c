@@ -244,6 +244,7 @@ housekeeping(Store *store)
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
 		raft_tell_people(store);
+		raft_message_tell_removed(store);
 		if (!extension_is_ours(store))
 			return "the extension was dropped";
 		if (!worker_tls_tick(store->tls))

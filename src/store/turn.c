@@ -18,6 +18,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "read/read.h"
 #include "read/txn_look.h"
 #include "storage/raw_table.h"
 #include "store/raw_decide.h"
@@ -234,11 +235,17 @@ turn_check_write(Store *store, Write *write, RegionError *error)
 		write->peer = NULL;
 		return true;
 	}
+	/* one that waits for its first snapshot knows no region */
+	if (peer != NULL && peer->region.n_peers == 0)
+		peer = NULL;
 	if (peer != NULL)
 		peer_region_state(peer, &state);
 	if (!region_check(store->meta.store_id, peer != NULL ? &state : NULL,
 					  context, EPOCH_DATA, error))
+	{
+		read_add_siblings(context, error);
 		return false;
+	}
 	write->peer = peer;
 	return in_range(write, &peer->region, error) &&
 		timestamps_are_plausible(write, error) &&
@@ -480,7 +487,10 @@ refuse_mismatch(Store *store, Write *write)
 	if (peer == NULL)
 		error.kind = REGION_NOT_FOUND;
 	else
+	{
 		error.current = &peer->region;
+		read_add_siblings(context_of(write), &error);
+	}
 	service_region_error(write->request, &error);
 }
 

@@ -307,6 +307,44 @@ late(void)
 		   "and the message");
 }
 
+/* raftstore-and-pd 2: the region itself first, then what was split off. */
+static void
+siblings(void)
+{
+	Kvrpcpb__RawGetRequest get = KVRPCPB__RAW_GET_REQUEST__INIT;
+	Region self = {.id = 2,
+				   .start_key = bytes_cstr("m"),
+				   .epoch = {.conf_ver = 1, .version = 3}};
+	Region left = {.id = 7,
+				   .end_key = bytes_cstr("m"),
+				   .epoch = {.conf_ver = 1, .version = 3}};
+	const Region *const others[] = {&left};
+	RegionError error = {.kind = REGION_EPOCH_NOT_MATCH,
+						 .region_id = 2,
+						 .current = &self};
+	Errorpb__EpochNotMatch *part;
+	Kvrpcpb__RawGetResponse *answer;
+	Request request;
+
+	request = request_of(METHOD_RAW_GET, &get.base);
+	service_region_error(&request, &error);
+	answer = reply();
+	part = answer->region_error->epoch_not_match;
+	OK(part != NULL && part->n_current_regions == 1 &&
+		   part->current_regions[0]->id == 2,
+	   "an epoch that does not match names the region");
+	error.siblings = others;
+	error.n_siblings = 1;
+	request = request_of(METHOD_RAW_GET, &get.base);
+	service_region_error(&request, &error);
+	answer = reply();
+	part = answer->region_error->epoch_not_match;
+	OK(part->n_current_regions == 2 && part->current_regions[0]->id == 2 &&
+		   part->current_regions[1]->id == 7 &&
+		   part->current_regions[1]->end_key.len == 1,
+	   "and those that were split off it");
+}
+
 int
 main(void)
 {
@@ -317,6 +355,7 @@ main(void)
 	scans();
 	long_reads();
 	late();
+	siblings();
 	arena_free(&arena);
 	return unit_done();
 }

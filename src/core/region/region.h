@@ -106,8 +106,12 @@ typedef struct RegionError
 	RegionPeer leader;	   /* NOT_LEADER: the hint, id 0 if unknown */
 	Bytes key;			   /* KEY_NOT_IN_REGION; borrowed from the request */
 	const Region *current; /* EPOCH_NOT_MATCH, KEY_NOT_IN_REGION */
-	const char *reason;	   /* SERVER_IS_BUSY, DISK_FULL, MESSAGE_ONLY */
-	uint64_t backoff_ms;   /* SERVER_IS_BUSY */
+
+	/* EPOCH_NOT_MATCH: what was split off it since, to its left */
+	const Region *const *siblings;
+	int n_siblings;
+	const char *reason;	 /* SERVER_IS_BUSY, DISK_FULL, MESSAGE_ONLY */
+	uint64_t backoff_ms; /* SERVER_IS_BUSY */
 } RegionError;
 
 /* Which command's epoch rule applies (raftstore-and-pd 1.1). */

@@ -181,14 +181,24 @@ func (n *network) nodeBehind(conn net.Conn) int {
 	return -1
 }
 
-// socketInode of the connection from one port of 127.0.0.1 to another.
+// socketInode of the connection from one port of 127.0.0.1 to another, which
+// an instance may have made with a socket of IPv6.
 func socketInode(from, to int) string {
-	text, err := os.ReadFile("/proc/net/tcp")
+	const v6 = "0000000000000000FFFF0000"
+
+	if inode := inodeIn("/proc/net/tcp", "", from, to); inode != "" {
+		return inode
+	}
+	return inodeIn("/proc/net/tcp6", v6, from, to)
+}
+
+func inodeIn(table, prefix string, from, to int) string {
+	text, err := os.ReadFile(table)
 	if err != nil {
 		return ""
 	}
-	local := fmt.Sprintf("0100007F:%04X", from)
-	remote := fmt.Sprintf("0100007F:%04X", to)
+	local := fmt.Sprintf("%s0100007F:%04X", prefix, from)
+	remote := fmt.Sprintf("%s0100007F:%04X", prefix, to)
 	for _, line := range strings.Split(string(text), "\n") {
 		fields := strings.Fields(line)
 		if len(fields) > 9 && fields[1] == local && fields[2] == remote {
