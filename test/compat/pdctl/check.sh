@@ -70,7 +70,7 @@ expect '"schedule":' config show all
 expect '"max-replicas":' config show replication
 expect '[0-9]+\.[0-9]+' config show cluster-version
 expect '"role":"voter"' config placement-rules show
-expect '\[\]' scheduler show
+expect 'balance-leader-scheduler' scheduler show
 expect '\[\]' operator show
 expect '"as_leader"' hot read
 expect '"service_id":"gc_worker"' service-gc-safepoint
