@@ -165,10 +165,16 @@ with_header(Pd *pd, const PdMethod *method, Bytes bytes)
 	return pack_message(message, &pd->arena);
 }
 
+/*
+ * What our own processes ask may be asked again: the leader changed, or did
+ * not answer in time.
+ */
 static bool
-may_retry(const Forwarded *f)
+may_retry(const Forwarded *f, RpcCode code)
 {
-	return f->to.call == NULL && board_now_us() < f->until_us;
+	return f->to.call == NULL && board_now_us() < f->until_us &&
+		(code == RPC_UNAVAILABLE || code == RPC_CANCELLED ||
+		 code == RPC_DEADLINE_EXCEEDED);
 }
 
 static void
@@ -178,7 +184,7 @@ on_done(void *arg, const ClientResult *result)
 	Pd *pd = f->pd;
 
 	f->call = NULL;
-	if (result->code == RPC_UNAVAILABLE && may_retry(f))
+	if (may_retry(f, result->code))
 	{
 		f->not_before_us = board_now_us() + RETRY_US;
 		return;
@@ -793,23 +799,24 @@ serve_ourselves(Pd *pd)
 	Forward *fw = pd->forward;
 	Forwarded *f;
 
-	while ((f = fw->calls) != NULL && f->call == NULL)
+	while (group_may_serve(pd) && (f = fw->calls) != NULL && f->call == NULL)
 	{
 		fw->calls = f->next;
 		pd_serve(pd, f->method, bytes_make(f->bytes, f->len), &f->to);
 		free_forwarded(f);
 	}
-	while ((f = fw->tso_wanted) != NULL)
+	while (group_may_serve(pd) && (f = fw->tso_wanted) != NULL)
 	{
 		Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
 
 		fw->tso_wanted = f->next;
+		if (fw->tso_wanted == NULL)
+			fw->tso_wanted_tail = &fw->tso_wanted;
 		request.count = f->count;
 		pd_serve(pd, f->method, pack_message(&request.base, &pd->arena),
 				 &f->to);
 		free_forwarded(f);
 	}
-	fw->tso_wanted_tail = &fw->tso_wanted;
 }
 
 void

@@ -44,6 +44,8 @@ schedule_lead(Schedule *schedule, int64_t now_us)
 	schedule->since_us = now_us;
 	schedule->tick_us = now_us;
 	schedule->counted = false;
+	schedule->checked_us = 0;
+	schedule->checked_stores = 0;
 }
 
 /* ---- the list ---- */
@@ -325,6 +327,7 @@ schedule_region(Schedule *schedule, PdState *state, uint64_t region_id,
 /* ---- once a second ---- */
 
 #define TICK_US INT64_C(1000000)
+#define CHECK_ALL_US INT64_C(10000000)
 
 int64_t
 schedule_next_us(const Schedule *schedule)
@@ -401,13 +404,38 @@ bury_stores(const PdState *state, PdChanges *changes)
 	}
 }
 
-/* Regions whose leaders report only once a minute are looked at here. */
+/* Which stores there are, and how they are. */
+static uint64_t
+stores_mark(const Schedule *schedule)
+{
+	uint64_t mark = schedule->stores.max_replicas;
+
+	for (size_t i = 0; i < schedule->stores.n; i++)
+	{
+		const PlacementStore *store = &schedule->stores.stores[i];
+
+		mark = (mark ^ store->id) * UINT64_C(0x9E3779B97F4A7C15);
+		mark ^= (uint64_t) store->alive << 1 | (uint64_t) store->lost;
+	}
+	return mark;
+}
+
+/*
+ * Regions are looked at when their leaders report; here, all of them when
+ * the stores have changed, while anything is under way, and now and then.
+ */
 static void
 check_all(Schedule *schedule, PdState *state, int64_t now_us,
 		  PdChanges *changes)
 {
 	const RegionTree *tree = &state->cluster.regions;
+	uint64_t mark = stores_mark(schedule);
 
+	if (mark == schedule->checked_stores && schedule->n_running == 0 &&
+		now_us - schedule->checked_us < CHECK_ALL_US)
+		return;
+	schedule->checked_stores = mark;
+	schedule->checked_us = now_us;
 	for (size_t i = 0; i < tree->n; i++)
 		if (tree->by_key[i]->leader.id != 0 &&
 			schedule_find(schedule, tree->by_key[i]->meta.id) == NULL)

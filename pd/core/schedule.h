@@ -49,6 +49,10 @@ typedef struct Schedule
 	PlacementStores stores;
 	Arena stores_arena;
 	bool counted;
+
+	/* All regions were looked at when, and with which stores. */
+	int64_t checked_us;
+	uint64_t checked_stores;
 } Schedule;
 
 extern void schedule_init(Schedule *schedule);
