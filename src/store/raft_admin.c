@@ -123,6 +123,10 @@ raft_admin_propose(Peer *peer, const CmdAdmin *admin, const char **why)
 	*why = "this peer does not lead the region";
 	if (!peer_is_leader(peer))
 		return false;
+	*why = "a flashback of the region is under way";
+	if (peer->region.flashback_start_ts != 0 &&
+		admin->type != CMD_ADMIN_COMPACT_LOG)
+		return false;
 	FAILPOINT("store_before_admin");
 	switch (admin->type)
 	{

@@ -94,6 +94,12 @@ sub acknowledged
 
 is(acknowledged($_), '', "node $_ has all that was acknowledged") foreach 0 .. 2;
 
+# ---- what the log cannot carry yet
+
+my $now = (txnctl($nodes[1], 'ts'))[1];
+like((txnctl($nodes[1], 'prepare-flashback', $now, $now - 1, 'a', 'b'))[2], qr/several peers/,
+	'a flashback of several peers is refused');
+
 # ---- the log is given up once all have it
 
 wait_for('the log to be given up', sub {
