@@ -56,7 +56,12 @@ soak_txn_crash()
 
 soak_chaos()
 {
-    "$TOP/test/faults/run.sh" chaos 0 -minutes "${CHAOS_MINUTES:-30}"
+    local nodes
+
+    for nodes in 1 3; do
+        "$TOP/test/faults/run.sh" chaos 0 -minutes "${CHAOS_MINUTES:-30}" \
+            -nodes $nodes
+    done
 }
 
 # CPU ticks of all workers so far.
