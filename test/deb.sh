@@ -45,6 +45,16 @@ check_files()
         die "the package is of version $(dpkg-deb -f "$DEB" Version), the extension of $version"
 }
 
+# dpkg knows a file by the path it came with, on a merged /usr maybe the other.
+package_of()
+{
+    local real
+
+    real=$(realpath "$1")
+    { dpkg -S "$real" "${real#/usr}" 2>/dev/null || :; } |
+        cut -d: -f1 | head -n 1
+}
+
 # Each library that is needed is there, and its package is depended upon.
 check_libraries()
 {
@@ -60,9 +70,9 @@ check_libraries()
     for library in $(objdump -p "$ROOT"/usr/lib/postgresql/15/lib/*.so |
         awk '/NEEDED/{print $2}' | sort -u); do
         path=$(ldd "$ROOT"/usr/lib/postgresql/15/lib/*.so |
-            awk -v name="$library" '$1 == name && $3 != "" {print $3; exit}')
+            awk -v name="$library" '$1 == name && $3 != "" && !n++ {print $3}')
         [ -n "$path" ] || continue # the dynamic linker
-        package=$(dpkg -S "$(realpath "$path")" | cut -d: -f1 | head -n 1)
+        package=$(package_of "$path")
         case ", $depends" in
             *", $package ("* | *", $package,"* | *", $package") ;;
             *) die "$library is of $package, which it does not depend on: $depends" ;;

@@ -56,19 +56,8 @@ write_command(Request *request, TxnRequest *txn, const Region *region)
 		retract_guards();
 		if (!kit.answer.more)
 			break;
-		/* Its cursor may lie in the memory of the slice. */
-		if (txn->command.kind == TXN_CMD_RESOLVE_LOCK)
-			txn->command.resolve_lock.cursor =
-				arena_copy(request->arena, txn->command.resolve_lock.cursor);
-		else if (txn->command.kind == TXN_CMD_PESSIMISTIC_ROLLBACK)
-			txn->command.pessimistic_rollback.cursor =
-				arena_copy(request->arena,
-						   txn->command.pessimistic_rollback.cursor);
-		else if (txn->command.kind == TXN_CMD_DELETE_RANGE)
-			txn->command.delete_range.cursor =
-				arena_copy(request->arena, txn->command.delete_range.cursor);
-		else
-			CHECK(false);
+		/* What it goes on with may lie in the memory of the slice. */
+		txn_command_keep(&txn->command, request->arena);
 	}
 	txn_answer(request, txn, &kit.answer);
 }
