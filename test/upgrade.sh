@@ -48,11 +48,17 @@ copy_server()
         "$("$PG_CONFIG" --sharedir)"/extension/tikv_fdw*
 }
 
+has_old()
+{
+    git -C "$TOP" cat-file -e "$OLD^{commit}" 2>/dev/null
+}
+
 build_old()
 {
-    git -C "$TOP" cat-file -e "$OLD^{commit}" 2>/dev/null ||
+    has_old || git -C "$TOP" fetch -q --unshallow || :
+    has_old ||
         die "commit $OLD, the last of version 0.1, is not in this clone:" \
-            "git fetch --unshallow"
+            "it needs the whole history"
     mkdir "$WORK/old"
     git -C "$TOP" archive "$OLD" | tar -C "$WORK/old" -xf -
     run_quietly make -s -C "$WORK/old" -j"$(nproc)" QUIET=1 \
