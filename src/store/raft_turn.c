@@ -212,8 +212,11 @@ run_jobs(RaftTurn *turn)
 			replicas->jobs_end = &replicas->jobs;
 		if (peer != NULL)
 		{
-			if (!peer->touched)
+			/* Grouped, it could not end a flashback any more. */
+			if (!peer->touched && peer->region.flashback_start_ts == 0)
 				make_grouped(peer);
+			else
+				why = "the region is busy: a flashback or a turn is under way";
 			turn->in_core = true;
 			ok = peer->grouped && raft_admin_propose(peer, &job->admin, &why);
 			turn->in_core = false;
