@@ -20,9 +20,8 @@ endif
 FUZZ_TARGETS := $(FUZZ_C:test/fuzz/%.c=$(OUT)/fuzz/bin/%)
 
 # PD without its tables, its loop and its ports: test/fuzz/pd_world.h is those.
-FUZZ_PD_C := $(filter-out pd/adopt.c pd/group.c pd/group_lock.c pd/group_table.c pd/peers.c \
-	pd/forward.c pd/join.c pd/moved.c pd/worker.c pd/observe.c, \
-	$(wildcard pd/*.c))
+FUZZ_PD_C := $(filter-out pd/adopt.c pd/group%.c pd/peers.c pd/forward%.c \
+	pd/join.c pd/moved.c pd/worker.c pd/observe.c,$(wildcard pd/*.c))
 FUZZ_PD_O := $(FUZZ_PD_C:%.c=$(OUT)/fuzz/%.o)
 
 # The rules take the compiler that CC names while they are made.

@@ -285,7 +285,7 @@ extern void tso_resign(Pd *pd);
 /* How long the loop may sleep for the sake of timestamps; -1 for ever. */
 extern int64 tso_sleep_us(const Pd *pd);
 
-/* ---- group.c ---- */
+/* ---- group.c, group_start.c ---- */
 
 /*
  * Load the state from the tables, and lead if this is the only member.
@@ -332,7 +332,7 @@ extern const PdMember *pd_leader(const Pd *pd);
 extern PdError pd_member_leaves(const PdState *state, uint64 id,
 								PdChanges *changes);
 
-/* ---- forward.c ---- */
+/* ---- forward.c, forward_stream.c, forward_leader.c ---- */
 extern void forward_start(Pd *pd);
 extern void forward_stop(Pd *pd);
 extern void forward_tick(Pd *pd);

@@ -140,7 +140,7 @@ extern void pd_meta_delete(PdAsk *, const void *, void *);
 extern void pd_store_global_config(PdAsk *, const void *, void *);
 extern void pd_load_global_config(PdAsk *, const void *, void *);
 
-/* service_etcd.c: etcd's keys, members, status */
+/* service_etcd.c, service_etcd_txn.c: etcd's keys, members, status */
 extern void pd_etcd_member_list(PdAsk *, const void *, void *);
 extern void pd_etcd_range(PdAsk *, const void *, void *);
 extern void pd_etcd_put(PdAsk *, const void *, void *);
@@ -157,13 +157,13 @@ extern void pd_etcd_lease_keep_alive(PdAsk *, const void *, void *);
 extern void pd_etcd_lease_time_to_live(PdAsk *, const void *, void *);
 extern void pd_etcd_lease_leases(PdAsk *, const void *, void *);
 
-/* watch.c: streams that are told of changes */
+/* watch_open.c: streams that are told of changes */
 extern void pd_watch_keyspaces(PdAsk *, const void *, void *);
 extern void pd_watch_global_config(PdAsk *, const void *, void *);
 extern void pd_meta_watch(PdAsk *, const void *, void *);
 extern void pd_etcd_watch(PdAsk *, const void *, void *);
 
-/* A leader's stream of heartbeats, for signs of life and orders. */
+/* watch.c: a leader's stream of heartbeats, for signs of life and orders. */
 extern void watch_heartbeats(PdAsk *ask, uint64_t store_id);
 
 /* ---- shared by the services over keys ---- */

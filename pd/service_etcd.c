@@ -8,15 +8,12 @@
  */
 #include "postgres.h"
 
-#include "etcdserverpb.pb-c.h"
 #include "pd/convert.h"
-#include "pd/pd.h"
 #include "pd/record_codec.h"
+#include "pd/service_etcd.h"
 
 /* The etcd whose protocol this is; tools look at it. */
 #define ETCD_VERSION "3.5.0"
-
-#define MAX_TXN_DEPTH 4
 
 typedef Etcdserverpb__RangeRequest__SortTarget SortTarget;
 
@@ -62,8 +59,8 @@ kv_failed(PdAsk *ask, KvError error)
 	return true;
 }
 
-static KvTxn
-begin(PdAsk *ask)
+KvTxn
+etcd_begin(PdAsk *ask)
 {
 	KvTxn txn;
 
@@ -71,8 +68,8 @@ begin(PdAsk *ask)
 	return txn;
 }
 
-static KvRange
-range_of(ProtobufCBinaryData key, ProtobufCBinaryData end)
+KvRange
+etcd_range(ProtobufCBinaryData key, ProtobufCBinaryData end)
 {
 	KvRange range = {from_binary(key), from_binary(end)};
 
@@ -156,9 +153,10 @@ sort_items(const Etcdserverpb__RangeRequest *in, const KvItem **items, size_t n)
 	}
 }
 
-static KvError
-do_range(PdAsk *ask, const KvTxn *txn, const Etcdserverpb__RangeRequest *in,
-		 Etcdserverpb__RangeResponse *out)
+KvError
+etcd_do_range(PdAsk *ask, const KvTxn *txn,
+			  const Etcdserverpb__RangeRequest *in,
+			  Etcdserverpb__RangeResponse *out)
 {
 	const KvItem **items;
 	KvError error = kv_check_revision(txn, in->revision);
@@ -169,7 +167,7 @@ do_range(PdAsk *ask, const KvTxn *txn, const Etcdserverpb__RangeRequest *in,
 						"etcdserver: key is not provided");
 	if (error.code != RPC_OK)
 		return error;
-	n = kv_scan(txn, range_of(in->key, in->range_end), &items);
+	n = kv_scan(txn, etcd_range(in->key, in->range_end), &items);
 	out->count = (int64) n;
 	out->header = etcd_header(ask, kv_revision(txn));
 	if (in->count_only)
@@ -191,9 +189,9 @@ do_range(PdAsk *ask, const KvTxn *txn, const Etcdserverpb__RangeRequest *in,
 void
 pd_etcd_range(PdAsk *ask, const void *request, void *response)
 {
-	KvTxn txn = begin(ask);
+	KvTxn txn = etcd_begin(ask);
 
-	(void) kv_failed(ask, do_range(ask, &txn, request, response));
+	(void) kv_failed(ask, etcd_do_range(ask, &txn, request, response));
 }
 
 /* ---- Put ---- */
@@ -216,9 +214,9 @@ put_safe_point(PdAsk *ask, Bytes value)
 	return kv_ok();
 }
 
-static KvError
-do_put(PdAsk *ask, KvTxn *txn, const Etcdserverpb__PutRequest *in,
-	   Etcdserverpb__PutResponse *out)
+KvError
+etcd_do_put(PdAsk *ask, KvTxn *txn, const Etcdserverpb__PutRequest *in,
+			Etcdserverpb__PutResponse *out)
 {
 	KvPut put = {.key = from_binary(in->key),
 				 .value = from_binary(in->value),
@@ -246,19 +244,20 @@ do_put(PdAsk *ask, KvTxn *txn, const Etcdserverpb__PutRequest *in,
 void
 pd_etcd_put(PdAsk *ask, const void *request, void *response)
 {
-	KvTxn txn = begin(ask);
+	KvTxn txn = etcd_begin(ask);
 
-	if (!kv_failed(ask, do_put(ask, &txn, request, response)))
+	if (!kv_failed(ask, etcd_do_put(ask, &txn, request, response)))
 		kv_end(&txn);
 }
 
 /* ---- DeleteRange ---- */
 
-static KvError
-do_delete(PdAsk *ask, KvTxn *txn, const Etcdserverpb__DeleteRangeRequest *in,
-		  Etcdserverpb__DeleteRangeResponse *out)
+KvError
+etcd_do_delete(PdAsk *ask, KvTxn *txn,
+			   const Etcdserverpb__DeleteRangeRequest *in,
+			   Etcdserverpb__DeleteRangeResponse *out)
 {
-	KvRange range = range_of(in->key, in->range_end);
+	KvRange range = etcd_range(in->key, in->range_end);
 	const KvItem **prevs;
 	size_t n;
 
@@ -285,300 +284,9 @@ do_delete(PdAsk *ask, KvTxn *txn, const Etcdserverpb__DeleteRangeRequest *in,
 void
 pd_etcd_delete_range(PdAsk *ask, const void *request, void *response)
 {
-	KvTxn txn = begin(ask);
+	KvTxn txn = etcd_begin(ask);
 
-	if (!kv_failed(ask, do_delete(ask, &txn, request, response)))
-		kv_end(&txn);
-}
-
-/* ---- Txn: its compares ---- */
-
-static bool
-compare_result(int order, Etcdserverpb__Compare__CompareResult result)
-{
-	switch (result)
-	{
-		case ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL:
-			return order == 0;
-		case ETCDSERVERPB__COMPARE__COMPARE_RESULT__GREATER:
-			return order > 0;
-		case ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS:
-			return order < 0;
-		default:
-			return order != 0;
-	}
-}
-
-static int
-compare_int(int64 a, int64 b)
-{
-	return (a > b) - (a < b);
-}
-
-/* An absent key has zeros everywhere, and no value that equals any. */
-static bool
-compare_holds(const Etcdserverpb__Compare *compare, const KvItem *item)
-{
-	static const KvItem absent;
-	const KvItem *have = item == NULL ? &absent : item;
-	int order = 0;
-
-	switch (compare->target)
-	{
-		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
-			order = compare_int(
-				have->version,
-				compare->target_union_case ==
-						ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION ?
-					compare->version :
-					0);
-			break;
-		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
-			order = compare_int(
-				have->create_revision,
-				compare->target_union_case ==
-						ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION ?
-					compare->create_revision :
-					0);
-			break;
-		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD:
-			order = compare_int(
-				have->mod_revision,
-				compare->target_union_case ==
-						ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION ?
-					compare->mod_revision :
-					0);
-			break;
-		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
-			order =
-				compare_int(have->lease,
-							compare->target_union_case ==
-									ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE ?
-								compare->lease :
-								0);
-			break;
-		default:
-			if (item == NULL)
-				return false;
-			order =
-				bytes_cmp(have->value,
-						  compare->target_union_case ==
-								  ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE ?
-							  from_binary(compare->value) :
-							  bytes_empty());
-			break;
-	}
-	return compare_result(order, compare->result);
-}
-
-static bool
-all_hold(const KvTxn *txn, const Etcdserverpb__TxnRequest *in)
-{
-	for (size_t i = 0; i < in->n_compare; i++)
-	{
-		const Etcdserverpb__Compare *compare = in->compare[i];
-		KvRange range = range_of(compare->key, compare->range_end);
-		const KvItem **items;
-		size_t n;
-
-		if (range.end.len == 0)
-		{
-			if (!compare_holds(compare, kv_get(txn, range.key)))
-				return false;
-			continue;
-		}
-
-		/* A range: its keys, all of them; none is as an absent key. */
-		n = kv_scan(txn, range, &items);
-		if (n == 0 && !compare_holds(compare, NULL))
-			return false;
-		for (size_t k = 0; k < n; k++)
-			if (!compare_holds(compare, items[k]))
-				return false;
-	}
-	return true;
-}
-
-/* ---- Txn: what it may hold ---- */
-
-/* What the puts and deletes of the steps so far touch. */
-typedef struct Touched
-{
-	Arena *arena;
-	Bytes *puts;
-	size_t n_puts;
-	KvRange *deletes;
-	size_t n_deletes;
-	size_t room;
-} Touched;
-
-static bool
-touch_put(Touched *touched, Bytes key)
-{
-	for (size_t i = 0; i < touched->n_puts; i++)
-		if (bytes_eq(touched->puts[i], key))
-			return false;
-	for (size_t i = 0; i < touched->n_deletes; i++)
-		if (kv_range_has(touched->deletes[i], key))
-			return false;
-	if (touched->n_puts < touched->room)
-		touched->puts[touched->n_puts++] = key;
-	return true;
-}
-
-static bool
-touch_delete(Touched *touched, KvRange range)
-{
-	for (size_t i = 0; i < touched->n_puts; i++)
-		if (kv_range_has(range, touched->puts[i]))
-			return false;
-	if (touched->n_deletes < touched->room)
-		touched->deletes[touched->n_deletes++] = range;
-	return true;
-}
-
-static KvError check_txn(const Etcdserverpb__TxnRequest *in, Arena *arena,
-						 int depth);
-
-static KvError
-check_ops(Etcdserverpb__RequestOp **ops, size_t n, Arena *arena, int depth)
-{
-	Touched touched = {.arena = arena, .room = n};
-
-	touched.puts = arena_alloc(arena, n * sizeof(Bytes));
-	touched.deletes = arena_alloc(arena, n * sizeof(KvRange));
-	for (size_t i = 0; i < n; i++)
-	{
-		bool once = true;
-		KvError error = kv_ok();
-
-		switch (ops[i]->request_case)
-		{
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
-				once =
-					touch_put(&touched, from_binary(ops[i]->request_put->key));
-				break;
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
-				once = touch_delete(&touched,
-									range_of(ops[i]->request_delete_range->key,
-											 ops[i]
-												 ->request_delete_range
-												 ->range_end));
-				break;
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
-				error = check_txn(ops[i]->request_txn, arena, depth + 1);
-				break;
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
-				break;
-			default:
-				error =
-					kv_error(RPC_INVALID_ARGUMENT, "etcdserver: key not found");
-		}
-		if (!once)
-			error = kv_error(RPC_INVALID_ARGUMENT,
-							 "etcdserver: duplicate key given in txn request");
-		if (error.code != RPC_OK)
-			return error;
-	}
-	return kv_ok();
-}
-
-static KvError
-check_txn(const Etcdserverpb__TxnRequest *in, Arena *arena, int depth)
-{
-	KvError error;
-
-	if (depth > MAX_TXN_DEPTH || in->n_compare > KV_MAX_TXN_OPS ||
-		in->n_success > KV_MAX_TXN_OPS || in->n_failure > KV_MAX_TXN_OPS)
-		return kv_error(RPC_INVALID_ARGUMENT,
-						"etcdserver: too many operations in txn request");
-	for (size_t i = 0; i < in->n_compare; i++)
-		if (in->compare[i]->key.len == 0)
-			return kv_error(RPC_INVALID_ARGUMENT,
-							"etcdserver: key is not provided");
-	error = check_ops(in->success, in->n_success, arena, depth);
-	if (error.code != RPC_OK)
-		return error;
-	return check_ops(in->failure, in->n_failure, arena, depth);
-}
-
-/* ---- Txn: its steps ---- */
-
-static KvError do_txn(PdAsk *ask, KvTxn *txn,
-					  const Etcdserverpb__TxnRequest *in,
-					  Etcdserverpb__TxnResponse *out);
-
-static KvError
-do_op(PdAsk *ask, KvTxn *txn, const Etcdserverpb__RequestOp *op,
-	  Etcdserverpb__ResponseOp *out)
-{
-	switch (op->request_case)
-	{
-		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
-			out->response_case =
-				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE;
-			out->response_range =
-				NEW_MESSAGE(ask->arena, Etcdserverpb__RangeResponse,
-							etcdserverpb__range_response__init);
-			return do_range(ask, txn, op->request_range, out->response_range);
-		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
-			out->response_case =
-				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT;
-			out->response_put =
-				NEW_MESSAGE(ask->arena, Etcdserverpb__PutResponse,
-							etcdserverpb__put_response__init);
-			return do_put(ask, txn, op->request_put, out->response_put);
-		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
-			out->response_case =
-				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE;
-			out->response_delete_range =
-				NEW_MESSAGE(ask->arena, Etcdserverpb__DeleteRangeResponse,
-							etcdserverpb__delete_range_response__init);
-			return do_delete(ask, txn, op->request_delete_range,
-							 out->response_delete_range);
-		default:
-			out->response_case =
-				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN;
-			out->response_txn =
-				NEW_MESSAGE(ask->arena, Etcdserverpb__TxnResponse,
-							etcdserverpb__txn_response__init);
-			return do_txn(ask, txn, op->request_txn, out->response_txn);
-	}
-}
-
-static KvError
-do_txn(PdAsk *ask, KvTxn *txn, const Etcdserverpb__TxnRequest *in,
-	   Etcdserverpb__TxnResponse *out)
-{
-	Etcdserverpb__RequestOp **ops;
-	size_t n;
-
-	out->succeeded = all_hold(txn, in);
-	ops = out->succeeded ? in->success : in->failure;
-	n = out->succeeded ? in->n_success : in->n_failure;
-	out->responses = arena_alloc(ask->arena, n * sizeof(*out->responses));
-	for (size_t i = 0; i < n; i++)
-	{
-		KvError error;
-
-		out->responses[i] = NEW_MESSAGE(ask->arena, Etcdserverpb__ResponseOp,
-										etcdserverpb__response_op__init);
-		error = do_op(ask, txn, ops[i], out->responses[i]);
-		if (error.code != RPC_OK)
-			return error;
-		out->n_responses++;
-	}
-	out->header = etcd_header(ask, kv_revision(txn));
-	return kv_ok();
-}
-
-void
-pd_etcd_txn(PdAsk *ask, const void *request, void *response)
-{
-	KvTxn txn = begin(ask);
-
-	if (!kv_failed(ask, check_txn(request, ask->arena, 0)) &&
-		!kv_failed(ask, do_txn(ask, &txn, request, response)))
+	if (!kv_failed(ask, etcd_do_delete(ask, &txn, request, response)))
 		kv_end(&txn);
 }
 
@@ -587,7 +295,7 @@ pd_etcd_compact(PdAsk *ask, const void *request, void *response)
 {
 	const Etcdserverpb__CompactionRequest *in = request;
 	Etcdserverpb__CompactionResponse *out = response;
-	KvTxn txn = begin(ask);
+	KvTxn txn = etcd_begin(ask);
 
 	if (!kv_failed(ask, kv_compact(&txn, in->revision)))
 		out->header = etcd_header(ask, kv_revision(&txn));

@@ -21,7 +21,7 @@ marker|fuzz_codec|src/core/codec/memcomparable.c|s/if (pad > GROUP || /if (/
 answered_twice|fuzz_raw|src/service/raw_range.c|0,/return false;/s//return true;/
 inflate_bound|fuzz_inflate|src/server/inflate.c|s/ \&\& output.len <= max)/)/
 json_escape|fuzz_pd_http|pd/core/json.c|s/if (\*s == '"' || /if (/
-etcd_op|fuzz_pd_rpc|pd/service_etcd.c|/^check_ops/,/^}/s/^\t\t\tdefault:/\t\t\tcase 99:/
+etcd_op|fuzz_pd_rpc|pd/service_etcd_txn.c|/^check_ops/,/^}/s/^\t\t\tdefault:/\t\t\tcase 99:/
 END
 }
 

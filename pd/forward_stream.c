@@ -1,0 +1,206 @@
+/*
+ * forward_stream.c
+ *	  Streams to the leader: heartbeats of regions, and those of clients.
+ *
+ * All regions of this node share one stream of heartbeats, whose orders go to
+ * the store; a client that asks to be passed on has a stream of its own.
+ */
+#include "postgres.h"
+
+#include <stdlib.h>
+
+#include "bus/board.h"
+#include "core/base/check.h"
+#include "pd/convert.h"
+#include "pd/forward.h"
+
+/* ---- heartbeats of regions ---- */
+
+static void
+on_order(ClientCall *call, Bytes bytes)
+{
+	Pd *pd = client_user(call);
+
+	pd_tell_store(pd, arena_copy(&pd->arena, bytes));
+}
+
+static void
+on_beats_closed(ClientCall *call, const ClientResult *result)
+{
+	Pd *pd = client_user(call);
+
+	elog(DEBUG1, "tikv pd: the leader's stream of heartbeats ended: %s",
+		 result->text);
+	pd->forward->beats = NULL;
+	pd->forward->regions_told = false;
+}
+
+static const ClientHandler beat_handler = {.message = on_order,
+										   .closed = on_beats_closed};
+
+static bool
+open_beats(Pd *pd)
+{
+	Forward *fw = pd->forward;
+
+	if (fw->beats == NULL && fw->channel != NULL)
+		fw->beats = client_stream(fw->channel, "/pdpb.PD/RegionHeartbeat", NULL,
+								  &beat_handler, pd);
+	return fw->beats != NULL;
+}
+
+/* Its answer is that it was passed on; the leader's come when there are any. */
+void
+forward_beat(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
+{
+	Pdpb__RegionHeartbeatResponse response =
+		PDPB__REGION_HEARTBEAT_RESPONSE__INIT;
+	Pdpb__ResponseHeader header = PDPB__RESPONSE_HEADER__INIT;
+
+	if (open_beats(pd))
+		(void) client_send_bytes(pd->forward->beats,
+								 forward_with_header(pd, method, bytes));
+	header.cluster_id = pd->state.cluster_id;
+	response.header = &header;
+	pd_reply(pd, to, &response.base);
+}
+
+/* A new leader hears of the regions at once, from the board. */
+void
+forward_tell_regions(Pd *pd)
+{
+	Forward *fw = pd->forward;
+	BoardStore store;
+	BoardRegion *regions;
+	int n;
+
+	board_store(&store);
+	if (fw->regions_told || store.generation == 0 ||
+		store.cluster_id != pd->state.cluster_id || !open_beats(pd))
+		return;
+	fw->regions_told = true;
+	n = board_all(&regions);
+	for (int i = 0; i < n; i++)
+	{
+		Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+		Pdpb__RegionHeartbeatRequest beat =
+			PDPB__REGION_HEARTBEAT_REQUEST__INIT;
+
+		if (!regions[i].is_leader)
+			continue;
+		header.cluster_id = pd->state.cluster_id;
+		beat.header = &header;
+		beat.region = to_region(&regions[i].region, &pd->arena);
+		beat.leader = to_peer(&regions[i].leader, &pd->arena);
+		beat.term = regions[i].term;
+		(void) client_send_bytes(fw->beats,
+								 pack_message(&beat.base, &pd->arena));
+	}
+	if (regions != NULL)
+		pfree(regions);
+}
+
+/* ---- streams of clients that want to be passed on ---- */
+
+static Pipe **
+find_pipe(Forward *fw, const Call *call)
+{
+	Pipe **place = &fw->pipes;
+
+	while (*place != NULL && (*place)->call != call)
+		place = &(*place)->next;
+	return place;
+}
+
+static void
+drop_pipe(Pipe **place)
+{
+	Pipe *pipe = *place;
+
+	*place = pipe->next;
+	call_release(pipe->call);
+	free(pipe);
+}
+
+static void
+on_pipe_message(ClientCall *upstream, Bytes bytes)
+{
+	Pipe *pipe = client_user(upstream);
+	ReplyTo to = {.call = pipe->call, .stream = true};
+
+	pd_reply_bytes(pipe->pd, &to, bytes);
+}
+
+static void
+on_pipe_closed(ClientCall *upstream, const ClientResult *result)
+{
+	Pipe *pipe = client_user(upstream);
+	Pd *pd = pipe->pd;
+	ReplyTo to = {.call = pipe->call, .stream = true};
+
+	if (result->code == RPC_OK)
+		pd_finish(pd, &to);
+	else
+		pd_fail(pd, &to, result->code, arena_strdup(&pd->arena, result->text));
+	drop_pipe(find_pipe(pd->forward, pipe->call));
+}
+
+static const ClientHandler pipe_handler = {.message = on_pipe_message,
+										   .closed = on_pipe_closed};
+
+void
+forward_stream(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
+{
+	Forward *fw = pd->forward;
+	ClientOptions options = {.headers = &forward_header, .n_headers = 1};
+	Pipe *pipe = *find_pipe(fw, to->call);
+
+	if (pipe == NULL)
+	{
+		pipe = calloc(1, sizeof(*pipe));
+		CHECK(pipe != NULL);
+		pipe->pd = pd;
+		pipe->call = to->call;
+		call_hold(pipe->call);
+		pipe->next = fw->pipes;
+		fw->pipes = pipe;
+		pipe->upstream = client_stream(fw->channel, method->path, &options,
+									   &pipe_handler, pipe);
+	}
+	(void) client_send_bytes(pipe->upstream, bytes);
+}
+
+bool
+forward_half_close(Pd *pd, const ReplyTo *to)
+{
+	Pipe *pipe = *find_pipe(pd->forward, to->call);
+
+	if (pipe == NULL)
+		return false;
+	client_half_close(pipe->upstream);
+	return true;
+}
+
+void
+forward_closed(Pd *pd, Call *call)
+{
+	Pipe **place;
+
+	if (pd->forward == NULL)
+		return;
+	place = find_pipe(pd->forward, call);
+	if (*place == NULL)
+		return;
+	client_drop((*place)->upstream);
+	drop_pipe(place);
+}
+
+void
+forward_drop_pipes(Forward *fw)
+{
+	while (fw->pipes != NULL)
+	{
+		client_drop(fw->pipes->upstream);
+		drop_pipe(&fw->pipes);
+	}
+}

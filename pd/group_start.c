@@ -1,0 +1,351 @@
+/*
+ * group_start.c
+ *	  PD's Raft group over its tables: how it is made, and how it starts.
+ *
+ * Alone, a member leads at once; one of several follows until it is elected; a
+ * new one begins with nothing and waits for a snapshot.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "bus/board.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pd/group_internal.h"
+#include "pd/group_lock.h"
+#include "pd/group_table.h"
+#include "pd/record_codec.h"
+#include "utils/memutils.h"
+
+/* Where a group's log begins, as in regions (raftstore-and-pd 1). */
+#define FIRST_INDEX 5
+#define FIRST_TERM 5
+
+/* ---- the Raft group ---- */
+
+static void *
+raft_alloc(void *arg, size_t size)
+{
+	(void) arg;
+	return MemoryContextAllocHuge(TopMemoryContext, size);
+}
+
+static void
+raft_release(void *arg, void *p)
+{
+	(void) arg;
+	pfree(p);
+}
+
+/*
+ * Everything that is applied, for a member that needs more than the log has.
+ * Only inside a ready's transaction the tables can be read.
+ */
+static Status
+make_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
+			  RaftSnapshot *out)
+{
+	Pd *pd = ((GroupStorage *) arg)->pd;
+
+	(void) to;
+	if (!pd->in_ready || pd->saved.applied_index < index)
+		return STATUS_UNAVAILABLE;
+	memset(out, 0, sizeof(*out));
+	out->meta.conf = pd->saved.conf;
+	out->meta.index = pd->saved.applied_index;
+	out->meta.term = pd->saved.applied_term;
+	out->data = group_table_read_all(arena);
+	return STATUS_OK;
+}
+
+/* The log's functions take the log as their argument, the snapshot takes pd. */
+static Status
+log_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
+			Arena *arena, RaftEntry **out, int *n)
+{
+	GroupStorage *s = arg;
+
+	return s->log.entries(s->log.arg, low, high, max_bytes, arena, out, n);
+}
+
+static Status
+log_term(void *arg, uint64_t index, uint64_t *term)
+{
+	GroupStorage *s = arg;
+
+	return s->log.term(s->log.arg, index, term);
+}
+
+static uint64_t
+log_last_index(void *arg)
+{
+	GroupStorage *s = arg;
+
+	return s->log.last_index(s->log.arg);
+}
+
+/* Make the group from what is saved. */
+static void
+start_raft(Pd *pd, bool restarted)
+{
+	const GroupRow *saved = &pd->saved;
+	RaftAllocator allocator = {NULL, raft_alloc, raft_release};
+	RaftStorage storage = {&pd->storage, log_entries, log_term, log_last_index,
+						   make_snapshot};
+	RaftConfig config;
+
+	pd->storage.pd = pd;
+	pd->storage.log = group_log_storage(&pd->log);
+	raft_config_init(&config, saved->member_id);
+	config.hard_state = saved->hard;
+	config.conf = saved->conf;
+	config.applied_index = saved->applied_index;
+	config.applied_term = saved->applied_term;
+	config.truncated_index = saved->truncated_index;
+	config.truncated_term = saved->truncated_term;
+	config.restarted = restarted;
+	config.max_entry_bytes = config.max_uncommitted_bytes = SIZE_MAX / 4;
+	config.max_unstored_bytes = SIZE_MAX / 4;
+	config.max_committed_bytes = SIZE_MAX / 4;
+	config.seed = saved->member_id ^ (uint64) board_now_us();
+	if (raft_create(&config, &storage, &allocator, (uint64) board_now_us(),
+					&pd->raft) != STATUS_OK)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg(
+				 "the stored Raft state of the placement driver is inconsistent")));
+	pd->term = raft_term(pd->raft);
+	pd->next_tick_us = board_now_us();
+}
+
+/* The configuration is this member alone, and so it has been for long. */
+static bool
+is_sole_row(const GroupRow *row)
+{
+	return row->conf.voters.n == 1 && row->conf.learners.n == 0 &&
+		row->conf.voters_outgoing.n == 0 &&
+		row->conf.voters.id[0] == row->member_id &&
+		row->truncated_index == row->applied_index;
+}
+
+/* ---- start and stop ---- */
+
+static uint64
+random_id(void)
+{
+	uint64 id;
+
+	if (!pg_strong_random(&id, sizeof(id)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not get random bytes")));
+	return (id >> 1) | 1;
+}
+
+static void
+first_row(GroupRow *row)
+{
+	row->member_id = random_id();
+	row->hard.term = row->applied_term = row->truncated_term = FIRST_TERM;
+	row->hard.commit = row->applied_index = row->truncated_index = FIRST_INDEX;
+	row->conf.voters.n = 1;
+	row->conf.voters.id[0] = row->member_id;
+}
+
+/*
+ * Version 0.1 had one member always, named by a record, and no log.
+ */
+static void
+complete_row(GroupRow *row, uint64 member_id)
+{
+	if (member_id == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("tikv_internal.pd_kv names no member"),
+			 errhint(
+				 "Restore the database from a backup taken before the update.")));
+	row->member_id = member_id;
+	row->truncated_index = row->applied_index;
+	row->truncated_term = row->applied_term;
+	row->conf.voters.n = 1;
+	row->conf.voters.id[0] = member_id;
+}
+
+void
+group_describe_self(const Pd *pd, PdMember *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->id = pd->saved.member_id;
+	out->name = pd->name;
+	out->client_url = pd->client_url;
+	out->peer_url = pd->client_url;
+	out->version = PD_VERSION;
+}
+
+/* The leader, as it is configured now; the id stays. */
+void
+group_describe_leader(Pd *pd, PdChanges *changes)
+{
+	const PdMember *known =
+		members_find(&pd->state.members, pd->saved.member_id);
+	PdMember *member = arena_alloc(&pd->arena, sizeof(*member));
+
+	group_describe_self(pd, member);
+	if (known != NULL)
+		member->leaving = known->leaving;
+	pd_state_set_member(&pd->state, member, changes);
+	(void) pd_state_put_member(&pd->state, member, changes);
+}
+
+void
+group_load_state(Pd *pd)
+{
+	pd_state_free(&pd->state);
+	group_table_load_records(&pd->state, &pd->arena);
+	pd_state_loaded(&pd->state);
+	pd->moved = pd_data_moved();
+	pd->revision = pd->saved.applied_index;
+}
+
+static const char *
+advertised_address(void)
+{
+	return tikv_fdw_settings.pd_advertise_addr[0] != '\0' ?
+		tikv_fdw_settings.pd_advertise_addr :
+		tikv_fdw_settings.pd_addr;
+}
+
+static void
+give_up_start(Pd *pd)
+{
+	AbortCurrentTransaction();
+	pd->changing = false;
+	group_stop(pd);
+}
+
+/* Alone: lead, and save what the start itself changes. */
+static bool
+lead_alone(Pd *pd)
+{
+	uint32 random = (uint32) random_id();
+	PdChanges changes;
+	const char *why;
+
+	pd->changing = pd->round_sole = true;
+	pd_changes_init(&changes, &pd->arena);
+	if (pd->state.cluster_id == 0)
+		pd_state_first(random, (int64) time(NULL), &changes);
+	group_describe_leader(pd, &changes);
+	pd_state_mirror_safe_point(&pd->state, &changes);
+	proposal_init(&pd->proposal, &pd->arena);
+	if (!group_change(pd, &changes, &why))
+	{
+		give_up_start(pd);
+		return false;
+	}
+	start_raft(pd, pd->saved.found);
+	if (raft_campaign(pd->raft, (uint64) board_now_us()) != STATUS_OK)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg(
+				 "the stored Raft state of the placement driver is inconsistent")));
+	pd->term = raft_term(pd->raft);
+	pd->leading = true;
+	return group_commit(pd);
+}
+
+/* One of several: follow until it is elected. */
+static bool
+follow(Pd *pd)
+{
+	group_table_load_log(&pd->log, &pd->arena);
+	group_table_write_row(&pd->saved, true);
+	group_table_end();
+	start_raft(pd, true);
+	return true;
+}
+
+bool
+group_start(Pd *pd)
+{
+	snprintf(pd->client_url, sizeof(pd->client_url), "%s://%s",
+			 pd->tls != NULL ? "https" : "http", advertised_address());
+	snprintf(pd->name, sizeof(pd->name), "pd-%s", advertised_address());
+	group_log_init(&pd->log);
+	if (!group_table_begin(pd))
+		return false;
+	group_table_load_row(&pd->saved);
+	if (!pd->saved.found && !pd->may_found)
+	{
+		/* It waits for its place in somebody else's group. */
+		AbortCurrentTransaction();
+		pd_state_init(&pd->state);
+		return true;
+	}
+	pd_state_init(&pd->state);
+	if (!pd->saved.found)
+		first_row(&pd->saved);
+	pd->saved.start_seq++;
+	group_load_state(pd);
+	if (pd->saved.member_id == 0)
+		complete_row(&pd->saved, pd->state.member.id);
+	group_log_reset(&pd->log, pd->saved.truncated_index,
+					pd->saved.truncated_term);
+	if (!group_lock_row(pd, pd->saved.found))
+	{
+		give_up_start(pd);
+		return false;
+	}
+	return is_sole_row(&pd->saved) ? lead_alone(pd) : follow(pd);
+}
+
+/*
+ * A place in an existing group: this member waits for a snapshot from its
+ * leader.  `cluster_id` and the members let it be found by then.
+ */
+bool
+group_join(Pd *pd, uint64 member_id, uint64 cluster_id, const Members *members)
+{
+	PdRecord id = {.kind = PD_RECORD_CLUSTER_ID, .number = cluster_id};
+	ProposalItem item;
+
+	if (!group_table_begin(pd))
+		return false;
+	memset(&pd->saved, 0, sizeof(pd->saved));
+	pd->saved.member_id = member_id;
+	pd->saved.start_seq = 1;
+	item = record_encode(&id, cluster_id, &pd->arena);
+	group_table_write_item(&item);
+	pd_state_apply(&pd->state, &id);
+	for (size_t i = 0; i < members->n; i++)
+	{
+		PdRecord record = {.kind = PD_RECORD_PEER,
+						   .member = &members->items[i]->member};
+
+		item = record_encode(&record, cluster_id, &pd->arena);
+		group_table_write_item(&item);
+		pd_state_apply(&pd->state, &record);
+	}
+	group_table_write_row(&pd->saved, false);
+	group_table_end();
+	pd->saved.found = true;
+	group_log_reset(&pd->log, 0, 0);
+	start_raft(pd, false);
+	return true;
+}
+
+void
+group_stop(Pd *pd)
+{
+	pd->leading = false;
+	if (pd->raft != NULL)
+		raft_destroy(pd->raft);
+	pd->raft = NULL;
+	group_log_free(&pd->log);
+	pd_state_free(&pd->state);
+}

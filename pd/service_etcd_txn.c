@@ -1,0 +1,301 @@
+/*
+ * service_etcd_txn.c
+ *	  Handler: etcd's transactions, compares and then one of two lists of steps.
+ */
+#include "postgres.h"
+
+#include "pd/convert.h"
+#include "pd/service_etcd.h"
+
+#define MAX_TXN_DEPTH 4
+
+/* ---- Txn: its compares ---- */
+
+static bool
+compare_result(int order, Etcdserverpb__Compare__CompareResult result)
+{
+	switch (result)
+	{
+		case ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL:
+			return order == 0;
+		case ETCDSERVERPB__COMPARE__COMPARE_RESULT__GREATER:
+			return order > 0;
+		case ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS:
+			return order < 0;
+		default:
+			return order != 0;
+	}
+}
+
+static int
+compare_int(int64 a, int64 b)
+{
+	return (a > b) - (a < b);
+}
+
+/* An absent key has zeros everywhere, and no value that equals any. */
+static bool
+compare_holds(const Etcdserverpb__Compare *compare, const KvItem *item)
+{
+	static const KvItem absent;
+	const KvItem *have = item == NULL ? &absent : item;
+	int order = 0;
+
+	switch (compare->target)
+	{
+		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
+			order = compare_int(
+				have->version,
+				compare->target_union_case ==
+						ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION ?
+					compare->version :
+					0);
+			break;
+		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
+			order = compare_int(
+				have->create_revision,
+				compare->target_union_case ==
+						ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION ?
+					compare->create_revision :
+					0);
+			break;
+		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD:
+			order = compare_int(
+				have->mod_revision,
+				compare->target_union_case ==
+						ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION ?
+					compare->mod_revision :
+					0);
+			break;
+		case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
+			order =
+				compare_int(have->lease,
+							compare->target_union_case ==
+									ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE ?
+								compare->lease :
+								0);
+			break;
+		default:
+			if (item == NULL)
+				return false;
+			order =
+				bytes_cmp(have->value,
+						  compare->target_union_case ==
+								  ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE ?
+							  from_binary(compare->value) :
+							  bytes_empty());
+			break;
+	}
+	return compare_result(order, compare->result);
+}
+
+static bool
+all_hold(const KvTxn *txn, const Etcdserverpb__TxnRequest *in)
+{
+	for (size_t i = 0; i < in->n_compare; i++)
+	{
+		const Etcdserverpb__Compare *compare = in->compare[i];
+		KvRange range = etcd_range(compare->key, compare->range_end);
+		const KvItem **items;
+		size_t n;
+
+		if (range.end.len == 0)
+		{
+			if (!compare_holds(compare, kv_get(txn, range.key)))
+				return false;
+			continue;
+		}
+
+		/* A range: its keys, all of them; none is as an absent key. */
+		n = kv_scan(txn, range, &items);
+		if (n == 0 && !compare_holds(compare, NULL))
+			return false;
+		for (size_t k = 0; k < n; k++)
+			if (!compare_holds(compare, items[k]))
+				return false;
+	}
+	return true;
+}
+
+/* ---- Txn: what it may hold ---- */
+
+/* What the puts and deletes of the steps so far touch. */
+typedef struct Touched
+{
+	Arena *arena;
+	Bytes *puts;
+	size_t n_puts;
+	KvRange *deletes;
+	size_t n_deletes;
+	size_t room;
+} Touched;
+
+static bool
+touch_put(Touched *touched, Bytes key)
+{
+	for (size_t i = 0; i < touched->n_puts; i++)
+		if (bytes_eq(touched->puts[i], key))
+			return false;
+	for (size_t i = 0; i < touched->n_deletes; i++)
+		if (kv_range_has(touched->deletes[i], key))
+			return false;
+	if (touched->n_puts < touched->room)
+		touched->puts[touched->n_puts++] = key;
+	return true;
+}
+
+static bool
+touch_delete(Touched *touched, KvRange range)
+{
+	for (size_t i = 0; i < touched->n_puts; i++)
+		if (kv_range_has(range, touched->puts[i]))
+			return false;
+	if (touched->n_deletes < touched->room)
+		touched->deletes[touched->n_deletes++] = range;
+	return true;
+}
+
+static KvError check_txn(const Etcdserverpb__TxnRequest *in, Arena *arena,
+						 int depth);
+
+static KvError
+check_ops(Etcdserverpb__RequestOp **ops, size_t n, Arena *arena, int depth)
+{
+	Touched touched = {.arena = arena, .room = n};
+
+	touched.puts = arena_alloc(arena, n * sizeof(Bytes));
+	touched.deletes = arena_alloc(arena, n * sizeof(KvRange));
+	for (size_t i = 0; i < n; i++)
+	{
+		bool once = true;
+		KvError error = kv_ok();
+
+		switch (ops[i]->request_case)
+		{
+			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
+				once =
+					touch_put(&touched, from_binary(ops[i]->request_put->key));
+				break;
+			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
+				once = touch_delete(
+					&touched,
+					etcd_range(ops[i]->request_delete_range->key,
+							   ops[i]->request_delete_range->range_end));
+				break;
+			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
+				error = check_txn(ops[i]->request_txn, arena, depth + 1);
+				break;
+			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
+				break;
+			default:
+				error =
+					kv_error(RPC_INVALID_ARGUMENT, "etcdserver: key not found");
+		}
+		if (!once)
+			error = kv_error(RPC_INVALID_ARGUMENT,
+							 "etcdserver: duplicate key given in txn request");
+		if (error.code != RPC_OK)
+			return error;
+	}
+	return kv_ok();
+}
+
+static KvError
+check_txn(const Etcdserverpb__TxnRequest *in, Arena *arena, int depth)
+{
+	KvError error;
+
+	if (depth > MAX_TXN_DEPTH || in->n_compare > KV_MAX_TXN_OPS ||
+		in->n_success > KV_MAX_TXN_OPS || in->n_failure > KV_MAX_TXN_OPS)
+		return kv_error(RPC_INVALID_ARGUMENT,
+						"etcdserver: too many operations in txn request");
+	for (size_t i = 0; i < in->n_compare; i++)
+		if (in->compare[i]->key.len == 0)
+			return kv_error(RPC_INVALID_ARGUMENT,
+							"etcdserver: key is not provided");
+	error = check_ops(in->success, in->n_success, arena, depth);
+	if (error.code != RPC_OK)
+		return error;
+	return check_ops(in->failure, in->n_failure, arena, depth);
+}
+
+/* ---- Txn: its steps ---- */
+
+static KvError do_txn(PdAsk *ask, KvTxn *txn,
+					  const Etcdserverpb__TxnRequest *in,
+					  Etcdserverpb__TxnResponse *out);
+
+static KvError
+do_op(PdAsk *ask, KvTxn *txn, const Etcdserverpb__RequestOp *op,
+	  Etcdserverpb__ResponseOp *out)
+{
+	switch (op->request_case)
+	{
+		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
+			out->response_case =
+				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE;
+			out->response_range =
+				NEW_MESSAGE(ask->arena, Etcdserverpb__RangeResponse,
+							etcdserverpb__range_response__init);
+			return etcd_do_range(ask, txn, op->request_range,
+								 out->response_range);
+		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
+			out->response_case =
+				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT;
+			out->response_put =
+				NEW_MESSAGE(ask->arena, Etcdserverpb__PutResponse,
+							etcdserverpb__put_response__init);
+			return etcd_do_put(ask, txn, op->request_put, out->response_put);
+		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
+			out->response_case =
+				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE;
+			out->response_delete_range =
+				NEW_MESSAGE(ask->arena, Etcdserverpb__DeleteRangeResponse,
+							etcdserverpb__delete_range_response__init);
+			return etcd_do_delete(ask, txn, op->request_delete_range,
+								  out->response_delete_range);
+		default:
+			out->response_case =
+				ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN;
+			out->response_txn =
+				NEW_MESSAGE(ask->arena, Etcdserverpb__TxnResponse,
+							etcdserverpb__txn_response__init);
+			return do_txn(ask, txn, op->request_txn, out->response_txn);
+	}
+}
+
+static KvError
+do_txn(PdAsk *ask, KvTxn *txn, const Etcdserverpb__TxnRequest *in,
+	   Etcdserverpb__TxnResponse *out)
+{
+	Etcdserverpb__RequestOp **ops;
+	size_t n;
+
+	out->succeeded = all_hold(txn, in);
+	ops = out->succeeded ? in->success : in->failure;
+	n = out->succeeded ? in->n_success : in->n_failure;
+	out->responses = arena_alloc(ask->arena, n * sizeof(*out->responses));
+	for (size_t i = 0; i < n; i++)
+	{
+		KvError error;
+
+		out->responses[i] = NEW_MESSAGE(ask->arena, Etcdserverpb__ResponseOp,
+										etcdserverpb__response_op__init);
+		error = do_op(ask, txn, ops[i], out->responses[i]);
+		if (error.code != RPC_OK)
+			return error;
+		out->n_responses++;
+	}
+	out->header = etcd_header(ask, kv_revision(txn));
+	return kv_ok();
+}
+
+void
+pd_etcd_txn(PdAsk *ask, const void *request, void *response)
+{
+	KvTxn txn = etcd_begin(ask);
+
+	if (!kv_failed(ask, check_txn(request, ask->arena, 0)) &&
+		!kv_failed(ask, do_txn(ask, &txn, request, response)))
+		kv_end(&txn);
+}

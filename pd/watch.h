@@ -1,0 +1,66 @@
+/*
+ * watch.h
+ *	  Between the files of watches.
+ */
+#ifndef TIKV_PD_WATCH_H
+#define TIKV_PD_WATCH_H
+
+#include "pd/pd.h"
+
+/* How often etcd tells an idle watcher how far it is. */
+#define PROGRESS_US INT64CONST(600000000)
+
+typedef enum WatchKind
+{
+	WATCH_ETCD,
+	WATCH_META,
+	WATCH_CONFIG,
+	WATCH_KEYSPACES,
+	WATCH_HEARTBEATS
+} WatchKind;
+
+typedef struct Watcher
+{
+	struct Watcher *next;
+	Call *call; /* held */
+	WatchKind kind;
+	int64 id;		 /* WATCH_ETCD: within the call */
+	uint64 store_id; /* WATCH_HEARTBEATS */
+	int64 due_us;	 /* the next sign of life; INT64_MAX: none */
+	int64 from;		 /* the first revision it wants to hear of */
+	bool no_put;	 /* events left out */
+	bool no_delete;
+	bool prev_kv;
+	KvRange range; /* its bytes follow the struct */
+} Watcher;
+
+/* Remembered changes; the arena's. */
+typedef struct WatchEvents
+{
+	const KvEvent **items; /* the arena's */
+	size_t n;
+} WatchEvents;
+
+/* ---- watch.c ---- */
+
+/* NULL: there are too many, or the call is not gRPC's. */
+extern Watcher *watch_add(PdAsk *ask, WatchKind kind, KvRange range);
+
+/* Take it out of the list and let it go. */
+extern void watch_drop(Watcher **place);
+extern void watch_set_due(Pd *pd, Watcher *watcher, int64 after_us);
+
+/* ---- watch_tell.c ---- */
+extern ReplyTo watch_reply_to(const Watcher *watcher);
+extern Pdpb__ResponseHeader *watch_header(Pd *pd);
+
+/* Remembered changes after a revision that the watcher wants. */
+extern WatchEvents watch_events_since(const Pd *pd, const Watcher *watcher,
+									  int64 since, Arena *arena);
+extern void watch_tell(Pd *pd, const Watcher *watcher, WatchEvents events);
+extern void watch_tell_etcd(Pd *pd, const Watcher *watcher, WatchEvents events);
+extern void watch_tell_compacted(Pd *pd, const Watcher *watcher, int64 first);
+extern void watch_tell_keyspaces(Pd *pd, const Watcher *watcher,
+								 const PdChanges *changes);
+
+#endif /* TIKV_PD_WATCH_H */
