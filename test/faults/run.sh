@@ -20,10 +20,10 @@ reason=$(missing_go)
 [ -z "$reason" ] || die "$reason: test/compat/toolchains.sh installs it"
 mkdir -p "$TOP/out/bin"
 (cd "$TOP/test/faults" && go build -buildvcs=false -o "$TOP/out/bin/faults-$PROGRAM" "./$PROGRAM")
-# What a failure leaves behind, and the check of the checker.
+# What a failure leaves behind, and the check of the checkers.
 mkdir -p "$TOP/out/faults-$PROGRAM"
+[ "$PROGRAM" = crash ] || (cd "$TOP/test/faults" && go test "./$PROGRAM")
 if [ "$PROGRAM" = chaos ]; then
-    (cd "$TOP/test/faults" && go test ./chaos)
     set -- "$@" -out "$TOP/out/faults-$PROGRAM"
 fi
 

@@ -252,13 +252,16 @@ func (cl *client) append(parent context.Context) error {
 	}
 	// Known before it is tried: a crash must not find it unknown to the check.
 	cl.note(id, on, unknown)
+	asked := cl.world.history.now()
 	txn, err := cl.begin(ctx, keys...)
 	if err != nil {
 		cl.note(id, on, refused)
 		return err
 	}
+	var base []state
 	for _, i := range on {
 		v, err := cl.value(ctx, txn, listKey(i))
+		base = append(base, stateOfValue(v))
 		if err == nil {
 			err = txn.Set(listKey(i), append(append([]byte{}, v...), number(id, 0)...))
 		}
@@ -274,6 +277,11 @@ func (cl *client) append(parent context.Context) error {
 	}
 	result, err := cl.end(ctx, txn)
 	cl.note(id, on, result)
+	done := listsAppend{id: id, on: on, base: base, asked: asked, answered: cl.world.history.now(), result: result}
+	if result == committed {
+		done.commitTS = transaction.TxnProbe{KVTxn: txn}.GetCommitTS()
+	}
+	cl.world.history.addAppend(done)
 	return err
 }
 
@@ -319,14 +327,7 @@ func (cl *client) increment(parent context.Context) error {
 	if result, err := cl.end(ctx, txn); result != committed {
 		return err
 	}
-	// Two acknowledged increments never give the same number.
-	for {
-		seen := cl.world.counted[i].Load()
-		if seen > n || cl.world.counted[i].CompareAndSwap(seen, n+1) {
-			break
-		}
-	}
-	return nil
+	return cl.world.count(i, n+1)
 }
 
 func (cl *client) read(parent context.Context) error {
@@ -336,6 +337,7 @@ func (cl *client) read(parent context.Context) error {
 	for i := range least {
 		least[i] = cl.world.counted[i].Load()
 	}
+	asked := cl.world.history.now()
 	txn, err := cl.cli.Begin()
 	if err != nil {
 		return err
@@ -356,9 +358,11 @@ func (cl *client) read(parent context.Context) error {
 			return violation{fmt.Sprintf("counter %d reads %d at %d, after %d was acknowledged", i, n, txn.StartTS(), least[i])}
 		}
 	}
-	if _, err := readLists(ctx, txn); err != nil {
+	all, err := readLists(ctx, txn)
+	if err != nil {
 		return err
 	}
+	cl.world.history.addRead(listsRead{txn.StartTS(), asked, cl.world.history.now(), statesOf(all)})
 	cl.world.reads.Add(1)
 	return nil
 }

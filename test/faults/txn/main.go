@@ -2,7 +2,8 @@
 // money, append to lists and count, with every way of committing mixed, while the server is killed
 // at random. Afterwards, and by readers all the time: the total is constant,
 // no acknowledged transaction is missing, none is half there, none that failed
-// for certain is there, and who begins after an acknowledgement sees it.
+// for certain is there, and who begins after an acknowledgement sees it. What was
+// read and appended when is a history that history.go judges.
 //
 // With one instance the rounds are those of the crash test (SIGKILL to
 // everything; every third time SIGABRT to the store, from which Postgres
@@ -86,11 +87,11 @@ func main() {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
 		}
 	}
-	if w.committed.Load() == 0 || w.reads.Load() == 0 || (o.nodes == 1 && o.rounds > 1 && (w.poisoned.Load() == 0 || w.bySQL.Load() == 0)) {
+	if w.committed.Load() == 0 || w.history.checkedReads == 0 || w.history.checkedAppends == 0 || (o.nodes == 1 && o.rounds > 1 && (w.poisoned.Load() == 0 || w.bySQL.Load() == 0)) {
 		log.Fatalf("nothing was done")
 	}
-	fmt.Printf("ok: %d rounds, %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale\n",
-		o.rounds, w.committed.Load(), w.bySQL.Load(), w.unknown.Load(), w.failed.Load(), w.reads.Load())
+	fmt.Printf("ok: %d rounds, %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale; the history of %d appends and %d snapshots is one of snapshot isolation\n",
+		o.rounds, w.committed.Load(), w.bySQL.Load(), w.unknown.Load(), w.failed.Load(), w.reads.Load(), w.history.checkedAppends, w.history.checkedReads)
 }
 
 func withClient(c *cluster.Cluster, do func(ctx context.Context, cli *txnkv.Client) error) error {

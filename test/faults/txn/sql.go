@@ -168,11 +168,14 @@ func (s *session) append(ctx context.Context) error {
 	}
 	sort.Ints(on)
 	s.note(id, on, unknown)
+	asked := s.world.history.now()
 	locks, err := s.open(ctx)
+	var base []state
 	for _, i := range on {
 		var v []byte
 		if err == nil {
 			v, err = s.value(ctx, locks, listKey(i))
+			base = append(base, stateOfValue(v))
 		}
 		if err == nil {
 			err = s.put(ctx, listKey(i), append(append([]byte{}, v...), number(id, 0)...))
@@ -185,15 +188,17 @@ func (s *session) append(ctx context.Context) error {
 	}
 	result, err := s.end(ctx)
 	s.note(id, on, result)
+	s.world.history.addAppend(listsAppend{id: id, on: on, base: base, asked: asked, answered: s.world.history.now(), result: result})
 	return err
 }
 
-// read is a snapshot: the total, and counters that do not go back.
+// read is a snapshot: the total, counters that do not go back, and the lists.
 func (s *session) read(ctx context.Context) error {
 	var least [counters]uint64
 	for i := range least {
 		least[i] = s.world.counted[i].Load()
 	}
+	asked := s.world.history.now()
 	if _, err := s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return err
 	}
@@ -225,9 +230,18 @@ func (s *session) read(ctx context.Context) error {
 			return violation{fmt.Sprintf("SQL reads %d from counter %d, after %d was acknowledged (%v)", n, i, least[i], err)}
 		}
 	}
+	var all [lists]state
+	for i := range all {
+		v, err := s.value(ctx, false, listKey(i))
+		if err != nil {
+			return err
+		}
+		all[i] = stateOfValue(v)
+	}
 	if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
 		return err
 	}
+	s.world.history.addRead(listsRead{0, asked, s.world.history.now(), all})
 	s.world.reads.Add(1)
 	time.Sleep(time.Millisecond)
 	return nil

@@ -38,11 +38,33 @@ type world struct {
 	doubtful map[uint64][]int // of unknown outcome: on all of them or none
 	refused  map[uint64]bool  // for certain not there
 
-	counted [counters]atomic.Uint64 // the highest value that was acknowledged
+	counted [counters]atomic.Uint64   // the highest value that was acknowledged
+	numbers [counters]map[uint64]bool // all of them
+
+	history *history // of the lists
 }
 
 func newWorld() *world {
-	return &world{appended: map[uint64][]int{}, doubtful: map[uint64][]int{}, refused: map[uint64]bool{}}
+	w := &world{appended: map[uint64][]int{}, doubtful: map[uint64][]int{}, refused: map[uint64]bool{}, history: newHistory()}
+	for i := range w.numbers {
+		w.numbers[i] = map[uint64]bool{}
+	}
+	return w
+}
+
+// count takes in that an increment was acknowledged. Two of them never give
+// the same number.
+func (w *world) count(i int, n uint64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.numbers[i][n] {
+		return violation{fmt.Sprintf("counter %d was raised to %d twice: an update was lost", i, n)}
+	}
+	w.numbers[i][n] = true
+	if w.counted[i].Load() < n {
+		w.counted[i].Store(n)
+	}
+	return nil
 }
 
 func accountKey(i int) []byte { return []byte(fmt.Sprintf("bank/%04d", i)) }
@@ -150,23 +172,37 @@ type violation struct{ text string }
 
 func (v violation) Error() string { return v.text }
 
-// readLists reads all lists of one snapshot: the places of every id.
-func readLists(ctx context.Context, txn *transaction.KVTxn) (map[uint64][]int, error) {
-	places := map[uint64][]int{}
-	for i := 0; i < lists; i++ {
+// readLists reads all lists of one snapshot.
+func readLists(ctx context.Context, txn *transaction.KVTxn) (all [lists][]uint64, err error) {
+	for i := range all {
 		v, err := get(ctx, txn, listKey(i))
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		ids, err := parseList(v)
-		if err != nil {
-			return nil, violation{err.Error()}
+		if all[i], err = parseList(v); err != nil {
+			return all, violation{err.Error()}
 		}
+	}
+	return all, nil
+}
+
+// statesOf is what the history keeps of a snapshot.
+func statesOf(all [lists][]uint64) (states [lists]state) {
+	for i, ids := range all {
+		states[i] = stateOf(ids)
+	}
+	return states
+}
+
+// placesOf tells on which lists each id is.
+func placesOf(all [lists][]uint64) map[uint64][]int {
+	places := map[uint64][]int{}
+	for i, ids := range all {
 		for _, id := range ids {
 			places[id] = append(places[id], i)
 		}
 	}
-	return places, nil
+	return places
 }
 
 // isTooOld tells the store's refusal and client-go's own.
@@ -209,11 +245,14 @@ func (w *world) checkOnce(ctx context.Context, cli *txnkv.Client) error {
 			return fmt.Errorf("counter %d is %d, %d was acknowledged", i, n, least)
 		}
 	}
-	places, err := readLists(ctx, txn)
+	all, err := readLists(ctx, txn)
 	if err != nil {
 		return err
 	}
-	return w.checkLists(places)
+	if err := w.checkLists(placesOf(all)); err != nil {
+		return err
+	}
+	return w.history.check(all)
 }
 
 func (w *world) checkLists(places map[uint64][]int) error {
