@@ -15,17 +15,21 @@ TICK_HZ=$(getconf CLK_TCK)
 
 # ------------------------------------------------------------- processes
 
-# CPU ticks so far of the process $1 and of all its children.
+# CPU ticks so far of the processes $1 ("12,34") and of all their children.
 tree_ticks()
 {
     # A process may end in the middle of this.
-    { cat /proc/[0-9]*/stat 2>/dev/null || :; } | awk -v root="$1" '
+    { cat /proc/[0-9]*/stat 2>/dev/null || :; } | awk -v roots="$1" '
+        BEGIN {
+            for (i = split(roots, list, ","); i > 0; i--)
+                root[list[i]]
+        }
         {
             pid = $1
             sub(/^.*\) /, "")
-            if (pid == root)
+            if (pid in root)
                 ticks += $12 + $13 + $14 + $15
-            else if ($2 == root)
+            else if ($2 in root)
                 ticks += $12 + $13
         }
         END { print ticks + 0 }'
@@ -165,7 +169,7 @@ wait_for_quiet()
     done
 }
 
-# Measure one load: id, server, one process of it to watch, then the command
+# Measure one load: id, server (or "12,34"), one process of it to watch, then the command
 # that runs the load.  The command leaves the operations done in OPS, their
 # rate in RATE, latencies in P50 and P99, and in SETUP_TICKS what the server
 # spent on the load's preparation.  A load that others disturbed is repeated,

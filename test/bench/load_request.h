@@ -67,7 +67,10 @@ typedef enum Step
 	STEP_PREWRITE,
 	STEP_PREWRITE_ASYNC,
 	STEP_PREWRITE_LOCKED,
-	STEP_COMMIT
+	STEP_COMMIT,
+	STEP_ETCD_GET,
+	STEP_ETCD_PUT,
+	N_STEPS
 } Step;
 
 #define MAX_STEPS 4
@@ -90,11 +93,15 @@ static const Mode modes[] = {
 	{"2pc", true, {STEP_PREWRITE, STEP_COMMIT}},
 	{"async", true, {STEP_PREWRITE_ASYNC, STEP_COMMIT}},
 	{"pessimistic", true, {STEP_LOCK, STEP_PREWRITE_LOCKED, STEP_COMMIT}},
+	{"etcdget", false, {STEP_ETCD_GET}},
+	{"etcdput", false, {STEP_ETCD_PUT}},
 };
 
 static const Mode *mode;	  /* of what is measured */
 static const Mode *fill_mode; /* of --fill */
 static bool streaming;
+static bool filling;	   /* every key once, in order */
+static uint64_t fill_next; /* the key that is next then */
 
 static const Mode *
 find_mode(const char *name)
@@ -255,6 +262,23 @@ write_commit(uint8_t *p, Task *t, const uint8_t *key)
 	return put_number(p, 4, t->commit_ts);
 }
 
+/* Does it ask etcd, which knows neither context nor region? */
+static bool
+is_etcd(const Mode *of)
+{
+	return of->steps[0] == STEP_ETCD_GET || of->steps[0] == STEP_ETCD_PUT;
+}
+
+/* etcdserverpb.RangeRequest of one key, or PutRequest. */
+static uint8_t *
+write_etcd(uint8_t *p, Step step, const uint8_t *key)
+{
+	p = put_bytes(p, 1, key, (size_t) opt.key_size);
+	return step == STEP_ETCD_PUT ?
+		put_bytes(p, 2, value, (size_t) opt.value_size) :
+		p;
+}
+
 static Step
 task_step(const Task *t)
 {
@@ -271,6 +295,8 @@ task_write(Task *t)
 	if (task_step(t) == STEP_EMPTY)
 		return 0;
 	write_key(key, t->key);
+	if (is_etcd(t->mode))
+		return (size_t) (write_etcd(p, task_step(t), key) - scratch);
 	p = put_bytes(p, 1, context, context_len);
 	switch (task_step(t))
 	{
@@ -353,6 +379,10 @@ step_path(Step step)
 			return "/tikvpb.Tikv/KvPessimisticLock";
 		case STEP_COMMIT:
 			return "/tikvpb.Tikv/KvCommit";
+		case STEP_ETCD_GET:
+			return "/etcdserverpb.KV/Range";
+		case STEP_ETCD_PUT:
+			return "/etcdserverpb.KV/Put";
 		default:
 			return "/tikvpb.Tikv/KvPrewrite";
 	}
@@ -370,6 +400,8 @@ pick_key(const Task *t)
 	uint64_t keys = (uint64_t) opt.keys;
 	uint64_t tasks = (uint64_t) opt.inflight;
 
+	if (filling)
+		return fill_next++;
 	if (opt.hot)
 		return 0;
 	if (t->mode->steps[0] == STEP_RAW_SCAN || t->mode->steps[0] == STEP_SCAN)
@@ -446,8 +478,25 @@ scan_answer(Bytes answer)
 		count_error("malformed answer");
 }
 
+/* etcd's answer: field 4 of a RangeResponse counts what was found. */
+static void
+etcd_answer(const Task *t, Bytes answer)
+{
+	WireReader r = wire_reader(answer);
+	WireField f;
+	uint64_t found = 0;
+
+	while (wire_read_field(&r, &f))
+		if (f.number == 4 && f.type == WIRE_VARINT)
+			found = f.value;
+	if (r.bad)
+		count_error("malformed answer");
+	else if (task_step(t) == STEP_ETCD_GET && found != 1)
+		count_error("the key is not there");
+}
+
 /*
- * An answer.  In all of them field 1 is a region error and field 2 an error;
+ * An answer.  In all of TiKV's field 1 is a region error and field 2 an error;
  * of a get 4 says that there is nothing, of a prewrite 3 and 4 are the commit
  * timestamps that the store chose for async commit and 1PC.
  */
@@ -462,6 +511,11 @@ task_answer(Task *t, Bytes answer)
 	if (step == STEP_RAW_SCAN || step == STEP_SCAN)
 	{
 		scan_answer(answer);
+		return true;
+	}
+	if (is_etcd(t->mode))
+	{
+		etcd_answer(t, answer);
 		return true;
 	}
 	while (wire_read_field(&r, &f))

@@ -10,7 +10,8 @@
  * --addr HOST:PORT    the server (127.0.0.1:20160)
  * --mode MODE         empty, rawget, rawput, rawscan, or transactions on one
  *                     key: get, 1pc, 2pc, async, pessimistic; or scan;
- *                     stream-MODE (but empty) sends the same in BatchCommands
+ *                     stream-MODE (but empty) sends the same in BatchCommands;
+ *                     etcdget and etcdput ask etcd, by unary calls only
  * --ttl N             seconds that what rawput writes is kept (0: for ever)
  * --limit N           pairs of a scan (10000)
  * --method PATH       of --mode empty (/bench.Echo/Empty)
@@ -20,7 +21,7 @@
  * --seconds N         to measure (5), after --warmup N (1)
  * --keys N            different keys (100000); --hot 1: only one
  * --key-size N        bytes (16); --value-size N  bytes (100)
- * --fill 1            first write every key, over one stream
+ * --fill 1            first write every key, over one stream (etcd: by calls)
  * --pd HOST:PORT      ask for the region, its epoch and its leader, and for
  *                     all timestamps before the load begins
  * --tls DIR           speak TLS, with ca.crt, client.crt and client.key of there
@@ -155,7 +156,7 @@ unary_answer(Unary *u)
 static void **
 register_steps(grpc_channel *channel)
 {
-	void **handles = calloc(STEP_COMMIT + 1, sizeof(*handles));
+	void **handles = calloc(N_STEPS, sizeof(*handles));
 
 	for (int i = 0; i < MAX_STEPS && mode->steps[i] != STEP_END; i++)
 		handles[mode->steps[i]] =
@@ -198,6 +199,13 @@ close_unaries(Unary *calls)
 	free(calls);
 }
 
+/* Is there another task to begin? */
+static bool
+goes_on(int64_t now, int64_t until)
+{
+	return filling ? fill_next < (uint64_t) opt.keys : now < until;
+}
+
 /* A transaction that has begun is brought to its end, whatever the time. */
 static void
 run_unary(int64_t warm_until, int64_t until)
@@ -213,10 +221,11 @@ run_unary(int64_t warm_until, int64_t until)
 		Unary *u = e.tag;
 		int64_t now = now_us();
 
-		keep_time(now, warm_until, until);
+		if (!filling)
+			keep_time(now, warm_until, until);
 		if (!unary_answer(u))
 			unary_send(u);
-		else if (now < until)
+		else if (goes_on(now, until))
 			unary_begin(u);
 		else
 			active--;
@@ -563,9 +572,23 @@ run_streams(int64_t warm_until, int64_t until)
 	free(streams);
 }
 
-/* Write every key once, in order. */
+/* Write every key once, in order; etcd has no stream for it. */
 static void
-fill(void)
+fill_unary(void)
+{
+	const Mode *measured = mode;
+
+	mode = fill_mode;
+	filling = true;
+	run_unary(0, 0);
+	filling = false;
+	mode = measured;
+	if (errors > 0)
+		exit(1);
+}
+
+static void
+fill_stream(void)
 {
 	Stream s = {.mode = fill_mode, .last_key = (uint64_t) opt.keys};
 	bool open = true;
@@ -837,7 +860,11 @@ options_are_good(void)
 	if (mode == NULL || (streaming && mode->steps[0] == STEP_EMPTY) ||
 		(mode->transactional && opt.pd == NULL))
 		return false;
-	fill_mode = find_mode(mode->transactional ? "1pc" : "rawput");
+	if (is_etcd(mode) && streaming)
+		return false;
+	fill_mode = find_mode(mode->transactional ? "1pc" :
+							  is_etcd(mode)	  ? "etcdput" :
+												"rawput");
 	return opt.connections > 0 && opt.batch > 0 && opt.keys > 0 &&
 		opt.inflight >= opt.connections && opt.key_size >= 16 &&
 		opt.key_size <= 4096 && opt.value_size >= 0 &&
@@ -909,8 +936,10 @@ main(int argc, char **argv)
 	scratch = malloc(scratch_size());
 	value = malloc((size_t) opt.value_size + 1);
 	memset(value, 'v', (size_t) opt.value_size + 1);
-	if (opt.fill)
-		fill();
+	if (opt.fill && is_etcd(mode))
+		fill_unary();
+	else if (opt.fill)
+		fill_stream();
 
 	begin = now_us();
 	if (streaming)

@@ -4,8 +4,8 @@
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
 #   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
-#   tso scan tls gc sizes sql fdw (default: all but sizes; quick leaves out build and
-#   ycsb)
+#   tso scan tls replicas gc sizes sql fdw (default: all but sizes; quick leaves out
+#   build and ycsb)
 #
 # full     what docs/performance.md shows; about 40 minutes
 # quick    two minutes: does everything work?  Its figures say little, and
@@ -56,7 +56,7 @@ case $MODE in
         FIRST_PUTS=5
         STREAM_BATCHES=(1 16 128)
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
-            ycsb tso scan tls gc sql fdw)
+            ycsb tso scan tls replicas gc sql fdw)
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
@@ -69,7 +69,7 @@ case $MODE in
         FIRST_PUTS=1
         STREAM_BATCHES=(128)
         PARTS=(first_put idle unary streams txn txn_streams old_snapshot tso
-            scan tls gc sql fdw)
+            scan tls replicas gc sql fdw)
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
@@ -91,6 +91,7 @@ SQL_CLIENTS=4
 . "$BENCH/txn.sh"
 . "$BENCH/ycsb.sh"
 . "$BENCH/more.sh"
+. "$BENCH/replicas.sh"
 . "$BENCH/profile.sh"
 
 # Memory for all keys, and no checkpoint in the middle of a load.
@@ -108,6 +109,7 @@ finish()
     trap - EXIT ERR
     stop_echo_server
     stop_tls
+    stop_replicas
     stop_cluster
     [ $answer -eq 0 ] || warn "failed; output of the parts is in out/bench"
     exit $answer
@@ -127,7 +129,7 @@ wants()
 wants_rpc()
 {
     wants unary || wants streams || wants_txn || wants sql || wants tso ||
-        wants scan || wants tls || wants profile
+        wants scan || wants tls || wants replicas || wants profile
 }
 
 wants_txn()
@@ -144,7 +146,7 @@ check_parts()
         case $part in
             build | first_put | idle | unary | streams | txn) ;;
             txn_streams | old_snapshot | ycsb | gc | sizes | sql | fdw | profile) ;;
-            tso | scan | tls) ;;
+            tso | scan | tls | replicas) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
     done
@@ -167,6 +169,7 @@ run_rounds()
         ! wants tso || bench_tso
         ! wants scan || bench_scan
         ! wants tls || bench_tls
+        ! wants replicas || bench_replicas
         if wants sql; then
             bench_sql pg_upsert upsert $WRITERS
             bench_sql pg_select select $SQL_CLIENTS
@@ -188,6 +191,7 @@ run_parts()
     ! wants_txn || setup_txn
     ! wants ycsb || setup_ycsb
     ! wants tls || setup_tls
+    ! wants replicas || setup_replicas
     ! wants profile || bench_profile
     if wants_rpc && ! wants profile; then
         start_echo_server
@@ -254,6 +258,7 @@ main()
     run_parts
     stop_echo_server
     stop_tls
+    stop_replicas
     stop_cluster
     [ "$MODE" = profile ] || print_results | tee "$OUT/results.md"
 }
