@@ -23,7 +23,7 @@ MIRROR=${MIRROR:-http://deb.debian.org/debian}
 SECURITY_MIRROR=${SECURITY_MIRROR:-http://deb.debian.org/debian-security}
 BASE_PORT=${BASE_PORT:-4000}
 PORTS=(54321 20160 20170 20180 2379)
-MOUNTS=(proc dev dev/pts dev/shm)
+MOUNTS=(proc sys dev dev/pts dev/shm)
 SETTINGS=(http_proxy https_proxy no_proxy GOPROXY GOSUMDB)
 
 WORK=
@@ -38,7 +38,7 @@ remove_system()
     end_processes TERM
     sleep 1
     end_processes KILL
-    for folder in dev/shm dev/pts dev proc; do
+    for folder in dev/shm dev/pts dev sys proc; do
         ! mountpoint -q "$ROOT/$folder" || umount "$ROOT/$folder" ||
             die "$ROOT/$folder stays mounted; nothing was removed"
     done

@@ -130,8 +130,8 @@ sub wait_state
 
 	return wait_for("$worker to be $state ($reason)", sub {
 		my $out = try_query($node,
-			"SELECT reason FROM tikv_status() WHERE worker = '$worker' AND state = '$state'");
-		return defined $out && $out =~ $reason;
+			"SELECT '=' || coalesce(reason, '') FROM tikv_status() WHERE worker = '$worker' AND state = '$state'");
+		return defined $out && $out =~ s/^=// && $out =~ $reason;
 	});
 }
 

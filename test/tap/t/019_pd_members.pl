@@ -85,12 +85,35 @@ sub conf
 	return join ' ', @fields;
 }
 
+# Processes whose parent it is.
+sub children
+{
+	my ($parent) = @_;
+	my @found;
+
+	foreach my $process (glob '/proc/[0-9]*')
+	{
+		push @found, $process =~ /(\d+)/ if slurp_stat("$process/stat") =~ /\) \S $parent /;
+	}
+	die "process $parent has no children" if !@found;
+	return @found;
+}
+
+# What it says; nothing if the process is gone.
+sub slurp_stat
+{
+	my ($path) = @_;
+
+	open my $file, '<', $path or return '';
+	return <$file> // '';
+}
+
 # All processes of an instance, at once.
 sub kill_node
 {
 	my ($name) = @_;
 	my $postmaster = $node{$name}->{_pid};
-	my @children = split ' ', `pgrep -P $postmaster`;
+	my @children = children($postmaster);
 
 	kill 'KILL', $postmaster, @children;
 	$node{$name}->{_pid} = undef;
