@@ -5,7 +5,7 @@
 # usage: test/bench/run.sh [full|quick|profile] [part...]
 #   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
 #   tso scan tls replicas gc sizes sql fdw (default: all but sizes; quick leaves out
-#   build and ycsb)
+#   build, ycsb and replicas)
 #
 # full     what docs/performance.md shows; about 40 minutes
 # quick    two minutes: does everything work?  Its figures say little, and
@@ -69,7 +69,7 @@ case $MODE in
         FIRST_PUTS=1
         STREAM_BATCHES=(128)
         PARTS=(first_put idle unary streams txn txn_streams old_snapshot tso
-            scan tls replicas gc sql fdw)
+            scan tls gc sql fdw)
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
