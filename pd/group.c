@@ -18,6 +18,7 @@
 
 #include "access/xact.h"
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "core/base/check.h"
 #include "pd/group_internal.h"
 #include "pd/group_lock.h"
@@ -60,6 +61,7 @@ begin_to_lead(Pd *pd)
 
 	if (!reload_state(pd))
 		return false;
+	FAILPOINT_PASS("pd_before_lead");
 	pd->leading = true;
 	pd->term = raft_term(pd->raft);
 	tso_lead(pd);
@@ -69,6 +71,7 @@ begin_to_lead(Pd *pd)
 			(errmsg("tikv pd: member %llu leads the placement driver",
 					(unsigned long long) pd->saved.member_id),
 			 errdetail("Term %llu.", (unsigned long long) pd->term)));
+	FAILPOINT_PASS("pd_leads");
 	pd_changes_init(&changes, &pd->arena);
 	group_describe_leader(pd, &changes);
 	pd_state_mirror_safe_point(&pd->state, &changes);
@@ -84,12 +87,14 @@ stop_leading(Pd *pd)
 	ereport(LOG,
 			(errmsg("tikv pd: member %llu leads the placement driver no more",
 					(unsigned long long) pd->saved.member_id)));
+	FAILPOINT_PASS("pd_before_resign");
 	pd->leading = false;
 	pd->changing = false;
 	proposal_init(&pd->proposal, &pd->arena);
 	tso_resign(pd);
 	watch_end_all(pd);
 	pd_fail_waiting(pd, "not leader");
+	FAILPOINT_PASS("pd_resigned");
 	pd->must_reload = true;
 }
 
@@ -191,6 +196,7 @@ propose_round(Pd *pd)
 		pd_flush_outbox(pd, false);
 		return;
 	}
+	FAILPOINT_PASS("pd_after_propose");
 	if (pd->tso_bound_ms != 0 && pd->tso_bound_index == 0)
 		pd->tso_bound_index = pd->proposed_index;
 	pd->changing = false;
@@ -263,6 +269,7 @@ group_commit(Pd *pd)
 	follow_leadership(pd);
 	if (pd->changing && !settle_round(pd))
 		return false;
+	FAILPOINT_PASS("pd_before_answers");
 	pd_flush_waiting(pd);
 	return true;
 }

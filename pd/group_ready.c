@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "bus/metrics.h"
 #include "core/base/check.h"
 #include "core/cmd/raft_codec.h"
@@ -20,9 +21,14 @@
 #include "utils/memutils.h"
 
 /* The log is cut when it is this long, to this length. */
+#ifdef TIKV_FAILPOINTS
+#define LOG_MAX_ENTRIES 128 /* tests do not wait for long */
+#define LOG_KEEP 16
+#else
 #define LOG_MAX_ENTRIES 4096
-#define LOG_MAX_BYTES ((size_t) 16 << 20)
 #define LOG_KEEP 512
+#endif
+#define LOG_MAX_BYTES ((size_t) 16 << 20)
 
 Status
 group_propose(Pd *pd)
@@ -31,6 +37,7 @@ group_propose(Pd *pd)
 	uint64_t term;
 
 	entry.data = proposal_encode(&pd->proposal);
+	FAILPOINT("pd_before_propose");
 	return raft_propose(pd->raft, &entry, &pd->proposed_index, &term);
 }
 
@@ -93,12 +100,14 @@ apply_committed(Pd *pd, const RaftReady *ready, GroupRow *row)
 	{
 		const RaftEntry *entry = &ready->committed[i];
 
+		FAILPOINT("pd_before_apply");
 		if (entry->type != RAFT_ENTRY_NORMAL)
 			apply_conf(pd, entry, row);
 		else
 			apply_items(pd, entry->data);
 		row->applied_index = entry->index;
 		row->applied_term = entry->term;
+		FAILPOINT("pd_after_apply");
 	}
 	if (row->hard.commit < row->applied_index)
 		row->hard.commit = row->applied_index;
@@ -107,9 +116,11 @@ apply_committed(Pd *pd, const RaftReady *ready, GroupRow *row)
 static void
 install_snapshot(Pd *pd, const RaftSnapshot *snapshot, GroupRow *row)
 {
+	FAILPOINT("pd_before_snapshot");
 	group_table_clear_records();
 	group_table_cut_log(PG_UINT64_MAX);
 	apply_items(pd, snapshot->data);
+	FAILPOINT("pd_after_snapshot");
 	row->conf = snapshot->meta.conf;
 	row->applied_index = row->truncated_index = snapshot->meta.index;
 	row->applied_term = row->truncated_term = snapshot->meta.term;
@@ -134,6 +145,7 @@ static void
 write_ready(Pd *pd, RaftReady *ready, GroupRow *row)
 {
 	CHECK(raft_ready(pd->raft, &pd->arena, (uint64) board_now_us(), ready));
+	FAILPOINT("pd_ready_out");
 	*row = pd->saved;
 	if (ready->has_hard_state)
 		row->hard = ready->hard_state;
@@ -142,6 +154,7 @@ write_ready(Pd *pd, RaftReady *ready, GroupRow *row)
 	if (!ready->sole)
 		group_table_write_log(ready->entries, ready->n_entries,
 							  group_log_last(&pd->log), &pd->arena);
+	FAILPOINT("pd_log_written");
 	apply_committed(pd, ready, row);
 	if (ready->sole)
 	{
@@ -150,6 +163,7 @@ write_ready(Pd *pd, RaftReady *ready, GroupRow *row)
 		row->truncated_index = row->applied_index;
 		row->truncated_term = row->applied_term;
 	}
+	FAILPOINT("pd_before_row");
 	group_table_write_row(row, pd->saved.found);
 }
 
@@ -182,8 +196,10 @@ ready_done(Pd *pd, const RaftReady *ready, const GroupRow *row)
 	raft_advance(pd->raft, ready);
 	if (!ready->sole)
 		raft_persisted(pd->raft, ready->number);
+	FAILPOINT_PASS("pd_before_messages");
 	peers_send(pd, ready->messages, ready->n_messages);
 	peers_send(pd, ready->persisted_messages, ready->n_persisted_messages);
+	FAILPOINT_PASS("pd_after_messages");
 	pd->rounds++;
 	metrics_add(VALUE_TURNS, 1);
 }
@@ -206,7 +222,9 @@ group_run_ready(Pd *pd, bool open)
 			group_propose(pd) != STATUS_OK)
 			elog(ERROR, "the placement driver's group refused a proposal");
 		write_ready(pd, &ready, &row);
+		FAILPOINT("pd_before_commit");
 		group_table_end();
+		FAILPOINT_PASS("pd_after_commit");
 		pd->in_ready = false;
 	}
 	PG_CATCH();
@@ -250,6 +268,7 @@ group_cut_log(Pd *pd)
 	PG_TRY();
 	{
 		group_limit_patience();
+		FAILPOINT("pd_before_cut");
 		group_table_cut_log(row.truncated_index);
 		group_table_write_row(&row, true);
 		group_table_end();
@@ -264,6 +283,7 @@ group_cut_log(Pd *pd)
 	if (!ok)
 		return false;
 	pd->saved = row;
+	FAILPOINT_PASS("pd_after_cut");
 	group_log_compact(&pd->log, row.truncated_index);
 	raft_compact(pd->raft, row.truncated_index, row.truncated_term);
 	return true;

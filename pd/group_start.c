@@ -13,6 +13,7 @@
 #include "bus/board.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "bus/failpoints.h"
 #include "pd/group_internal.h"
 #include "pd/group_lock.h"
 #include "pd/group_table.h"
@@ -57,6 +58,7 @@ make_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 	out->meta.index = pd->saved.applied_index;
 	out->meta.term = pd->saved.applied_term;
 	out->data = group_table_read_all(arena);
+	FAILPOINT("pd_snapshot_made");
 	return STATUS_OK;
 }
 
@@ -247,6 +249,7 @@ lead_alone(Pd *pd)
 		give_up_start(pd);
 		return false;
 	}
+	FAILPOINT_PASS("pd_before_founded");
 	start_raft(pd, pd->saved.found);
 	if (raft_campaign(pd->raft, (uint64) board_now_us()) != STATUS_OK)
 		ereport(
@@ -331,8 +334,10 @@ group_join(Pd *pd, uint64 member_id, uint64 cluster_id, const Members *members)
 		group_table_write_item(&item);
 		pd_state_apply(&pd->state, &record);
 	}
+	FAILPOINT("pd_before_joined");
 	group_table_write_row(&pd->saved, false);
 	group_table_end();
+	FAILPOINT_PASS("pd_after_joined");
 	pd->saved.found = true;
 	group_log_reset(&pd->log, 0, 0);
 	start_raft(pd, false);

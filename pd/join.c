@@ -12,6 +12,7 @@
 
 #include "access/xlog.h"
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "core/base/check.h"
 #include "guc.h"
 #include "pd/adopt.h"
@@ -201,6 +202,7 @@ ask(Pd *pd)
 	self = to_member(&member, &pd->arena);
 	request.n_members = 1;
 	request.members = &self;
+	FAILPOINT_PASS("pd_join_asked");
 	join->channel = client_open(pd->server, address);
 	join->call = client_call(join->channel, PD_OWN_SERVICE "Join",
 							 pack_message(&request.base, &pd->arena), &options,

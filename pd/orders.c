@@ -10,6 +10,7 @@
 
 #include "bus/board.h"
 #include "guc.h"
+#include "bus/failpoints.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 #include "service/service.h"
@@ -84,6 +85,7 @@ send_order(Pd *pd, const Order *order)
 	ReplyTo to = {.call = stream, .stream = true};
 	BoardStore store;
 
+	FAILPOINT_PASS("pd_order_out");
 	if (stream != NULL)
 	{
 		pd_reply(pd, &to, &message->base);

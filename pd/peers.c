@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "core/cmd/peer_message.h"
 #include "core/cmd/raft_codec.h"
 #include "pd/pd.h"
@@ -59,6 +60,7 @@ on_message(void *arg, Bytes bytes)
 		m.region_id != PD_REGION || !m.has_raft ||
 		m.to.id != pd->saved.member_id)
 		return;
+	FAILPOINT_PASS("pd_message_received");
 	switch (raft_step(pd->raft, &m.raft, (uint64) board_now_us()))
 	{
 		case STATUS_CORRUPT:
@@ -136,6 +138,7 @@ peers_send(Pd *pd, const RaftMessage *messages, int n)
 						 .has_raft = true,
 						 .raft = messages[i]};
 
+		FAILPOINT_PASS("pd_message_out");
 		m.from.id = m.from.store_id = messages[i].from;
 		m.to.id = m.to.store_id = messages[i].to;
 		if (!transport_send(pd->transport, messages[i].to,
@@ -215,6 +218,7 @@ propose_change(Pd *pd, const RaftConfChange *change)
 	if (raft_propose_conf_change(pd->raft, change, &entry, &index, &term) !=
 		STATUS_OK)
 		return;
+	FAILPOINT_PASS("pd_member_change");
 	for (int i = 0; i < change->n; i++)
 	{
 		static const char *const words[] = {"becomes a voter", "is removed",
@@ -264,6 +268,7 @@ members_tick(Pd *pd)
 			break;
 		case MEMBERS_FORGET:
 			pd_changes_init(&changes, &pd->arena);
+			FAILPOINT_PASS("pd_member_forget");
 			pd_state_forget_member(step.id, &changes);
 			(void) pd_change(pd, &changes, &why);
 			break;

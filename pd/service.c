@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "core/base/check.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
@@ -278,6 +279,7 @@ pd_flush_outbox(Pd *pd, bool committed)
 			reply->code = RPC_UNAVAILABLE;
 			reply->text = "the change could not be saved";
 		}
+		FAILPOINT_PASS("pd_before_reply");
 		send_now(reply);
 		if (reply->to.call != NULL)
 			call_release(reply->to.call);
@@ -449,6 +451,7 @@ ask_init(PdAsk *ask, Pd *pd, const ReplyTo *to)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += FAILPOINT_CLOCK_S;
 	memset(ask, 0, sizeof(*ask));
 	ask->pd = pd;
 	ask->to = to;
@@ -469,6 +472,7 @@ pd_change(Pd *pd, PdChanges *changes, const char **why)
 		return true;
 	if (!group_begin(pd, why) || !group_change(pd, changes, why))
 		return false;
+	FAILPOINT_PASS("pd_changed");
 	watch_notify(pd, revision, changes);
 	return true;
 }

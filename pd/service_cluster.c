@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 #include "pd/tso_local.h"
@@ -48,6 +49,7 @@ pd_bootstrap(PdAsk *ask, const void *request, void *response)
 		ask->error = pd_error(PD_UNKNOWN, "the region has too many peers");
 		return;
 	}
+	FAILPOINT_PASS("pd_bootstrap");
 	from_store(in->store, &store, ask->arena);
 	ask->error =
 		cluster_bootstrap(&ask->pd->state.cluster, ask->pd->state.cluster_id,
@@ -90,6 +92,7 @@ pd_alloc_id(PdAsk *ask, const void *request, void *response)
 	const Pdpb__AllocIDRequest *in = request;
 	Pdpb__AllocIDResponse *out = response;
 
+	FAILPOINT_PASS("pd_alloc_id");
 	if (take_ids(ask, in->count, &out->id) && in->count > 1)
 		out->count = in->count;
 }
@@ -133,6 +136,7 @@ pd_put_store(PdAsk *ask, const void *request, void *response)
 	(void) response;
 	if (missing(ask, in->store, "store in put store request"))
 		return;
+	FAILPOINT_PASS("pd_put_store");
 	from_store(in->store, &store, ask->arena);
 	ask->error =
 		cluster_put_store(&ask->pd->state.cluster, &store, &ask->changes);
@@ -179,6 +183,7 @@ pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 								ask->now_ns, ask->arena);
 	if (ask->error.type == PD_OK)
 		cluster_heard_store(cluster, in->stats->store_id, board_now_us());
+	FAILPOINT_PASS("pd_store_heartbeat");
 	out->cluster_version = (char *) cluster_version(cluster);
 	out->state = (Metapb__NodeState) store->node_state;
 }

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "pd/convert.h"
 #include "pd/core/utf8.h"
 #include "pd/pd.h"
@@ -57,6 +58,7 @@ pd_update_gc_safe_point(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateGCSafePointRequest *in = request;
 
+	FAILPOINT_PASS("pd_safe_point");
 	((Pdpb__UpdateGCSafePointResponse *) response)->new_safe_point =
 		gc_update_safe_point(gc_of(ask), in->safe_point, ask->now,
 							 &ask->changes);
@@ -80,6 +82,7 @@ update_service(PdAsk *ask, ProtobufCBinaryData name, int64 ttl,
 	memset(out, 0, sizeof(*out));
 	id = arena_printf(ask->arena, "%.*s", (int) name.len,
 					  (const char *) name.data);
+	FAILPOINT_PASS("pd_service_safe_point");
 	error = gc_update_service(gc_of(ask), id, ttl, safe_point, ask->now,
 							  &ask->changes, out);
 	if (error.type == PD_OK)
@@ -291,6 +294,7 @@ pd_advance_txn_safe_point(PdAsk *ask, const void *request, void *response)
 
 	if (!check_scope(ask, in->keyspace_scope, true))
 		return;
+	FAILPOINT_PASS("pd_txn_safe_point");
 	ask->error = gc_advance_txn_safe_point(gc_of(ask), in->target, ask->now,
 										   &ask->changes, &advance);
 	if (ask->error.type != PD_OK)
@@ -309,6 +313,7 @@ pd_advance_gc_safe_point(PdAsk *ask, const void *request, void *response)
 
 	if (!check_scope(ask, in->keyspace_scope, true))
 		return;
+	FAILPOINT_PASS("pd_gc_safe_point");
 	ask->error = gc_advance_gc_safe_point(gc_of(ask), in->target, &ask->changes,
 										  &advance);
 	if (ask->error.type != PD_OK)

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 
@@ -67,6 +68,7 @@ pd_join(PdAsk *ask, const void *request, void *response)
 	from_member(in->members[0], &member);
 	member.leaving = false;
 	ask->error = pd_state_put_member(&ask->pd->state, &member, &ask->changes);
+	FAILPOINT_PASS("pd_join_taken");
 	if (ask->error.type == PD_OK)
 		fill_members(ask, response);
 }
@@ -114,6 +116,7 @@ pd_leave(PdAsk *ask, const void *request, void *response)
 	if (in->store_id != 0)
 		ask->error = cluster_offline_store(&state->cluster, in->store_id, false,
 										   &ask->changes);
+	FAILPOINT_PASS("pd_leave_taken");
 	if (ask->error.type == PD_OK && member != 0)
 		ask->error = pd_member_leaves(state, member, &ask->changes);
 }

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 
@@ -306,6 +307,7 @@ pd_region_heartbeat(PdAsk *ask, const void *request, void *response)
 		ask->silent = true;
 		return;
 	}
+	FAILPOINT_PASS("pd_region_heartbeat");
 	watch_heartbeats(ask, store->id);
 	ask->error = cluster_region_heartbeat(&ask->pd->state.cluster, region,
 										  &ask->changes);
@@ -417,6 +419,7 @@ pd_ask_batch_split(PdAsk *ask, const void *request, void *response)
 		ask->error = pd_error(PD_UNKNOWN, "invalid split count");
 		return;
 	}
+	FAILPOINT_PASS("pd_split_ids");
 	out->ids = arena_alloc(ask->arena, in->split_count * sizeof(*out->ids));
 	for (uint32 i = 0; i < in->split_count; i++)
 	{
@@ -438,6 +441,7 @@ pd_report_split(PdAsk *ask, const void *request, void *response)
 	(void) ask;
 	(void) request;
 	(void) response;
+	FAILPOINT_PASS("pd_split_reported");
 }
 
 /*

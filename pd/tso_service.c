@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
 #include "pd/tso_local.h"
@@ -263,11 +264,13 @@ tso_before_commit(Pd *pd)
 		!group_begin(pd, &why))
 		return;
 	pd_changes_init(&changes, &pd->arena);
+	FAILPOINT("pd_tso_before_save");
 	pd_changes_number(&changes, PD_RECORD_TIMESTAMP, bound_ms);
 	if (!group_change(pd, &changes, &why))
 		return;
 	pd->tso_bound_ms = bound_ms;
 	pd->tso_bound_index = 0;
+	FAILPOINT("pd_tso_saving");
 }
 
 void
@@ -275,12 +278,14 @@ tso_after_commit(Pd *pd)
 {
 	if (pd->tso_bound_ms != 0 && pd->saved.applied_index >= pd->tso_bound_index)
 	{
+		FAILPOINT_PASS("pd_tso_saved");
 		pg_atomic_write_u64(&shared()->bound_ms, pd->tso_bound_ms);
 		pd->tso_bound_ms = 0;
 		pd->tso_bound_index = 0;
 		pd->tso_extended_us = board_now_us();
 		pd->tso_last_seen = pg_atomic_read_u64(&shared()->last);
 	}
+	FAILPOINT_PASS("pd_tso_before_answers");
 	serve_waits(pd);
 }
 
@@ -306,6 +311,7 @@ tso_lead(Pd *pd)
 	do
 		start = tso_start(seen, pd->state.tso_saved_ms, tso_now_ms()) + ahead;
 	while (!pg_atomic_compare_exchange_u64(&shared()->last, &seen, start));
+	FAILPOINT_PASS("pd_tso_lead");
 	pd->tso_last_seen = start;
 	pd->tso_extended_us = 0;
 

@@ -8,6 +8,7 @@
 #include "bus/board.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "bus/failpoints.h"
 #include "pd/pd.h"
 #include "pgstat.h"
 #include "postmaster/postmaster.h"
@@ -157,6 +158,7 @@ finish_round(Pd *pd)
 		orders_tick(pd);
 		tso_before_commit(pd);
 	}
+	FAILPOINT_PASS("pd_round");
 	join_tick(pd);
 	peers_start(pd);
 	group_tick(pd);

@@ -14,8 +14,6 @@
  */
 #include "postgres.h"
 
-#include <sys/stat.h>
-
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -38,9 +36,9 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "bus/failpoints.h"
 #include "bus/metrics.h"
 #include "core/base/check.h"
-#include "core/base/failpoint.h"
 #include "guc.h"
 #include "worker_common.h"
 
@@ -126,43 +124,10 @@ pin_settings(void)
 		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-#ifdef TIKV_FAILPOINTS
-#define FAILPOINT_FILE "tikv_failpoints"
-
-/* What tests have set, if it is new. */
-static void
-read_failpoints(void)
-{
-	static struct timespec seen;
-	char text[4096];
-	struct stat st;
-	FILE *file;
-	size_t len;
-
-	if (stat(FAILPOINT_FILE, &st) != 0 ||
-		(st.st_mtim.tv_sec == seen.tv_sec &&
-		 st.st_mtim.tv_nsec == seen.tv_nsec))
-		return;
-	seen = st.st_mtim;
-	file = AllocateFile(FAILPOINT_FILE, "r");
-	if (file == NULL)
-		return;
-	len = fread(text, 1, sizeof(text) - 1, file);
-	FreeFile(file);
-	while (len > 0 && text[len - 1] == '\n')
-		len--;
-	text[len] = '\0';
-	if (!failpoints_set(text))
-		ereport(LOG, (errmsg("%s is not understood", FAILPOINT_FILE)));
-}
-#endif
-
 void
 worker_handle_interrupts(void)
 {
-#ifdef TIKV_FAILPOINTS
-	read_failpoints();
-#endif
+	FAILPOINTS_READ();
 	/* Without the postmaster nobody may serve, lest a second one does. */
 	if (!PostmasterIsAlive())
 		proc_exit(1);

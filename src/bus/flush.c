@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "bus/failpoints.h"
 #include "bus/flush.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -121,7 +122,10 @@ tikv_flush_main(Datum arg)
 			wait_for_work(flush);
 			continue;
 		}
+		FAILPOINTS_READ();
+		FAILPOINT_PASS("flush_before_sync");
 		XLogFlush((XLogRecPtr) pg_atomic_read_u64(&flush->wanted));
+		FAILPOINT_PASS("flush_after_sync");
 		worker_wake(WORKER_STORE);
 	}
 }

@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "bus/failpoints.h"
 #include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "read/read.h"
@@ -168,8 +169,9 @@ read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 		return answer;
 	round->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	if ((round->wanted & READ_RAW) != 0)
-		round->reader = raw_reader_open(&round->tables, round->snapshot,
-										(int64) time(NULL));
+		round->reader =
+			raw_reader_open(&round->tables, round->snapshot,
+							((int64) time(NULL) + FAILPOINT_CLOCK_S));
 	if ((round->wanted & READ_TXN) != 0)
 		round->mvcc =
 			txn_reader_open(&round->tables, round->snapshot, round->spilled);

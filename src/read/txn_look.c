@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "bus/lock_table.h"
 #include "bus/tso_shared.h"
 #include "core/base/check.h"
@@ -43,7 +44,7 @@ txn_look_text(TxnLookAnswer answer)
 bool
 txn_ts_is_plausible(uint64 ts)
 {
-	uint64 now_ms = (uint64) time(NULL) * 1000;
+	uint64 now_ms = (uint64) (time(NULL) + FAILPOINT_CLOCK_S) * 1000;
 	uint64 bound_ms = pg_atomic_read_u64(&tikv_shmem()->tso->bound_ms);
 	uint64 last_ms =
 		pg_atomic_read_u64(&tikv_shmem()->tso->last) >> TS_PHYSICAL_SHIFT;

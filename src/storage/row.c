@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "bus/failpoints.h"
 #include "storage/row.h"
 
 /* The version in a pinned and locked page, if there is one at this offset. */
@@ -194,6 +195,7 @@ void
 row_insert(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
 		   const Datum *values, const bool *isnull)
 {
+	FAILPOINT_DISK_FULL("storage_extend");
 	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
 	enter_row(heap, indexes, tuple, values, isnull, false);
 }

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/tableam.h"
+#include "bus/failpoints.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -257,11 +258,13 @@ write_slot(TxnWriter *writer, LockChange *change, bool lock)
 			table_slot_create(writer->tables->lock_slot.heap, NULL);
 		MemoryContextSwitchTo(writer->scratch);
 	}
+	FAILPOINT("storage_before_lock_slot");
 	change->row = writer->pool->places[change->slot];
 	slot_row_write(&writer->tables->lock_slot, writer->snapshot,
 				   writer->fetched, change->slot, change->key,
 				   lock ? change->record : bytes_empty(), &change->row);
 	change->wrote = true;
+	FAILPOINT("storage_after_lock_slot");
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(writer->scratch);
 }

@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "bus/bus.h"
+#include "bus/failpoints.h"
 #include "bus/lock_table.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -376,6 +377,7 @@ make_ident(Store *store, uint64 cluster_id, Arena *arena,
 {
 	if (!pd_alloc_id(arena, header, &store->meta.store_id, reason, size))
 		return false;
+	FAILPOINT("store_id_given");
 	store->meta.cluster_id = cluster_id;
 	store->meta.api = api_of_our_settings();
 	store->meta.storage_format = STORAGE_FORMAT;
@@ -388,7 +390,9 @@ save_meta(Store *store)
 	store->meta.start_seq++;
 	begin();
 	store_meta_save(&store->meta);
+	FAILPOINT("store_before_start_counted");
 	end();
+	FAILPOINT("store_after_start_counted");
 }
 
 /*
@@ -436,7 +440,9 @@ bootstrap_cluster(Store *store, Arena *arena, Pdpb__RequestHeader *header,
 		if (!pd_alloc_id(arena, header, &region_id, reason, size) ||
 			!pd_alloc_id(arena, header, &peer_id, reason, size))
 			return false;
+		FAILPOINT("store_before_first_region");
 		save_first_region(store, region_id, peer_id);
+		FAILPOINT("store_after_first_region");
 		load_peers(store);
 	}
 	return bootstrapped ||
@@ -466,11 +472,13 @@ store_bootstrap(Store *store, char *reason, Size size)
 	{
 		load_peers(store);
 		ok = store_adopt(store, reason, size);
+		FAILPOINT("store_peers_loaded");
 	}
 	if (ok)
 	{
 		save_meta(store);
 		ok = alone || claim_start(store, &arena, reason, size);
+		FAILPOINT("store_after_claim");
 	}
 	if (ok)
 	{
@@ -478,11 +486,13 @@ store_bootstrap(Store *store, char *reason, Size size)
 	}
 	if (ok)
 	{
+		FAILPOINT("store_before_registered");
 		load_background(store);
 		ok = bootstrap_cluster(store, &arena, &header, reason, size) &&
 			pd_put_store(store, &arena, &header, reason, size) &&
 			pd_gc_state(store, &arena, &header, reason, size) &&
 			pd_sync_max_ts(&arena, &header, reason, size);
+		FAILPOINT("store_registered");
 		store->max_ts_synced = ok;
 	}
 	arena_free(&arena);

@@ -12,6 +12,7 @@
 
 #include "etcdserverpb.pb-c.h"
 #include "mvccpb.pb-c.h"
+#include "bus/failpoints.h"
 #include "store/store.h"
 
 #define CLAIM_KEY "/tikv_fdw/start/" UINT64_FORMAT
@@ -91,6 +92,7 @@ store_claim_start(const Store *store, Arena *arena, bool *refused, char *reason,
 	compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
 	compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
 	compare.value = binary(value);
+	FAILPOINT("store_before_claim");
 	reply = try_claim(arena, &compare, value, reason, size);
 	if (reply == NULL || reply->succeeded)
 		return reply != NULL;

@@ -11,6 +11,7 @@
 #include "access/xlog_internal.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "bus/failpoints.h"
 #include "storage/lwlock.h"
 #include "store/guard.h"
 
@@ -30,6 +31,8 @@ directory_space(const char *path, uint64 *free_bytes, uint64 *total_bytes)
 	if (statvfs(path, &fs) != 0)
 		return false;
 	*free_bytes = (uint64) fs.f_bavail * fs.f_frsize;
+	if (FAILPOINT_ERROR("store_disk_space"))
+		*free_bytes = 0;
 	*total_bytes = (uint64) fs.f_blocks * fs.f_frsize;
 	return true;
 }

@@ -163,6 +163,7 @@ region_heartbeat(Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 	request.region = service_region_message(&peer->region, arena);
 	request.leader = &leader;
 	request.term = raft_term(peer->raft);
+	FAILPOINT_PASS("store_region_heartbeat");
 	send_to_pd(METHOD_PD_REGION_HEARTBEAT, &request.base, arena);
 }
 
@@ -179,6 +180,7 @@ store_heartbeat(Store *store)
 	fill_stats(store, &stats);
 	request.header = &header;
 	request.stats = &stats;
+	FAILPOINT_PASS("store_heartbeat");
 	send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena);
 	for (int i = 0; i < store->n_peers; i++)
 		if (raft_role(store->peers[i]->raft) == RAFT_LEADER)

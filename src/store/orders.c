@@ -80,6 +80,7 @@ orders_take_sql(Store *store, Request *request)
 		return;
 	}
 	job.region_id = message->header->region_id;
+	FAILPOINT_PASS("store_sql_order");
 	raft_turn_order(store, &job);
 }
 

@@ -334,10 +334,12 @@ peer_publish(Peer *peer)
 	peer->lease_end_us = entry->lease_end_us;
 	peer->told_term = entry->term;
 	peer->told_leader = entry->leader.id;
+	FAILPOINT_PASS("store_before_board");
 	if (!board_publish(entry))
 		ereport(FATAL,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many regions on this store"),
 				 errdetail("The limit is %d.", BOARD_MAX_REGIONS)));
+	FAILPOINT_PASS("store_after_board");
 	pfree(entry);
 }

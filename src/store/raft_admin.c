@@ -76,6 +76,7 @@ propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 										 &term),
 				why))
 		return false;
+	FAILPOINT("store_conf_proposed");
 
 	/* a lone peer's lease has no end until now */
 	peer_publish(peer);
@@ -99,6 +100,7 @@ propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
 	*why = "this store has too many regions";
 	if (store->n_peers + admin->n_splits > BOARD_MAX_REGIONS - 16)
 		return false;
+	FAILPOINT("store_before_split_propose");
 	entry.data = encode(peer, admin, &store->arena);
 	return !refused(raft_propose(peer->raft, &entry, &index, &term), why);
 }
@@ -107,8 +109,10 @@ propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
 static bool
 transfer(Peer *peer, uint64 to, const char **why)
 {
+	FAILPOINT("store_before_transfer");
 	if (refused(raft_transfer_leader(peer->raft, to), why))
 		return false;
+	FAILPOINT("store_after_transfer");
 	peer_publish(peer);
 	return true;
 }
@@ -159,6 +163,7 @@ apply_compact(Peer *peer, const CmdAdmin *admin)
 	if (admin->compact_index <= state->truncated_index ||
 		admin->compact_index > state->applied_index)
 		return;
+	FAILPOINT("store_before_compact");
 	state->truncated_index = admin->compact_index;
 	state->truncated_term = admin->compact_term;
 }
@@ -199,6 +204,7 @@ take_change(RaftTurn *turn, Peer *peer, const Region *after)
 	peer_set_region(peer, after);
 	peer->region_changed = true;
 	peer->at_once = turn->at_once = true;
+	FAILPOINT("store_region_changed");
 	if (region_find_store(after, peer->self.store_id) == NULL)
 		peer->destroying = true;
 	if (peer_is_leader(peer))
@@ -299,6 +305,7 @@ raft_admin_compact(Peer *peer, int64 now_us)
 		return;
 	admin.compact_index = to - 1;
 	admin.compact_term = term;
+	FAILPOINT("store_before_compact_propose");
 	if (raft_admin_propose(peer, &admin, &why))
 		peer->skipped_compacts = 0;
 }

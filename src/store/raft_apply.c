@@ -30,6 +30,7 @@ apply_raw(RaftTurn *turn, const Command *command, Write *write)
 {
 	Store *store = turn->store;
 
+	FAILPOINT("store_apply_raw");
 	for (size_t i = 0; i < command->n_raw; i++)
 	{
 		command->raw[i].era = store->ranges.era;
@@ -56,6 +57,7 @@ apply_txn(RaftTurn *turn, const Command *command)
 
 	if (command->n_txn == 0)
 		return;
+	FAILPOINT("store_apply_txn");
 	(void) txn_turn_base(&turn->txn);
 	txn_overlay_apply(&store->txn_overlay, &effects);
 }
@@ -103,6 +105,7 @@ raft_apply(RaftTurn *turn, Peer *peer)
 	const RaftReady *ready = &peer->ready;
 	GroupState *state = &peer->state;
 
+	FAILPOINT("store_before_committed");
 	for (int i = 0; i < ready->n_committed; i++)
 	{
 		const RaftEntry *entry = &ready->committed[i];

@@ -34,6 +34,7 @@ raft_message_receive(Store *store, Bytes bytes)
 	message->next = NULL;
 	message->len = bytes.len;
 	memcpy(message->bytes, bytes.data, bytes.len);
+	FAILPOINT_PASS("store_message_received");
 	*replicas->inbox_end = message;
 	replicas->inbox_end = &message->next;
 	replicas->inbox_bytes += bytes.len;
@@ -160,6 +161,7 @@ tell_removed(Store *store, const RemovedPeer *removed)
 
 	arena_init(&arena);
 	out.bytes = peer_message_encode(&m, &arena);
+	FAILPOINT_PASS("store_tell_removed");
 	raft_message_send(store, NULL, &out, 1);
 	arena_free(&arena);
 }
@@ -230,9 +232,11 @@ raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
 		(void) log_table_delete(&turn->tables, turn->snapshot, peer->region.id,
 								0, PG_INT64_MAX, PG_INT32_MAX);
 	}
+	FAILPOINT("store_destroy_rows");
 	last.start_key = last.end_key = bytes_empty();
 	region_table_save(&last, peer->self.id, PEER_STATE_TOMBSTONE);
 	store_add_tombstone(store, &last, peer->self.id);
+	FAILPOINT("store_destroy_tombstone");
 	store_remove_peer(store, peer);
 	turn->at_once = true;
 	FAILPOINT("store_after_destroy");
@@ -344,6 +348,7 @@ create_peer(RaftTurn *turn, const PeerMessage *m)
 	peer = store_add_peer(store, m->region_id);
 	peer->self = m->to;
 	peer->is_new = peer->is_fresh = true;
+	FAILPOINT("store_before_created_starts");
 	peer_start(store, peer);
 	return peer;
 }
@@ -393,6 +398,7 @@ step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 	if (m->raft.type == RAFT_MSG_SNAPSHOT &&
 		!snapshots_accept(peer->store, peer, m))
 		return;
+	FAILPOINT("store_before_step");
 	note_sender(peer, &m->from);
 	if (m->raft.type == RAFT_MSG_READ_INDEX && m->raft.n_entries == 1 &&
 		!raft_read_may_answer(peer, m->raft.entries[0].data))
@@ -401,6 +407,7 @@ step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 		return;
 	}
 	s = raft_step(peer->raft, &m->raft, (uint64) board_now_us());
+	FAILPOINT("store_after_step");
 	if (s == STATUS_CORRUPT)
 		ereport(
 			FATAL,

@@ -36,6 +36,7 @@ ask(Store *store, Peer *peer, IndexRead *read)
 								.start_ts = read->start_ts};
 
 	read->asked_us = dispatch_now_us();
+	FAILPOINT_PASS("store_read_index_ask");
 	(void) !raft_read_index(peer->raft,
 							read_context_encode(&context,
 												read->request->arena));
@@ -89,6 +90,7 @@ raft_read_may_answer(Peer *peer, Bytes question)
 	if (!peer_is_leader(peer) ||
 		read_context_decode(question, &context) != STATUS_OK || !context.has_ts)
 		return true;
+	FAILPOINT("store_read_index_max_ts");
 	lock_table_raise_max_ts(context.start_ts);
 	scan.range = txn_region_range(&peer->region, arena);
 	scan.arg = &context.start_ts;
@@ -146,6 +148,7 @@ raft_read_states(Peer *peer, const RaftReadState *states, int n)
 			 read = read->next)
 			if (read->id == context.id)
 			{
+				FAILPOINT_PASS("store_read_index_known");
 				read->answered = true;
 				read->index = states[i].index;
 			}
@@ -177,7 +180,10 @@ run_one(Store *store, IndexRead *read)
 	if (peer == NULL || peer->life_number != read->life_number)
 		answer_error(request, REGION_NOT_FOUND, read->region_id);
 	else if (is_applied(store, peer, read))
+	{
+		FAILPOINT_PASS("store_read_index_served");
 		dispatch_indexed(&store->dispatch, request);
+	}
 	else if (now_us >= request->deadline_us)
 		service_busy(request, SERVICE_TOO_LATE);
 	else if (!read->answered && raft_leader(peer->raft) == RAFT_NONE)

@@ -67,9 +67,11 @@ store_piece(Store *store, const Region *piece, GroupState *state)
 	first_state(store, piece, state);
 	if (present != NULL)
 		present->replaced = true;
+	FAILPOINT("store_before_piece");
 	group_state_remove(piece->id);
 	region_table_save(piece, self->id, PEER_STATE_NORMAL);
 	group_state_insert(state);
+	FAILPOINT("store_after_piece");
 }
 
 static void
@@ -140,6 +142,7 @@ begin_piece(Store *store, const Peer *parent, const Region *piece,
 		raft_write_abandon(present, "the region was split off here");
 		store_remove_peer(store, present);
 	}
+	FAILPOINT("store_before_piece_begins");
 	peer = store_add_peer(store, piece->id);
 	peer->life = PEER_STATE_NORMAL;
 	peer->is_fresh = !spoke;
@@ -150,6 +153,7 @@ begin_piece(Store *store, const Peer *parent, const Region *piece,
 	peer_start(store, peer);
 	if (peer->grouped && peer_is_leader(parent))
 		(void) !raft_campaign(peer->raft, (uint64) board_now_us());
+	FAILPOINT("store_piece_campaigned");
 	peer_publish(peer);
 	raft_message_again(store, piece->id);
 }
@@ -167,6 +171,7 @@ raft_split_begin(RaftTurn *turn)
 		for (int i = 0; i < born->n_pieces; i++)
 			if (born->states[i].region_id != 0)
 				begin_piece(store, parent, &born->pieces[i], &born->states[i]);
+		FAILPOINT("store_before_split_told");
 		splits_applied(store, parent, born->pieces, born->n_pieces);
 	}
 	turn->born = NULL;

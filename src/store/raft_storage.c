@@ -197,6 +197,7 @@ raft_storage_save(RaftTurn *turn, Peer *peer)
 		group_state_insert(state);
 	else if (memcmp(state, &peer->saved, sizeof(*state)) != 0)
 		group_state_update(&turn->tables, turn->snapshot, state);
+	FAILPOINT("store_after_state");
 	if (peer->is_new || peer->region_changed)
 		region_table_save(&peer->region, peer->self.id, peer->life);
 }
@@ -213,8 +214,10 @@ raft_storage_trim(RaftTurn *turn, Peer *peer)
 
 	if (peer->log_first > to)
 		return;
+	FAILPOINT("store_before_trim");
 	n = log_table_delete(&turn->tables, turn->snapshot, peer->region.id,
 						 peer->log_first, to + 1, TRIM_ROWS);
 	if (n < TRIM_ROWS)
 		peer->log_first = to + 1;
+	FAILPOINT("store_after_trim");
 }

@@ -71,6 +71,7 @@ tell_first(Store *store)
 	if (peer != NULL)
 	{
 		raft_message_send(store, peer, u->messages, u->n_messages);
+		FAILPOINT("store_before_persisted");
 		raft_persisted(peer->raft, u->number);
 	}
 	arena_free(&u->arena);
@@ -83,8 +84,10 @@ raft_flushed_run(Store *store)
 	Replicas *replicas = store->replicas;
 	int n = 0;
 
+	FAILPOINT("store_flush_looked_at");
 	while (replicas->unflushed != NULL && is_flushed(replicas->unflushed))
 	{
+		FAILPOINT("store_after_flush");
 		tell_first(store);
 		n++;
 	}
@@ -104,7 +107,6 @@ have_flushed(Store *store)
 	if (flush_request(replicas->commit_lsn))
 		return;
 	XLogFlush(replicas->commit_lsn);
-	FAILPOINT("store_after_flush");
 	(void) raft_flushed_run(store);
 }
 
@@ -126,6 +128,7 @@ remember_unflushed(Store *store, Peer *peer)
 	*replicas->unflushed_end = u;
 	replicas->unflushed_end = &u->next;
 	replicas->n_unflushed++;
+	FAILPOINT("store_unflushed_kept");
 }
 
 /* ---------------------------------------------------------------- what waits */
@@ -186,6 +189,7 @@ make_grouped(Peer *peer)
 	if (peer->grouped)
 		return;
 	CHECK(!raft_has_ready(peer->raft) && !peer->touched);
+	FAILPOINT("store_before_grouped");
 	peer->grouped = true;
 	peer->log_last = peer->saved.truncated_index;
 	peer->log_first = 0;
@@ -273,6 +277,7 @@ raft_take_pd_answer(Store *store, const BusAnswer *answer)
 	if (reply != NULL && reply->timestamp != NULL &&
 		(reply->header == NULL || reply->header->error == NULL))
 	{
+		FAILPOINT("store_max_ts_answer");
 		lock_table_raise_max_ts((uint64) reply->timestamp->physical
 									<< TSO_LOGICAL_BITS |
 								(uint64) reply->timestamp->logical);
@@ -400,6 +405,7 @@ take_ready(RaftTurn *turn, Peer *peer)
 		snapshots_take(turn, peer);
 	raft_apply(turn, peer);
 	raft_storage_save(turn, peer);
+	FAILPOINT("store_ready_stored");
 	turn->at_once |= peer->ready.sole;
 }
 
@@ -481,6 +487,7 @@ note_leadership(Store *store, Peer *peer)
 
 	if (peer->was_leader && !leads)
 	{
+		FAILPOINT("store_leadership_lost");
 		forget_memory_locks(store, peer);
 		raft_write_lost(peer);
 	}
@@ -516,18 +523,22 @@ finish_ready(Store *store, Peer *peer)
 	const RaftReady *ready = &peer->ready;
 	OutMessage *messages;
 
+	FAILPOINT("store_before_messages_out");
 	messages = raft_message_pack(peer, ready->messages, ready->n_messages,
 								 &store->arena);
 	raft_message_send(store, peer, messages, ready->n_messages);
+	FAILPOINT("store_after_messages_out");
 	raft_read_states(peer, ready->read_states, ready->n_read_states);
 	remember_unflushed(store, peer);
 	if (ready->snapshot != NULL)
 		snapshots_taken(peer);
+	FAILPOINT("store_before_advance");
 	raft_advance(peer->raft, ready);
 	if (peer->state.truncated_index > peer->saved.truncated_index &&
 		!ready->sole)
 		raft_compact(peer->raft, peer->state.truncated_index,
 					 peer->state.truncated_term);
+	FAILPOINT("store_after_advance");
 	peer->is_new = false;
 	peer->has_ready = false;
 }
@@ -544,6 +555,7 @@ ungroup(Store *store, Peer *peer)
 		peer->log_first <= peer->saved.truncated_index ||
 		peer->saved.applied_term != raft_term(peer->raft))
 		return;
+	FAILPOINT("store_before_ungrouped");
 	peer->grouped = false;
 	store->replicas->n_grouped--;
 	store->max_ts_synced &= peer->max_ts_term == raft_term(peer->raft);
@@ -560,7 +572,10 @@ finish_peer(Store *store, Peer *peer)
 		peer->saved = peer->state;
 	}
 	if (!peer->was_leader && peer_is_leader(peer))
+	{
+		FAILPOINT("store_leadership_won");
 		peer->led_from_era = store->ranges.era + 1;
+	}
 	tell_board(peer, applied_before);
 	note_leadership(store, peer);
 	peer->region_changed = peer->at_once = false;
@@ -572,17 +587,21 @@ after_commit(RaftTurn *turn)
 	Store *store = turn->store;
 
 	raw_writer_published(turn->writer);
+	FAILPOINT("store_before_publish_locks");
 	txn_turn_published(&turn->txn, &store->outbox);
 	range_delete_committed(store);
+	FAILPOINT("store_after_publish_locks");
 	store->durable_us = dispatch_now_us();
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i]->grouped)
 			finish_peer(store, store->peers[i]);
+	FAILPOINT("store_readies_finished");
 	raft_split_begin(turn);
 	FAILPOINT("store_before_reply");
 	turn_send_outbox(store);
 	raft_flushed_run(store);
 	have_flushed(store);
+	FAILPOINT("store_after_reply");
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i]->grouped)
 			ungroup(store, store->peers[i]);
@@ -611,6 +630,7 @@ open_turn(RaftTurn *turn)
 	turn->txn.tables = &turn->tables;
 	turn->txn.snapshot = turn->snapshot;
 	raft_storage_open(store, &turn->tables, turn->snapshot);
+	FAILPOINT("store_turn_open");
 	return true;
 }
 
@@ -623,11 +643,16 @@ run_turn(RaftTurn *turn, WriteQueue *batch)
 	turn->in_core = true;
 	(void) raft_flushed_run(store);
 	turn->in_core = false;
+	FAILPOINT("store_before_messages");
 	raft_message_step(turn);
+	FAILPOINT("store_before_tick");
 	tick(turn);
+	FAILPOINT("store_after_tick");
 	run_jobs(turn);
+	FAILPOINT("store_before_decide");
 	raft_write_decide(turn, batch);
 	store->decided_us = dispatch_now_us();
+	FAILPOINT("store_after_decide");
 	turn->committed = true;
 	destroy_removed(turn);
 	for (int i = 0; i < store->n_peers; i++)

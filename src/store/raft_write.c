@@ -279,6 +279,7 @@ propose(Store *store, Write *write, Bytes data)
 			refuse_busy(store, write, "raftstore is busy: proposal refused");
 			return false;
 	}
+	FAILPOINT("store_after_propose");
 	write->life_number = peer->life_number;
 	write->next_proposal = NULL;
 	*peer->proposals_end = write;
@@ -319,7 +320,7 @@ turn_reader(RaftTurn *turn)
 {
 	if (turn->reader == NULL)
 	{
-		turn->now_s = (int64) time(NULL);
+		turn->now_s = ((int64) time(NULL) + FAILPOINT_CLOCK_S);
 		turn->reader =
 			raw_reader_open(&turn->tables, turn->snapshot, turn->now_s);
 	}
@@ -342,6 +343,7 @@ decide_raw(RaftTurn *turn, Write *write)
 		answer_read(turn, write);
 		return;
 	}
+	FAILPOINT("store_raw_decided");
 	fill_header(write->peer, &header);
 	if (!command->deletes_range)
 		(void) propose(store, write,
@@ -403,6 +405,7 @@ decide_txn(RaftTurn *turn, Write *write)
 		answer_read(turn, write);
 		return;
 	}
+	FAILPOINT("store_txn_decided");
 	fill_header(write->peer, &header);
 	if (decided->effects.one_pc)
 		header.flags |= CMD_FLAG_ONE_PC;

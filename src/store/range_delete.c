@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "bus/tasks.h"
 #include "core/base/rpc_code.h"
 #include "storage/range_delete_table.h"
@@ -152,6 +153,7 @@ decide_slice(Store *store, const OpenTables *tables, Snapshot snapshot,
 	turn->deleted = (int) turn->slice.n_keys;
 	after.next = turn->slice.next;
 	after.done = turn->slice.done;
+	FAILPOINT("store_range_slice");
 	if (after.done && item->era != ranges->era)
 		range_delete_table_remove(item->era);
 	else
@@ -186,6 +188,7 @@ slice_committed(Store *store, void *arg)
 	RangeDelete *item = &ranges->items[0];
 	Bytes next;
 
+	FAILPOINT_PASS("store_range_slice_done");
 	ranges->removed += (uint64) turn->deleted;
 	tasks_set(TASK_RANGES_REMOVED, ranges->removed);
 	if (turn->slice.done)

@@ -10,16 +10,8 @@
 
 #include "store/store.h"
 
-#include "core/base/failpoint.h"
+#include "bus/failpoints.h"
 #include "store/txn_turn.h"
-
-/* Raise an error here if a test asked for one. */
-#define FAILPOINT(name)                          \
-	do                                           \
-	{                                            \
-		if (FAILPOINT_ERROR(name))               \
-			elog(ERROR, "failpoint %s", (name)); \
-	} while (0)
 
 /* Of messages that wait for the next turn; more are dropped. */
 #define INBOX_MAX_BYTES ((size_t) 64 << 20)

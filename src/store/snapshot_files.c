@@ -69,6 +69,11 @@ snapshot_write_file(int fd, Bytes bytes, uint64 *written, uint64 *flushed)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (FAILPOINT_ERROR("store_snapshot_write"))
+		{
+			errno = ENOSPC;
+			n = -1;
+		}
 		if (n <= 0)
 		{
 			log_failure("write", SNAPSHOT_DIR);

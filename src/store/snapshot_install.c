@@ -90,6 +90,7 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 	peer->log_last = at.index;
 	peer->log_first = at.index + 1;
 	snapshot_install_save(&at);
+	FAILPOINT("store_install_cursor");
 	(void) add_installing(store, &at, peer->life_number);
 	turn->at_once = true;
 	FAILPOINT("store_after_snapshot_taken");
@@ -177,6 +178,7 @@ remove_old(InstallSlice *slice)
 	(void) snapshot_walk_slice(&in->walk, &slice->tables, slice->snapshot,
 							   SNAPSHOT_SLICE_BYTES * 4, SNAPSHOT_SLICE_ROWS,
 							   note_old, &old);
+	FAILPOINT("store_install_before_remove");
 	for (int i = 0; i < old.n; i++)
 		write_record(slice, &old.records[i], true);
 	in->at.loading = in->walk.step == SNAPSHOT_STEP_DONE;
@@ -290,6 +292,7 @@ load_new(InstallSlice *slice)
 	{
 		SnapshotBlock block;
 
+		FAILPOINT("store_install_block");
 		read_block(slice, &block);
 		if (block.kind == SNAPSHOT_END)
 		{
@@ -388,6 +391,7 @@ commit_slice(InstallSlice *slice, const Peer *peer)
 	if (slice->done)
 	{
 		snapshot_install_remove(at->region_id);
+		FAILPOINT("store_install_before_normal");
 		region_table_save(&peer->region, peer->self.id, PEER_STATE_NORMAL);
 	}
 	else
@@ -428,6 +432,7 @@ installed(Store *store, SnapshotInstalling *in, Peer *peer)
 					(unsigned long long) store->meta.store_id,
 					(unsigned long long) peer->region.id),
 			 errdetail("%llu bytes.", (unsigned long long) in->at.offset)));
+	FAILPOINT("store_installed");
 	peer->life = PEER_STATE_NORMAL;
 	raft_pause_apply(peer->raft, false);
 	peer_publish(peer);
@@ -501,6 +506,7 @@ snapshot_install_forget(Store *store, SnapshotInstalling *in)
 	end_walk(in);
 	if (in->fd >= 0)
 		close(in->fd);
+	FAILPOINT_PASS("store_install_before_unlink");
 	snapshot_unlink(&path);
 	arena_free(&in->arena);
 	pfree(in);

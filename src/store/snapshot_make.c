@@ -92,6 +92,7 @@ snapshots_get(void *arg, Peer *peer, uint64 to, uint64 index, Arena *arena,
 
 	if (made == NULL)
 	{
+		FAILPOINT_PASS("store_snapshot_wanted");
 		if (!is_wanted(s, peer->region.id) && s->n_wanted < SNAPSHOT_WANTED_MAX)
 			s->wanted[s->n_wanted++] = peer->region.id;
 		count(s);
@@ -152,6 +153,7 @@ begin_job(Store *store, Peer *peer)
 	job->changes =
 		snapshot_changes_new(&job->region, store->meta.api, MAX_CHANGED_BYTES);
 	snapshot_changes_begin(job->changes, peer->saved.applied_index);
+	FAILPOINT("store_snapshot_begin");
 	job->fd = snapshot_open(&path, true);
 	snapshot_writer_init(&job->writer, write_job, job);
 	s->job = job;
@@ -238,6 +240,7 @@ add_entries(Store *store, const Peer *peer, const OpenTables *tables,
 	*all = from > peer->saved.applied_index;
 	if (*all)
 		return true;
+	FAILPOINT("store_snapshot_entries");
 	n = log_table_read(tables, snapshot, peer->region.id, from,
 					   peer->saved.applied_index + 1, MAX_LOG_BYTES,
 					   &store->arena, &entries);
@@ -256,6 +259,7 @@ finish(Store *store, Peer *peer)
 	SnapshotMade *made;
 
 	snapshot_changes_write(job->changes, &job->writer);
+	FAILPOINT("store_snapshot_before_end");
 	if (!snapshot_write_end(&job->writer))
 	{
 		drop_job(store, false);
@@ -275,6 +279,7 @@ finish(Store *store, Peer *peer)
 	made->info.region.end_key = arena_copy(&made->arena, peer->region.end_key);
 	made->info.size = job->writer.size;
 	made->info.checksum = job->writer.checksum;
+	FAILPOINT("store_snapshot_made");
 	made->next = s->made;
 	s->made = made;
 	s->n_made++;
@@ -312,6 +317,7 @@ read_slice(Store *store, Peer *peer, const OpenTables *tables,
 	SnapshotJob *job = store->snapshots->job;
 	bool all;
 
+	FAILPOINT("store_snapshot_slice");
 	job->walk.deletes = store->ranges.items;
 	job->walk.n_deletes = store->ranges.n;
 	(void) snapshot_walk_slice(&job->walk, tables, snapshot,
@@ -422,6 +428,7 @@ sent(void *arg, bool ok, const char *text)
 	for (SnapshotMade *made = s->made; made != NULL; made = made->next)
 		if (made->number == sending->number)
 			made->n_sending--;
+	FAILPOINT_PASS("store_snapshot_sent");
 	if (peer != NULL && peer->life_number == sending->life_number)
 		raft_report_snapshot(peer->raft, sending->to_peer, ok);
 	close(sending->fd);
@@ -465,6 +472,7 @@ snapshots_send(void *arg, Peer *peer, uint64 to_store, uint64 to_peer,
 
 	if (transport == NULL || made == NULL)
 		return false;
+	FAILPOINT_PASS("store_snapshot_before_send");
 	path = path_made(made->number);
 	sending = MemoryContextAllocZero(store->context, sizeof(Sending));
 	*sending = (Sending){.store = store,
@@ -479,6 +487,7 @@ snapshots_send(void *arg, Peer *peer, uint64 to_store, uint64 to_peer,
 		transport_send_snapshot(transport, to_store, message, &source))
 	{
 		made->n_sending++;
+		FAILPOINT_PASS("store_snapshot_sending");
 		return true;
 	}
 	if (sending->fd >= 0)

@@ -160,6 +160,7 @@ new_incoming(Store *store, uint64 from_store, const PeerMessage *m,
 	in->message_len = message.len;
 	in->message = MemoryContextAlloc(store->context, message.len);
 	memcpy(in->message, message.data, message.len);
+	FAILPOINT_PASS("store_snapshot_admitted");
 	in->fd = snapshot_open(&path, true);
 	snapshot_check_init(&in->checker, info, store->meta.api,
 						(size_t) tikv_fdw_settings.max_key_size);
@@ -195,6 +196,7 @@ snapshots_data(void *snapshot, Bytes data)
 {
 	SnapshotIncoming *in = snapshot;
 
+	FAILPOINT_PASS("store_snapshot_data");
 	return in->fd >= 0 && snapshot_check_bytes(&in->checker, data) &&
 		snapshot_write_file(in->fd, data, &in->written, &in->flushed);
 }
@@ -239,6 +241,7 @@ keep_file(SnapshotIncoming *in)
 	SnapshotPath whole = snapshot_path(SNAPSHOT_FILE_RECEIVED, in->region_id,
 									   in->index, in->term);
 
+	FAILPOINT_PASS("store_snapshot_before_rename");
 	return in->fd >= 0 && snapshot_check_end(&in->checker) &&
 		durable_rename(part.path, whole.path, LOG) == 0;
 }
@@ -254,8 +257,10 @@ snapshots_end(void *snapshot, bool complete)
 
 	if (kept)
 	{
+		FAILPOINT_PASS("store_snapshot_durable");
 		note_received(store, in);
 		raft_message_receive(store, bytes_make(in->message, in->message_len));
+		FAILPOINT_PASS("store_snapshot_queued");
 	}
 	else
 	{

@@ -212,6 +212,7 @@ splits_take_pd_answer(Store *store, const BusAnswer *answer)
 		fail_with(store, job, "the placement driver gave no ids");
 	else
 	{
+		FAILPOINT_PASS("store_split_ids");
 		order.region_id = job->region_id;
 		order.admin = job->admin;
 		order.arg = (void *) (uintptr_t) job->id;
@@ -282,6 +283,7 @@ splits_take(Store *store, Request *request)
 	job->next = store->replicas->splits;
 	store->replicas->splits = job;
 	store->replicas->n_splits++;
+	FAILPOINT_PASS("store_split_asked");
 	if (!ask_ids(store, peer, job))
 		fail_with(store, job, "the placement driver does not take requests");
 }
@@ -345,6 +347,7 @@ splits_applied(Store *store, const Peer *parent, const Region *pieces, int n)
 			job->epoch.version + (uint64) job->admin.n_splits !=
 				parent->region.epoch.version)
 			continue;
+		FAILPOINT_PASS("store_before_split_answer");
 		answer(job, pieces, n);
 		forget(store, job);
 	}

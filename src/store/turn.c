@@ -292,7 +292,7 @@ turn_reader(Turn *turn)
 {
 	if (turn->reader == NULL)
 	{
-		turn->now_s = (int64) time(NULL);
+		turn->now_s = ((int64) time(NULL) + FAILPOINT_CLOCK_S);
 		turn->reader =
 			raw_reader_open(&turn->tables, turn->snapshot, turn->now_s);
 	}
@@ -476,7 +476,9 @@ commit_turn(Turn *turn)
 		raw_reader_close(turn->reader);
 	UnregisterSnapshot(turn->snapshot);
 	tables_close(&turn->tables, true);
+	FAILPOINT("store_own_before_commit");
 	CommitTransactionCommand();
+	FAILPOINT_PASS("store_own_after_commit");
 	raw_writer_published(turn->writer);
 	txn_turn_published(&turn->txn, &store->outbox);
 	for (int i = 0; i < store->n_peers; i++)
@@ -705,6 +707,7 @@ try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 	PG_END_TRY();
 
 	/* Outside: what is durable is answered, whatever happens meanwhile. */
+	FAILPOINT_PASS("store_own_before_reply");
 	if (done)
 		turn_send_outbox(store);
 	turn_finish(store);

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "core/raft/raft.h"
@@ -187,6 +188,7 @@ txn_turn_write(TxnTurn *turn)
 		while ((modify = txn_overlay_next(overlay, &at)) != NULL)
 			txn_writer_apply(turn->writer, modify);
 		txn_writer_close(turn->writer);
+		FAILPOINT("store_txn_written");
 	}
 	if (turn->base != NULL)
 		txn_reader_close(turn->base);
@@ -206,7 +208,11 @@ void
 txn_turn_published(TxnTurn *turn, const WriteQueue *outbox)
 {
 	if (turn->writer != NULL)
+	{
+		FAILPOINT("store_before_publish_txn");
 		txn_writer_published(turn->writer);
+		FAILPOINT("store_after_publish_txn");
+	}
 	for (const Write *write = outbox->head; write != NULL; write = write->next)
 		if (write->decided != NULL)
 			publish_one(turn->store, &write->decided->effects);
@@ -227,6 +233,7 @@ txn_turn_reply(Store *store, Write *write)
 {
 	Decided *decided = write->decided;
 
+	FAILPOINT_PASS("store_before_txn_reply");
 	lock_waits_released(store, &decided->effects);
 	if (write->inside != NULL)
 		write->inside(store, write, &decided->answer);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/failpoint.h"
 #include "transport/transport_internal.h"
 
 #define METHOD_RAFT 1
@@ -147,6 +148,7 @@ begin(Call *call)
 	}
 	if (!inbound_admit(t, call, &sender))
 		return NULL;
+	FAILPOINT_PASS("transport_admitted");
 	in = calloc(1, sizeof(*in));
 	CHECK(in != NULL);
 	in->transport = t;
@@ -180,6 +182,7 @@ message_of_stream(Call *call, Bytes message)
 		in = begin(call);
 	if (in == NULL || in->transport == NULL)
 		return;
+	FAILPOINT_PASS("transport_received");
 	in->transport->stats.received_bytes += message.len;
 	if (call_method(call) == METHOD_RAFT)
 		tell(in->transport, message);

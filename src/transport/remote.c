@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/failpoint.h"
 #include "transport/transport_internal.h"
 
 /* A cluster has far fewer nodes. */
@@ -138,6 +139,7 @@ on_opened(ClientCall *call)
 {
 	Remote *remote = client_user(call);
 
+	FAILPOINT_PASS("transport_opened");
 	remote->opened_us = server_now_us();
 	remote->transport->stats.connects++;
 }
@@ -192,6 +194,7 @@ open_stream(Remote *remote, int64_t now_us)
 	ClientOptions options = {.headers = envelope.headers,
 							 .n_headers = ENVELOPE_HEADERS};
 
+	FAILPOINT_PASS("transport_open");
 	envelope_headers(t, remote->id, &envelope);
 	remote->channel = client_open(t->config.server, remote->addr);
 	remote->stream =
@@ -211,6 +214,7 @@ send_batches(Remote *remote)
 		bool taken = client_send_bytes(remote->stream,
 									   bytes_make(batch->bytes, batch->len));
 
+		FAILPOINT_PASS("transport_sent");
 		if (taken)
 		{
 			t->stats.sent += (uint64_t) batch->n_messages;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/failpoint.h"
 #include "service/wire.h"
 #include "transport/transport_internal.h"
 
@@ -164,6 +165,7 @@ on_half_close(Call *call)
 		call_finish(call, RPC_INVALID_ARGUMENT, "there was no snapshot");
 	else if (end(in, true))
 	{
+		FAILPOINT_PASS("transport_snapshot_kept");
 		in->transport->stats.snapshots_received++;
 		call_send_bytes(call, bytes_empty());
 		call_finish(call, RPC_OK, NULL);

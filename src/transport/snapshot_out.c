@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/failpoint.h"
 #include "service/wire.h"
 #include "transport/transport_internal.h"
 
@@ -174,6 +175,7 @@ send_more(SnapshotOut *s)
 		uint64_t left = s->source.size - s->offset;
 		size_t len = left < PIECE_BYTES ? (size_t) left : PIECE_BYTES;
 
+		FAILPOINT_PASS("transport_snapshot_piece");
 		if (!send_chunk(s, FIELD_DATA, len))
 		{
 			/* The last callback still comes, and ends it. */
@@ -185,6 +187,7 @@ send_more(SnapshotOut *s)
 	if (s->offset == s->source.size && !s->finished)
 	{
 		s->finished = true;
+		FAILPOINT_PASS("transport_snapshot_end");
 		client_half_close(s->stream);
 	}
 }

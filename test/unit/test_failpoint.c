@@ -27,9 +27,73 @@ ends(const char *name)
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static int n_claims;
+static int n_passed;
+static char noted[64];
+
+static bool
+claim_once(const char *name)
+{
+	return strcmp(name, "a") == 0 && n_claims++ == 0;
+}
+
+static void
+note_hit(const char *name, const char *what)
+{
+	if (what == NULL)
+		n_passed++;
+	else
+		snprintf(noted, sizeof(noted), "%s %s", name, what);
+}
+
+/* With a data directory: who was there first, and what was passed. */
+static void
+test_host(void)
+{
+	static const FailpointHost host = {claim_once, note_hit};
+	static const FailpointHost none;
+
+	failpoints_host(&host);
+	OK(failpoints_set("a=once:error;b=once:error"), "once in all lives");
+	OK(FAILPOINT_ERROR("a") && !FAILPOINT_ERROR("a"), "is once");
+	EQ_U64(n_claims, 2, "and asked for each time");
+	OK(!FAILPOINT_ERROR("b"), "nothing, if another was first");
+	EQ_U64(n_passed, 3, "each is noted");
+	OK(strcmp(noted, "a error") == 0, "and what took place");
+	OK(failpoints_set("a=once:2*error"), "at the second time");
+	n_claims = 0;
+	OK(!FAILPOINT_ERROR("a") && n_claims == 0, "the first is no claim");
+	OK(FAILPOINT_ERROR("a") && n_claims == 1, "the second is");
+	n_passed = 0;
+	OK(failpoints_set("*=count") && !FAILPOINT_ERROR("c") &&
+		   !FAILPOINT_ERROR("d") && n_passed == 2,
+	   "all are counted");
+	failpoints_host(&none);
+	OK(failpoints_set("a=once:error") && FAILPOINT_ERROR("a"),
+	   "without one, once is always");
+}
+
+static void
+test_clock(void)
+{
+	EQ_U64(FAILPOINT_CLOCK_S, 0, "the clock is right");
+	OK(failpoints_set("clock=-3600;a=error") && FAILPOINT_CLOCK_S == -3600 &&
+		   FAILPOINT_ERROR("a"),
+	   "an hour behind");
+	OK(failpoints_set("clock=3600") && FAILPOINT_CLOCK_S == 3600 &&
+		   !failpoints_active,
+	   "an hour ahead, and nothing else");
+	OK(failpoints_set("") && FAILPOINT_CLOCK_S == 0, "right again");
+	OK(!failpoints_set("clock=soon") && !failpoints_set("clock=") &&
+		   FAILPOINT_CLOCK_S == 0,
+	   "what is no number is none");
+}
+
 int
 main(void)
 {
+	test_host();
+	test_clock();
 	OK(!FAILPOINT_ERROR("a"), "nothing is set at first");
 	OK(failpoints_set("a=error;b=crash;c=delay(1);d=off"), "four are set");
 	OK(FAILPOINT_ERROR("a") && FAILPOINT_ERROR("a"), "an error, each time");
