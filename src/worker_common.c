@@ -375,9 +375,30 @@ worker_wait_for_extension(WorkerKind kind, TableOids *tables)
 
 /* ---------------------------------------------------------------- counters */
 
+/* What the server's own threads have done is told here. */
+static void
+tell_ended(const ServerCounters *counters)
+{
+	static uint64 told;
+
+	if (counters->ended == told)
+		return;
+	ereport(
+		LOG,
+		(errmsg(
+			 "%s: a connection that opened and gave up calls without end was closed",
+			 worker_name(self_kind)),
+		 errdetail("Peer %s; %llu connections since the worker began.",
+				   counters->last_ended,
+				   (unsigned long long) counters->ended)));
+	told = counters->ended;
+}
+
 void
 worker_count_server(const ServerCounters *counters, size_t unsent_bytes)
 {
+	tell_ended(counters);
+	metrics_set(VALUE_GRPC_ENDED, counters->ended);
 	metrics_set(VALUE_GRPC_CALLS, counters->calls);
 	metrics_set(VALUE_GRPC_MESSAGES, counters->messages);
 	metrics_set(VALUE_GRPC_REFUSED, counters->refused);

@@ -138,6 +138,7 @@ dispose_call(Call *call)
 		grpc_byte_buffer_destroy(call->reply);
 	unsent_sub(call, call->reply_bytes);
 	call->reply_bytes = 0;
+	waste_note(call);
 	source_release(call->source);
 	call->source = NULL;
 	if (call->has_text)
@@ -328,6 +329,7 @@ begin_unary(Call *call)
 	server->counters.calls++;
 	if (call->received == NULL)
 	{
+		call->unread = true;
 		call_set_status(call, RPC_INTERNAL, "the request message is missing");
 		return;
 	}

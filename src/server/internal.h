@@ -82,6 +82,7 @@ struct Call
 	bool delivered; /* the handler has seen it */
 	bool told;		/* the handler knows that it is over */
 	bool counted;	/* in server->inflight */
+	bool unread;	/* it came without its message */
 	bool answered;	/* a status is decided */
 	bool status_started;
 	bool status_done;
@@ -126,14 +127,17 @@ typedef struct TlsListener
 
 typedef struct Waker Waker;
 typedef struct Porter Porter;
+typedef struct Warden Warden;
 
 struct Server
 {
 	grpc_server *grpc;
 	grpc_completion_queue *cq;
 	Waker *waker;
-	Porter *porter;			  /* NULL: gRPC listens itself */
-	TlsListener listeners[2]; /* of addr and of peer_addr */
+	Porter *porter; /* NULL: gRPC listens itself */
+	Warden *warden;
+	_Atomic uint64_t progress; /* see server_note_progress */
+	TlsListener listeners[2];  /* of addr and of peer_addr */
 	ServerConfig config;
 	int port;
 	int peer_port;
@@ -175,6 +179,8 @@ struct Server
 	size_t unsent_peak; /* since memory was given back */
 	bool holding;		/* from max_unsent down to half of it */
 
+	int64_t alarm_until_us; /* see waste.c */
+
 	ServerCounters counters;
 };
 
@@ -183,6 +189,24 @@ struct Server
 /* Around every use of gRPC on the worker's thread; may nest. */
 extern void server_enter(Server *server);
 extern void server_leave(Server *server);
+
+/*
+ * Where the worker's thread is: odd inside gRPC, and another number for each
+ * use of it.  Written by that thread alone.
+ */
+static inline void
+server_note_progress(Server *server, uint64_t step)
+{
+	uint64_t n = atomic_load_explicit(&server->progress, memory_order_relaxed);
+
+	atomic_store_explicit(&server->progress, n + step, memory_order_relaxed);
+}
+
+static inline bool
+server_progress_inside(uint64_t progress)
+{
+	return (progress & 1) != 0;
+}
 
 /* ---- pump.c ---- */
 
@@ -206,6 +230,22 @@ extern void waker_disarm(Waker *waker);
 
 /* An event with this tag is a kick: tell the waker that it has arrived. */
 extern void waker_kicked(Waker *waker);
+
+/* ---- warden.c ---- */
+
+/* Watch over the connections of these ports.  NULL: no thread can be had. */
+extern Warden *warden_start(const _Atomic uint64_t *progress, int port,
+							int peer_port);
+
+/* This thread is the worker's; the first call counts. */
+extern void warden_watch(Warden *warden);
+extern void warden_stop(Warden *warden);
+
+/* On the worker's thread: end the connection of a peer, as gRPC names it. */
+extern bool warden_end_peer(Warden *warden, const char *peer);
+
+/* How many connections were ended, and whose was the last. */
+extern void warden_ended(Warden *warden, ServerCounters *out);
 
 /* ---- call.c ---- */
 
@@ -271,6 +311,11 @@ extern void unsent_trim(Server *server);
 /* The status text of an answer above the limit. */
 extern void unsent_too_large(char *text, size_t textlen, size_t len,
 							 size_t limit);
+
+/* ---- waste.c ---- */
+
+/* A call is over: was it of any use? */
+extern void waste_note(Call *call);
 
 /* ---- health.c ---- */
 

@@ -65,6 +65,7 @@ pump_start_todo(Server *server)
 		if (server->todo == NULL)
 			server->todo_tail = &server->todo;
 		call->in_todo = false;
+		server_note_progress(server, 2);
 		call_advance(call);
 	}
 }
@@ -106,6 +107,7 @@ gather(Server *server, gpr_timespec deadline)
 		grpc_event event =
 			grpc_completion_queue_next(server->cq, deadline, NULL);
 
+		server_note_progress(server, 2);
 		deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
 		if (event.type != GRPC_OP_COMPLETE)
 			break;
@@ -142,6 +144,7 @@ server_poll(Server *server, int max_events)
 {
 	int handled = 0;
 
+	warden_watch(server->warden);
 	if (!link_empty(&server->fresh))
 		watch_calls(server, server_now_us() - WATCH_AFTER_US);
 	while (handled < max_events && (has_events(server) || refill(server)))

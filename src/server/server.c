@@ -29,6 +29,12 @@
 #define QUOTA_MESSAGES 8
 #define QUOTA_MIN_BYTES ((size_t) 512 * 1024 * 1024)
 
+/*
+ * What is read from a socket at once, and taken apart before anything else is
+ * looked at: see warden.c.
+ */
+#define MAX_READ_BYTES (64 * 1024)
+
 /* A client whose machine has vanished is noticed, without troubling others. */
 #define KEEPALIVE_MS 60000
 #define KEEPALIVE_TIMEOUT_MS 20000
@@ -51,13 +57,16 @@ server_enter(Server *server)
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &server->saved_mask);
+	server_note_progress(server, 1);
 }
 
 void
 server_leave(Server *server)
 {
-	if (--server->entered == 0)
-		pthread_sigmask(SIG_SETMASK, &server->saved_mask, NULL);
+	if (--server->entered > 0)
+		return;
+	server_note_progress(server, 1);
+	pthread_sigmask(SIG_SETMASK, &server->saved_mask, NULL);
 }
 
 /*
@@ -106,6 +115,8 @@ create_grpc_server(const ServerConfig *config)
 		int_arg(GRPC_ARG_ALLOW_REUSEPORT, config->shared_port),
 		int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message),
 		int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+
+		int_arg("grpc.experimental.tcp_max_read_chunk_size", MAX_READ_BYTES),
 
 		/* inflate.c does it within a bound. */
 		int_arg("grpc.per_message_decompression", 0),
@@ -258,6 +269,8 @@ destroy_grpc(Server *server)
 	grpc_server_destroy(server->grpc);
 	if (server->waker != NULL)
 		waker_stop(server->waker);
+	if (server->warden != NULL)
+		warden_stop(server->warden);
 	grpc_completion_queue_shutdown(server->cq);
 	while (grpc_completion_queue_next(server->cq,
 									  gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
@@ -309,6 +322,14 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 	if (server->waker == NULL)
 	{
 		snprintf(err, errlen, "could not start the waker thread: %s", problem);
+		abandon_start(server);
+		return NULL;
+	}
+	server->warden =
+		warden_start(&server->progress, server->port, server->peer_port);
+	if (server->warden == NULL)
+	{
+		snprintf(err, errlen, "could not start the warden thread");
 		abandon_start(server);
 		return NULL;
 	}
@@ -431,4 +452,5 @@ void
 server_counters(Server *server, ServerCounters *out)
 {
 	*out = server->counters;
+	warden_ended(server->warden, out);
 }

@@ -137,6 +137,9 @@ extern void *server_arg(Server *server);
 extern void server_attach(Server *server, void *peer);
 extern void *server_attached(Server *server);
 
+/* A client's address as gRPC writes it. */
+#define SERVER_PEER_SIZE 80
+
 typedef struct ServerCounters
 {
 	uint64_t calls;	   /* unary calls begun */
@@ -146,6 +149,8 @@ typedef struct ServerCounters
 	uint64_t sent_bytes; /* handed to gRPC */
 	uint64_t open_streams;
 	uint64_t inflight; /* unary calls not answered yet */
+	uint64_t ended;	   /* connections that were floods */
+	char last_ended[SERVER_PEER_SIZE];
 } ServerCounters;
 
 extern void server_counters(Server *server, ServerCounters *out);

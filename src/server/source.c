@@ -2,8 +2,9 @@
  * source.c
  *	  Where requests come from, and the bound of what all of them hold.
  *
- * A connection is known from its first call to the end of its last.  What it
- * holds is its requests from the moment they are decoded until they are
+ * A connection is known from its first call until some time after its last,
+ * since what its calls have come to (waste.c) must outlive them.  What it holds
+ * is its requests from the moment they are decoded until they are
  * answered, wherever they wait meanwhile (queues, turns, locks), and its
  * answers until gRPC has taken them.
  */
@@ -19,9 +20,18 @@
 
 #define BUCKETS 1024
 
+/* How long, and how many, are known without a call. */
+#define IDLE_US INT64_C(20000000)
+#define MAX_IDLE 4096
+
 static Account all;
 static size_t max_bytes;
 static Source *buckets[BUCKETS];
+
+/* Those without a call, and some that have one again; oldest first. */
+static Source *idle;
+static Source **idle_tail = &idle;
+static size_t n_idle;
 
 void
 source_set_limit(size_t limit)
@@ -57,19 +67,54 @@ source_hold(Source *source)
 	source->refs++;
 }
 
-void
-source_release(Source *source)
+static void
+forget(Source *source)
 {
 	Source **at = &buckets[(source->id >> 32) % BUCKETS];
 
-	CHECK(source->refs > 0);
-	if (--source->refs > 0)
-		return;
-	CHECK(source->account.used == 0);
 	while (*at != source)
 		at = &(*at)->chain;
 	*at = source->chain;
 	free(source);
+}
+
+static void
+forget_idle(int64_t now_us)
+{
+	while (idle != NULL)
+	{
+		Source *source = idle;
+
+		if (source->refs == 0 && n_idle <= MAX_IDLE &&
+			now_us - source->idle_us < IDLE_US)
+			return;
+		idle = source->idle_next;
+		if (idle == NULL)
+			idle_tail = &idle;
+		n_idle--;
+		source->is_idle = false;
+		if (source->refs == 0)
+			forget(source);
+	}
+}
+
+void
+source_release(Source *source)
+{
+	CHECK(source->refs > 0);
+	if (--source->refs > 0)
+		return;
+	CHECK(source->account.used == 0);
+	source->idle_us = server_now_us();
+	if (!source->is_idle)
+	{
+		source->is_idle = true;
+		source->idle_next = NULL;
+		*idle_tail = source;
+		idle_tail = &source->idle_next;
+		n_idle++;
+	}
+	forget_idle(source->idle_us);
 }
 
 bool

@@ -19,7 +19,14 @@ typedef struct Source
 	Account account; /* a child of all sources' */
 	uint64_t id;	 /* never 0, and the same for all its calls */
 	int refs;
+	bool condemned;	   /* it is being disconnected */
+	int64_t credit;	   /* see waste.c */
+	int64_t credit_us; /* when it was counted; 0: never */
 	struct Source *chain;
+
+	bool is_idle; /* in the list of those; see source.c */
+	int64_t idle_us;
+	struct Source *idle_next;
 } Source;
 
 /* The source with this name, with a reference for the caller. */

@@ -38,8 +38,19 @@ echo_message(Call *call, Bytes message)
 	call_reply_bytes(call, message);
 }
 
+/* A call that is answered never: its client gives it up. */
+static void
+hold_message(Call *call, Bytes message)
+{
+	(void) call;
+	(void) message;
+	atomic_fetch_add(&n_messages, 1);
+}
+
 static const CallHandler echo = {.message = echo_message};
-static const RpcMethod methods[] = {{"/test.T/Echo", RPC_UNARY, 1, &echo}};
+static const CallHandler hold = {.message = hold_message};
+static const RpcMethod methods[] = {{"/test.T/Echo", RPC_UNARY, 1, &echo},
+									{"/test.T/Hold", RPC_UNARY, 2, &hold}};
 
 static TestServer t;
 
@@ -424,12 +435,109 @@ test_connections(void)
 	OK(server_is_well(), "and all go away");
 }
 
+/* ---- who opens calls and gives them up ---- */
+
+static uint64_t
+ended_connections(void)
+{
+	ServerCounters counters;
+
+	server_counters(t.server, &counters);
+	return counters.ended;
+}
+
+static bool
+write_reset(int fd, uint32_t stream)
+{
+	static const uint8_t cancel[] = {0, 0, 0, 8};
+
+	return write_frame(fd, FRAME_RST_STREAM, 0, stream, cancel, 4);
+}
+
+static uint32_t
+hold_headers(uint8_t *buf)
+{
+	uint32_t len = make_headers(buf, "application/grpc", 0);
+
+	memcpy(memmem(buf, len, "/test.T/Echo", 12), "/test.T/Hold", 12);
+	return len;
+}
+
+/*
+ * A client that gives up what the server is working on, more often than a
+ * connection is allowed at once: but it lets as many calls be answered.
+ */
+static void
+test_cancelling_client(void)
+{
+	static const uint8_t message[] = {0, 0, 0, 0, 0};
+	uint64_t before = ended_connections();
+	uint8_t headers[512];
+	uint32_t len = hold_headers(headers);
+	int fd = open_http2();
+	uint32_t stream = 1;
+	bool good = true;
+
+	for (int round = 0; round < 40 && good; round++, stream += 400)
+	{
+		long seen = atomic_load(&n_messages);
+
+		for (uint32_t i = 0; i < 200; i += 2)
+		{
+			write_frame(fd, FRAME_HEADERS, FLAG_END_HEADERS, stream + i,
+						headers, len);
+			write_frame(fd, FRAME_DATA, FLAG_END_STREAM, stream + i, message,
+						sizeof(message));
+		}
+		good = test_wait_for(&n_messages, seen + 100);
+		for (uint32_t i = 0; i < 200; i += 2)
+			good = write_reset(fd, stream + i) && good;
+		for (uint32_t i = 200; i < 400; i += 2)
+			send_call(fd, stream + i, "application/grpc", 0);
+		good = good && call_is_answered(fd, stream + 398);
+	}
+	OK(good, "4000 calls are given up and 4000 answered");
+	EQ_U64(ended_connections(), before, "and nobody is disconnected for it");
+	close(fd);
+}
+
+/* CVE-2023-44487, without an end; `pause`: not as fast as it can. */
+static void
+test_rapid_reset(bool pause)
+{
+	enum
+	{
+		MOST = 4000000,
+		BURST = 50
+	};
+	uint64_t before = ended_connections();
+	uint8_t headers[512];
+	uint32_t len = hold_headers(headers);
+	int fd = open_http2();
+	uint32_t stream = 1;
+	bool open = true;
+
+	while (open && stream < MOST)
+	{
+		for (int i = 0; i < BURST && open; i++, stream += 2)
+			open = write_frame(fd, FRAME_HEADERS, FLAG_END_HEADERS, stream,
+							   headers, len) &&
+				write_reset(fd, stream);
+		if (pause)
+			poll(NULL, 0, 5);
+	}
+	OK(!open, "who resets all that it opens is disconnected");
+	OK(ended_connections() > before, "and counted");
+	close(fd);
+	OK(server_is_well(), "others are served");
+}
+
 int
 main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	grpc_init();
-	OK(test_server_start(&t, methods, 1), "the server starts");
+	OK(test_server_start(&t, methods, 2), "the server starts");
 	test_content_types();
 	test_pings();
 	test_other_protocols();
@@ -437,6 +545,9 @@ main(void)
 	test_random_frames();
 	test_bad_lengths();
 	test_connections();
+	test_cancelling_client();
+	test_rapid_reset(false);
+	test_rapid_reset(true);
 	test_server_stop(&t);
 	grpc_shutdown();
 	return unit_done();

@@ -77,6 +77,9 @@ sub call
 	  . frame('DATA', $Http2::FLAG{END_STREAM}, $stream, $message{$address});
 }
 
+# Addresses whose server has closed a flood.
+my @closed;
+
 # ---- the attacks: each gets an address and returns the connections it holds
 
 sub half_closed
@@ -97,10 +100,8 @@ sub half_closed
 	return @held;
 }
 
-# CVE-2023-44487: each stream is reset as soon as it is opened.  gRPC takes
-# what a connection has sent before it turns to the next one, so others wait
-# for these 10,000 streams (about 0.1 ms each, docs/operations.md); more would
-# only make the test long.
+# CVE-2023-44487: each stream is reset as soon as it is opened.  These stop
+# before the server would disconnect them; endless_reset does not.
 sub rapid_reset
 {
 	my ($address) = @_;
@@ -122,6 +123,30 @@ sub rapid_reset
 		}
 		$socket ? $socket : ();
 	} 1 .. 10;
+}
+
+# As fast as it can, until the server closes the connection.
+sub endless_reset
+{
+	my ($address) = @_;
+	my $socket = connect_http2($address) or return;
+	my $stream = 1;
+
+	while ($stream < 20_000_000)
+	{
+		my $burst = join '', map {
+			call($address, $stream + 2 * $_)
+			  . frame('RST_STREAM', 0, $stream + 2 * $_, pack 'N', 8);
+		} 0 .. 99;
+
+		$stream += 200;
+		next if write_all($socket, $burst);
+		# A server that does not read is not one that has closed.
+		next if $!{EAGAIN};
+		push @closed, $address;
+		last;
+	}
+	return $socket;
 }
 
 # Answers may leave a byte at a time, and nobody asks for more.
@@ -371,7 +396,7 @@ sub attack
 	close $_ foreach @held;
 }
 
-my %attacks = (half_closed => \&half_closed, rapid_reset => \&rapid_reset,
+my %attacks = (half_closed => \&half_closed, rapid_reset => \&rapid_reset, endless_reset => \&endless_reset,
 	tiny_windows => \&tiny_windows, slow_readers => \&slow_readers,
 	huge_headers => \&huge_headers, continuations => \&continuations,
 	slow_headers => \&slow_headers, frame_floods => \&frame_floods,
@@ -383,6 +408,15 @@ $node->safe_psql('postgres', q{SELECT tikv_put('big', decode(repeat('00', 104857
 ok(still_serves('nothing'), 'served at first');
 my %start = all_resident();
 my %after_first;
+
+# Connections that the workers have ended, by the metric.
+sub ended
+{
+	my $page = HTTP::Tiny->new(timeout => 30)->get("http://$status/metrics")->{content};
+	my %of = $page =~ /^tikv_fdw_grpc_connections_ended_total\{worker="(\w+)"\} (\d+)/mg;
+
+	return %of;
+}
 
 foreach my $round (1 .. $rounds)
 {
@@ -408,6 +442,10 @@ foreach my $round (1 .. $rounds)
 	is_deeply([ grown(\%start, $kept_mb) ], [], 'memory is given back, or most of it');
 	%after_first = all_resident() if $round == 1;
 }
+is_deeply([ sort @closed ], [ sort(($kv, $pd) x $rounds) ],
+	'who opens and resets streams without end is disconnected');
+my %ended = ended();
+ok($ended{pd} > 0 && $ended{store} + $ended{server} > 0, 'and counted');
 is_deeply([ grown(\%after_first, $creep_mb) ], [], 'it does not creep from round to round');
 
 $node->stop;
