@@ -13,8 +13,8 @@
  * costs nothing and a busy machine makes nobody a suspect.  If the worker is
  * then inside the same use of gRPC as it was before, this thread notes how much
  * has been read from each connection of our ports; if it is still there when
- * the patience is over, the one that most was read from since is it.  Its
- * socket is shut down and what it still holds is thrown away.
+ * the patience is over, the one that most was read from since is it, and is
+ * reset, with all that it still holds.
  *
  * Nothing here calls gRPC or Postgres.  Sockets are found in /proc/self/fd, as
  * gRPC does not tell them; one is known again by its inode, and is pinned by a
