@@ -116,6 +116,14 @@ fn is_deadlock(error: &Error) -> bool {
     key_errors(error).iter().any(|e| e.deadlock.is_some())
 }
 
+/// Who waits for whom over which key, out of a deadlock's error; the last edge is the one
+/// that closed the ring.
+fn wait_chain(error: &Error) -> Vec<(u64, u64, Vec<u8>)> {
+    let found = key_errors(error).into_iter().find_map(|e| e.deadlock.as_ref());
+    let chain = found.map(|d| d.wait_chain.as_slice()).unwrap_or_default();
+    chain.iter().map(|e| (e.txn, e.wait_for_txn, e.key.clone())).collect()
+}
+
 fn exists(error: &Error) -> bool {
     matches!(error, Error::DuplicateKeyInsertion)
         || key_errors(error).iter().any(|e| e.already_exist.is_some())
@@ -360,12 +368,17 @@ async fn deadlock(run: &Run, _: u64) -> Outcome {
     let mut two = run.begin(TransactionOptions::new_pessimistic()).await?;
     text(one.lock_keys(vec![a.clone()]).await, "lock")?;
     text(two.lock_keys(vec![b.clone()]).await, "lock")?;
+    let (first, second) = (one.start_timestamp().version(), two.start_timestamp().version());
+    let want = vec![(first, second, b.clone()), (second, first, a.clone())];
     let waiting = tokio::spawn(async move {
         let got = one.lock_keys(vec![b]).await;
         (one, got)
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
-    refused(two.lock_keys(vec![a]).await, is_deadlock, "the lock that closes the ring")?;
+    match two.lock_keys(vec![a]).await {
+        Err(e) if is_deadlock(&e) => same(wait_chain(&e), want, "the chain of the deadlock")?,
+        other => refused(other, is_deadlock, "the lock that closes the ring")?,
+    }
     text(two.rollback().await, "roll back")?;
     let (mut one, got) = waiting.await.map_err(|e| format!("task: {e}"))?;
     if let Err(e) = got {
