@@ -398,6 +398,7 @@ decide_txn(RaftTurn *turn, Write *write)
 	fill_env(turn, write, decided, &env);
 	write->decided = decided;
 	txn_execute(&env, &write->txn->command, &decided->answer);
+	txn_turn_refuse_collected(store, write);
 	if (decided->answer.n_errors > 0 && !decided->answer.keep_effects)
 		effects_clear(&decided->effects);
 	if (decided->effects.n_modifies == 0)

@@ -89,27 +89,25 @@ has_rows(const TxnEffects *effects)
 	return false;
 }
 
-/*
- * Nothing new may appear below what is being collected.  Answers that leave
- * nothing stand: a repetition of what has committed is told so.
- */
-static void
-refuse_collected(Store *store, Write *write)
+void
+txn_turn_refuse_collected(Store *store, Write *write)
 {
 	Decided *decided = write->decided;
+	Arena *arena = write->request->arena;
 	TxnError *error;
 	uint64 start_ts;
 
 	if (decided->effects.n_modifies == 0 ||
 		gc_allows_write(store, &write->txn->command, &start_ts))
 		return;
-	error = arena_zalloc(&store->arena, sizeof(TxnError));
+	error = arena_zalloc(arena, sizeof(TxnError));
 	error->kind = TXN_ABORT;
-	error->text =
-		txn_collected_text(start_ts, store->gc.lock_floor, &store->arena);
+	error->text = txn_collected_text(start_ts, store->gc.lock_floor, arena);
 	memset(&decided->answer, 0, sizeof(decided->answer));
 	decided->answer.errors = error;
 	decided->answer.n_errors = 1;
+	retract_guards(&decided->effects);
+	decided->effects.n_guards = 0;
 }
 
 static bool
@@ -146,7 +144,7 @@ txn_turn_decide(TxnTurn *turn, Write *write)
 	{
 		txn_execute(&env, &write->txn->command, &decided->answer);
 		flashback_check(store, write);
-		refuse_collected(store, write);
+		txn_turn_refuse_collected(store, write);
 	}
 	if (decided->answer.n_errors > 0 && !decided->answer.keep_effects)
 		effects_clear(&decided->effects);

@@ -43,6 +43,13 @@ extern bool txn_turn_must_wait(const TxnTurn *turn, const Write *write);
  */
 extern bool txn_turn_decide(TxnTurn *turn, Write *write);
 
+/*
+ * A command was decided: nothing new may appear below what is being collected.
+ * Answers that leave nothing stand: a repetition of what has committed is told
+ * so.  Memory is the request's.
+ */
+extern void txn_turn_refuse_collected(Store *store, Write *write);
+
 /* The reader under the overlay: what is applied. */
 extern MvccReader *txn_turn_base(TxnTurn *turn);
 

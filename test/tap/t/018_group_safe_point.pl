@@ -1,0 +1,57 @@
+# The GC safe point where a region has several peers: its leader, too, takes no
+# late write whose rollback may have been collected (017_safe_point has one).
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvGroup;
+use TikvTest;
+
+my @nodes = make_group('group_safe_point');
+my $node = $nodes[ wait_leader() ];
+
+sub step
+{
+	my @arguments = @_;
+	my ($answer, $out, $err) = txnctl($node, @arguments);
+
+	is($answer, 0, "@arguments") or diag($err);
+	return $out;
+}
+
+my $open = step('ts');
+step('prewrite', $open, 'ended', 'v');
+step('rollback', $open, 'ended');
+my $begun = step('ts');
+
+$node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '1s'");
+$node->reload;
+wait_for('a pass over the versions', sub {
+	return $node->safe_psql('postgres',
+		'SELECT coalesce(collected, 0) FROM tikv.gc') > $begun;
+});
+
+foreach my $late ([ 'prewrite', $open, 'ended', 'v' ],
+	[ 'prewrite', $open, 'other', 'v' ], [ 'lock', $open, $open, -1, 'other' ])
+{
+	my ($answer, $out, $err) = txnctl($node, @$late);
+
+	is($answer, 3, "@$late: refused");
+	like($err, qr/TxnAbortedByGC: timestamp \d+ is below the GC safe point \d+/,
+		'and says why');
+}
+
+# What comes in time is served, and what conflicts anyway is told so.
+$node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '1h'");
+$node->reload;
+my $start = step('ts');
+step('prewrite', $start, 'k', 'v');
+step('commit', $start, step('ts'), 'k');
+is(step('get', step('ts'), 'k'), 'v', 'a new transaction');
+is((txnctl($node, 'prewrite', $open, 'k', 'late'))[2] =~ /conflict/, 1,
+	'a conflict stays one');
+
+$_->stop('immediate') foreach @nodes;
+done_testing();
