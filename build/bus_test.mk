@@ -5,7 +5,7 @@ BUS_TESTS := $(OUT)/asan/bin/test_bus $(OUT)/asan/bin/test_board \
 BUS_TEST_O := $(patsubst %.c,$(OUT)/asan/%.o,test/modules/bus_test/shims.c \
 	src/bus/bus.c src/bus/slot.c src/bus/board.c src/bus/board_write.c \
 	src/bus/lock_table.c src/bus/lock_change.c src/bus/lock_order.c \
-	src/bus/lock_memory.c)
+	src/bus/lock_memory.c src/bus/grants.c)
 
 $(OUT)/asan/test/modules/bus_test/%.o: test/modules/bus_test/%.c $(FLAGS_STAMP)
 	@mkdir -p $(@D)

@@ -3,7 +3,7 @@
 STORAGE_TEST_SO := $(OUT)/storage_test.so
 STORAGE_TEST_C := $(sort $(wildcard test/modules/storage_test/*.c)) \
 	$(sort $(wildcard src/storage/*.c)) src/bus/places.c \
-	$(sort $(wildcard src/bus/lock_*.c))
+	src/bus/grants.c $(sort $(wildcard src/bus/lock_*.c))
 STORAGE_TEST_O := $(STORAGE_TEST_C:%.c=$(OUT)/obj/%.o)
 
 $(OUT)/obj/test/modules/%.o: test/modules/%.c $(FLAGS_STAMP)

@@ -121,7 +121,6 @@ BEGIN READ ONLY;
 SELECT t(tikv_txn_get('bs/a'));
 SELECT tikv_txn_put('bs/a', 'v');
 ROLLBACK;
-SET tikv.local_atomic = require;
 SET tikv.txn_memory = '64kB';
 SELECT tikv_txn_put('bs/big', convert_to(repeat('x', 100000), 'UTF8'));
 RESET tikv.txn_memory;

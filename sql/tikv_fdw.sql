@@ -804,6 +804,25 @@ COMMENT ON COLUMN tikv.transactions.primary_key IS
 COMMENT ON COLUMN tikv.transactions.heartbeats IS
 'How often the store has done so';
 
+CREATE FUNCTION tikv_internal.recent_commits(
+	OUT at timestamptz, OUT pid int4, OUT guarantee text, OUT xid xid,
+	OUT start_ts int8, OUT commit_ts int8, OUT keys int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tikv_recent_commits'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION tikv_internal.recent_commits() IS
+'Behind the view tikv.recent_commits';
+
+CREATE VIEW tikv.recent_commits AS SELECT * FROM tikv_internal.recent_commits();
+COMMENT ON VIEW tikv.recent_commits IS
+'The last commits of SQL transactions on this server that wrote or locked transactional keys, the newest first';
+COMMENT ON COLUMN tikv.recent_commits.guarantee IS
+'one_commit: keys and tables by one commit of Postgres. 1pc, async, two_phase: the keys by themselves, in one step or several, just before the tables';
+COMMENT ON COLUMN tikv.recent_commits.xid IS
+'The transaction id in Postgres, NULL if it wrote no table';
+COMMENT ON COLUMN tikv.recent_commits.keys IS
+'Keys that it wrote or locked';
+
 CREATE FUNCTION tikv_internal.locks(
 	OUT key bytea, OUT type text, OUT start_ts int8, OUT started timestamptz,
 	OUT primary_key bytea, OUT ttl_ms int8, OUT for_update_ts int8,
@@ -936,7 +955,7 @@ REVOKE ALL ON FUNCTION
 	tikv_gc_barrier(text, timestamptz, interval), tikv_gc_barrier_delete(text),
 	tikv_internal.transactions(), tikv_internal.locks(),
 	tikv_internal.lock_waits(), tikv_internal.gc(),
-	tikv_internal.gc_barriers(),
+	tikv_internal.gc_barriers(), tikv_internal.recent_commits(),
 	tikv_status(), tikv_check(), tikv_internal.regions(),
 	tikv_internal.raft(), tikv_transfer_leader(int8, int8),
 	tikv_add_peer(int8, int8, boolean), tikv_remove_peer(int8, int8),
@@ -1000,11 +1019,12 @@ GRANT EXECUTE ON FUNCTION
 	tikv_status(), tikv_internal.regions(), tikv_internal.raft(),
 	tikv_internal.tasks(), tikv_internal.gc(), tikv_internal.gc_barriers(),
 	tikv_internal.metrics(), tikv_internal.stores(), tikv_internal.members(),
-	tikv_internal.keyspaces()
+	tikv_internal.keyspaces(), tikv_internal.recent_commits()
 TO tikv_read, tikv_write, pg_monitor;
 GRANT USAGE ON SCHEMA tikv TO tikv_read, tikv_write, pg_monitor;
 GRANT SELECT ON tikv.regions, tikv.raft, tikv.tasks, tikv.gc, tikv.gc_barriers,
-	tikv.metrics, tikv.stores, tikv.members, tikv.keyspaces, tikv.settings
+	tikv.metrics, tikv.stores, tikv.members, tikv.keyspaces, tikv.settings,
+	tikv.recent_commits
 TO tikv_read, tikv_write, pg_monitor;
 GRANT SELECT ON tikv.prefix_grants TO tikv_admin;
 

@@ -384,6 +384,12 @@ static const struct config_enum_entry txn_modes[] =
 	 {"optimistic", TXN_MODE_OPTIMISTIC, false},
 	 {NULL, 0, false}};
 
+static const struct config_enum_entry local_atomic_modes[] =
+	{{"off", LOCAL_ATOMIC_OFF, false},
+	 {"auto", LOCAL_ATOMIC_AUTO, false},
+	 {"require", LOCAL_ATOMIC_REQUIRE, false},
+	 {NULL, 0, false}};
+
 static void
 define_txns(void)
 {
@@ -406,6 +412,12 @@ define_txns(void)
 		"pessimistic: it locks what it writes, and waits for others' locks. optimistic: at commit, and then it fails. Read when a transaction first touches a key.",
 		&s->txn_mode, TXN_MODE_PESSIMISTIC, txn_modes, PGC_USERSET, 0, NULL,
 		NULL, NULL);
+	DefineCustomEnumVariable(
+		"tikv.local_atomic",
+		"Whether keys and tables of a SQL transaction commit as one.",
+		"auto: where this node alone has all the keys, else the keys commit just before the tables. require: or the transaction fails. off: never.",
+		&s->local_atomic, LOCAL_ATOMIC_AUTO, local_atomic_modes, PGC_USERSET, 0,
+		NULL, NULL, NULL);
 }
 
 void

@@ -16,6 +16,14 @@ typedef enum TxnMode
 	TXN_MODE_OPTIMISTIC	  /* as it commits */
 } TxnMode;
 
+/* One Postgres commit for keys and tables (DESIGN 8). */
+typedef enum LocalAtomic
+{
+	LOCAL_ATOMIC_OFF,
+	LOCAL_ATOMIC_AUTO,
+	LOCAL_ATOMIC_REQUIRE
+} LocalAtomic;
+
 typedef struct TikvSettings
 {
 	char *database;			   /* tikv.database */
@@ -50,6 +58,7 @@ typedef struct TikvSettings
 	int max_key_size;		   /* tikv.max_key_size, bytes */
 	int lock_wait_timeout_ms;  /* tikv.lock_wait_timeout, 0 = no limit */
 	int txn_mode;			   /* tikv.txn_mode, a TxnMode */
+	int local_atomic;		   /* tikv.local_atomic, a LocalAtomic */
 	int txn_memory_kb;		   /* tikv.txn_memory, kB */
 	int api_version;		   /* tikv.api_version, 1 or 2 */
 	int keyspace_id;		   /* tikv.keyspace_id, of SQL functions in V2 */

@@ -5,6 +5,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
 list=test/faults/failpoints/points.txt
+# Steps of one protocol, with a test of its own.
+commits=test/faults/commit/points.txt
 
 complain()
 {
@@ -16,7 +18,7 @@ complain()
 in_code=$(tools/sources.sh | grep -E '^(src|pd)/' |
     xargs grep -ohE 'FAILPOINT(_[A-Z_]+)?\("[^"]+"\)' |
     sed 's/.*("\(.*\)")/\1/' | LC_ALL=C sort)
-in_list=$(grep -v '^#' "$list" | sed 's/ .*//' | LC_ALL=C sort)
+in_list=$(grep -hv '^#' "$list" "$commits" | sed 's/ .*//' | LC_ALL=C sort)
 
 for name in $(uniq -d <<<"$in_code"); do
     complain "failpoint $name: there are two places of this name"
@@ -25,13 +27,14 @@ for name in $(uniq -d <<<"$in_list"); do
     complain "$list: $name is listed twice"
 done
 for name in $(comm -23 <(uniq <<<"$in_code") <(uniq <<<"$in_list")); do
-    complain "failpoint $name is not in $list"
+    complain "failpoint $name is not in $list, nor in $commits"
 done
 for name in $(comm -13 <(uniq <<<"$in_code") <(uniq <<<"$in_list")); do
     complain "$list: no source has the failpoint $name"
 done
 
 # In a release a place is nothing, but it would have been the whole of an if.
+# shellcheck disable=SC2016
 alone=$(tools/sources.sh | grep -E '^(src|pd)/' |
     xargs awk 'FNR == 1 { last = "" }
         /^[ \t]*FAILPOINT/ && last ~ /(\)|else)$/ && last !~ /^[^ \t]/ {

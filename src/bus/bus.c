@@ -17,6 +17,7 @@
 #include "utils/wait_event.h"
 
 #include "bus/bus.h"
+#include "bus/grants.h"
 #include "bus/slot.h"
 #include "guc.h"
 
@@ -450,7 +451,8 @@ bus_pending(WorkerKind self)
 {
 	BusShared *shared = bus();
 
-	return ring_length(shared->requests[self].ring) > 0 ||
+	return (self == WORKER_STORE && grants_have_news()) ||
+		ring_length(shared->requests[self].ring) > 0 ||
 		ring_length(shared->replies[self].ring) > 0;
 }
 

@@ -333,6 +333,30 @@ lock_table_end_guard(Bytes key, uint64 start_ts)
 	}
 }
 
+bool
+lock_table_restore_guard(Bytes key, Bytes record, uint64 start_ts,
+						 uint64 min_commit_ts, bool use_one_pc)
+{
+	LockShared *shared = lock_shared();
+	LockNode *node;
+	LockRef ref;
+
+	ref = shared == NULL ? 0 : make_node(shared, key, record.len);
+	if (ref == 0)
+		return false;
+	node = lock_node(shared, ref);
+	node->kind = LOCK_KIND_GUARD;
+	node->start_ts = start_ts;
+	node->min_commit_ts = min_commit_ts;
+	node->use_one_pc = use_one_pc;
+	node->seq = shared->next_seq++;
+	set_record(node, record);
+	change_begin(shared);
+	link_node(shared, ref);
+	change_end(shared);
+	return true;
+}
+
 /* --------------------------------------------------- concurrency manager */
 
 typedef struct TableCm

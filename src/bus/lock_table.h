@@ -173,6 +173,14 @@ extern void lock_table_add_spilled(int64 n);
  */
 extern void lock_table_end_guard(Bytes key, uint64 start_ts);
 
+/*
+ * A guard of a grant that outlived its store, while the table is being
+ * rebuilt: min_commit_ts is what readers were told before.  False: no room,
+ * which cannot be where guards come before locks.
+ */
+extern bool lock_table_restore_guard(Bytes key, Bytes record, uint64 start_ts,
+									 uint64 min_commit_ts, bool use_one_pc);
+
 /* core/txn/env.h, which does not go together with Postgres's utils/rel.h. */
 typedef struct ConcurrencyManager ConcurrencyManager;
 

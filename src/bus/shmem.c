@@ -6,7 +6,7 @@
  * a child, which throws all shared memory away; only the eventfds outlive
  * that, since they are the postmaster's own.  What the pieces hold is their
  * files' business: bus.c, board.c, tso_shared.c, places.c,
- * lock_table.c, sql_txns.c.
+ * lock_table.c, sql_txns.c, grants.c, sql_commits.c.
  */
 #include "postgres.h"
 
@@ -27,6 +27,8 @@
 #include "bus/metrics.h"
 #include "bus/places.h"
 #include "bus/flush.h"
+#include "bus/grants.h"
+#include "bus/sql_commits.h"
 #include "bus/shmem.h"
 #include "bus/sql_txns.h"
 #include "bus/tso_shared.h"
@@ -53,6 +55,8 @@ request_shmem(void)
 	RequestAddinShmemSpace(MAXALIGN(lock_table_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(metrics_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(sql_txns_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(grants_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(sql_commits_shmem_size()));
 }
 
 static void
@@ -97,6 +101,8 @@ startup_shmem(void)
 	lock_table_shmem_init(shmem, found);
 	metrics_shmem_init(shmem, found);
 	sql_txns_shmem_init(shmem, found);
+	grants_shmem_init(shmem, found);
+	sql_commits_shmem_init(shmem, found);
 	LWLockRelease(AddinShmemInitLock);
 	tikv_fdw_shmem = shmem;
 }

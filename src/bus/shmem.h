@@ -64,6 +64,8 @@ typedef struct PlaceShared PlaceShared;
 typedef struct LockShared LockShared;
 typedef struct MetricsShared MetricsShared;
 typedef struct SqlTxnShared SqlTxnShared;
+typedef struct GrantsShared GrantsShared;
+typedef struct CommitsShared CommitsShared;
 
 /* Of `tikv flush` (flush.h). */
 typedef struct FlushShared
@@ -86,6 +88,8 @@ typedef struct TikvShmem
 	LockShared *locks;
 	MetricsShared *metrics;
 	SqlTxnShared *sql_txns;
+	GrantsShared *grants;
+	CommitsShared *commits;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
 	FlushShared flush;
 } TikvShmem;

@@ -53,6 +53,8 @@ method_label(const ServiceMethod *method)
 		return method->path;
 	if (method->id == METHOD_SQL_INSERT)
 		return "sql_insert";
+	if (method->id == METHOD_SQL_GRANT)
+		return "sql_grant";
 	return method->id == METHOD_SQL_BATCH_INSERT ? "sql_batch_insert" : "empty";
 }
 

@@ -79,6 +79,13 @@ typedef enum MethodId
 	/* PD to its node's store: a pdpb.RegionHeartbeatResponse to be obeyed */
 	METHOD_STORE_ORDER = 403,
 
+	/*
+	 * bus only: a PrewriteRequest of keys in any of the store's regions that
+	 * its sender writes itself, under the transaction id in Context.task_id;
+	 * the answer is grant_rows.h's, or a PrewriteResponse with an error
+	 */
+	METHOD_SQL_GRANT = 404,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,

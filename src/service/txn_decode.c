@@ -444,6 +444,7 @@ decode_command(Request *request, const RawLimits *limits, TxnRequest *txn)
 	switch (request->method->id)
 	{
 		case METHOD_KV_PREWRITE:
+		case METHOD_SQL_GRANT:
 			return decode_prewrite(request, limits, txn);
 		case METHOD_KV_FLUSH:
 			return decode_flush(request, limits, txn);
@@ -568,5 +569,6 @@ txn_is_method(int method)
 		(method >= METHOD_KV_FLASHBACK_TO_VERSION &&
 		 method <= METHOD_KV_BUFFER_BATCH_GET) ||
 		(method >= METHOD_UNSAFE_DESTROY_RANGE &&
-		 method <= METHOD_MVCC_GET_BY_START_TS);
+		 method <= METHOD_MVCC_GET_BY_START_TS) ||
+		method == METHOD_SQL_GRANT;
 }

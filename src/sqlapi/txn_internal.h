@@ -9,6 +9,8 @@
 #include "read/txn_look.h"
 #include "sqlapi/sqlapi.h"
 #include "sqlapi/txn_session.h"
+#include "bus/sql_commits.h"
+#include "storage/grant_rows.h"
 #include "storage/lock.h"
 
 /* Statements whose timestamps are remembered: open cursors may go back. */
@@ -50,6 +52,12 @@ struct TxnSession
 	int n_known;
 	int known_room;
 
+	/* REPEATABLE READ: commits of keys and tables it may see one half of. */
+	JointCommit *halves;
+	int n_halves;
+	bool halves_known; /* looked for */
+	bool halves_lost;  /* some were gone by then */
+
 	/* Keys whose lock was asked for and whose answer did not come. */
 	Bytes *stray;
 	int n_stray;
@@ -57,7 +65,9 @@ struct TxnSession
 
 	/* The commit. */
 	Committer committer;
-	bool prewriting;	  /* locks may lie about */
+	bool prewriting; /* locks may lie about */
+	int grant;		 /* with committer.kind COMMIT_ONE_COMMIT */
+	uint64 grant_generation;
 	bool committed;		  /* whatever becomes of the SQL transaction */
 	bool outcome_unknown; /* so nothing may be undone */
 	bool finishing;		  /* what is sent need not be ... */
@@ -81,7 +91,38 @@ extern void txn_note_progress(TxnSession *session);
 /* A call begins: its memory and its time. */
 extern void txn_begin_call(TxnSession *session);
 
+/* ---- txn_atomic.c ---- */
+
+/* Is it to be tried? */
+extern bool txn_atomic_wanted(const TxnSession *session);
+
+/*
+ * At pre-commit: let the planned commit be one of Postgres, for keys and
+ * tables.  False if it must go the other way; throws if it must not.
+ */
+extern bool txn_atomic_commit(TxnSession *session);
+
+/* The SQL transaction has ended, either way. */
+extern void txn_atomic_end(TxnSession *session);
+
+/* For tikv.recent_commits. */
+extern void txn_note_commit(TxnSession *session);
+
+/* ---- txn_halves.c ---- */
+
+/*
+ * After a read at the session's start_ts: throws 40001 if it saw one half of
+ * a commit whose tables the SQL transaction's snapshot shows otherwise.
+ */
+extern void txn_check_halves(TxnSession *session, const Bytes *keys, int n);
+extern void txn_check_halves_in(TxnSession *session, Bytes lower, Bytes upper);
+
 /* ---- txn_io.c ---- */
+
+/* Packed, palloc'd; the request of a command to a region. */
+extern Bytes txn_pack_request(const CachedRegion *region,
+							  const TxnCommand *command, uint64 task_id,
+							  Arena *arena);
 
 extern void txn_io_init(ClientIo *io);
 

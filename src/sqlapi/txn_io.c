@@ -100,6 +100,19 @@ pack(const ProtobufCMessage *message)
 	return bytes_make(bytes, len);
 }
 
+Bytes
+txn_pack_request(const CachedRegion *region, const TxnCommand *command,
+				 uint64 task_id, Arena *arena)
+{
+	Kvrpcpb__Context context;
+	Metapb__RegionEpoch epoch;
+	Metapb__Peer peer;
+
+	fill_context(region, false, &context, &epoch, &peer);
+	context.task_id = task_id;
+	return pack(txn_client_request(command, &context, arena));
+}
+
 /* May the transaction be committed by this command? */
 static bool
 may_commit(const TxnCommand *command)

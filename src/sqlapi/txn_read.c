@@ -390,6 +390,8 @@ txn_read_keys(TxnSession *session, const Bytes *keys, int n, uint64 ts,
 		else
 			clear_the_way(session, &round.lock, ts, &backoff);
 	}
+	if (ts == session->start_ts)
+		txn_check_halves(session, keys, n);
 	session->counts.keys_read += (uint64) n;
 }
 
@@ -549,6 +551,8 @@ txn_read_page(TxnSession *session, Bytes lower, Bytes upper, bool reverse,
 			patience_retry(&session->patience);
 			continue;
 		}
+		if (ts == session->start_ts)
+			txn_check_halves_in(session, lower, upper);
 		session->counts.keys_read += (uint64) page->n;
 		if (!round.blocked)
 			return;

@@ -3,7 +3,9 @@
  *	  The key-value transaction of the current SQL transaction: its beginning,
  *	  its timestamps, its savepoints and its end.
  *
- * The commit comes at pre-commit, while the SQL transaction can still fail:
+ * Where this node alone has the keys, keys and tables are one commit of
+ * Postgres (txn_atomic.c).  Elsewhere
+ * the commit comes at pre-commit, while the SQL transaction can still fail:
  * prewrite and commit of the primary.  An error up to there rolls both back.
  * Afterwards only Postgres itself can fail (its disk, a serialization check):
  * then keys are committed and tables are not.
@@ -358,16 +360,31 @@ plan_commit(TxnSession *session)
 	committer_plan(committer, session->buffer, &session->arena);
 }
 
+/* Once the rows of the commit are written it asks the store for nothing. */
+static void
+drop_strays_first(TxnSession *session)
+{
+	if (session->n_stray == 0)
+		return;
+	quietly(session, drop_strays);
+	session->finishing = false;
+	txn_begin_call(session);
+}
+
 static void
 commit(TxnSession *session)
 {
 	Committer *committer = &session->committer;
 	ClientResult result;
 
+	bool atomic = txn_atomic_wanted(session);
+
 	txn_begin_call(session);
 	session->function = "COMMIT";
 	if (membuffer_n(session->buffer) == 0 && session->n_stray == 0)
 		return;
+	if (atomic)
+		drop_strays_first(session);
 	plan_commit(session);
 
 	/* What takes many requests may take longer than a lock lives. */
@@ -375,6 +392,8 @@ commit(TxnSession *session)
 		sql_txn_set_primary(committer->primary);
 	sql_txn_progress(SQL_TXN_COMMITTING, session->for_update_ts, committer->n,
 					 session->n_locks);
+	if (atomic && txn_atomic_commit(session))
+		return;
 	session->prewriting = committer->n > 0;
 	committer_run(&session->client, committer, &session->arena, &result);
 	session->outcome_unknown = result.outcome == CLIENT_UNKNOWN;
@@ -412,9 +431,12 @@ on_xact_end(XactEvent event, void *arg)
 			refuse_prepare();
 			break;
 		case XACT_EVENT_COMMIT:
+			txn_atomic_end(current);
+			txn_note_commit(current);
 			free_session();
 			break;
 		case XACT_EVENT_ABORT:
+			txn_atomic_end(current);
 			if (!current->committed && !current->outcome_unknown)
 				quietly(current, undo);
 			free_session();

@@ -56,6 +56,7 @@ static const char *const setting_names[] = {
 	"tikv.turn_min_interval",
 	"tikv.txn_memory",
 	"tikv.txn_mode",
+	"tikv.local_atomic",
 };
 
 static const char *

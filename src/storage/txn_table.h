@@ -57,6 +57,15 @@ extern void txn_reader_scan_spilled(MvccReader *reader, const KeyRange *range,
 extern void version_hints_enable(void);
 
 /*
+ * Somebody else may write versions of some keys (grants.h): hints are not made
+ * for those of which `is_foreign` says so.  Forget what is known of a key,
+ * before that begins and after it has ended.
+ */
+extern void version_hints_except(bool (*is_foreign)(void *arg, Bytes key),
+								 void *arg);
+extern void version_hints_forget(Bytes key);
+
+/*
  * What the store remembers of lock_slot: where each slot's row is and which
  * are free.  Lives in CurrentMemoryContext of lock_pool_new until
  * lock_pool_free.

@@ -22,6 +22,8 @@ typedef struct VersionHints
 	uint64 seed;
 	uint64 epoch;
 	VersionHint *entries; /* NULL: this process has none */
+	bool (*is_foreign)(void *arg, Bytes key);
+	void *is_foreign_arg;
 } VersionHints;
 
 static VersionHints hints;
@@ -103,7 +105,9 @@ version_hint_note(Bytes key, uint64 ts, const ItemPointerData *tid,
 {
 	uint64 hash = hash_of(key);
 
-	if (epoch == hints.epoch)
+	if (epoch == hints.epoch &&
+		(hints.is_foreign == NULL ||
+		 !hints.is_foreign(hints.is_foreign_arg, key)))
 		set_entry(entry_of(hash), hash, ts, tid);
 }
 
@@ -120,4 +124,27 @@ version_hint_written(Bytes key, uint64 ts, const ItemPointerData *tid)
 	hints.epoch++;
 	if (entry->hash == hash && entry->ts <= ts)
 		set_entry(entry, hash, ts, tid);
+}
+
+void
+version_hints_except(bool (*is_foreign)(void *arg, Bytes key), void *arg)
+{
+	hints.is_foreign = is_foreign;
+	hints.is_foreign_arg = arg;
+}
+
+/* What a search under an older snapshot finds is not noted either. */
+void
+version_hints_forget(Bytes key)
+{
+	uint64 hash;
+	VersionHint *entry;
+
+	if (hints.entries == NULL)
+		return;
+	hash = hash_of(key);
+	entry = entry_of(hash);
+	hints.epoch++;
+	if (entry->hash == hash)
+		entry->hash = 0;
 }

@@ -8,6 +8,8 @@
  * row above it is new.  The promise holds because every row of `write` comes
  * from version_put in the process that enabled the hints, which raises the
  * entry before the row can be seen by anybody; deletions break no promise.
+ * Keys that a backend writes by a grant have no entry from before it is told
+ * so until its transaction has ended (version_hints_except).
  * The TID is only where the row was: whoever uses it looks whether the row
  * is visible, of that key and of that timestamp.
  *

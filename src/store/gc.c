@@ -79,6 +79,13 @@ gc_note(Store *store, const TxnEffects *effects)
 	}
 }
 
+void
+gc_note_commit(Store *store, uint64 n, uint64 commit_ts)
+{
+	store->gc.garbage += n;
+	store->gc.newest_ts = Max(store->gc.newest_ts, commit_ts);
+}
+
 /* ----------------------------------------------------------------- rounds */
 
 int64

@@ -71,6 +71,9 @@ extern void gc_free(Store *store);
 /* What a command of a turn leaves behind counts towards the next pass. */
 extern void gc_note(Store *store, const TxnEffects *effects);
 
+/* So many versions were written by a grant. */
+extern void gc_note_commit(Store *store, uint64 n, uint64 commit_ts);
+
 /*
  * What PD knows at the start of the store: earlier lives may have ended the
  * locks below the one and deleted versions below the other.

@@ -25,6 +25,7 @@
 #include "pdpb.pb-c.h"
 #include "pgstat.h"
 #include "storage/raw_table.h"
+#include "store/grants.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -142,13 +143,24 @@ any_ready(const Store *store)
 	return false;
 }
 
+/* Orders wait for grants of their regions. */
+static bool
+any_job_is_due(const Store *store)
+{
+	for (const AdminJob *job = store->replicas->jobs; job != NULL;
+		 job = job->next)
+		if (!grants_stand_in_way(store_find_peer((Store *) store,
+												 job->region_id)))
+			return true;
+	return false;
+}
+
 static bool
 work_waits(const Store *store)
 {
 	const Replicas *replicas = store->replicas;
 
-	if (replicas->n_inbox > 0 || replicas->queue.n > 0 ||
-		replicas->jobs != NULL)
+	if (replicas->n_inbox > 0 || replicas->queue.n > 0 || any_job_is_due(store))
 		return true;
 	if (replicas->n_grouped == 0)
 		return false;
@@ -173,7 +185,10 @@ raft_turn_order(Store *store, const AdminJob *job)
 {
 	Replicas *replicas = store->replicas;
 	AdminJob *copy = MemoryContextAlloc(store->context, sizeof(AdminJob));
+	Peer *peer = store_find_peer(store, job->region_id);
 
+	if (peer != NULL)
+		(void) grants_make_way(store, peer);
 	*copy = *job;
 	copy->next = NULL;
 	*replicas->jobs_end = copy;
@@ -199,21 +214,35 @@ make_grouped(Peer *peer)
 }
 
 static void
+keep_job(Replicas *replicas, AdminJob *job)
+{
+	job->next = NULL;
+	*replicas->jobs_end = job;
+	replicas->jobs_end = &job->next;
+}
+
+static void
 run_jobs(RaftTurn *turn)
 {
 	Store *store = turn->store;
 	Replicas *replicas = store->replicas;
-	AdminJob *job;
+	AdminJob *job = replicas->jobs;
 
-	while ((job = replicas->jobs) != NULL)
+	replicas->jobs = NULL;
+	replicas->jobs_end = &replicas->jobs;
+	while (job != NULL)
 	{
 		Peer *peer = store_find_peer(store, job->region_id);
+		AdminJob *next = job->next;
 		const char *why = "this store has no peer of the region";
 		bool ok = false;
 
-		replicas->jobs = job->next;
-		if (replicas->jobs == NULL)
-			replicas->jobs_end = &replicas->jobs;
+		if (peer != NULL && !grants_make_way(store, peer))
+		{
+			keep_job(replicas, job);
+			job = next;
+			continue;
+		}
 		if (peer != NULL)
 		{
 			/* Grouped, it could not end a flashback any more. */
@@ -228,6 +257,7 @@ run_jobs(RaftTurn *turn)
 		if (job->done != NULL)
 			job->done(store, job, ok, why);
 		pfree(job);
+		job = next;
 	}
 }
 

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
+#include "store/grants.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -87,6 +88,7 @@ store_init(Store *store)
 	txn_overlay_init(&store->txn_overlay);
 	store->status_cache = status_cache_new(STATUS_CACHE_TXNS);
 	lock_waits_start(store);
+	grants_init(store);
 	gc_init(store);
 	store->turn_context =
 		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
@@ -155,6 +157,7 @@ load_locks(Store *store)
 						store->blocker)));
 	}
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	grants_restore(store, snapshot);
 	store->pool = lock_pool_new();
 	lock_pool_load(store->pool, &tables, snapshot);
 	version_hints_enable();
@@ -296,7 +299,8 @@ sleep_us(const Store *store)
 		wait = Min(wait,
 				   pacer_wait_us(&store->pacer, now_us,
 								 tikv_fdw_settings.turn_min_interval_us));
-	return lock_waits_sleep_us(store, raft_turn_sleep_us(store, Max(wait, 0)));
+	wait = grants_sleep_us(store, Max(wait, 0));
+	return lock_waits_sleep_us(store, raft_turn_sleep_us(store, wait));
 }
 
 /* What the store has at the moment, for tikv.metrics. */
@@ -321,6 +325,7 @@ work_round(Store *store)
 	done += dispatch_run_reads(&store->dispatch);
 	done += lock_waits_run(store);
 	done += gc_run(store);
+	done += grants_run(store);
 	if ((store->queue.n > 0 || turn_is_due(store)) &&
 		pacer_wait_us(&store->pacer, dispatch_now_us(),
 					  tikv_fdw_settings.turn_min_interval_us) == 0)
@@ -370,6 +375,7 @@ bring_down(Store *store, const char *reason)
 	dispatch_stop(&store->dispatch, reason);
 	splits_stop(store, reason);
 	store_refuse_all(store, reason);
+	grants_stop(store, reason);
 	lock_waits_stop(store, reason);
 	background_stop(store, reason);
 	batch_flush();
@@ -418,6 +424,7 @@ tikv_store_main(Datum arg)
 		store->context = life;
 		run_store(store);
 		lock_waits_stop(store, "the store is stopping");
+		grants_stop(store, "the store is stopping");
 		fair_free(&store->fair);
 		overlay_free(&store->overlay);
 		txn_overlay_free(&store->txn_overlay);

@@ -33,6 +33,9 @@
 
 typedef struct Store Store;
 struct Write;
+struct Grants;
+struct GrantHold;
+struct GrantWish;
 
 /* Where a peer that is not in the region's descriptor is reached. */
 #define PEER_SENDERS 8
@@ -69,6 +72,10 @@ typedef struct Peer
 	bool touched;			   /* has something for the turn's transaction */
 	bool region_changed;	   /* its descriptor is to be stored */
 	uint64 saved_flashback_ts; /* of the region, as last committed */
+	int n_grants;			   /* live, with keys in the region */
+	int closers;			   /* writes that wait until there are none */
+	bool order_waits;		   /* ... and an order does */
+	uint64 unlogged_grants;	   /* committed since the last entry */
 	RaftReady ready;		   /* what that is, until the turn has committed */
 
 	/*
@@ -125,6 +132,11 @@ typedef struct Write
 	struct Write *parked_before;
 	struct Write *parked_after;
 
+	/* Of sole-peer groups: grants (grants.h). */
+	struct GrantWish *wish; /* not NULL: it asks for one */
+	struct GrantHold *hold; /* by what it waits for those of others */
+	bool was_held;			/* it has waited, and comes before newer ones */
+
 	RawCasResult *cas; /* what a compare and swap met */
 	int64 era;		   /* that an accepted deletion of a range began */
 
@@ -170,6 +182,7 @@ struct Store
 	int n_peers;
 	int peers_room;
 	struct Tombstone *tombstones; /* of regions that had a peer here */
+	struct Grants *grants;		  /* keys that backends are writing */
 	struct Replicas *replicas;	  /* what groups with several peers need */
 	struct Links *links;		  /* to other stores; NULL: not yet */
 	struct Snapshots *snapshots;

@@ -21,6 +21,7 @@
 #include "read/read.h"
 #include "read/txn_look.h"
 #include "storage/raw_table.h"
+#include "store/grants.h"
 #include "store/raw_decide.h"
 #include "store/replicas.h"
 #include "utils/memutils.h"
@@ -89,8 +90,11 @@ store_submit_txn(void *arg, Request *request, TxnRequest *txn)
 {
 	Write *write = admit(arg, request, txn->write_bytes);
 
-	if (write != NULL)
-		write->txn = txn;
+	if (write == NULL)
+		return;
+	write->txn = txn;
+	if (request->method->id == METHOD_SQL_GRANT)
+		write->wish = grants_wish(request);
 }
 
 static const RequestContext *
@@ -200,6 +204,9 @@ in_range(const Write *write, const Region *region, RegionError *error)
 {
 	int method = write->request->method->id;
 
+	/* Its keys may be in many regions, each of which is looked at. */
+	if (write->wish != NULL)
+		return true;
 	if (write->txn != NULL)
 		return txn_check_range(write->txn, method, region, error);
 	return raw_check_range(&write->command, method, region, error);
@@ -360,11 +367,14 @@ decide(Turn *turn, Write *write)
 		service_region_error(write->request, &error);
 		return;
 	}
-	if (write->peer != NULL && write->peer->grouped)
+	if (write->peer != NULL && write->peer->grouped && write->wish == NULL)
 	{
 		raft_write_submit(store, write);
 		return;
 	}
+	if (write->txn != NULL &&
+		(!grants_admit(store, write) || grants_decide(&turn->txn, write)))
+		return;
 	if (write->txn != NULL)
 	{
 		if (txn_turn_decide(&turn->txn, write))
@@ -465,6 +475,7 @@ commit_turn(Turn *turn)
 					tikv_fdw_settings.turn_min_interval_us);
 		store->turns++;
 	}
+	grants_advance(store);
 	for (int i = 0; i < store->n_peers; i++)
 		if (store->peers[i]->touched)
 			save_group(turn, store->peers[i]);
@@ -523,6 +534,8 @@ turn_send_outbox(Store *store)
 		write->request->durable_us = store->durable_us;
 		if (write->mismatch)
 			refuse_mismatch(store, write);
+		else if (write->wish != NULL && write->decided == NULL)
+			grants_reply(write);
 		else if (write->txn != NULL)
 			txn_turn_reply(store, write);
 		else if (write->refused != NULL)
@@ -620,6 +633,7 @@ gather_unanswered(Turn *turn, WriteQueue *batch)
 	{
 		write->refused = NULL;
 		txn_turn_undo(write);
+		grants_undo(turn->store, write);
 		write->cas = NULL;
 		write_queue_push(batch, write);
 	}

@@ -128,26 +128,59 @@ propose(Write *write, const TxnEffects *effects)
 	return true;
 }
 
+static Decided *
+begin_deciding(TxnTurn *turn, Write *write, TxnEnv *env)
+{
+	Arena *arena = &turn->store->arena;
+	Decided *decided = arena_zalloc(arena, sizeof(Decided));
+
+	decided->before = write->txn->command;
+	effects_init(&decided->effects, arena);
+	fill_env(turn, write, decided, env);
+	write->decided = decided;
+	return decided;
+}
+
+static void
+execute(TxnTurn *turn, Write *write, TxnEnv *env)
+{
+	Store *store = turn->store;
+
+	txn_execute(env, &write->txn->command, &write->decided->answer);
+	flashback_check(store, write);
+	txn_turn_refuse_collected(store, write);
+}
+
+static void
+drop_refused(Decided *decided)
+{
+	if (decided->answer.n_errors > 0 && !decided->answer.keep_effects)
+		effects_clear(&decided->effects);
+}
+
+void
+txn_turn_evaluate(TxnTurn *turn, Write *write)
+{
+	TxnEnv env;
+	Decided *decided = begin_deciding(turn, write, &env);
+
+	execute(turn, write, &env);
+	if (decided->answer.n_errors > 0)
+		retract_guards(&decided->effects);
+	drop_refused(decided);
+}
+
 bool
 txn_turn_decide(TxnTurn *turn, Write *write)
 {
 	Store *store = turn->store;
-	Decided *decided = arena_zalloc(&store->arena, sizeof(Decided));
 	TxnEnv env;
+	Decided *decided = begin_deciding(turn, write, &env);
 	bool proposed = true;
 
-	decided->before = write->txn->command;
-	effects_init(&decided->effects, &store->arena);
-	fill_env(turn, write, decided, &env);
-	write->decided = decided;
 	if (!flashback_enters(write, &proposed))
-	{
-		txn_execute(&env, &write->txn->command, &decided->answer);
-		flashback_check(store, write);
-		txn_turn_refuse_collected(store, write);
-	}
-	if (decided->answer.n_errors > 0 && !decided->answer.keep_effects)
-		effects_clear(&decided->effects);
+		execute(turn, write, &env);
+	drop_refused(decided);
 	if (has_rows(&decided->effects))
 		proposed = proposed && propose(write, &decided->effects);
 	if (!proposed)

@@ -50,6 +50,12 @@ extern bool txn_turn_decide(TxnTurn *turn, Write *write);
  */
 extern void txn_turn_refuse_collected(Store *store, Write *write);
 
+/*
+ * Its first half: write->decided is what the command answers and wants done,
+ * which nothing has seen but its guards.
+ */
+extern void txn_turn_evaluate(TxnTurn *turn, Write *write);
+
 /* The reader under the overlay: what is applied. */
 extern MvccReader *txn_turn_base(TxnTurn *turn);
 

@@ -144,7 +144,8 @@ typedef enum CommitKind
 	COMMIT_NONE, /* nothing to commit */
 	COMMIT_ONE_PC,
 	COMMIT_ASYNC,
-	COMMIT_TWO_PHASE
+	COMMIT_TWO_PHASE,
+	COMMIT_ONE_COMMIT /* of Postgres, for keys and tables (DESIGN 8) */
 } CommitKind;
 
 /* Bounds of an async commit, client-go's. */
@@ -184,6 +185,20 @@ extern void committer_plan(Committer *committer, const MemBuffer *buffer,
  */
 extern void committer_run(Client *client, Committer *committer, Arena *arena,
 						  ClientResult *result);
+
+/*
+ * The prewrite of a transaction that is to be committed as a whole by whoever
+ * takes it: one phase or nothing.  False: there is nothing but checks in it.
+ */
+extern bool committer_whole(const Committer *committer, uint64_t floor_ts,
+							Arena *arena, PrewriteCommand *prewrite);
+
+/*
+ * The locks that a prewrite met (result->answer.errors) are ended or waited
+ * for; false: no use, and why is in *result.
+ */
+extern bool committer_clear_locks(Client *client, Backoff *backoff,
+								  Arena *arena, ClientResult *result);
 
 /*
  * After CLIENT_OK: the locks that are left become versions.  After a refusal:

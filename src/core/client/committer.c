@@ -170,10 +170,22 @@ fill_prewrite(const Committer *committer, uint64_t floor_ts, Arena *arena,
 	}
 }
 
-/* Every lock that was met is ended, or waited for; false: no use. */
-static bool
-clear_locks(Client *client, Backoff *backoff, Arena *arena,
-			ClientResult *result)
+bool
+committer_whole(const Committer *committer, uint64_t floor_ts, Arena *arena,
+				PrewriteCommand *prewrite)
+{
+	if (!leaves_locks(committer))
+		return false;
+	fill_prewrite(committer, floor_ts, arena, prewrite);
+	prewrite->try_one_pc = true;
+	prewrite->use_async_commit = false;
+	prewrite->n_secondaries = 0;
+	return true;
+}
+
+bool
+committer_clear_locks(Client *client, Backoff *backoff, Arena *arena,
+					  ClientResult *result)
 {
 	const TxnAnswer *answer = &result->answer;
 	bool alive = false;
@@ -234,7 +246,7 @@ prewrite_all(Client *client, const PrewriteCommand *prewrite, Arena *arena,
 		if (!met_locks(result))
 			break;
 		locked = *result;
-		if (!clear_locks(client, &backoff, arena, result))
+		if (!committer_clear_locks(client, &backoff, arena, result))
 		{
 			/* What stands in the way is what to tell of. */
 			if (met_locks(result))

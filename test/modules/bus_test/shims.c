@@ -29,6 +29,9 @@
 #define CHUNKS 32
 #define CHUNK_BYTES 65536
 
+/* Of backends, for the grants. */
+int MaxBackends = 16;
+
 typedef struct Shared
 {
 	TikvShmem shmem;
