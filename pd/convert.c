@@ -157,6 +157,7 @@ from_member(const Pdpb__Member *message, PdMember *out)
 	out->peer_url = message->n_peer_urls > 0 ? message->peer_urls[0] : "";
 	out->version = message->binary_version;
 	out->leaving = message->leader_priority == LEAVING_PRIORITY;
+	out->start = 0;
 }
 
 static char **

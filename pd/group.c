@@ -285,6 +285,7 @@ group_tick(Pd *pd)
 		return;
 	pd->next_tick_us = now + GROUP_TICK_US;
 	raft_tick(pd->raft, (uint64) now);
+	starts_tick(pd);
 	members_tick(pd);
 }
 

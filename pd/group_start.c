@@ -198,7 +198,10 @@ group_describe_leader(Pd *pd, PdChanges *changes)
 
 	group_describe_self(pd, member);
 	if (known != NULL)
+	{
 		member->leaving = known->leaving;
+		member->start = known->start;
+	}
 	pd_state_set_member(&pd->state, member, changes);
 	(void) pd_state_put_member(&pd->state, member, changes);
 }
@@ -341,6 +344,21 @@ group_join(Pd *pd, uint64 member_id, uint64 cluster_id, const Members *members)
 	pd->saved.found = true;
 	group_log_reset(&pd->log, 0, 0);
 	start_raft(pd, false);
+	return true;
+}
+
+/*
+ * Else a copy would catch up by being started often.  The group takes part in
+ * nothing any more, so its row is as it was saved.
+ */
+bool
+group_uncount_start(Pd *pd)
+{
+	if (!group_table_begin(pd))
+		return false;
+	pd->saved.start_seq--;
+	group_table_write_row(&pd->saved, true);
+	group_table_end();
 	return true;
 }
 

@@ -104,6 +104,7 @@ typedef struct Pd
 	Schedule schedule;
 	bool leading;	  /* state is loaded and this node may decide */
 	char reason[256]; /* why not, or why it refused a change lately */
+	char fenced[256]; /* why this member must not take part any more */
 
 	/* the group; raft is NULL until this member has a place in one */
 	Raft *raft;
@@ -122,6 +123,8 @@ typedef struct Pd
 	int64 retry_us;		  /* the tables could not be had: try again then */
 	int64 lease_asked_us; /* a round of heartbeats was asked for */
 	MemberSilence silences[PD_MAX_MEMBERS];
+	uint64 met[PD_MAX_MEMBERS]; /* members when starts were last looked at */
+	size_t n_met;
 	char name[80];
 	struct Forward *forward; /* to the leader: see forward.c */
 	struct Join *join;		 /* on its way into a group: see join.c */
@@ -294,6 +297,9 @@ extern int64 tso_sleep_us(const Pd *pd);
 extern bool group_start(Pd *pd);
 extern void group_stop(Pd *pd);
 
+/* This start was refused and does not count.  False: try again. */
+extern bool group_uncount_start(Pd *pd);
+
 /* A place in a group that exists.  False: the tables cannot be had now. */
 extern bool group_join(Pd *pd, uint64 member_id, uint64 cluster_id,
 					   const Members *members);
@@ -321,6 +327,9 @@ extern void peers_stop(Pd *pd);
 extern void peers_send(Pd *pd, const RaftMessage *messages, int n);
 extern void peers_send_urgent(Pd *pd);
 extern void members_tick(Pd *pd);
+
+/* Who has started lately is known to all members, and outlives them. */
+extern void starts_tick(Pd *pd);
 
 /* host:port of a URL, in the arena. */
 extern const char *url_address(const char *url, Arena *arena);

@@ -13,6 +13,7 @@
 #include "core/cmd/peer_message.h"
 #include "core/cmd/raft_codec.h"
 #include "pd/pd.h"
+#include "transport/fence.h"
 #include "transport/transport.h"
 
 /* The number of PD's group in the messages' envelope. */
@@ -49,13 +50,31 @@ resolve(void *arg, uint64_t id)
 						   url_address(member->peer_url, &pd->arena));
 }
 
+/*
+ * This member has forgotten what it told the others, or somebody else has its
+ * place: it must not vote, and waits for whoever mends it.
+ */
+static void
+fence(Pd *pd, const char *why)
+{
+	if (pd->fenced[0] != '\0')
+		return;
+	snprintf(pd->fenced, sizeof(pd->fenced),
+			 "%s: this data directory is a copy, or was rolled back", why);
+	ereport(
+		WARNING,
+		(errmsg("tikv pd: this member takes part no more: %s", pd->fenced),
+		 errhint(
+			 "Stop the copy, or remove the member and have the node join anew.")));
+}
+
 static void
 on_message(void *arg, Bytes bytes)
 {
 	Pd *pd = arg;
 	PeerMessage m;
 
-	if (pd->raft == NULL ||
+	if (pd->raft == NULL || pd->fenced[0] != '\0' ||
 		peer_message_decode(bytes, &pd->arena, &m) != STATUS_OK ||
 		m.region_id != PD_REGION || !m.has_raft ||
 		m.to.id != pd->saved.member_id)
@@ -64,12 +83,10 @@ on_message(void *arg, Bytes bytes)
 	switch (raft_step(pd->raft, &m.raft, (uint64) board_now_us()))
 	{
 		case STATUS_CORRUPT:
-			ereport(
-				FATAL,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg(
-					 "member %llu contradicts what this member of the placement driver knows to be committed",
-					 (unsigned long long) m.from.id)));
+			fence(pd,
+				  arena_printf(&pd->arena,
+							   "member %llu contradicts what is committed here",
+							   (unsigned long long) m.from.id));
 			break;
 		default:
 			break;
@@ -92,13 +109,15 @@ on_refused(void *arg, uint64_t id, const char *text)
 {
 	Pd *pd = arg;
 
-	ereport(WARNING,
-			(errmsg("tikv pd: member %llu refuses this node",
-					(unsigned long long) id),
-			 errdetail("%s", text)));
-	snprintf(pd->reason, sizeof(pd->reason),
-			 "member %llu refuses this node: %s", (unsigned long long) id,
-			 text);
+	const char *why =
+		arena_printf(&pd->arena, "member %llu refuses this node: %s",
+					 (unsigned long long) id, text);
+
+	if (strstr(text, FENCE_SEEN) != NULL)
+		fence(pd, why);
+	else
+		ereport(WARNING, (errmsg("tikv pd: %s", why)));
+	strlcpy(pd->reason, why, sizeof(pd->reason));
 }
 
 void
@@ -118,6 +137,8 @@ peers_start(Pd *pd)
 	config.on_refused = on_refused;
 	config.arg = pd;
 	pd->transport = transport_start(&config);
+	pd->n_met = 0;
+	starts_tick(pd);
 }
 
 void
@@ -156,6 +177,73 @@ peers_send_urgent(Pd *pd)
 							   &messages);
 
 	peers_send(pd, messages, n);
+}
+
+/* ---- starts ---- */
+
+/* Who was a member and is none may come back and begin anew. */
+static void
+forget_gone(Pd *pd)
+{
+	const Members *members = &pd->state.members;
+
+	for (size_t i = 0; i < pd->n_met; i++)
+		if (members_find(members, pd->met[i]) == NULL)
+			transport_forget(pd->transport, pd->met[i]);
+	pd->n_met = members->n;
+	for (size_t i = 0; i < members->n; i++)
+		pd->met[i] = members->items[i]->member.id;
+}
+
+static uint64
+newest_start(Pd *pd, const PdMember *member)
+{
+	return member->id == pd->saved.member_id ?
+		transport_own_start(pd->transport) :
+		transport_seen_start(pd->transport, member->id);
+}
+
+/* The leader saves what it has seen for the others, and for their restarts. */
+static void
+save_starts(Pd *pd)
+{
+	const Members *members = &pd->state.members;
+	PdChanges changes;
+	const char *why;
+
+	pd_changes_init(&changes, &pd->arena);
+	for (size_t i = 0; i < members->n; i++)
+	{
+		PdMember next = members->items[i]->member;
+		uint64 seen = newest_start(pd, &next);
+
+		if (FENCE_SEQ(seen) <= FENCE_SEQ(next.start))
+			continue;
+		next.start = seen;
+		if (pd_state_put_member(&pd->state, &next, &changes).type != PD_OK)
+			return;
+	}
+	if (changes.n > 0)
+		(void) pd_change(pd, &changes, &why);
+}
+
+void
+starts_tick(Pd *pd)
+{
+	const Members *members = &pd->state.members;
+
+	if (pd->transport == NULL)
+		return;
+	forget_gone(pd);
+	for (size_t i = 0; i < members->n; i++)
+	{
+		const PdMember *member = &members->items[i]->member;
+
+		if (member->start != 0 && member->id != pd->saved.member_id)
+			transport_know_start(pd->transport, member->id, member->start);
+	}
+	if (pd->leading && !pd->changing)
+		save_starts(pd);
 }
 
 /* ---- who belongs to the group ---- */

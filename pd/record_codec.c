@@ -10,6 +10,7 @@
 #include "pd/record_codec.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "core/base/check.h"
 #include "keyspacepb.pb-c.h"
@@ -163,6 +164,18 @@ record_key(const PdRecord *record, Arena *arena)
 	}
 }
 
+/* Its start has no field of its own, and nobody but us reads the record. */
+static Bytes
+encode_member(const PdMember *member, Arena *arena)
+{
+	Pdpb__Member *message = to_member(member, arena);
+
+	if (member->start != 0)
+		message->git_hash =
+			(char *) arena_printf(arena, "start %" PRIu64, member->start);
+	return pack_message(&message->base, arena);
+}
+
 static Bytes
 record_value(const PdRecord *record, uint64_t cluster_id, Arena *arena)
 {
@@ -170,7 +183,7 @@ record_value(const PdRecord *record, uint64_t cluster_id, Arena *arena)
 	{
 		case PD_RECORD_MEMBER:
 		case PD_RECORD_PEER:
-			return pack_message(&to_member(record->member, arena)->base, arena);
+			return encode_member(record->member, arena);
 		case PD_RECORD_CLUSTER:
 			return encode_cluster(record->number, cluster_id, arena);
 		case PD_RECORD_STORE:
@@ -290,6 +303,8 @@ decode_member(PdRecordKind kind, Bytes value, Arena *arena, PdRecord *out)
 	if (message == NULL || message->member_id == 0)
 		return STATUS_CORRUPT;
 	from_member(message, member);
+	if (sscanf(message->git_hash, "start %" SCNu64, &member->start) != 1)
+		member->start = 0;
 	out->kind = kind;
 	out->member = member;
 	return STATUS_OK;

@@ -48,6 +48,7 @@ void
 pd_join(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__GetMembersResponse *in = request;
+	const PdMember *known;
 	PdMember member;
 
 	if (in->n_members != 1)
@@ -67,6 +68,17 @@ pd_join(PdAsk *ask, const void *request, void *response)
 	}
 	from_member(in->members[0], &member);
 	member.leaving = false;
+	known = members_find(&ask->pd->state.members, member.id);
+	if (known != NULL && known->start != 0)
+	{
+		/* It has voted, and does not know any more for whom. */
+		ask->error =
+			pd_errorf(ask->arena, PD_INVALID_VALUE,
+					  "member %llu was here and has lost its data: remove it "
+					  "first (pd-ctl member delete name %s)",
+					  (unsigned long long) member.id, known->name);
+		return;
+	}
 	ask->error = pd_state_put_member(&ask->pd->state, &member, &ask->changes);
 	FAILPOINT_PASS("pd_join_taken");
 	if (ask->error.type == PD_OK)

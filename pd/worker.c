@@ -260,6 +260,11 @@ serve(Pd *pd, const TableOids *tables)
 		done += take_http(pd);
 		if (!finish_round(pd))
 			return "a change could not be saved, see the server's log";
+		if (pd->fenced[0] != '\0' && group_uncount_start(pd))
+		{
+			strlcpy(misplaced, pd->fenced, sizeof(misplaced));
+			return misplaced;
+		}
 		if (join_verdict(pd, misplaced, sizeof(misplaced)))
 			return misplaced[0] != '\0' ? misplaced : "joins another cluster";
 		report_refusals(pd, told, sizeof(told));

@@ -102,7 +102,7 @@ members_remove(Members *members, uint64_t id)
 bool
 member_equal(const PdMember *a, const PdMember *b)
 {
-	return a->id == b->id && a->leaving == b->leaving &&
+	return a->id == b->id && a->leaving == b->leaving && a->start == b->start &&
 		strcmp(a->name, b->name) == 0 &&
 		strcmp(a->client_url, b->client_url) == 0 &&
 		strcmp(a->peer_url, b->peer_url) == 0 &&

@@ -107,6 +107,7 @@ typedef struct PdMember
 	const char *peer_url;
 	const char *version; /* of the software, as announced */
 	bool leaving;		 /* it asked to be no member any more */
+	uint64_t start;		 /* its newest, see transport/fence.h; 0: not yet */
 } PdMember;
 
 /* A keyspace; state is keyspacepb.KeyspaceState's number, 0 is enabled. */

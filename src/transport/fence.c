@@ -25,19 +25,19 @@ find(const Fence *fence, uint64_t id)
 }
 
 FenceAnswer
-fence_check(Fence *fence, uint64_t id, uint64_t start_seq)
+fence_check(Fence *fence, uint64_t id, uint64_t start)
 {
 	FenceEntry *e = find(fence, id);
 
-	if (e != NULL && start_seq < e->start_seq)
+	if (e != NULL && start == e->start)
+		return FENCE_SAME;
+	if (e != NULL && FENCE_SEQ(start) <= FENCE_SEQ(e->start))
 		return FENCE_OLD;
-	if (e != NULL && start_seq > e->start_seq)
+	if (e != NULL)
 	{
-		e->start_seq = start_seq;
+		e->start = start;
 		return FENCE_NEWER;
 	}
-	if (e != NULL)
-		return FENCE_SAME;
 	if (fence->n == FENCE_NODES)
 		return FENCE_FULL;
 	if (fence->n == fence->cap)
@@ -47,7 +47,7 @@ fence_check(Fence *fence, uint64_t id, uint64_t start_seq)
 			realloc(fence->entries, fence->cap * sizeof(*fence->entries));
 		CHECK(fence->entries != NULL);
 	}
-	fence->entries[fence->n++] = (FenceEntry){id, start_seq};
+	fence->entries[fence->n++] = (FenceEntry){id, start};
 	return FENCE_SAME;
 }
 
@@ -56,7 +56,16 @@ fence_seen(const Fence *fence, uint64_t id)
 {
 	FenceEntry *e = find(fence, id);
 
-	return e == NULL ? 0 : e->start_seq;
+	return e == NULL ? 0 : e->start;
+}
+
+void
+fence_forget(Fence *fence, uint64_t id)
+{
+	FenceEntry *e = find(fence, id);
+
+	if (e != NULL)
+		*e = fence->entries[--fence->n];
 }
 
 bool

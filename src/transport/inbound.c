@@ -61,7 +61,7 @@ read_envelope(Call *call, SenderEnvelope *out)
 						   &out->cluster_id) &&
 		envelope_number(call_metadata(call, ENVELOPE_FROM), &out->from_id) &&
 		envelope_number(call_metadata(call, ENVELOPE_TO), &out->to_id) &&
-		envelope_number(call_metadata(call, ENVELOPE_START), &out->start_seq);
+		envelope_number(call_metadata(call, ENVELOPE_START), &out->start);
 }
 
 /* The sender has started again: what its earlier life sent is over. */
@@ -70,11 +70,11 @@ end_older(Transport *t, const SenderEnvelope *newer)
 {
 	for (Inbound *in = t->inbound.next; in != &t->inbound; in = in->next)
 		if (in->sender.from_id == newer->from_id &&
-			in->sender.start_seq < newer->start_seq)
+			in->sender.start != newer->start)
 		{
 			t->stats.refused++;
 			call_fail(in->call, RPC_FAILED_PRECONDITION,
-					  "a newer start of this node was seen");
+					  "a newer start of this node" FENCE_SEEN);
 		}
 }
 
@@ -82,8 +82,9 @@ static bool
 pass_fence(Transport *t, Call *call, const SenderEnvelope *sender)
 {
 	char text[160];
+	uint64_t seen;
 
-	switch (fence_check(&t->fence, sender->from_id, sender->start_seq))
+	switch (fence_check(&t->fence, sender->from_id, sender->start))
 	{
 		case FENCE_SAME:
 			return true;
@@ -95,11 +96,16 @@ pass_fence(Transport *t, Call *call, const SenderEnvelope *sender)
 		case FENCE_OLD:
 			break;
 	}
-	snprintf(text, sizeof(text),
-			 "a newer start of node %" PRIu64 " was seen: %" PRIu64
-			 ", not %" PRIu64,
-			 sender->from_id, fence_seen(&t->fence, sender->from_id),
-			 sender->start_seq);
+	seen = FENCE_SEQ(fence_seen(&t->fence, sender->from_id));
+	if (seen == FENCE_SEQ(sender->start))
+		snprintf(text, sizeof(text),
+				 "another start %" PRIu64 " of node %" PRIu64 FENCE_SEEN, seen,
+				 sender->from_id);
+	else
+		snprintf(text, sizeof(text),
+				 "a newer start of node %" PRIu64 FENCE_SEEN ": %" PRIu64
+				 ", not %" PRIu64,
+				 sender->from_id, seen, FENCE_SEQ(sender->start));
 	return refuse(t, call, RPC_FAILED_PRECONDITION, text);
 }
 

@@ -177,7 +177,7 @@ envelope_headers(const Transport *t, uint64_t to_id, EnvelopeHeaders *out)
 													   ENVELOPE_START};
 	const uint64_t values[ENVELOPE_HEADERS] = {t->config.cluster_id,
 											   t->config.self_id, to_id,
-											   t->config.start_seq};
+											   t->start};
 
 	for (int i = 0; i < ENVELOPE_HEADERS; i++)
 	{

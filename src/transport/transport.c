@@ -5,12 +5,27 @@
 #include "transport/transport.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "core/base/check.h"
 #include "transport/transport_internal.h"
 
 #define MAX_QUEUE_DEFAULT ((size_t) 32 * 1024 * 1024)
 #define MAX_BATCH_DEFAULT ((size_t) 512 * 1024)
+
+/*
+ * Another one in each process.  Nothing depends on it being random but that a
+ * copy of this node is told from it.
+ */
+static uint64_t
+life(void)
+{
+	static uint64_t id;
+
+	if (id == 0 && getrandom(&id, sizeof(id), 0) != sizeof(id))
+		id = (uint64_t) server_now_us();
+	return id;
+}
 
 Transport *
 transport_start(const TransportConfig *config)
@@ -19,6 +34,7 @@ transport_start(const TransportConfig *config)
 
 	CHECK(t != NULL);
 	t->config = *config;
+	t->start = FENCE_START(config->start_seq, life());
 	if (t->config.max_queue == 0)
 		t->config.max_queue = MAX_QUEUE_DEFAULT;
 	if (t->config.max_batch == 0)
@@ -97,6 +113,25 @@ transport_forget(Transport *t, uint64_t id)
 
 	if (remote != NULL)
 		remote->forgotten = true;
+	fence_forget(&t->fence, id);
+}
+
+uint64_t
+transport_own_start(const Transport *t)
+{
+	return t->start;
+}
+
+uint64_t
+transport_seen_start(const Transport *t, uint64_t id)
+{
+	return fence_seen(&t->fence, id);
+}
+
+void
+transport_know_start(Transport *t, uint64_t id, uint64_t start)
+{
+	(void) fence_check(&t->fence, id, start);
 }
 
 void

@@ -81,8 +81,17 @@ extern void transport_run(Transport *t);
 /* The answer to `resolve`; NULL: unknown, or gone. */
 extern void transport_resolved(Transport *t, uint64_t id, const char *addr);
 
-/* The node is no more: forget its stream and address. */
+/* The node is no more: forget its stream, its address and its start. */
 extern void transport_forget(Transport *t, uint64_t id);
+
+/*
+ * Starts, as nodes say them on their streams (fence.h): this node's; the newest
+ * of another one that was seen, 0 for none; and one that is known from
+ * elsewhere, so that an older one is refused though it was not seen here.
+ */
+extern uint64_t transport_own_start(const Transport *t);
+extern uint64_t transport_seen_start(const Transport *t, uint64_t id);
+extern void transport_know_start(Transport *t, uint64_t id, uint64_t start);
 
 /* Stop (true) or go on (false) taking messages of other nodes. */
 extern void transport_pause(Transport *t, bool pause);

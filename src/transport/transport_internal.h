@@ -51,6 +51,7 @@ typedef struct Inbound
 struct Transport
 {
 	TransportConfig config;
+	uint64_t start; /* of this node: FENCE_START */
 	Remote *remotes;
 	int n_remotes;
 	Inbound inbound; /* head of the list */

@@ -228,19 +228,31 @@ fences(void)
 {
 	Fence fence = {0};
 
-	OK(fence_check(&fence, 1, 5) == FENCE_SAME, "a node for the first time");
-	OK(fence_check(&fence, 1, 5) == FENCE_SAME, "again");
-	OK(fence_check(&fence, 1, 4) == FENCE_OLD, "an older start is refused");
-	EQ_U64(fence_seen(&fence, 1), 5, "the newer one is known");
-	OK(fence_check(&fence, 1, 9) == FENCE_NEWER, "a newer start");
-	OK(fence_check(&fence, 1, 5) == FENCE_OLD, "makes the earlier one old");
+	OK(fence_check(&fence, 1, FENCE_START(5, 7)) == FENCE_SAME,
+	   "a node for the first time");
+	OK(fence_check(&fence, 1, FENCE_START(5, 7)) == FENCE_SAME, "again");
+	OK(fence_check(&fence, 1, FENCE_START(4, 9)) == FENCE_OLD,
+	   "an older start is refused");
+	OK(fence_check(&fence, 1, FENCE_START(5, 9)) == FENCE_OLD,
+	   "and so is another one of the same number");
+	OK(fence_check(&fence, 1, FENCE_START(5, 6)) == FENCE_OLD,
+	   "whichever is greater");
+	EQ_U64(FENCE_SEQ(fence_seen(&fence, 1)), 5, "the newer one is known");
+	OK(fence_check(&fence, 1, FENCE_START(9, 1)) == FENCE_NEWER,
+	   "a newer start");
+	OK(fence_check(&fence, 1, FENCE_START(5, 7)) == FENCE_OLD,
+	   "makes the earlier one old");
 	OK(fence_check(&fence, 2, 1) == FENCE_SAME, "another node");
 	EQ_U64(fence_seen(&fence, 3), 0, "one that never came");
 	for (uint64_t i = 3; i <= FENCE_NODES; i++)
 		fence_check(&fence, i, 1);
 	OK(fence_check(&fence, FENCE_NODES + 1, 1) == FENCE_FULL,
 	   "there is a bound");
-	OK(fence_check(&fence, 1, 5) == FENCE_OLD, "and no one is forgotten");
+	OK(fence_check(&fence, 1, FENCE_START(5, 7)) == FENCE_OLD,
+	   "and no one is forgotten");
+	fence_forget(&fence, 1);
+	OK(fence_check(&fence, 1, FENCE_START(1, 1)) == FENCE_SAME,
+	   "but who is no member any more may begin anew");
 	fence_free(&fence);
 }
 

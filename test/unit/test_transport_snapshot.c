@@ -270,7 +270,8 @@ stream(const Bytes *chunks, int n, bool envelope)
 	static const ClientHeader headers[] = {{ENVELOPE_CLUSTER, "77"},
 										   {ENVELOPE_FROM, "1"},
 										   {ENVELOPE_TO, "2"},
-										   {ENVELOPE_START, "99"}};
+										   {ENVELOPE_START,
+											"6488064" /* 99 << 16 */}};
 	ClientChannel *channel = client_open(a->server, b->addr);
 	ClientOptions options = {headers, envelope ? 4 : 0, 5000};
 	Ended e = {0};

@@ -350,6 +350,64 @@ foreach (1 .. 2)
 }
 pass('a store that was rolled back does not serve, however often it is started');
 
+# ---- the data directory of a member that votes is rolled back by one start
+my $dir = $node{two}->data_dir;
+
+sub replace_data
+{
+	my ($from) = @_;
+
+	# In the same directory: by its place it cannot be told from the original.
+	system('find', $dir, '-mindepth', '1', '-delete') == 0 or die 'find';
+	system('cp', '-a', "$from/.", $dir) == 0 or die 'cp';
+}
+
+# The start of the member that node one has saved for it.
+sub known_start
+{
+	return $node{one}->safe_psql('postgres', sprintf
+		q{SELECT substring(encode(value, 'escape') FROM 'start ([0-9]+)')::int8 >> 16
+		  FROM tikv_internal.pd_kv WHERE key LIKE 'member/%%' AND position('%s' in encode(value, 'escape')) > 0},
+		$node{two}{tikv}{'tikv.pd_addr'});
+}
+
+sub own_start
+{
+	return $node{two}->safe_psql('postgres', 'SELECT start_seq FROM tikv_internal.pd_raft_state');
+}
+
+$node{two}->stop('fast');
+system('cp', '-a', $dir, "$dir.old") == 0 or die 'cp';
+$node{two}->start;
+wait_serving($node{two});
+my $real = own_start();
+wait_for('its start to be known', sub { known_start() eq $real });
+pass('the start of a member is saved by the others');
+$node{two}->stop('fast');
+system('cp', '-a', $dir, "$dir.new") == 0 or die 'cp';
+replace_data("$dir.old");
+foreach (1 .. 2)
+{
+	$node{two}->start;
+	wait_state($node{two}, 'pd', 'waiting', qr/another start $real of node \d+ was seen: this data directory is a copy, or was rolled back/);
+	is(own_start(), $real - 1, 'a refused start does not count');
+	$node{two}->stop('fast');
+}
+
+# The others have started again since, and know it all the same.
+$node{one}->stop('fast');
+$node{one}->start;
+$node{two}->start;
+wait_state($node{two}, 'pd', 'waiting', qr/another start $real of node/);
+pass('who has started again refuses it, too');
+$node{two}->stop('fast');
+replace_data("$dir.new");
+$node{two}->start;
+wait_serving($_) foreach @node{qw(one two)};
+wait_leader('two');
+is(wait_for('the key', sub { (rawctl($node{two}, 'get', 'key'))[1] }), 'value',
+	'with its own data it is back');
+
 # ---- restart of all
 $_->stop('fast') foreach @node{qw(three two one)};
 $_->start foreach @node{qw(one two)};
