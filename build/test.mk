@@ -36,7 +36,7 @@ $(TOOLS): $(OUT)/bin/%: $(OUT)/obj/test/tools/%.o $(OUT)/obj/libtikvservice.a \
 	$(Q)$(CC) -Wl,--as-needed -o $@ $^ -lgrpc -lgpr -lprotobuf-c -lm -lpthread
 
 .PHONY: tools unit check scenario sim installcheck regress isolation tap \
-	crash txn-crash chaos compat bench soak fresh format lint
+	crash txn-crash commit-steps chaos compat bench soak fresh format lint
 
 tools: $(TOOLS)
 
@@ -63,6 +63,9 @@ crash:                 ## SIGKILL at random while clients write: ROUNDS=8
 
 txn-crash:             ## the same with transactions of client-go: ROUNDS=5
 	test/faults/run.sh txn $(or $(ROUNDS),5)
+
+commit-steps:          ## a SQL commit of keys and tables, disturbed at every step: POINTS=name..
+	test/faults/commit/run.sh $(POINTS)
 
 chaos:                 ## registers under all faults: MINUTES=2 NODES=1 SEED=
 	test/faults/run.sh chaos 0 -minutes $(or $(MINUTES),2) -nodes $(or $(NODES),1)

@@ -1,0 +1,313 @@
+# A commit of a row and of keys as one, at each of its steps (points.txt): a
+# crash, an error, a stop with readers beside it, the backend terminated, the
+# store begun anew.  Row and keys agree, always: both or neither.
+
+use strict;
+use warnings;
+
+use FindBin;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(usleep);
+
+my $node = new_node('commit_steps');
+my $file = $node->data_dir . '/tikv_failpoints';
+my $id = 0;
+
+# Name and who passes it, in the order of the steps.
+sub points
+{
+	my %wanted = map { $_ => 1 } split ' ', $ENV{POINTS} // '';
+	my @out;
+
+	open my $in, '<', "$FindBin::Bin/points.txt" or die "points.txt: $!";
+	while (my $line = <$in>)
+	{
+		next if $line =~ /^#/;
+		my ($name, $who) = split ' ', $line;
+		push @out, [ $name, $who ] if !%wanted || $wanted{$name};
+	}
+	return @out;
+}
+
+sub query { return $node->safe_psql('postgres', $_[0]); }
+
+# Only tikv workers and backends that commit read it, before the first step.
+sub set_points
+{
+	my ($text) = @_;
+
+	open my $out, '>', "$file.new" or die "$file: $!";
+	print $out "$text\n";
+	close $out;
+	rename "$file.new", $file or die "$file: $!";
+
+	# The store looks each time that it wakes.
+	query("SELECT tikv_put('wake', 'up')") for 1 .. 2;
+}
+
+sub clear_points
+{
+	open my $out, '>', $file or die "$file: $!";
+	close $out;
+}
+
+# The first lock of a transaction is its primary, and durable or in memory.
+sub begin_commit
+{
+	my ($out, $err) = ('', '');
+	my $sql = 'BEGIN; SELECT pg_backend_pid();'
+	  . " SELECT tikv_txn_put('stock', '$id'), tikv_txn_put('order/$id', repeat('x', 300)::bytea);"
+	  . " INSERT INTO orders VALUES ($id); COMMIT;";
+	my $run = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c', 'SET tikv.local_atomic = require', map { ('-c', $_) } grep { /\S/ } split /(?<=;)/, $sql ],
+		'<', \undef, '>', \$out, '2>', \$err);
+
+	return { run => $run, out => \$out, err => \$err };
+}
+
+sub finish
+{
+	my ($commit) = @_;
+
+	$commit->{run}->finish;
+	note(${ $commit->{err} }) if ${ $commit->{err} } ne '';
+	return $commit->{run}->result(0) == 0;
+}
+
+sub state_of
+{
+	my ($pid) = @_;
+
+	open my $in, '<', "/proc/$pid/stat" or return '';
+	return (split ' ', <$in> =~ s/.*\)//r)[0] // '';
+}
+
+# Both (1), neither (0), or halves.
+sub seen
+{
+	return query("SELECT (SELECT count(*) FROM orders WHERE id = $id) || ',' ||"
+		  . " (tikv_txn_get('order/$id') IS NOT NULL)::int || ',' ||"
+		  . " (coalesce(convert_from(tikv_txn_get('stock'), 'UTF8'), '') = '$id')::int");
+}
+
+sub agree
+{
+	my ($what, $expected) = @_;
+	my $seen = seen();
+
+	if (defined $expected)
+	{
+		is($seen, join(',', ($expected) x 3), "$what: " . ($expected ? 'both' : 'neither'));
+	}
+	else
+	{
+		like($seen, qr/^(1,1,1|0,0,0)$/, "$what: both or neither");
+	}
+	wait_for('no lock to be left', sub { return query('SELECT count(*) FROM tikv.locks') eq '0'; });
+	is(query("SELECT tikv_txn_put('order/$id', 'z') IS NULL"), 'f', "$what: the key can be written");
+	query("SELECT tikv_txn_delete('order/$id') WHERE NOT EXISTS (SELECT FROM orders WHERE id = $id)");
+}
+
+sub store_pid
+{
+	my ($pid) = eval { pids($node, 'tikv store') };
+
+	return $pid // 0;
+}
+
+sub wait_for_other_store
+{
+	my ($old) = @_;
+
+	wait_for('another store', sub {
+		my ($answer, $out) = $node->psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'tikv store'");
+		return $answer == 0 && $out =~ /^\d+$/ && $out != $old;
+	});
+	clear_points();
+	wait_serving($node);
+}
+
+# Is it decided once the point is passed?
+sub is_after { return $_[0] =~ /^(sql_ended|grant_.*_end)$/; }
+
+# Who reads the key first and has seen it must see the row, and the reverse.
+sub start_readers
+{
+	my @readers;
+
+	foreach my $order ([ 'key', 'row' ], [ 'row', 'key' ])
+	{
+		my ($out, $err) = ('', '');
+		my %sql = (
+			key => "SELECT (tikv_txn_get('order/$id') IS NOT NULL)::int",
+			row => "SELECT count(*) FROM orders WHERE id = $id");
+		my $run = IPC::Run::start(
+			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), map { ('-c', $sql{$_}) } @$order ],
+			'<', \undef, '>', \$out, '2>', \$err);
+
+		push @readers, { run => $run, out => \$out, err => \$err, order => "@$order" };
+	}
+	return @readers;
+}
+
+sub finish_readers
+{
+	my ($what, @readers) = @_;
+
+	foreach my $reader (@readers)
+	{
+		$reader->{run}->finish;
+		my ($first, $second) = split /\n/, ${ $reader->{out} };
+
+		ok(defined $second && $first <= $second,
+			"$what: a reader of $reader->{order} sees no half") or diag(${ $reader->{out} }, ${ $reader->{err} });
+	}
+}
+
+# Stop somebody at the point; who it is.
+sub stop_at
+{
+	my ($point, $who) = @_;
+	my $store = store_pid();
+
+	set_points("$point=1*stop");
+	my $commit = begin_commit();
+	my $stopped;
+
+	wait_for("a stop at $point", sub {
+		$commit->{run}->pump_nb;
+		my ($backend) = ${ $commit->{out} } =~ /^(\d+)/;
+		$stopped = $who eq 'S' ? $store : $backend;
+		return defined $stopped && state_of($stopped) eq 'T';
+	});
+	clear_points();
+	return ($commit, $stopped);
+}
+
+# A client of the network: what it is told of the key now.
+sub told
+{
+	my (undef, $ts) = txnctl($node, 'ts');
+	my ($answer) = txnctl($node, 'get', $ts, "order/$id");
+
+	return { 0 => 'value', 2 => 'absent', 3 => 'locked' }->{$answer} // 'error';
+}
+
+sub try_crash
+{
+	my ($point) = @_;
+	my $store = store_pid();
+
+	$id++;
+	set_points("$point=once:crash");
+	finish(begin_commit());
+	wait_for_other_store($store);
+	agree("$point, crash", is_after($point) ? 1 : 0);
+}
+
+sub try_error
+{
+	my ($point) = @_;
+
+	$id++;
+	set_points("$point=1*error");
+	my $ok = finish(begin_commit());
+	clear_points();
+	wait_serving($node);
+	like(slurp_file($node->logfile), qr/failpoint $point\b/, "$point, error: it was raised");
+	ok($ok || !is_after($point), "$point, error: what is decided is not an error");
+	agree("$point, error", $ok ? 1 : 0);
+}
+
+sub try_stop
+{
+	my ($point, $who) = @_;
+
+	$id++;
+	my ($commit, $pid) = stop_at($point, $who);
+	my @readers = start_readers();
+
+	usleep(300_000);
+	kill 'CONT', $pid;
+	ok(finish($commit), "$point, stop: it goes on") or diag(${ $commit->{err} });
+	finish_readers("$point, stop", @readers);
+	agree("$point, stop", 1);
+}
+
+sub try_terminate
+{
+	my ($point) = @_;
+
+	$id++;
+	my ($commit, $pid) = stop_at($point, 'B');
+
+	query("SELECT pg_terminate_backend($pid)");
+	kill 'CONT', $pid;
+	finish($commit);
+	agree("$point, terminated", is_after($point) ? 1 : undef);
+}
+
+# The new store knows of the grant before it serves.
+sub try_restart
+{
+	my ($point) = @_;
+
+	$id++;
+	my $store = store_pid();
+	my ($commit, $pid) = stop_at($point, 'B');
+
+	query("SELECT pg_terminate_backend($store)");
+	wait_for_other_store($store);
+	is(told(), $point =~ /before/ ? 'absent' : $point eq 'sql_ended' ? 'value' : 'locked',
+		"$point, store restarted: what clients are told");
+	my @readers = start_readers();
+	usleep(300_000);
+	kill 'CONT', $pid;
+	ok(finish($commit), "$point, store restarted: the commit goes on") or diag(${ $commit->{err} });
+	finish_readers("$point, store restarted", @readers);
+	agree("$point, store restarted", 1);
+}
+
+# A foreign client takes the transaction for dead, and waits for its end.
+sub try_undo
+{
+	my ($point) = @_;
+
+	$id++;
+	my ($commit, $pid) = stop_at($point, 'B');
+	my $start_ts = query('SELECT start_ts FROM tikv.transactions ORDER BY since LIMIT 1');
+	my $undo = txnctl_start($node, 'rollback', $start_ts, "order/$id");
+
+	usleep(500_000);
+	$undo->{run}->pump_nb;
+	ok($undo->{run}->pumpable, "$point: a rollback by others waits");
+	kill 'CONT', $pid;
+	ok(finish($commit), "$point: and cannot undo it");
+	$undo->{run}->finish;
+	isnt($undo->{run}->result(0), 0, "$point: it is told that it is committed");
+	agree("$point, rolled back by others", 1);
+}
+
+$node->start;
+serve($node);
+query('CREATE TABLE orders (id int PRIMARY KEY)');
+foreach my $point (points())
+{
+	my ($name, $who) = @$point;
+
+	try_crash($name);
+	try_error($name) if $name ne 'sql_ended';
+	try_stop($name, $who);
+	next if $who ne 'B';
+	try_terminate($name);
+	try_restart($name);
+	try_undo($name) if $name =~ /granted|rows_written/;
+}
+is(query('SELECT count(*) FROM orders'), query("SELECT count(*) FROM tikv_txn_scan('order/', 'order0')"), 'as many keys as rows');
+is(query('SELECT count(*) FROM tikv_check()'), '0', 'the tables are sound');
+$node->stop;
+done_testing();

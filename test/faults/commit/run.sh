@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Everything that can happen at each step of a commit of keys and tables as
+# one: commit_steps.pl, with a build that has failpoints, in a copy of Postgres.
+#
+# usage: test/faults/commit/run.sh [point...]     names of points.txt; default all
+
+. "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
+
+need_postgres
+pgxs=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")
+[ -d "$pgxs/test/perl" ] ||
+    die "PostgreSQL::Test is missing: apt-get install postgresql-server-dev-$(pg_major "$PG_BINDIR")"
+make -s -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" tools
+make -s -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" OUT=out/failpoints FAILPOINTS=1 libs
+
+work=$(make_server_tmp tikv_commit)
+finish()
+{
+    answer=$?
+    if [ $answer -ne 0 ]; then
+        mkdir -p "$TOP/out/commit"
+        cp -r "$work"/tmp_check/log/. "$TOP/out/commit/" 2>/dev/null || :
+        warn "failed; logs are in out/commit"
+    fi
+    rm -rf "$work"
+    exit $answer
+}
+trap finish EXIT
+
+# Postgres finds its files by their place beside its programs.
+for folder in --bindir --pkglibdir --sharedir; do
+    folder=$("$PG_CONFIG" "$folder")
+    as_server mkdir -p "$work/pg$folder"
+    as_server cp -a "$folder/." "$work/pg$folder/"
+done
+make -s -C "$TOP" PG_CONFIG="$PG_CONFIG" OUT=out/failpoints FAILPOINTS=1 \
+    DESTDIR="$work/pg" install-libs
+tar -C "$TOP/test" -cf - tap/TikvTest.pm faults/commit | as_server tar -C "$work" -xf -
+as_server mkdir "$work/bin"
+as_server tee "$work/bin/txnctl" <"$TOP/out/bin/txnctl" >/dev/null
+as_server chmod 755 "$work/bin/txnctl"
+as_server env -C "$work" TESTDIR="$work" TXNCTL="$work/bin/txnctl" POINTS="$*" \
+    PATH="$work/pg$("$PG_CONFIG" --bindir):$PATH" PGPORT=65431 \
+    PG_REGRESS="$pgxs/test/regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=90 \
+    prove ${VERBOSE:+-v} --timer -I "$pgxs/test/perl" -I "$work/tap" \
+    "$work/faults/commit/commit_steps.pl"
