@@ -32,7 +32,7 @@ finish()
 trap finish EXIT
 
 tar -C "$TOP/test" -cf - tap | as_server tar -C "$work" -xf -
-tar -C "$TOP" -cf - scripts | as_server tar -C "$work" -xf -
+tar -C "$TOP" -cf - scripts README.md | as_server tar -C "$work" -xf -
 as_server mkdir "$work/bin"
 for tool in rawctl txnctl badbytes tsoctl rpc_load; do
     as_server tee "$work/bin/$tool" <"$TOP/out/bin/$tool" >/dev/null
@@ -50,7 +50,7 @@ done
 as_server bash -c 'ulimit -n "$(ulimit -H -n)" && exec "$@"' run \
     env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" TXNCTL="$work/bin/txnctl" \
     BADBYTES="$work/bin/badbytes" TSOCTL="$work/bin/tsoctl" \
-    RPC_LOAD="$work/bin/rpc_load" CERTS="$work/scripts/certs" \
+    RPC_LOAD="$work/bin/rpc_load" README="$work/README.md" CERTS="$work/scripts/certs" \
     PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
     PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \
     prove ${VERBOSE:+-v} -j "${JOBS:-3}" --timer -I "$pgxs/test/perl" -I "$work/tap" "${tests[@]}"
