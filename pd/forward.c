@@ -225,13 +225,18 @@ forward_request(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 
 /* ---- a round ---- */
 
-/* Requests that came before this member led. */
-static void
-serve_ourselves(Pd *pd)
+/*
+ * Requests that came before this member led.  What they change belongs to the
+ * round that settles it, so it must not have been settled yet.
+ */
+void
+forward_serve(Pd *pd)
 {
 	Forward *fw = pd->forward;
 	Forwarded *f;
 
+	if (fw == NULL)
+		return;
 	while (group_may_serve(pd) && (f = fw->calls) != NULL && f->call == NULL)
 	{
 		fw->calls = f->next;
@@ -259,10 +264,7 @@ forward_tick(Pd *pd)
 		return;
 	forward_find_leader(pd);
 	if (group_may_serve(pd))
-	{
-		serve_ourselves(pd);
 		return;
-	}
 	send_calls(pd);
 	forward_send_tso(pd);
 	if (pd->forward->channel != NULL)
@@ -274,10 +276,16 @@ forward_sleep_us(const Pd *pd)
 {
 	const Forward *fw = pd->forward;
 
-	if (fw == NULL || pd->leading)
+	if (fw == NULL)
 		return -1;
+	if (group_may_serve(pd) &&
+		(fw->tso_wanted != NULL ||
+		 (fw->calls != NULL && fw->calls->call == NULL)))
+		return 1;
 	if (fw->calls != NULL || fw->tso_wanted != NULL)
 		return RETRY_US / 2;
+	if (pd->leading)
+		return -1;
 	return fw->channel == NULL ? FORWARD_ASK_US : -1;
 }
 

@@ -344,6 +344,7 @@ extern PdError pd_member_leaves(const PdState *state, uint64 id,
 /* ---- forward.c, forward_stream.c, forward_leader.c ---- */
 extern void forward_start(Pd *pd);
 extern void forward_stop(Pd *pd);
+extern void forward_serve(Pd *pd);
 extern void forward_tick(Pd *pd);
 extern int64 forward_sleep_us(const Pd *pd);
 

@@ -6,9 +6,10 @@
 
 #include "access/xact.h"
 #include "bus/board.h"
+#include "bus/failpoints.h"
+#include "core/base/check.h"
 #include "guc.h"
 #include "miscadmin.h"
-#include "bus/failpoints.h"
 #include "pd/pd.h"
 #include "pgstat.h"
 #include "postmaster/postmaster.h"
@@ -151,6 +152,7 @@ finish_round(Pd *pd)
 {
 	bool wrote;
 
+	forward_serve(pd);
 	if (pd->leading)
 	{
 		lease_tick(pd);
@@ -170,6 +172,9 @@ finish_round(Pd *pd)
 	forward_tick(pd);
 	if (pd->transport != NULL)
 		transport_run(pd->transport);
+
+	/* What was not settled would outlive the memory that it is in. */
+	CHECK(!pd->changing && pd->outbox == NULL);
 	arena_reset(&pd->arena);
 	if (wrote)
 		pgstat_report_stat(false);
