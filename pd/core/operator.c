@@ -97,7 +97,7 @@ begin(const PdRegion *region, Operator *op)
 	memset(op, 0, sizeof(*op));
 	op->region_id = region->meta.id;
 	op->version = region->meta.epoch.version;
-	op->conf_ver = region->meta.epoch.conf_ver;
+	op->conf_ver = op->step_conf_ver = region->meta.epoch.conf_ver;
 	op->size_mb = region->approximate_size;
 	op->status = OPERATOR_RUNNING;
 }
@@ -339,8 +339,13 @@ step_possible(const Operator *op, const OperatorStep *step,
 	{
 		case STEP_ADD_LEARNER:
 			peer = region_peer_on(&region->meta, step->peer.store_id);
-			return !region_is_joint(&region->meta) &&
-				(peer == NULL || peer->id == step->peer.id);
+			if (region_is_joint(&region->meta))
+				return false;
+
+			/* not again, if somebody has removed it: its store buried the id */
+			return peer == NULL ?
+				region->meta.epoch.conf_ver == op->step_conf_ver :
+				peer->id == step->peer.id;
 		case STEP_CHANGE_ROLES:
 			return !region_is_joint(&region->meta) &&
 				roles_possible(op, region);
@@ -388,6 +393,7 @@ operator_progress(Operator *op, const PdRegion *region, int64_t now_us)
 	{
 		op->step++;
 		op->step_us = now_us;
+		op->step_conf_ver = region->meta.epoch.conf_ver;
 		op->told_us = 0;
 	}
 	if (op->step == op->n_steps)

@@ -60,6 +60,7 @@ typedef struct Operator
 	uint64_t size_mb;
 	int64_t created_us;
 	int64_t step_us; /* when the current step began */
+	uint64_t step_conf_ver;
 	int64_t told_us; /* when the leader was last told; 0 never */
 	int64_t created_unix;
 	int n_promoted;

@@ -148,16 +148,21 @@ find_peer(const BoardRegion *region, int64 store_id)
 					(long long) region->region.id, (long long) store_id)));
 }
 
+/* For the region as it was looked at: peers that are gone are not ordered. */
 static void
-order(uint64 region_id, RaftCmdpb__AdminRequest *admin)
+order(const Region *region, RaftCmdpb__AdminRequest *admin)
 {
 	RaftCmdpb__RaftCmdRequest request = RAFT_CMDPB__RAFT_CMD_REQUEST__INIT;
 	RaftCmdpb__RaftRequestHeader header = RAFT_CMDPB__RAFT_REQUEST_HEADER__INIT;
+	Metapb__RegionEpoch epoch = METAPB__REGION_EPOCH__INIT;
 	BusReply reply;
 	uint8 *bytes;
 	size_t len;
 
-	header.region_id = region_id;
+	epoch.conf_ver = region->epoch.conf_ver;
+	epoch.version = region->epoch.version;
+	header.region_id = region->id;
+	header.region_epoch = &epoch;
 	request.header = &header;
 	request.admin_request = admin;
 	len = protobuf_c_message_get_packed_size(&request.base);
@@ -170,7 +175,7 @@ order(uint64 region_id, RaftCmdpb__AdminRequest *admin)
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("region %llu does not take the order: %.*s",
-					(unsigned long long) region_id, (int) reply.bytes.len,
+					(unsigned long long) region->id, (int) reply.bytes.len,
 					(const char *) reply.bytes.data),
 			 errhint("See tikv.raft; only the region's leader takes orders.")));
 	if (reply.code != BUS_OK)
@@ -178,7 +183,7 @@ order(uint64 region_id, RaftCmdpb__AdminRequest *admin)
 }
 
 static void
-change_peer(uint64 region_id, Eraftpb__ConfChangeType type, RegionPeer what)
+change_peer(const Region *region, Eraftpb__ConfChangeType type, RegionPeer what)
 {
 	RaftCmdpb__AdminRequest admin = RAFT_CMDPB__ADMIN_REQUEST__INIT;
 	RaftCmdpb__ChangePeerRequest change = RAFT_CMDPB__CHANGE_PEER_REQUEST__INIT;
@@ -191,7 +196,7 @@ change_peer(uint64 region_id, Eraftpb__ConfChangeType type, RegionPeer what)
 	change.peer = &peer;
 	admin.cmd_type = RAFT_CMDPB__ADMIN_CMD_TYPE__ChangePeer;
 	admin.change_peer = &change;
-	order(region_id, &admin);
+	order(region, &admin);
 }
 
 Datum
@@ -211,7 +216,7 @@ tikv_transfer_leader(PG_FUNCTION_ARGS)
 	transfer.peer = &peer;
 	admin.cmd_type = RAFT_CMDPB__ADMIN_CMD_TYPE__TransferLeader;
 	admin.transfer_leader = &transfer;
-	order(region->region.id, &admin);
+	order(&region->region, &admin);
 	PG_RETURN_VOID();
 }
 
@@ -249,7 +254,7 @@ tikv_add_peer(PG_FUNCTION_ARGS)
 			peer.id = region->region.peers[i].id;
 	if (peer.id == 0)
 		peer.id = new_id();
-	change_peer(region->region.id,
+	change_peer(&region->region,
 				learner ? ERAFTPB__CONF_CHANGE_TYPE__AddLearnerNode :
 						  ERAFTPB__CONF_CHANGE_TYPE__AddNode,
 				peer);
@@ -262,7 +267,7 @@ tikv_remove_peer(PG_FUNCTION_ARGS)
 	BoardRegion *region = palloc(sizeof(*region));
 
 	find_region(PG_GETARG_INT64(0), region);
-	change_peer(region->region.id, ERAFTPB__CONF_CHANGE_TYPE__RemoveNode,
+	change_peer(&region->region, ERAFTPB__CONF_CHANGE_TYPE__RemoveNode,
 				*find_peer(region, PG_GETARG_INT64(1)));
 	PG_RETURN_VOID();
 }

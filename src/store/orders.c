@@ -66,6 +66,18 @@ take_admin(const RaftCmdpb__AdminRequest *from, Arena *arena, CmdAdmin *out)
 	return cmd_admin_decode(bytes_make(bytes, len), arena, out) == STATUS_OK;
 }
 
+/* What was ordered is for the region as it was seen, or for nobody. */
+static bool
+is_seen_so(Store *store, const RaftCmdpb__RaftRequestHeader *header)
+{
+	const Peer *peer = store_find_peer(store, header->region_id);
+	const Metapb__RegionEpoch *seen = header->region_epoch;
+
+	return peer == NULL || seen == NULL ||
+		(seen->conf_ver == peer->region.epoch.conf_ver &&
+		 seen->version == peer->region.epoch.version);
+}
+
 void
 orders_take_sql(Store *store, Request *request)
 {
@@ -77,6 +89,12 @@ orders_take_sql(Store *store, Request *request)
 	{
 		request->fail(request, RPC_INVALID_ARGUMENT,
 					  "no administrative command");
+		return;
+	}
+	if (!is_seen_so(store, message->header))
+	{
+		request->fail(request, RPC_FAILED_PRECONDITION,
+					  "the region has changed meanwhile");
 		return;
 	}
 	job.region_id = message->header->region_id;

@@ -142,6 +142,22 @@ test_ends(void)
 	EQ_U64(operator_progress(&copy, &region, SECOND), OPERATOR_CANCEL,
 		   "another peer took its place");
 
+	/* The store of a peer that is removed takes none of the same id. */
+	copy = op;
+	region = kit_region(1, "1v 2v 3v", 1);
+	EQ_U64(operator_progress(&copy, &region, SECOND), OPERATOR_RUNNING,
+		   "the peer is not there yet");
+	region.meta.peers[region.meta.n_peers++] =
+		(RegionPeer){104, 4, PEER_LEARNER};
+	region.meta.epoch.conf_ver++;
+	kit_pending(&region, 4);
+	EQ_U64(operator_progress(&copy, &region, SECOND), OPERATOR_RUNNING,
+		   "it is, without its data");
+	region = kit_region(1, "1v 2v 3v", 1);
+	region.meta.epoch.conf_ver += 2;
+	EQ_U64(operator_progress(&copy, &region, SECOND), OPERATOR_CANCEL,
+		   "somebody has removed it");
+
 	/* Only voters are led by; learners alone are removed. */
 	region = kit_region(1, "1v 2l", 1);
 	OK(!operator_transfer(&region, 2, &op), "no transfer to a learner");
