@@ -9,7 +9,10 @@
 
 #include "storage/shmem.h"
 
+#include "bus/board.h"
 #include "bus/tso_shared.h"
+
+#define PHYSICAL_SHIFT 18
 
 Size
 tso_shmem_size(void)
@@ -28,4 +31,34 @@ tso_shmem_init(TikvShmem *shmem, bool found)
 	pg_atomic_init_u64(&shmem->tso->last, 0);
 	pg_atomic_init_u64(&shmem->tso->bound_ms, 0);
 	pg_atomic_init_u64(&shmem->tso->lead_until_us, 0);
+	pg_atomic_init_u64(&shmem->tso->heard_offset_ms, 0);
+}
+
+static uint64
+monotonic_ms(void)
+{
+	return (uint64) board_now_us() / 1000;
+}
+
+/* Timestamps do not go back, so neither does what is known of them. */
+void
+tso_heard(uint64 ts)
+{
+	pg_atomic_uint64 *offset = &tikv_shmem()->tso->heard_offset_ms;
+	uint64 now_ms = monotonic_ms();
+	uint64 physical_ms = ts >> PHYSICAL_SHIFT;
+	uint64 known = pg_atomic_read_u64(offset);
+	uint64 heard = physical_ms > now_ms ? physical_ms - now_ms : 0;
+
+	while (heard > known &&
+		   !pg_atomic_compare_exchange_u64(offset, &known, heard))
+		continue;
+}
+
+uint64
+tso_heard_now_ms(void)
+{
+	uint64 offset = pg_atomic_read_u64(&tikv_shmem()->tso->heard_offset_ms);
+
+	return offset == 0 ? 0 : offset + monotonic_ms();
 }

@@ -48,7 +48,8 @@ txn_ts_is_plausible(uint64 ts)
 	uint64 bound_ms = pg_atomic_read_u64(&tikv_shmem()->tso->bound_ms);
 	uint64 last_ms =
 		pg_atomic_read_u64(&tikv_shmem()->tso->last) >> TS_PHYSICAL_SHIFT;
-	uint64 limit_ms = Max(Max(now_ms, bound_ms), last_ms) + MAX_DRIFT_MS;
+	uint64 known_ms = Max(Max(now_ms, bound_ms), last_ms);
+	uint64 limit_ms = Max(known_ms, tso_heard_now_ms()) + MAX_DRIFT_MS;
 
 	return ts == PG_UINT64_MAX || (ts >> TS_PHYSICAL_SHIFT) <= limit_ms;
 }

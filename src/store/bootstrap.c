@@ -15,6 +15,7 @@
 #include "bus/bus.h"
 #include "bus/failpoints.h"
 #include "bus/lock_table.h"
+#include "bus/tso_shared.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
@@ -140,6 +141,7 @@ pd_sync_max_ts(Arena *arena, Pdpb__RequestHeader *header, char *reason,
 {
 	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
 	Pdpb__TsoResponse *reply;
+	uint64 ts;
 
 	request.header = header;
 	request.count = 1;
@@ -153,9 +155,10 @@ pd_sync_max_ts(Arena *arena, Pdpb__RequestHeader *header, char *reason,
 		snprintf(reason, size, "the placement driver's timestamp is missing");
 		return false;
 	}
-	lock_table_raise_max_ts((uint64) reply->timestamp->physical
-								<< TSO_LOGICAL_BITS |
-							(uint64) reply->timestamp->logical);
+	ts = (uint64) reply->timestamp->physical << TSO_LOGICAL_BITS |
+		(uint64) reply->timestamp->logical;
+	tso_heard(ts);
+	lock_table_raise_max_ts(ts);
 	return true;
 }
 

@@ -125,6 +125,7 @@ typedef struct Replicas
 	int n_unflushed;
 	uint64 next_life;
 	int64 next_tick_us; /* monotonic */
+	int64 next_pd_time_us;
 	IndexRead *reads;
 	int n_reads;
 	uint64 next_read;
