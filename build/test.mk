@@ -36,7 +36,7 @@ $(TOOLS): $(OUT)/bin/%: $(OUT)/obj/test/tools/%.o $(OUT)/obj/libtikvservice.a \
 	$(Q)$(CC) -Wl,--as-needed -o $@ $^ -lgrpc -lgpr -lprotobuf-c -lm -lpthread
 
 .PHONY: tools unit check scenario sim installcheck regress isolation tap \
-	crash txn-crash commit-steps chaos compat bench soak fresh format lint
+	crash txn-crash commit-steps chaos failpoints compat bench soak fresh format lint
 
 tools: $(TOOLS)
 
@@ -69,6 +69,9 @@ commit-steps:          ## a SQL commit of keys and tables, disturbed at every st
 
 chaos:                 ## registers under all faults: MINUTES=2 NODES=1 SEED=
 	test/faults/run.sh chaos 0 -minutes $(or $(MINUTES),2) -nodes $(or $(NODES),1)
+
+failpoints:            ## a crash at every failpoint, of a build with those: ONLY=name,.. ROLES=LFPN SEED=
+	test/faults/run.sh failpoints 0 $(if $(ONLY),-only $(ONLY)) $(if $(ROLES),-roles $(ROLES))
 
 compat: tools          ## real Go, Rust and Java clients against a cluster
 	test/compat/run.sh

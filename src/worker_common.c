@@ -317,6 +317,7 @@ worker_startup(WorkerKind kind)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("tikv_fdw must be loaded via shared_preload_libraries")));
 	self_kind = kind;
+	FAILPOINTS_READ();
 	raise_descriptor_limit();
 	pqsignal(SIGTERM, on_sigterm);
 	pqsignal(SIGHUP, on_sighup);

@@ -10,7 +10,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash txn_crash chaos idle idle_streams idle_clients old_snapshot sizes
+STEPS=(crash worker_crash txn_crash chaos failpoints idle idle_streams idle_clients old_snapshot sizes
     hour simulation http2_abuse fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
@@ -62,6 +62,12 @@ soak_chaos()
         "$TOP/test/faults/run.sh" chaos 0 -minutes "${CHAOS_MINUTES:-30}" \
             -nodes $nodes
     done
+}
+
+# A crash at every failpoint, as each who reaches it.
+soak_failpoints()
+{
+    "$TOP/test/faults/run.sh" failpoints 0 -faults
 }
 
 # CPU ticks of all workers so far.

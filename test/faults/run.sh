@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Crash tests of a throw-away cluster; see the programs' main.go.
 #
-# usage: test/faults/run.sh crash|txn|chaos [rounds] [option of the program...]
+# usage: test/faults/run.sh crash|txn|chaos|failpoints [rounds] [option of the program...]
 #   crash: raw keys over gRPC and SQL.  txn: transactions of client-go.
 #   chaos: registers under faults of all kinds, checked for linearizability;
 #   -nodes N for several instances
+#   failpoints: a crash at each failpoint, of a build with those; -only, -roles
 #   SEED=n repeats the random choices (not the timing) of a run
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 . "$TOP/test/compat/toolchains.sh"
 
-PROGRAM=${1:?which program: crash, txn or chaos}
+PROGRAM=${1:?which program: crash, txn, chaos or failpoints}
 ROUNDS=${2:-8}
 shift
 shift || :
@@ -28,6 +29,7 @@ if [ "$PROGRAM" = chaos ]; then
 fi
 
 dir=$(make_server_tmp "tikv_$PROGRAM")
+copy=
 finish()
 {
     answer=$?
@@ -38,8 +40,18 @@ finish()
         warn "failed; the servers' logs are in out/faults-$PROGRAM"
     fi
     "$TOP/scripts/cluster" stop --wipe --dir "$dir" || :
+    [ ! -e "$dir.extra" ] ||
+        "$TOP/scripts/cluster" stop --wipe --dir "$dir.extra" || :
+    [ -z "$copy" ] || rm -rf "$copy"
     exit $answer
 }
 trap finish EXIT
+if [ "$PROGRAM" = failpoints ]; then
+    . "$TOP/test/faults/failpoints/build.sh"
+    (cd "$TOP/test/faults" && go test ./failpoints)
+    copy=$(make_server_tmp tikv_failpoint_build)
+    use_failpoint_build "$copy"
+    set -- "$@" -out "$TOP/out/faults-$PROGRAM"
+fi
 "$TOP/out/bin/faults-$PROGRAM" -rounds "$ROUNDS" -dir "$dir" \
     -cluster "$TOP/scripts/cluster" -base-port "${BASE_PORT:-5000}" ${SEED:+-seed "$SEED"} "$@"

@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# A build with failpoints, installed into a copy of Postgres that is nobody
+# else's.  Sourced after scripts/lib.sh; the installed build is left alone.
+
+# Set PG_CONFIG and PG_BINDIR to a copy in folder $1, which is made.  Postgres
+# finds its files by their place beside its programs, so a copy of all that
+# keeps these places works.
+use_failpoint_build()
+{
+    local place=$1 folder original
+
+    original=$("$PG_CONFIG" --pkglibdir)
+
+    make -s -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" QUIET=1 \
+        OUT=out/failpoints FAILPOINTS=1 libs
+    for folder in --bindir --pkglibdir --sharedir; do
+        folder=$("$PG_CONFIG" "$folder")
+        as_server mkdir -p "$place$folder"
+        as_server cp -a "$folder/." "$place$folder/"
+    done
+    make -s -C "$TOP" PG_CONFIG="$PG_CONFIG" QUIET=1 OUT=out/failpoints \
+        FAILPOINTS=1 DESTDIR="$place" install-libs
+    PG_BINDIR=$place$("$PG_CONFIG" --bindir)
+    PG_CONFIG=$PG_BINDIR/pg_config
+    export PG_BINDIR PG_CONFIG
+    [ "$("$PG_CONFIG" --pkglibdir)" != "$original" ] ||
+        die "this Postgres cannot be copied: it keeps to its folders"
+}

@@ -1,0 +1,430 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"github.com/pingcap/kvproto/pkg/metapb"
+	"github.com/pingcap/kvproto/pkg/pdpb"
+	"github.com/pingcap/kvproto/pkg/tikvpb"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// drives are what has to happen for a point to be passed; each is called again
+// and again until the process has crashed.  What fails is tried again.
+var drives = map[string]func(t *trial) error{
+	"write":        nothing, // the registers' clients do it
+	"tso":          nothing, // so does who asks for timestamps
+	"compact":      nothing,
+	"heartbeat":    nothing,
+	"txn":          (*trial).transact,
+	"reads":        (*trial).readElsewhere,
+	"txnreads":     (*trial).readElsewhere,
+	"split":        (*trial).split,
+	"replace":      (*trial).replace,
+	"transfer":     (*trial).transfer,
+	"alone":        (*trial).shrinkAndGrow,
+	"repair":       (*trial).shrinkAndGrow,
+	"restart":      (*trial).restartTarget,
+	"restartother": (*trial).restartOther,
+	"deleterange":  (*trial).deleteRange,
+	"pdtransfer":   (*trial).transferPD,
+	"pdkeys":       (*trial).fillPD,
+	"pdids":        (*trial).takeIDs,
+	"safepoint":    (*trial).raiseSafePoints,
+	"join":         (*trial).join,
+	"leave":        (*trial).leave,
+}
+
+func nothing(*trial) error {
+	return nil
+}
+
+// ---- transactions
+
+// txnWrite is a transaction of two keys and what its client was told.
+type txnWrite struct {
+	name  string
+	acked bool
+}
+
+func (t *trial) transact() error {
+	node, _, err := t.w.leaderNode(t.focus())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := t.w.session(ctx, node)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for i := 0; i < 20 && !t.crashed(); i++ {
+		if err := t.transactOnce(ctx, conn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) transactOnce(ctx context.Context, conn *pgx.Conn) error {
+	name := fmt.Sprintf("tx/%s/%d", t.name, len(t.txns))
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	for _, half := range []string{"/a", "/b"} {
+		key := []byte(name + half)
+		if _, err = tx.Exec(ctx, "SELECT tikv_txn_lock($1), tikv_txn_put($1, $2)", key, []byte(name)); err != nil {
+			_ = tx.Rollback(ctx)
+			return err
+		}
+	}
+	err = tx.Commit(ctx)
+	t.txns = append(t.txns, txnWrite{name, err == nil})
+	return err
+}
+
+// checkTxns: what was acknowledged is there, the rest is whole or not there.
+func (t *trial) checkTxns() error {
+	for _, txn := range t.txns {
+		var values [2][]byte
+		for i, half := range []string{"/a", "/b"} {
+			err := wait(30*time.Second, "a transaction's key", func() error {
+				return t.w.queryLeader(t.focus(), &values[i], "SELECT tikv_txn_get($1)", []byte(txn.name+half))
+			})
+			if err != nil {
+				return err
+			}
+		}
+		there := string(values[0]) == txn.name
+		if there != (string(values[1]) == txn.name) || txn.acked && !there {
+			return fmt.Errorf("transaction %s, acknowledged %v, has left %q and %q", txn.name, txn.acked,
+				values[0], values[1])
+		}
+	}
+	return nil
+}
+
+// ---- reads by an index: at the target if followers do it, else elsewhere
+
+func (t *trial) readElsewhere() error {
+	node, at, err := t.w.leaderNode(t.focus())
+	if err != nil {
+		return err
+	}
+	reader := t.target
+	if t.target == node {
+		reader = t.other(node)
+	}
+	store, err := t.w.storeOfNode(reader)
+	if err != nil {
+		return err
+	}
+	conn, _, err := t.w.storeConn(store)
+	if err != nil {
+		return err
+	}
+	where := &kvrpcpb.Context{RegionId: at.region.Id, RegionEpoch: at.region.RegionEpoch, ReplicaRead: true}
+	for _, peer := range at.region.Peers {
+		if peer.StoreId == store {
+			where.Peer = peer
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	kv := tikvpb.NewTikvClient(conn)
+	if _, err = kv.RawGet(ctx, &kvrpcpb.RawGetRequest{Context: where, Key: []byte(t.focus())}); err != nil {
+		return err
+	}
+	_, err = kv.KvGet(ctx, &kvrpcpb.GetRequest{Context: where, Key: []byte("tx/0"), Version: t.w.lastTS.Load()})
+	return err
+}
+
+// ---- regions
+
+func (t *trial) split() error {
+	node, _, err := t.w.leaderNode(t.focus())
+	if err != nil {
+		return err
+	}
+	var id int64
+	nSplits++
+	return t.w.query(node, &id, "SELECT tikv_split($1)", fmt.Appendf(nil, "zz/%06d", nSplits))
+}
+
+var nSplits int
+
+// replace a peer: the target's if it is a follower that something is done to,
+// else another one.
+func (t *trial) replace() error {
+	node, at, err := t.w.leaderNode(t.focus())
+	if err != nil {
+		return err
+	}
+	victim := t.target
+	if t.point.reachedBy(leader) || victim == node {
+		victim = t.otherThan(node, t.target)
+	}
+	store, err := t.w.storeOfNode(victim)
+	if err != nil {
+		return err
+	}
+	region := int64(at.region.Id)
+	if peer := peerOn(at.region, store); peer != nil {
+		err = t.w.query(node, nil, "SELECT tikv_remove_peer($1, $2)", region, int64(store))
+		if err != nil {
+			return err
+		}
+	}
+	_ = t.waitFor(5*time.Second, func(r *metapb.Region) bool { return peerOn(r, store) == nil })
+	// PD brings it back by itself; who is faster does not matter.
+	var id int64
+	_ = t.w.query(node, &id, "SELECT tikv_add_peer($1, $2)", region, int64(store))
+	return t.waitFor(20*time.Second, func(r *metapb.Region) bool {
+		peer := peerOn(r, store)
+		return peer != nil && peer.Role == metapb.PeerRole_Voter
+	})
+}
+
+func peerOn(region *metapb.Region, store uint64) *metapb.Peer {
+	for _, peer := range region.Peers {
+		if peer.StoreId == store {
+			return peer
+		}
+	}
+	return nil
+}
+
+// waitFor the region to be so, or the crash.
+func (t *trial) waitFor(patience time.Duration, so func(r *metapb.Region) bool) error {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
+		if t.crashed() {
+			return nil
+		}
+		if at, err := t.w.find(t.focus()); err == nil && so(at.region) {
+			return nil
+		}
+	}
+	return errors.New("the region does not become so")
+}
+
+// transfer leadership away from the target if it leads, else to it.
+func (t *trial) transfer() error {
+	node, _, err := t.w.leaderNode(t.focus())
+	if err != nil {
+		return err
+	}
+	to := t.target
+	if node == t.target {
+		to = t.other(node)
+	}
+	return t.w.transferRegion(t.focus(), to)
+}
+
+func (w *world) transferRegion(key string, to int) error {
+	from, at, err := w.leaderNode(key)
+	if err != nil || from == to {
+		return err
+	}
+	store, err := w.storeOfNode(to)
+	if err != nil {
+		return err
+	}
+	return w.query(from, nil, "SELECT tikv_transfer_leader($1, $2)", int64(at.region.Id), int64(store))
+}
+
+func (w *world) setReplicas(n uint32) error {
+	return w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
+		reply, err := pd.PutClusterConfig(ctx, &pdpb.PutClusterConfigRequest{Header: w.header(),
+			Cluster: &metapb.Cluster{Id: w.id, MaxPeerCount: n}})
+		return failed(reply.GetHeader(), err)
+	})
+}
+
+// shrinkAndGrow the regions to one peer and back.
+func (t *trial) shrinkAndGrow() error {
+	if err := t.w.setReplicas(1); err != nil {
+		return err
+	}
+	_ = t.waitFor(20*time.Second, func(r *metapb.Region) bool { return len(r.Peers) == 1 })
+	time.Sleep(500 * time.Millisecond)
+	if err := t.w.setReplicas(3); err != nil {
+		return err
+	}
+	return t.waitFor(20*time.Second, func(r *metapb.Region) bool { return len(r.Peers) == 3 })
+}
+
+func (t *trial) deleteRange() error {
+	err := t.w.queryLeader(t.focus(), nil, `SELECT tikv_batch_put(array_agg(convert_to('dr/' || i, 'UTF8')),
+		array_agg('x'::bytea)) FROM generate_series(1, 600) i`)
+	if err != nil {
+		return err
+	}
+	return t.w.queryLeader(t.focus(), nil, "SELECT tikv_delete_range('dr/', 'dr0')")
+}
+
+// ---- restarts
+
+func (t *trial) restartTarget() error {
+	_ = t.w.AbortWorker(t.target, "tikv store")
+	return t.awaitServing(t.target)
+}
+
+func (t *trial) restartOther() error {
+	node := t.other(t.target)
+	_ = t.w.AbortWorker(node, "tikv store")
+	return t.awaitServing(node)
+}
+
+func (t *trial) awaitServing(node int) error {
+	for began := time.Now(); time.Since(began) < 20*time.Second && !t.crashed(); time.Sleep(50 * time.Millisecond) {
+		if t.w.serving(node) == nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// ---- PD
+
+// transferPD to the target, or away from it.
+func (t *trial) transferPD() error {
+	now, err := t.w.pdNode()
+	if err != nil {
+		return err
+	}
+	to := t.target
+	if now == t.target {
+		to = t.other(now)
+	}
+	if err = t.w.transferPD(to); err != nil {
+		return err
+	}
+	time.Sleep(300 * time.Millisecond)
+	return nil
+}
+
+func (w *world) transferPD(to int) error {
+	members, err := w.members()
+	if err != nil {
+		return err
+	}
+	for _, member := range members.Members {
+		if node, err := w.nodeOfMember(member); err != nil || node != to {
+			continue
+		}
+		now, _ := w.nodeOfMember(members.Leader)
+		if now == to {
+			return nil
+		}
+		return post(fmt.Sprintf("http://%s/pd/api/v1/leader/transfer/%s", w.PDAddressOf(now), member.Name))
+	}
+	return fmt.Errorf("node %d is no member of PD", to)
+}
+
+func post(url string) error {
+	client := http.Client{Timeout: askTimeout}
+	reply, err := client.Post(url, "", nil)
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	text, _ := io.ReadAll(reply.Body)
+	if reply.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, text)
+	}
+	return nil
+}
+
+// fillPD makes its log long.
+func (t *trial) fillPD() error {
+	for i := 0; i < 200 && !t.crashed(); i++ {
+		err := t.w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
+			_, err := pd.StoreGlobalConfig(ctx, &pdpb.StoreGlobalConfigRequest{ConfigPath: "/global/config/fp",
+				Changes: []*pdpb.GlobalConfigItem{{Name: "key", Payload: fmt.Append(nil, i)}}})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) takeIDs() error {
+	return t.w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
+		reply, err := pd.AllocID(ctx, &pdpb.AllocIDRequest{Header: t.w.header()})
+		if err = failed(reply.GetHeader(), err); err == nil {
+			t.ids = append(t.ids, reply.Id)
+		}
+		return err
+	})
+}
+
+// raiseSafePoints a little: what is live is not reached.
+func (t *trial) raiseSafePoints() error {
+	t.safePoint++
+	if err := t.w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
+		_, err := pd.UpdateGCSafePoint(ctx, &pdpb.UpdateGCSafePointRequest{Header: t.w.header(), SafePoint: t.safePoint})
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := t.w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
+		_, err := pd.UpdateServiceGCSafePoint(ctx, &pdpb.UpdateServiceGCSafePointRequest{Header: t.w.header(),
+			ServiceId: []byte("fp"), TTL: 1, SafePoint: t.w.lastTS.Load()})
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := t.advance("AdvanceTxnSafePoint"); err != nil {
+		return err
+	}
+	return t.advance("AdvanceGCSafePoint")
+}
+
+// advance calls what this version of kvproto does not have yet.
+func (t *trial) advance(method string) error {
+	const nullKeyspace = 0xffffffff
+
+	header, err := t.w.header().Marshal()
+	if err != nil {
+		return err
+	}
+	scope := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), nullKeyspace)
+	request := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), header)
+	request = protowire.AppendBytes(protowire.AppendTag(request, 2, protowire.BytesType), scope)
+	request = protowire.AppendVarint(protowire.AppendTag(request, 3, protowire.VarintType), t.safePoint)
+	node, err := t.w.pdNode()
+	if err != nil {
+		return err
+	}
+	conn, err := t.w.conn(t.w.PDAddressOf(node))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	return conn.Invoke(ctx, "/pdpb.PD/"+method, request, new([]byte), grpc.ForceCodec(bytesCodec{}))
+}
+
+// bytesCodec is for messages that are encoded already.
+type bytesCodec struct{}
+
+func (bytesCodec) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
+
+func (bytesCodec) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), data...)
+	return nil
+}
+
+func (bytesCodec) Name() string { return "proto" }

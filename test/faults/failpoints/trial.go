@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"math/rand"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/pdpb"
+)
+
+// trial is one crash: of a node that has a role, at a point.
+type trial struct {
+	w      *world
+	point  *point
+	role   role
+	name   string
+	target int
+	out    string // folder for what is left of a failure
+
+	stopped   chan struct{}
+	txns      []txnWrite
+	ids       []uint64
+	safePoint uint64
+	extra     *extraNode
+
+	at       int // the hit that it crashes at
+	passed   int
+	recovery time.Duration
+	gap      time.Duration
+	ops      int
+	unknown  int
+	err      error
+}
+
+// reachPatience is how long a point may take to be reached.
+const (
+	reachPatience   = 90 * time.Second
+	recoverPatience = 90 * time.Second
+)
+
+// focus is a key of the region that things are done to.
+func (t *trial) focus() string {
+	if t.point.drive == "split" {
+		return "zz~"
+	}
+	return "fp/"
+}
+
+func (t *trial) other(node int) int {
+	return (node + 1) % t.w.Nodes
+}
+
+func (t *trial) otherThan(a, b int) int {
+	for node := 0; node < t.w.Nodes; node++ {
+		if node != a && node != b {
+			return node
+		}
+	}
+	return t.other(a)
+}
+
+func (t *trial) crashed() bool {
+	_, crashed := t.w.hits(t.target, t.point.name)
+	return crashed
+}
+
+// castRoles has the leaders where they are wanted; the target is who crashes.
+func (t *trial) castRoles() error {
+	return wait(recoverPatience, "the roles", func() error {
+		leads, _, err := t.w.leaderNode(t.focus())
+		if err != nil {
+			return err
+		}
+		leadsPD, err := t.w.pdNode()
+		if err != nil {
+			return err
+		}
+		together := t.role == pdLeader && t.point.ofLeaders()
+		apart := t.role == leader || t.role == pdLeader && t.point.reachedBy(follower)
+		if together && leads != leadsPD {
+			_ = t.w.transferRegion(t.focus(), leadsPD)
+			return fmt.Errorf("node %d leads the region, node %d PD", leads, leadsPD)
+		}
+		if apart && leads == leadsPD {
+			_ = t.w.transferRegion(t.focus(), t.other(leads))
+			return fmt.Errorf("node %d leads both", leads)
+		}
+		switch t.role {
+		case leader:
+			t.target = leads
+		case follower:
+			t.target = t.otherThan(leads, leadsPD)
+		case pdLeader:
+			t.target = leadsPD
+		}
+		return nil
+	})
+}
+
+// run the trial; what was found wrong is in t.err.
+func (t *trial) run(random *rand.Rand) {
+	t.err = t.steps(random)
+	if t.extra != nil {
+		t.extra.remove()
+	}
+}
+
+func (t *trial) steps(random *rand.Rand) error {
+	if err := t.castRoles(); err != nil {
+		return err
+	}
+	if t.point.drive == "leave" {
+		if err := t.join(); err != nil {
+			return err
+		}
+	}
+	r := startRegisters(t.w, t.name, random)
+	err := t.crashDuring(r, random)
+	if checked := r.finish(); err == nil {
+		err = checked
+	}
+	t.ops, t.unknown, t.gap = len(r.ops), r.unknown, r.gap
+	if err != nil {
+		r.visualize(filepath.Join(t.out, strings.ReplaceAll(t.name, "/", "-")+".html"))
+		return err
+	}
+	if err = t.checkTxns(); err != nil {
+		return err
+	}
+	return t.w.checkReplicas(t.target)
+}
+
+func (t *trial) crashDuring(r *registers, random *rand.Rand) error {
+	if err := r.waitForAnswers(50, recoverPatience); err != nil {
+		return fmt.Errorf("before the crash: %w", err)
+	}
+	t.at = 1
+	if t.point.drive == "write" {
+		t.at += random.Intn(20)
+	}
+	if err := t.w.arm(t.target, fmt.Sprintf("%s=once:%d*crash", t.point.name, t.at)); err != nil {
+		return err
+	}
+	err := t.driveUntilCrash()
+	t.passed, _ = t.w.hits(t.target, t.point.name)
+	if err == nil {
+		err = t.recover(r)
+	}
+	if disarmed := t.w.arm(t.target, ""); err == nil {
+		err = disarmed
+	}
+	return err
+}
+
+// driveUntilCrash does what the point needs, beside the registers' clients.
+func (t *trial) driveUntilCrash() error {
+	stop, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		var err error
+		for {
+			select {
+			case <-stop:
+				stopped <- err
+				return
+			default:
+				err = drives[t.point.drive](t)
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+	}()
+	began := time.Now()
+	for !t.crashed() && time.Since(began) < reachPatience {
+		time.Sleep(10 * time.Millisecond)
+	}
+	close(stop)
+	crashed := t.crashed()
+	var served error
+	if crashed {
+		served = t.serveAgain()
+	}
+	if err := <-stopped; !crashed {
+		return fmt.Errorf("%v never gets there; the last that failed: %v", t.role, err)
+	}
+	return served
+}
+
+// serveAgain waits for the end of the crashed process, and for the next one.
+func (t *trial) serveAgain() error {
+	began := time.Now()
+	err := wait(recoverPatience, "the end of the process", func() error { return t.w.buried(t.target) })
+	if err == nil {
+		err = wait(recoverPatience, "the crashed node", func() error { return t.w.serving(t.target) })
+	}
+	t.recovery = time.Since(began)
+	return err
+}
+
+// recover waits until everybody has all, and clients get on.
+func (t *trial) recover(r *registers) error {
+	if err := r.waitForAnswers(100, recoverPatience); err != nil {
+		return fmt.Errorf("after the crash: %w", err)
+	}
+	if t.point.drive == "alone" || t.point.drive == "repair" {
+		if err := wait(recoverPatience, "three replicas", func() error { return t.w.setReplicas(3) }); err != nil {
+			return err
+		}
+	}
+	return wait(recoverPatience, "all peers", t.w.whole)
+}
+
+// ---- what a cluster must be like
+
+func (w *world) serving(node int) error {
+	var serving bool
+	err := w.query(node, &serving, "SELECT count(*) > 0 AND bool_and(state = 'serving') FROM tikv_status()")
+	if err == nil && !serving {
+		err = fmt.Errorf("node %d does not serve", node)
+	}
+	return err
+}
+
+// whole: all nodes serve, all regions have three voters that have all.
+func (w *world) whole() error {
+	for node := 0; node < w.Nodes; node++ {
+		if err := w.serving(node); err != nil {
+			return err
+		}
+		var bad string
+		err := w.query(node, &bad, `SELECT coalesce(string_agg(format('region %s on store %s: %s, lag %s, %s of %s',
+				region_id, store_id, role, lag, progress, n), '; '), '')
+			FROM (SELECT *, count(*) OVER (PARTITION BY region_id) AS n FROM tikv.raft) r
+			WHERE role NOT IN ('leader', 'follower') OR n <> 3 OR progress = 'silent'`)
+		if err == nil && bad != "" {
+			err = fmt.Errorf("node %d: %s", node, bad)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digests of the tables that all replicas have in common.
+var digests = []string{
+	`SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY cf, key, key_rest)), '')
+		FROM (SELECT cf, key, key_rest, value, expires_at FROM tikv_internal.raw) r`,
+	`SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY key, key_rest, commit_ts)), '')
+		FROM tikv_internal.write r`,
+	`SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY key, key_rest, start_ts)), '')
+		FROM tikv_internal.value r`,
+}
+
+// checkReplicas: they come to have the same rows, and the crashed one's tables
+// are in order.
+func (w *world) checkReplicas(crashed int) error {
+	err := wait(recoverPatience, "the same rows", func() error {
+		for _, digest := range digests {
+			var first, other string
+			if err := w.query(0, &first, digest); err != nil {
+				return err
+			}
+			for node := 1; node < w.Nodes; node++ {
+				if err := w.query(node, &other, digest); err != nil {
+					return err
+				}
+				if other != first {
+					return fmt.Errorf("node 0 has %s, node %d %s", first, node, other)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var problems string
+	err = w.query(crashed, &problems, "SELECT coalesce(string_agg(p, '; '), '') FROM tikv_check() p")
+	if err == nil && problems != "" {
+		err = fmt.Errorf("node %d: tikv_check: %s", crashed, problems)
+	}
+	return err
+}
+
+// watchTimestamps asks for them all the time: each that is asked for after
+// another was given out is greater.
+func (w *world) watchTimestamps() {
+	for {
+		time.Sleep(20 * time.Millisecond)
+		_ = w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
+			stream, err := pd.Tso(ctx)
+			if err != nil {
+				return err
+			}
+			if err = stream.Send(&pdpb.TsoRequest{Header: w.header(), Count: 1}); err != nil {
+				return err
+			}
+			reply, err := stream.Recv()
+			if err = failed(reply.GetHeader(), err); err != nil {
+				return err
+			}
+			_ = stream.CloseSend()
+			ts := uint64(reply.Timestamp.Physical)<<18 | uint64(reply.Timestamp.Logical)
+			if before := w.lastTS.Swap(ts); ts <= before {
+				log.Fatalf("timestamp %d came after %d", ts, before)
+			}
+			w.nTS.Add(1)
+			return nil
+		})
+	}
+}
