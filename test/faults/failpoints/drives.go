@@ -93,6 +93,15 @@ func (t *trial) transactOnce(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
+func (t *trial) committed() (n int) {
+	for _, txn := range t.txns {
+		if txn.acked {
+			n++
+		}
+	}
+	return n
+}
+
 // checkTxns: what was acknowledged is there, the rest is whole or not there.
 func (t *trial) checkTxns() error {
 	for _, txn := range t.txns {

@@ -60,15 +60,15 @@ func (t *trial) sickDuring(f nemesis.FailpointFault, r *registers) error {
 	if err := t.w.arm(t.target, f.Set); err != nil {
 		return err
 	}
-	began, done := time.Now(), 0
+	began := time.Now()
 	var last error
 	for time.Since(began) < faultTime {
-		if last = t.transact(); last == nil {
-			done++
+		if err := t.transact(); err != nil {
+			last = err
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if f.Serves && done == 0 {
+	if f.Serves && t.committed() == 0 {
 		_ = t.w.arm(t.target, "")
 		return fmt.Errorf("no transaction in %v; the last failed: %v", faultTime, last)
 	}
