@@ -37,8 +37,11 @@
 /* How often a leader asks PD again for a timestamp. */
 #define MAX_TS_RETRY_US INT64CONST(1000000)
 
-/* Tags of such questions among the answers of PD: region ids are smaller. */
-#define MAX_TS_TAG (UINT64CONST(1) << 63)
+/*
+ * Tags of such questions among the answers of PD: region ids are smaller.  The
+ * bits above are those of splits, of addresses and of long reads.
+ */
+#define MAX_TS_TAG (UINT64CONST(1) << 60)
 
 /* How often the store asks what time PD has: it need not be this node's. */
 #define PD_TIME_INTERVAL_US INT64CONST(3000000)

@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/pingcap/kvproto/pkg/metapb"
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/pingcap/kvproto/pkg/tikvpb"
+	pclog "github.com/pingcap/log"
+	tikverr "github.com/tikv/client-go/v2/error"
+	"github.com/tikv/client-go/v2/txnkv"
+	"github.com/tikv/client-go/v2/txnkv/transaction"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -47,7 +52,7 @@ func nothing(*trial) error {
 	return nil
 }
 
-// ---- transactions
+// ---- transactions, of client-go
 
 // txnWrite is a transaction of two keys and what its client was told.
 type txnWrite struct {
@@ -55,40 +60,51 @@ type txnWrite struct {
 	acked bool
 }
 
+// startClient connects when the first transaction is wanted.
+func (w *world) startClient() (*txnkv.Client, error) {
+	if w.txns == nil {
+		pclog.SetLevel(zapcore.FatalLevel) // what is broken on purpose makes it talk
+		cli, err := txnkv.NewClient(w.PDAddresses())
+		if err != nil {
+			return nil, err
+		}
+		w.txns = cli
+	}
+	return w.txns, nil
+}
+
 func (t *trial) transact() error {
-	node, _, err := t.w.leaderNode(t.focus())
+	cli, err := t.w.startClient()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	conn, err := t.w.session(ctx, node)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	for i := 0; i < 20 && !t.crashed(); i++ {
-		if err := t.transactOnce(ctx, conn); err != nil {
+	for i := 0; i < 10 && !t.crashed(); i++ {
+		if err := t.transactOnce(ctx, cli); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *trial) transactOnce(ctx context.Context, conn *pgx.Conn) error {
+// transactOnce with a lock, a prewrite and a commit, each a request of its own.
+func (t *trial) transactOnce(ctx context.Context, cli *txnkv.Client) error {
 	name := fmt.Sprintf("tx/%s/%d", t.name, len(t.txns))
-	tx, err := conn.Begin(ctx)
+	txn, err := cli.Begin()
 	if err != nil {
 		return err
 	}
-	for _, half := range []string{"/a", "/b"} {
-		key := []byte(name + half)
-		if _, err = tx.Exec(ctx, "SELECT tikv_txn_lock($1), tikv_txn_put($1, $2)", key, []byte(name)); err != nil {
-			_ = tx.Rollback(ctx)
-			return err
-		}
+	txn.SetPessimistic(true)
+	a, b := []byte(name+"/a"), []byte(name+"/b")
+	if err = txn.LockKeysWithWaitTime(ctx, 1000, a); err == nil {
+		err = errors.Join(txn.Set(a, []byte(name)), txn.Set(b, []byte(name)))
 	}
-	err = tx.Commit(ctx)
+	if err != nil {
+		_ = txn.Rollback()
+		return err
+	}
+	err = txn.Commit(ctx)
 	t.txns = append(t.txns, txnWrite{name, err == nil})
 	return err
 }
@@ -104,23 +120,37 @@ func (t *trial) committed() (n int) {
 
 // checkTxns: what was acknowledged is there, the rest is whole or not there.
 func (t *trial) checkTxns() error {
-	for _, txn := range t.txns {
-		var values [2][]byte
-		for i, half := range []string{"/a", "/b"} {
-			err := wait(30*time.Second, "a transaction's key", func() error {
-				return t.w.queryLeader(t.focus(), &values[i], "SELECT tikv_txn_get($1)", []byte(txn.name+half))
-			})
-			if err != nil {
+	if len(t.txns) == 0 {
+		return nil
+	}
+	return wait(recoverPatience, "the transactions' keys", func() error {
+		txn, err := t.w.txns.Begin()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		for _, written := range t.txns {
+			a, errA := valueOf(ctx, txn, written.name+"/a")
+			b, errB := valueOf(ctx, txn, written.name+"/b")
+			if err := errors.Join(errA, errB); err != nil {
 				return err
 			}
+			if a != b || written.acked && a != written.name {
+				log.Fatalf("transaction %s, acknowledged %v, has left %q and %q", written.name, written.acked, a, b)
+			}
 		}
-		there := string(values[0]) == txn.name
-		if there != (string(values[1]) == txn.name) || txn.acked && !there {
-			return fmt.Errorf("transaction %s, acknowledged %v, has left %q and %q", txn.name, txn.acked,
-				values[0], values[1])
-		}
+		return nil
+	})
+}
+
+// valueOf is a key's value, "" if there is none.
+func valueOf(ctx context.Context, txn *transaction.KVTxn, key string) (string, error) {
+	value, err := txn.Get(ctx, []byte(key))
+	if tikverr.IsErrNotFound(err) {
+		return "", nil
 	}
-	return nil
+	return string(value.Value), err
 }
 
 // ---- reads by an index: at the target if followers do it, else elsewhere

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pingcap/kvproto/pkg/metapb"
 	"github.com/pingcap/kvproto/pkg/pdpb"
+	"github.com/tikv/client-go/v2/txnkv"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -33,6 +34,7 @@ type world struct {
 	conns map[string]*grpc.ClientConn
 	turn  int
 
+	txns        *txnkv.Client
 	lastTS, nTS atomic.Uint64 // timestamps that were given out
 }
 
