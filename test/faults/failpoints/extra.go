@@ -105,6 +105,9 @@ func (e *extraNode) isMember() bool {
 func (e *extraNode) remove() {
 	if e.w != nil && e.isMember() {
 		_ = wait(recoverPatience, "leaving", func() error {
+			if !e.isMember() {
+				return nil
+			}
 			if err := e.query(nil, "SELECT tikv_leave()"); err != nil {
 				_ = e.start("")
 				return err
