@@ -161,6 +161,39 @@ pd_get_all_stores(PdAsk *ask, const void *request, void *response)
 	}
 }
 
+/*
+ * The number of the start that a store says it is of, against the newest one
+ * that was claimed (src/store/claim.c).  True: it is older, and is told.
+ */
+static bool
+is_superseded(PdAsk *ask, const Pdpb__StoreHeartbeatRequest *in)
+{
+	char key[64];
+	const KvItem *claim;
+	uint64 claimed;
+	uint64 start;
+
+	if (in->header == NULL ||
+		sscanf(in->header->caller_id, "start " UINT64_FORMAT, &start) != 1)
+		return false;
+	snprintf(key, sizeof(key), "/tikv_fdw/start/" UINT64_FORMAT,
+			 in->stats->store_id);
+	claim = kv_store_get(&ask->pd->state.kv, bytes_cstr(key));
+	if (claim == NULL)
+		return false;
+	claimed = strtoull(arena_printf(ask->arena, "%.*s", (int) claim->value.len,
+									(const char *) claim->value.data),
+					   NULL, 10);
+	if (claimed <= start)
+		return false;
+	ask->error = pd_errorf(ask->arena, PD_DUPLICATED_ENTRY,
+						   "start %llu of store %llu was claimed, this is %llu",
+						   (unsigned long long) claimed,
+						   (unsigned long long) in->stats->store_id,
+						   (unsigned long long) start);
+	return true;
+}
+
 void
 pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 {
@@ -169,7 +202,8 @@ pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 	Cluster *cluster = &ask->pd->state.cluster;
 	const PdStore *store;
 
-	if (missing(ask, in->stats, "stats in store heartbeat"))
+	if (missing(ask, in->stats, "stats in store heartbeat") ||
+		is_superseded(ask, in))
 		return;
 	store = cluster_store(cluster, in->stats->store_id);
 	if (store == NULL)

@@ -177,6 +177,8 @@ store_heartbeat(Store *store)
 
 	arena_init(&arena);
 	header.cluster_id = store->meta.cluster_id;
+	header.caller_id = (char *) arena_printf(&arena, "start " UINT64_FORMAT,
+											 store->meta.start_seq);
 	fill_stats(store, &stats);
 	request.header = &header;
 	request.stats = &stats;
@@ -241,6 +243,34 @@ take_operator(Store *store, const BusAnswer *answer)
 	arena_free(&arena);
 }
 
+/* A newer start of this store was claimed: it is not this store's place. */
+static void
+take_verdict(Store *store, const BusAnswer *answer)
+{
+	Pdpb__StoreHeartbeatResponse *reply;
+	Arena arena;
+
+	if (answer->tag != METHOD_PD_STORE_HEARTBEAT ||
+		answer->reply.code != BUS_OK)
+		return;
+	arena_init(&arena);
+	reply = (Pdpb__StoreHeartbeatResponse *)
+		service_unpack(&pdpb__store_heartbeat_response__descriptor,
+					   answer->reply.bytes, &arena);
+	if (reply != NULL && reply->header != NULL &&
+		reply->header->error != NULL &&
+		reply->header->error->type == PDPB__ERROR_TYPE__DUPLICATED_ENTRY)
+	{
+		snprintf(store->fenced, sizeof(store->fenced), "%s",
+				 reply->header->error->message);
+		ereport(WARNING,
+				(errmsg("tikv store %llu serves no more: %s",
+						(unsigned long long) store->meta.store_id,
+						store->fenced)));
+	}
+	arena_free(&arena);
+}
+
 void
 store_take_pd_answers(Store *store)
 {
@@ -249,6 +279,7 @@ store_take_pd_answers(Store *store)
 	while (bus_take_reply(WORKER_STORE, &answer))
 	{
 		take_operator(store, &answer);
+		take_verdict(store, &answer);
 		if (!long_reads_take(&store->dispatch, &answer) &&
 			!links_take_pd_answer(store, &answer) &&
 			!splits_take_pd_answer(store, &answer) &&

@@ -353,7 +353,7 @@ serve(Store *store)
 	while (!worker_should_stop())
 	{
 		worker_handle_interrupts();
-		end = housekeeping(store);
+		end = store->fenced[0] != '\0' ? store->fenced : housekeeping(store);
 		if (end != NULL)
 			return end;
 		if (work_round(store) == 0)

@@ -222,6 +222,7 @@ struct Store
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
+	char fenced[256];			 /* another start of this store has its place */
 };
 
 /* ---- bootstrap.c ---- */

@@ -7,7 +7,9 @@ use warnings;
 
 use HTTP::Tiny;
 use JSON::PP;
+use PostgreSQL::Test::Utils qw(slurp_file);
 use Test::More;
+use TikvCopies;
 use TikvTest;
 use Time::HiRes qw(time usleep);
 
@@ -324,6 +326,21 @@ is($node{one}->safe_psql('postgres', q{SELECT count(*) FROM tikv.stores WHERE ad
 	'1', 'and is one of its stores');
 is((rawctl($outside, 'get', 'key'))[1], 'value', 'clients are passed on');
 $outside->stop('fast');
+
+# ---- a copy of it that has started more often
+my $clone = new_node('clone', 'tikv.pd_endpoints' => $node{two}{tikv}{'tikv.pd_addr'});
+copy_node($outside, $clone);
+before_start($clone, 'UPDATE tikv_internal.store_meta SET start_seq = start_seq + 5');
+$outside->start;
+wait_serving($outside);
+$clone->start;
+wait_serving($clone);
+wait_state($outside, 'store', 'waiting', qr/is not newer than start/);
+like(slurp_file($outside->logfile), qr/serves no more: start \d+ of store \d+ was claimed, this is \d+/,
+	'a store whose copy has claimed a newer start learns it by its heartbeat');
+is((rawctl($clone, 'get', 'key'))[1], 'value', 'and the copy serves');
+$_->stop('fast') foreach $clone, $outside;
+before_start($outside, 'UPDATE tikv_internal.store_meta SET start_seq = start_seq + 9');
 
 # ---- its data directory is rolled back
 my $copy = $outside->data_dir . '.copy';
