@@ -341,6 +341,40 @@ define_limits(void)
 		GUC_UNIT_MB);
 }
 
+/* Defaults as TiKV 8.5's: components/raftstore/src/{coprocessor,store}/config.rs. */
+static void
+define_regions(void)
+{
+	TikvSettings *s = &tikv_fdw_settings;
+
+	define_int(
+		"tikv.region_split_size",
+		"Size of the pieces that a region is split into.",
+		"A region that is half as large again is split. Keys and values count, and versions that are not collected yet. 0: none is split for its size.",
+		&s->region_split_mb, 256, (IntBounds){0, 1024 * 1024}, PGC_SIGHUP,
+		GUC_UNIT_MB);
+	define_int("tikv.region_split_keys",
+			   "Number of keys of the pieces that a region is split into.",
+			   "As tikv.region_split_size; versions of a key count.",
+			   &s->region_split_keys, 2560000, (IntBounds){16, INT_MAX / 2},
+			   PGC_SIGHUP, 0);
+	define_int("tikv.raft_log_gc_threshold",
+			   "Entries of a region's log that may wait to be given up.",
+			   "Of those that all its peers have.", &s->log_gc_threshold, 50,
+			   (IntBounds){1, INT_MAX}, PGC_SIGHUP, 0);
+	define_int(
+		"tikv.raft_log_gc_count_limit",
+		"Entries of a region's log that are kept for peers that lack them.",
+		"Beyond it the older half is given up, and such a peer gets a snapshot. -1: one for each KiB of three quarters of tikv.region_split_size.",
+		&s->log_gc_count, -1, (IntBounds){-1, INT_MAX}, PGC_SIGHUP, 0);
+	define_int(
+		"tikv.raft_log_gc_size_limit",
+		"Size of a region's log that is kept for peers that lack it.",
+		"As tikv.raft_log_gc_count_limit. -1: three quarters of tikv.region_split_size.",
+		&s->log_gc_size_mb, -1, (IntBounds){-1, INT_MAX}, PGC_SIGHUP,
+		GUC_UNIT_MB);
+}
+
 static void
 define_times(void)
 {
@@ -428,6 +462,7 @@ guc_define(void)
 	define_place();
 	define_memory();
 	define_limits();
+	define_regions();
 	define_times();
 	define_txns();
 	MarkGUCPrefixReserved("tikv");

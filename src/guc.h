@@ -55,6 +55,11 @@ typedef struct TikvSettings
 	int bus_memory_kb;		   /* tikv.bus_memory, kB */
 	int lock_memory_kb;		   /* tikv.lock_memory, kB */
 	int reserve_space_mb;	   /* tikv.reserve_space, -1 = automatic */
+	int region_split_mb;	   /* tikv.region_split_size, 0 = never */
+	int region_split_keys;	   /* tikv.region_split_keys */
+	int log_gc_threshold;	   /* tikv.raft_log_gc_threshold, entries */
+	int log_gc_count;		   /* tikv.raft_log_gc_count_limit, -1 = auto */
+	int log_gc_size_mb;		   /* tikv.raft_log_gc_size_limit, -1 = auto */
 	int max_key_size;		   /* tikv.max_key_size, bytes */
 	int lock_wait_timeout_ms;  /* tikv.lock_wait_timeout, 0 = no limit */
 	int txn_mode;			   /* tikv.txn_mode, a TxnMode */

@@ -11,13 +11,16 @@
 #include "core/base/check.h"
 #include "core/cmd/raft_codec.h"
 #include "core/cmd/region_change.h"
+#include "core/region/log_gc.h"
+#include "guc.h"
 #include "store/replicas.h"
 
 /* raftstore-and-pd 12. */
 #define COMPACT_INTERVAL_US INT64CONST(3000000)
-#define COMPACT_THRESHOLD 50
-#define COMPACT_MAX_ENTRIES 196608
 #define COMPACT_MAX_SKIPS 6
+
+/* Of the limits that follow from it, where no region is split for its size. */
+#define AUTO_SPLIT_MB 256
 
 /* ---------------------------------------------------------------- proposing */
 
@@ -159,11 +162,15 @@ static void
 apply_compact(Peer *peer, const CmdAdmin *admin)
 {
 	GroupState *state = &peer->state;
+	LogGcState log = {.truncated = state->truncated_index,
+					  .last = peer->log_last,
+					  .bytes = peer->log_bytes};
 
 	if (admin->compact_index <= state->truncated_index ||
 		admin->compact_index > state->applied_index)
 		return;
 	FAILPOINT("store_before_compact");
+	peer->log_bytes = log_gc_bytes_left(&log, admin->compact_index);
 	state->truncated_index = admin->compact_index;
 	state->truncated_term = admin->compact_term;
 }
@@ -262,26 +269,35 @@ replicated(const RaftStatus *status)
 	return least;
 }
 
-/* 0: leave it as it is. */
-static uint64
-compact_to(Peer *peer, const RaftStatus *status)
-{
-	uint64 first = status->truncated_index + 1;
-	uint64 last = status->last_index;
-	uint64 common = replicated(status);
+#define MIB (UINT64CONST(1) << 20)
+#define AUTO_ENTRY_BYTES 1024
 
-	if (status->applied_index >= first + COMPACT_MAX_ENTRIES)
-		return Min(Max(first + (last - first) / 2, common),
-				   status->applied_index);
-	if (common < first || last - first < 3)
-		return 0;
-	if (common - first < COMPACT_THRESHOLD &&
-		peer->skipped_compacts < COMPACT_MAX_SKIPS)
-	{
-		peer->skipped_compacts++;
-		return 0;
-	}
-	return common;
+static void
+fill_limits(LogGcLimits *limits)
+{
+	const TikvSettings *s = &tikv_fdw_settings;
+	uint64 split_mb =
+		s->region_split_mb > 0 ? (uint64) s->region_split_mb : AUTO_SPLIT_MB;
+	uint64 most = split_mb * MIB / 4 * 3;
+
+	limits->threshold = (uint64) s->log_gc_threshold;
+	limits->count = s->log_gc_count >= 0 ? (uint64) s->log_gc_count :
+										   most / AUTO_ENTRY_BYTES;
+	limits->bytes =
+		s->log_gc_size_mb >= 0 ? (uint64) s->log_gc_size_mb * MIB : most;
+	limits->max_skips = COMPACT_MAX_SKIPS;
+}
+
+static void
+fill_log(const Peer *peer, const RaftStatus *status, LogGcState *log)
+{
+	log->truncated = status->truncated_index;
+	log->last = status->last_index;
+	log->applied = status->applied_index;
+	log->persisted = status->persisted_index;
+	log->replicated = replicated(status);
+	log->bytes = peer->log_bytes;
+	log->skipped = peer->skipped_compacts;
 }
 
 void
@@ -289,21 +305,23 @@ raft_admin_compact(Peer *peer, int64 now_us)
 {
 	CmdAdmin admin = {.type = CMD_ADMIN_COMPACT_LOG};
 	RaftStatus *status;
+	LogGcLimits limits;
+	LogGcState log;
 	const char *why;
 	uint64_t term;
-	uint64 to;
 
 	if (now_us < peer->next_compact_us || !peer_is_leader(peer))
 		return;
 	peer->next_compact_us = now_us + COMPACT_INTERVAL_US;
 	status = arena_alloc(&peer->store->arena, sizeof(*status));
 	raft_status(peer->raft, status);
-	to = compact_to(peer, status);
-	to = Min(to, status->persisted_index);
-	if (to <= status->truncated_index + 1 ||
-		raft_term_at(peer->raft, to - 1, &term) != STATUS_OK)
+	fill_limits(&limits);
+	fill_log(peer, status, &log);
+	admin.compact_index = log_gc_index(&limits, &log);
+	peer->skipped_compacts = log.skipped;
+	if (admin.compact_index == 0 ||
+		raft_term_at(peer->raft, admin.compact_index, &term) != STATUS_OK)
 		return;
-	admin.compact_index = to - 1;
 	admin.compact_term = term;
 	FAILPOINT("store_before_compact_propose");
 	if (raft_admin_propose(peer, &admin, &why))

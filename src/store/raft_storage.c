@@ -162,6 +162,8 @@ save_entries(RaftTurn *turn, Peer *peer, const RaftReady *ready)
 								from, peer->log_last + 1, PG_INT32_MAX);
 	log_table_append(&turn->tables, peer->region.id, ready->entries,
 					 ready->n_entries);
+	for (int i = 0; i < ready->n_entries; i++)
+		peer->log_bytes += ready->entries[i].data.len;
 	peer->log_last = last->index;
 	FAILPOINT("store_after_append");
 }

@@ -109,7 +109,8 @@ typedef struct Peer
 	uint64 told_leader;
 	int64 next_compact_us;
 	int skipped_compacts;
-	PeerTold told; /* to PD */
+	uint64 log_bytes; /* of the log, of what was appended since the start */
+	PeerTold told;	  /* to PD */
 } Peer;
 
 /* A write waiting for its turn, or for the WAL flush of its turn. */
