@@ -71,33 +71,34 @@ forward_tell_regions(Pd *pd)
 {
 	Forward *fw = pd->forward;
 	BoardStore store;
-	BoardRegion *regions;
-	int n;
+	BoardRegion *region;
+	BoardWalk *walk;
 
 	board_store(&store);
 	if (fw->regions_told || store.generation == 0 ||
 		store.cluster_id != pd->state.cluster_id || !open_beats(pd))
 		return;
 	fw->regions_told = true;
-	n = board_all(&regions);
-	for (int i = 0; i < n; i++)
+	region = palloc(sizeof(*region));
+	walk = palloc0(sizeof(*walk));
+	while (board_walk_next(walk, region))
 	{
 		Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 		Pdpb__RegionHeartbeatRequest beat =
 			PDPB__REGION_HEARTBEAT_REQUEST__INIT;
 
-		if (!regions[i].is_leader)
+		if (!region->is_leader)
 			continue;
 		header.cluster_id = pd->state.cluster_id;
 		beat.header = &header;
-		beat.region = to_region(&regions[i].region, &pd->arena);
-		beat.leader = to_peer(&regions[i].leader, &pd->arena);
-		beat.term = regions[i].term;
+		beat.region = to_region(&region->region, &pd->arena);
+		beat.leader = to_peer(&region->leader, &pd->arena);
+		beat.term = region->term;
 		(void) client_send_bytes(fw->beats,
 								 pack_message(&beat.base, &pd->arena));
 	}
-	if (regions != NULL)
-		pfree(regions);
+	pfree(region);
+	pfree(walk);
 }
 
 /* ---- streams of clients that want to be passed on ---- */

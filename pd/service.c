@@ -47,6 +47,7 @@ static const char *const bus_paths[] = {
 	PD_OWN_SERVICE "CreateKeyspace",
 	PD_OWN_SERVICE "Leave",
 	"/etcdserverpb.KV/Txn",
+	"/pdpb.PD/GetRegionByID",
 };
 
 const PdMethod *

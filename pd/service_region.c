@@ -250,6 +250,13 @@ pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
 
 /* ---- what leaders report ---- */
 
+/* A region that is not empty has one at least (tikv/pd pkg/core/region.go). */
+static uint64
+size_in_mib(uint64 bytes)
+{
+	return bytes == 0 ? 0 : Max(bytes >> 20, 1);
+}
+
 static bool
 heard_region(const Pdpb__RegionHeartbeatRequest *in, PdRegion *out,
 			 Arena *arena)
@@ -270,7 +277,7 @@ heard_region(const Pdpb__RegionHeartbeatRequest *in, PdRegion *out,
 	out->pending = arena_alloc(arena, out->n_pending * sizeof(*out->pending));
 	for (size_t i = 0; i < out->n_pending; i++)
 		out->pending[i] = from_peer(in->pending_peers[i]);
-	out->approximate_size = in->approximate_size;
+	out->approximate_size = size_in_mib(in->approximate_size);
 	out->approximate_keys = in->approximate_keys;
 	out->bytes_written = in->bytes_written;
 	out->bytes_read = in->bytes_read;
@@ -340,18 +347,19 @@ void
 pd_note_local_regions(Pd *pd)
 {
 	BoardStore store;
-	BoardRegion *regions;
-	int n;
+	BoardRegion *region;
+	BoardWalk *walk;
 
 	board_store(&store);
 	if (store.generation == 0 || store.cluster_id != pd->state.cluster_id)
 		return;
-	n = board_all(&regions);
-	for (int i = 0; i < n; i++)
-		if (regions[i].is_leader)
-			note_local_region(pd, &regions[i]);
-	if (regions != NULL)
-		pfree(regions);
+	region = palloc(sizeof(*region));
+	walk = palloc0(sizeof(*walk));
+	while (board_walk_next(walk, region))
+		if (region->is_leader)
+			note_local_region(pd, region);
+	pfree(region);
+	pfree(walk);
 }
 
 /* ---- splits ---- */

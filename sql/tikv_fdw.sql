@@ -277,12 +277,16 @@ CREATE TABLE tikv_internal.raft_state (
 	applied_index int8 NOT NULL,
 	applied_term int8 NOT NULL,
 	truncated_index int8 NOT NULL,
-	truncated_term int8 NOT NULL
+	truncated_term int8 NOT NULL,
+	approximate_size int8 NOT NULL,
+	approximate_keys int8 NOT NULL
 ) USING heap WITH (fillfactor = 50, autovacuum_vacuum_cost_delay = 0,
 		autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
 CREATE UNIQUE INDEX raft_state_region ON tikv_internal.raft_state (region_id);
 COMMENT ON TABLE tikv_internal.raft_state IS
-'One row per Raft group: hard state, applied and truncated position';
+'One row per Raft group: hard state, applied and truncated position, size of the region';
+COMMENT ON COLUMN tikv_internal.raft_state.approximate_size IS
+'Bytes of the region''s keys and values, about; -1 if they are to be counted';
 
 /* new in 0.2 */
 
@@ -633,7 +637,8 @@ CREATE FUNCTION tikv_internal.regions(
 	OUT region_id int8, OUT start_key bytea, OUT end_key bytea,
 	OUT conf_ver int8, OUT version int8, OUT store_ids int8[],
 	OUT peer_id int8, OUT leader_peer_id int8, OUT is_leader boolean,
-	OUT term int8, OUT applied_index int8, OUT flashback_start_ts int8)
+	OUT term int8, OUT applied_index int8, OUT flashback_start_ts int8,
+	OUT approximate_size int8, OUT approximate_keys int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_regions'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 10;
@@ -655,12 +660,16 @@ COMMENT ON COLUMN tikv.regions.leader_peer_id IS 'NULL if unknown';
 COMMENT ON COLUMN tikv.regions.is_leader IS 'This store leads the region';
 COMMENT ON COLUMN tikv.regions.flashback_start_ts IS
 'Of the flashback that is under way, during which the region serves nothing newer; NULL if there is none';
+COMMENT ON COLUMN tikv.regions.approximate_size IS
+'Bytes of keys and values, versions included, about; told once a second';
+COMMENT ON COLUMN tikv.regions.approximate_keys IS
+'Rows of keys, about: versions count';
 
 CREATE FUNCTION tikv_internal.raft(
 	OUT region_id int8, OUT peer_id int8, OUT store_id int8, OUT role text,
 	OUT is_local boolean, OUT term int8, OUT committed int8, OUT applied int8,
 	OUT truncated int8, OUT last_index int8, OUT lag int8, OUT progress text,
-	OUT lease_ms float8)
+	OUT lease_ms float8, OUT hibernates boolean)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_raft'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 10;
@@ -683,6 +692,8 @@ COMMENT ON COLUMN tikv.raft.progress IS
 'How the leader sends to the peer: probe, replicate, snapshot; silent: no answer';
 COMMENT ON COLUMN tikv.raft.lease_ms IS
 'How long this store may read without asking others; infinite for a lone peer';
+COMMENT ON COLUMN tikv.raft.hibernates IS
+'The peer on this store sleeps, since its group has nothing to do';
 
 CREATE FUNCTION tikv_transfer_leader(region_id int8, store_id int8)
 RETURNS void

@@ -347,6 +347,21 @@ define_regions(void)
 {
 	TikvSettings *s = &tikv_fdw_settings;
 
+	define_bool(
+		"tikv.hibernate_regions",
+		"Let regions with several peers sleep while they have nothing to do.",
+		"A sleeping one costs no messages and no time; the next request wakes it.",
+		&s->hibernate_regions, true, PGC_SIGHUP);
+	define_int(
+		"tikv.max_leader_missing_duration",
+		"How long a peer may hear of no leader before it asks whether it is still one.",
+		"A peer that the placement driver knows of no more, since its region has others by now, is removed.",
+		&s->max_leader_missing_s, 7200, (IntBounds){1, INT_MAX / 2}, PGC_SIGHUP,
+		GUC_UNIT_S);
+	define_int(
+		"tikv.max_regions", "Regions that may have a peer on this store.",
+		"Room for them in shared memory; what is not used costs nothing. All nodes of a cluster must agree. No region is split beyond it.",
+		&s->max_regions, 16384, (IntBounds){64, 1000000}, at_start(), 0);
 	define_int(
 		"tikv.region_split_size",
 		"Size of the pieces that a region is split into.",

@@ -55,6 +55,9 @@ typedef struct TikvSettings
 	int bus_memory_kb;		   /* tikv.bus_memory, kB */
 	int lock_memory_kb;		   /* tikv.lock_memory, kB */
 	int reserve_space_mb;	   /* tikv.reserve_space, -1 = automatic */
+	int max_regions;		   /* tikv.max_regions */
+	bool hibernate_regions;	   /* tikv.hibernate_regions */
+	int max_leader_missing_s;  /* tikv.max_leader_missing_duration */
 	int region_split_mb;	   /* tikv.region_split_size, 0 = never */
 	int region_split_keys;	   /* tikv.region_split_keys */
 	int log_gc_threshold;	   /* tikv.raft_log_gc_threshold, entries */

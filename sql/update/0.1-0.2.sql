@@ -33,6 +33,18 @@ COMMENT ON COLUMN tikv_internal.region.flashback_start_ts IS
 COMMENT ON COLUMN tikv_internal.region.state IS
 'raft_serverpb.PeerState: 0 normal, 1 applying a snapshot, 2 tombstone';
 
+/* How large the region is has to be counted first. */
+ALTER TABLE tikv_internal.raft_state
+	ADD approximate_size int8 NOT NULL DEFAULT -1,
+	ADD approximate_keys int8 NOT NULL DEFAULT -1;
+ALTER TABLE tikv_internal.raft_state
+	ALTER approximate_size DROP DEFAULT,
+	ALTER approximate_keys DROP DEFAULT;
+COMMENT ON TABLE tikv_internal.raft_state IS
+'One row per Raft group: hard state, applied and truncated position, size of the region';
+COMMENT ON COLUMN tikv_internal.raft_state.approximate_size IS
+'Bytes of the region''s keys and values, about; -1 if they are to be counted';
+
 /* The only member is named in pd_kv; tikv pd completes the row from there. */
 ALTER TABLE tikv_internal.pd_raft_state
 	ADD truncated_index int8 NOT NULL DEFAULT 0,

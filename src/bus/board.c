@@ -18,6 +18,7 @@
 #include "storage/spin.h"
 
 #include "bus/board_shared.h"
+#include "guc.h"
 
 /* Tries before a reader gives up, and how often it lets others run. */
 #define READ_TRIES 2000
@@ -63,7 +64,7 @@ read_ok(const ReadTry *try)
 /* ---------------------------------------------------------------- readers */
 
 static void
-copy_key(BoardShared *shared, int index, int which, uint8 *to, Bytes *out)
+copy_key(BoardShared *shared, uint32 index, int which, uint8 *to, Bytes *out)
 {
 	Bytes key = entry_key(shared, index, which);
 
@@ -72,7 +73,7 @@ copy_key(BoardShared *shared, int index, int which, uint8 *to, Bytes *out)
 }
 
 static void
-copy_body(BoardShared *shared, int index, BoardRegion *out)
+copy_body(BoardShared *shared, uint32 index, BoardRegion *out)
 {
 	const BoardBody *body = &shared->entries[index].body;
 
@@ -89,7 +90,7 @@ copy_body(BoardShared *shared, int index, BoardRegion *out)
 
 /* A whole copy of one entry; false if it is unused or cannot be had. */
 static bool
-copy_entry(BoardShared *shared, int index, BoardRegion *out)
+copy_entry(BoardShared *shared, uint32 index, BoardRegion *out)
 {
 	BoardEntry *entry = &shared->entries[index];
 	ReadTry try = {.sequence = &entry->sequence};
@@ -105,7 +106,7 @@ copy_entry(BoardShared *shared, int index, BoardRegion *out)
 		if (!read_ok(&try))
 			continue;
 		out->sequence = try.seen;
-		out->index = index;
+		out->index = (int) index;
 		return used;
 	}
 	return false;
@@ -135,7 +136,7 @@ board_raft(uint64 region_id, BoardRaft *out)
 {
 	BoardShared *shared = board();
 	ReadTry try;
-	int index;
+	int64 index;
 
 	if (shared == NULL)
 		return false;
@@ -166,16 +167,16 @@ start_fits(Bytes start, Bytes key, StartBound bound)
 	return key.len == 0 || bytes_cmp(start, key) < 0;
 }
 
-/* Index of the last entry whose start key fits; -1 if none. */
-static int
-find_start(BoardShared *shared, Bytes key, StartBound bound)
+/* How many entries have a start key that fits: the first ones. */
+static uint32
+count_starts(BoardShared *shared, Bytes key, StartBound bound)
 {
-	int low = 0;
-	int high = directory_length(shared);
+	uint32 low = 0;
+	uint32 high = directory_length(shared);
 
 	while (low < high)
 	{
-		int middle = (low + high) / 2;
+		uint32 middle = low + (high - low) / 2;
 		Bytes start = entry_key(shared, directory_entry(shared, middle), 0);
 
 		if (start_fits(start, key, bound))
@@ -183,7 +184,16 @@ find_start(BoardShared *shared, Bytes key, StartBound bound)
 		else
 			high = middle;
 	}
-	return low == 0 ? -1 : directory_entry(shared, low - 1);
+	return low;
+}
+
+/* Index of the last entry whose start key fits; -1 if none. */
+static int64
+find_start(BoardShared *shared, Bytes key, StartBound bound)
+{
+	uint32 n = count_starts(shared, key, bound);
+
+	return n == 0 ? -1 : (int64) directory_entry(shared, n - 1);
 }
 
 bool
@@ -197,9 +207,9 @@ board_find(uint64 region_id, BoardRegion *out)
 	try = (ReadTry){.sequence = &shared->directory_sequence};
 	while (read_begin(&try))
 	{
-		int index = find_id(shared, region_id);
+		int64 index = find_id(shared, region_id);
 
-		if (index >= 0 && copy_entry(shared, index, out) &&
+		if (index >= 0 && copy_entry(shared, (uint32) index, out) &&
 			out->region.id == region_id)
 			return true;
 		if (read_ok(&try))
@@ -230,9 +240,9 @@ find_by_key(Bytes key, StartBound bound, BoardRegion *out)
 	try = (ReadTry){.sequence = &shared->directory_sequence};
 	while (read_begin(&try))
 	{
-		int index = find_start(shared, key, bound);
+		int64 index = find_start(shared, key, bound);
 
-		if (index >= 0 && copy_entry(shared, index, out) &&
+		if (index >= 0 && copy_entry(shared, (uint32) index, out) &&
 			(bound == START_UP_TO ? region_contains(&out->region, key) :
 									holds_below(&out->region, key)))
 			return true;
@@ -254,31 +264,43 @@ board_find_below(Bytes key, BoardRegion *out)
 	return find_by_key(key, START_BELOW, out);
 }
 
-int
-board_all(BoardRegion **out)
+/* The entry behind the walk's place; false if there is none. */
+static bool
+walk_to(BoardShared *shared, const BoardWalk *walk, BoardRegion *out)
+{
+	uint32 at = 0;
+
+	if (walk->started)
+		at =
+			count_starts(shared, bytes_make(walk->key, walk->len), START_UP_TO);
+	return at < directory_length(shared) &&
+		copy_entry(shared, directory_entry(shared, at), out);
+}
+
+bool
+board_walk_next(BoardWalk *walk, BoardRegion *out)
 {
 	BoardShared *shared = board();
 	ReadTry try;
 
-	*out = NULL;
 	if (shared == NULL)
-		return 0;
-	*out = palloc(BOARD_MAX_REGIONS * sizeof(BoardRegion));
+		return false;
 	try = (ReadTry){.sequence = &shared->directory_sequence};
 	while (read_begin(&try))
 	{
-		int length = directory_length(shared);
-		int n = 0;
+		bool found = walk_to(shared, walk, out);
 
-		for (int i = 0; i < length; i++)
-		{
-			if (copy_entry(shared, directory_entry(shared, i), &(*out)[n]))
-				n++;
-		}
-		if (read_ok(&try))
-			return n;
+		if (!read_ok(&try))
+			continue;
+		if (!found)
+			return false;
+		walk->started = true;
+		walk->len = out->region.start_key.len;
+		if (walk->len > 0)
+			memcpy(walk->key, out->region.start_key.data, walk->len);
+		return true;
 	}
-	return 0;
+	return false;
 }
 
 /*
@@ -404,32 +426,65 @@ board_gc_safe_point(void)
 
 /* ------------------------------------------------------------- the memory */
 
+typedef struct BoardSizes
+{
+	uint32 capacity;
+	uint32 hash_size;
+	size_t half_size;
+	size_t order;
+	size_t by_id;
+	size_t entries;
+	size_t keys;
+	size_t total;
+} BoardSizes;
+
+static BoardSizes
+board_sizes(void)
+{
+	BoardSizes sizes = {.capacity = (uint32) tikv_fdw_settings.max_regions};
+
+	sizes.hash_size = 64;
+	while (sizes.hash_size < 2 * sizes.capacity)
+		sizes.hash_size *= 2;
+	sizes.half_size =
+		Max((size_t) sizes.capacity * BOARD_KEY_ROOM, 8 * BOARD_KEY_MAX);
+	sizes.order = MAXALIGN(sizeof(BoardShared));
+	sizes.by_id = sizes.order + MAXALIGN(sizes.capacity * sizeof(uint32));
+	sizes.entries = sizes.by_id + MAXALIGN(sizes.hash_size * sizeof(uint32));
+	sizes.keys = sizes.entries + MAXALIGN(sizes.capacity * sizeof(BoardEntry));
+	sizes.total = sizes.keys + 2 * sizes.half_size;
+	return sizes;
+}
+
 Size
 board_shmem_size(void)
 {
-	return sizeof(BoardShared);
+	return board_sizes().total;
 }
 
+/* Entries and keys are made when a region needs them. */
 void
 board_shmem_init(TikvShmem *shmem, bool found)
 {
+	BoardSizes sizes = board_sizes();
 	BoardShared *shared;
 	bool attached;
 
-	shared = ShmemInitStruct("tikv_fdw board", board_shmem_size(), &attached);
+	shared = ShmemInitStruct("tikv_fdw board", sizes.total, &attached);
 	shmem->board = shared;
 	if (found || attached)
 		return;
-	memset(shared, 0, offsetof(BoardShared, keys));
+	memset(shared, 0, sizes.entries);
 	pg_atomic_init_u64(&shared->generation, 0);
 	pg_atomic_init_u64(&shared->max_ts, 0);
 	pg_atomic_init_u64(&shared->gc_safe_point, 0);
 	pg_atomic_init_u64(&shared->store_sequence, 0);
 	pg_atomic_init_u64(&shared->directory_sequence, 0);
-	for (int i = 0; i < BOARD_MAX_REGIONS; i++)
-	{
-		pg_atomic_init_u64(&shared->entries[i].sequence, 0);
-		pg_atomic_init_u64(&shared->entries[i].raft_sequence, 0);
-		pg_atomic_init_u64(&shared->entries[i].applied_index, 0);
-	}
+	shared->capacity = sizes.capacity;
+	shared->hash_size = sizes.hash_size;
+	shared->half_size = sizes.half_size;
+	shared->order = (uint32 *) ((uint8 *) shared + sizes.order);
+	shared->by_id = (uint32 *) ((uint8 *) shared + sizes.by_id);
+	shared->entries = (BoardEntry *) ((uint8 *) shared + sizes.entries);
+	shared->keys = (uint8 *) shared + sizes.keys;
 }

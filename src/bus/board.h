@@ -22,7 +22,9 @@ typedef RelFileLocator RelFileNode;
 
 /* Bounds of a region: the encoded form of the largest key and some room. */
 #define BOARD_KEY_MAX 10240
-#define BOARD_MAX_REGIONS 256
+
+/* Bytes of bounds for each region there may be; short ones leave room. */
+#define BOARD_KEY_ROOM 512
 
 typedef struct BoardStore
 {
@@ -73,7 +75,10 @@ typedef struct BoardRaft
 	uint64 applied_index;
 	uint64 truncated_index;
 	int64 lease_end_us;
-	bool has_log; /* entries are rows: there are several peers */
+	bool has_log;			 /* entries are rows: there are several peers */
+	bool asleep;			 /* hibernates */
+	uint64 approximate_size; /* of the region, in bytes */
+	uint64 approximate_keys;
 	int n_peers;
 	BoardPeer peers[REGION_MAX_PEERS];
 } BoardRaft;
@@ -92,8 +97,18 @@ extern bool board_find_key(Bytes key, BoardRegion *out);
  */
 extern bool board_find_below(Bytes bound, BoardRegion *out);
 
-/* Copies of all regions in key order, palloc'd; for views. */
-extern int board_all(BoardRegion **out);
+/*
+ * All regions in the order of their keys, one after the other; for views.  Not
+ * as of one moment: what is split meanwhile may come whole or in pieces.
+ */
+typedef struct BoardWalk
+{
+	bool started; /* false at first */
+	size_t len;	  /* of the last region's start key */
+	uint8 key[BOARD_KEY_MAX];
+} BoardWalk;
+
+extern bool board_walk_next(BoardWalk *walk, BoardRegion *out);
 
 /*
  * The look after the snapshot: same generation, epoch, term, leadership and
@@ -116,7 +131,10 @@ extern int64 board_now_us(void);
 extern uint64 board_reset(void);
 extern void board_publish_store(const BoardStore *store);
 
-/* Insert or replace an entry.  False if the board is full. */
+/*
+ * Insert or replace an entry.  False if the board is full: it holds
+ * tikv.max_regions regions, and BOARD_KEY_ROOM bytes of keys for each.
+ */
 extern bool board_publish(const BoardRegion *entry);
 extern void board_publish_applied(uint64 region_id, uint64 applied_index);
 extern void board_remove(uint64 region_id);

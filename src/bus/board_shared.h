@@ -7,6 +7,7 @@
 #define TIKV_BUS_BOARD_SHARED_H
 
 #include "bus/board.h"
+#include "core/base/hash.h"
 
 /* What of an entry is no key: copied as a whole. */
 typedef struct BoardBody
@@ -25,6 +26,8 @@ typedef struct BoardEntry
 	pg_atomic_uint64 sequence;		/* odd: being written */
 	pg_atomic_uint64 applied_index; /* outside of the seqlock */
 	bool used;
+	uint32 next_free;	  /* of unused ones: the next, plus one */
+	size_t key_offset[2]; /* of start and end key, in `keys` */
 	BoardBody body;
 
 	/* Apart, lest telling it makes readers look again. */
@@ -32,6 +35,13 @@ typedef struct BoardEntry
 	BoardRaft raft;
 } BoardEntry;
 
+/*
+ * Arrays follow it; their lengths are fixed when the server starts.  Entries
+ * and keys that no region has used yet are memory that nobody touched.
+ *
+ * Keys lie one behind the other in one of two halves.  When that is full the
+ * keys that are still used move to the other one, entry by entry.
+ */
 struct BoardShared
 {
 	pg_atomic_uint64 generation;
@@ -39,13 +49,21 @@ struct BoardShared
 	pg_atomic_uint64 gc_safe_point;
 	pg_atomic_uint64 store_sequence;
 	BoardStore store;
-	pg_atomic_uint64 directory_sequence;
-	int n;							 /* entries in order[] */
-	uint16 order[BOARD_MAX_REGIONS]; /* by start key */
-	BoardEntry entries[BOARD_MAX_REGIONS];
+	uint32 capacity;  /* of order[] and entries[] */
+	uint32 hash_size; /* of by_id[], a power of two */
+	size_t half_size; /* of keys[] */
+	uint32 *order;	  /* entries by start key */
+	uint32 *by_id;	  /* entries plus one by region id; 0: free */
+	BoardEntry *entries;
+	uint8 *keys;
+	pg_atomic_uint64 directory_sequence; /* of order[], by_id[], start keys */
+	uint32 n;							 /* entries in order[] */
 
-	/* Apart, so that an idle board touches none of it: start, then end key. */
-	uint8 keys[BOARD_MAX_REGIONS][2][BOARD_KEY_MAX];
+	/* The writer's. */
+	uint32 n_touched;  /* entries that were used at some time */
+	uint32 first_free; /* ... and are free now, plus one */
+	int half;		   /* where keys are added */
+	size_t half_used;
 };
 
 /* NULL in a server that did not preload the library. */
@@ -58,42 +76,59 @@ board(void)
 }
 
 /*
- * A key of an entry, 0 start, 1 end.  To a reader it may be torn, so its
- * length is bounded here.
+ * A key of an entry, 0 start, 1 end.  To a reader place and length may be
+ * torn, so they are bounded here.
  */
 static inline Bytes
-entry_key(BoardShared *shared, int index, int which)
+entry_key(BoardShared *shared, uint32 index, int which)
 {
-	const Region *region = &shared->entries[index].body.region;
+	const BoardEntry *entry = &shared->entries[index];
+	const Region *region = &entry->body.region;
 	size_t len = which == 0 ? region->start_key.len : region->end_key.len;
+	size_t offset = entry->key_offset[which];
+	size_t size = 2 * shared->half_size;
 
-	return bytes_make(shared->keys[index][which], Min(len, BOARD_KEY_MAX));
+	offset = Min(offset, size);
+	len = Min(len, BOARD_KEY_MAX);
+	return bytes_make(shared->keys + offset, Min(len, size - offset));
 }
 
-static inline int
+static inline uint32
 directory_length(BoardShared *shared)
 {
-	return Min(Max(shared->n, 0), BOARD_MAX_REGIONS);
+	return Min(shared->n, shared->capacity);
 }
 
-static inline int
-directory_entry(BoardShared *shared, int position)
+static inline uint32
+directory_entry(BoardShared *shared, uint32 position)
 {
-	return shared->order[position] % BOARD_MAX_REGIONS;
+	uint32 index = shared->order[position];
+
+	return index < shared->capacity ? index : 0;
+}
+
+static inline uint32
+id_slot(BoardShared *shared, uint64 region_id)
+{
+	return (uint32) hash_mix64(region_id, UINT64CONST(0x9E3779B97F4A7C15)) &
+		(shared->hash_size - 1);
 }
 
 /* Index of a region's entry as the directory has it now; -1 if none. */
-static inline int
+static inline int64
 find_id(BoardShared *shared, uint64 region_id)
 {
-	int n = directory_length(shared);
+	uint32 slot = id_slot(shared, region_id);
 
-	for (int i = 0; i < n; i++)
+	for (uint32 i = 0; i < shared->hash_size; i++)
 	{
-		int index = directory_entry(shared, i);
+		uint32 found = shared->by_id[slot];
 
-		if (shared->entries[index].body.region.id == region_id)
-			return index;
+		if (found == 0 || found > shared->capacity)
+			return -1;
+		if (shared->entries[found - 1].body.region.id == region_id)
+			return (int64) found - 1;
+		slot = (slot + 1) & (shared->hash_size - 1);
 	}
 	return -1;
 }

@@ -177,18 +177,35 @@ collect_info(const MetricSink *sink)
 static void
 collect_regions(const MetricSink *sink)
 {
-	static const MetricFamily family = {"tikv_raftstore_region_count",
-										"Regions of this store.", METRIC_GAUGE};
-	BoardRegion *regions;
-	int n = board_all(&regions);
+	static const MetricFamily
+		family = {"tikv_raftstore_region_count", "Regions of this store.",
+				  METRIC_GAUGE},
+		size = {"tikv_fdw_region_approximate_size",
+				"What the regions of this store hold, about.", METRIC_GAUGE};
+	BoardRegion *region = palloc(sizeof(*region));
+	BoardWalk *walk = palloc0(sizeof(*walk));
+	int n = 0;
 	int leaders = 0;
+	double bytes = 0;
+	double keys = 0;
 
-	for (int i = 0; i < n; i++)
-		leaders += regions[i].is_leader;
+	while (board_walk_next(walk, region))
+	{
+		BoardRaft raft;
+
+		n++;
+		leaders += region->is_leader;
+		if (!board_raft(region->region.id, &raft))
+			continue;
+		bytes += (double) raft.approximate_size;
+		keys += (double) raft.approximate_keys;
+	}
 	put(sink, &family, "type", "region", n);
 	put(sink, &family, "type", "leader", leaders);
-	if (regions != NULL)
-		pfree(regions);
+	put(sink, &size, "type", "bytes", bytes);
+	put(sink, &size, "type", "keys", keys);
+	pfree(region);
+	pfree(walk);
 }
 
 static void

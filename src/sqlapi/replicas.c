@@ -71,8 +71,8 @@ progress_name(const BoardPeer *peer)
 static void
 put_peer(ReturnSetInfo *result, const BoardRaft *raft, const BoardPeer *peer)
 {
-	Datum values[13];
-	bool nulls[13] = {false};
+	Datum values[14];
+	bool nulls[14] = {false};
 	const char *progress = progress_name(peer);
 	bool local = peer->peer.id == raft->peer_id;
 	uint64 has = local ? raft->last_index : peer->match;
@@ -99,6 +99,8 @@ put_peer(ReturnSetInfo *result, const BoardRaft *raft, const BoardPeer *peer)
 	values[12] = Float8GetDatum(raft->lease_end_us == PG_INT64_MAX ?
 									get_float8_infinity() :
 									(double) Max(lease_us, 0) / 1000);
+	nulls[13] = !local;
+	values[13] = BoolGetDatum(raft->asleep);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -106,15 +108,14 @@ Datum
 tikv_raft(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	BoardRegion *regions;
+	BoardRegion *region = palloc(sizeof(*region));
+	BoardWalk *walk = palloc0(sizeof(*walk));
 	BoardRaft raft;
-	int n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	n = board_all(&regions);
-	for (int i = 0; i < n; i++)
+	while (board_walk_next(walk, region))
 	{
-		if (!board_raft(regions[i].region.id, &raft))
+		if (!board_raft(region->region.id, &raft))
 			continue;
 		for (int k = 0; k < raft.n_peers; k++)
 			put_peer(result, &raft, &raft.peers[k]);

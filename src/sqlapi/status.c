@@ -164,9 +164,10 @@ store_ids(const Region *region)
 static void
 put_region(ReturnSetInfo *result, const BoardRegion *entry)
 {
-	Datum values[12];
-	bool nulls[12] = {false};
+	Datum values[14];
+	bool nulls[14] = {false};
 	const Region *region = &entry->region;
+	BoardRaft raft = {0};
 
 	values[0] = Int64GetDatum((int64) region->id);
 	values[1] = bytes_bytea(region->start_key);
@@ -183,18 +184,20 @@ put_region(ReturnSetInfo *result, const BoardRegion *entry)
 	values[10] = Int64GetDatum((int64) entry->applied_index);
 	values[11] = Int64GetDatum((int64) region->flashback_start_ts);
 	nulls[11] = region->flashback_start_ts == 0;
+	nulls[12] = nulls[13] = !board_raft(region->id, &raft);
+	values[12] = Int64GetDatum((int64) raft.approximate_size);
+	values[13] = Int64GetDatum((int64) raft.approximate_keys);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 Datum
 tikv_regions(PG_FUNCTION_ARGS)
 {
-	BoardRegion *regions;
-	int n;
+	BoardRegion *region = palloc(sizeof(*region));
+	BoardWalk *walk = palloc0(sizeof(*walk));
 
 	InitMaterializedSRF(fcinfo, 0);
-	n = board_all(&regions);
-	for (int i = 0; i < n; i++)
-		put_region((ReturnSetInfo *) fcinfo->resultinfo, &regions[i]);
+	while (board_walk_next(walk, region))
+		put_region((ReturnSetInfo *) fcinfo->resultinfo, region);
 	return (Datum) 0;
 }

@@ -197,6 +197,10 @@ page_region(StatusPage *page)
 	json_string(&json, "group_state", "Ordered");
 	put_raft(page, &json, board, &group);
 	put_descriptor(&json, &board->region);
+	json_uint(&json, "approximate_size",
+			  (uint64) Max(group.approximate_size, 0));
+	json_uint(&json, "approximate_keys",
+			  (uint64) Max(group.approximate_keys, 0));
 	json_close(&json, '}');
 	page->type = TYPE_JSON;
 	page->body = json_text(&json);

@@ -33,7 +33,9 @@ enum
 	STATE_APPLIED_TERM,
 	STATE_TRUNCATED_INDEX,
 	STATE_TRUNCATED_TERM,
-	STATE_COLUMNS = STATE_TRUNCATED_TERM
+	STATE_APPROXIMATE_SIZE,
+	STATE_APPROXIMATE_KEYS,
+	STATE_COLUMNS = STATE_APPROXIMATE_KEYS
 };
 
 static uint64
@@ -63,6 +65,8 @@ form_row(Relation rel, const GroupState *state, Datum *values, bool *isnull)
 		uint64_to_int8(state->truncated_index, "truncated index");
 	values[STATE_TRUNCATED_TERM - 1] =
 		uint64_to_int8(state->truncated_term, "truncated term");
+	values[STATE_APPROXIMATE_SIZE - 1] = Int64GetDatum(state->approximate_size);
+	values[STATE_APPROXIMATE_KEYS - 1] = Int64GetDatum(state->approximate_keys);
 	return heap_form_tuple(RelationGetDescr(rel), values, isnull);
 }
 
@@ -77,28 +81,36 @@ read_row(TupleTableSlot *slot, GroupState *out)
 	out->applied_term = column(slot, STATE_APPLIED_TERM);
 	out->truncated_index = column(slot, STATE_TRUNCATED_INDEX);
 	out->truncated_term = column(slot, STATE_TRUNCATED_TERM);
+	out->approximate_size = (int64) column(slot, STATE_APPROXIMATE_SIZE);
+	out->approximate_keys = (int64) column(slot, STATE_APPROXIMATE_KEYS);
 	out->place = slot->tts_tid;
 }
 
-/* Find a group's row by reading the table, as it is committed now. */
+/* A group's row as it is committed now. */
 bool
 group_state_load(uint64 region_id, GroupState *out)
 {
 	Relation rel = table_open_small("raft_state", NULL);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	bool found = false;
+	Oid index = table_id_index(rel);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found;
 
-	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	ScanKeyInit(&key, STATE_REGION_ID, BTEqualStrategyNumber, F_INT8EQ,
+				uint64_to_int8(region_id, "region id"));
+	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
 	{
-		if (column(slot, STATE_REGION_ID) == region_id)
-		{
-			read_row(slot, out);
-			found = true;
-		}
+		ExecForceStoreHeapTuple(tuple, slot, false);
+		read_row(slot, out);
+		out->place = tuple->t_self;
 	}
-	table_endscan(scan);
+	systable_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	table_close_small(rel, NULL);

@@ -9,10 +9,12 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -69,6 +71,21 @@ small_scan_begin(SmallScan *small, Relation rel)
 	small->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	small->scan =
 		systable_beginscan(rel, InvalidOid, false, small->snapshot, 0, NULL);
+}
+
+/* The row with this id, by the index if there is one. */
+static void
+small_scan_begin_id(SmallScan *small, Relation rel, uint64 id)
+{
+	Oid index = table_id_index(rel);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
+				uint64_to_int8(id, "region id"));
+	small->rel = rel;
+	small->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	small->scan = systable_beginscan(rel, index, OidIsValid(index),
+									 small->snapshot, 1, &key);
 }
 
 /* The next row, valid until the one after it; false at the end. */
@@ -333,15 +350,9 @@ find_region(Relation rel, uint64 region_id)
 	HeapTuple tuple;
 
 	ItemPointerSetInvalid(&place);
-	small_scan_begin(&small, rel);
-	while (small_scan_next(&small, &tuple, values, isnull))
-	{
-		if ((uint64) DatumGetInt64(values[REGION_ID - 1]) == region_id)
-		{
-			place = tuple->t_self;
-			break;
-		}
-	}
+	small_scan_begin_id(&small, rel, region_id);
+	if (small_scan_next(&small, &tuple, values, isnull))
+		place = tuple->t_self;
 	small_scan_end(&small);
 	return place;
 }

@@ -41,6 +41,12 @@ raw_row_value(TupleTableSlot *slot, MemoryContext context)
 	return fetch_bytes(raw_row_datum(slot, RAW_VALUE), context);
 }
 
+Size
+raw_row_length(TupleTableSlot *slot)
+{
+	return datum_length(raw_row_datum(slot, RAW_VALUE));
+}
+
 RawFinder *
 raw_finder_open(const OpenTables *tables, Snapshot snapshot, bool writer)
 {

@@ -78,6 +78,9 @@ raw_row_prefix(TupleTableSlot *slot)
 extern Bytes raw_row_rest(TupleTableSlot *slot, MemoryContext context);
 extern Bytes raw_row_value(TupleTableSlot *slot, MemoryContext context);
 
+/* Of the value, which is not fetched. */
+extern Size raw_row_length(TupleTableSlot *slot);
+
 /*
  * The way to rows by key, under one snapshot: by the place cache, else by an
  * index scan that is kept open between keys.

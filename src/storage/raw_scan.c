@@ -60,8 +60,11 @@ emit_row(RangeScan *range, TupleTableSlot *slot, Bytes key)
 	RawPair pair;
 
 	pair.key = key;
-	pair.value =
-		range->scan->key_only ? bytes_empty() : raw_row_value(slot, range->row);
+	if (range->scan->lengths)
+		pair.value = bytes_make(NULL, raw_row_length(slot));
+	else
+		pair.value = range->scan->key_only ? bytes_empty() :
+											 raw_row_value(slot, range->row);
 	pair.expires_at = raw_row_expires_at(slot);
 	pair.era = raw_row_era(slot);
 	return emit_pair(range, &pair);

@@ -65,6 +65,8 @@ typedef struct GroupState
 	uint64 applied_term;
 	uint64 truncated_index;
 	uint64 truncated_term;
+	int64 approximate_size; /* of the region's rows; -1: not known */
+	int64 approximate_keys;
 	ItemPointerData place; /* the row, remembered by its TID */
 } GroupState;
 

@@ -55,6 +55,12 @@ fetch_bytes(Datum datum, MemoryContext context)
 	return inline_bytes(PointerGetDatum(value));
 }
 
+Size
+datum_length(Datum datum)
+{
+	return toast_raw_datum_size(datum) - VARHDRSZ;
+}
+
 bool
 stored_rest_is(Datum stored, bool isnull, Bytes rest, MemoryContext scratch)
 {

@@ -69,6 +69,9 @@ inline_bytes(Datum datum)
  */
 extern Bytes fetch_bytes(Datum datum, MemoryContext context);
 
+/* How many bytes that would be. */
+extern Size datum_length(Datum datum);
+
 /* Whether a `key_rest` is this one; `scratch` is used for what is fetched. */
 extern bool stored_rest_is(Datum stored, bool isnull, Bytes rest,
 						   MemoryContext scratch);

@@ -560,6 +560,36 @@ table_open_small_if_exists(const char *name)
 	return table_open_small(name, NULL);
 }
 
+static bool
+is_id_index(Oid oid)
+{
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
+	Form_pg_index index;
+	bool answer;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	index = (Form_pg_index) GETSTRUCT(tuple);
+	answer = index->indisunique && index->indisvalid && index->indnatts == 1 &&
+		index->indkey.values[0] == 1 && !index->indcheckxmin;
+	ReleaseSysCache(tuple);
+	return answer;
+}
+
+Oid
+table_id_index(Relation rel)
+{
+	List *oids = RelationGetIndexList(rel);
+	Oid found = InvalidOid;
+	ListCell *cell;
+
+	foreach (cell, oids)
+		if (!OidIsValid(found) && is_id_index(lfirst_oid(cell)))
+			found = lfirst_oid(cell);
+	list_free(oids);
+	return found;
+}
+
 void
 table_close_small(Relation rel, TableIndexes *indexes)
 {

@@ -125,6 +125,9 @@ extern Relation table_open_small(const char *name, TableIndexes *indexes);
 extern Relation table_open_small_if_exists(const char *name);
 extern void table_close_small(Relation rel, TableIndexes *indexes);
 
+/* The unique index on the first column of an open table; InvalidOid: none. */
+extern Oid table_id_index(Relation rel);
+
 /*
  * Has a table of ours of ours, by its name, any row that is committed?
  * False if there is no such table.  Raises as table_open_small.

@@ -136,6 +136,10 @@ typedef struct VersionScan
 	bool newest;  /* of each key the newest with ts <= `ts`; else all rows */
 	uint64 ts;	  /* with newest */
 	bool reverse; /* with newest: by descending keys */
+	bool lengths; /* of the bytes their length alone, without data */
+
+	/* All versions of the key `range.lower` with ts >= `ts`, and no other. */
+	bool one_key;
 
 	/*
 	 * Key and bytes are valid during the call, which runs in the caller's

@@ -106,7 +106,9 @@ walk_finder(Walk *walk)
 static bool
 emit_row(Walk *walk, TupleTableSlot *slot)
 {
-	Bytes bytes = version_bytes(slot, walk->row);
+	Bytes bytes = walk->scan->lengths ?
+		bytes_make(NULL, datum_length(version_datum(slot, VERSION_BYTES))) :
+		version_bytes(slot, walk->row);
 	MemoryContext context = MemoryContextSwitchTo(walk->caller);
 	bool more = walk->scan->emit(walk->scan->arg, walk_key(walk),
 								 version_ts(slot), bytes);
@@ -144,6 +146,15 @@ set_bounds(Walk *walk)
 {
 	bool endless = walk->scan->range.upper.len == 0;
 
+	if (walk->scan->one_key)
+	{
+		set_bound(walk, 0, BTEqualStrategyNumber, F_BYTEAEQ,
+				  walk->lower.prefix);
+		ScanKeyInit(&walk->keys[1], VERSION_INDEX_TS,
+					BTGreaterEqualStrategyNumber, F_INT8GE,
+					Int64GetDatum(version_ts_bound(walk->scan->ts)));
+		return;
+	}
 	set_bound(walk, 0, BTGreaterEqualStrategyNumber, F_BYTEAGE,
 			  walk->lower.prefix);
 	/* A bound with a rest lies within a group, whose beginning is inside. */

@@ -77,6 +77,8 @@ background_delete(Store *store, RawCf cf, const Bytes *keys, int n)
 {
 	RawModify modify = {.kind = RAW_DELETE, .cf = cf};
 
+	if (cf != RAW_CF_LOCK)
+		region_size_deleted(store, keys, n);
 	for (int i = 0; i < n; i++)
 	{
 		modify.key = keys[i];

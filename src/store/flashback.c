@@ -32,7 +32,7 @@ change_state(Peer *peer, uint64 start_ts)
 		return false;
 	peer->region.flashback_start_ts = start_ts;
 	peer->region_changed = true;
-	peer->touched = true;
+	peer_touch(peer);
 	return true;
 }
 
@@ -95,9 +95,9 @@ flashback_finish(Store *store, Write *write)
 void
 flashback_save(Store *store)
 {
-	for (int i = 0; i < store->n_peers; i++)
+	for (int i = 0; i < store->lists[PEERS_TOUCHED].n; i++)
 	{
-		const Peer *peer = store->peers[i];
+		const Peer *peer = store->lists[PEERS_TOUCHED].peers[i];
 
 		if (!peer->grouped && peer->region_changed)
 			region_table_save(&peer->region, peer->self.id, PEER_STATE_NORMAL);

@@ -551,9 +551,9 @@ grants_make_way(Store *store, Peer *peer)
 void
 grants_advance(Store *store)
 {
-	for (int i = 0; i < store->n_peers; i++)
+	for (int i = 0; i < store->lists[PEERS_TOUCHED].n; i++)
 	{
-		Peer *peer = store->peers[i];
+		Peer *peer = store->lists[PEERS_TOUCHED].peers[i];
 		RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
 		uint64_t index;
 		uint64_t term;

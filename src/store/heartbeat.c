@@ -16,7 +16,7 @@
 #include "pdpb.pb-c.h"
 #include "store/replicas.h"
 
-static void
+static bool
 send_to_pd(int method, const ProtobufCMessage *message, Arena *arena)
 {
 	size_t len = protobuf_c_message_get_packed_size(message);
@@ -28,6 +28,7 @@ send_to_pd(int method, const ProtobufCMessage *message, Arena *arena)
 					(uint64) method);
 	if (code != BUS_OK)
 		elog(DEBUG1, "tikv store: heartbeat not sent, bus answered %d", code);
+	return code == BUS_OK;
 }
 
 static void
@@ -138,7 +139,7 @@ tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
 		if (it->match < status->truncated_index || it->match == 0)
 			out->pending_peers[out->n_pending_peers++] =
 				peer_message(of, arena);
-		since = silent_since(peer, it, now_us);
+		since = peer->sleep.asleep ? 0 : silent_since(peer, it, now_us);
 		if (since != 0 && now_us - since >= DOWN_US)
 			out->down_peers[out->n_down_peers++] =
 				down_message(of, now_us - since, arena);
@@ -147,15 +148,13 @@ tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
 	peer->told.unsettled |= out->n_pending_peers > 0;
 }
 
-static void
+/* False: not sent, the bus is full. */
+static bool
 region_heartbeat(Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 {
 	Pdpb__RegionHeartbeatRequest request = PDPB__REGION_HEARTBEAT_REQUEST__INIT;
 	Metapb__Peer leader = METAPB__PEER__INIT;
 
-	peer->told.epoch = peer->region.epoch;
-	peer->told.term = raft_term(peer->raft);
-	peer->told.at_us = dispatch_now_us();
 	tell_peers(peer, &request, arena);
 	leader.id = peer->self.id;
 	leader.store_id = peer->self.store_id;
@@ -163,8 +162,16 @@ region_heartbeat(Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 	request.region = service_region_message(&peer->region, arena);
 	request.leader = &leader;
 	request.term = raft_term(peer->raft);
+	region_size_told(peer, &request.approximate_size,
+					 &request.approximate_keys);
 	FAILPOINT_PASS("store_region_heartbeat");
-	send_to_pd(METHOD_PD_REGION_HEARTBEAT, &request.base, arena);
+	if (!send_to_pd(METHOD_PD_REGION_HEARTBEAT, &request.base, arena))
+		return false;
+	peer->told.epoch = peer->region.epoch;
+	peer->told.term = raft_term(peer->raft);
+	peer->told.at_us = dispatch_now_us();
+	peer->told.at_once = false;
+	return true;
 }
 
 void
@@ -183,10 +190,7 @@ store_heartbeat(Store *store)
 	request.header = &header;
 	request.stats = &stats;
 	FAILPOINT_PASS("store_heartbeat");
-	send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena);
-	for (int i = 0; i < store->n_peers; i++)
-		if (raft_role(store->peers[i]->raft) == RAFT_LEADER)
-			region_heartbeat(store->peers[i], &header, &arena);
+	(void) send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena);
 	arena_free(&arena);
 }
 
@@ -195,15 +199,87 @@ store_heartbeat(Store *store)
 /* How often PD is told of a region whose peers are not as they shall be. */
 #define UNSETTLED_US INT64CONST(1000000)
 
-static bool
+/*
+ * How often PD is told of a region that is as it was: TiKV's
+ * pd-heartbeat-tick-interval, and more often where there are few.
+ */
+#define ROUND_MAX_US INT64CONST(60000000)
+#define ROUND_MIN_US INT64CONST(10000000)
+#define ROUND_REGION_US INT64CONST(50000)
+
+/* Regions that PD is told of at a time: the bus has other users. */
+#define NEWS_AT_ONCE 200
+
+typedef enum News
+{
+	NEWS_NONE,
+	NEWS_LATER, /* not yet */
+	NEWS_NOW
+} News;
+
+static News
 is_news(const Peer *peer, int64 now_us)
 {
 	if (raft_role(peer->raft) != RAFT_LEADER)
-		return false;
-	return peer->told.epoch.conf_ver != peer->region.epoch.conf_ver ||
+		return NEWS_NONE;
+	if (peer->told.at_once ||
+		peer->told.epoch.conf_ver != peer->region.epoch.conf_ver ||
 		peer->told.epoch.version != peer->region.epoch.version ||
-		peer->told.term != raft_term(peer->raft) ||
-		(peer->told.unsettled && now_us - peer->told.at_us >= UNSETTLED_US);
+		peer->told.term != raft_term(peer->raft))
+		return NEWS_NOW;
+	if (!peer->told.unsettled)
+		return NEWS_NONE;
+	return now_us - peer->told.at_us >= UNSETTLED_US ? NEWS_NOW : NEWS_LATER;
+}
+
+/* Those of whom PD may have to be told, from the last one on. */
+static int
+tell_news(Store *store, Pdpb__RequestHeader *header, Arena *arena, int64 now_us)
+{
+	const PeerList *list = &store->lists[PEERS_NEWS];
+	int n = 0;
+
+	for (int i = list->n - 1; i >= 0 && n < NEWS_AT_ONCE; i--)
+	{
+		Peer *peer = list->peers[i];
+		News news = is_news(peer, now_us);
+
+		if (news == NEWS_LATER)
+			continue;
+		if (news == NEWS_NOW)
+		{
+			n++;
+			if (!region_heartbeat(peer, header, arena))
+				break;
+		}
+		if (!peer->told.unsettled)
+			peer_list_remove(peer, PEERS_NEWS);
+	}
+	return n;
+}
+
+/* A part of all, so that each has its turn once a round. */
+static void
+tell_round(Store *store, Pdpb__RequestHeader *header, Arena *arena,
+		   int64 now_us)
+{
+	int64 round_us =
+		Min(Max(store->n_peers * ROUND_REGION_US, ROUND_MIN_US), ROUND_MAX_US);
+	int64 n = (store->n_peers * NEWS_INTERVAL_US + round_us - 1) / round_us;
+
+	for (; n > 0 && store->n_peers > 0; n--)
+	{
+		Peer *peer;
+
+		store->next_told = (store->next_told + 1) % store->n_peers;
+		peer = store->peers[store->next_told];
+		if (raft_role(peer->raft) == RAFT_LEADER &&
+			now_us - peer->told.at_us >= round_us / 2 &&
+			!region_heartbeat(peer, header, arena))
+			return;
+		if (peer->told.unsettled)
+			peer_list_add(peer, PEERS_NEWS);
+	}
 }
 
 /* PD acts on what it hears: what it waits for is not left to the next round. */
@@ -218,9 +294,8 @@ store_heartbeat_news(Store *store, int64 now_us)
 	store->next_news_us = now_us + NEWS_INTERVAL_US;
 	arena_init(&arena);
 	header.cluster_id = store->meta.cluster_id;
-	for (int i = 0; i < store->n_peers; i++)
-		if (is_news(store->peers[i], now_us))
-			region_heartbeat(store->peers[i], &header, &arena);
+	if (tell_news(store, &header, &arena, now_us) < NEWS_AT_ONCE)
+		tell_round(store, &header, &arena, now_us);
 	arena_free(&arena);
 }
 
@@ -284,6 +359,7 @@ store_take_pd_answers(Store *store)
 			!links_take_pd_answer(store, &answer) &&
 			!splits_take_pd_answer(store, &answer) &&
 			!raft_take_pd_answer(store, &answer) &&
+			!stale_peer_take_pd_answer(store, &answer) &&
 			!gc_take_pd_answer(store, &answer) && answer.reply.code != BUS_OK)
 			ereport(
 				LOG,

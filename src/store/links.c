@@ -134,9 +134,8 @@ on_unreachable(void *arg, uint64_t store_id)
 {
 	Store *store = arg;
 
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->grouped)
-			report_unreachable(store->peers[i], store_id);
+	for (int i = 0; i < store->lists[PEERS_AWAKE].n; i++)
+		report_unreachable(store->lists[PEERS_AWAKE].peers[i], store_id);
 }
 
 static void

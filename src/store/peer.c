@@ -7,6 +7,8 @@
 
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
+#include "core/codec/memcomparable.h"
+#include "guc.h"
 #include "store/replicas.h"
 #include "utils/memutils.h"
 
@@ -42,11 +44,13 @@ store_find_peer(Store *store, uint64 region_id)
 Peer *
 store_find_peer_of_key(Store *store, Bytes bound)
 {
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->region.n_peers > 0 &&
-			region_contains(&store->peers[i]->region, bound))
-			return store->peers[i];
-	return NULL;
+	BoardRegion *found = palloc(sizeof(BoardRegion));
+	Peer *peer = NULL;
+
+	if (board_find_key(bound, found))
+		peer = store_find_peer(store, found->region.id);
+	pfree(found);
+	return peer != NULL && region_contains(&peer->region, bound) ? peer : NULL;
 }
 
 Peer *
@@ -98,6 +102,8 @@ store_remove_peer(Store *store, Peer *peer)
 	store->n_peers--;
 	memmove(&store->peers[at], &store->peers[at + 1],
 			(Size) (store->n_peers - at) * sizeof(Peer *));
+	peer_wake(peer);
+	peer_list_remove_all(peer);
 	if (peer->grouped)
 		store->replicas->n_grouped--;
 	if (peer->raft != NULL)
@@ -144,6 +150,20 @@ keep_key(const Peer *peer, Bytes key)
 	return bytes_make(copy, key.len);
 }
 
+static bool
+is_encoded(Bytes bound)
+{
+	Arena arena;
+	Bytes key;
+	bool answer;
+
+	arena_init(&arena);
+	answer = bound.len == 0 ||
+		memcomparable_decode(bound, &arena, &key, NULL) == STATUS_OK;
+	arena_free(&arena);
+	return answer;
+}
+
 void
 peer_set_region(Peer *peer, const Region *region)
 {
@@ -154,6 +174,8 @@ peer_set_region(Peer *peer, const Region *region)
 	peer->region.start_key = keep_key(peer, region->start_key);
 	peer->region.end_key = keep_key(peer, region->end_key);
 	free_keys(&old);
+	peer->raw_bounds =
+		!is_encoded(region->start_key) || !is_encoded(region->end_key);
 	for (int i = 0; i < region->n_peers; i++)
 		if (region->peers[i].store_id == peer->store->meta.store_id)
 			peer->self = region->peers[i];
@@ -236,11 +258,13 @@ peer_start(Store *store, Peer *peer)
 	if (peer->grouped)
 	{
 		store->replicas->n_grouped++;
+		peer_list_add(peer, PEERS_AWAKE);
+		peer_tell(peer);
 		return;
 	}
 	CHECK(raft_is_sole(peer->raft));
 	CHECK(raft_campaign(peer->raft, now_us) == STATUS_OK);
-	peer->touched = true;
+	peer_touch(peer);
 }
 
 void
@@ -266,6 +290,7 @@ peer_committed(Store *store, Peer *peer)
 	peer->saved_flashback_ts = peer->region.flashback_start_ts;
 	peer->saved = peer->state;
 	peer->touched = false;
+	peer_tell(peer);
 	if (visible_change && store->server != NULL)
 		peer_publish(peer);
 	else
@@ -336,10 +361,15 @@ peer_publish(Peer *peer)
 	peer->told_leader = entry->leader.id;
 	FAILPOINT_PASS("store_before_board");
 	if (!board_publish(entry))
-		ereport(FATAL,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many regions on this store"),
-				 errdetail("The limit is %d.", BOARD_MAX_REGIONS)));
+		ereport(
+			LOG,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg(
+				 "tikv store %llu: region %llu cannot be read here: there is no room for more regions, or for longer keys of their bounds",
+				 (unsigned long long) peer->self.store_id,
+				 (unsigned long long) peer->region.id),
+			 errhint("Raise tikv.max_regions, %d now, on all nodes.",
+					 tikv_fdw_settings.max_regions)));
 	FAILPOINT_PASS("store_after_board");
 	pfree(entry);
 }

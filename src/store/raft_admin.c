@@ -86,6 +86,9 @@ propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 	return true;
 }
 
+/* Of tikv.max_regions: other stores may be a little ahead. */
+#define SPARE_REGIONS 16
+
 /* The board has room for so many regions, on every store. */
 static bool
 propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
@@ -100,8 +103,9 @@ propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
 	if (region_split(&peer->region, admin, &store->arena, &pieces, &derived,
 					 why) != STATUS_OK)
 		return false;
-	*why = "this store has too many regions";
-	if (store->n_peers + admin->n_splits > BOARD_MAX_REGIONS - 16)
+	*why = "this store has as many regions as tikv.max_regions allows";
+	if (store->n_peers + admin->n_splits >
+		tikv_fdw_settings.max_regions - SPARE_REGIONS)
 		return false;
 	FAILPOINT("store_before_split_propose");
 	entry.data = encode(peer, admin, &store->arena);

@@ -26,11 +26,13 @@ corrupt_entry(const Peer *peer, const RaftEntry *entry)
 }
 
 static void
-apply_raw(RaftTurn *turn, const Command *command, Write *write)
+apply_raw(RaftTurn *turn, Peer *peer, const Command *command, Write *write)
 {
 	Store *store = turn->store;
 
 	FAILPOINT("store_apply_raw");
+	region_size_raw(peer, command->raw, command->n_raw);
+
 	for (size_t i = 0; i < command->n_raw; i++)
 	{
 		command->raw[i].era = store->ranges.era;
@@ -48,7 +50,7 @@ apply_raw(RaftTurn *turn, const Command *command, Write *write)
 }
 
 static void
-apply_txn(RaftTurn *turn, const Command *command)
+apply_txn(RaftTurn *turn, Peer *peer, const Command *command)
 {
 	Store *store = turn->store;
 	TxnEffects effects = {.arena = &store->arena,
@@ -58,6 +60,7 @@ apply_txn(RaftTurn *turn, const Command *command)
 	if (command->n_txn == 0)
 		return;
 	FAILPOINT("store_apply_txn");
+	region_size_txn(peer, command->txn, command->n_txn);
 	(void) txn_turn_base(&turn->txn);
 	txn_overlay_apply(&store->txn_overlay, &effects);
 }
@@ -94,8 +97,8 @@ apply_normal(RaftTurn *turn, Peer *peer, const RaftEntry *entry, Write *write)
 		raft_admin_apply(turn, peer, entry, &command);
 	else
 	{
-		apply_raw(turn, &command, write);
-		apply_txn(turn, &command);
+		apply_raw(turn, peer, &command, write);
+		apply_txn(turn, peer, &command);
 	}
 }
 

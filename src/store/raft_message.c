@@ -399,6 +399,16 @@ step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 		!snapshots_accept(peer->store, peer, m))
 		return;
 	FAILPOINT("store_before_step");
+	/* of a round before it fell asleep */
+	if (peer->sleep.asleep && m->raft.type == RAFT_MSG_HEARTBEAT_RESPONSE &&
+		m->raft.term == raft_term(peer->raft))
+		return;
+	peer->sleep.silent_ticks = 0;
+	peer->sleep.wanted &= m->raft.type == RAFT_MSG_HEARTBEAT;
+	if (peer->sleep.asleep ||
+		(m->raft.type != RAFT_MSG_HEARTBEAT &&
+		 m->raft.type != RAFT_MSG_HEARTBEAT_RESPONSE))
+		peer_wake(peer);
 	note_sender(peer, &m->from);
 	if (m->raft.type == RAFT_MSG_READ_INDEX && m->raft.n_entries == 1 &&
 		!raft_read_may_answer(peer, m->raft.entries[0].data))
@@ -428,6 +438,8 @@ step_one(RaftTurn *turn, Bytes bytes)
 	if (peer_message_decode(bytes, &store->arena, &m) != STATUS_OK ||
 		m.to.store_id != store->meta.store_id)
 		return;
+	if (hibernate_take_store_message(store, &m))
+		return;
 	peer = store_find_peer(store, m.region_id);
 	if (peer != NULL && peer->self.id != m.to.id)
 		peer = other_peer(turn, peer, &m);
@@ -441,6 +453,8 @@ step_one(RaftTurn *turn, Bytes bytes)
 			raft_peer_destroy(turn, peer, &peer->region);
 		return;
 	}
+	if (m.extra != EXTRA_NONE && peer->grouped)
+		hibernate_take_message(peer, &m);
 	/* a lone peer has nobody to listen to */
 	if (m.extra == EXTRA_NONE && m.has_raft &&
 		!sender_is_gone(turn, peer, &m) && peer->grouped)

@@ -37,6 +37,7 @@ ask(Store *store, Peer *peer, IndexRead *read)
 
 	read->asked_us = dispatch_now_us();
 	FAILPOINT_PASS("store_read_index_ask");
+	peer_wake(peer);
 	(void) !raft_read_index(peer->raft,
 							read_context_encode(&context,
 												read->request->arena));

@@ -50,6 +50,7 @@ first_state(Store *store, const Region *piece, GroupState *state)
 	state->commit_index = state->applied_index = state->truncated_index =
 		RAFT_INIT_LOG_INDEX;
 	state->applied_term = state->truncated_term = RAFT_INIT_LOG_TERM;
+	state->approximate_size = state->approximate_keys = -1;
 	if (present != NULL && present->state.term > state->term)
 	{
 		state->term = present->state.term;
@@ -121,6 +122,7 @@ raft_split_apply(RaftTurn *turn, Peer *peer, const CmdAdmin *admin)
 		if (i != derived && begins_here(store, &born->pieces[i]))
 			store_piece(store, &born->pieces[i], &born->states[i]);
 	peer_set_region(peer, &born->pieces[derived]);
+	region_size_guess(peer, peer, born->n_pieces);
 	peer->region_changed = true;
 	peer->at_once = turn->at_once = true;
 	born->next = turn->born;
@@ -151,10 +153,12 @@ begin_piece(Store *store, const Peer *parent, const Region *piece,
 	peer->log_last = state->truncated_index;
 	peer->log_first = state->truncated_index + 1;
 	peer_start(store, peer);
+	region_size_guess(peer, parent, 1);
 	if (peer->grouped && peer_is_leader(parent))
 		(void) !raft_campaign(peer->raft, (uint64) board_now_us());
 	FAILPOINT("store_piece_campaigned");
 	peer_publish(peer);
+	peer_tell(peer);
 	raft_message_again(store, piece->id);
 }
 

@@ -34,20 +34,6 @@
 #define TURN_MAX_WRITES 4096
 #define TURN_MAX_BYTES ((size_t) 8 << 20)
 
-/* How often a leader asks PD again for a timestamp. */
-#define MAX_TS_RETRY_US INT64CONST(1000000)
-
-/*
- * Tags of such questions among the answers of PD: region ids are smaller.  The
- * bits above are those of splits, of addresses and of long reads.
- */
-#define MAX_TS_TAG (UINT64CONST(1) << 60)
-
-/* How often the store asks what time PD has: it need not be this node's. */
-#define PD_TIME_INTERVAL_US INT64CONST(3000000)
-
-#define TSO_LOGICAL_BITS 18
-
 /* ------------------------------------------------------------ what was flushed */
 
 static Peer *
@@ -144,8 +130,10 @@ remember_unflushed(Store *store, Peer *peer)
 static bool
 any_ready(const Store *store)
 {
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->grouped && raft_has_ready(store->peers[i]->raft))
+	const PeerList *awake = &store->lists[PEERS_AWAKE];
+
+	for (int i = 0; i < awake->n; i++)
+		if (raft_has_ready(awake->peers[i]->raft))
 			return true;
 	return false;
 }
@@ -169,7 +157,7 @@ work_waits(const Store *store)
 
 	if (replicas->n_inbox > 0 || replicas->queue.n > 0 || any_job_is_due(store))
 		return true;
-	if (replicas->n_grouped == 0)
+	if (store->lists[PEERS_AWAKE].n == 0)
 		return false;
 	return dispatch_now_us() >= replicas->next_tick_us || any_ready(store);
 }
@@ -179,7 +167,8 @@ raft_turn_sleep_us(const Store *store, int64 most)
 {
 	const Replicas *replicas = store->replicas;
 
-	if (replicas->n_grouped == 0 && !work_waits(store))
+	if (store->lists[PEERS_AWAKE].n == 0 && !work_waits(store) &&
+		replicas->unflushed == NULL)
 		return most;
 	if (work_waits(store) ||
 		(replicas->unflushed != NULL && is_flushed(replicas->unflushed)))
@@ -218,6 +207,7 @@ make_grouped(Peer *peer)
 	peer->max_ts_term = peer->store->max_ts_synced ? raft_term(peer->raft) : 0;
 	peer->was_leader = peer_is_leader(peer);
 	peer->store->replicas->n_grouped++;
+	peer_list_add(peer, PEERS_AWAKE);
 }
 
 static void
@@ -257,6 +247,7 @@ run_jobs(RaftTurn *turn)
 				make_grouped(peer);
 			else
 				why = "the region is busy: a flashback or a turn is under way";
+			peer_wake(peer);
 			turn->in_core = true;
 			ok = peer->grouped && raft_admin_propose(peer, &job->admin, &why);
 			turn->in_core = false;
@@ -269,147 +260,11 @@ run_jobs(RaftTurn *turn)
 }
 
 static void
-ask_timestamp(Store *store, uint64 tag)
-{
-	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
-	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
-	uint8 *bytes;
-	size_t len;
-
-	header.cluster_id = store->meta.cluster_id;
-	request.header = &header;
-	request.count = 1;
-	len = protobuf_c_message_get_packed_size(&request.base);
-	bytes = arena_alloc(&store->arena, len);
-	protobuf_c_message_pack(&request.base, bytes);
-	(void) bus_send(WORKER_STORE, WORKER_PD, METHOD_PD_TSO,
-					bytes_make(bytes, len), tag);
-}
-
-/* Reads were served at other stores, up to any timestamp given out by now. */
-static void
-ask_max_ts(Store *store, Peer *peer, int64 now_us)
-{
-	uint64 term = raft_term(peer->raft);
-
-	if (!peer_is_leader(peer) || peer->max_ts_term == term ||
-		(peer->max_ts_asked == term &&
-		 now_us < peer->max_ts_asked_us + MAX_TS_RETRY_US))
-		return;
-	peer->max_ts_asked = term;
-	peer->max_ts_asked_us = now_us;
-	ask_timestamp(store, MAX_TS_TAG | peer->region.id);
-}
-
-/*
- * A timestamp far ahead of PD is refused.  This node's clock may be off, or
- * that of the node that leads PD was: what counts is what PD gives out.
- */
-static void
-ask_pd_time(Store *store, int64 now_us)
-{
-	Replicas *replicas = store->replicas;
-
-	if (now_us < replicas->next_pd_time_us)
-		return;
-	replicas->next_pd_time_us = now_us + PD_TIME_INTERVAL_US;
-	ask_timestamp(store, MAX_TS_TAG);
-}
-
-/* The term it was asked in must still be the leader's own. */
-static void
-take_timestamp(Peer *peer, const Pdpb__Timestamp *timestamp)
-{
-	uint64 ts = (uint64) timestamp->physical << TSO_LOGICAL_BITS |
-		(uint64) timestamp->logical;
-
-	tso_heard(ts);
-	if (peer == NULL)
-		return;
-	FAILPOINT("store_max_ts_answer");
-	lock_table_raise_max_ts(ts);
-	if (peer_is_leader(peer) && raft_term(peer->raft) == peer->max_ts_asked)
-		peer->max_ts_term = peer->max_ts_asked;
-}
-
-bool
-raft_take_pd_answer(Store *store, const BusAnswer *answer)
-{
-	Pdpb__TsoResponse *reply;
-	Peer *peer;
-	Arena arena;
-
-	if ((answer->tag & MAX_TS_TAG) == 0)
-		return false;
-	if (answer->reply.code != BUS_OK)
-		return true;
-	peer = store_find_peer(store, answer->tag & ~MAX_TS_TAG);
-	arena_init(&arena);
-	reply =
-		(Pdpb__TsoResponse *) service_unpack(&pdpb__tso_response__descriptor,
-											 answer->reply.bytes, &arena);
-	if (reply != NULL && reply->timestamp != NULL &&
-		(reply->header == NULL || reply->header->error == NULL))
-		take_timestamp(peer, reply->timestamp);
-	arena_free(&arena);
-	return true;
-}
-
-static void
-fill_people(const Peer *peer, const RaftStatus *status, BoardRaft *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->region_id = peer->region.id;
-	out->peer_id = peer->self.id;
-	out->role = (int) status->role;
-	out->term = status->hard_state.term;
-	out->leader = status->leader;
-	out->last_index = status->last_index;
-	out->commit_index = status->hard_state.commit;
-	out->applied_index = status->applied_index;
-	out->truncated_index = status->truncated_index;
-	out->lease_end_us =
-		(int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
-	out->has_log = peer->grouped;
-	out->n_peers = peer->region.n_peers;
-	for (int i = 0; i < peer->region.n_peers; i++)
-	{
-		out->peers[i].peer = peer->region.peers[i];
-		out->peers[i].state = -1;
-		for (int k = 0; k < status->n_peers; k++)
-			if (status->peers[k].id == peer->region.peers[i].id)
-			{
-				out->peers[i].match = status->peers[k].match;
-				out->peers[i].state = (int) status->peers[k].state;
-				out->peers[i].active = status->peers[k].recent_active;
-			}
-	}
-}
-
-/* What people may know of a group: once a second. */
-void
-raft_tell_people(Store *store)
-{
-	RaftStatus *status = palloc(sizeof(RaftStatus));
-	BoardRaft *raft = palloc(sizeof(BoardRaft));
-
-	for (int i = 0; i < store->n_peers; i++)
-	{
-		Peer *peer = store->peers[i];
-
-		raft_status(peer->raft, status);
-		fill_people(peer, status, raft);
-		board_publish_raft(raft);
-	}
-	pfree(status);
-	pfree(raft);
-}
-
-static void
 tick(RaftTurn *turn)
 {
 	Store *store = turn->store;
 	Replicas *replicas = store->replicas;
+	const PeerList *awake = &store->lists[PEERS_AWAKE];
 	int64 now_us = dispatch_now_us();
 
 	if (now_us < replicas->next_tick_us)
@@ -418,18 +273,19 @@ tick(RaftTurn *turn)
 	if (replicas->next_tick_us <= now_us)
 		replicas->next_tick_us = now_us + RAFT_TICK_US;
 	turn->in_core = true;
-	for (int i = 0; i < store->n_peers; i++)
+	for (int i = awake->n - 1; i >= 0; i--)
 	{
-		Peer *peer = store->peers[i];
+		Peer *peer = awake->peers[i];
 
-		if (!peer->grouped)
+		if (hibernate_tick(peer, now_us))
 			continue;
 		raft_tick(peer->raft, (uint64) board_now_us());
 		raft_admin_compact(peer, now_us);
-		ask_max_ts(store, peer, now_us);
+		raft_ask_max_ts(peer, now_us);
+		stale_peer_tick(peer, now_us);
 	}
 	turn->in_core = false;
-	ask_pd_time(store, now_us);
+	raft_ask_pd_time(store, now_us);
 }
 
 /* --------------------------------------------------------------- the readies */
@@ -450,11 +306,11 @@ take_batch(Store *store, WriteQueue *batch)
 static void
 destroy_removed(RaftTurn *turn)
 {
-	Store *store = turn->store;
+	const PeerList *awake = &turn->store->lists[PEERS_AWAKE];
 
-	for (int i = store->n_peers - 1; i >= 0; i--)
-		if (store->peers[i]->destroying)
-			raft_peer_destroy(turn, store->peers[i], &store->peers[i]->region);
+	for (int i = awake->n - 1; i >= 0; i--)
+		if (awake->peers[i]->destroying)
+			raft_peer_destroy(turn, awake->peers[i], &awake->peers[i]->region);
 }
 
 static void
@@ -563,7 +419,10 @@ note_leadership(Store *store, Peer *peer)
 			 peer->saved.applied_term == raft_term(peer->raft))
 		raft_write_begin_term(peer);
 	if (peer->was_leader != leads || (leads && peer->region_changed))
-		store->next_heartbeat_us = 0;
+	{
+		peer->told.at_once = true;
+		store->next_news_us = 0;
+	}
 	peer->was_leader = leads;
 }
 
@@ -626,6 +485,8 @@ ungroup(Store *store, Peer *peer)
 	FAILPOINT("store_before_ungrouped");
 	peer->grouped = false;
 	store->replicas->n_grouped--;
+	peer_list_remove(peer, PEERS_AWAKE);
+	peer_tell(peer);
 	store->max_ts_synced &= peer->max_ts_term == raft_term(peer->raft);
 }
 
@@ -643,7 +504,10 @@ finish_peer(Store *store, Peer *peer)
 	{
 		FAILPOINT("store_leadership_won");
 		peer->led_from_era = store->ranges.era + 1;
+		region_size_consider(peer);
 	}
+	if (peer->has_ready || board_is_old(peer))
+		peer_tell(peer);
 	tell_board(peer, applied_before);
 	note_leadership(store, peer);
 	peer->region_changed = peer->at_once = false;
@@ -653,6 +517,7 @@ static void
 after_commit(RaftTurn *turn)
 {
 	Store *store = turn->store;
+	const PeerList *awake = &store->lists[PEERS_AWAKE];
 
 	raw_writer_published(turn->writer);
 	FAILPOINT("store_before_publish_locks");
@@ -660,9 +525,8 @@ after_commit(RaftTurn *turn)
 	range_delete_committed(store);
 	FAILPOINT("store_after_publish_locks");
 	store->durable_us = dispatch_now_us();
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->grouped)
-			finish_peer(store, store->peers[i]);
+	for (int i = 0; i < awake->n; i++)
+		finish_peer(store, awake->peers[i]);
 	FAILPOINT("store_readies_finished");
 	raft_split_begin(turn);
 	FAILPOINT("store_before_reply");
@@ -670,9 +534,8 @@ after_commit(RaftTurn *turn)
 	raft_flushed_run(store);
 	have_flushed(store);
 	FAILPOINT("store_after_reply");
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->grouped)
-			ungroup(store, store->peers[i]);
+	for (int i = awake->n - 1; i >= 0; i--)
+		ungroup(store, awake->peers[i]);
 }
 
 /* ------------------------------------------------------------------- the turn */
@@ -723,8 +586,8 @@ run_turn(RaftTurn *turn, WriteQueue *batch)
 	FAILPOINT("store_after_decide");
 	turn->committed = true;
 	destroy_removed(turn);
-	for (int i = 0; i < store->n_peers; i++)
-		take_ready(turn, store->peers[i]);
+	for (int i = 0; i < store->lists[PEERS_AWAKE].n; i++)
+		take_ready(turn, store->lists[PEERS_AWAKE].peers[i]);
 	write_rows(turn);
 	commit(turn);
 	after_commit(turn);

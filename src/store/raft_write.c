@@ -439,6 +439,7 @@ decide(RaftTurn *turn, Write *write)
 		write_queue_push(&store->queue, write);
 		return;
 	}
+	peer_wake(write->peer);
 	/* What earlier leaders left in the log must be seen first. */
 	if (write->peer->saved.applied_term != raft_term(write->peer->raft))
 	{

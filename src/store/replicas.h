@@ -195,8 +195,15 @@ extern int raft_flushed_run(Store *store);
 /* A command for the next turn; the job is copied. */
 extern void raft_turn_order(Store *store, const AdminJob *job);
 
+/* ---- raft_show.c ---- */
+
 /* What tikv.raft shows. */
 extern void raft_tell_people(Store *store);
+
+/* ---- raft_max_ts.c ---- */
+
+extern void raft_ask_max_ts(Peer *peer, int64 now_us);
+extern void raft_ask_pd_time(Store *store, int64 now_us);
 
 /* The answer to a question of ours, if it is one. */
 extern bool raft_take_pd_answer(Store *store, const BusAnswer *answer);
@@ -324,6 +331,13 @@ extern void orders_take_pd(Store *store,
 typedef struct SplitJob SplitJob;
 
 extern void splits_take(Store *store, Request *request);
+
+/*
+ * Split it at these bounds of its own accord; keys and sizes, one more than
+ * keys, are copied.
+ */
+extern void splits_begin(Store *store, Peer *peer, const Bytes *keys, int n,
+						 const PieceSize *sizes);
 extern bool splits_take_pd_answer(Store *store, const BusAnswer *answer);
 extern void splits_applied(Store *store, const Peer *parent,
 						   const Region *pieces, int n);

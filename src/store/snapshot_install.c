@@ -85,6 +85,7 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 	state->applied_index = state->truncated_index = at.index;
 	state->applied_term = state->truncated_term = at.term;
 	state->commit_index = Max(state->commit_index, at.index);
+	region_size_forget(peer);
 	(void) log_table_delete(&turn->tables, turn->snapshot, at.region_id, 0,
 							PG_INT64_MAX, PG_INT32_MAX);
 	peer->log_last = at.index;

@@ -1,6 +1,7 @@
 /*
  * splits.c
- *	  Splitting a region at given keys: SplitRegion of clients and tikv_split().
+ *	  Splitting a region at given keys: SplitRegion of clients, tikv_split(),
+ *	  and regions that are too large (region_size.c).
  *
  * PD gives the ids, the region's leader proposes BatchSplit, every replica
  * makes the new peers when it applies it (raftstore-and-pd 16).  The old id
@@ -26,8 +27,10 @@ struct SplitJob
 	uint64 region_id;
 	RegionEpoch epoch;
 	CmdAdmin admin;
-	Arena *arena; /* the request's */
-	Request *request;
+	Arena *arena; /* the request's, or */
+	Arena own;
+	Request *request; /* NULL: the store's own wish */
+	PieceSize *sizes; /* of the pieces; NULL: not known */
 	int64 begun_us;
 };
 
@@ -40,6 +43,7 @@ forget(Store *store, SplitJob *job)
 		at = &(*at)->next;
 	*at = job->next;
 	store->replicas->n_splits--;
+	arena_free(&job->own);
 	pfree(job);
 }
 
@@ -48,8 +52,16 @@ fail(Store *store, SplitJob *job, const RegionError *error)
 {
 	Request *request = job->request;
 
+	if (request == NULL)
+		ereport(LOG,
+				(errmsg("tikv store %llu: region %llu could not be split: %s",
+						(unsigned long long) store->meta.store_id,
+						(unsigned long long) job->region_id, error->reason)));
+	if (request == NULL && store_find_peer(store, job->region_id) != NULL)
+		region_size_look_again(store_find_peer(store, job->region_id), false);
 	forget(store, job);
-	service_region_error(request, error);
+	if (request != NULL)
+		service_region_error(request, error);
 }
 
 static void
@@ -251,6 +263,47 @@ may_split(Store *store, const Peer *peer, const RequestContext *context,
 	return store->replicas->n_splits < MAX_SPLITS_AT_ONCE;
 }
 
+static SplitJob *
+new_job(Store *store, const Peer *peer)
+{
+	SplitJob *job = MemoryContextAllocZero(store->context, sizeof(SplitJob));
+
+	arena_init(&job->own);
+	job->arena = &job->own;
+	job->id = ++store->replicas->next_split;
+	job->region_id = peer->region.id;
+	job->epoch = peer->region.epoch;
+	job->begun_us = dispatch_now_us();
+	job->next = store->replicas->splits;
+	store->replicas->splits = job;
+	store->replicas->n_splits++;
+	return job;
+}
+
+void
+splits_begin(Store *store, Peer *peer, const Bytes *keys, int n,
+			 const PieceSize *sizes)
+{
+	SplitJob *job;
+
+	for (job = store->replicas->splits; job != NULL; job = job->next)
+		if (job->region_id == peer->region.id)
+			return;
+	if (store->replicas->n_splits >= MAX_SPLITS_AT_ONCE)
+		return;
+	job = new_job(store, peer);
+	job->admin.type = CMD_ADMIN_BATCH_SPLIT;
+	job->admin.right_derive = true;
+	job->admin.n_splits = n;
+	job->admin.splits = arena_zalloc(job->arena, (Size) n * sizeof(CmdSplit));
+	for (int i = 0; i < n; i++)
+		job->admin.splits[i].split_key = arena_copy(job->arena, keys[i]);
+	job->sizes = arena_alloc(job->arena, (Size) (n + 1) * sizeof(PieceSize));
+	memcpy(job->sizes, sizes, (Size) (n + 1) * sizeof(PieceSize));
+	if (!ask_ids(store, peer, job))
+		fail_with(store, job, "the placement driver does not take requests");
+}
+
 /* Only the version of the epoch is compared (raftstore-and-pd 16). */
 void
 splits_take(Store *store, Request *request)
@@ -272,17 +325,10 @@ splits_take(Store *store, Request *request)
 		service_region_error(request, &error);
 		return;
 	}
-	job = MemoryContextAllocZero(store->context, sizeof(SplitJob));
-	job->id = ++store->replicas->next_split;
-	job->region_id = peer->region.id;
-	job->epoch = peer->region.epoch;
+	job = new_job(store, peer);
 	job->admin = admin;
 	job->arena = request->arena;
 	job->request = request;
-	job->begun_us = dispatch_now_us();
-	job->next = store->replicas->splits;
-	store->replicas->splits = job;
-	store->replicas->n_splits++;
 	FAILPOINT_PASS("store_split_asked");
 	if (!ask_ids(store, peer, job))
 		fail_with(store, job, "the placement driver does not take requests");
@@ -332,6 +378,21 @@ answer(SplitJob *job, const Region *pieces, int n)
 	job->request->done(job->request, &reply.base);
 }
 
+/* Pieces that were counted before; the others are to be counted. */
+static void
+tell_sizes(Store *store, const SplitJob *job, const Region *pieces, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Peer *peer = store_find_peer(store, pieces[i].id);
+
+		if (peer == NULL || job->sizes == NULL)
+			continue;
+		region_size_known(peer, &job->sizes[i]);
+		region_size_look_again(peer, true);
+	}
+}
+
 /* A split of this region is applied and committed here. */
 void
 splits_applied(Store *store, const Peer *parent, const Region *pieces, int n)
@@ -348,10 +409,19 @@ splits_applied(Store *store, const Peer *parent, const Region *pieces, int n)
 				parent->region.epoch.version)
 			continue;
 		FAILPOINT_PASS("store_before_split_answer");
-		answer(job, pieces, n);
+		tell_sizes(store, job, pieces, n);
+		if (job->request != NULL)
+			answer(job, pieces, n);
 		forget(store, job);
 	}
-	store->next_heartbeat_us = 0;
+	for (int i = 0; i < n; i++)
+	{
+		Peer *peer = store_find_peer(store, pieces[i].id);
+
+		if (peer != NULL)
+			region_size_consider(peer);
+	}
+	store->next_news_us = 0;
 }
 
 /* Those that wait for too long, whatever the reason. */

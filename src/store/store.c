@@ -95,6 +95,8 @@ store_init(Store *store)
 	dispatch_init(&store->dispatch, context);
 	background_init(store);
 	snapshots_init(store);
+	region_sizes_init(store);
+	hibernate_init(store);
 	store->dispatch.write = store_submit;
 	store->dispatch.write_txn = store_submit_txn;
 	store->dispatch.ask_store = ask_store;
@@ -193,6 +195,11 @@ bring_up(Store *store, char *reason, Size size)
 					store->meta.api);
 	store->dispatch.tables = store->tables;
 	publish(store);
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		region_size_consider(store->peers[i]);
+		peer_tell(store->peers[i]);
+	}
 	store_heartbeat(store);
 	return true;
 }
@@ -261,6 +268,8 @@ housekeeping(Store *store)
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
 		raft_tell_people(store);
+		if (store->replicas->n_grouped > 0)
+			raft_ask_pd_time(store, now_us);
 		raft_message_tell_removed(store);
 		if (!extension_is_ours(store))
 			return "the extension was dropped";
@@ -291,6 +300,12 @@ sleep_us(const Store *store)
 	int64 wait =
 		Min(Min(next_us, background_due_us(store)), snapshots_due_us(store)) -
 		now_us;
+
+	wait =
+		Min(wait,
+			Min(region_sizes_due_us(store), hibernate_due_us(store)) - now_us);
+	if (store->lists[PEERS_NEWS].n > 0)
+		wait = Min(wait, store->next_news_us - now_us);
 
 	if (store->gc.job == NULL)
 		wait = Min(wait, store->gc.due_us - now_us);
@@ -334,7 +349,9 @@ work_round(Store *store)
 	done += raft_read_run(store);
 	done += background_run(store);
 	done += snapshots_run(store);
+	done += region_sizes_run(store);
 	splits_run(store);
+	hibernate_run(store, dispatch_now_us());
 	links_run(store);
 	batch_flush();
 	count_round(store);
@@ -381,6 +398,7 @@ bring_down(Store *store, const char *reason)
 	batch_flush();
 	links_stop(store);
 	snapshots_stop(store);
+	region_sizes_stop(store);
 	kvserver_stop(store->server);
 	store->server = NULL;
 	while (store->n_peers > 0)

@@ -29,6 +29,8 @@
 #include "store/background.h"
 #include "store/gc.h"
 #include "store/guard.h"
+#include "store/hibernate.h"
+#include "store/region_size.h"
 #include "core/base/pacer.h"
 
 typedef struct Store Store;
@@ -54,13 +56,31 @@ typedef struct PeerTold
 {
 	RegionEpoch epoch;
 	uint64 term;
+	bool at_once;	/* it is news in any case */
 	bool unsettled; /* some peer was behind, silent, or between roles */
 	int64 at_us;
 	PeerSilence silences[PEER_SILENCES];
 } PeerTold;
 
+/* What there is to be done for a peer (peer_list.c). */
+typedef enum PeerListKind
+{
+	PEERS_TOUCHED, /* something for the turn of sole peers */
+	PEERS_AWAKE,   /* of groups with several peers: they are ticked */
+	PEERS_NEWS,	   /* PD may have to be told of it */
+	PEERS_SHOWN,   /* people may have to be told of it */
+	PEER_LISTS
+} PeerListKind;
+
+typedef struct PeerList
+{
+	Peer **peers;
+	int n;
+	int room;
+} PeerList;
+
 /* One region's replica on this store. */
-typedef struct Peer
+struct Peer
 {
 	Store *store;
 	Region region; /* without peers: it waits for its first snapshot */
@@ -71,6 +91,7 @@ typedef struct Peer
 	GroupState saved;		   /* as last committed */
 	bool touched;			   /* has something for the turn's transaction */
 	bool region_changed;	   /* its descriptor is to be stored */
+	bool raw_bounds;		   /* its bounds are no encoded keys */
 	uint64 saved_flashback_ts; /* of the region, as last committed */
 	int n_grants;			   /* live, with keys in the region */
 	int closers;			   /* writes that wait until there are none */
@@ -111,7 +132,10 @@ typedef struct Peer
 	int skipped_compacts;
 	uint64 log_bytes; /* of the log, of what was appended since the start */
 	PeerTold told;	  /* to PD */
-} Peer;
+	PeerSize size;
+	PeerSleep sleep;
+	int places[PEER_LISTS]; /* in the lists, from 1 on; 0: in none */
+};
 
 /* A write waiting for its turn, or for the WAL flush of its turn. */
 typedef struct Write
@@ -182,11 +206,14 @@ struct Store
 	Peer **peers; /* by region id, ascending */
 	int n_peers;
 	int peers_room;
+	PeerList lists[PEER_LISTS];
 	struct Tombstone *tombstones; /* of regions that had a peer here */
 	struct Grants *grants;		  /* keys that backends are writing */
 	struct Replicas *replicas;	  /* what groups with several peers need */
 	struct Links *links;		  /* to other stores; NULL: not yet */
 	struct Snapshots *snapshots;
+	RegionSizes *sizes;
+	Sleepers *sleepers;
 
 	WriteQueue queue;  /* not begun, by source */
 	FairQueue fair;	   /* ... most of it */
@@ -220,6 +247,7 @@ struct Store
 	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
 	int sql_beats;				 /* of SQL transactions, on their way */
 	int64 next_news_us;			 /* ... of regions that changed */
+	int next_told;				 /* the next one in peers[] whose turn it is */
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
 	char blocker[256];			 /* who keeps the turn from its tables */
@@ -320,6 +348,18 @@ extern int64 peer_lease_end(const Peer *peer);
 
 /* Put what others may know of the peer on the board. */
 extern void peer_publish(Peer *peer);
+
+/* ---- peer_list.c ---- */
+
+extern void peer_list_add(Peer *peer, PeerListKind kind);
+extern void peer_list_remove(Peer *peer, PeerListKind kind);
+extern void peer_list_remove_all(Peer *peer);
+
+/* It has something for the next turn of sole peers. */
+extern void peer_touch(Peer *peer);
+
+/* PD and people may have to be told of it. */
+extern void peer_tell(Peer *peer);
 
 /* ---- turn.c ---- */
 

@@ -240,6 +240,23 @@ flashback_is_possible(const Peer *peer, const RequestContext *context,
 	return false;
 }
 
+/*
+ * In API V1 a region may have been split at raw keys.  Clients of transactions
+ * cannot decode such bounds, and would not find what they have written.
+ */
+static bool
+bounds_are_encoded(const Peer *peer, const Write *write, RegionError *error)
+{
+	if (write->txn == NULL || !peer->raw_bounds || txn_frees_space(write))
+		return true;
+	memset(error, 0, sizeof(*error));
+	error->kind = REGION_MESSAGE_ONLY;
+	error->region_id = peer->region.id;
+	error->reason =
+		"the region was split at raw keys, where there can be no transactions: keep both with API version 2 (tikv.api_version)";
+	return false;
+}
+
 bool
 turn_check_write(Store *store, Write *write, RegionError *error)
 {
@@ -268,6 +285,7 @@ turn_check_write(Store *store, Write *write, RegionError *error)
 	}
 	write->peer = peer;
 	return flashback_is_possible(peer, context, error) &&
+		bounds_are_encoded(peer, write, error) &&
 		in_range(write, &peer->region, error) &&
 		timestamps_are_plausible(write, error) &&
 		guard_permits(store, write, error) && still_wanted(write, error);
@@ -284,7 +302,8 @@ turn_propose(Store *store, Peer *peer, RawCommand *command)
 	entry.payload_size = command->write_bytes;
 	if (raft_propose(peer->raft, &entry, &index, &term) != STATUS_OK)
 		return false;
-	peer->touched = true;
+	peer_touch(peer);
+	region_size_raw(peer, command->modifies, command->n_modifies);
 	for (size_t i = 0; i < command->n_modifies; i++)
 	{
 		command->modifies[i].era = store->ranges.era;
@@ -390,10 +409,7 @@ decide(Turn *turn, Write *write)
 static bool
 any_touched(const Store *store)
 {
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->touched)
-			return true;
-	return false;
+	return store->lists[PEERS_TOUCHED].n > 0;
 }
 
 bool
@@ -476,9 +492,8 @@ commit_turn(Turn *turn)
 		store->turns++;
 	}
 	grants_advance(store);
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->touched)
-			save_group(turn, store->peers[i]);
+	for (int i = 0; i < store->lists[PEERS_TOUCHED].n; i++)
+		save_group(turn, store->lists[PEERS_TOUCHED].peers[i]);
 	write_rows(turn);
 	txn_turn_write(&turn->txn);
 	flashback_save(store);
@@ -492,9 +507,13 @@ commit_turn(Turn *turn)
 	FAILPOINT_PASS("store_own_after_commit");
 	raw_writer_published(turn->writer);
 	txn_turn_published(&turn->txn, &store->outbox);
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->touched)
-			peer_committed(store, store->peers[i]);
+	while (store->lists[PEERS_TOUCHED].n > 0)
+	{
+		Peer *peer = store->lists[PEERS_TOUCHED].peers[0];
+
+		peer_list_remove(peer, PEERS_TOUCHED);
+		peer_committed(store, peer);
+	}
 	range_delete_committed(store);
 	store->outbox_lsn = XactLastCommitEnd;
 	store->durable_us = dispatch_now_us();
@@ -609,9 +628,8 @@ abort_turn(Turn *turn)
 	store->aborted_turns++;
 	metrics_add(VALUE_ABORTED_TURNS, 1);
 	range_delete_aborted(store);
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->touched)
-			peer_restart(store, store->peers[i]);
+	for (int i = 0; i < store->lists[PEERS_TOUCHED].n; i++)
+		peer_restart(store, store->lists[PEERS_TOUCHED].peers[i]);
 }
 
 /* After an abort: everything that was not answered, in its order. */

@@ -124,7 +124,8 @@ propose(Write *write, const TxnEffects *effects)
 		return true;
 	if (raft_propose(write->peer->raft, &entry, &index, &term) != STATUS_OK)
 		return false;
-	write->peer->touched = true;
+	peer_touch(write->peer);
+	region_size_txn(write->peer, effects->modifies, effects->n_modifies);
 	return true;
 }
 

@@ -330,11 +330,12 @@ board_store(BoardStore *out)
 	memset(out, 0, sizeof(*out));
 }
 
-int
-board_all(BoardRegion **out)
+bool
+board_walk_next(BoardWalk *walk, BoardRegion *out)
 {
-	*out = NULL;
-	return 0;
+	(void) walk;
+	(void) out;
+	return false;
 }
 
 void

@@ -313,6 +313,58 @@ test_no_sleep_in_turn(void)
 	fixture_free(&f);
 }
 
+/* Pre-votes that it gives to another candidate. */
+static int
+answers_to_vote(void)
+{
+	RaftMessage vote = message(RAFT_MSG_REQUEST_PRE_VOTE, 3);
+	RaftReady rd;
+	int n = 0;
+
+	vote.term = raft_term(f.raft) + 1;
+	vote.index = vote.log_term = 5;
+	CHECK(step(vote) == STATUS_OK);
+	if (!raft_ready(f.raft, &f.arena, 0, &rd))
+		return 0;
+	for (int i = 0; i < rd.n_persisted_messages; i++)
+		n += rd.persisted_messages[i].type ==
+				RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE &&
+			!rd.persisted_messages[i].reject;
+	for (int i = 0; i < rd.n_messages; i++)
+		n += rd.messages[i].type == RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE &&
+			!rd.messages[i].reject;
+	fixture_store(&f, &rd);
+	raft_advance(f.raft, &rd);
+	return n;
+}
+
+/*
+ * A follower promised its leader not to vote for others.  One that is told that
+ * the leader is gone, and slept for longer than the promise, owes it no more.
+ */
+static void
+test_orphan(void)
+{
+	start();
+	follow();
+	raft_hibernate(f.raft);
+	EQ_U64(answers_to_vote(), 0, "who sleeps still keeps its promise");
+	fixture_free(&f);
+
+	start();
+	follow();
+	raft_hibernate(f.raft);
+	raft_wake_orphan(f.raft);
+	EQ_U64(answers_to_vote(), 1, "an orphan may vote at once");
+	fixture_free(&f);
+
+	start();
+	follow();
+	raft_wake_orphan(f.raft);
+	EQ_U64(answers_to_vote(), 0, "who did not sleep is none");
+	fixture_free(&f);
+}
+
 /* A group that sleeps takes no more memory than a new one. */
 static void
 test_sleep_gives_memory_back(void)
@@ -542,6 +594,7 @@ main(void)
 	test_sole_steps_down();
 	test_sole_follower();
 	test_no_sleep_in_turn();
+	test_orphan();
 	test_sleep_gives_memory_back();
 	test_dropped_messages();
 	test_take_messages();

@@ -57,6 +57,7 @@ get_extra(Bytes bytes, ExtraType *out)
 		case EXTRA_CHECK_STALE_PEER_RESPONSE:
 		case EXTRA_HIBERNATE_REQUEST:
 		case EXTRA_HIBERNATE_RESPONSE:
+		case EXTRA_STORE_BEAT:
 			*out = (ExtraType) type;
 			break;
 		default:

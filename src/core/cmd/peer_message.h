@@ -20,7 +20,8 @@ typedef enum ExtraType
 	EXTRA_CHECK_STALE_PEER_RESPONSE = 3,
 	EXTRA_HIBERNATE_REQUEST = 4,
 	EXTRA_HIBERNATE_RESPONSE = 5,
-	EXTRA_UNKNOWN = 1000 /* to be ignored */
+	EXTRA_UNKNOWN = 1000,	/* to be ignored */
+	EXTRA_STORE_BEAT = 1001 /* ours: a store lives; from.id is its start */
 } ExtraType;
 
 typedef struct PeerMessage

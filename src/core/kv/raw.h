@@ -39,6 +39,7 @@ typedef struct RawScan
 	Bytes upper;  /* exclusive, empty is +infinity */
 	bool reverse; /* newest bound first: descending keys */
 	bool key_only;
+	bool lengths; /* of the value its length alone, without data */
 	uint32_t limit;
 } RawScan;
 

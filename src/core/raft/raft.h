@@ -287,4 +287,11 @@ extern bool raft_can_hibernate(const Raft *r);
 extern void raft_hibernate(Raft *r);
 extern void raft_wake(Raft *r);
 
+/*
+ * As raft_wake, of a follower whose leader is believed to be gone.  The caller
+ * knows that more than an election timeout has passed since this group went to
+ * sleep: so it owes that leader no promise any more.
+ */
+extern void raft_wake_orphan(Raft *r);
+
 #endif /* TIKV_RAFT_H */

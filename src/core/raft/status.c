@@ -164,3 +164,13 @@ raft_wake(Raft *r)
 	if (r->role == RAFT_LEADER)
 		r->round_wanted = r->n_peers > 1;
 }
+
+void
+raft_wake_orphan(Raft *r)
+{
+	if (!r->hibernated || r->role == RAFT_LEADER)
+		return;
+	raft_wake(r);
+	r->contact_elapsed = r->config.election_ticks + 1;
+	r->election_elapsed = r->config.election_ticks;
+}

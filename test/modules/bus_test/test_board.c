@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include "bus/board.h"
+#include "guc.h"
 #include "shims.h"
 #include "unit.h"
+
+#define MAX_REGIONS 300
 
 static BoardRegion entry;
 static BoardRegion found;
@@ -62,7 +65,9 @@ test_empty(void)
 static void
 test_find(void)
 {
-	BoardRegion *all;
+	static BoardWalk walk;
+	uint64 seen[8] = {0};
+	int n = 0;
 
 	publish(3, "m", "t", 1);
 	publish(1, "", "g", 1);
@@ -85,11 +90,11 @@ test_find(void)
 		   bytes_eq(found.region.start_key, bytes_cstr("m")) &&
 		   bytes_eq(found.region.end_key, bytes_cstr("t")),
 	   "by id, whole");
-	EQ_U64(board_all(&all), 4, "all of them");
-	OK(all[0].region.id == 1 && all[1].region.id == 2 &&
-		   all[2].region.id == 3 && all[3].region.id == 4,
+	while (n < 8 && board_walk_next(&walk, &found))
+		seen[n++] = found.region.id;
+	EQ_U64(n, 4, "all of them");
+	OK(seen[0] == 1 && seen[1] == 2 && seen[2] == 3 && seen[3] == 4,
 	   "in the order of keys");
-	free(all);
 }
 
 static void
@@ -185,25 +190,119 @@ test_full(void)
 	int wrong = 0;
 
 	board_reset();
-	for (int i = BOARD_MAX_REGIONS - 1; i >= 0; i--)
+	for (int i = MAX_REGIONS - 1; i >= 0; i--)
 	{
 		snprintf(start, sizeof(start), "%04d", i);
 		snprintf(end, sizeof(end), "%04d", i + 1);
 		publish(i + 1, start, end, 1);
 	}
-	for (int i = 0; i < BOARD_MAX_REGIONS; i++)
+	for (int i = 0; i < MAX_REGIONS; i++)
 	{
 		snprintf(start, sizeof(start), "%04d5", i);
 		wrong += at_key(start) != (uint64) i + 1;
 		wrong += below(start) != (uint64) i + 1;
 	}
 	EQ_U64(wrong, 0, "a full board finds all of its regions");
-	entry.region.id = BOARD_MAX_REGIONS + 1;
+	entry.region.id = MAX_REGIONS + 1;
 	OK(!board_publish(&entry), "one more is refused");
 	board_remove(17);
 	OK(board_publish(&entry), "unless there is room again");
 	board_reset();
 	EQ_U64(at_key("00175"), 0, "a reset empties it");
+}
+
+/* Ids come and go in any order: those that are there are found. */
+static void
+test_ids(void)
+{
+	static bool there[2000];
+	char start[16];
+	uint64 random = 1;
+	int n = 0;
+	int wrong = 0;
+
+	board_reset();
+	for (int i = 0; i < 20000; i++)
+	{
+		uint64 id;
+
+		random = random * UINT64CONST(6364136223846793005) + 1442695;
+		id = (random >> 33) % lengthof(there);
+		if (there[id])
+		{
+			board_remove(id * 977);
+			there[id] = false;
+			n--;
+		}
+		else if (n < MAX_REGIONS)
+		{
+			snprintf(start, sizeof(start), "%04d", (int) id);
+			publish(id * 977, start, "~", 1);
+			there[id] = true;
+			n++;
+		}
+		id = (random >> 20) % lengthof(there);
+		wrong += board_find(id * 977, &found) != there[id];
+	}
+	EQ_U64(wrong, 0, "what is there is found, and nothing else");
+	board_reset();
+}
+
+static char *
+long_key(int i, int version, int len)
+{
+	static char keys[4][BOARD_KEY_MAX + 1];
+	static int turn;
+	char *key = keys[turn++ % 4];
+
+	memset(key, 'x', (size_t) len);
+	key[len] = 0;
+	snprintf(key, 16, "%04d.%08d", i, version);
+	key[13] = '-';
+	return key;
+}
+
+/* Long bounds that change all the time; their memory is used again. */
+static void
+test_keys(void)
+{
+	int n = 0;
+	int wrong = 0;
+
+	board_reset();
+	for (int version = 0; version < 200; version++)
+		for (int i = 0; i < 20; i++)
+		{
+			publish((uint64) i + 1, long_key(i, version, 3000),
+					long_key(i + 1, 0, 20), (uint64) version);
+			wrong += at_key(long_key(i, version, 3001)) != (uint64) i + 1;
+			wrong += !board_find((uint64) i + 1, &found) ||
+				found.region.epoch.version != (uint64) version ||
+				!bytes_eq(found.region.start_key,
+						  bytes_cstr(long_key(i, version, 3000)));
+		}
+	EQ_U64(wrong, 0, "bounds that change are what they were set to");
+	board_reset();
+	for (;;)
+	{
+		entry.region.id = (uint64) n + 1;
+		entry.region.start_key = bytes_cstr(long_key(n, 0, BOARD_KEY_MAX));
+		entry.region.end_key = bytes_cstr(long_key(n, 1, BOARD_KEY_MAX));
+		if (!board_publish(&entry))
+			break;
+		n++;
+	}
+	EQ_U64(n, MAX_REGIONS * BOARD_KEY_ROOM / (2 * BOARD_KEY_MAX),
+		   "the longest of them are refused when their memory is full");
+	for (int i = 0; i < n; i++)
+		wrong += !board_find((uint64) i + 1, &found) ||
+			!bytes_eq(found.region.start_key,
+					  bytes_cstr(long_key(i, 0, BOARD_KEY_MAX)));
+	EQ_U64(wrong, 0, "which leaves the others as they are");
+	board_remove(1);
+	publish(1, "", long_key(0, 5, BOARD_KEY_MAX), 1);
+	EQ_U64(at_key("0"), 1, "and there is room again when one goes");
+	board_reset();
 }
 
 /* ------------------------------------------------- a writer that never rests */
@@ -295,6 +394,7 @@ int
 main(void)
 {
 	alarm(100);
+	tikv_fdw_settings.max_regions = MAX_REGIONS;
 	shim_start(16, 1024);
 	shim_become(1);
 	test_empty();
@@ -303,6 +403,8 @@ main(void)
 	test_valid();
 	test_store();
 	test_full();
+	test_ids();
+	test_keys();
 	test_torn();
 	test_max_ts();
 	return unit_done();

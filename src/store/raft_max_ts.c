@@ -1,0 +1,117 @@
+/*
+ * raft_max_ts.c
+ *	  Questions for timestamps: how far they have come, before a new leader
+ *	  allows async commit and 1PC, and what time PD has.
+ */
+#include "postgres.h"
+
+#include "bus/bus.h"
+#include "bus/lock_table.h"
+#include "bus/tso_shared.h"
+#include "pdpb.pb-c.h"
+#include "store/replicas.h"
+
+/* How often a leader asks PD again for a timestamp. */
+#define MAX_TS_RETRY_US INT64CONST(1000000)
+
+/*
+ * Tags of such questions among the answers of PD: region ids are smaller.  The
+ * bits above are those of splits, of addresses and of long reads.
+ */
+#define MAX_TS_TAG (UINT64CONST(1) << 60)
+
+/* How often the store asks what time PD has: it need not be this node's. */
+#define PD_TIME_INTERVAL_US INT64CONST(3000000)
+
+#define TSO_LOGICAL_BITS 18
+
+static void
+ask_timestamp(Store *store, uint64 tag)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	Arena arena;
+	uint8 *bytes;
+	size_t len;
+
+	header.cluster_id = store->meta.cluster_id;
+	request.header = &header;
+	request.count = 1;
+	len = protobuf_c_message_get_packed_size(&request.base);
+	arena_init(&arena);
+	bytes = arena_alloc(&arena, len);
+	protobuf_c_message_pack(&request.base, bytes);
+	(void) bus_send(WORKER_STORE, WORKER_PD, METHOD_PD_TSO,
+					bytes_make(bytes, len), tag);
+	arena_free(&arena);
+}
+
+/* Reads were served at other stores, up to any timestamp given out by now. */
+void
+raft_ask_max_ts(Peer *peer, int64 now_us)
+{
+	uint64 term = raft_term(peer->raft);
+
+	if (!peer_is_leader(peer) || peer->max_ts_term == term ||
+		(peer->max_ts_asked == term &&
+		 now_us < peer->max_ts_asked_us + MAX_TS_RETRY_US))
+		return;
+	peer->max_ts_asked = term;
+	peer->max_ts_asked_us = now_us;
+	ask_timestamp(peer->store, MAX_TS_TAG | peer->region.id);
+}
+
+/*
+ * A timestamp far ahead of PD is refused.  This node's clock may be off, or
+ * that of the node that leads PD was: what counts is what PD gives out.
+ */
+void
+raft_ask_pd_time(Store *store, int64 now_us)
+{
+	Replicas *replicas = store->replicas;
+
+	if (now_us < replicas->next_pd_time_us)
+		return;
+	replicas->next_pd_time_us = now_us + PD_TIME_INTERVAL_US;
+	ask_timestamp(store, MAX_TS_TAG);
+}
+
+/* The term it was asked in must still be the leader's own. */
+static void
+take_timestamp(Peer *peer, const Pdpb__Timestamp *timestamp)
+{
+	uint64 ts = (uint64) timestamp->physical << TSO_LOGICAL_BITS |
+		(uint64) timestamp->logical;
+
+	tso_heard(ts);
+	if (peer == NULL)
+		return;
+	FAILPOINT("store_max_ts_answer");
+	lock_table_raise_max_ts(ts);
+	if (peer_is_leader(peer) && raft_term(peer->raft) == peer->max_ts_asked)
+		peer->max_ts_term = peer->max_ts_asked;
+}
+
+bool
+raft_take_pd_answer(Store *store, const BusAnswer *answer)
+{
+	Pdpb__TsoResponse *reply;
+	Peer *peer;
+	Arena arena;
+
+	if ((answer->tag & MAX_TS_TAG) == 0)
+		return false;
+	if (answer->reply.code != BUS_OK)
+		return true;
+	peer = store_find_peer(store, answer->tag & ~MAX_TS_TAG);
+	arena_init(&arena);
+	reply =
+		(Pdpb__TsoResponse *) service_unpack(&pdpb__tso_response__descriptor,
+											 answer->reply.bytes, &arena);
+	if (reply != NULL && reply->timestamp != NULL &&
+		(reply->header == NULL || reply->header->error == NULL))
+		take_timestamp(peer, reply->timestamp);
+	arena_free(&arena);
+	return true;
+}
+
