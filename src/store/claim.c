@@ -17,8 +17,13 @@
 
 #define CLAIM_KEY "/tikv_fdw/start/" UINT64_FORMAT
 
-/* Numbers of one width are in order as bytes, too. */
-#define CLAIM_VALUE "%020llu"
+/*
+ * Numbers of one width are in order as bytes, too.  What is stored goes on with
+ * a word of this attempt alone: a request that was carried out and then sent
+ * again, since its answer was lost, finds that and is no copy's.
+ */
+#define CLAIM_NUMBER "%020llu"
+#define CLAIM_VALUE CLAIM_NUMBER " %016llx"
 
 static ProtobufCBinaryData
 binary(const char *text)
@@ -81,17 +86,20 @@ store_claim_start(const Store *store, Arena *arena, bool *refused, char *reason,
 {
 	Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
 	const Etcdserverpb__TxnResponse *reply;
-	const char *value =
-		arena_printf(arena, CLAIM_VALUE,
-					 (unsigned long long) store->meta.start_seq);
+	unsigned long long start = (unsigned long long) store->meta.start_seq;
+	const char *value;
 	const char *other;
+	uint64 word;
 
 	*refused = false;
+	if (!pg_strong_random(&word, sizeof(word)))
+		elog(ERROR, "could not get random bytes");
+	value = arena_printf(arena, CLAIM_VALUE, start, (unsigned long long) word);
 	compare.key = binary(arena_printf(arena, CLAIM_KEY, store->meta.store_id));
 	compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS;
 	compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
 	compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
-	compare.value = binary(value);
+	compare.value = binary(arena_printf(arena, CLAIM_NUMBER, start));
 	FAILPOINT("store_before_claim");
 	reply = try_claim(arena, &compare, value, reason, size);
 	if (reply == NULL || reply->succeeded)
@@ -109,12 +117,13 @@ store_claim_start(const Store *store, Arena *arena, bool *refused, char *reason,
 			return reply != NULL;
 		other = found(reply, arena);
 	}
+	if (other != NULL && strcmp(other, value) == 0)
+		return true;
 	*refused = true;
 	snprintf(
 		reason, size,
 		"start %llu of store %llu is not newer than start %llu, which the cluster has seen: this data directory is a copy, or was rolled back",
-		(unsigned long long) store->meta.start_seq,
-		(unsigned long long) store->meta.store_id,
+		start, (unsigned long long) store->meta.store_id,
 		other == NULL ? 0ULL : strtoull(other, NULL, 10));
 	return false;
 }
