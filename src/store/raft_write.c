@@ -511,6 +511,22 @@ raft_write_applied(Peer *peer, uint64 index, uint64 term)
 	return found;
 }
 
+/*
+ * A snapshot takes the place of the log: nobody here can tell whether it has
+ * what was proposed at these indexes (tikv/tikv#10353).
+ */
+void
+raft_write_covered(Peer *peer, uint64 index)
+{
+	while (peer->proposals != NULL && peer->proposals->index <= index)
+	{
+		Write *write = first_proposal(peer);
+
+		drop_decision(write);
+		refuse_stale(peer->store, write);
+	}
+}
+
 void
 raft_write_failed(Store *store, Write *write)
 {

@@ -243,6 +243,9 @@ extern void raft_write_decide(RaftTurn *turn, WriteQueue *batch);
  */
 extern Write *raft_write_applied(Peer *peer, uint64 index, uint64 term);
 
+/* A snapshot has what these proposals may have become: nobody can tell. */
+extern void raft_write_covered(Peer *peer, uint64 index);
+
 /* Deciding it raised an error. */
 extern void raft_write_failed(Store *store, Write *write);
 

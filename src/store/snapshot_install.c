@@ -79,6 +79,7 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 		elog(ERROR, "region " UINT64_FORMAT ": malformed snapshot",
 			 at.region_id);
 	board_remove(peer->region.id);
+	raft_write_covered(peer, at.index);
 	peer_set_region(peer, &info.region);
 	peer->life = PEER_STATE_APPLYING;
 	peer->region_changed = true;
