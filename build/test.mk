@@ -36,7 +36,8 @@ $(TOOLS): $(OUT)/bin/%: $(OUT)/obj/test/tools/%.o $(OUT)/obj/libtikvservice.a \
 	$(Q)$(CC) -Wl,--as-needed -o $@ $^ -lgrpc -lgpr -lprotobuf-c -lm -lpthread
 
 .PHONY: tools unit check scenario sim installcheck regress isolation tap \
-	crash txn-crash commit-steps chaos failpoints compat bench soak fresh format lint
+	crash txn-crash commit-steps chaos known-faults failpoints compat bench \
+	soak fresh format lint
 
 tools: $(TOOLS)
 
@@ -67,8 +68,11 @@ txn-crash:             ## the same with transactions of client-go: ROUNDS=5
 commit-steps:          ## a SQL commit of keys and tables, disturbed at every step: POINTS=name..
 	test/faults/commit/run.sh $(POINTS)
 
-chaos:                 ## registers under all faults: MINUTES=2 NODES=1 SEED=
-	test/faults/run.sh chaos 0 -minutes $(or $(MINUTES),2) -nodes $(or $(NODES),1)
+chaos:                 ## all clients under all faults: MINUTES=10 NODES=3 SEED=
+	test/faults/run.sh chaos 0 -minutes $(or $(MINUTES),10) -nodes $(or $(NODES),3)
+
+known-faults:          ## failures known from other systems, on three instances
+	test/faults/run.sh known 0
 
 failpoints:            ## a crash at every failpoint, of a build with those: ONLY=name,.. ROLES=LFPN SEED=
 	test/faults/run.sh failpoints 0 $(if $(ONLY),-only $(ONLY)) $(if $(ROLES),-roles $(ROLES))

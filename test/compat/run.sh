@@ -10,7 +10,8 @@
 # checks of raw commands or transactions alone, in one mode: for the other API
 # versions, which TIKV_API names; java-basics is a quick part of them.  With
 # TIKV_CA, TIKV_CERT and TIKV_KEY the clients, etcdctl and pdctl speak TLS, pdctl
-# to TIKV_PD_HTTP.  `build` instead only builds.  One line is printed for each
+# to TIKV_PD_HTTP.  `build` instead only builds; `ride` starts three nodes of
+# its own and has the clients work while each is killed and stopped.  One line is printed for each
 # program; its output is in
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
 
@@ -27,6 +28,7 @@ BIN=$LOGS/bin
 # A program that hangs fails.
 PROGRAM_TIMEOUT_S=${PROGRAM_TIMEOUT_S:-300}
 BUILD_TIMEOUT_S=1800
+RIDE_TIMEOUT_S=1200
 
 FAILED=no
 BUILT=()
@@ -267,6 +269,19 @@ part_java()
     program "java txncheck" java -cp "$java/classes:$java/lib/*" compat.Main txncheck
 }
 
+# The newest Go client, Rust and Java, at once, through faults of each node.
+part_ride()
+{
+    local java=$TOP/test/compat/java/target
+
+    build_go go && build_rust && build_java || return 0
+    report ride $RIDE_TIMEOUT_S "$TOP/test/faults/run.sh" ride 0 \
+        -ride "go=$BIN/go/ride" \
+        -ride "rust=$TOP/test/compat/rust/target/debug/compat ride" \
+        -ride "java=java -cp '$java/classes:$java/lib/*' compat.Main ride" || true
+    grep -E '^(all|fault|kill|shutdown|stop) ' "$LOGS/ride.log" || true
+}
+
 build_all()
 {
     local module
@@ -293,7 +308,7 @@ for part in "$@"; do
     declare -F "part_$part" >/dev/null ||
         die "no part '$part'; parts are: ${PARTS[*]}"
 done
-if [ "$*" != descriptors ] && [ -z "${TIKV_PD:-}" ]; then
+if [ "$*" != descriptors ] && [ "$*" != ride ] && [ -z "${TIKV_PD:-}" ]; then
     die "TIKV_PD is not set: eval \"\$(scripts/cluster env)\""
 fi
 for part in "$@"; do

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Crash tests of a throw-away cluster; see the programs' main.go.
 #
-# usage: test/faults/run.sh crash|txn|chaos|failpoints [rounds] [option of the program...]
+# usage: test/faults/run.sh crash|txn|chaos|known|ride|failpoints [rounds] [option of the program...]
 #   crash: raw keys over gRPC and SQL.  txn: transactions of client-go.
-#   chaos: registers under faults of all kinds, checked for linearizability;
-#   -nodes N for several instances
+#   chaos: registers, and with -nodes N transactions as well, under faults of all
+#   kinds; 0 rounds are each kind once, -minutes N goes on for so long
+#   known: failures of other systems, one after the other, on three instances
+#   ride: the client programs of test/compat, which test/compat/run.sh ride names
 #   failpoints: a crash at each failpoint, of a build with those; -only, -roles
 #   SEED=n repeats the random choices (not the timing) of a run
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 . "$TOP/test/compat/toolchains.sh"
 
-PROGRAM=${1:?which program: crash, txn, chaos or failpoints}
+PROGRAM=${1:?which program: crash, txn, chaos, known, ride or failpoints}
 ROUNDS=${2:-8}
 shift
 shift || :
@@ -21,9 +23,11 @@ reason=$(missing_go)
 [ -z "$reason" ] || die "$reason: test/compat/toolchains.sh installs it"
 mkdir -p "$TOP/out/bin"
 (cd "$TOP/test/faults" && go build -buildvcs=false -o "$TOP/out/bin/faults-$PROGRAM" "./$PROGRAM")
+# The clients' own talk about what is broken on purpose.
+export ETCD_CLIENT_DEBUG=fatal
 # What a failure leaves behind, and the check of the checkers.
 mkdir -p "$TOP/out/faults-$PROGRAM"
-[ "$PROGRAM" = crash ] || (cd "$TOP/test/faults" && go test "./$PROGRAM")
+(cd "$TOP/test/faults" && go test ./chaos ./bank)
 if [ "$PROGRAM" = chaos ]; then
     set -- "$@" -out "$TOP/out/faults-$PROGRAM"
 fi

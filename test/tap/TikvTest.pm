@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node configure_node serve wait_serving wait_for wait_state status
-  pids rawctl txnctl txnctl_start elapsed_note
+  pids rawctl txnctl txnctl_start elapsed_note unflushed_writes
 );
 
 my $wait_s = 60;
@@ -185,6 +185,31 @@ sub txnctl_start
 		'<', \undef, '>', \$out, '2>', \$err);
 
 	return { run => $run, out => \$out, err => \$err };
+}
+
+# Of so many writes, how many were acknowledged before the WAL was on disk?
+# The WAL writer stands still, so that nobody else flushes it by chance.
+sub unflushed_writes
+{
+	my ($node, $n, $write) = @_;
+	my ($walwriter) = pids($node, 'walwriter');
+	my $unflushed = 0;
+
+	kill 'STOP', $walwriter;
+	foreach my $i (1 .. $n)
+	{
+		my $before = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+
+		if (!eval { $write->($i); 1 })
+		{
+			kill 'CONT', $walwriter;
+			die $@;
+		}
+		$unflushed++ if $node->safe_psql('postgres',
+			"SELECT pg_current_wal_flush_lsn() > '$before'") ne 't';
+	}
+	kill 'CONT', $walwriter;
+	return $unflushed;
 }
 
 # Times are reported, not asserted: the machine may be busy.

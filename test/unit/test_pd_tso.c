@@ -159,6 +159,113 @@ test_walk(void)
 	OK(covered, "and never pass what was saved");
 }
 
+/*
+ * Failures that PD had when its leader changed.  Members share what is saved,
+ * each has a clock and a memory of its own.
+ */
+typedef struct Member
+{
+	uint64_t last;
+	uint64_t bound; /* 0: it does not lead */
+	int64_t clock_off;
+} Member;
+
+static void
+lead(Member *m, uint64_t *saved, uint64_t now)
+{
+	uint64_t clock = now + (uint64_t) m->clock_off;
+
+	m->last = tso_start(m->last, *saved, clock);
+	*saved = m->bound = tso_extend(m->last, *saved, clock, TSO_WINDOW_MS);
+}
+
+static uint64_t
+ask(Member *m, uint64_t *saved, uint64_t now)
+{
+	uint64_t clock = now + (uint64_t) m->clock_off;
+
+	if (tso_wants_bound(m->last, m->bound, clock))
+		*saved = m->bound = tso_extend(m->last, m->bound, clock, 100);
+	return m->last = next_of(m->last, m->bound, clock, 1);
+}
+
+static void
+test_leader_changes(void)
+{
+	Member a = {0, 0, 0};
+	Member b = {0, 0, 3000};
+	uint64_t saved = 0;
+	uint64_t of_b;
+	uint64_t next = 7;
+
+	/* it resigns and leads again, with what it handed out in memory */
+	lead(&a, &saved, NOW);
+	(void) ask(&a, &saved, NOW);
+	a.bound = 0;
+	EQ_U64(tso_next(a.last, a.bound, NOW + 1, 1, &next), TSO_NO_WINDOW,
+		   "tikv/pd#4884: who resigned gives none, whatever it remembers");
+	lead(&b, &saved, NOW + 1);
+	of_b = ask(&b, &saved, NOW + 1);
+	EQ_U64(tso_next(a.last, a.bound, NOW + 2, 1, &next), TSO_NO_WINDOW,
+		   "tikv/pd#4884: nor before it has read what was saved");
+	b.bound = 0;
+	lead(&a, &saved, NOW + 2);
+	OK(ask(&a, &saved, NOW + 2) > of_b,
+	   "tikv/pd#4884: a leader that is back goes on above its successor");
+
+	/* ten minutes away, its clock behind the other's */
+	a.bound = 0;
+	lead(&b, &saved, NOW + 600000);
+	of_b = ask(&b, &saved, NOW + 600000);
+	b.bound = 0;
+	a.clock_off = -600000;
+	lead(&a, &saved, NOW + 600001);
+	OK(ask(&a, &saved, NOW + 600001) > of_b,
+	   "tikv/pd#8836: one that led long ago does not go on from there");
+}
+
+static void
+test_leader_walk(void)
+{
+	Member members[3] = {{0, 0, 0}, {0, 0, 4000}, {0, 0, -90000}};
+	uint64_t seed = 7;
+	uint64_t saved = 0;
+	uint64_t newest = 0;
+	uint64_t now = NOW;
+	int leader = 0;
+	int changes = 0;
+	bool ascending = true;
+
+	lead(&members[0], &saved, now);
+	for (int i = 0; i < 100000; i++)
+	{
+		uint64_t ts;
+		uint32_t r;
+
+		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407U;
+		r = (uint32_t) (seed >> 33);
+		now += r % 3;
+		if (r % 50 == 0)
+		{
+			members[leader].bound = 0;
+			leader = (int) (r / 50 % 3);
+			if (r % 3 == 0)
+				members[leader].last = 0; /* started again */
+			if (r % 7 == 0)
+				members[leader].clock_off += (int64_t) (r % 20000) - 10000;
+			lead(&members[leader], &saved, now);
+			changes++;
+		}
+		ts = ask(&members[leader], &saved, now);
+		if (ts != 0 && ts <= newest)
+			ascending = false;
+		if (ts != 0)
+			newest = ts;
+	}
+	OK(ascending && changes > 1000,
+	   "tikv/pd#9157: 1,000 changes of leaders whose clocks differ only ascend");
+}
+
 static void
 test_ids(void)
 {
@@ -196,6 +303,8 @@ main(void)
 	test_start();
 	test_extend();
 	test_walk();
+	test_leader_changes();
+	test_leader_walk();
 	test_ids();
 	return unit_done();
 }

@@ -52,7 +52,7 @@ func (c *client) call(key string, read bool,
 	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
-		if c.router.Region == nil {
+		if !c.router.Has(key) {
 			if c.router.FindRegion(ctx, key) != nil {
 				time.Sleep(retryPause)
 				continue

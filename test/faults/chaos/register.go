@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"log"
+	"os"
+	"sort"
 	"sync"
 	"time"
 
@@ -94,18 +97,20 @@ const (
 // place is a register in use: its key changes when it is worn out.
 type place struct {
 	number     int
+	lap        int
 	generation int
 	ops        int
 	unknown    int
 }
 
 func (p *place) key() string {
-	return fmt.Sprintf("chaos/%03d/%06d", p.number, p.generation)
+	return fmt.Sprintf("chaos/%03d/%03d/%06d", p.number, p.lap, p.generation)
 }
 
 // history is what all clients did and saw.
 type history struct {
 	mutex   sync.Mutex
+	strange error // an answer that may never be
 	places  []*place
 	began   time.Time
 	ops     []porcupine.Operation
@@ -114,10 +119,10 @@ type history struct {
 	keys    map[string]bool
 }
 
-func newHistory(registers int) *history {
+func newHistory(registers, lap int) *history {
 	h := &history{began: time.Now(), keys: map[string]bool{}}
 	for i := 0; i < registers; i++ {
-		h.places = append(h.places, &place{number: i})
+		h.places = append(h.places, &place{number: i, lap: lap})
 	}
 	return h
 }
@@ -161,6 +166,29 @@ func (h *history) end(client, number int, in input, call int64, out output) {
 		}
 	}
 	h.ops = append(h.ops, op)
+}
+
+// note an answer that may never be; nil is none.
+func (h *history) note(err error) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	if h.strange == nil {
+		h.strange = err
+	}
+}
+
+// write it down, in the order of requests.
+func (h *history) write(path string) {
+	file, err := os.Create(path)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer file.Close()
+	sort.Slice(h.ops, func(i, j int) bool { return h.ops[i].Call < h.ops[j].Call })
+	for _, op := range h.ops {
+		fmt.Fprintf(file, "%12d %20d client %4d %+v -> %+v\n", op.Call, op.Return, op.ClientId, op.Input, op.Output)
+	}
 }
 
 // count of the operations that were answered.

@@ -74,6 +74,11 @@ func (c *Cluster) PDAddresses() []string {
 	return all
 }
 
+// AddressOf is where the store of a node serves clients.
+func (c *Cluster) AddressOf(node int) string {
+	return fmt.Sprintf("127.0.0.1:%d", 20160+node+c.BasePort)
+}
+
 // PeerAddressOf is where the store of a node listens for other stores.
 func (c *Cluster) PeerAddressOf(node int) string {
 	return fmt.Sprintf("127.0.0.1:%d", 20170+node+c.BasePort)
@@ -170,6 +175,23 @@ func (c *Cluster) KillNode(node int, random *rand.Rand) error {
 	return nil
 }
 
+// Shutdown ends a node as an operator does, and waits until it is gone.
+func (c *Cluster) Shutdown(node int) error {
+	postmaster, err := c.postmaster(node)
+	if err != nil {
+		return err
+	}
+	if err = syscall.Kill(postmaster, syscall.SIGINT); err != nil {
+		return fmt.Errorf("postmaster %d: %w", postmaster, err)
+	}
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) {
+		if _, err := c.postmaster(node); err != nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %d does not shut down", node)
+}
+
 // waitGone waits until a killed process is gone, buried by its parent too: a
 // postmaster does not start beside what it takes for a living one.
 func waitGone(pid int) error {
@@ -202,6 +224,17 @@ func (c *Cluster) AbortWorker(node int, worker string) error {
 		}
 	}
 	return fmt.Errorf("no process '%s' below the postmaster", worker)
+}
+
+// WaitWorker waits until a node has a worker whose title has this in it, after
+// one of its workers was aborted.
+func (c *Cluster) WaitWorker(node int, title string, most time.Duration) bool {
+	for began := time.Now(); time.Since(began) < most; time.Sleep(20 * time.Millisecond) {
+		if len(c.Workers(node, title)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // KillDuringRecovery starts the server and kills it again within moments.
@@ -241,15 +274,19 @@ func (c *Cluster) Pause(node int) (resume func(), err error) {
 	}, nil
 }
 
-// PIDs are the processes of a node; none if it is down.
-func (c *Cluster) PIDs(node int) []int {
+// Workers are the processes of a node whose titles have one of these in them;
+// none if it is down.
+func (c *Cluster) Workers(node int, titles ...string) (pids []int) {
 	postmaster, err := c.postmaster(node)
 	if err != nil {
 		return nil
 	}
-	pids := []int{postmaster}
 	for _, child := range children(postmaster) {
-		pids = append(pids, child.pid)
+		for _, title := range titles {
+			if strings.Contains(child.title, title) {
+				pids = append(pids, child.pid)
+			}
+		}
 	}
 	return pids
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ type network struct {
 	open    map[*pipe]bool
 	healed  chan struct{} // closed when the links are open again
 	passed  int           // connections between instances
+	callers callers
 }
 
 // link is the way from one instance to another; requests and their answers
@@ -166,19 +166,51 @@ func (n *network) heal() {
 }
 
 // nodeBehind finds the instance that opened the connection; -1: none did.
+// Nothing passes before that is known, so it must be quick: clients, which are
+// in this process, connect often, and instances give up within seconds.
 func (n *network) nodeBehind(conn net.Conn) int {
 	inode := socketInode(conn.RemoteAddr().(*net.TCPAddr).Port, conn.LocalAddr().(*net.TCPAddr).Port)
 	if inode == "" {
 		return -1
 	}
-	for node := 0; node < n.cluster.Nodes; node++ {
-		for _, pid := range n.cluster.PIDs(node) {
-			if holdsSocket(pid, inode) {
-				return node
-			}
+	if node := n.callers.find(inode); node >= 0 {
+		return node
+	}
+	if holdsSocket(os.Getpid(), inode) {
+		return -1
+	}
+	n.callers.refresh(n.cluster)
+	return n.callers.find(inode)
+}
+
+// callers are the processes that connect to other instances.
+type callers struct {
+	mutex sync.Mutex
+	nodes map[int]int // by process id
+}
+
+func (c *callers) find(inode string) int {
+	c.mutex.Lock()
+	nodes := c.nodes
+	c.mutex.Unlock()
+	for pid, node := range nodes {
+		if holdsSocket(pid, inode) {
+			return node
 		}
 	}
 	return -1
+}
+
+func (c *callers) refresh(cluster *cluster.Cluster) {
+	nodes := map[int]int{}
+	for node := 0; node < cluster.Nodes; node++ {
+		for _, pid := range cluster.Workers(node, "tikv store", "tikv pd", "tikv server") {
+			nodes[pid] = node
+		}
+	}
+	c.mutex.Lock()
+	c.nodes = nodes
+	c.mutex.Unlock()
 }
 
 // socketInode of the connection from one port of 127.0.0.1 to another, which
@@ -209,9 +241,15 @@ func inodeIn(table, prefix string, from, to int) string {
 }
 
 func holdsSocket(pid int, inode string) bool {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	for _, file := range files {
-		if name, err := os.Readlink(file); err == nil && name == "socket:["+inode+"]" {
+	folder := fmt.Sprintf("/proc/%d/fd/", pid)
+	files, err := os.Open(folder)
+	if err != nil {
+		return false
+	}
+	defer files.Close()
+	names, _ := files.Readdirnames(-1)
+	for _, name := range names {
+		if target, err := os.Readlink(folder + name); err == nil && target == "socket:["+inode+"]" {
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/metapb"
@@ -20,16 +21,19 @@ type Router struct {
 	Region *metapb.Region // nil: to be asked for
 	Leader *metapb.Peer
 
+	Pending int // peers of the region that lack data, as PD was told
+
 	cluster   *cluster.Cluster
 	mutex     sync.Mutex
 	conns     map[string]*grpc.ClientConn
+	stores    map[uint64]string // addresses
 	clusterID uint64
-	turn      int
+	turn      atomic.Int64
 }
 
 // NewRouter connects when it is asked something.
 func NewRouter(c *cluster.Cluster) *Router {
-	return &Router{cluster: c, conns: map[string]*grpc.ClientConn{}}
+	return &Router{cluster: c, conns: map[string]*grpc.ClientConn{}, stores: map[uint64]string{}}
 }
 
 // Conn is the connection to an address; there is one for all that ask.
@@ -54,12 +58,18 @@ func (r *Router) Close() {
 	}
 }
 
+// Has says whether the key is in the region that was asked for last.
+func (r *Router) Has(key string) bool {
+	return r.Region != nil && key >= string(r.Region.StartKey) &&
+		(len(r.Region.EndKey) == 0 || key < string(r.Region.EndKey))
+}
+
 // askPD calls `ask` with one member after the other until one answers.
 func (r *Router) askPD(ctx context.Context, ask func(ctx context.Context, pd pdpb.PDClient) error) error {
 	var last error
 	for i := 0; i < max(1, r.cluster.Nodes); i++ {
-		r.turn++
-		conn, err := r.Conn(r.cluster.PDAddressOf(r.turn % max(1, r.cluster.Nodes)))
+		turn := int(r.turn.Add(1))
+		conn, err := r.Conn(r.cluster.PDAddressOf(turn % max(1, r.cluster.Nodes)))
 		if err != nil {
 			return err
 		}
@@ -75,6 +85,18 @@ func (r *Router) askPD(ctx context.Context, ask func(ctx context.Context, pd pdp
 
 func (r *Router) header() *pdpb.RequestHeader {
 	return &pdpb.RequestHeader{ClusterId: r.clusterID}
+}
+
+// Header of a request to PD.
+func (r *Router) Header(ctx context.Context) (*pdpb.RequestHeader, error) {
+	if r.clusterID == 0 {
+		members, err := r.members(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.clusterID = members.GetHeader().GetClusterId()
+	}
+	return r.header(), nil
 }
 
 func failed(header *pdpb.ResponseHeader, err error) error {
@@ -94,22 +116,21 @@ func (r *Router) members(ctx context.Context) (members *pdpb.GetMembersResponse,
 
 // FindRegion asks PD where the key is.
 func (r *Router) FindRegion(ctx context.Context, key string) error {
-	if r.clusterID == 0 {
-		members, err := r.members(ctx)
-		if err != nil {
-			return err
-		}
-		r.clusterID = members.GetHeader().GetClusterId()
+	header, err := r.Header(ctx)
+	if err != nil {
+		return err
 	}
 	return r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
-		reply, err := pd.GetRegion(ctx, &pdpb.GetRegionRequest{Header: r.header(), RegionKey: []byte(key)})
+		reply, err := pd.GetRegion(ctx, &pdpb.GetRegionRequest{Header: header, RegionKey: []byte(key)})
 		if err = failed(reply.GetHeader(), err); err != nil {
 			return err
 		}
 		if reply.Region == nil || len(reply.Region.Peers) == 0 {
 			return errors.New("PD knows no region")
 		}
-		r.Region, r.Leader = reply.Region, reply.Leader
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		r.Region, r.Leader, r.Pending = reply.Region, reply.Leader, len(reply.PendingPeers)
 		if r.Leader.GetId() == 0 {
 			r.Leader = reply.Region.Peers[0]
 		}
@@ -117,12 +138,24 @@ func (r *Router) FindRegion(ctx context.Context, key string) error {
 	})
 }
 
-// Address of a store, as the client's own port: nothing is between them.
+// Address of a store, as the client's own port: nothing is between them.  A
+// store keeps it here.
 func (r *Router) Address(ctx context.Context, store uint64) (address string, err error) {
+	r.mutex.Lock()
+	address = r.stores[store]
+	r.mutex.Unlock()
+	if address != "" {
+		return address, nil
+	}
 	err = r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
 		reply, err := pd.GetStore(ctx, &pdpb.GetStoreRequest{Header: r.header(), StoreId: store})
 		address = reply.GetStore().GetAddress()
 		return failed(reply.GetHeader(), err)
 	})
+	if err == nil && address != "" {
+		r.mutex.Lock()
+		r.stores[store] = address
+		r.mutex.Unlock()
+	}
 	return address, err
 }

@@ -21,14 +21,16 @@ import (
 	"os"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	pclog "github.com/pingcap/log"
-	"github.com/tikv/client-go/v2/txnkv"
 	"go.uber.org/zap/zapcore"
 
+	"tikv_fdw/test/faults/bank"
 	"tikv_fdw/test/faults/cluster"
 	"tikv_fdw/test/faults/nemesis"
 )
+
+var crewSize = bank.Size{Transferrers: 16, Appenders: 8, Incrementers: 8, Readers: 3,
+	SQLTransferrers: 6, SQLAppenders: 4, SQLReaders: 2}
 
 type options struct {
 	rounds   int
@@ -78,8 +80,13 @@ func main() {
 		}
 	}
 	c.Start()
-	w := newWorld()
-	if err := withClient(c, w.setUp); err != nil {
+	if n != nil {
+		if err := n.WaitReplicas(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	w := bank.NewWorld()
+	if err := bank.WithClient(c, w.SetUp); err != nil {
 		log.Fatalf("cannot begin: %v", err)
 	}
 	for round := 0; round < o.rounds; round++ {
@@ -87,49 +94,11 @@ func main() {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
 		}
 	}
-	if w.committed.Load() == 0 || w.history.checkedReads == 0 || w.history.checkedAppends == 0 || (o.nodes == 1 && o.rounds > 1 && (w.poisoned.Load() == 0 || w.bySQL.Load() == 0)) {
+	if w.Committed.Load() == 0 || w.History() == "" || w.BySQL.Load() == 0 || (o.nodes == 1 && o.rounds > 1 && w.Poisoned.Load() == 0) {
 		log.Fatalf("nothing was done")
 	}
-	fmt.Printf("ok: %d rounds, %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale; the history of %d appends and %d snapshots is one of snapshot isolation\n",
-		o.rounds, w.committed.Load(), w.bySQL.Load(), w.unknown.Load(), w.failed.Load(), w.reads.Load(), w.history.checkedAppends, w.history.checkedReads)
-}
-
-func withClient(c *cluster.Cluster, do func(ctx context.Context, cli *txnkv.Client) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cli, err := txnkv.NewClient(c.PDAddresses())
-	if err != nil {
-		return err
-	}
-	defer cli.Close()
-	return do(ctx, cli)
-}
-
-// checkTables asks the server whether its tables agree with each other.
-func checkTables(ctx context.Context, c *cluster.Cluster) error {
-	for node := 0; node < max(1, c.Nodes); node++ {
-		if err := checkTablesOf(ctx, c.DSNOf(node)); err != nil {
-			return fmt.Errorf("node %d: %w", node, err)
-		}
-	}
-	return nil
-}
-
-func checkTablesOf(ctx context.Context, dsn string) error {
-	sql, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer sql.Close(ctx)
-	rows, err := sql.Query(ctx, "SELECT * FROM tikv_check() AS problem")
-	if err != nil {
-		return err
-	}
-	problems, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err == nil && len(problems) > 0 {
-		err = fmt.Errorf("tikv_check: %q", problems)
-	}
-	return err
+	fmt.Printf("ok: %d rounds, %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale; %s\n",
+		o.rounds, w.Committed.Load(), w.BySQL.Load(), w.Unknown.Load(), w.Failed.Load(), w.Reads.Load(), w.History())
 }
 
 // crash the only instance.  The clients go on meanwhile: what they repeat
@@ -152,8 +121,8 @@ func crash(round int, c *cluster.Cluster, random *rand.Rand) error {
 }
 
 // runRound works, crashes, waits for service, checks.
-func runRound(round int, o options, c *cluster.Cluster, n *nemesis.Nemesis, w *world, random *rand.Rand) error {
-	crew, err := startCrew(c, w, random.Int63())
+func runRound(round int, o options, c *cluster.Cluster, n *nemesis.Nemesis, w *bank.World, random *rand.Rand) error {
+	crew, err := bank.StartCrew(c, w, crewSize, random.Int63())
 	if err != nil {
 		return fmt.Errorf("clients cannot connect: %w", err)
 	}
@@ -177,16 +146,16 @@ func runRound(round int, o options, c *cluster.Cluster, n *nemesis.Nemesis, w *w
 	}
 	took := time.Since(crashed)
 	time.Sleep(time.Duration(random.Float64() * o.seconds / 2 * float64(time.Second)))
-	if err = crew.stop(); err != nil {
+	if err = crew.Stop(); err != nil {
 		return err
 	}
-	if err = withClient(c, w.check); err != nil {
+	if err = bank.WithClient(c, w.Check); err != nil {
 		return err
 	}
-	if err = checkTables(context.Background(), c); err != nil {
+	if err = bank.CheckTables(context.Background(), c); err != nil {
 		return err
 	}
 	log.Printf("round %d: serving after %4d ms, %d transactions acknowledged so far, %d snapshots read",
-		round, took.Milliseconds(), w.committed.Load(), w.reads.Load())
+		round, took.Milliseconds(), w.Committed.Load(), w.Reads.Load())
 	return nil
 }

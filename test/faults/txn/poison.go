@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/tikv/client-go/v2/txnkv"
 
+	"tikv_fdw/test/faults/bank"
 	"tikv_fdw/test/faults/cluster"
 )
 
@@ -37,7 +38,7 @@ func runSQL(c *cluster.Cluster, text string) error {
 	return err
 }
 
-func startPoison(c *cluster.Cluster, w *world) (*poison, error) {
+func startPoison(c *cluster.Cluster, w *bank.World) (*poison, error) {
 	err := runSQL(c, "CREATE INDEX "+poisonIndex+" ON tikv_internal.value (value)")
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func startPoison(c *cluster.Cluster, w *world) (*poison, error) {
 			defer p.wait.Done()
 			for n := 0; ctx.Err() == nil; n++ {
 				if p.once(ctx, fmt.Sprintf("poison/%d", i), n) != nil && ctx.Err() == nil {
-					w.poisoned.Add(1)
+					w.Poisoned.Add(1)
 				}
 				time.Sleep(10 * time.Millisecond)
 			}

@@ -26,6 +26,14 @@ wait_serving($node);
 elapsed_note('start until serving', $began);
 is((rawctl($node, 'get', 'k'))[1], 'v0', 'data is there');
 
+# ---- etcd-io/etcd#14370: the only member acknowledged what was not on disk yet
+$node->append_conf('postgresql.conf', 'synchronous_commit = off');
+$node->reload;
+is(unflushed_writes($node, 20, sub { rawctl($node, 'put', "flush$_[0]", 'v') }),
+	0, 'etcd-io/etcd#14370: a write over gRPC is acknowledged when it is on disk');
+is(unflushed_writes($node, 10, sub { $node->safe_psql('postgres', "SELECT tikv_put('flush$_[0]', 'w')") }),
+	0, 'etcd-io/etcd#14370: and one by SQL');
+
 # ---- each long-lived worker dies of SIGABRT: Postgres restarts all
 foreach my $worker ('tikv store', 'tikv pd')
 {

@@ -2,6 +2,7 @@
 //! through the Rust client.
 //!
 //!     compat [kvcheck] [tso] [txncheck]
+//!     compat ride       works while nodes fail, until its input ends
 //!
 //! TIKV_PD names the PD endpoints, separated by commas, TIKV_API what the store
 //! speaks: V1 (if it is not set), V1TTL or V2, where the checks work in the
@@ -11,6 +12,7 @@
 mod checks;
 mod model;
 mod more;
+mod ride;
 mod tso;
 mod txn;
 
@@ -98,6 +100,7 @@ async fn main() {
             "kvcheck" => kvcheck(endpoints.clone()).await,
             "tso" => timestamps(endpoints.clone()).await,
             "txncheck" => txncheck(endpoints.clone()).await,
+            "ride" => ride::run(endpoints.clone()).await,
             _ => Err("no such part".into()),
         };
         if let Err(text) = outcome {

@@ -11,7 +11,7 @@ import org.tikv.txn.KVClient;
  * client.
  *
  * <p>Arguments: kvcheck, tso, txncheck; none means all; basics is a part of kvcheck, without big
- * values. TIKV_PD names the PD endpoints, separated by commas,
+ * values; ride works while nodes fail, until its input ends. TIKV_PD names the PD endpoints, separated by commas,
  * TIKV_API what the store speaks: V1 (if it is not set), V1TTL or V2. The first check that fails is named and ends the program.
  */
 public final class Main {
@@ -46,6 +46,7 @@ public final class Main {
       case "basics" -> basics(endpoints);
       case "tso" -> tso(endpoints);
       case "txncheck" -> txncheck(endpoints);
+      case "ride" -> new Ride(endpoints).run();
       default -> throw new CheckFailed("no such part");
     }
   }

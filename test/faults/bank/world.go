@@ -1,4 +1,4 @@
-package main
+package bank
 
 import (
 	"bytes"
@@ -21,20 +21,23 @@ const (
 	counters = 4
 )
 
-// world is what is known of the keys, beside the store: what clients were
+// World is what is known of the keys, beside the store: what clients were
 // told. Everything else is read back and compared with it.
-type world struct {
-	committed atomic.Int64
-	bySQL     atomic.Int64 // of them those of SQL sessions
-	unknown   atomic.Int64
-	failed    atomic.Int64
-	reads     atomic.Int64
-	poisoned  atomic.Int64 // writes that undid their turn
+type World struct {
+	Committed  atomic.Int64
+	BySQL      atomic.Int64 // of them those of SQL sessions
+	Unknown    atomic.Int64
+	Failed     atomic.Int64
+	Reads      atomic.Int64 // snapshots
+	ReadsBySQL atomic.Int64
+	Poisoned   atomic.Int64 // writes that undid their turn
 
 	nextID atomic.Uint64
+	volume atomic.Int64 // which lists are in use
 
 	mu       sync.Mutex
 	appended map[uint64][]int // acknowledged: on which lists it must be
+	errors   map[string]int
 	doubtful map[uint64][]int // of unknown outcome: on all of them or none
 	refused  map[uint64]bool  // for certain not there
 
@@ -44,8 +47,9 @@ type world struct {
 	history *history // of the lists
 }
 
-func newWorld() *world {
-	w := &world{appended: map[uint64][]int{}, doubtful: map[uint64][]int{}, refused: map[uint64]bool{}, history: newHistory()}
+// NewWorld knows nothing yet.
+func NewWorld() *World {
+	w := &World{errors: map[string]int{}, appended: map[uint64][]int{}, doubtful: map[uint64][]int{}, refused: map[uint64]bool{}, history: newHistory()}
 	for i := range w.numbers {
 		w.numbers[i] = map[uint64]bool{}
 	}
@@ -54,7 +58,7 @@ func newWorld() *world {
 
 // count takes in that an increment was acknowledged. Two of them never give
 // the same number.
-func (w *world) count(i int, n uint64) error {
+func (w *World) count(i int, n uint64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.numbers[i][n] {
@@ -68,8 +72,21 @@ func (w *world) count(i int, n uint64) error {
 }
 
 func accountKey(i int) []byte { return []byte(fmt.Sprintf("bank/%04d", i)) }
-func listKey(i int) []byte    { return []byte(fmt.Sprintf("list/%04d", i)) }
 func counterKey(i int) []byte { return []byte(fmt.Sprintf("count/%04d", i)) }
+
+func (w *World) listKey(i int) []byte {
+	return []byte(fmt.Sprintf("list/%04d/%04d", w.volume.Load(), i))
+}
+
+// NewLists begins empty ones, after a check and while nobody works: the old
+// ones have become long.
+func (w *World) NewLists() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.volume.Add(1)
+	w.appended, w.refused = map[uint64][]int{}, map[uint64]bool{}
+	w.history.settled, w.history.lastTS = [lists]int{}, [lists]uint64{}
+}
 
 // number packs a number with so many bytes of padding, which makes some values
 // longer than what a lock carries itself.
@@ -104,7 +121,8 @@ func get(ctx context.Context, txn *transaction.KVTxn, key []byte) ([]byte, error
 	return v.Value, err
 }
 
-func (w *world) setUp(ctx context.Context, cli *txnkv.Client) error {
+// SetUp opens the accounts.
+func (w *World) SetUp(ctx context.Context, cli *txnkv.Client) error {
 	txn, err := cli.Begin()
 	if err != nil {
 		return err
@@ -173,9 +191,9 @@ type violation struct{ text string }
 func (v violation) Error() string { return v.text }
 
 // readLists reads all lists of one snapshot.
-func readLists(ctx context.Context, txn *transaction.KVTxn) (all [lists][]uint64, err error) {
+func (w *World) readLists(ctx context.Context, txn *transaction.KVTxn) (all [lists][]uint64, err error) {
 	for i := range all {
-		v, err := get(ctx, txn, listKey(i))
+		v, err := get(ctx, txn, w.listKey(i))
 		if err != nil {
 			return all, err
 		}
@@ -211,9 +229,9 @@ func isTooOld(err error) bool {
 		strings.Contains(err.Error(), "GC life time is shorter than transaction duration")
 }
 
-// check compares everything with what clients were told. Nobody works. A
+// Check compares everything with what clients were told. Nobody works. A
 // snapshot that gets older than tikv.gc_life_time is refused, never wrong.
-func (w *world) check(ctx context.Context, cli *txnkv.Client) error {
+func (w *World) Check(ctx context.Context, cli *txnkv.Client) error {
 	for {
 		err := w.checkOnce(ctx, cli)
 		if err == nil || ctx.Err() != nil || !isTooOld(err) {
@@ -222,7 +240,7 @@ func (w *world) check(ctx context.Context, cli *txnkv.Client) error {
 	}
 }
 
-func (w *world) checkOnce(ctx context.Context, cli *txnkv.Client) error {
+func (w *World) checkOnce(ctx context.Context, cli *txnkv.Client) error {
 	txn, err := cli.Begin()
 	if err != nil {
 		return err
@@ -245,7 +263,7 @@ func (w *world) checkOnce(ctx context.Context, cli *txnkv.Client) error {
 			return fmt.Errorf("counter %d is %d, %d was acknowledged", i, n, least)
 		}
 	}
-	all, err := readLists(ctx, txn)
+	all, err := w.readLists(ctx, txn)
 	if err != nil {
 		return err
 	}
@@ -255,7 +273,7 @@ func (w *world) checkOnce(ctx context.Context, cli *txnkv.Client) error {
 	return w.history.check(all)
 }
 
-func (w *world) checkLists(places map[uint64][]int) error {
+func (w *World) checkLists(places map[uint64][]int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, want := range w.appended {

@@ -1,4 +1,4 @@
-package main
+package bank
 
 import (
 	"encoding/binary"

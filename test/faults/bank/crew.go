@@ -1,4 +1,4 @@
-package main
+package bank
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	tikverr "github.com/tikv/client-go/v2/error"
@@ -17,19 +18,26 @@ import (
 	"tikv_fdw/test/faults/cluster"
 )
 
-const (
-	transferrers = 16
-	appenders    = 8
-	incrementers = 8
-	readers      = 3
+// A transaction that hangs longer has an unknown outcome.
+const patience = 10 * time.Second
 
-	// A transaction that hangs longer has an unknown outcome.
-	patience = 10 * time.Second
-)
+// What a client leaves behind must be over before others lose their patience:
+// else each that waits in vain leaves locks as well.
+const lockTTL = 5 * time.Second
 
-// crew is the clients of one round. Each has a connection of its own, as
-// different programs would.
-type crew struct {
+func init() {
+	atomic.StoreUint64(&transaction.ManagedLockTTL, uint64(lockTTL.Milliseconds()))
+}
+
+// Size is how many clients of each kind there are: of client-go, and of SQL.
+type Size struct {
+	Transferrers, Appenders, Incrementers, Readers int
+	SQLTransferrers, SQLAppenders, SQLReaders      int
+}
+
+// Crew is the clients of one round.  A few connections are shared, so that one
+// process has several transactions.
+type Crew struct {
 	cancel  context.CancelFunc
 	wait    sync.WaitGroup
 	clients []*txnkv.Client
@@ -39,20 +47,21 @@ type crew struct {
 }
 
 type client struct {
-	crew   *crew
-	world  *world
+	crew   *Crew
+	world  *World
 	cli    *txnkv.Client
 	random *rand.Rand
 }
 
-func startCrew(c *cluster.Cluster, w *world, seed int64) (*crew, error) {
+// StartCrew lets so many clients work until they are stopped.
+func StartCrew(c *cluster.Cluster, w *World, size Size, seed int64) (*Crew, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	crew := &crew{cancel: cancel}
+	crew := &Crew{cancel: cancel}
 	jobs := []struct {
 		n  int
 		do func(*client, context.Context) error
-	}{{transferrers, (*client).transfer}, {appenders, (*client).append}, {incrementers, (*client).increment}, {readers, (*client).read}}
-	// A few clients are shared, so that one process has several transactions.
+	}{{size.Transferrers, (*client).transfer}, {size.Appenders, (*client).append},
+		{size.Incrementers, (*client).increment}, {size.Readers, (*client).read}}
 	for i := 0; i < 6; i++ {
 		cli, err := txnkv.NewClient(c.PDAddresses())
 		if err != nil {
@@ -73,16 +82,13 @@ func startCrew(c *cluster.Cluster, w *world, seed int64) (*crew, error) {
 			}()
 		}
 	}
-	// Sessions of SQL beside them; of several nodes only a leader's could write.
-	if c.Nodes <= 1 {
-		startSessions(ctx, c, crew, w, seed)
-	}
+	startSessions(ctx, c, crew, w, size, seed)
 	return crew, nil
 }
 
-// stop ends the clients, and with them what they still do in the background:
+// Stop ends the clients, and with them what they still do in the background:
 // what they left undone is the next clients' to resolve.
-func (c *crew) stop() error {
+func (c *Crew) Stop() error {
 	c.cancel()
 	done := make(chan struct{})
 	go func() {
@@ -92,11 +98,26 @@ func (c *crew) stop() error {
 	select {
 	case <-done:
 	case <-time.After(2 * time.Minute):
-		return errors.New("clients hang")
+		return errors.New("clients of the bank hang")
 	}
 	for _, cli := range c.clients {
 		_ = cli.Close()
 	}
+	return c.Violation()
+}
+
+func (c *Crew) note(seen violation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.first == nil {
+		c.first = seen
+	}
+}
+
+// Violation is what was seen first, while they work.
+func (c *Crew) Violation() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.first
 }
 
@@ -105,14 +126,11 @@ func (cl *client) work(ctx context.Context, do func(*client, context.Context) er
 		err := do(cl, ctx)
 		var seen violation
 		if errors.As(err, &seen) {
-			cl.crew.mu.Lock()
-			if cl.crew.first == nil {
-				cl.crew.first = seen
-			}
-			cl.crew.mu.Unlock()
+			cl.crew.note(seen)
 			return
 		}
 		if err != nil && ctx.Err() == nil {
+			cl.world.noteError(err)
 			time.Sleep(time.Duration(cl.random.Intn(20)) * time.Millisecond)
 		}
 	}
@@ -179,16 +197,16 @@ const (
 func (cl *client) end(ctx context.Context, txn *transaction.KVTxn) (outcome, error) {
 	err := txn.Commit(ctx)
 	if err == nil {
-		cl.world.committed.Add(1)
+		cl.world.Committed.Add(1)
 		return committed, nil
 	}
 	var conflict *tikverr.ErrWriteConflict
 	var exists *tikverr.ErrKeyExist
 	if errors.As(err, &conflict) || errors.As(err, &exists) {
-		cl.world.failed.Add(1)
+		cl.world.Failed.Add(1)
 		return refused, err
 	}
-	cl.world.unknown.Add(1)
+	cl.world.Unknown.Add(1)
 	return unknown, err
 }
 
@@ -248,7 +266,7 @@ func (cl *client) append(parent context.Context) error {
 	sort.Ints(on)
 	var keys [][]byte
 	for _, i := range on {
-		keys = append(keys, listKey(i))
+		keys = append(keys, cl.world.listKey(i))
 	}
 	// Known before it is tried: a crash must not find it unknown to the check.
 	cl.note(id, on, unknown)
@@ -260,10 +278,10 @@ func (cl *client) append(parent context.Context) error {
 	}
 	var base []state
 	for _, i := range on {
-		v, err := cl.value(ctx, txn, listKey(i))
+		v, err := cl.value(ctx, txn, cl.world.listKey(i))
 		base = append(base, stateOfValue(v))
 		if err == nil {
-			err = txn.Set(listKey(i), append(append([]byte{}, v...), number(id, 0)...))
+			err = txn.Set(cl.world.listKey(i), append(append([]byte{}, v...), number(id, 0)...))
 		}
 		if err != nil {
 			_ = txn.Rollback()
@@ -358,11 +376,11 @@ func (cl *client) read(parent context.Context) error {
 			return violation{fmt.Sprintf("counter %d reads %d at %d, after %d was acknowledged", i, n, txn.StartTS(), least[i])}
 		}
 	}
-	all, err := readLists(ctx, txn)
+	all, err := cl.world.readLists(ctx, txn)
 	if err != nil {
 		return err
 	}
 	cl.world.history.addRead(listsRead{txn.StartTS(), asked, cl.world.history.now(), statesOf(all)})
-	cl.world.reads.Add(1)
+	cl.world.Reads.Add(1)
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package bank
 
 import (
 	"strings"
@@ -113,7 +113,7 @@ func TestStateOfValue(t *testing.T) {
 
 // TestCountedTwice: two acknowledged increments never give the same number.
 func TestCountedTwice(t *testing.T) {
-	w := newWorld()
+	w := NewWorld()
 	for _, n := range []uint64{1, 2, 5, 4} {
 		if err := w.count(0, n); err != nil {
 			t.Fatal(err)

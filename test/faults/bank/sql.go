@@ -1,10 +1,11 @@
-package main
+package bank
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 	"sort"
 	"time"
 
@@ -14,28 +15,24 @@ import (
 	"tikv_fdw/test/faults/cluster"
 )
 
-const (
-	sqlTransferrers = 6
-	sqlAppenders    = 4
-	sqlReaders      = 2
-)
-
-// session is a client that speaks SQL: the same keys, through tikv_txn_*.
+// session is a client that speaks SQL: the same keys, through tikv_txn_*, on
+// any node.
 type session struct {
 	client
-	dsn  string
-	conn *pgx.Conn
+	cluster *cluster.Cluster
+	conn    *pgx.Conn
 }
 
-func startSessions(ctx context.Context, c *cluster.Cluster, crew *crew, w *world, seed int64) {
+func startSessions(ctx context.Context, c *cluster.Cluster, crew *Crew, w *World, size Size, seed int64) {
 	jobs := []struct {
 		n  int
 		do func(*session, context.Context) error
-	}{{sqlTransferrers, (*session).transfer}, {sqlAppenders, (*session).append}, {sqlReaders, (*session).read}}
+	}{{size.SQLTransferrers, (*session).transfer}, {size.SQLAppenders, (*session).append},
+		{size.SQLReaders, (*session).read}}
 	n := 0
 	for _, job := range jobs {
 		for i := 0; i < job.n; i++ {
-			s := &session{client: client{crew: crew, world: w, random: rand.New(rand.NewSource(seed - int64(n)))}, dsn: c.DSN()}
+			s := &session{client: client{crew: crew, world: w, random: rand.New(rand.NewSource(seed - int64(n)))}, cluster: c}
 			n++
 			crew.wait.Add(1)
 			go func() {
@@ -54,7 +51,7 @@ func (s *session) connected(parent context.Context, do func(*session, context.Co
 	ctx, cancel := context.WithTimeout(parent, patience)
 	defer cancel()
 	if s.conn == nil || s.conn.IsClosed() {
-		conn, err := pgx.Connect(ctx, s.dsn)
+		conn, err := pgx.Connect(ctx, s.cluster.DSNOf(s.random.Intn(max(1, s.cluster.Nodes))))
 		if err != nil {
 			return err
 		}
@@ -62,6 +59,14 @@ func (s *session) connected(parent context.Context, do func(*session, context.Co
 	}
 	err := do(s, ctx)
 	if err != nil && !s.conn.IsClosed() {
+		if e := cluster.ErrorOfSQL(err); e != nil {
+			return violation{e.Error()}
+		}
+		// Another node may serve what this one does not.
+		if s.cluster.Nodes > 1 && isCode(err, "57P03") {
+			_ = s.conn.Close(ctx)
+			return err
+		}
 		if _, e := s.conn.Exec(ctx, "ROLLBACK"); e != nil {
 			_ = s.conn.Close(ctx)
 		}
@@ -97,21 +102,25 @@ func (s *session) put(ctx context.Context, key, value []byte) error {
 	return err
 }
 
+func isCode(err error, codes ...string) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && slices.Contains(codes, e.Code)
+}
+
 // end commits. An error of the server is final, unless it says that it does not
 // know.
 func (s *session) end(ctx context.Context) (outcome, error) {
 	_, err := s.conn.Exec(ctx, "COMMIT")
 	if err == nil {
-		s.world.committed.Add(1)
-		s.world.bySQL.Add(1)
+		s.world.Committed.Add(1)
+		s.world.BySQL.Add(1)
 		return committed, nil
 	}
-	var e *pgconn.PgError
-	if errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "55P03") {
-		s.world.failed.Add(1)
+	if isCode(err, "40001", "40P01", "55P03") {
+		s.world.Failed.Add(1)
 		return refused, err
 	}
-	s.world.unknown.Add(1)
+	s.world.Unknown.Add(1)
 	return unknown, err
 }
 
@@ -174,11 +183,11 @@ func (s *session) append(ctx context.Context) error {
 	for _, i := range on {
 		var v []byte
 		if err == nil {
-			v, err = s.value(ctx, locks, listKey(i))
+			v, err = s.value(ctx, locks, s.world.listKey(i))
 			base = append(base, stateOfValue(v))
 		}
 		if err == nil {
-			err = s.put(ctx, listKey(i), append(append([]byte{}, v...), number(id, 0)...))
+			err = s.put(ctx, s.world.listKey(i), append(append([]byte{}, v...), number(id, 0)...))
 		}
 	}
 	if err != nil {
@@ -192,9 +201,33 @@ func (s *session) append(ctx context.Context) error {
 	return err
 }
 
-// read is a snapshot: the total, counters that do not go back, and the lists.
+// total of the accounts as the session's transaction sees them.
+func (s *session) total(ctx context.Context) (total uint64, err error) {
+	rows, err := s.conn.Query(ctx, "SELECT value FROM tikv_txn_scan('bank/', 'bank0')")
+	if err != nil {
+		return 0, err
+	}
+	values, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range values {
+		balance, err := parseNumber(v)
+		if err != nil {
+			return 0, violation{err.Error()}
+		}
+		total += balance
+	}
+	if len(values) != accounts || total != accounts*opening {
+		return 0, violation{fmt.Sprintf("SQL sees %d accounts that hold %d, not %d and %d", len(values), total, accounts, accounts*opening)}
+	}
+	return total, nil
+}
+
+// read is a snapshot: the total, counters that do not go back, the lists, and
+// nothing of what others commit meanwhile.
 func (s *session) read(ctx context.Context) error {
-	var least [counters]uint64
+	var least, seen [counters]uint64
 	for i := range least {
 		least[i] = s.world.counted[i].Load()
 	}
@@ -202,25 +235,32 @@ func (s *session) read(ctx context.Context) error {
 	if _, err := s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return err
 	}
-	rows, err := s.conn.Query(ctx, "SELECT value FROM tikv_txn_scan('bank/', 'bank0')")
-	if err != nil {
+	if _, err := s.total(ctx); err != nil {
 		return err
 	}
-	values, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		return err
-	}
-	var total uint64
-	for _, v := range values {
-		balance, err := parseNumber(v)
-		if err != nil {
-			return violation{err.Error()}
+	for again := 0; again < 2; again++ {
+		if err := s.readCounters(ctx, &least, &seen, again > 0); err != nil {
+			return err
 		}
-		total += balance
+		time.Sleep(time.Duration(s.random.Intn(20)) * time.Millisecond)
 	}
-	if len(values) != accounts || total != accounts*opening {
-		return violation{fmt.Sprintf("SQL sees %d accounts that hold %d, not %d and %d", len(values), total, accounts, accounts*opening)}
+	all, err := s.readLists(ctx)
+	if err != nil {
+		return err
 	}
+	if _, err := s.total(ctx); err != nil {
+		return err
+	}
+	if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	s.world.history.addRead(listsRead{0, asked, s.world.history.now(), all})
+	s.world.Reads.Add(1)
+	s.world.ReadsBySQL.Add(1)
+	return nil
+}
+
+func (s *session) readCounters(ctx context.Context, least, seen *[counters]uint64, again bool) error {
 	for i := range least {
 		v, err := s.value(ctx, false, counterKey(i))
 		if err != nil {
@@ -228,21 +268,22 @@ func (s *session) read(ctx context.Context) error {
 		}
 		if n, err := parseNumber(v); err != nil || n < least[i] {
 			return violation{fmt.Sprintf("SQL reads %d from counter %d, after %d was acknowledged (%v)", n, i, least[i], err)}
+		} else if again && n != seen[i] {
+			return violation{fmt.Sprintf("one snapshot of SQL reads %d and then %d from counter %d", seen[i], n, i)}
+		} else {
+			seen[i] = n
 		}
 	}
-	var all [lists]state
+	return nil
+}
+
+func (s *session) readLists(ctx context.Context) (all [lists]state, err error) {
 	for i := range all {
-		v, err := s.value(ctx, false, listKey(i))
+		v, err := s.value(ctx, false, s.world.listKey(i))
 		if err != nil {
-			return err
+			return all, err
 		}
 		all[i] = stateOfValue(v)
 	}
-	if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
-		return err
-	}
-	s.world.history.addRead(listsRead{0, asked, s.world.history.now(), all})
-	s.world.reads.Add(1)
-	time.Sleep(time.Millisecond)
-	return nil
+	return all, nil
 }

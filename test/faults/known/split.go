@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"github.com/tikv/client-go/v2/txnkv"
+	"github.com/tikv/client-go/v2/util/codec"
+
+	"tikv_fdw/test/faults/bank"
+)
+
+// split at a key, by whoever leads its region; the ones of transactions are
+// encoded in the bounds of regions.
+func (t *test) split(key []byte) (err error) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(100 * time.Millisecond) {
+		for node := 0; node < 3; node++ {
+			if err = t.Order(node, "SELECT tikv_split($1)", key); err == nil {
+				return nil
+			}
+		}
+	}
+	return err
+}
+
+// leaderOf the region of a key: the node that answers for it.
+func (t *test) leaderOf(key string) (int, *kvrpcpb.Context, error) {
+	var last error
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(50 * time.Millisecond) {
+		for node := 0; node < 3; node++ {
+			where, err := t.context(node, key)
+			if err != nil {
+				return -1, nil, err
+			}
+			kv, err := t.Store(node)
+			if err != nil {
+				return -1, nil, err
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			r, err := kv.RawGet(ctx, &kvrpcpb.RawGetRequest{Context: where, Key: []byte(key)})
+			cancel()
+			if err == nil && r.RegionError == nil {
+				return node, where, nil
+			}
+			last = fmt.Errorf("%v %v", err, r.GetRegionError())
+		}
+	}
+	return -1, nil, fmt.Errorf("nobody leads the region of %q: %w", key, last)
+}
+
+// A transaction's prewrites are in flight with the old epoch while the region
+// is split: those that were acknowledged have their lock where it belongs, those
+// that were refused have none.
+func prewriteAroundSplit(t *test) error {
+	const keys = 400
+	name := func(i int) []byte { return []byte(fmt.Sprintf("known/prewrite/%04d", i)) }
+	border := codec.EncodeBytes(nil, name(keys/2))
+	node, where, err := t.leaderOf(string(border))
+	if err != nil {
+		return err
+	}
+	kv, err := t.Store(node)
+	if err != nil {
+		return err
+	}
+	var startTS uint64
+	err = bank.WithClient(t.Cluster, func(ctx context.Context, cli *txnkv.Client) (err error) {
+		startTS, err = cli.GetTimestamp(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var mutex sync.Mutex
+	outcome := map[string]string{}
+	var wait sync.WaitGroup
+	order := rand.Perm(keys)
+	begun := make(chan bool)
+	for w := 0; w < 16; w++ {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			for at := w; at < keys; at += 16 {
+				if at == 64+w {
+					begun <- true
+				}
+				key := name(order[at])
+				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+				r, err := kv.KvPrewrite(ctx, &kvrpcpb.PrewriteRequest{Context: where, StartVersion: startTS,
+					PrimaryLock: name(0), LockTtl: 600000, SkipConstraintCheck: true, TxnSize: keys,
+					Mutations: []*kvrpcpb.Mutation{{Op: kvrpcpb.Op_Put, Key: key, Value: key}}})
+				cancel()
+				text := "ok"
+				switch {
+				case err != nil || r.RegionError.GetStaleCommand() != nil:
+					text = "unknown"
+				case r.RegionError != nil:
+					text = "refused"
+				case len(r.Errors) > 0:
+					text = fmt.Sprint(r.Errors)
+				}
+				mutex.Lock()
+				outcome[string(key)] = text
+				mutex.Unlock()
+			}
+		}()
+	}
+	for w := 0; w < 16; w++ {
+		<-begun
+	}
+	err = t.split(border)
+	wait.Wait()
+	if err != nil {
+		return fmt.Errorf("no split: %w", err)
+	}
+	locked, err := t.locks(startTS, border)
+	if err != nil {
+		return err
+	}
+	counts := map[string]int{}
+	for i := 0; i < keys; i++ {
+		key := string(name(i))
+		counts[outcome[key]]++
+		if outcome[key] == "ok" && !locked[key] || outcome[key] == "refused" && locked[key] {
+			return fmt.Errorf("%s: the prewrite was %s, locked: %v", key, outcome[key], locked[key])
+		}
+	}
+	if err = t.unlock(startTS, border); err != nil {
+		return err
+	}
+	t.say("%d prewrites around a split: %v", keys, counts)
+	if counts["ok"] == 0 || counts["refused"] == 0 {
+		return fmt.Errorf("the split did not come in between: %v", counts)
+	}
+	return nil
+}
+
+// locks of a transaction in both regions at a border, by a scan within each.
+func (t *test) locks(startTS uint64, border []byte) (map[string]bool, error) {
+	locked := map[string]bool{}
+	left := codec.EncodeBytes(nil, []byte("known/prewrite/"))
+	for _, start := range [][]byte{left, border} {
+		node, where, err := t.leaderOf(string(start))
+		if err != nil {
+			return nil, err
+		}
+		kv, err := t.Store(node)
+		if err != nil {
+			return nil, err
+		}
+		_, from, err := codec.DecodeBytes(start, nil)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		r, err := kv.KvScanLock(ctx, &kvrpcpb.ScanLockRequest{Context: where, MaxVersion: startTS, StartKey: from, Limit: 10000})
+		cancel()
+		if err != nil || r.RegionError != nil || r.Error != nil {
+			return nil, fmt.Errorf("locks cannot be listed: %v %v", err, r)
+		}
+		for _, lock := range r.Locks {
+			encoded := string(codec.EncodeBytes(nil, lock.Key))
+			inside := encoded < string(border)
+			if inside != (string(start) == string(left)) {
+				return nil, fmt.Errorf("a scan of locks leaks: %q", lock.Key)
+			}
+			if lock.LockVersion == startTS {
+				locked[string(lock.Key)] = true
+			}
+		}
+	}
+	return locked, nil
+}
+
+func (t *test) unlock(startTS uint64, border []byte) error {
+	for _, start := range [][]byte{codec.EncodeBytes(nil, []byte("known/prewrite/")), border} {
+		node, where, err := t.leaderOf(string(start))
+		if err != nil {
+			return err
+		}
+		kv, err := t.Store(node)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		r, err := kv.KvResolveLock(ctx, &kvrpcpb.ResolveLockRequest{Context: where, StartVersion: startTS})
+		cancel()
+		if err != nil || r.RegionError != nil || r.Error != nil {
+			return fmt.Errorf("locks cannot be resolved: %v %v", err, r)
+		}
+	}
+	return nil
+}
+
+// Keys on both sides of a border; each region shows its own.
+func scanAtBorder(t *test) error {
+	const border = "known/scan/5"
+	node, where, err := t.leaderOf("known/scan/")
+	if err != nil {
+		return err
+	}
+	kv, err := t.Store(node)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for i := 0; i < 10; i++ {
+		r, err := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(fmt.Sprint("known/scan/", i)), Value: []byte("v")})
+		if err != nil || r.RegionError != nil {
+			return fmt.Errorf("no data: %v %v", err, r.GetRegionError())
+		}
+	}
+	if err = t.split([]byte(border)); err != nil {
+		return err
+	}
+	scans := 0
+	for _, left := range []bool{true, false} {
+		key := "known/scan/0"
+		if !left {
+			key = "known/scan/9"
+		}
+		if node, where, err = t.leaderOf(key); err != nil {
+			return err
+		}
+		if kv, err = t.Store(node); err != nil {
+			return err
+		}
+		for _, replica := range []bool{false, true} {
+			for _, request := range []*kvrpcpb.RawScanRequest{
+				{StartKey: []byte("known/scan/0"), EndKey: []byte("known/scan/~"), Limit: 100},
+				{StartKey: []byte("known/scan/5"), EndKey: []byte("known/scan/~"), Limit: 100},
+				{StartKey: []byte("known/scan/0"), Limit: 100},
+				{StartKey: []byte("known/scan/~"), EndKey: []byte("known/scan/"), Limit: 100, Reverse: true},
+				{StartKey: []byte("known/scan/5"), EndKey: []byte("known/scan/"), Limit: 100, Reverse: true},
+			} {
+				copied := *where
+				copied.ReplicaRead = replica
+				request.Context = &copied
+				r, err := kv.RawScan(ctx, request)
+				if err != nil {
+					return err
+				}
+				scans++
+				for _, pair := range r.Kvs {
+					if strings.HasPrefix(string(pair.Key), "known/scan/") && (string(pair.Key) < border) != left {
+						return fmt.Errorf("a scan of the region of %s shows %s (%v)", key, pair.Key, request)
+					}
+				}
+				if r.RegionError == nil && !replica && !request.Reverse && len(request.EndKey) > 0 &&
+					left == (string(request.StartKey) < border) && len(r.Kvs) != 5 {
+					return fmt.Errorf("a scan of the region of %s shows %d keys, not 5", key, len(r.Kvs))
+				}
+			}
+		}
+	}
+	t.say("%d scans on both sides, forwards and back, over the border", scans)
+	return nil
+}
+
+// All instances are killed as soon as the split is acknowledged.
+func splitAndRestart(t *test) error {
+	random := rand.New(rand.NewSource(1))
+	for round := 0; round < 2; round++ {
+		key := fmt.Sprintf("known/split/%d", 5+round)
+		if err := t.split([]byte(key)); err != nil {
+			return err
+		}
+		for node := 0; node < 3; node++ {
+			if err := t.Cluster.KillNode(node, random); err != nil {
+				return err
+			}
+		}
+		t.Cluster.Start()
+		for _, where := range []string{"known/split/0", key, "known/split/9"} {
+			node, context, err := t.leaderOf(where)
+			if err != nil {
+				return fmt.Errorf("after the restart: %w", err)
+			}
+			if err = t.writeTo(node, context, where); err != nil {
+				return err
+			}
+		}
+		_, region, err := t.PeerOf(0, key)
+		if err != nil {
+			return err
+		}
+		if string(region.StartKey) != key {
+			return fmt.Errorf("the region of %s begins at %q after the restart", key, region.StartKey)
+		}
+	}
+	t.say("2 splits, everything killed at once; both sides take writes")
+	return nil
+}
+
+func (t *test) writeTo(node int, where *kvrpcpb.Context, key string) error {
+	kv, err := t.Store(node)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	r, err := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(key), Value: []byte("v")})
+	if err == nil && (r.RegionError != nil || r.Error != "") {
+		err = errors.New(r.String())
+	}
+	return err
+}

@@ -1,0 +1,127 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"math/rand"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/metapb"
+	"github.com/pingcap/kvproto/pkg/tikvpb"
+
+	"tikv_fdw/test/faults/cluster"
+)
+
+// What a test does by itself, without chance.
+
+// Leader of the region of the registers.
+func (n *Nemesis) Leader() (int, error) {
+	return n.AwaitLeader(-1)
+}
+
+// AwaitLeader waits until a node besides this one leads that region.
+func (n *Nemesis) AwaitLeader(besides int) (int, error) {
+	w := startWatch(n.groups[0], n.Cluster.Nodes, besides)
+	found := w.await(replacedWithin)
+	w.stop()
+	if !found {
+		return -1, fmt.Errorf("no node but %d leads after %v", besides, replacedWithin)
+	}
+	return w.node, nil
+}
+
+// CutTo lets nothing reach the node from others; they hear it.
+func (n *Nemesis) CutTo(node int) {
+	var links []link
+	for i := 0; i < n.Cluster.Nodes; i++ {
+		links = append(links, link{i, node})
+	}
+	n.network.block(true, links...)
+}
+
+// Isolate a node from all others.
+func (n *Nemesis) Isolate(node int) {
+	var links []link
+	for i := 0; i < n.Cluster.Nodes; i++ {
+		links = append(links, link{i, node}, link{node, i})
+	}
+	n.network.block(true, links...)
+}
+
+// Heal all links.
+func (n *Nemesis) Heal() {
+	n.network.heal()
+}
+
+// Order something of an instance by SQL.
+func (n *Nemesis) Order(node int, sql string, arguments ...any) error {
+	return n.order(node, sql, arguments...)
+}
+
+// PeerOf a node in the region of a key, and the region, as PD knows them now.
+func (n *Nemesis) PeerOf(node int, key string) (*metapb.Peer, *metapb.Region, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var err error
+	for ctx.Err() == nil {
+		router := NewRouter(n.Cluster)
+		err = router.FindRegion(ctx, key)
+		for i := 0; err == nil && i < len(router.Region.Peers); i++ {
+			peer := router.Region.Peers[i]
+			address, e := router.Address(ctx, peer.StoreId)
+			if e == nil && address == n.Cluster.AddressOf(node) {
+				router.Close()
+				return peer, router.Region, nil
+			}
+		}
+		router.Close()
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil, nil, fmt.Errorf("node %d has no peer of the region of %q: %v", node, key, err)
+}
+
+// Store of a node, for calls of a test's own.
+func (n *Nemesis) Store(node int) (tikvpb.TikvClient, error) {
+	conn, err := n.router.Conn(n.Cluster.AddressOf(node))
+	if err != nil {
+		return nil, err
+	}
+	return tikvpb.NewTikvClient(conn), nil
+}
+
+// Watching is a nemesis without a network of its own, for what With does.
+func Watching(c *cluster.Cluster, random *rand.Rand) *Nemesis {
+	return newNemesis(c, random)
+}
+
+// With harms a node in one of three ways, and repairs it when `meanwhile` is
+// done, but not before another node leads what this one led.
+func (n *Nemesis) With(kind string, node int, meanwhile func() error) (err error) {
+	for _, g := range n.groups {
+		n.findLeader(g)
+	}
+	resume := func() {}
+	switch kind {
+	case "kill":
+		err = n.Cluster.KillNode(node, n.random)
+	case "shutdown":
+		err = n.Cluster.Shutdown(node)
+	case "stop":
+		resume, err = n.Cluster.Pause(node)
+	default:
+		err = fmt.Errorf("no fault %q", kind)
+	}
+	if err != nil {
+		return err
+	}
+	if n.counts[kind]++; n.counts[kind] == 1 {
+		n.chosen = append(n.chosen, fault{name: kind})
+	}
+	n.gone(node)
+	n.untilReplaced()
+	err = meanwhile()
+	resume()
+	n.Cluster.Start()
+	n.settle(kind)
+	return err
+}

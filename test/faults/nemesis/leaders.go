@@ -1,0 +1,261 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"github.com/pingcap/kvproto/pkg/metapb"
+	"github.com/pingcap/kvproto/pkg/pdpb"
+	"github.com/pingcap/kvproto/pkg/tikvpb"
+)
+
+// electionTimeout is E of regions and of PD (src/core/raft/raft.c): the one of
+// an election is a random one between E and 2E.
+const electionTimeout = 3 * time.Second
+
+// What a fault may take until somebody else leads; beyond, it is not waited for.
+const replacedWithin = 10 * electionTimeout
+
+const (
+	probeKey   = "chaos/probe"
+	probePause = 20 * time.Millisecond
+)
+
+// group is who can have a leader: the region of the registers, or PD.
+type group struct {
+	name    string
+	leader  int // before the fault
+	answers func(ctx context.Context, node int) bool
+	watch   *watch // from the moment on at which the leader was harmed
+}
+
+// change of leaders.
+type change struct {
+	fault, group string
+	took         time.Duration
+}
+
+// writes says whether the node acknowledges a write: then it leads.
+func (n *Nemesis) writes(ctx context.Context, node int) bool {
+	peer, region := n.peerOf(ctx, node)
+	if peer == nil {
+		return false
+	}
+	conn, err := n.router.Conn(n.Cluster.AddressOf(node))
+	if err != nil {
+		return false
+	}
+	r, err := tikvpb.NewTikvClient(conn).RawPut(ctx, &kvrpcpb.RawPutRequest{
+		Context: &kvrpcpb.Context{RegionId: region.Id, RegionEpoch: region.RegionEpoch, Peer: peer},
+		Key:     []byte(probeKey), Value: []byte("x"), ForCas: true})
+	if err == nil && r.GetRegionError() != nil && r.RegionError.GetNotLeader() == nil {
+		n.forgetRegion()
+	}
+	return err == nil && r.GetRegionError() == nil && r.GetError() == ""
+}
+
+// peerOf a node in the region of the probe, as PD knew it last.
+func (n *Nemesis) peerOf(ctx context.Context, node int) (*metapb.Peer, *metapb.Region) {
+	region := n.region()
+	if region == nil {
+		if n.router.FindRegion(ctx, probeKey) != nil {
+			return nil, nil
+		}
+		if region = n.region(); region == nil {
+			return nil, nil
+		}
+	}
+	for _, peer := range region.Peers {
+		address, err := n.router.Address(ctx, peer.StoreId)
+		if err == nil && address == n.Cluster.AddressOf(node) {
+			return peer, region
+		}
+	}
+	return nil, nil
+}
+
+func (n *Nemesis) region() *metapb.Region {
+	n.router.mutex.Lock()
+	defer n.router.mutex.Unlock()
+	return n.router.Region
+}
+
+func (n *Nemesis) forgetRegion() {
+	n.router.mutex.Lock()
+	defer n.router.mutex.Unlock()
+	n.router.Region = nil
+}
+
+// givesTimestamp says whether the member answers with one: then it leads.
+func (n *Nemesis) givesTimestamp(ctx context.Context, node int) bool {
+	conn, err := n.router.Conn(n.Cluster.PDAddressOf(node))
+	if err != nil {
+		return false
+	}
+	stream, err := pdpb.NewPDClient(conn).Tso(ctx)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = stream.CloseSend() }()
+	if stream.Send(&pdpb.TsoRequest{Header: n.router.header(), Count: 1}) != nil {
+		return false
+	}
+	r, err := stream.Recv()
+	return failed(r.GetHeader(), err) == nil && r.GetTimestamp() != nil
+}
+
+// watch for the first node that leads, besides one or besides none.
+type watch struct {
+	began  time.Time
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+	found  chan struct{}
+	once   sync.Once
+	node   int
+	took   time.Duration
+}
+
+func startWatch(g *group, nodes, besides int) *watch {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watch{began: time.Now(), cancel: cancel, found: make(chan struct{}), node: -1}
+	for node := 0; node < nodes; node++ {
+		if node == besides {
+			continue
+		}
+		w.wait.Add(1)
+		go func() {
+			defer w.wait.Done()
+			w.look(ctx, g, node)
+		}()
+	}
+	return w
+}
+
+func (w *watch) look(ctx context.Context, g *group, node int) {
+	for ctx.Err() == nil {
+		limited, cancel := context.WithTimeout(ctx, time.Second)
+		leads := g.answers(limited, node)
+		cancel()
+		if leads {
+			w.once.Do(func() {
+				w.node, w.took = node, time.Since(w.began)
+				close(w.found)
+				w.cancel()
+			})
+		}
+		time.Sleep(probePause)
+	}
+}
+
+func (w *watch) await(most time.Duration) bool {
+	select {
+	case <-w.found:
+		return true
+	case <-time.After(most):
+		return false
+	}
+}
+
+func (w *watch) stop() {
+	w.cancel()
+	w.wait.Wait()
+}
+
+// findLeader before a fault.
+func (n *Nemesis) findLeader(g *group) {
+	w := startWatch(g, max(1, n.Cluster.Nodes), -1)
+	if w.await(replacedWithin) {
+		g.leader = w.node
+	} else {
+		g.leader = n.random.Intn(max(1, n.Cluster.Nodes))
+		log.Printf("nobody leads %s; harming any", g.name)
+	}
+	w.stop()
+}
+
+// gone: this node was harmed just now.
+func (n *Nemesis) gone(node int) {
+	for _, g := range n.groups {
+		if n.Cluster.Nodes > 1 && g.leader == node {
+			g.watch = startWatch(g, n.Cluster.Nodes, node)
+		}
+	}
+}
+
+// untilReplaced waits until others lead what the harmed ones led.
+func (n *Nemesis) untilReplaced() {
+	for _, g := range n.groups {
+		if g.watch != nil && !g.watch.await(replacedWithin) {
+			log.Printf("nobody else leads %s after %v", g.name, replacedWithin)
+		}
+	}
+}
+
+// settle after the repair: somebody leads, the harmed node again or another.
+func (n *Nemesis) settle(fault string) {
+	for _, g := range n.groups {
+		w := g.watch
+		if w == nil {
+			continue
+		}
+		again := startWatch(g, n.Cluster.Nodes, -1)
+		if again.await(replacedWithin) && again.node != g.leader {
+			w.await(time.Second)
+		}
+		again.stop()
+		w.stop()
+		if w.node >= 0 {
+			n.times = append(n.times, change{fault, g.name, w.took})
+			log.Printf("node %d leads %s %.1f s after it (%.2f E)", w.node, g.name,
+				w.took.Seconds(), w.took.Seconds()/electionTimeout.Seconds())
+		} else {
+			log.Printf("node %d leads %s again", again.node, g.name)
+		}
+		g.watch = nil
+	}
+}
+
+func inE(d time.Duration) float64 {
+	return d.Seconds() / electionTimeout.Seconds()
+}
+
+// summary of times: median and maximum, in units of E.
+func summary(times []time.Duration) string {
+	if len(times) == 0 {
+		return "-"
+	}
+	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
+	return fmt.Sprintf("%d, median %.2f E, max %.2f E", len(times),
+		inE(times[len(times)/2]), inE(times[len(times)-1]))
+}
+
+func (n *Nemesis) timesOf(fault, group string) (times []time.Duration) {
+	for _, c := range n.times {
+		if (fault == "" || c.fault == fault) && c.group == group {
+			times = append(times, c.took)
+		}
+	}
+	return times
+}
+
+// Report is a table of what was injected, and of how long it took until
+// another node led.
+func (n *Nemesis) Report() string {
+	var text strings.Builder
+
+	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "fault", "times",
+		"new leader of the region (E = 3 s)", "of PD")
+	for _, f := range n.chosen {
+		fmt.Fprintf(&text, "%-26s %5d  %-38s %s\n", f.name, n.counts[f.name],
+			summary(n.timesOf(f.name, "region")), summary(n.timesOf(f.name, "PD")))
+	}
+	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "all", "",
+		summary(n.timesOf("", "region")), summary(n.timesOf("", "PD")))
+	return text.String()
+}
