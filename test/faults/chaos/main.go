@@ -61,7 +61,7 @@ func parseOptions() options {
 	flag.StringVar(&o.dir, "dir", "", "folder of the cluster")
 	flag.IntVar(&o.basePort, "base-port", 5000, "added to every port")
 	flag.StringVar(&o.script, "cluster", "scripts/cluster", "the script that starts clusters")
-	flag.StringVar(&o.only, "only", "", "one kind of fault")
+	flag.StringVar(&o.only, "only", "", "kinds of faults, separated by commas, instead of all")
 	flag.DurationVar(&o.longest, "longest", 30*time.Second, "that an instance is stopped or cut off")
 	flag.StringVar(&o.out, "out", "", "folder for the histories of a failure")
 	flag.Parse()

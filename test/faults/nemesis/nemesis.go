@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log"
 	"math/rand"
+	"slices"
+	"strings"
 	"time"
 
 	"tikv_fdw/test/faults/cluster"
@@ -39,12 +41,12 @@ type Nemesis struct {
 // below the ports that outgoing connections get.
 const proxied = 5
 
-// New is for a cluster that has not been started; only names one kind of
-// fault, "" means all that can be.
+// New is for a cluster that has not been started; only names kinds of faults,
+// separated by commas, "" means all that can be.
 func New(c *cluster.Cluster, random *rand.Rand, only string) (*Nemesis, error) {
 	n := newNemesis(c, random)
 	for _, f := range faults {
-		if (only == "" || only == f.name) && c.Nodes >= f.nodes {
+		if (only == "" || slices.Contains(strings.Split(only, ","), f.name)) && c.Nodes >= f.nodes {
 			n.chosen = append(n.chosen, f)
 		}
 	}
