@@ -49,6 +49,10 @@ typedef enum MetricHistogramId
 	HISTOGRAM_TURN_US,
 	HISTOGRAM_COMMIT_US, /* rows, commit and flush of a turn */
 	HISTOGRAM_LOCK_WAIT_US,
+	HISTOGRAM_QUEUE_US,	 /* of a write, before its turn begins */
+	HISTOGRAM_APPEND_US, /* of log rows, from their commit to their flush */
+	HISTOGRAM_RAFT_US,	 /* of a write, from its proposal to a majority */
+	HISTOGRAM_APPLY_US,	 /* of a write, from there to its answer */
 	METRIC_HISTOGRAMS
 } MetricHistogramId;
 

@@ -62,6 +62,7 @@ tell_first(Store *store)
 	if (replicas->unflushed == NULL)
 		replicas->unflushed_end = &replicas->unflushed;
 	replicas->n_unflushed--;
+	metrics_time(HISTOGRAM_APPEND_US, dispatch_now_us() - u->since_us);
 	if (peer != NULL)
 	{
 		raft_message_send(store, peer, u->messages, u->n_messages);
@@ -112,6 +113,7 @@ remember_unflushed(Store *store, Peer *peer)
 	Unflushed *u = MemoryContextAllocZero(store->context, sizeof(Unflushed));
 
 	u->lsn = replicas->commit_lsn;
+	u->since_us = store->durable_us;
 	u->region_id = peer->region.id;
 	u->life_number = peer->life_number;
 	u->number = ready->number;
@@ -363,6 +365,7 @@ commit(RaftTurn *turn)
 	tables_close(&turn->tables, true);
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 	{
+		turn->wrote = true;
 		pacer_spend(&store->pacer, dispatch_now_us(),
 					tikv_fdw_settings.turn_min_interval_us);
 		replicas->turns++;
@@ -525,6 +528,8 @@ after_commit(RaftTurn *turn)
 	range_delete_committed(store);
 	FAILPOINT("store_after_publish_locks");
 	store->durable_us = dispatch_now_us();
+	if (turn->wrote)
+		turn_count(store, turn->begun_us);
 	for (int i = 0; i < awake->n; i++)
 		finish_peer(store, awake->peers[i]);
 	FAILPOINT("store_readies_finished");

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "bus/lock_table.h"
+#include "bus/metrics.h"
 #include "core/base/check.h"
 #include "core/base/rpc_code.h"
 #include "guc.h"
@@ -281,6 +282,7 @@ propose(Store *store, Write *write, Bytes data)
 	}
 	FAILPOINT("store_after_propose");
 	write->life_number = peer->life_number;
+	write->proposed_us = dispatch_now_us();
 	write->next_proposal = NULL;
 	*peer->proposals_end = write;
 	peer->proposals_end = &write->next_proposal;
@@ -422,7 +424,7 @@ decide(RaftTurn *turn, Write *write)
 	RegionError error;
 
 	if (write->request->begun_us == 0)
-		write->request->begun_us = turn->begun_us;
+		turn_count_begin(write, turn->begun_us);
 	if (turn_drop_abandoned(write))
 	{
 		raft_write_release(store, write);
@@ -504,7 +506,11 @@ raft_write_applied(Peer *peer, uint64 index, uint64 term)
 		Write *write = first_proposal(peer);
 
 		if (write->index == index && write->term == term)
+		{
 			found = write;
+			metrics_time(HISTOGRAM_RAFT_US,
+						 peer->store->decided_us - write->proposed_us);
+		}
 		else
 			lost(peer, write);
 	}

@@ -39,6 +39,7 @@ typedef struct Unflushed
 	uint64 region_id;
 	uint64 life_number;
 	uint64 number; /* of the ready */
+	int64 since_us;
 	int n_messages;
 	Arena arena; /* of the messages */
 	struct OutMessage *messages;
@@ -170,6 +171,7 @@ typedef struct RaftTurn
 	RawWriter *writer;
 	TxnTurn txn;
 	int64 begun_us;
+	bool wrote;			/* it took a transaction id */
 	bool at_once;		/* must be flushed before anything follows from it */
 	bool in_core;		/* an error now leaves the core half done */
 	bool committed;		/* ... or the readies that are out */

@@ -172,6 +172,7 @@ typedef struct Write
 	bool decided_here; /* what is to be answered once it is applied */
 	bool answered;	   /* its client knows; only latches are left to give */
 	bool mismatch;	   /* its epoch was another one when it was applied */
+	int64 proposed_us; /* monotonic */
 	uint64 index;	   /* of its entry */
 	uint64 term;
 	uint64 life_number; /* of its peer */
@@ -405,6 +406,12 @@ extern void turn_send_outbox(Store *store);
 
 /* The abandoned are told so; true if it was. */
 extern bool turn_drop_abandoned(Write *write);
+
+/* The write's first turn begins. */
+extern void turn_count_begin(Write *write, int64 now_us);
+
+/* A turn that wrote has committed; its answers are still in the outbox. */
+extern void turn_count(const Store *store, int64 begun_us);
 
 /* Give back the memory of a turn. */
 extern void turn_finish(Store *store);

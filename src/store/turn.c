@@ -353,6 +353,14 @@ propose_write(Turn *turn, Write *write)
 	return busy == NULL;
 }
 
+void
+turn_count_begin(Write *write, int64 now_us)
+{
+	write->request->begun_us = now_us;
+	if (write->request->received_us > 0)
+		metrics_time(HISTOGRAM_QUEUE_US, now_us - write->request->received_us);
+}
+
 bool
 turn_drop_abandoned(Write *write)
 {
@@ -378,7 +386,7 @@ decide(Turn *turn, Write *write)
 
 	/* What goes on over several turns began with the first. */
 	if (write->request->begun_us == 0)
-		write->request->begun_us = turn->begun_us;
+		turn_count_begin(write, turn->begun_us);
 	if (turn_drop_abandoned(write))
 		return;
 	if (!turn_check_write(store, write, &error))
@@ -466,15 +474,12 @@ write_rows(Turn *turn)
 	raw_writer_close(turn->writer);
 }
 
-/* A writing turn that is durable. */
-static void
-count_turn(const Turn *turn)
+void
+turn_count(const Store *store, int64 begun_us)
 {
-	const Store *store = turn->store;
-
 	metrics_add(VALUE_TURNS, 1);
 	metrics_count_size(HISTOGRAM_TURN_WRITES, (uint64) store->outbox.n);
-	metrics_time(HISTOGRAM_TURN_US, store->durable_us - turn->begun_us);
+	metrics_time(HISTOGRAM_TURN_US, store->durable_us - begun_us);
 	metrics_time(HISTOGRAM_COMMIT_US, store->durable_us - store->decided_us);
 }
 
@@ -518,7 +523,7 @@ commit_turn(Turn *turn)
 	store->outbox_lsn = XactLastCommitEnd;
 	store->durable_us = dispatch_now_us();
 	if (writing)
-		count_turn(turn);
+		turn_count(store, turn->begun_us);
 }
 
 /* ------------------------------------------------------ step 4: replies */
@@ -551,6 +556,9 @@ turn_send_outbox(Store *store)
 		raft_write_release(store, write);
 		write->request->decided_us = store->decided_us;
 		write->request->durable_us = store->durable_us;
+		if (write->proposed_us > 0)
+			metrics_time(HISTOGRAM_APPLY_US,
+						 store->durable_us - store->decided_us);
 		if (write->mismatch)
 			refuse_mismatch(store, write);
 		else if (write->wish != NULL && write->decided == NULL)

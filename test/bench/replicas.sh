@@ -56,7 +56,8 @@ find_leader()
             -c "SELECT is_leader FROM tikv.regions WHERE start_key = ''")" = t ]; then
             THREE_ADDR=127.0.0.1:$((20160 + THREE_PORT + node))
             THREE_LEADER=$(head -n 1 "$THREE_DIR/node$node/data/postmaster.pid")
-            THREE_STORE=$(psql_bench -p $((54321 + THREE_PORT + node)) \
+            THREE_LEADER_PORT=$((54321 + THREE_PORT + node))
+            THREE_STORE=$(psql_bench -p $THREE_LEADER_PORT \
                 -c "SELECT pid FROM tikv_status() WHERE worker = 'store'")
             return
         fi
@@ -181,6 +182,39 @@ load_etcd_3()
     load_etcd 3 "$@"
 }
 
+# ---------------------------------------------------- where the time goes
+
+STEPS=(request_wait_time_duration_secs append_log_duration_seconds
+    commit_log_duration_seconds apply_log_duration_seconds)
+
+# Sum and count so far of the leader's step $1.
+leader_step()
+{
+    psql_bench -p "$THREE_LEADER_PORT" -F ' ' -c "SELECT
+            sum(value) FILTER (WHERE name LIKE '%_sum'),
+            sum(value) FILTER (WHERE name LIKE '%_count')
+        FROM tikv.metrics
+        WHERE name IN ('tikv_raftstore_$1_sum', 'tikv_raftstore_$1_count')"
+}
+
+# Measure puts of three nodes and, of each step, its mean in microseconds.
+bench_three_put()
+{
+    local id=three_put_$1 step before=() i
+
+    for step in "${STEPS[@]}"; do
+        before+=("$(leader_step "$step")")
+    done
+    measure "$id" "$(three_postmasters)" "$THREE_STORE" \
+        run_rpc load_three "$id" rawput --inflight "$1"
+    for i in "${!STEPS[@]}"; do
+        step=${STEPS[i]}
+        record_value "${id}_${step%%_*}_us" \
+            "$(echo "${before[i]} $(leader_step "$step")" | awk '{
+                printf "%.0f", $4 > $2 ? 1e6 * ($3 - $1) / ($4 - $2) : 0}')"
+    done
+}
+
 # ------------------------------------------------------------ measurements
 
 setup_replicas()
@@ -203,8 +237,7 @@ bench_replicas()
         bench_rpc "one_put_$n" rawput --inflight "$n"
         measure "etcd1_put_$n" "${ETCD_PIDS[0]}" "${ETCD_PIDS[0]}" \
             run_rpc load_etcd_1 "etcd1_put_$n" etcdput --inflight "$n"
-        measure "three_put_$n" "$all" "$THREE_STORE" \
-            run_rpc load_three "three_put_$n" rawput --inflight "$n"
+        bench_three_put "$n"
         measure "etcd3_put_$n" "$of_etcd" "$ETCD_LEADER_3" \
             run_rpc load_etcd_3 "etcd3_put_$n" etcdput --inflight "$n"
     done
