@@ -348,7 +348,8 @@ decode_barrier(PdRecordKind kind, Bytes id, Bytes value, Arena *arena,
 	size_t ts_len;
 	uint64_t expires_at;
 
-	if (space == NULL)
+	/* as in requests: an id is a C string that is not empty */
+	if (space == NULL || id.len == 0 || memchr(id.data, '\0', id.len) != NULL)
 		return STATUS_CORRUPT;
 	ts_len = (size_t) (space - value.data);
 	if (!parse_number(bytes_make(value.data, ts_len), &out->barrier.ts) ||

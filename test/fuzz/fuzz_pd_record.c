@@ -42,10 +42,23 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
+static void
+seed_item(Bytes key, Bytes value, Arena *arena)
+{
+	ProposalItem item = {key, value, false};
+	Proposal proposal;
+
+	proposal_init(&proposal, arena);
+	proposal_add(&proposal, &item);
+	fuzz_seed_bytes(proposal_encode(&proposal));
+}
+
 /* All that a new cluster saves, and something under each prefix. */
 static void
 write_seeds(void)
 {
+	/* an id that ends where it begins */
+	static const char zero_byte[] = "gc/safe_point/service/\0name";
 	static const char *const prefixes[] = {"raft/s/00000000000000000001",
 										   "raft/r/00000000000000000001",
 										   "gc/safe_point/service/name",
@@ -56,22 +69,16 @@ write_seeds(void)
 										   "kv/revision",
 										   "raft",
 										   "leader"};
-	static const char *const values[] = {"1", "\x08\x01\x12\x04name",
+	static const char *const values[] = {"1", "\x08\x01\x12\x04name", "1 9",
 										 "{\"service_id\":\"name\","
 										 "\"expired_at\":9,\"safe_point\":1}"};
 	Arena arena;
-	Proposal proposal;
 
 	arena_init(&arena);
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		for (int k = 0; k < 3; k++)
-		{
-			ProposalItem item = {bytes_cstr(prefixes[i]), bytes_cstr(values[k]),
-								 false};
-
-			proposal_init(&proposal, &arena);
-			proposal_add(&proposal, &item);
-			fuzz_seed_bytes(proposal_encode(&proposal));
-		}
+		for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); k++)
+			seed_item(bytes_cstr(prefixes[i]), bytes_cstr(values[k]), &arena);
+	seed_item(bytes_make(zero_byte, sizeof(zero_byte) - 1), bytes_cstr("1 9"),
+			  &arena);
 	arena_free(&arena);
 }

@@ -323,14 +323,28 @@ async fn inserts(run: &Run, _: u64) -> Outcome {
     Ok(())
 }
 
+/// A transaction that holds locks on the keys, and their values.  Who meets the
+/// lock of a secondary key whose commit is still under way is told of a conflict
+/// when it ends, as by TiKV.
+async fn lock_all(run: &Run, keys: Vec<Vec<u8>>) -> Result<(Transaction, Vec<KvPair>), String> {
+    loop {
+        let mut txn = run.begin(TransactionOptions::new_pessimistic()).await?;
+        match txn.batch_get_for_update(keys.clone()).await {
+            Ok(got) => return Ok((txn, got)),
+            Err(e) if is_conflict(&e) => text(txn.rollback().await, "roll back")?,
+            Err(e) => return Err(format!("lock: {e:?}")),
+        };
+    }
+}
+
 /// Locks with values, and waits for another's lock.
 async fn locks(run: &Run, _: u64) -> Outcome {
     let (a, b, c) = (run.key("a"), run.key("b"), run.key("c"));
     run.store(&Model::from([(a.clone(), b"1".to_vec()), (b.clone(), b"2".to_vec())])).await?;
-    let mut holder = run.begin(TransactionOptions::new_pessimistic()).await?;
-    let got = holder.batch_get_for_update(vec![a.clone(), b.clone(), c.clone()]).await;
+    let keys = vec![a.clone(), b.clone(), c.clone()];
+    let (mut holder, got) = lock_all(run, keys).await?;
     let want = vec![(a.clone(), b"1".to_vec()), (b.clone(), b"2".to_vec())];
-    same(sorted(text(got, "lock")?.into_iter()), want, "values of locks")?;
+    same(sorted(got.into_iter()), want, "values of locks")?;
     run.expect(&a, Some("1")).await?; // readers do not mind
 
     let waiter = run.clone();
