@@ -30,8 +30,12 @@ PG_FUNCTION_INFO_V1(tikv_extension_created);
 static TableOids tables;
 static bool tables_known;
 
-/* CREATE EXTENSION ran in this transaction, which has not ended. */
+/*
+ * CREATE EXTENSION ran in this transaction, which has not ended, and in this
+ * subtransaction of it, whose end may undo it.
+ */
 static bool created_here;
+static SubTransactionId created_in;
 
 static uint64 retries;
 
@@ -223,6 +227,19 @@ on_xact_end(XactEvent event, void *arg)
 	}
 }
 
+static void
+on_subxact_end(SubXactEvent event, SubTransactionId ended,
+			   SubTransactionId parent, void *arg)
+{
+	(void) arg;
+	if (!created_here || ended != created_in)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		created_here = false;
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		created_in = parent;
+}
+
 /* Not an error: a dump may be restored into a server without preload. */
 static void
 warn_if_not_served(void)
@@ -253,10 +270,12 @@ tikv_extension_created(PG_FUNCTION_ARGS)
 	if (!registered)
 	{
 		RegisterXactCallback(on_xact_end, NULL);
+		RegisterSubXactCallback(on_subxact_end, NULL);
 		registered = true;
 	}
 	if (tikv_shmem() == NULL || !in_our_database())
 		warn_if_not_served();
 	created_here = true;
+	created_in = GetCurrentSubTransactionId();
 	PG_RETURN_VOID();
 }

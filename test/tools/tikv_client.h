@@ -280,6 +280,9 @@ fill_context(Kvrpcpb__Context *context, Pdpb__GetRegionResponse *found)
 	if (getenv("RAWCTL_DISK_FULL_OPT") != NULL)
 		context->disk_full_opt =
 			(Kvrpcpb__DiskFullOpt) atoi(getenv("RAWCTL_DISK_FULL_OPT"));
+	if (getenv("RAWCTL_MAX_MS") != NULL)
+		context->max_execution_duration_ms =
+			(uint64_t) atoi(getenv("RAWCTL_MAX_MS"));
 }
 
 static inline ProtobufCBinaryData

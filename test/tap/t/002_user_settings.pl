@@ -19,6 +19,9 @@ my $node = new_node('settings',
 	'synchronous_standby_names' => 'nobody',
 	'wal_writer_delay' => '10s');
 
+# The timeouts are for the workers to endure; the test's own sessions have none,
+# for the machine may be busy.
+$ENV{PGOPTIONS} = '-c statement_timeout=0 -c lock_timeout=0';
 $node->start;
 serve($node);
 $node->append_conf('postgresql.conf', 'default_transaction_read_only = on');
@@ -47,6 +50,14 @@ is($node->safe_psql('postgres', q{SELECT convert_from(tikv_get('sql'), 'UTF8')})
 
 # ---- longer than all timeouts: the workers do not mind
 my @pids = (pids($node, 'tikv store'), pids($node, 'tikv pd'));
+{
+	local $ENV{PGOPTIONS};
+	delete $ENV{PGOPTIONS};
+	wait_for('the settings to be shown', sub {
+		my ($code, $shown) = $node->psql('postgres', 'SHOW statement_timeout');
+		return $code == 0 && $shown eq '300ms';
+	});
+}
 sleep 2;
 is_deeply([ pids($node, 'tikv store'), pids($node, 'tikv pd') ], \@pids,
 	'workers outlive statement_timeout and the idle timeouts');

@@ -1,0 +1,115 @@
+# scripts/cluster, as a person uses it: it starts what is missing, applies
+# settings and remembers them, tells how to connect, and removes nothing that
+# it was not told to.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $script = "$ENV{TESTDIR}/scripts/cluster";
+my $home = PostgreSQL::Test::Utils::tempdir_short();
+my $dir = "$home/c";
+my $base = ($ENV{BASE_PORT} // 3000) + 400;
+my $answer;
+
+# Runs the script; returns what it prints, and leaves its exit status.
+sub cluster
+{
+	my ($command, @options) = @_;
+	my $out = '';
+
+	IPC::Run::run([ $script, $command, '--dir', $dir, @options ],
+		'<', \undef, '>&', \$out);
+	$answer = $? >> 8;
+	note("cluster $command @options: exit status $answer: $out") if $answer != 0;
+	return $out;
+}
+
+# One value from the first node, by what `env` says.
+sub ask
+{
+	my ($sql) = @_;
+	my $out = '';
+	my $err = '';
+	my %env = cluster('env') =~ /^export (\w+)=(.*)$/mg;
+
+	s/\\(.)/$1/g foreach values %env;
+
+	local %ENV = (%ENV, %env);
+	IPC::Run::run([ 'psql', '-XAtqc', $sql ], '<', \undef, '>', \$out, '2>', \$err);
+	chomp $out;
+	diag($err) if $err ne '';
+	return $out;
+}
+
+# Whatever happens; the exit status is the test's.
+END
+{
+	my $status = $?;
+
+	cluster('stop', '--wipe');
+	$? = $status;
+}
+
+like(cluster('status'), qr/no cluster in/, 'there is none yet');
+isnt($answer, 0, 'which is an error');
+like(cluster('env'), qr/no cluster in/, 'nor how to connect to it');
+cluster('stop', '--wipe');
+is($answer, 0, 'stopping it is none');
+ok(!-e $dir, 'and makes nothing');
+
+mkdir "$home/other";
+append_to_file("$home/other/file", 'precious');
+IPC::Run::run([ $script, 'start', '--dir', "$home/other", '--base-port', $base ], '<', \undef, '>&', \my $refused);
+isnt($?, 0, 'a folder of something else is refused');
+IPC::Run::run([ $script, 'stop', '--wipe', '--dir', "$home/other" ], '<', \undef, '>&', \$refused);
+ok(-e "$home/other/file", 'and not wiped, either');
+
+# ---- start, connect
+cluster('start', '--base-port', $base, '--set', 'tikv.database=my keys', '--set', 'tikv.readers=0');
+is($answer, 0, 'it starts, in a database that it makes');
+my $env = cluster('env');
+foreach my $line ('PGHOST=127.0.0.1', 'PGPORT=' . (54321 + $base), 'PGUSER=postgres',
+	'TIKV_PD=127.0.0.1:' . (2379 + $base))
+{
+	like($env, qr/^export \Q$line\E$/m, "env: $line");
+}
+my $store_addr = '127.0.0.1:' . (20160 + $base);
+like(cluster('status'), qr/store\b.*\bserving\b.*\Q$store_addr\E/, 'status shows the store');
+is($answer, 0, 'and that all serves');
+is(ask(q{SELECT tikv_put('k', 'v'); SELECT convert_from(tikv_get('k'), 'UTF8')}), "\nv", 'it serves keys');
+
+# ---- again
+my $pid = ask(q{SELECT pid FROM tikv_status() WHERE worker = 'store'});
+cluster('start');
+is($answer, 0, 'starting it again is harmless');
+is(ask(q{SELECT pid FROM tikv_status() WHERE worker = 'store'}), $pid, 'and restarts nothing');
+like(cluster('start', '--base-port', $base + 1), qr/--base-port/, 'at other ports it is another cluster');
+isnt($answer, 0, 'which is refused');
+like(cluster('start', '--nodes', 2), qr/1 node/, 'so is another number of nodes');
+isnt($answer, 0, 'with an error');
+like(cluster('start', '--set', 'nonsense'), qr/name=value/, 'a setting has a name and a value');
+
+# ---- settings are applied and remembered; of few worker processes the store
+# and PD come first
+cluster('start', '--set', 'max_worker_processes=3', '--set', 'tikv.server_workers=2',
+	'--set', "tikv.slow_log_threshold=7s");
+is($answer, 0, 'with few worker processes the node serves');
+like(cluster('status'), qr/status\b.*not registered/, 'status says who goes without');
+is($answer, 0, 'but all that run serve');
+is(ask('SHOW tikv.slow_log_threshold'), '7s', 'settings are applied');
+cluster('stop');
+is($answer, 0, 'it stops');
+like(cluster('status'), qr/not running/, 'status says so');
+is($answer, 3, 'by its exit status, too');
+cluster('start', '--set', 'max_worker_processes=8');
+is($answer, 0, 'it starts with what it remembers');
+is(ask(q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'its keys');
+is(ask('SHOW tikv.slow_log_threshold'), '7s', 'and its settings');
+cluster('stop', '--wipe');
+is($answer, 0, 'wiping it stops it');
+ok(!-e $dir, 'and removes its folder');
+
+done_testing();
