@@ -114,4 +114,3 @@ raft_take_pd_answer(Store *store, const BusAnswer *answer)
 	arena_free(&arena);
 	return true;
 }
-
