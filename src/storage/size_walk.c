@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "bus/board.h"
+#include "portability/instr_time.h"
 #include "storage/raw_table.h"
 #include "storage/size_walk.h"
 #include "storage/version_row.h"
@@ -17,7 +17,8 @@ typedef struct Slice
 {
 	SizeWalk *walk;
 	int max_rows;
-	int64 until_us;
+	instr_time began;
+	int64 most_us;
 	int rows;
 	bool full;
 	void (*put)(void *arg, const SizeRow *row);
@@ -59,6 +60,16 @@ stand_at(SizeWalk *walk, Bytes key)
 	walk->last = bytes_make(copy, key.len);
 }
 
+static int64
+took_us(const Slice *slice)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, slice->began);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
 /* False: enough. */
 static bool
 put(Slice *slice, Bytes key, uint64 ts, uint64 bytes)
@@ -75,7 +86,7 @@ put(Slice *slice, Bytes key, uint64 ts, uint64 bytes)
 	walk->ts = ts;
 	slice->rows++;
 	slice->full = slice->rows >= slice->max_rows ||
-		(slice->rows % CLOCK_ROWS == 0 && board_now_us() >= slice->until_us);
+		(slice->rows % CLOCK_ROWS == 0 && took_us(slice) >= slice->most_us);
 	return !slice->full;
 }
 
@@ -189,15 +200,16 @@ walk_step(Slice *slice, const OpenTables *tables, Snapshot snapshot)
 
 int
 size_walk_slice(SizeWalk *walk, const OpenTables *tables, Snapshot snapshot,
-				int max_rows, int64 until_us,
+				int max_rows, int64 most_us,
 				void (*put_row)(void *arg, const SizeRow *row), void *arg)
 {
 	Slice slice = {.walk = walk,
 				   .max_rows = max_rows,
-				   .until_us = until_us,
+				   .most_us = most_us,
 				   .put = put_row,
 				   .arg = arg};
 
+	INSTR_TIME_SET_CURRENT(slice.began);
 	while (!slice.full && walk->step != SIZE_STEP_DONE)
 	{
 		walk_step(&slice, tables, snapshot);

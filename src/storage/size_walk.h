@@ -51,12 +51,12 @@ extern void size_walk_init(SizeWalk *walk, KeyRange raw, KeyRange txn,
 extern void size_walk_free(SizeWalk *walk);
 
 /*
- * The next rows: max_rows at most, and no more after until_us (board_now_us).
+ * The next rows: max_rows at most, and no more after most_us microseconds.
  * Tables are open for reading with TABLES_RAW and TABLES_TXN.  Returns the
  * number of rows; the walk is over when its step says so.
  */
 extern int size_walk_slice(SizeWalk *walk, const OpenTables *tables,
-						   Snapshot snapshot, int max_rows, int64 until_us,
+						   Snapshot snapshot, int max_rows, int64 most_us,
 						   void (*put)(void *arg, const SizeRow *row),
 						   void *arg);
 

@@ -369,8 +369,8 @@ run_walk(Store *store, const OpenTables *tables, Snapshot snapshot)
 	{
 		SizeStep step = job->walk.step;
 
-		left -= size_walk_slice(&job->walk, tables, snapshot, left, until_us,
-								take_row, store);
+		left -= size_walk_slice(&job->walk, tables, snapshot, left,
+								until_us - board_now_us(), take_row, store);
 		if (job->walk.step != step)
 			split_check_next_table(&job->check);
 	}
