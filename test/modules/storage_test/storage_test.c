@@ -45,6 +45,13 @@ static bool cache_on;
 
 /* ---- the place cache of this backend ---- */
 
+/* There are no workers. */
+void
+worker_wake(WorkerKind kind)
+{
+	(void) kind;
+}
+
 /* The storage layer asks for the server's shared memory; this is ours. */
 TikvShmem *
 tikv_shmem(void)
