@@ -78,7 +78,6 @@ my ($answer, $out, $err) = $node->psql('postgres', q{
 	SELECT tikv_put('unknown', 'v')});
 like($err, qr/08007: .*did not answer within 200 ms.*outcome is unknown/s,
 	'a SQL call that gives up does not know the outcome');
-wait_queued(4);
 
 # ---- a client dies
 $gone->{run}->signal('KILL');
