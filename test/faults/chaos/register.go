@@ -103,8 +103,9 @@ type place struct {
 	unknown    int
 }
 
+// Eight bytes first: nemesis splits regions behind them.
 func (p *place) key() string {
-	return fmt.Sprintf("chaos/%03d/%03d/%06d", p.number, p.lap, p.generation)
+	return fmt.Sprintf("chaos%03d/%03d/%06d", p.number, p.lap, p.generation)
 }
 
 // history is what all clients did and saw.

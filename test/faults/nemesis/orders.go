@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/tikv/client-go/v2/util/codec"
 )
 
 // Regions are split so often at most.
-const mostSplits = 8
+const mostSplits = 5
 
 // order something of the instance by SQL.
 func (n *Nemesis) order(node int, sql string, arguments ...any) error {
@@ -50,12 +51,14 @@ func (n *Nemesis) transferLeader() error {
 	return nil
 }
 
-// split a region of the registers under their clients.
+// split a region of the registers under their clients, between two of them.
+// The bound is one that clients of transactions can decode, as all must be
+// where there are such.
 func (n *Nemesis) split() (err error) {
 	if n.splits++; n.splits > mostSplits {
 		return nil
 	}
-	key := []byte(fmt.Sprintf("chaos/%03d/%06d", n.random.Intn(6), n.random.Intn(100)))
+	key := codec.EncodeBytes(nil, []byte(fmt.Sprintf("chaos%03d", n.splits-1)))
 	for i := 0; i < 20; i++ {
 		for node := 0; node < n.Cluster.Nodes; node++ {
 			if err = n.order(node, "SELECT tikv_split($1)", key); err == nil {
