@@ -290,12 +290,11 @@ static void
 test_state(void)
 {
 	PdState state;
-	PdMember member = {77,
-					   "pd-0",
-					   "http://127.0.0.1:2379",
-					   "http://127.0.0.1:2380",
-					   "8.5.0",
-					   false};
+	PdMember member = {.id = 77,
+					   .name = "pd-0",
+					   .client_url = "http://127.0.0.1:2379",
+					   .peer_url = "http://127.0.0.1:2380",
+					   .version = "8.5.0"};
 	uint64_t last = 0;
 
 	pd_state_init(&state);
