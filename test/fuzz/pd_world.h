@@ -417,6 +417,18 @@ MemoryContextAllocZero(MemoryContext context, Size size)
 	return allocate(size);
 }
 
+void *
+palloc(Size size)
+{
+	return allocate(size);
+}
+
+void *
+palloc0(Size size)
+{
+	return allocate(size);
+}
+
 void
 pfree(void *p)
 {
