@@ -403,10 +403,14 @@ pass('the start of a member is saved by the others');
 $node{two}->stop('fast');
 system('cp', '-a', $dir, "$dir.new") == 0 or die 'cp';
 replace_data("$dir.old");
+
+# Its peers refuse it; or it is told first what it has forgotten.
+my $refused = qr/(?:another start $real of node \d+ was seen|member \d+ contradicts what is committed here): this data directory is a copy, or was rolled back/;
+
 foreach (1 .. 2)
 {
 	$node{two}->start;
-	wait_state($node{two}, 'pd', 'waiting', qr/another start $real of node \d+ was seen: this data directory is a copy, or was rolled back/);
+	wait_state($node{two}, 'pd', 'waiting', $refused);
 	is(own_start(), $real - 1, 'a refused start does not count');
 	$node{two}->stop('fast');
 }
@@ -415,7 +419,7 @@ foreach (1 .. 2)
 $node{one}->stop('fast');
 $node{one}->start;
 $node{two}->start;
-wait_state($node{two}, 'pd', 'waiting', qr/another start $real of node/);
+wait_state($node{two}, 'pd', 'waiting', $refused);
 pass('who has started again refuses it, too');
 $node{two}->stop('fast');
 replace_data("$dir.new");
