@@ -376,6 +376,9 @@ async fn locks(run: &Run, _: u64) -> Outcome {
     run.expect(&a, Some("mine")).await
 }
 
+/// Bytes of a mode and a keyspace id before the key.
+const KEYSPACE_PREFIX: usize = 4;
+
 async fn deadlock(run: &Run, _: u64) -> Outcome {
     let (a, b) = (run.key("a"), run.key("b"));
     let mut one = run.begin(TransactionOptions::new_pessimistic()).await?;
@@ -390,7 +393,16 @@ async fn deadlock(run: &Run, _: u64) -> Outcome {
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
     match two.lock_keys(vec![a]).await {
-        Err(e) if is_deadlock(&e) => same(wait_chain(&e), want, "the chain of the deadlock")?,
+        Err(e) if is_deadlock(&e) => {
+            // With a keyspace's prefix in API V2: the client hands the error on as it is.
+            let mut chain = wait_chain(&e);
+            for ((_, _, key), (_, _, plain)) in chain.iter_mut().zip(&want) {
+                if key.len() == plain.len() + KEYSPACE_PREFIX && key.ends_with(plain) {
+                    *key = plain.clone();
+                }
+            }
+            same(chain, want, "the chain of the deadlock")?
+        }
         other => refused(other, is_deadlock, "the lock that closes the ring")?,
     }
     text(two.rollback().await, "roll back")?;
