@@ -58,4 +58,4 @@ if [ "$PROGRAM" = failpoints ]; then
     set -- "$@" -out "$TOP/out/faults-$PROGRAM"
 fi
 "$TOP/out/bin/faults-$PROGRAM" -rounds "$ROUNDS" -dir "$dir" \
-    -cluster "$TOP/scripts/cluster" -base-port "${BASE_PORT:-5000}" ${SEED:+-seed "$SEED"} "$@"
+    -cluster "$TOP/scripts/cluster" -base-port "${BASE_PORT:-7000}" ${SEED:+-seed "$SEED"} "$@"
