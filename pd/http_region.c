@@ -573,8 +573,9 @@ get_replicated(HttpAsk *ask)
 static void
 refuse_split(HttpAsk *ask)
 {
-	http_say(ask, HTTP_NOT_IMPLEMENTED,
-			 "regions cannot be split: their store does not split yet");
+	http_say(
+		ask, HTTP_NOT_IMPLEMENTED,
+		"PD splits no regions: ask their leaders, by SplitRegion or tikv_split()");
 }
 
 const HttpRoute http_region_routes[] = {

@@ -475,7 +475,7 @@ split_at(PdAsk *ask, ProtobufCBinaryData *keys, size_t n, uint64_t **ids)
 		{
 			ask->error = pd_errorf(
 				ask->arena, PD_UNKNOWN,
-				"region %llu cannot be split: its store does not split yet",
+				"region %llu cannot be split by PD: ask its leader, by SplitRegion or tikv_split()",
 				(unsigned long long) region->meta.id);
 			return false;
 		}

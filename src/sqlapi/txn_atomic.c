@@ -40,9 +40,8 @@ typedef struct Asking
 
 /* Keys alone are committed as one by the store. */
 bool
-txn_atomic_wanted(const TxnSession *session)
+txn_atomic_wanted(void)
 {
-	(void) session;
 	switch ((LocalAtomic) tikv_fdw_settings.local_atomic)
 	{
 		case LOCAL_ATOMIC_OFF:

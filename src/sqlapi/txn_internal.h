@@ -94,7 +94,7 @@ extern void txn_begin_call(TxnSession *session);
 /* ---- txn_atomic.c ---- */
 
 /* Is it to be tried? */
-extern bool txn_atomic_wanted(const TxnSession *session);
+extern bool txn_atomic_wanted(void);
 
 /*
  * At pre-commit: let the planned commit be one of Postgres, for keys and

@@ -377,7 +377,7 @@ commit(TxnSession *session)
 	Committer *committer = &session->committer;
 	ClientResult result;
 
-	bool atomic = txn_atomic_wanted(session);
+	bool atomic = txn_atomic_wanted();
 
 	txn_begin_call(session);
 	session->function = "COMMIT";

@@ -130,7 +130,7 @@ setup_etcd()
     install_packages etcd-client
     find_etcd
     step "etcd, one member and three, and $KEYS keys"
-    ETCD_DIR=$(mktemp -d "${TMPDIR:-/tmp}/tikv_bench_etcd.XXXXXX")
+    ETCD_DIR=$(mktemp -d)
     start_etcd 1
     start_etcd 3
     for n in 1 3; do

@@ -278,8 +278,9 @@ part_ride()
     report ride $RIDE_TIMEOUT_S "$TOP/test/faults/run.sh" ride 0 \
         -ride "go=$BIN/go/ride" \
         -ride "rust=$TOP/test/compat/rust/target/debug/compat ride" \
-        -ride "java=java -cp '$java/classes:$java/lib/*' compat.Main ride" || true
-    grep -E '^(all|fault|kill|shutdown|stop) ' "$LOGS/ride.log" || true
+        -ride "java=java -cp '$java/classes:$java/lib/*' compat.Main ride" || return 0
+    # How long the clients and the elections took; a run without a table failed.
+    grep -E '^(all|fault|kill|shutdown|stop) ' "$LOGS/ride.log"
 }
 
 build_all()
