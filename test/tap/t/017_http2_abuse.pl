@@ -10,6 +10,7 @@ use warnings;
 
 use HTTP::Tiny;
 use Http2;
+use Socket qw(MSG_DONTWAIT);
 use Test::More;
 use TikvTest;
 use Time::HiRes qw(time);
@@ -125,26 +126,37 @@ sub rapid_reset
 	} 1 .. 10;
 }
 
-# As fast as it can, until the server closes the connection.
+# As fast as it can, until the server closes the connection.  A burst that is
+# stuck goes on where it stopped, as half a frame would have the connection
+# closed for another reason, and answers are taken, as who does not take them
+# makes the server wait.
 sub endless_reset
 {
 	my ($address) = @_;
 	my $socket = connect_http2($address) or return;
 	my $stream = 1;
+	my $unsent = '';
 
 	while ($stream < 20_000_000)
 	{
-		my $burst = join '', map {
-			call($address, $stream + 2 * $_)
-			  . frame('RST_STREAM', 0, $stream + 2 * $_, pack 'N', 8);
-		} 0 .. 99;
+		if ($unsent eq '')
+		{
+			$unsent = join '', map {
+				call($address, $stream + 2 * $_)
+				  . frame('RST_STREAM', 0, $stream + 2 * $_, pack 'N', 8);
+			} 0 .. 99;
+			$stream += 200;
+		}
+		my $n = syswrite $socket, $unsent;
 
-		$stream += 200;
-		next if write_all($socket, $burst);
 		# A server that does not read is not one that has closed.
-		next if $!{EAGAIN};
-		push @closed, $address;
-		last;
+		if (!defined $n && !$!{EAGAIN})
+		{
+			push @closed, $address;
+			last;
+		}
+		substr($unsent, 0, $n // 0) = '';
+		recv $socket, my $answers, 1 << 20, MSG_DONTWAIT;
 	}
 	return $socket;
 }
@@ -445,7 +457,8 @@ foreach my $round (1 .. $rounds)
 is_deeply([ sort @closed ], [ sort(($kv, $pd) x $rounds) ],
 	'who opens and resets streams without end is disconnected');
 my %ended = ended();
-ok($ended{pd} > 0 && $ended{store} + $ended{server} > 0, 'and counted');
+ok($ended{pd} > 0 && $ended{store} + $ended{server} > 0, 'and counted')
+  or diag(explain(\%ended));
 is_deeply([ grown(\%after_first, $creep_mb) ], [], 'it does not creep from round to round');
 
 $node->stop;
