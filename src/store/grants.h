@@ -40,6 +40,12 @@ extern void grants_stop(Store *store, const char *reason);
  */
 extern void grants_restore(Store *store, Snapshot snapshot);
 
+/*
+ * What of them is over by now, at once: who asks the new store first is told
+ * the value, not of a lock that nobody holds.
+ */
+extern void grants_end_over(Store *store);
+
 /* Of a METHOD_SQL_GRANT. */
 extern GrantWish *grants_wish(Request *request);
 

@@ -190,6 +190,7 @@ bring_up(Store *store, char *reason, Size size)
 		peer_start(store, store->peers[i]);
 	}
 	snapshots_load(store);
+	grants_end_over(store);
 	turn_run(store);
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
 					store->meta.api);

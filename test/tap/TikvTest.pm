@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node configure_node serve wait_serving wait_for wait_state status
-  pids rawctl txnctl txnctl_start elapsed_note unflushed_writes
+  pids rawctl txnctl txnctl_start try_query elapsed_note unflushed_writes
 );
 
 my $wait_s = 60;
@@ -98,9 +98,11 @@ sub wait_for
 sub try_query
 {
 	my ($node, $sql) = @_;
-	my ($answer, $out, $err) = $node->psql('postgres', $sql);
 
-	return $answer == 0 ? $out : undef;
+	# A psql that is refused may be gone before it is told the query.
+	my ($answer, $out, $err) = eval { $node->psql('postgres', $sql) };
+
+	return defined $answer && $answer == 0 ? $out : undef;
 }
 
 sub wait_serving

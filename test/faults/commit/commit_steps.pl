@@ -35,7 +35,7 @@ sub points
 sub query { return $node->safe_psql('postgres', $_[0]); }
 
 # Only tikv workers and backends that commit read it, before the first step.
-sub set_points
+sub write_points
 {
 	my ($text) = @_;
 
@@ -43,6 +43,11 @@ sub set_points
 	print $out "$text\n";
 	close $out;
 	rename "$file.new", $file or die "$file: $!";
+}
+
+sub set_points
+{
+	write_points(@_);
 
 	# The store looks each time that it wakes.
 	query("SELECT tikv_put('wake', 'up')") for 1 .. 2;
@@ -123,9 +128,9 @@ sub wait_for_other_store
 	my ($old) = @_;
 
 	wait_for('another store', sub {
-		my ($answer, $out) = $node->psql('postgres',
+		my $out = try_query($node,
 			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'tikv store'");
-		return $answer == 0 && $out =~ /^\d+$/ && $out != $old;
+		return defined $out && $out =~ /^\d+$/ && $out != $old;
 	});
 	clear_points();
 	wait_serving($node);
@@ -251,25 +256,12 @@ sub try_terminate
 	agree("$point, terminated", is_after($point) ? 1 : undef);
 }
 
+# Clients of the network, of a key whose commit stands there.
 sub told_of
 {
 	my ($point) = @_;
 
 	return $point =~ /before/ ? 'absent' : $point eq 'sql_ended' ? 'value' : 'locked';
-}
-
-# The store finds at its next sweep that the backend's transaction is over;
-# until then the keys are locked, as they were before, and never absent.
-sub told_at_last
-{
-	my ($point) = @_;
-	my $told;
-
-	wait_for("an answer at $point", sub {
-		$told = told();
-		return !($told eq 'locked' && told_of($point) eq 'value');
-	});
-	return $told;
 }
 
 # The new store knows of the grant before it serves.
@@ -283,13 +275,52 @@ sub try_restart
 
 	query("SELECT pg_terminate_backend($store)");
 	wait_for_other_store($store);
-	is(told_at_last($point), told_of($point), "$point, store restarted: what clients are told");
+	is(told(), told_of($point), "$point, store restarted: what clients are told");
 	my @readers = start_readers();
 	usleep(300_000);
 	kill 'CONT', $pid;
 	ok(finish($commit), "$point, store restarted: the commit goes on") or diag(${ $commit->{err} });
 	finish_readers("$point, store restarted", @readers);
 	agree("$point, store restarted", 1);
+}
+
+# It ends while the store that gave the grant can look no more: the new one
+# knows before it serves.
+sub try_restart_unseen
+{
+	$id++;
+	my $store = store_pid();
+
+	set_points('sql_granted=1*stop;sql_ended=1*stop');
+	my $commit = begin_commit();
+	my $pid;
+
+	wait_for('a stop at sql_granted', sub {
+		$commit->{run}->pump_nb;
+		($pid) = ${ $commit->{out} } =~ /^(\d+)/;
+		return defined $pid && state_of($pid) eq 'T';
+	});
+	kill 'STOP', $store;
+	kill 'CONT', $pid;
+	wait_for('the end of its transaction', sub {
+		return state_of($pid) eq 'T' && query("SELECT count(*) FROM orders WHERE id = $id") eq '1';
+	});
+	write_points('grant_before_end=1*stop');
+	query("SELECT pg_terminate_backend($store)");
+	kill 'CONT', $store;
+	wait_for('another store that stops or serves', sub {
+		my ($other, $state) = split /,/, try_query($node,
+			"SELECT pid || ',' || state FROM tikv_status() WHERE worker = 'store' AND pid > 0") // '';
+		return 0 if !defined $other || $other == $store;
+		return $state eq 'serving' if state_of($other) ne 'T';
+		isnt($state, 'serving', 'ended unseen: the new store looks before it serves');
+		kill 'CONT', $other;
+	});
+	wait_for_other_store($store);
+	is(told(), 'value', 'ended unseen, store restarted: what clients are told');
+	kill 'CONT', $pid;
+	ok(finish($commit), 'ended unseen, store restarted: the commit goes on') or diag(${ $commit->{err} });
+	agree('ended unseen, store restarted', 1);
 }
 
 # A foreign client takes the transaction for dead, and waits for its end.
@@ -327,6 +358,7 @@ foreach my $point (points())
 	try_restart($name);
 	try_undo($name) if $name =~ /granted|rows_written/;
 }
+try_restart_unseen() if grep { $_->[0] eq 'sql_ended' } points();
 is(query('SELECT count(*) FROM orders'), query("SELECT count(*) FROM tikv_txn_scan('order/', 'order0')"), 'as many keys as rows');
 is(query('SELECT count(*) FROM tikv_check()'), '0', 'the tables are sound');
 $node->stop;

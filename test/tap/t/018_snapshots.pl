@@ -11,8 +11,6 @@ use TikvCopies;
 use TikvTest;
 use Time::HiRes qw(time usleep);
 
-sub try_query { return TikvTest::try_query(@_) }
-
 my $rows = $ENV{ROWS} // 30000;
 my ($first, $second) = map { new_node("snapshot$_") } 0, 1;
 my $other = 40; # id of the second store
