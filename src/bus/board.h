@@ -20,8 +20,7 @@ typedef RelFileLocator RelFileNode;
 #include "storage/relfilenode.h"
 #endif
 
-/* Bounds of a region: the encoded form of the largest key and some room. */
-#define BOARD_KEY_MAX 10240
+#define BOARD_KEY_MAX REGION_MAX_BOUND
 
 /* Bytes of bounds for each region there may be; short ones leave room. */
 #define BOARD_KEY_ROOM 512
@@ -133,7 +132,8 @@ extern void board_publish_store(const BoardStore *store);
 
 /*
  * Insert or replace an entry.  False if the board is full: it holds
- * tikv.max_regions regions, and BOARD_KEY_ROOM bytes of keys for each.
+ * tikv.max_regions regions, and BOARD_KEY_ROOM bytes of keys for each.  Then
+ * the region has no entry any more.
  */
 extern bool board_publish(const BoardRegion *entry);
 extern void board_publish_applied(uint64 region_id, uint64 applied_index);

@@ -122,12 +122,34 @@ move_keys(BoardShared *shared)
 	}
 }
 
+static Bytes
+bound_of(const Region *region, int which)
+{
+	return which == 0 ? region->start_key : region->end_key;
+}
+
+/* Is the key what it was?  Then it stays where it is. */
+static bool
+keeps_key(BoardShared *shared, int64 index, const Region *region, int which)
+{
+	return index >= 0 &&
+		bytes_eq(entry_key(shared, (uint32) index, which),
+				 bound_of(region, which));
+}
+
 /* After this both keys fit; false if they do not. */
 static bool
-make_key_room(BoardShared *shared, const Region *region)
+make_key_room(BoardShared *shared, int64 index, const Region *region)
 {
-	size_t need = region->start_key.len + region->end_key.len;
+	size_t need = 0;
 
+	for (int i = 0; i < 2; i++)
+	{
+		if (bound_of(region, i).len > BOARD_KEY_MAX)
+			return false;
+		if (!keeps_key(shared, index, region, i))
+			need += bound_of(region, i).len;
+	}
 	if (shared->half_size - shared->half_used < need)
 		move_keys(shared);
 	return shared->half_size - shared->half_used >= need;
@@ -261,22 +283,38 @@ write_body(BoardEntry *entry, const BoardRegion *from, const size_t *offset)
 	write_end(&entry->sequence);
 }
 
-/* Keys that are what they were stay where they are. */
+void
+board_remove(uint64 region_id)
+{
+	BoardShared *shared = board();
+	int64 index = find_id(shared, region_id);
+
+	if (index < 0)
+		return;
+	write_begin(&shared->directory_sequence);
+	order_remove(shared, (uint32) index);
+	hash_remove(shared, (uint32) index);
+	write_begin(&shared->entries[index].sequence);
+	release_entry(shared, (uint32) index);
+	write_end(&shared->entries[index].sequence);
+	write_end(&shared->directory_sequence);
+}
+
 static void
 place_keys(BoardShared *shared, int64 index, const Region *region,
 		   size_t *offset)
 {
 	for (int i = 0; i < 2; i++)
-	{
-		Bytes key = i == 0 ? region->start_key : region->end_key;
-
-		if (index >= 0 && bytes_eq(entry_key(shared, (uint32) index, i), key))
+		if (keeps_key(shared, index, region, i))
 			offset[i] = shared->entries[index].key_offset[i];
 		else
-			CHECK(add_key(shared, key, &offset[i]));
-	}
+			CHECK(add_key(shared, bound_of(region, i), &offset[i]));
 }
 
+/*
+ * What cannot be told any more is not told as it was: readers would take a
+ * range for the region's that it has given away, under a lease without end.
+ */
 bool
 board_publish(const BoardRegion *from)
 {
@@ -286,10 +324,11 @@ board_publish(const BoardRegion *from)
 	size_t offset[2];
 	bool moved;
 
-	CHECK(from->region.start_key.len <= BOARD_KEY_MAX &&
-		  from->region.end_key.len <= BOARD_KEY_MAX);
-	if (!make_key_room(shared, &from->region))
+	if (!make_key_room(shared, index, &from->region))
+	{
+		board_remove(from->region.id);
 		return false;
+	}
 	place_keys(shared, index, &from->region, offset);
 	moved = is_new ||
 		!bytes_eq(entry_key(shared, (uint32) index, 0), from->region.start_key);
@@ -321,23 +360,6 @@ board_publish_applied(uint64 region_id, uint64 applied_index)
 	if (index >= 0)
 		pg_atomic_write_u64(&shared->entries[index].applied_index,
 							applied_index);
-}
-
-void
-board_remove(uint64 region_id)
-{
-	BoardShared *shared = board();
-	int64 index = find_id(shared, region_id);
-
-	if (index < 0)
-		return;
-	write_begin(&shared->directory_sequence);
-	order_remove(shared, (uint32) index);
-	hash_remove(shared, (uint32) index);
-	write_begin(&shared->entries[index].sequence);
-	release_entry(shared, (uint32) index);
-	write_end(&shared->entries[index].sequence);
-	write_end(&shared->directory_sequence);
 }
 
 void

@@ -154,6 +154,7 @@ splits(void)
 					  .splits = at,
 					  .n_splits = 2,
 					  .right_derive = true};
+	static uint8_t too_long[REGION_MAX_BOUND + 1];
 	Region *pieces;
 	int derived;
 
@@ -193,6 +194,15 @@ splits(void)
 	OK(region_split(&r, &admin, &arena, &pieces, &derived, &why) ==
 		   STATUS_INVALID,
 	   "each piece has as many peers");
+	at[1].n_peers = 3;
+	at[1].split_key = bytes_make(too_long, sizeof(too_long));
+	memset(too_long, 'p', sizeof(too_long));
+	OK(region_split(&r, &admin, &arena, &pieces, &derived, &why) ==
+		   STATUS_INVALID,
+	   "a bound that no store can show is refused");
+	at[1].split_key.len = REGION_MAX_BOUND;
+	OK(region_split(&r, &admin, &arena, &pieces, &derived, &why) == STATUS_OK,
+	   "the longest is not");
 }
 
 int

@@ -278,6 +278,8 @@ check_split(const Region *region, const CmdAdmin *admin, int i,
 
 	if (split->split_key.len == 0 || bytes_cmp(split->split_key, before) <= 0)
 		return refuse(why, "split keys are not in order");
+	if (split->split_key.len > REGION_MAX_BOUND)
+		return refuse(why, "a split key is too long");
 	if (region->end_key.len > 0 &&
 		bytes_cmp(split->split_key, region->end_key) >= 0)
 		return refuse(why, "a split key lies outside of the region");

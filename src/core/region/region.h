@@ -36,6 +36,12 @@ typedef struct RegionEpoch
 
 #define REGION_MAX_PEERS 16
 
+/*
+ * The longest bound of a region: the encoded form of the largest key, and some
+ * room.  Every store must be able to show it to its readers.
+ */
+#define REGION_MAX_BOUND 10240
+
 typedef struct Region
 {
 	uint64_t id;

@@ -299,9 +299,36 @@ test_keys(void)
 			!bytes_eq(found.region.start_key,
 					  bytes_cstr(long_key(i, 0, BOARD_KEY_MAX)));
 	EQ_U64(wrong, 0, "which leaves the others as they are");
+	publish(2, long_key(1, 0, BOARD_KEY_MAX), long_key(1, 1, BOARD_KEY_MAX), 7);
+	OK(board_find(2, &found) && found.region.epoch.version == 7,
+	   "one whose bounds stay needs no room");
+	entry.region.start_key = bytes_cstr(long_key(1, 2, BOARD_KEY_MAX));
+	entry.region.end_key = bytes_cstr(long_key(1, 3, BOARD_KEY_MAX));
+	OK(board_find(2, &found) && !board_publish(&entry),
+	   "other bounds have no room");
+	OK(!board_find(2, &found) && !board_same_region(&found) &&
+		   at_key(long_key(1, 0, BOARD_KEY_MAX)) != 2,
+	   "and the old ones are not told any more");
+	publish(2, long_key(1, 0, BOARD_KEY_MAX), long_key(1, 1, BOARD_KEY_MAX), 8);
 	board_remove(1);
 	publish(1, "", long_key(0, 5, BOARD_KEY_MAX), 1);
 	EQ_U64(at_key("0"), 1, "and there is room again when one goes");
+	board_reset();
+}
+
+/* A bound that no board has room for is refused, and ends nobody. */
+static void
+test_too_long(void)
+{
+	static uint8 key[BOARD_KEY_MAX + 1];
+
+	board_reset();
+	publish(1, "", "", 1);
+	entry.region.end_key = bytes_make(key, sizeof(key));
+	OK(!board_publish(&entry), "a bound that is too long is refused");
+	EQ_U64(at_key("a"), 0, "what it was is not told any more");
+	entry.region.end_key.len--;
+	OK(board_publish(&entry), "the longest is not");
 	board_reset();
 }
 
@@ -405,6 +432,7 @@ main(void)
 	test_full();
 	test_ids();
 	test_keys();
+	test_too_long();
 	test_torn();
 	test_max_ts();
 	return unit_done();
