@@ -8,6 +8,7 @@
 #include "bus/bus.h"
 #include "bus/lock_table.h"
 #include "bus/tso_shared.h"
+#include "core/region/question.h"
 #include "pdpb.pb-c.h"
 #include "store/replicas.h"
 
@@ -15,10 +16,11 @@
 #define MAX_TS_RETRY_US INT64CONST(1000000)
 
 /*
- * Tags of such questions among the answers of PD: region ids are smaller.  The
- * bits above are those of splits, of addresses and of long reads.
+ * Tags of such questions among the answers of PD; below is what was asked for.
+ * The bits above are those of splits, of addresses and of long reads.
  */
 #define MAX_TS_TAG (UINT64CONST(1) << 60)
+StaticAssertDecl(QUESTION_BITS < 60, "the bit below is stale_peer.c's");
 
 /* How often the store asks what time PD has: it need not be this node's. */
 #define PD_TIME_INTERVAL_US INT64CONST(3000000)
@@ -58,7 +60,8 @@ raft_ask_max_ts(Peer *peer, int64 now_us)
 		return;
 	peer->max_ts_asked = term;
 	peer->max_ts_asked_us = now_us;
-	ask_timestamp(peer->store, MAX_TS_TAG | peer->region.id);
+	ask_timestamp(peer->store,
+				  MAX_TS_TAG | question_number(peer->region.id, term));
 }
 
 /*
@@ -78,7 +81,7 @@ raft_ask_pd_time(Store *store, int64 now_us)
 
 /* The term it was asked in must still be the leader's own. */
 static void
-take_timestamp(Peer *peer, const Pdpb__Timestamp *timestamp)
+take_timestamp(Peer *peer, uint64 question, const Pdpb__Timestamp *timestamp)
 {
 	uint64 ts = (uint64) timestamp->physical << TSO_LOGICAL_BITS |
 		(uint64) timestamp->logical;
@@ -88,13 +91,15 @@ take_timestamp(Peer *peer, const Pdpb__Timestamp *timestamp)
 		return;
 	FAILPOINT("store_max_ts_answer");
 	lock_table_raise_max_ts(ts);
-	if (peer_is_leader(peer) && raft_term(peer->raft) == peer->max_ts_asked)
-		peer->max_ts_term = peer->max_ts_asked;
+	if (peer_is_leader(peer) &&
+		question_is_of(question, peer->region.id, raft_term(peer->raft)))
+		peer->max_ts_term = raft_term(peer->raft);
 }
 
 bool
 raft_take_pd_answer(Store *store, const BusAnswer *answer)
 {
+	uint64 question = answer->tag & ~MAX_TS_TAG;
 	Pdpb__TsoResponse *reply;
 	Peer *peer;
 	Arena arena;
@@ -103,14 +108,14 @@ raft_take_pd_answer(Store *store, const BusAnswer *answer)
 		return false;
 	if (answer->reply.code != BUS_OK)
 		return true;
-	peer = store_find_peer(store, answer->tag & ~MAX_TS_TAG);
+	peer = store_find_peer(store, question_region(question));
 	arena_init(&arena);
 	reply =
 		(Pdpb__TsoResponse *) service_unpack(&pdpb__tso_response__descriptor,
 											 answer->reply.bytes, &arena);
 	if (reply != NULL && reply->timestamp != NULL &&
 		(reply->header == NULL || reply->header->error == NULL))
-		take_timestamp(peer, reply->timestamp);
+		take_timestamp(peer, question, reply->timestamp);
 	arena_free(&arena);
 	return true;
 }

@@ -2,6 +2,7 @@
  * test_region.c
  *	  Region checks: their order, the epoch table, key ranges.
  */
+#include "core/region/question.h"
 #include "core/region/region.h"
 
 #include "unit.h"
@@ -329,10 +330,28 @@ test_check_key(void)
 	OK(bytes_eq(error.key, outside), "which key");
 }
 
+/* An answer that comes after the region was led elsewhere is none. */
+static void
+test_questions(void)
+{
+	uint64_t asked = question_number(77, 5);
+
+	EQ_U64(question_region(asked), 77, "an answer says which region it is of");
+	OK(question_is_of(asked, 77, 5), "it counts in its own term");
+	OK(!question_is_of(asked, 77, 7), "and not when its asker leads again");
+	OK(!question_is_of(asked, 78, 5), "nor for another region");
+	OK(question_is_of(question_number(77, UINT64_MAX), 77, UINT64_MAX) &&
+		   !question_is_of(question_number(77, UINT64_MAX), 77, 5),
+	   "terms may be large");
+	OK(question_number(UINT64_MAX, UINT64_MAX) >> QUESTION_BITS == 0,
+	   "and no number leaves its bits");
+}
+
 int
 main(void)
 {
 	test_epoch_rules();
+	test_questions();
 	test_contains();
 	test_accepts();
 	test_order();
