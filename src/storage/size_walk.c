@@ -210,11 +210,11 @@ size_walk_slice(SizeWalk *walk, const OpenTables *tables, Snapshot snapshot,
 				   .arg = arg};
 
 	INSTR_TIME_SET_CURRENT(slice.began);
-	while (!slice.full && walk->step != SIZE_STEP_DONE)
+	if (walk->step == SIZE_STEP_DONE)
+		return 0;
+	walk_step(&slice, tables, snapshot);
+	if (!slice.full)
 	{
-		walk_step(&slice, tables, snapshot);
-		if (slice.full)
-			break;
 		walk->step++;
 		walk->last = bytes_empty();
 		MemoryContextReset(walk->context);

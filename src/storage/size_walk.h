@@ -51,7 +51,8 @@ extern void size_walk_init(SizeWalk *walk, KeyRange raw, KeyRange txn,
 extern void size_walk_free(SizeWalk *walk);
 
 /*
- * The next rows: max_rows at most, and no more after most_us microseconds.
+ * The next rows: max_rows at most, no more after most_us microseconds, and all
+ * of one step, since what follows the last row of a step is of other keys.
  * Tables are open for reading with TABLES_RAW and TABLES_TXN.  Returns the
  * number of rows; the walk is over when its step says so.
  */

@@ -89,6 +89,31 @@ propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 /* Of tikv.max_regions: other stores may be a little ahead. */
 #define SPARE_REGIONS 16
 
+/*
+ * A follower that is ahead may have the pieces, and they may elect somebody
+ * else, while this peer is still behind with what comes before the split: it
+ * must not serve their keys under its lease meanwhile (raftstore-and-pd 9).
+ */
+static void
+suspend_lease(Peer *peer, uint64 index)
+{
+	if (peer->region.n_peers == 1)
+		return;
+	raft_lease_suspend(peer->raft, true);
+	peer->split_index = index;
+	peer_publish(peer);
+}
+
+void
+raft_admin_applied(Peer *peer)
+{
+	if (peer->split_index == 0 ||
+		peer->saved.applied_index < peer->split_index)
+		return;
+	raft_lease_suspend(peer->raft, false);
+	peer->split_index = 0;
+}
+
 /* The board has room for so many regions, on every store. */
 static bool
 propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
@@ -109,7 +134,10 @@ propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
 		return false;
 	FAILPOINT("store_before_split_propose");
 	entry.data = encode(peer, admin, &store->arena);
-	return !refused(raft_propose(peer->raft, &entry, &index, &term), why);
+	if (refused(raft_propose(peer->raft, &entry, &index, &term), why))
+		return false;
+	suspend_lease(peer, index);
+	return true;
 }
 
 /* The lease ends with the order: what readers see of it, too. */

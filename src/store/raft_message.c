@@ -238,7 +238,9 @@ raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
 	store_add_tombstone(store, &last, peer->self.id);
 	FAILPOINT("store_destroy_tombstone");
 	store_remove_peer(store, peer);
-	turn->at_once = true;
+
+	/* memory has no peer any more: its rows must go, or the process */
+	turn->at_once = turn->committed = true;
 	FAILPOINT("store_after_destroy");
 }
 
@@ -396,7 +398,7 @@ step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 	Status s;
 
 	if (m->raft.type == RAFT_MSG_SNAPSHOT &&
-		!snapshots_accept(peer->store, peer, m))
+		!snapshots_accept(turn, peer, m))
 		return;
 	FAILPOINT("store_before_step");
 	/* of a round before it fell asleep */

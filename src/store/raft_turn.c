@@ -193,6 +193,28 @@ raft_turn_order(Store *store, const AdminJob *job)
 	replicas->jobs_end = &copy->next;
 }
 
+/* An order that waits goes with what it was made of. */
+void
+raft_turn_take_back(Store *store, const void *arg)
+{
+	Replicas *replicas = store->replicas;
+	AdminJob **at = &replicas->jobs;
+
+	while (*at != NULL)
+	{
+		AdminJob *job = *at;
+
+		if (job->arg != arg)
+		{
+			at = &job->next;
+			continue;
+		}
+		*at = job->next;
+		pfree(job);
+	}
+	replicas->jobs_end = at;
+}
+
 /* ------------------------------------------------------------ time and orders */
 
 /* A lone peer is about to get company: from now on it keeps a log. */
@@ -502,6 +524,7 @@ finish_peer(Store *store, Peer *peer)
 	{
 		finish_ready(store, peer);
 		peer->saved = peer->state;
+		raft_admin_applied(peer);
 	}
 	if (!peer->was_leader && peer_is_leader(peer))
 	{

@@ -157,6 +157,13 @@ typedef struct SplitBorn
 	GroupState *states; /* of the pieces that begin here; region_id 0: none */
 } SplitBorn;
 
+/* A region that comes with a snapshot which Raft was told of in this turn. */
+typedef struct AcceptedRegion
+{
+	struct AcceptedRegion *next;
+	Region region; /* in the turn's arena */
+} AcceptedRegion;
+
 /* Tag of questions for ids among the answers of PD. */
 #define SPLIT_TAG (UINT64CONST(1) << 61)
 
@@ -174,10 +181,11 @@ typedef struct RaftTurn
 	bool wrote;			/* it took a transaction id */
 	bool at_once;		/* must be flushed before anything follows from it */
 	bool in_core;		/* an error now leaves the core half done */
-	bool committed;		/* ... or the readies that are out */
+	bool committed;		/* ... or the readies that are out, or what is gone */
 	Write *current;		/* being decided */
 	InMessage *message; /* being stepped */
 	SplitBorn *born;
+	AcceptedRegion *accepted;
 } RaftTurn;
 
 extern void replicas_init(Store *store);
@@ -194,8 +202,11 @@ extern int64 raft_turn_sleep_us(const Store *store, int64 most);
 /* What was flushed meanwhile is told. */
 extern int raft_flushed_run(Store *store);
 
-/* A command for the next turn; the job is copied. */
+/* A command for the next turn; the job is copied, its keys are not. */
 extern void raft_turn_order(Store *store, const AdminJob *job);
+
+/* It is not to be proposed, if it was not yet: nobody is told. */
+extern void raft_turn_take_back(Store *store, const void *arg);
 
 /* ---- raft_show.c ---- */
 
@@ -299,6 +310,9 @@ extern void raft_peer_destroy(RaftTurn *turn, Peer *peer,
  */
 extern bool raft_admin_propose(Peer *peer, const CmdAdmin *admin,
 							   const char **why);
+
+/* The turn is committed: a lease that waited for a split goes on. */
+extern void raft_admin_applied(Peer *peer);
 
 /* The log's front is given up now and then. */
 extern void raft_admin_compact(Peer *peer, int64 now_us);

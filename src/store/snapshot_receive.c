@@ -291,10 +291,35 @@ find_received(const Store *store, uint64 region_id, uint64 index, uint64 term)
 	return r;
 }
 
+/*
+ * Two that overlap may have come while neither was a region of this store, of
+ * one before a split and of what it split off: the rows of the older one must
+ * not be put over those of the newer.
+ */
+static bool
+is_alone_in_turn(RaftTurn *turn, const Region *region)
+{
+	Arena *arena = &turn->store->arena;
+	AcceptedRegion *accepted;
+
+	for (accepted = turn->accepted; accepted != NULL; accepted = accepted->next)
+		if (accepted->region.id != region->id &&
+			ranges_overlap(&accepted->region, region))
+			return false;
+	accepted = arena_zalloc(arena, sizeof(*accepted));
+	accepted->region = *region;
+	accepted->region.start_key = arena_copy(arena, region->start_key);
+	accepted->region.end_key = arena_copy(arena, region->end_key);
+	accepted->next = turn->accepted;
+	turn->accepted = accepted;
+	return true;
+}
+
 /* Regions may have come since the stream began. */
 bool
-snapshots_accept(Store *store, const Peer *peer, const PeerMessage *m)
+snapshots_accept(RaftTurn *turn, const Peer *peer, const PeerMessage *m)
 {
+	Store *store = turn->store;
 	const RaftSnapshot *snapshot = m->raft.snapshot;
 	SnapshotInfo info;
 
@@ -302,7 +327,8 @@ snapshots_accept(Store *store, const Peer *peer, const PeerMessage *m)
 		find_received(store, peer->region.id, snapshot->meta.index,
 					  snapshot->meta.term) != NULL &&
 		snapshot_info_decode(snapshot->data, &info) == STATUS_OK &&
-		info.region.id == peer->region.id && !overlaps(store, &info.region);
+		info.region.id == peer->region.id && !overlaps(store, &info.region) &&
+		is_alone_in_turn(turn, &info.region);
 }
 
 void

@@ -182,7 +182,7 @@ extern bool snapshots_data(void *snapshot, Bytes data);
 extern bool snapshots_end(void *snapshot, bool complete);
 
 /* May Raft be told of a message with a snapshot? */
-extern bool snapshots_accept(Store *store, const Peer *peer,
+extern bool snapshots_accept(RaftTurn *turn, const Peer *peer,
 							 const PeerMessage *m);
 extern void snapshot_received_sweep(Store *store, bool all);
 

@@ -34,6 +34,14 @@ struct SplitJob
 	int64 begun_us;
 };
 
+/* Of its order to the turn, which knows nothing else of it. */
+static void *
+order_arg(const SplitJob *job)
+{
+	return (void *) (uintptr_t) job->id;
+}
+
+/* Its keys go, so an order that still waits must not be made. */
 static void
 forget(Store *store, SplitJob *job)
 {
@@ -43,6 +51,7 @@ forget(Store *store, SplitJob *job)
 		at = &(*at)->next;
 	*at = job->next;
 	store->replicas->n_splits--;
+	raft_turn_take_back(store, order_arg(job));
 	arena_free(&job->own);
 	pfree(job);
 }
@@ -227,7 +236,7 @@ splits_take_pd_answer(Store *store, const BusAnswer *answer)
 		FAILPOINT_PASS("store_split_ids");
 		order.region_id = job->region_id;
 		order.admin = job->admin;
-		order.arg = (void *) (uintptr_t) job->id;
+		order.arg = order_arg(job);
 		raft_turn_order(store, &order);
 	}
 	return true;

@@ -93,8 +93,9 @@ stale_peer_take_pd_answer(Store *store, const BusAnswer *answer)
 	if ((answer->tag >> 59) != 1)
 		return false;
 	peer = store_find_peer(store, answer->tag & ~STALE_TAG);
+	/* a peer that is here since has not waited, and did not ask */
 	if (peer == NULL || answer->reply.code != BUS_OK || !peer->grouped ||
-		raft_leader(peer->raft) != 0)
+		peer->sleep.pd_asked_us == 0 || raft_leader(peer->raft) != 0)
 		return true;
 	arena_init(&arena);
 	reply = (Pdpb__GetRegionResponse *)

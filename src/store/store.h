@@ -126,6 +126,7 @@ struct Peer
 	uint64 max_ts_asked; /* ... is being synced */
 	int64 max_ts_asked_us;
 	int64 lease_end_us; /* as published */
+	uint64 split_index; /* the lease is suspended until it is applied */
 	uint64 told_term;
 	uint64 told_leader;
 	int64 next_compact_us;
