@@ -107,8 +107,7 @@ suspend_lease(Peer *peer, uint64 index)
 void
 raft_admin_applied(Peer *peer)
 {
-	if (peer->split_index == 0 ||
-		peer->saved.applied_index < peer->split_index)
+	if (peer->split_index == 0 || peer->saved.applied_index < peer->split_index)
 		return;
 	raft_lease_suspend(peer->raft, false);
 	peer->split_index = 0;

@@ -397,8 +397,7 @@ step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 {
 	Status s;
 
-	if (m->raft.type == RAFT_MSG_SNAPSHOT &&
-		!snapshots_accept(turn, peer, m))
+	if (m->raft.type == RAFT_MSG_SNAPSHOT && !snapshots_accept(turn, peer, m))
 		return;
 	FAILPOINT("store_before_step");
 	/* of a round before it fell asleep */
