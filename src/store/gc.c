@@ -24,6 +24,12 @@
 /* After a round that failed. */
 #define RETRY_US INT64CONST(10000000)
 
+/*
+ * Between looks at PD's points.  TiKV's GC manager polls them as often
+ * (tikv/tikv, src/server/gc_worker/gc_manager.rs).
+ */
+#define LOOK_US INT64CONST(10000000)
+
 /* Rest after a step, in multiples of its time; less when garbage piles up. */
 #define REST_FACTOR 9
 #define REST_FACTOR_BEHIND 2
@@ -54,7 +60,7 @@ gc_init(Store *store)
 	arena_init(&gc->arena);
 	gc->keep =
 		AllocSetContextCreate(store->context, "tikv gc", ALLOCSET_SMALL_SIZES);
-	gc->due_us = dispatch_now_us() + ROUND_MIN_US;
+	gc->round_us = gc->due_us = dispatch_now_us() + ROUND_MIN_US;
 }
 
 void
@@ -134,9 +140,13 @@ void
 gc_end_round(Store *store, int64 wait_us)
 {
 	Gc *gc = &store->gc;
+	int64 now_us = dispatch_now_us();
 
+	if (!gc->looks)
+		gc->round_us = now_us + wait_us;
 	gc->phase = GC_IDLE;
-	gc->due_us = dispatch_now_us() + wait_us;
+	gc->looks = false;
+	gc->due_us = Min(gc->round_us, now_us + LOOK_US);
 	tasks_set(TASK_GC_REASON, GC_REASON_NONE);
 	tasks_set(TASK_GC_BLOCKER, 0);
 	tell(gc);
@@ -260,6 +270,13 @@ gc_know(Store *store, uint64 txn_safe_point, uint64 gc_safe_point)
 	store->gc.lock_floor = Max(store->gc.lock_floor, txn_safe_point);
 	board_raise_gc_safe_point(gc_safe_point);
 	tell(&store->gc);
+}
+
+void
+gc_look_soon(Store *store)
+{
+	if (store->gc.phase == GC_IDLE)
+		store->gc.due_us = dispatch_now_us();
 }
 
 bool
@@ -466,7 +483,8 @@ gc_run(Store *store)
 		gc->life_time_s != tikv_fdw_settings.gc_life_time_s)
 	{
 		gc->life_time_s = tikv_fdw_settings.gc_life_time_s;
-		gc->due_us = Min(gc->due_us, dispatch_now_us() + ROUND_MIN_US);
+		gc->round_us = Min(gc->round_us, dispatch_now_us() + ROUND_MIN_US);
+		gc->due_us = Min(gc->due_us, gc->round_us);
 	}
 	if (gc->job != NULL || dispatch_now_us() < gc->due_us)
 		return 0;
@@ -477,7 +495,9 @@ gc_run(Store *store)
 	}
 	if (gc->phase == GC_IDLE)
 	{
-		if (tikv_fdw_settings.gc_life_time_s == 0 || !leads_everything(store))
+		gc->looks = dispatch_now_us() < gc->round_us;
+		if (gc->looks || tikv_fdw_settings.gc_life_time_s == 0 ||
+			!leads_everything(store))
 			gc_ask_state(store);
 		else
 			gc_ask_time(store);

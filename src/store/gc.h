@@ -6,8 +6,9 @@
  * The folder's own header.  A round: ask PD for a timestamp and move the txn
  * safe point to tikv.gc_life_time before it, as far as barriers allow; end the
  * locks below it; move the GC safe point; delete what nobody can read any
- * more, region by region, in slices.  With tikv.gc_life_time = 0 somebody else
- * (TiDB) moves the points, and the store only deletes.
+ * more, region by region, in slices.  Between rounds it looks at PD's points
+ * every ten seconds, as TiKV does: with tikv.gc_life_time = 0, or when another
+ * store leads some regions, somebody else moves them, and any client may.
  */
 #ifndef TIKV_STORE_GC_H
 #define TIKV_STORE_GC_H
@@ -39,7 +40,9 @@ typedef struct Gc
 	GcPhase phase;
 	GcJob *job;			/* the command that is queued; NULL: none */
 	Arena arena;		/* of a step: the job, what it found */
-	int64 due_us;		/* of the next round or step, monotonic */
+	int64 due_us;		/* of the next look or step, monotonic */
+	int64 round_us;		/* of the next round, monotonic */
+	bool looks;			/* what runs is a look and no round */
 	int life_time_s;	/* the setting that due_us goes by */
 	int64 step_us;		/* when the running step began, monotonic */
 	uint64 safe_point;	/* of this round */
@@ -87,6 +90,9 @@ extern void gc_know(Store *store, uint64 txn_safe_point, uint64 gc_safe_point);
  */
 extern bool gc_allows_write(const Store *store, const TxnCommand *command,
 							uint64 *start_ts);
+
+/* A region got its leader here: what its last one knew of PD's points counts. */
+extern void gc_look_soon(Store *store);
 
 /* Take a step if one is due; returns the number of steps. */
 extern int gc_run(Store *store);

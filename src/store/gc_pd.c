@@ -131,9 +131,9 @@ take_message(Store *store, GcPhase phase, const ProtobufCMessage *message)
 				gc_give_up(store, GC_REASON_PD);
 			else
 			{
-				/* Somebody else may have moved it (tikv.gc_life_time = 0). */
-				store->gc.lock_floor =
-					Max(store->gc.lock_floor, state->gc_state->txn_safe_point);
+				/* Somebody else may have moved them. */
+				gc_know(store, state->gc_state->txn_safe_point,
+						state->gc_state->gc_safe_point);
 				gc_begin_deleting(store, state->gc_state->gc_safe_point);
 			}
 			break;
@@ -204,10 +204,13 @@ gc_take_pd_answer(Store *store, const BusAnswer *answer)
 	}
 	arena_init(&arena);
 	message = service_unpack(type_of(gc->phase), answer->reply.bytes, &arena);
-	if (message == NULL || !header_is_fine(message))
-		gc_give_up(store, GC_REASON_PD);
-	else
+	if (message != NULL && header_is_fine(message))
 		take_message(store, gc->phase, message);
+	/* Somebody may have moved the point further than this store would. */
+	else if (message != NULL && gc->phase == GC_MOVES_TXN_POINT)
+		gc_ask_state(store);
+	else
+		gc_give_up(store, GC_REASON_PD);
 	arena_free(&arena);
 	return true;
 }

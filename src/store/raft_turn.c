@@ -443,6 +443,8 @@ note_leadership(Store *store, Peer *peer)
 	else if (leads && peer->early->n > 0 &&
 			 peer->saved.applied_term == raft_term(peer->raft))
 		raft_write_begin_term(peer);
+	if (leads && !peer->was_leader)
+		gc_look_soon(store);
 	if (peer->was_leader != leads || (leads && peer->region_changed))
 	{
 		peer->told.at_once = true;

@@ -49,11 +49,37 @@ serve($node);
 
 store('k', 'old');
 my $before = step('ts');
-my $open = step('ts');
+my ($open, $newest);
+store('k', 'new');
+is(step('get', $before, 'k'), 'old', 'the old version, while it lives');
+
+# A client moves the safe point: the store looks for it between its rounds.
+store('moved', 'old');
+my $seen = step('ts');
+store('moved', 'new');
+my $moved = step('ts');
+is((rawctl($node, 'collect', $moved))[0], 0, 'a client moves the safe point');
+wait_for('the store to hear of it', sub {
+	return (txnctl($node, 'get', $seen, 'moved'))[0] == 3;
+});
+is_refused('a read below it', 'get', $seen, 'moved');
+is(step('get', $moved, 'moved'), 'new', 'a read at it');
+
+# Nor does it stay behind when its own round finds the points beyond where it would
+# move them.
+$node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '2h'");
+$node->reload;
+my $later = step('ts');
+is((rawctl($node, 'collect', $later))[0], 0, 'a client moves it again');
+wait_for('the store to hear of that', sub {
+	return (txnctl($node, 'get', $moved, 'moved'))[0] == 3;
+});
+is_refused('a read below it', 'get', $moved, 'moved');
+$before = step('ts');
+$open = step('ts');
 step('prewrite', $open, 'ended', 'v');
 step('rollback', $open, 'ended');
-my $newest = store('k', 'new');
-is(step('get', $before, 'k'), 'old', 'the old version, while it lives');
+$newest = store('k', 'new');
 
 # Collected, and seen to be by the view.  Not sooner than a busy machine takes for
 # the steps of a transaction, whose locks would be ended.

@@ -53,5 +53,24 @@ is(step('get', step('ts'), 'k'), 'v', 'a new transaction');
 is((txnctl($node, 'prewrite', $open, 'k', 'late'))[2] =~ /conflict/, 1,
 	'a conflict stays one');
 
+# A leader that was none while all that went on asks its PD, which is its own in this
+# group, and does not wait for its next round.
+my $old = leader();
+my $new = ($old + 1) % 3;
+is((rawctl($nodes[$new], 'collect', $begun + 1))[0], 0, 'its PD has a safe point');
+my $store = (1, 4, 5)[$new];
+wait_for('another leader', sub {
+	ask(leader() // $old, "SELECT tikv_transfer_leader(2, $store)");
+	return (leader() // $old) == $new;
+});
+$node = $nodes[$new];
+wait_for('the new leader to know the safe point', sub {
+	return $node->safe_psql('postgres',
+		'SELECT coalesce(collected, 0) FROM tikv.gc') > $begun;
+});
+my ($answer, $out, $err) = txnctl($node, 'prewrite', $open, 'another', 'v');
+is($answer, 3, 'a late prewrite at the new leader: refused');
+like($err, qr/TxnAbortedByGC/, 'and says why');
+
 $_->stop('immediate') foreach @nodes;
 done_testing();
