@@ -291,6 +291,18 @@ static void
 define_memory(void)
 {
 	define_int(
+		"tikv.in_memory_peer_size_limit",
+		"Memory that the pessimistic locks of a region may take without a row, as TiKV's pessimistic-txn.in-memory-peer-size-limit.",
+		"Beyond it they are made durable.",
+		&tikv_fdw_settings.in_memory_peer_size_limit_kb, 512,
+		(IntBounds){0, INT_MAX}, PGC_SIGHUP, GUC_UNIT_KB);
+	define_int(
+		"tikv.in_memory_instance_size_limit",
+		"The same for all regions of the node, as TiKV's pessimistic-txn.in-memory-instance-size-limit.",
+		"Beyond it they are made durable.",
+		&tikv_fdw_settings.in_memory_instance_size_limit_kb, 102400,
+		(IntBounds){0, INT_MAX}, PGC_SIGHUP, GUC_UNIT_KB);
+	define_int(
 		"tikv.memory_limit",
 		"Memory that requests and answers may hold in each process that serves clients.",
 		"Beyond it, and beyond a connection's share of it once half is taken, requests are told ServerIsBusy. -1 is a quarter of the machine's memory, at least 256 MB and at most 2 GB.",

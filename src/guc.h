@@ -72,8 +72,10 @@ typedef struct TikvSettings
 	int keyspace_id;		   /* tikv.keyspace_id, of SQL functions in V2 */
 	bool enable_ttl;		   /* tikv.enable_ttl */
 	bool allow_unsafe;		   /* tikv.allow_unsafe */
-	bool in_memory_pessimistic_locks; /* tikv.in_memory_pessimistic_locks */
-	bool lookup_join;				  /* tikv.lookup_join */
+	bool in_memory_pessimistic_locks;	  /* tikv.in_memory_pessimistic_locks */
+	int in_memory_peer_size_limit_kb;	  /* tikv.in_memory_peer_size_limit */
+	int in_memory_instance_size_limit_kb; /* ... instance_size_limit */
+	bool lookup_join;					  /* tikv.lookup_join */
 } TikvSettings;
 
 extern PGDLLEXPORT TikvSettings tikv_fdw_settings;

@@ -15,6 +15,7 @@
 #include "bus/lock_shared.h"
 #include "core/base/check.h"
 #include "core/txn/env.h"
+#include "core/txn/memory_locks.h"
 
 static void
 change_begin(LockShared *shared)
@@ -91,17 +92,34 @@ count(pg_atomic_uint64 *counter, int64 delta)
 	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + delta);
 }
 
-static void
-count_kind(LockShared *shared, LockKind kind, int64 delta)
+static void (*memory_note)(void *arg, uint64 region_id, int64 bytes);
+static void *memory_note_arg;
+
+void
+lock_table_watch_memory(void (*note)(void *arg, uint64 region_id, int64 bytes),
+						void *arg)
 {
-	if (kind == LOCK_KIND_GUARD)
+	memory_note = note;
+	memory_note_arg = arg;
+}
+
+static void
+count_node(LockShared *shared, const LockNode *node, int64 delta)
+{
+	if (node->kind == LOCK_KIND_GUARD)
 	{
 		count(&shared->n_guards, delta);
 		return;
 	}
 	count(&shared->n_locks, delta);
-	if (kind == LOCK_KIND_MEMORY)
-		count(&shared->n_memory_locks, delta);
+	if (node->kind != LOCK_KIND_MEMORY)
+		return;
+	count(&shared->n_memory_locks, delta);
+	if (memory_note != NULL)
+		memory_note(memory_note_arg, node->slot,
+					delta *
+						(int64) memory_lock_bytes(node->key_len,
+												  node->record_len));
 }
 
 /* Bytes of a node before its record. */
@@ -147,13 +165,13 @@ static void
 link_node(LockShared *shared, LockRef ref)
 {
 	lock_order_link(shared, ref);
-	count_kind(shared, (LockKind) lock_node(shared, ref)->kind, 1);
+	count_node(shared, lock_node(shared, ref), 1);
 }
 
 static void
 unlink_node(LockShared *shared, LockRef ref)
 {
-	count_kind(shared, (LockKind) lock_node(shared, ref)->kind, -1);
+	count_node(shared, lock_node(shared, ref), -1);
 	lock_order_unlink(shared, ref);
 }
 
@@ -232,11 +250,11 @@ change_lock(LockShared *shared, LockRef ref, Bytes record, LockPlace place)
 	LockNode *node = lock_node(shared, ref);
 
 	change_begin(shared);
-	count_kind(shared, (LockKind) node->kind, -1);
+	count_node(shared, node, -1);
 	node->kind = (uint8) place.kind;
 	node->slot = place.slot;
 	set_record(node, record);
-	count_kind(shared, (LockKind) node->kind, 1);
+	count_node(shared, node, 1);
 	change_end(shared);
 }
 

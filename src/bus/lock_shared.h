@@ -29,7 +29,7 @@ typedef struct LockNode
 	uint64 start_ts;	  /* guards */
 	uint64 min_commit_ts; /* guards */
 	uint64 seq;	 /* orders nodes of one key and kind: no two are equal */
-	uint64 slot; /* durable locks */
+	uint64 slot; /* durable locks; memory: the region's id */
 	uint16 key_len;
 	uint16 record_len;
 	uint8 kind; /* LockKind */

@@ -128,6 +128,15 @@ extern void lock_table_stats(LockTableStats *out);
 extern void lock_table_reset(void);
 extern void lock_table_open(void);
 
+/*
+ * Have a function of this process told whenever a lock of a region begins or
+ * ends (bytes < 0) to live in memory alone.  It runs within a change: it must
+ * be quick, must not throw and must not use the table.
+ */
+extern void lock_table_watch_memory(void (*note)(void *arg, uint64 region_id,
+												 int64 bytes),
+									void *arg);
+
 /* Changes with every reset: rooms that were reserved before it are void. */
 extern uint64 lock_table_generation(void);
 
@@ -138,7 +147,7 @@ extern uint64 lock_table_generation(void);
 typedef struct LockPlace
 {
 	LockKind kind;
-	uint64 slot; /* of lock_slot; meaningless unless durable */
+	uint64 slot; /* of lock_slot, if durable; in memory: the region's id */
 } LockPlace;
 
 extern bool lock_table_find(Bytes key, LockPlace *out);

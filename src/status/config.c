@@ -27,6 +27,8 @@ static const char *const setting_names[] = {
 	"tikv.enable_ttl",
 	"tikv.gc_life_time",
 	"tikv.hibernate_regions",
+	"tikv.in_memory_instance_size_limit",
+	"tikv.in_memory_peer_size_limit",
 	"tikv.in_memory_pessimistic_locks",
 	"tikv.join",
 	"tikv.keyspace_id",
@@ -167,6 +169,10 @@ page_config(StatusPage *page)
 	put_pd(page, &json);
 	json_open(&json, "pessimistic-txn", '{');
 	json_bool(&json, "in-memory", s->in_memory_pessimistic_locks);
+	json_string(&json, "in-memory-peer-size-limit",
+				kibibytes(page, s->in_memory_peer_size_limit_kb));
+	json_string(&json, "in-memory-instance-size-limit",
+				kibibytes(page, s->in_memory_instance_size_limit_kb));
 	json_close(&json, '}');
 	put_ours(&json);
 	json_close(&json, '}');

@@ -342,6 +342,7 @@ put_lock(TxnWriter *writer, const TxnModify *modify)
 	if (modify->memory_only)
 	{
 		change->place.kind = LOCK_KIND_MEMORY;
+		change->place.slot = modify->region_id;
 		if (present != NULL)
 			free_slot(writer, change, present);
 		return;

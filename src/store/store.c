@@ -72,6 +72,17 @@ ask_index(void *arg, Request *request)
 }
 
 static void
+note_memory_lock(void *arg, uint64 region_id, int64 bytes)
+{
+	Store *store = arg;
+	Peer *peer = store_find_peer(store, region_id);
+
+	memory_locks_change(&store->memory_locks, bytes);
+	if (peer != NULL)
+		memory_locks_change(&peer->memory_locks, bytes);
+}
+
+static void
 store_init(Store *store)
 {
 	MemoryContext context = store->context;
@@ -90,6 +101,7 @@ store_init(Store *store)
 	lock_waits_start(store);
 	grants_init(store);
 	gc_init(store);
+	lock_table_watch_memory(note_memory_lock, store);
 	store->turn_context =
 		AllocSetContextCreate(context, "tikv turn", ALLOCSET_DEFAULT_SIZES);
 	dispatch_init(&store->dispatch, context);

@@ -19,6 +19,7 @@
 #include "core/kv/overlay.h"
 #include "core/raft/raft.h"
 #include "core/txn/lock_wait.h"
+#include "core/txn/memory_locks.h"
 #include "core/txn/overlay.h"
 #include "core/txn/status_cache.h"
 #include "kvserver/dispatch.h"
@@ -133,6 +134,7 @@ struct Peer
 	int skipped_compacts;
 	uint64 log_bytes; /* of the log, of what was appended since the start */
 	PeerTold told;	  /* to PD */
+	MemoryLocks memory_locks; /* of a sole peer */
 	PeerSize size;
 	PeerSleep sleep;
 	int places[PEER_LISTS]; /* in the lists, from 1 on; 0: in none */
@@ -232,7 +234,9 @@ struct Store
 	TxnStatusCache *status_cache; /* who committed lately */
 	bool max_ts_synced;			  /* async commit and 1PC may begin */
 	Gc gc;
-	TxnOverlay txn_overlay; /* of the running turn */
+	TxnOverlay txn_overlay;	  /* of the running turn */
+	MemoryLocks memory_locks; /* pessimistic, in memory alone, of all regions */
+	uint64 memory_turn;		  /* number of the running turn */
 
 	Overlay overlay;			/* of the running turn */
 	Arena arena;				/* of the running turn: what Raft hands out */

@@ -704,6 +704,7 @@ turn_finish(Store *store)
 {
 	overlay_reset(&store->overlay);
 	txn_overlay_begin(&store->txn_overlay, NULL);
+	store->memory_turn++;
 	arena_reset(&store->arena);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(store->turn_context);

@@ -152,6 +152,23 @@ execute(TxnTurn *turn, Write *write, TxnEnv *env)
 	txn_turn_refuse_collected(store, write);
 }
 
+/* A sole peer's: only its locks may live in memory alone. */
+static void
+bound_memory_locks(Write *write, Store *store)
+{
+	const TikvSettings *s = &tikv_fdw_settings;
+	MemoryLockLimits limits = {
+		.region = (uint64) s->in_memory_peer_size_limit_kb * 1024,
+		.instance = (uint64) s->in_memory_instance_size_limit_kb * 1024,
+	};
+
+	if (write->peer != NULL)
+		(void) memory_locks_admit(&write->decided->effects,
+								  write->peer->region.id, store->memory_turn,
+								  &write->peer->memory_locks,
+								  &store->memory_locks, &limits);
+}
+
 static void
 drop_refused(Decided *decided)
 {
@@ -182,6 +199,7 @@ txn_turn_decide(TxnTurn *turn, Write *write)
 	if (!flashback_enters(write, &proposed))
 		execute(turn, write, &env);
 	drop_refused(decided);
+	bound_memory_locks(write, store);
 	if (has_rows(&decided->effects))
 		proposed = proposed && propose(write, &decided->effects);
 	if (!proposed)

@@ -23,12 +23,13 @@ typedef struct TxnModify
 {
 	TxnCf cf;
 	bool is_delete;
-	bool memory_only;  /* LOCK: an in-memory pessimistic lock, no row */
-	Bytes key;		   /* user key */
-	uint64_t ts;	   /* WRITE: commit_ts; VALUE: start_ts; LOCK: 0 */
-	Bytes bytes;	   /* encoded Lock or Write record, or the value */
-	const Lock *lock;  /* LOCK put: the record decoded, in the arena */
-	WriteRecord write; /* WRITE put: the record decoded */
+	bool memory_only;	/* LOCK: an in-memory pessimistic lock, no row */
+	Bytes key;			/* user key */
+	uint64_t ts;		/* WRITE: commit_ts; VALUE: start_ts; LOCK: 0 */
+	uint64_t region_id; /* memory_only: whose memory it counts to */
+	Bytes bytes;		/* encoded Lock or Write record, or the value */
+	const Lock *lock;	/* LOCK put: the record decoded, in the arena */
+	WriteRecord write;	/* WRITE put: the record decoded */
 } TxnModify;
 
 /* A lock that ended: whoever waits for it may go on (txn-semantics 16). */
