@@ -3,6 +3,8 @@
 //!
 //!     compat [kvcheck] [tso] [txncheck]
 //!     compat ride       works while nodes fail, until its input ends
+//!     compat die MOMENT PREFIX
+//!                       is the client that is killed at this moment of a commit
 //!
 //! TIKV_PD names the PD endpoints, separated by commas, TIKV_API what the store
 //! speaks: V1 (if it is not set), V1TTL or V2, where the checks work in the
@@ -10,6 +12,7 @@
 //! fails is named and ends the program.
 
 mod checks;
+mod killed;
 mod model;
 mod more;
 mod ride;
@@ -71,15 +74,20 @@ async fn timestamps(endpoints: Vec<String>) -> Outcome {
     tso::run(client, 64, 500).await
 }
 
-async fn txncheck(endpoints: Vec<String>) -> Outcome {
+async fn transactional(endpoints: Vec<String>) -> Result<TransactionClient, String> {
     let mut config = Config::default().with_timeout(Duration::from_secs(20));
     if store_from_env()? == Store::V2 {
         config = config.with_default_keyspace();
     }
-    let client = TransactionClient::new_with_config(endpoints, config)
-        .await
-        .map_err(|e| format!("connect: {e}"))?;
-    txn::run(client).await
+    TransactionClient::new_with_config(endpoints, config).await.map_err(|e| format!("connect: {e}"))
+}
+
+async fn txncheck(endpoints: Vec<String>) -> Outcome {
+    txn::run(transactional(endpoints).await?).await
+}
+
+async fn die(endpoints: Vec<String>, moment: &str, prefix: &str) -> Outcome {
+    killed::die(transactional(endpoints).await?, moment, prefix).await
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +100,13 @@ async fn main() {
         }
     };
     let mut parts: Vec<String> = std::env::args().skip(1).collect();
+    if let [part, moment, prefix] = &parts[..] {
+        if part == "die" {
+            let outcome = die(endpoints, moment, prefix).await;
+            eprintln!("die: lives on: {outcome:?}");
+            std::process::exit(1);
+        }
+    }
     if parts.is_empty() {
         parts = vec!["kvcheck".into(), "tso".into(), "txncheck".into()];
     }

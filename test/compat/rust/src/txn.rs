@@ -1,7 +1,7 @@
 //! The checks of transactions.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tikv_client::transaction::{HeartbeatOption, ResolveLocksOptions};
 use tikv_client::{
@@ -9,17 +9,18 @@ use tikv_client::{
     TransactionClient, TransactionOptions,
 };
 
+use crate::killed::Killed;
 use crate::model::{nanos, same, Model, Pairs, Random};
 use crate::Outcome;
 
 /// A pass of one check over the keys below its own prefix.
 #[derive(Clone)]
-struct Run {
-    client: std::sync::Arc<TransactionClient>,
-    prefix: Vec<u8>,
+pub struct Run {
+    pub client: std::sync::Arc<TransactionClient>,
+    pub prefix: Vec<u8>,
 }
 
-fn text<T>(result: tikv_client::Result<T>, what: &str) -> Result<T, String> {
+pub fn text<T>(result: tikv_client::Result<T>, what: &str) -> Result<T, String> {
     result.map_err(|e| format!("{what}: {e}"))
 }
 
@@ -30,28 +31,28 @@ fn sorted(list: impl Iterator<Item = KvPair>) -> Pairs {
 }
 
 impl Run {
-    fn key(&self, suffix: impl AsRef<[u8]>) -> Vec<u8> {
+    pub fn key(&self, suffix: impl AsRef<[u8]>) -> Vec<u8> {
         [&self.prefix, suffix.as_ref()].concat()
     }
 
     /// The first key behind all of ours.
-    fn end(&self) -> Vec<u8> {
+    pub fn end(&self) -> Vec<u8> {
         let mut end = self.prefix.clone();
         *end.last_mut().unwrap() += 1;
         end
     }
 
-    async fn now(&self) -> Result<Timestamp, String> {
+    pub async fn now(&self) -> Result<Timestamp, String> {
         text(self.client.current_timestamp().await, "timestamp")
     }
 
-    async fn begin(&self, options: TransactionOptions) -> Result<Transaction, String> {
+    pub async fn begin(&self, options: TransactionOptions) -> Result<Transaction, String> {
         let options = options.drop_check(CheckLevel::None);
         text(self.client.begin_with_options(options).await, "begin")
     }
 
     /// Commits pairs in one transaction and gives its commit timestamp.
-    async fn store(&self, model: &Model) -> Result<Timestamp, String> {
+    pub async fn store(&self, model: &Model) -> Result<Timestamp, String> {
         let mut txn = self.begin(TransactionOptions::new_optimistic()).await?;
         for (key, value) in model {
             text(txn.put(key.clone(), value.clone()).await, "put")?;
@@ -59,19 +60,19 @@ impl Run {
         text(txn.commit().await, "commit")?.ok_or("no commit timestamp".into())
     }
 
-    async fn expect_at(&self, at: Timestamp, key: &[u8], want: Option<&[u8]>) -> Outcome {
+    pub async fn expect_at(&self, at: Timestamp, key: &[u8], want: Option<&[u8]>) -> Outcome {
         let options = TransactionOptions::new_optimistic().read_only();
         let got = self.client.snapshot(at, options).get(key.to_vec()).await;
         same(text(got, "get")?.as_deref(), want, "get")
     }
 
-    async fn expect(&self, key: &[u8], want: Option<&str>) -> Outcome {
+    pub async fn expect(&self, key: &[u8], want: Option<&str>) -> Outcome {
         self.expect_at(self.now().await?, key, want.map(str::as_bytes)).await
     }
 
     /// Reads everything at a timestamp: in one request, and by scans both ways that ask for
     /// no more than there is, since release 0.4 of the client would scan on and on.
-    async fn expect_model(&self, at: Timestamp, model: &Model) -> Outcome {
+    pub async fn expect_model(&self, at: Timestamp, model: &Model) -> Outcome {
         let options = TransactionOptions::new_optimistic().read_only();
         let mut snapshot = self.client.snapshot(at, options);
         let mut keys: Vec<Vec<u8>> = model.keys().cloned().collect();
@@ -96,7 +97,7 @@ impl Run {
 }
 
 /// The key errors inside an error.
-fn key_errors(error: &Error) -> Vec<&ProtoKeyError> {
+pub fn key_errors(error: &Error) -> Vec<&ProtoKeyError> {
     match error {
         Error::KeyError(e) => vec![e],
         Error::MultipleKeyErrors(list) | Error::ExtractedErrors(list) => {
@@ -108,7 +109,7 @@ fn key_errors(error: &Error) -> Vec<&ProtoKeyError> {
     }
 }
 
-fn is_conflict(error: &Error) -> bool {
+pub fn is_conflict(error: &Error) -> bool {
     key_errors(error).iter().any(|e| e.conflict.is_some())
 }
 
@@ -124,16 +125,16 @@ fn wait_chain(error: &Error) -> Vec<(u64, u64, Vec<u8>)> {
     chain.iter().map(|e| (e.txn, e.wait_for_txn, e.key.clone())).collect()
 }
 
+fn is_collected(error: &Error) -> bool {
+    key_errors(error).iter().any(|e| e.abort.contains("TxnAbortedByGC"))
+}
+
 fn exists(error: &Error) -> bool {
     matches!(error, Error::DuplicateKeyInsertion)
         || key_errors(error).iter().any(|e| e.already_exist.is_some())
 }
 
-fn refused<T>(
-    result: tikv_client::Result<T>,
-    expected: fn(&Error) -> bool,
-    what: &str,
-) -> Outcome {
+fn refused<T>(result: tikv_client::Result<T>, expected: fn(&Error) -> bool, what: &str) -> Outcome {
     match result {
         Ok(_) => Err(format!("{what}: succeeded")),
         Err(e) if expected(&e) => Ok(()),
@@ -173,8 +174,13 @@ macro_rules! steps {
 pub async fn run(client: TransactionClient) -> Outcome {
     let client = std::sync::Arc::new(client);
     let seed = nanos();
+    let prefix = format!("compat/rust/{}/killed/", nanos()).into_bytes();
+    let killed = Killed::start(Run { client: client.clone(), prefix }).await?;
     steps!(client, seed, ways, own_writes, scans, old_snapshots, conflicts, inserts);
-    steps!(client, seed, locks, deadlock, counters, heartbeat, left_behind, destroy, collection);
+    steps!(client, seed, locks, deadlock, counters, heartbeat, left_behind, destroy);
+    println!("txncheck: killed");
+    killed.clean_up().await.map_err(|e| format!("killed: {e}"))?;
+    steps!(client, seed, collection);
     Ok(())
 }
 
@@ -493,7 +499,8 @@ async fn left_behind(run: &Run, _: u64) -> Outcome {
     same(locks.len(), 0, "number of locks after the cleanup")?;
     // A lost pessimistic lock is made good, unless somebody was quicker.
     run.store(&Model::from([(key.clone(), b"quicker".to_vec())])).await?;
-    let lost = |e: &Error| key_errors(e).iter().any(|e| e.abort.contains("PessimisticLockNotFound"));
+    let lost =
+        |e: &Error| key_errors(e).iter().any(|e| e.abort.contains("PessimisticLockNotFound"));
     refused(txn.commit().await, lost, "commit after its lock was removed")?;
     run.expect(&key, Some("quicker")).await
 }
@@ -510,16 +517,33 @@ async fn destroy(run: &Run, _: u64) -> Outcome {
     run.expect_model(run.now().await?, &model).await
 }
 
-/// Collects garbage up to a timestamp, above which everything stays.
+/// Collects garbage up to a timestamp, above which everything stays; reads below it are
+/// refused by the store as soon as it hears of it, since this client does not ask.
 async fn collection(run: &Run, _: u64) -> Outcome {
     let key = run.key("k");
-    run.store(&Model::from([(key.clone(), b"first".to_vec())])).await?;
+    let first = run.store(&Model::from([(key.clone(), b"first".to_vec())])).await?;
     let at = run.store(&Model::from([(key.clone(), b"second".to_vec())])).await?;
     let safe_point = run.now().await?;
     let done = text(run.client.gc(safe_point.clone()).await, "collect")?;
     same(done, true, "the safe point is the one asked for")?;
     run.store(&Model::from([(key.clone(), b"third".to_vec())])).await?;
-    run.expect_at(at, &key, Some(b"second")).await?;
+    let heard = Instant::now() + Duration::from_secs(40);
+    while let Ok(()) = run.expect_at(at.clone(), &key, Some(b"second")).await {
+        if Instant::now() > heard {
+            return Err("reads below the safe point go on".into());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for below in [first.version(), at.version(), safe_point.version() - 1] {
+        let options = TransactionOptions::new_optimistic().read_only();
+        let mut old = run.client.snapshot(Timestamp::from_version(below), options);
+        refused(old.get(key.clone()).await, is_collected, "read below the safe point")?;
+        let keys = vec![key.clone(), run.key("other")];
+        let got = old.batch_get(keys).await.map(Iterator::count);
+        refused(got, is_collected, "batch get below the safe point")?;
+        let got = old.scan(run.prefix.clone()..run.end(), 1).await.map(Iterator::count);
+        refused(got, is_collected, "scan below the safe point")?;
+    }
     run.expect_at(safe_point, &key, Some(b"second")).await?;
     run.expect(&key, Some("third")).await
 }

@@ -11,7 +11,8 @@ import org.tikv.txn.KVClient;
  * client.
  *
  * <p>Arguments: kvcheck, tso, txncheck; none means all; basics is a part of kvcheck, without big
- * values; ride works while nodes fail, until its input ends. TIKV_PD names the PD endpoints, separated by commas,
+ * values; ride works while nodes fail, until its input ends; die, a moment and a prefix are the
+ * client that is killed in a commit. TIKV_PD names the PD endpoints, separated by commas,
  * TIKV_API what the store speaks: V1 (if it is not set), V1TTL or V2. The first check that fails is named and ends the program.
  */
 public final class Main {
@@ -24,6 +25,11 @@ public final class Main {
       System.exit(2);
     }
     String[] parts = args.length > 0 ? args : new String[] {"kvcheck", "tso", "txncheck"};
+    if (parts[0].equals("die")) {
+      try (TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints))) {
+        Killed.die(session, parts[1], parts[2]);
+      }
+    }
     for (String part : parts) {
       try {
         run(part, endpoints);
@@ -100,7 +106,7 @@ public final class Main {
   private static void txncheck(String endpoints) throws Exception {
     try (TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints));
         KVClient client = session.createKVClient()) {
-      new TxnChecks(session, client).run();
+      new TxnChecks(session, client, "compat/java-txn/" + System.nanoTime() + "/").run();
     }
   }
 }

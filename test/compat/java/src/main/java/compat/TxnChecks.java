@@ -10,16 +10,21 @@ import java.util.NavigableMap;
 import java.util.TreeMap;
 import org.tikv.common.BytePairWrapper;
 import org.tikv.common.ByteWrapper;
+import org.tikv.common.PDClient;
 import org.tikv.common.Snapshot;
 import org.tikv.common.TiSession;
+import org.tikv.common.exception.KeyException;
 import org.tikv.common.exception.TiBatchWriteException;
 import org.tikv.common.meta.TiTimestamp;
+import org.tikv.common.region.RegionStoreClient;
 import org.tikv.common.region.TiRegion;
 import org.tikv.common.region.TiStore;
 import org.tikv.common.util.BackOffer;
 import org.tikv.common.util.ConcreteBackOffer;
 import org.tikv.common.util.Pair;
 import org.tikv.kvproto.Kvrpcpb.KvPair;
+import org.tikv.kvproto.PDGrpc;
+import org.tikv.kvproto.Pdpb;
 import org.tikv.shade.com.google.protobuf.ByteString;
 import org.tikv.txn.KVClient;
 import org.tikv.txn.TwoPhaseCommitter;
@@ -37,11 +42,18 @@ final class TxnChecks {
 
   private final TiSession session;
   private final KVClient client;
-  private final String prefix = "compat/java-txn/" + System.nanoTime() + "/";
+  private final String prefix;
 
-  TxnChecks(TiSession session, KVClient client) {
+  // Of the collection: two versions below its safe point.
+  private long first;
+  private long second;
+  private long safePoint;
+
+  /** All keys are below the prefix. */
+  TxnChecks(TiSession session, KVClient client, String prefix) {
     this.session = session;
     this.client = client;
+    this.prefix = prefix;
   }
 
   private interface Check {
@@ -49,11 +61,20 @@ final class TxnChecks {
   }
 
   void run() throws Exception {
+    Killed killed = new Killed();
+    for (String moment : Killed.MOMENTS) {
+      store(Killed.pairs("killed/" + moment + "/", "old"));
+    }
+    killed.start(prefix + "killed/");
+    startCollection();
     step("commits", this::commits);
     step("scans", this::scans);
     step("conflicts", this::conflicts);
     step("left behind", this::leftBehind);
     step("heartbeat", this::heartbeat);
+    killed.kill();
+    step("killed", this::killed);
+    step("collection", this::refused);
   }
 
   private static void step(String name, Check check) throws Exception {
@@ -75,7 +96,7 @@ final class TxnChecks {
   }
 
   /** Does the first phase of all pairs, whose first key becomes the primary. */
-  private TwoPhaseCommitter prewrite(long start, long ttl, NavigableMap<String, ByteString> pairs)
+  TwoPhaseCommitter prewrite(long start, long ttl, NavigableMap<String, ByteString> pairs)
       throws Exception {
     TwoPhaseCommitter committer = new TwoPhaseCommitter(session, start, ttl);
     byte[] primary = key(pairs.firstKey()).toByteArray();
@@ -226,6 +247,84 @@ final class TxnChecks {
       expect(now(), "beat", "v");
       done = txn.txnHeartBeat(backOffer(), key, start, LONG_TTL_MS, where.first, where.second);
       Keys.same("heartbeat of what is committed", done.isSuccess(), false);
+    }
+  }
+
+  /** Whoever comes next cleans up after clients that were killed, whatever key it meets first. */
+  private void killed() throws Exception {
+    for (int i = 0; i < Killed.MOMENTS.size(); i++) {
+      String moment = Killed.MOMENTS.get(i);
+      String below = "killed/" + moment + "/";
+      String value = Killed.valueAfter(moment);
+      expect(now(), below + Killed.NAMES.get(2 - i), value);
+      for (KvPair pair : client.scan(key(below), key("killed/" + moment + "0"), now())) {
+        Keys.same("after a client was " + moment, pair.getValue(), bytes(value));
+      }
+      store(Killed.pairs(below, "mine"));
+      expect(now(), below + Killed.NAMES.get(0), "mine");
+    }
+  }
+
+  /**
+   * Reads below the GC safe point are refused by the store as soon as it hears of it, since this
+   * client does not ask. Nor does it move the point: its stubs do.
+   */
+  private void startCollection() throws Exception {
+    first = store(pairs("collected", "first"));
+    second = store(pairs("collected", "second"));
+    safePoint = now();
+    Keys.same("the safe point", moveSafePoint(safePoint), safePoint);
+    store(pairs("collected", "third"));
+  }
+
+  /** By the client's calls of one region: those of KVClient try again for 20 seconds. */
+  private void refused() throws Exception {
+    ByteString key = key("collected");
+    RegionStoreClient region = session.getRegionStoreClientBuilder().build(key);
+    long end = System.nanoTime() + 40_000_000_000L;
+    while (!isRefused(() -> region.get(backOffer(), key, second))) {
+      Keys.same("reads below the safe point go on", System.nanoTime() > end, false);
+      Thread.sleep(200);
+    }
+    List<ByteString> keys = List.of(key, key("other"));
+    for (long at : new long[] {first, second, safePoint - 1}) {
+      Keys.same("get refused", isRefused(() -> region.get(backOffer(), key, at)), true);
+      Keys.same(
+          "batch get refused", isRefused(() -> region.batchGet(backOffer(), keys, at)), true);
+      Keys.same("scan refused", isRefused(() -> region.scan(backOffer(), key, at)), true);
+    }
+    expect(safePoint, "collected", "second");
+    expect(now(), "collected", "third");
+  }
+
+  private long moveSafePoint(long safePoint) {
+    PDClient pd = session.getPDClient();
+    String address = pd.getPdAddrs().get(0).getAuthority();
+    Pdpb.UpdateGCSafePointResponse done =
+        PDGrpc.newBlockingStub(session.getChannelFactory().getChannel(address, pd.getHostMapping()))
+            .updateGCSafePoint(
+                Pdpb.UpdateGCSafePointRequest.newBuilder()
+                    .setHeader(Pdpb.RequestHeader.newBuilder().setClusterId(pd.getClusterId()))
+                    .setSafePoint(safePoint)
+                    .build());
+    return done.getNewSafePoint();
+  }
+
+  /** Whether the store said that the timestamp is too old; another failure is thrown. */
+  private static boolean isRefused(Check read) throws Exception {
+    try {
+      read.run();
+      return false;
+    } catch (Exception e) {
+      for (Throwable t = e; t != null; t = t.getCause()) {
+        if (String.valueOf(t.getMessage()).contains("TxnAbortedByGC")
+            || t instanceof KeyException k
+                && k.getKeyErr() != null
+                && k.getKeyErr().getAbort().contains("TxnAbortedByGC")) {
+          return true;
+        }
+      }
+      throw e;
     }
   }
 }
