@@ -70,6 +70,7 @@ typedef enum Step
 	STEP_COMMIT,
 	STEP_ETCD_GET,
 	STEP_ETCD_PUT,
+	STEP_SPLIT, /* by itself: split_all() */
 	N_STEPS
 } Step;
 
@@ -95,6 +96,7 @@ static const Mode modes[] = {
 	{"pessimistic", true, {STEP_LOCK, STEP_PREWRITE_LOCKED, STEP_COMMIT}},
 	{"etcdget", false, {STEP_ETCD_GET}},
 	{"etcdput", false, {STEP_ETCD_PUT}},
+	{"split", false, {STEP_SPLIT}},
 };
 
 static const Mode *mode;	  /* of what is measured */

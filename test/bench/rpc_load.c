@@ -11,7 +11,8 @@
  * --mode MODE         empty, rawget, rawput, rawscan, or transactions on one
  *                     key: get, 1pc, 2pc, async, pessimistic; or scan;
  *                     stream-MODE (but empty) sends the same in BatchCommands;
- *                     etcdget and etcdput ask etcd, by unary calls only
+ *                     etcdget and etcdput ask etcd, by unary calls only;
+ *                     split makes a region begin at every key but the first
  * --ttl N             seconds that what rawput writes is kept (0: for ever)
  * --limit N           pairs of a scan (10000)
  * --method PATH       of --mode empty (/bench.Echo/Empty)
@@ -808,6 +809,196 @@ make_context(void)
 	kvrpcpb__context__pack(&ctx, context);
 }
 
+/* ---- splits ---- */
+
+#define MAX_SPLIT_KEYS 64 /* of one SplitRegion, as the store takes them */
+#define SPLIT_RETRY_US 100000
+#define SPLIT_PATIENCE_US 60000000
+
+/* What is split next: the region that holds the last key, and its leader. */
+typedef struct SplitTarget
+{
+	grpc_channel *pd;
+	grpc_channel *store; /* NULL: PD is to be asked */
+	uint64_t cluster_id;
+	uint64_t region_id;
+	Metapb__RegionEpoch epoch;
+	Metapb__Peer leader;
+	uint64_t next; /* key to split at */
+} SplitTarget;
+
+static grpc_channel *
+open_store(const SplitTarget *target)
+{
+	grpc_channel_credentials *creds = make_credentials();
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__GetStoreRequest request = PDPB__GET_STORE_REQUEST__INIT;
+	Pdpb__GetStoreResponse *reply;
+	grpc_channel *channel;
+	grpc_slice hold;
+	Bytes b;
+
+	header.cluster_id = target->cluster_id;
+	request.header = &header;
+	request.store_id = target->leader.store_id;
+	b = blocking_call(target->pd, "/pdpb.PD/GetStore", &request.base, &hold);
+	reply = pdpb__get_store_response__unpack(NULL, b.len, b.data);
+	if (reply == NULL || reply->store == NULL)
+	{
+		fprintf(stderr, "GetStore: no store\n");
+		exit(1);
+	}
+	channel = grpc_channel_create(reply->store->address, creds, NULL);
+	pdpb__get_store_response__free_unpacked(reply, NULL);
+	grpc_slice_unref(hold);
+	grpc_channel_credentials_release(creds);
+	return channel;
+}
+
+/* Where a region begins already nothing is split. */
+static void
+skip_bounds(SplitTarget *target, const ProtobufCBinaryData *start)
+{
+	uint8_t key[4096];
+
+	for (; target->next < (uint64_t) opt.keys; target->next++)
+	{
+		write_key(key, target->next);
+		if (bytes_cmp(bytes_make(key, (size_t) opt.key_size),
+					  bytes_make(start->data, start->len)) > 0)
+			return;
+	}
+}
+
+static void
+find_target(SplitTarget *target)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__GetRegionRequest request = PDPB__GET_REGION_REQUEST__INIT;
+	Pdpb__GetRegionResponse *reply;
+	uint8_t key[4096];
+	grpc_slice hold;
+	Bytes b;
+
+	write_key(key, (uint64_t) opt.keys - 1);
+	header.cluster_id = target->cluster_id;
+	request.header = &header;
+	request.region_key.data = key;
+	request.region_key.len = (size_t) opt.key_size;
+	b = blocking_call(target->pd, "/pdpb.PD/GetRegion", &request.base, &hold);
+	reply = pdpb__get_region_response__unpack(NULL, b.len, b.data);
+	if (reply == NULL || reply->region == NULL || reply->leader == NULL ||
+		reply->region->region_epoch == NULL)
+	{
+		fprintf(stderr, "GetRegion: no region or no leader\n");
+		exit(1);
+	}
+	target->region_id = reply->region->id;
+	target->epoch = *reply->region->region_epoch;
+	target->leader = *reply->leader;
+	target->store = open_store(target);
+	skip_bounds(target, &reply->region->start_key);
+	pdpb__get_region_response__free_unpacked(reply, NULL);
+	grpc_slice_unref(hold);
+}
+
+/* The next keys, of those up to the last one. */
+static size_t
+write_split_keys(uint64_t first, uint8_t *room, ProtobufCBinaryData *keys)
+{
+	size_t n = 0;
+
+	for (uint64_t k = first; k < (uint64_t) opt.keys && n < (size_t) opt.batch;
+		 k++)
+	{
+		keys[n].data = room + n * (size_t) opt.key_size;
+		keys[n].len = (size_t) opt.key_size;
+		write_key(keys[n].data, k);
+		n++;
+	}
+	return n;
+}
+
+/* False: the region is not as it was known, or cannot be split now. */
+static bool
+split_once(SplitTarget *target)
+{
+	Kvrpcpb__SplitRegionRequest request = KVRPCPB__SPLIT_REGION_REQUEST__INIT;
+	Kvrpcpb__SplitRegionResponse *reply;
+	Kvrpcpb__Context ctx = KVRPCPB__CONTEXT__INIT;
+	ProtobufCBinaryData keys[MAX_SPLIT_KEYS];
+	uint8_t *room = malloc((size_t) opt.batch * (size_t) opt.key_size);
+	grpc_slice hold;
+	bool ok;
+	Bytes b;
+
+	ctx.region_id = target->region_id;
+	ctx.region_epoch = &target->epoch;
+	ctx.peer = &target->leader;
+	request.context = &ctx;
+	request.is_raw_kv = 1;
+	request.split_keys = keys;
+	request.n_split_keys = write_split_keys(target->next, room, keys);
+	b = blocking_call(target->store, "/tikvpb.Tikv/SplitRegion", &request.base,
+					  &hold);
+	reply = kvrpcpb__split_region_response__unpack(NULL, b.len, b.data);
+	ok = reply != NULL && reply->region_error == NULL && reply->n_regions > 0 &&
+		reply->regions[reply->n_regions - 1]->region_epoch != NULL;
+	if (ok)
+	{
+		const Metapb__Region *last = reply->regions[reply->n_regions - 1];
+
+		target->epoch = *last->region_epoch;
+		skip_bounds(target, &last->start_key);
+	}
+	else if (reply != NULL && reply->region_error != NULL)
+		fprintf(stderr, "SplitRegion: %s\n", reply->region_error->message);
+	if (reply != NULL)
+		kvrpcpb__split_region_response__free_unpacked(reply, NULL);
+	grpc_slice_unref(hold);
+	free(room);
+	return ok;
+}
+
+/* The last piece keeps its id and its leader, so PD is asked once, if all goes well. */
+static void
+split_all(void)
+{
+	grpc_channel_credentials *creds = make_credentials();
+	SplitTarget target = {.pd = grpc_channel_create(opt.pd, creds, NULL)};
+	int64_t began = now_us();
+	int64_t progress = began;
+	uint64_t splits = 0;
+
+	target.cluster_id = ask_cluster_id(target.pd);
+	target.next = 1;
+	find_target(&target);
+	while (target.next < (uint64_t) opt.keys)
+	{
+		uint64_t before = target.next;
+
+		if (split_once(&target))
+		{
+			splits += target.next - before;
+			progress = now_us();
+			continue;
+		}
+		if (now_us() > progress + SPLIT_PATIENCE_US)
+		{
+			fprintf(stderr, "rpc_load: the regions are not split\n");
+			exit(1);
+		}
+		usleep(SPLIT_RETRY_US);
+		grpc_channel_destroy(target.store);
+		find_target(&target);
+	}
+	printf("mode=split splits=%llu seconds=%.2f\n",
+		   (unsigned long long) splits, (double) (now_us() - began) / 1e6);
+	grpc_channel_destroy(target.store);
+	grpc_channel_destroy(target.pd);
+	grpc_channel_credentials_release(creds);
+}
+
 /* ---- main ---- */
 
 static bool
@@ -860,7 +1051,10 @@ options_are_good(void)
 	if (mode == NULL || (streaming && mode->steps[0] == STEP_EMPTY) ||
 		(mode->transactional && opt.pd == NULL))
 		return false;
-	if (is_etcd(mode) && streaming)
+	if ((is_etcd(mode) || mode->steps[0] == STEP_SPLIT) && streaming)
+		return false;
+	if (mode->steps[0] == STEP_SPLIT &&
+		(opt.pd == NULL || opt.batch > MAX_SPLIT_KEYS))
 		return false;
 	fill_mode = find_mode(mode->transactional ? "1pc" :
 							  is_etcd(mode)	  ? "etcdput" :
@@ -932,6 +1126,11 @@ main(int argc, char **argv)
 	}
 	grpc_init();
 	connect_all();
+	if (mode->steps[0] == STEP_SPLIT)
+	{
+		split_all();
+		return 0;
+	}
 	make_context();
 	scratch = malloc(scratch_size());
 	value = malloc((size_t) opt.value_size + 1);

@@ -4,8 +4,8 @@
 #
 # usage: test/bench/run.sh [full|quick|profile] [part...]
 #   parts: build first_put idle unary streams txn txn_streams old_snapshot ycsb
-#   tso scan tls replicas gc sizes sql fdw (default: all but sizes; quick leaves out
-#   build, ycsb and replicas)
+#   tso scan tls replicas groups gc sizes sql fdw (default: all but sizes; quick
+#   leaves out build, ycsb and replicas)
 #
 # full     what docs/performance.md shows; about 40 minutes
 # quick    two minutes: does everything work?  Its figures say little, and
@@ -16,6 +16,7 @@
 # BENCH_OLD_SNAPSHOT_SECONDS how long a snapshot is held (quick 5, full 300),
 # BENCH_SIZES_SECONDS how long sizes are watched (600),
 # BENCH_SECONDS the length of one load, BENCH_ROUNDS how often each is run,
+# BENCH_GROUPS into how many groups three nodes are split ("1000 10000"),
 # BENCH_KEYS how many keys there are, BENCH_TRIES how often a load is repeated
 # that others on the machine disturbed (BENCH_MAX_OTHERS, per cent of it),
 # BENCH_QUIET_WAIT_SECONDS how long to wait for a quiet moment before it,
@@ -56,7 +57,9 @@ case $MODE in
         FIRST_PUTS=5
         STREAM_BATCHES=(1 16 128)
         PARTS=(build first_put idle unary streams txn txn_streams old_snapshot
-            ycsb tso scan tls replicas gc sql fdw)
+            ycsb tso scan tls replicas groups gc sql fdw)
+        read -ra GROUP_COUNTS <<<"${BENCH_GROUPS:-1000 10000}"
+        GROUPS_SECONDS=60
         ;;
     quick)
         KEYS=${BENCH_KEYS:-20000}
@@ -69,7 +72,9 @@ case $MODE in
         FIRST_PUTS=1
         STREAM_BATCHES=(128)
         PARTS=(first_put idle unary streams txn txn_streams old_snapshot tso
-            scan tls gc sql fdw)
+            scan tls groups gc sql fdw)
+        read -ra GROUP_COUNTS <<<"${BENCH_GROUPS:-200}"
+        GROUPS_SECONDS=5
         ;;
     profile)
         KEYS=${BENCH_KEYS:-200000}
@@ -92,6 +97,7 @@ SQL_CLIENTS=4
 . "$BENCH/ycsb.sh"
 . "$BENCH/more.sh"
 . "$BENCH/replicas.sh"
+. "$BENCH/groups.sh"
 . "$BENCH/profile.sh"
 
 # Memory for all keys, and no checkpoint in the middle of a load.
@@ -110,6 +116,7 @@ finish()
     stop_echo_server
     stop_tls
     stop_replicas
+    stop_groups
     stop_cluster
     [ $answer -eq 0 ] || warn "failed; output of the parts is in out/bench"
     exit $answer
@@ -146,7 +153,7 @@ check_parts()
         case $part in
             build | first_put | idle | unary | streams | txn) ;;
             txn_streams | old_snapshot | ycsb | gc | sizes | sql | fdw | profile) ;;
-            tso | scan | tls | replicas) ;;
+            tso | scan | tls | replicas | groups) ;;
             *) die "no part '$part' (see $0 --help)" ;;
         esac
     done
@@ -199,6 +206,7 @@ run_parts()
     fi
     ! wants old_snapshot || bench_old_snapshot
     ! wants gc || run_gc
+    ! wants groups || bench_groups
     ! wants fdw || run_fdw_rounds
     ! wants sizes || bench_sizes
 }
@@ -235,6 +243,7 @@ print_results()
 {
     print_machine
     awk -f "$BENCH/report.awk" "$BENCH/rows.txt" "$RESULTS"
+    ! wants groups || print_groups
 }
 
 # One function, so that the whole script has been read before it begins.
@@ -259,6 +268,7 @@ main()
     stop_echo_server
     stop_tls
     stop_replicas
+    stop_groups
     stop_cluster
     [ "$MODE" = profile ] || print_results | tee "$OUT/results.md"
 }
