@@ -9,6 +9,7 @@
 
 GROUPS_PORT=$((BASE_PORT + 200)) # its nodes stand beside the others
 GROUPS_DIR=
+THIRD=1000000000 # between the numbers of the keys of two thirds
 GROUPS_SETTINGS=(--set max_wal_size=8GB --set checkpoint_timeout=1h)
 
 groups_psql()
@@ -53,8 +54,8 @@ groups_pd()
         FROM tikv.members WHERE is_leader"
 }
 
-# Until every node has $1 groups and all sleep, three looks in a row: balancing
-# wakes some again.
+# Until every node has $1 groups and all sleep, three looks in a row: a transfer
+# wakes its group again.
 wait_for_sleep()
 {
     local until=$((SECONDS + 300 + $1 / 4)) looks=0 asleep
@@ -80,7 +81,7 @@ groups_workers()
     local node worker pid
 
     for node in 0 1 2; do
-        groups_psql "$node" -F ' ' -c "SELECT worker, pid FROM tikv_status()
+        groups_psql "$node" -F ' ' -c "SELECT replace(worker, ' ', '_'), pid FROM tikv_status()
                 WHERE pid IS NOT NULL ORDER BY worker" |
             while read -r worker pid; do
                 printf '%s %s %s %s\n' "$node" "$worker" "$(processes_ns "$pid")" \
@@ -140,17 +141,53 @@ measure_groups()
         "$(awk "BEGIN {printf \"%.1f\", ($pss - $GROUPS_PSS) / ($n - 1)}")"
 }
 
+# Make a region begin at every key but the first: first number, keys.
+split_at()
+{
+    "$RPC_LOAD" --mode split --first "$1" --keys "$2" --key-size "$KEY_SIZE" \
+        --batch 64 --pd "$GROUPS_PD" >"$OUT/groups_split.txt" 2>&1 || {
+        cat "$OUT/groups_split.txt" >&2
+        die 'the regions of three nodes are not split'
+    }
+}
+
+# Each node leads a third and splits it: nothing is left to be balanced, which
+# PD does four regions at a time.
+split_thirds()
+{
+    step 'a third for each node'
+    GROUPS_PD=$(groups_pd)
+    split_at $((THIRD - 1)) 2
+    split_at $((2 * THIRD - 1)) 2
+    wait_for_thirds
+}
+
+wait_for_thirds()
+{
+    local until=$((SECONDS + 120)) led
+
+    while :; do
+        led=$(for node in 0 1 2; do
+            groups_psql "$node" -c "SELECT count(*) FROM tikv.regions WHERE is_leader"
+        done | paste -sd' ')
+        [ "$led" != '1 1 1' ] || return 0
+        [ $SECONDS -lt $until ] || die "of three regions the nodes lead $led"
+        sleep 1
+    done
+}
+
 split_groups()
 {
-    local n=$1 pd began
+    local n=$1 began
 
     step "splitting into $n groups"
-    pd=$(groups_pd)
-    "$RPC_LOAD" --mode split --keys "$n" --key-size "$KEY_SIZE" --batch 64 \
-        --pd "$pd" >"$OUT/groups_split_$n.txt" 2>&1 ||
-        { cat "$OUT/groups_split_$n.txt" >&2; die "splitting into $n groups failed"; }
+    GROUPS_PD=$(groups_pd)
+    began=$EPOCHREALTIME
+    split_at 0 $((n / 3))
+    split_at $THIRD $((n / 3))
+    split_at $((2 * THIRD)) $((n / 3 + n % 3))
     record_value "groups_${n}_split_s" \
-        "$(sed -n 's/.*\bseconds=\([0-9.]*\).*/\1/p' "$OUT/groups_split_$n.txt")"
+        "$(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $began}")"
     began=$SECONDS
     wait_for_sleep "$n"
     record_value "groups_${n}_sleep_s" $((SECONDS - began))
@@ -164,6 +201,7 @@ bench_groups()
     start_groups
     wait_for_sleep 1
     measure_groups 1
+    split_thirds
     for n in "${GROUP_COUNTS[@]}"; do
         split_groups "$n"
         measure_groups "$n"

@@ -25,6 +25,7 @@ typedef struct Options
 	long seconds;
 	long warmup;
 	long keys;
+	long first;
 	long key_size;
 	long value_size;
 	long hot;

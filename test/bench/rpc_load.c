@@ -12,7 +12,8 @@
  *                     key: get, 1pc, 2pc, async, pessimistic; or scan;
  *                     stream-MODE (but empty) sends the same in BatchCommands;
  *                     etcdget and etcdput ask etcd, by unary calls only;
- *                     split makes a region begin at every key but the first
+ *                     split makes a region begin at every key but the first,
+ *                     in the region that holds the last
  * --ttl N             seconds that what rawput writes is kept (0: for ever)
  * --limit N           pairs of a scan (10000)
  * --method PATH       of --mode empty (/bench.Echo/Empty)
@@ -21,6 +22,7 @@
  * --connections N     TCP connections, in turn (1)
  * --seconds N         to measure (5), after --warmup N (1)
  * --keys N            different keys (100000); --hot 1: only one
+ * --first N           number of the first key of a split (0)
  * --key-size N        bytes (16); --value-size N  bytes (100)
  * --fill 1            first write every key, over one stream (etcd: by calls)
  * --pd HOST:PORT      ask for the region, its epoch and its leader, and for
@@ -827,6 +829,13 @@ typedef struct SplitTarget
 	uint64_t next; /* key to split at */
 } SplitTarget;
 
+/* The number behind the last key. */
+static uint64_t
+split_end(void)
+{
+	return (uint64_t) opt.first + (uint64_t) opt.keys;
+}
+
 static grpc_channel *
 open_store(const SplitTarget *target)
 {
@@ -861,7 +870,7 @@ skip_bounds(SplitTarget *target, const ProtobufCBinaryData *start)
 {
 	uint8_t key[4096];
 
-	for (; target->next < (uint64_t) opt.keys; target->next++)
+	for (; target->next < split_end(); target->next++)
 	{
 		write_key(key, target->next);
 		if (bytes_cmp(bytes_make(key, (size_t) opt.key_size),
@@ -880,7 +889,7 @@ find_target(SplitTarget *target)
 	grpc_slice hold;
 	Bytes b;
 
-	write_key(key, (uint64_t) opt.keys - 1);
+	write_key(key, split_end() - 1);
 	header.cluster_id = target->cluster_id;
 	request.header = &header;
 	request.region_key.data = key;
@@ -908,8 +917,7 @@ write_split_keys(uint64_t first, uint8_t *room, ProtobufCBinaryData *keys)
 {
 	size_t n = 0;
 
-	for (uint64_t k = first; k < (uint64_t) opt.keys && n < (size_t) opt.batch;
-		 k++)
+	for (uint64_t k = first; k < split_end() && n < (size_t) opt.batch; k++)
 	{
 		keys[n].data = room + n * (size_t) opt.key_size;
 		keys[n].len = (size_t) opt.key_size;
@@ -960,7 +968,7 @@ split_once(SplitTarget *target)
 	return ok;
 }
 
-/* The last piece keeps its id and its leader, so PD is asked once, if all goes well. */
+/* The last piece keeps id and leader: PD is asked once, if all goes well. */
 static void
 split_all(void)
 {
@@ -971,9 +979,9 @@ split_all(void)
 	uint64_t splits = 0;
 
 	target.cluster_id = ask_cluster_id(target.pd);
-	target.next = 1;
+	target.next = (uint64_t) opt.first + 1;
 	find_target(&target);
-	while (target.next < (uint64_t) opt.keys)
+	while (target.next < split_end())
 	{
 		uint64_t before = target.next;
 
@@ -992,8 +1000,8 @@ split_all(void)
 		grpc_channel_destroy(target.store);
 		find_target(&target);
 	}
-	printf("mode=split splits=%llu seconds=%.2f\n",
-		   (unsigned long long) splits, (double) (now_us() - began) / 1e6);
+	printf("mode=split splits=%llu seconds=%.2f\n", (unsigned long long) splits,
+		   (double) (now_us() - began) / 1e6);
 	grpc_channel_destroy(target.store);
 	grpc_channel_destroy(target.pd);
 	grpc_channel_credentials_release(creds);
@@ -1022,6 +1030,7 @@ set_option(const char *name, const char *text)
 		{"--seconds", NULL, &opt.seconds},
 		{"--warmup", NULL, &opt.warmup},
 		{"--keys", NULL, &opt.keys},
+		{"--first", NULL, &opt.first},
 		{"--key-size", NULL, &opt.key_size},
 		{"--value-size", NULL, &opt.value_size},
 		{"--hot", NULL, &opt.hot},
