@@ -107,16 +107,31 @@ region_tree_prev(const RegionTree *tree, Bytes key)
 	return prev;
 }
 
+/* The first position whose region starts at or behind the end of a range. */
+static size_t
+seek_end(const RegionTree *tree, size_t from, Bytes end)
+{
+	size_t lo = from;
+	size_t hi = tree->n;
+
+	while (lo < hi)
+	{
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (ends_after(end, tree->by_key[mid]->meta.start_key))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 size_t
 region_tree_overlaps(const RegionTree *tree, Bytes start, Bytes end,
 					 size_t *first)
 {
-	size_t at = seek_key(tree, start);
-
-	*first = at;
-	while (at < tree->n && ends_after(end, tree->by_key[at]->meta.start_key))
-		at++;
-	return at - *first;
+	*first = seek_key(tree, start);
+	return seek_end(tree, *first, end) - *first;
 }
 
 /* One block holds the struct, its lists and its keys. */

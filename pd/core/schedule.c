@@ -10,6 +10,12 @@
 #include "core/base/check.h"
 #include "pd/core/schedule_internal.h"
 
+#define TICK_US INT64_C(1000000)
+#define CHECK_ALL_US INT64_C(10000000)
+
+/* An operator that ends makes room: the next tick is so long after the last. */
+#define SOON_US INT64_C(100000)
+
 void
 schedule_init(Schedule *schedule)
 {
@@ -161,6 +167,8 @@ schedule_end(Schedule *schedule, Operator *op, int64_t now_us)
 	record->finished_us = now_us;
 	free(op);
 	schedule->running[at] = schedule->running[--schedule->n_running];
+	if (schedule->ticked_us + SOON_US < schedule->tick_us)
+		schedule->tick_us = schedule->ticked_us + SOON_US;
 }
 
 bool
@@ -326,9 +334,6 @@ schedule_region(Schedule *schedule, PdState *state, uint64_t region_id,
 
 /* ---- once a second ---- */
 
-#define TICK_US INT64_C(1000000)
-#define CHECK_ALL_US INT64_C(10000000)
-
 int64_t
 schedule_next_us(const Schedule *schedule)
 {
@@ -431,8 +436,9 @@ check_all(Schedule *schedule, PdState *state, int64_t now_us,
 	const RegionTree *tree = &state->cluster.regions;
 	uint64_t mark = stores_mark(schedule);
 
-	if (mark == schedule->checked_stores && schedule->n_running == 0 &&
-		now_us - schedule->checked_us < CHECK_ALL_US)
+	if (mark == schedule->checked_stores &&
+		now_us - schedule->checked_us <
+			(schedule->n_running == 0 ? CHECK_ALL_US : TICK_US))
 		return;
 	schedule->checked_stores = mark;
 	schedule->checked_us = now_us;
@@ -449,8 +455,9 @@ schedule_tick(Schedule *schedule, PdState *state, int64_t now_us,
 	*n_orders = 0;
 	if (now_us < schedule->tick_us || !state->cluster.bootstrapped)
 		return;
-	schedule->tick_us = now_us + TICK_US;
 	end_overdue(schedule, state, now_us);
+	schedule->ticked_us = now_us;
+	schedule->tick_us = now_us + TICK_US;
 	schedule_recount(schedule, state, now_us);
 	bury_stores(state, changes);
 	if (schedule->on && state->cluster.n_stores > 1)

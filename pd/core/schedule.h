@@ -39,6 +39,7 @@ typedef struct Schedule
 	int64_t since_us; /* leadership began */
 	int64_t max_down_us;
 	int64_t tick_us; /* next balancing */
+	int64_t ticked_us;
 	Operator **running;
 	size_t n_running;
 	size_t size;

@@ -221,15 +221,11 @@ leads_everything(Store *store)
 static Peer *
 next_region(Store *store)
 {
-	for (int i = 0; i < store->n_peers; i++)
-	{
-		Peer *peer = store->peers[i];
+	Peer *peer = store_next_peer(store, store->gc.region_id);
 
-		if (peer->region.id > store->gc.region_id &&
-			raft_role(peer->raft) == RAFT_LEADER)
-			return peer;
-	}
-	return NULL;
+	while (peer != NULL && raft_role(peer->raft) != RAFT_LEADER)
+		peer = store_next_peer(store, peer->region.id);
+	return peer;
 }
 
 /* Begin with the first region; false if this store leads none. */

@@ -150,20 +150,10 @@ void
 gc_ask_about_lock(Store *store)
 {
 	const TxnCommand *command = &store->gc.resolver.command;
-	Bytes key = key_of_question(command);
+	Peer *peer = store_find_peer_of_txn_key(store, key_of_question(command));
 
-	for (int i = 0; i < store->n_peers; i++)
-	{
-		Peer *peer = store->peers[i];
-		RegionError error;
-		TxnRequest probe = {.keys = &key, .n_keys = 1};
-
-		if (raft_role(peer->raft) == RAFT_LEADER &&
-			txn_check_range(&probe, METHOD_KV_GET, &peer->region, &error))
-		{
-			gc_queue_job(store, peer, METHOD_KV_CHECK_TXN_STATUS, command);
-			return;
-		}
-	}
-	gc_give_up(store, GC_REASON_ELSEWHERE);
+	if (peer != NULL && raft_role(peer->raft) == RAFT_LEADER)
+		gc_queue_job(store, peer, METHOD_KV_CHECK_TXN_STATUS, command);
+	else
+		gc_give_up(store, GC_REASON_ELSEWHERE);
 }

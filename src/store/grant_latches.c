@@ -151,14 +151,9 @@ find_regions(Store *store, LiveGrant *live)
 
 		if (peer != NULL && region_cache_holds(&peer->region, name))
 			continue;
-		for (int i = 0; i < store->n_peers; i++)
-			if (store->peers[i]->region.n_peers > 0 &&
-				region_cache_holds(&store->peers[i]->region, name))
-			{
-				peer = store->peers[i];
-				add_region(live, peer);
-				break;
-			}
+		peer = store_find_peer_of_txn_key(store, name);
+		if (peer != NULL)
+			add_region(live, peer);
 	}
 }
 

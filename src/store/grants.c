@@ -30,11 +30,7 @@ peer_of(Store *store, Bytes key, Peer *guess)
 {
 	if (guess != NULL && region_cache_holds(&guess->region, key))
 		return guess;
-	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->region.n_peers > 0 &&
-			region_cache_holds(&store->peers[i]->region, key))
-			return store->peers[i];
-	return NULL;
+	return store_find_peer_of_txn_key(store, key);
 }
 
 /* Each region that holds keys of the prewrite, once per run of its keys. */

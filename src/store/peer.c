@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "core/base/check.h"
+#include "core/client/region_cache.h"
 #include "core/cmd/region_change.h"
 #include "core/codec/memcomparable.h"
 #include "guc.h"
@@ -51,6 +52,35 @@ store_find_peer_of_key(Store *store, Bytes bound)
 		peer = store_find_peer(store, found->region.id);
 	pfree(found);
 	return peer != NULL && region_contains(&peer->region, bound) ? peer : NULL;
+}
+
+/*
+ * Which region a key of transactions is in.  The board has them in order; what
+ * is not on it, as all are at the start, is looked for one by one.
+ */
+Peer *
+store_find_peer_of_txn_key(Store *store, Bytes key)
+{
+	size_t len = memcomparable_len(key.len);
+	uint8 *room = palloc(len);
+	Peer *found;
+
+	(void) memcomparable_put(room, key);
+	found = store_find_peer_of_key(store, bytes_make(room, len));
+	pfree(room);
+	for (int i = 0; found == NULL && i < store->n_peers; i++)
+		if (store->peers[i]->region.n_peers > 0 &&
+			region_cache_holds(&store->peers[i]->region, key))
+			found = store->peers[i];
+	return found;
+}
+
+Peer *
+store_next_peer(Store *store, uint64 region_id)
+{
+	int at = find_place(store, region_id + 1);
+
+	return at < store->n_peers ? store->peers[at] : NULL;
 }
 
 Peer *
@@ -150,8 +180,8 @@ keep_key(const Peer *peer, Bytes key)
 	return bytes_make(copy, key.len);
 }
 
-static bool
-is_encoded(Bytes bound)
+bool
+region_bound_is_encoded(Bytes bound)
 {
 	Arena arena;
 	Bytes key;
@@ -174,8 +204,8 @@ peer_set_region(Peer *peer, const Region *region)
 	peer->region.start_key = keep_key(peer, region->start_key);
 	peer->region.end_key = keep_key(peer, region->end_key);
 	free_keys(&old);
-	peer->raw_bounds =
-		!is_encoded(region->start_key) || !is_encoded(region->end_key);
+	peer->raw_bounds = !region_bound_is_encoded(region->start_key) ||
+		!region_bound_is_encoded(region->end_key);
 	for (int i = 0; i < region->n_peers; i++)
 		if (region->peers[i].store_id == peer->store->meta.store_id)
 			peer->self = region->peers[i];

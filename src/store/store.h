@@ -311,6 +311,13 @@ extern Peer *store_find_peer(Store *store, uint64 region_id);
 
 /* The peer whose region holds a key in the form of bounds; NULL: none. */
 extern Peer *store_find_peer_of_key(Store *store, Bytes bound);
+extern Peer *store_find_peer_of_txn_key(Store *store, Bytes key);
+
+/* Can clients of transactions decode it? */
+extern bool region_bound_is_encoded(Bytes bound);
+
+/* The peer of the next region by id; NULL: it was the last. */
+extern Peer *store_next_peer(Store *store, uint64 region_id);
 
 /* Add a peer to the list, or take it out and free it. */
 extern Peer *store_add_peer(Store *store, uint64 region_id);

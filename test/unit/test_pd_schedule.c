@@ -124,6 +124,36 @@ test_limits(void)
 	   "away from where all are");
 }
 
+/* One that ends makes room for the next at once, not in a second. */
+static void
+test_room(void)
+{
+	Order *orders;
+	Order order;
+	uint64_t moved;
+	uint64_t to;
+	size_t n;
+
+	begin(3);
+	for (uint64_t id = 1; id <= 100; id++)
+		(void) beat(kit_region(id, "1v 2v 3v", 1), &order);
+	EQ_U64(tick(&orders), SCHEDULE_LEADER_LIMIT, "as many as are allowed");
+	OK(schedule_next_us(&schedule) == now + SECOND, "and a second of rest");
+	moved = orders[0].region_id;
+	to = orders[0].leader.store_id;
+	now += SECOND / 100;
+	(void) beat(kit_region(moved, "1v 2v 3v", to), &order);
+	OK(schedule_next_us(&schedule) < now + SECOND / 5, "unless one has ended");
+	schedule_tick(&schedule, &state, now, &changes, &orders, &n);
+	EQ_U64(n, 0, "not without any rest");
+	now = schedule_next_us(&schedule);
+	schedule_tick(&schedule, &state, now, &changes, &orders, &n);
+	apply();
+	EQ_U64(n, 1, "another one begins");
+	OK(orders[0].kind == ORDER_TRANSFER_LEADER && orders[0].region_id != moved,
+	   "of another region");
+}
+
 static void
 test_balance(void)
 {
@@ -209,6 +239,7 @@ main(void)
 	schedule_init(&schedule);
 	test_heartbeat();
 	test_limits();
+	test_room();
 	test_balance();
 	test_leaving();
 	test_new_leader();
