@@ -717,12 +717,12 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_remove_peer(int8, int8) IS
 'Remove the peer of a region, which this store leads, from another store';
 
-CREATE FUNCTION tikv_split(key bytea)
+CREATE FUNCTION tikv_split(key bytea, transactional boolean DEFAULT false)
 RETURNS int8
 AS 'MODULE_PATHNAME', 'tikv_split'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tikv_split(bytea) IS
-'Split the region that holds the key, which this store leads, so that a region begins with the key; returns the id of the region that ends where the old one did';
+COMMENT ON FUNCTION tikv_split(bytea, boolean) IS
+'Split the region that holds the key, which this store leads, so that a region begins with the key, of transactions if transactional; returns the id of the region that ends where the old one did';
 
 CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
@@ -949,7 +949,7 @@ GRANT tikv_read, tikv_write TO tikv_admin;
 
 REVOKE ALL ON FUNCTION
 	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
-	tikv_remove_peer(int8, int8), tikv_split(bytea), tikv_internal.raft(),
+	tikv_remove_peer(int8, int8), tikv_split(bytea, boolean), tikv_internal.raft(),
 	tikv_get(bytea), tikv_put(bytea, bytea, int8),
 	tikv_insert(bytea, bytea, int8), tikv_delete(bytea),
 	tikv_cas(bytea, bytea, bytea, int8), tikv_ttl(bytea),
@@ -973,7 +973,7 @@ REVOKE ALL ON FUNCTION
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave(),
-	tikv_split(bytea),
+	tikv_split(bytea, boolean),
 	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text),
 	tikv_fdw_handler(), tikv_fdw_validator(text[], oid)
 FROM PUBLIC;
@@ -1001,7 +1001,7 @@ GRANT EXECUTE ON FUNCTION
 	tikv_resolve_lock(bytea, boolean),
 	tikv_gc_barrier(text, timestamptz, interval), tikv_gc_barrier_delete(text),
 	tikv_transfer_leader(int8, int8), tikv_add_peer(int8, int8, boolean),
-	tikv_remove_peer(int8, int8), tikv_split(bytea),
+	tikv_remove_peer(int8, int8), tikv_split(bytea, boolean),
 	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text)
 TO tikv_admin;
 

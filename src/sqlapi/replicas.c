@@ -23,6 +23,7 @@
 #include "raft_cmdpb.pb-c.h"
 #include "service/service.h"
 #include "sqlapi/sqlapi.h"
+#include "sqlapi/txn_internal.h"
 
 PG_FUNCTION_INFO_V1(tikv_raft);
 PG_FUNCTION_INFO_V1(tikv_transfer_leader);
@@ -291,9 +292,10 @@ split_context(const BoardRegion *region, Kvrpcpb__Context *context,
 	context->peer = peer;
 }
 
-/* The id of the region that begins with the key from now on. */
-static uint64
-take_split(const BusReply *reply, Arena *arena)
+/* The id of the region that ends where the old one did; false: not here. */
+static bool
+take_split(const BusReply *reply, Arena *arena, bool may_be_elsewhere,
+		   uint64 *id)
 {
 	Kvrpcpb__SplitRegionResponse *message = (Kvrpcpb__SplitRegionResponse *)
 		service_unpack(&kvrpcpb__split_region_response__descriptor,
@@ -301,6 +303,9 @@ take_split(const BusReply *reply, Arena *arena)
 
 	if (message == NULL)
 		elog(ERROR, "the answer of the store is not readable");
+	if (message->region_error != NULL && may_be_elsewhere &&
+		message->region_error->key_not_in_region != NULL)
+		return false;
 	if (message->region_error != NULL)
 		ereport(
 			ERROR,
@@ -308,35 +313,30 @@ take_split(const BusReply *reply, Arena *arena)
 			 errmsg("the region is not split: %s",
 					message->region_error->message),
 			 errhint("See tikv.regions; only the region's leader splits it.")));
-	return message->n_regions == 0 ?
+	*id = message->n_regions == 0 ?
 		0 :
 		message->regions[message->n_regions - 1]->id;
+	return true;
 }
 
-Datum
-tikv_split(PG_FUNCTION_ARGS)
+static BusReply
+ask_split(const BoardRegion *region, Bytes key, bool is_raw, Arena *arena)
 {
-	Bytes key = sql_stored_key(bytea_bytes(PG_GETARG_DATUM(0)));
-	BoardRegion *region = palloc(sizeof(*region));
 	Kvrpcpb__SplitRegionRequest request = KVRPCPB__SPLIT_REGION_REQUEST__INIT;
 	Kvrpcpb__Context context;
 	Metapb__RegionEpoch epoch;
 	Metapb__Peer peer;
 	ProtobufCBinaryData keys[1];
-	Arena *arena = call_arena();
 	BusReply reply;
 	uint8 *bytes;
 	size_t len;
-	uint64 id;
 
-	if (!sql_find_region(key, false, region))
-		report_not_serving(WORKER_STORE);
 	split_context(region, &context, &epoch, &peer);
 	keys[0] = bytes_wire(key);
 	request.context = &context;
 	request.split_keys = keys;
 	request.n_split_keys = 1;
-	request.is_raw_kv = true;
+	request.is_raw_kv = is_raw;
 	len = protobuf_c_message_get_packed_size(&request.base);
 	bytes = arena_alloc(arena, len);
 	protobuf_c_message_pack(&request.base, bytes);
@@ -344,7 +344,37 @@ tikv_split(PG_FUNCTION_ARGS)
 					 tikv_fdw_settings.request_timeout_ms);
 	if (reply.code != BUS_OK)
 		report_bus(WORKER_STORE, &reply);
-	id = take_split(&reply, arena);
+	return reply;
+}
+
+/*
+ * Where transactions are the store makes a bound of theirs of a raw key of API
+ * V1, which may be another region's.
+ */
+Datum
+tikv_split(PG_FUNCTION_ARGS)
+{
+	Bytes given = bytea_bytes(PG_GETARG_DATUM(0));
+	bool transactional = PG_GETARG_BOOL(1);
+	BoardRegion *region = palloc(sizeof(*region));
+	Arena *arena = call_arena();
+	uint64 id = 0;
+
+	for (;;)
+	{
+		Bytes key =
+			transactional ? txn_stored_key(given) : sql_stored_key(given);
+		bool last = transactional || sql_api() == API_V2;
+		BusReply reply;
+
+		if (!(transactional ? txn_find_region(key, false, region) :
+							  sql_find_region(key, false, region)))
+			report_not_serving(WORKER_STORE);
+		reply = ask_split(region, key, !transactional, arena);
+		if (take_split(&reply, arena, !last, &id))
+			break;
+		transactional = true;
+	}
 	arena_reset(arena);
 	PG_RETURN_INT64((int64) id);
 }

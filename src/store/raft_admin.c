@@ -131,6 +131,9 @@ propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
 	if (store->n_peers + admin->n_splits >
 		tikv_fdw_settings.max_regions - SPARE_REGIONS)
 		return false;
+	*why = "transactions have begun where raw keys were split: ask again";
+	if (!splits_may_propose(peer, admin))
+		return false;
 	FAILPOINT("store_before_split_propose");
 	entry.data = encode(peer, admin, &store->arena);
 	if (refused(raft_propose(peer->raft, &entry, &index, &term), why))

@@ -352,6 +352,49 @@ take_row(void *arg, const SizeRow *row)
 	split_check_add(&job->check, row->bytes, counts);
 }
 
+/*
+ * Are there keys of transactions on this store?  Locks come before versions.
+ * Once there were some, there are until the store starts again.
+ */
+bool
+region_sizes_look_for_versions(Store *store, const OpenTables *tables,
+							   Snapshot snapshot)
+{
+	RegionSizes *sizes = store->sizes;
+	LockTableStats locks;
+
+	lock_table_stats(&locks);
+	sizes->any_versions |= locks.locks + locks.guards + locks.spilled > 0 ||
+		(!sizes->any_versions && size_walk_any_version(tables, snapshot));
+	return sizes->any_versions;
+}
+
+/* The same with a look at the tables of its own. */
+bool
+region_sizes_any_version(Store *store)
+{
+	OpenTables tables;
+	Snapshot snapshot;
+	MemoryContext caller = CurrentMemoryContext;
+	bool any = true;
+
+	if (store->sizes->any_versions)
+		return true;
+	StartTransactionCommand();
+	MemoryContextSwitchTo(store->turn_context);
+	if (tables_open(&store->tables, TABLES_TXN, false, false, &tables) ==
+		TABLES_OK)
+	{
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		any = region_sizes_look_for_versions(store, &tables, snapshot);
+		UnregisterSnapshot(snapshot);
+		tables_close(&tables, false);
+	}
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
+	return any;
+}
+
 /* Tables one after the other, since each begins buckets of its own. */
 static void
 run_walk(Store *store, const OpenTables *tables, Snapshot snapshot)
@@ -361,9 +404,8 @@ run_walk(Store *store, const OpenTables *tables, Snapshot snapshot)
 	int64 until_us = board_now_us() + SLICE_US;
 	int left = SLICE_ROWS;
 
-	if (!sizes->any_versions)
-		sizes->any_versions = size_walk_any_version(tables, snapshot);
-	job->encoded |= sizes->any_versions && !job->walk.no_txn;
+	job->encoded |= region_sizes_look_for_versions(store, tables, snapshot) &&
+		!job->walk.no_txn;
 	while (left > 0 && job->walk.step != SIZE_STEP_DONE &&
 		   board_now_us() < until_us)
 	{

@@ -15,6 +15,8 @@
 #include "core/kv/raw.h"
 #include "core/region/region.h"
 #include "core/txn/effects.h"
+#include "storage/tables.h"
+#include "utils/snapshot.h"
 
 typedef struct Peer Peer;
 typedef struct Store Store;
@@ -63,6 +65,15 @@ extern void region_size_look_again(Peer *peer, bool at_once);
 
 /* What is to be told of it, known or guessed. */
 extern void region_size_told(const Peer *peer, uint64 *bytes, uint64 *keys);
+
+/*
+ * Are there keys of transactions, whose clients decode bounds?  In the turn's
+ * tables, or between turns.
+ */
+extern bool region_sizes_look_for_versions(Store *store,
+										   const OpenTables *tables,
+										   Snapshot snapshot);
+extern bool region_sizes_any_version(Store *store);
 
 /* One slice, if one is due; returns how many were run. */
 extern int region_sizes_run(Store *store);

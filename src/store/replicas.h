@@ -357,6 +357,9 @@ extern void splits_take(Store *store, Request *request);
  */
 extern void splits_begin(Store *store, Peer *peer, const Bytes *keys, int n,
 						 const PieceSize *sizes);
+
+/* False: the bounds are raw and there are transactions by now. */
+extern bool splits_may_propose(Peer *peer, const CmdAdmin *admin);
 extern bool splits_take_pd_answer(Store *store, const BusAnswer *answer);
 extern void splits_applied(Store *store, const Peer *parent,
 						   const Region *pieces, int n);

@@ -94,11 +94,57 @@ find_job(Store *store, uint64 id)
 
 /* -------------------------------------------------------------- the keys */
 
-static Bytes
-bound_of(const Store *store, Bytes key, bool raw, Arena *arena)
+/*
+ * The key as a bound.  A raw one of API V1 is the bound itself (tikv/tikv
+ * src/server/service/kv.rs, split_region: is_raw_kv), but where transactions
+ * are: their clients decode every bound that PD tells them of.
+ */
+typedef enum BoundForm
 {
-	return raw && store->meta.api != API_V2 ? key :
-											  memcomparable_encode(key, arena);
+	BOUND_ENCODED,
+	BOUND_RAW,
+	BOUND_RAW_IF_ENCODED
+} BoundForm;
+
+static BoundForm
+form_of_bounds(Store *store, const Peer *peer, bool raw)
+{
+	if (!raw || store->meta.api == API_V2)
+		return BOUND_ENCODED;
+	if (peer->raw_bounds)
+		return BOUND_RAW;
+	return region_sizes_any_version(store) ? BOUND_RAW_IF_ENCODED : BOUND_RAW;
+}
+
+static Bytes
+bound_of(Bytes key, BoundForm form, Arena *arena)
+{
+	if (form == BOUND_RAW ||
+		(form == BOUND_RAW_IF_ENCODED && region_bound_is_encoded(key)))
+		return key;
+	return memcomparable_encode(key, arena);
+}
+
+/*
+ * Transactions may have begun since the bounds were chosen: their locks and
+ * versions would be lost beyond a raw one.
+ */
+bool
+splits_may_propose(Peer *peer, const CmdAdmin *admin)
+{
+	Store *store = peer->store;
+	bool all_encoded = true;
+
+	for (int i = 0; i < admin->n_splits; i++)
+		all_encoded &= region_bound_is_encoded(admin->splits[i].split_key);
+	if (all_encoded || peer->raw_bounds)
+		return true;
+	for (const Write *write = peer->proposals; write != NULL;
+		 write = write->next_proposal)
+		if (write->txn != NULL)
+			return false;
+	return !region_sizes_look_for_versions(store, store->replicas->tables,
+										   store->replicas->snapshot);
 }
 
 /* In order and once; false if one lies outside. */
@@ -124,11 +170,12 @@ add_key(const Region *region, Bytes bound, CmdAdmin *admin)
 }
 
 static bool
-take_keys(const Store *store, const Peer *peer,
+take_keys(Store *store, const Peer *peer,
 		  const Kvrpcpb__SplitRegionRequest *message, Arena *arena,
 		  CmdAdmin *admin, RegionError *error)
 {
 	size_t n = message->n_split_keys;
+	BoundForm form;
 
 	memset(error, 0, sizeof(*error));
 	error->region_id = peer->region.id;
@@ -142,6 +189,7 @@ take_keys(const Store *store, const Peer *peer,
 	admin->type = CMD_ADMIN_BATCH_SPLIT;
 	admin->right_derive = true;
 	admin->splits = arena_alloc(arena, (n + 2) * sizeof(CmdSplit));
+	form = form_of_bounds(store, peer, message->is_raw_kv);
 	for (size_t i = 0; i < n + 1; i++)
 	{
 		const ProtobufCBinaryData *from =
@@ -150,8 +198,7 @@ take_keys(const Store *store, const Peer *peer,
 
 		if (key.len == 0)
 			continue;
-		if (add_key(&peer->region,
-					bound_of(store, key, message->is_raw_kv, arena), admin))
+		if (add_key(&peer->region, bound_of(key, form, arena), admin))
 			continue;
 		error->kind = REGION_KEY_NOT_IN_REGION;
 		error->key = key;

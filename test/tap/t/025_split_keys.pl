@@ -1,0 +1,123 @@
+# A region is split at a key of raw clients: where transactions are, its bound
+# is one that their clients can decode, and all keys stay where they are found.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvTest;
+
+# A key of transactions as a bound: groups of eight bytes, each with a marker.
+sub encoded
+{
+	my ($key) = @_;
+	my $pad = 8 - length($key) % 8;
+
+	$key =~ s/(.{8})/$1\xff/gs;
+	return $key . "\0" x $pad . chr(255 - $pad);
+}
+
+sub hex_of
+{
+	return join(' ', map { '\x' . unpack('H*', $_) } @_);
+}
+
+sub bounds
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres',
+		q{SELECT string_agg(start_key::text, ' ' ORDER BY start_key) FROM tikv.regions WHERE start_key <> ''});
+}
+
+sub sound
+{
+	my ($node, $what) = @_;
+
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM tikv_check()'), '0', "$what: the tables are sound");
+	is($node->safe_psql('postgres', q{
+		SELECT bool_and(end_key IS NOT DISTINCT FROM next) AND bool_or(start_key = '')
+		FROM (SELECT start_key, end_key, lead(start_key) OVER (ORDER BY start_key) AS next FROM tikv.regions) r}),
+		't', "$what: regions follow each other");
+}
+
+my $node = new_node('split');
+
+$node->start;
+serve($node);
+
+# ---- raw keys alone: the key is the bound
+
+$node->safe_psql('postgres', q{SELECT count(tikv_put(convert_to(k, 'UTF8'), 'raw')) FROM unnest(ARRAY['a', 'm', 'z']) k});
+$node->safe_psql('postgres', q{SELECT tikv_split('m')});
+is(bounds($node), hex_of('m'), 'without transactions a raw key is the bound itself');
+like(($node->psql('postgres', q{SELECT tikv_txn_put('t', 'v')}))[2],
+	qr/version 2/, 'no transaction goes there any more');
+sound($node, 'raw');
+$node->stop;
+
+# ---- transactions first
+
+$node = new_node('splittxn');
+$node->start;
+serve($node);
+my @keys = ('a', 'm', 'm1', 'z');
+my $list = join(', ', map { "'$_'" } @keys);
+
+$node->safe_psql('postgres', qq{SELECT count(tikv_put(convert_to(k, 'UTF8'), 'raw')) FROM unnest(ARRAY[$list]) k});
+
+# The lock alone speaks for transactions: there is no version yet.
+$node->safe_psql('postgres', q{
+	BEGIN; SELECT tikv_txn_put('m1', 'first'); SELECT tikv_split('m'); COMMIT});
+is(bounds($node), hex_of(encoded('m')), 'a lock is enough for a bound of transactions');
+is($node->safe_psql('postgres', q{SELECT encode(tikv_txn_get('m1'), 'escape')}), 'first', 'and its transaction goes on');
+foreach my $key (@keys)
+{
+	$node->safe_psql('postgres', "SELECT tikv_txn_put('$key', 'txn')");
+}
+$node->safe_psql('postgres', q{SELECT tikv_split('m1'), tikv_split('abcdefgh')});
+is(bounds($node), hex_of(map { encoded($_) } 'abcdefgh', 'm', 'm1'), 'so are versions, and groups of eight bytes');
+
+# As bytes it is before the bound, as a key of transactions behind it.
+$node->safe_psql('postgres', q{SELECT tikv_split('m1\000\000'::bytea)});
+is(bounds($node), hex_of(map { encoded($_) } 'abcdefgh', 'm', 'm1', "m1\0\0"), 'a bound in another region than the raw key');
+
+# ... and one that is encoded already stays as it is.
+$node->safe_psql('postgres', "SELECT tikv_split('\\x" . unpack('H*', encoded('z')) . "'::bytea)");
+is(bounds($node), hex_of(map { encoded($_) } 'abcdefgh', 'm', 'm1', "m1\0\0", 'z'), 'an encoded key is a bound as it is');
+
+is($node->safe_psql('postgres', q{SELECT string_agg(encode(key, 'escape'), ',' ORDER BY key) FROM tikv_txn_scan('', '', 100)}),
+	join(',', @keys), 'a scan of transactions finds all keys');
+is($node->safe_psql('postgres', q{SELECT string_agg(encode(key, 'escape'), ',' ORDER BY key) FROM tikv_scan('', '', 100)}),
+	join(',', @keys), 'and one of raw keys, too');
+foreach my $key (@keys)
+{
+	is($node->safe_psql('postgres', "SELECT encode(tikv_txn_get('$key'), 'escape') || encode(tikv_get('$key'), 'escape')"),
+		'txnraw', "$key is found either way");
+	$node->safe_psql('postgres', "SELECT tikv_txn_put('$key', 'again'), tikv_put('$key', 'again')");
+}
+sound($node, 'both');
+$node->restart;
+wait_serving($node);
+is($node->safe_psql('postgres', q{SELECT count(*) FROM tikv_txn_scan('', '', 100) WHERE value = 'again'}),
+	scalar(@keys), 'all is there after a restart');
+
+# A store that begins anew knows it again.
+$node->safe_psql('postgres', q{SELECT tikv_split('q')});
+like(bounds($node), qr/\Q@{[hex_of(encoded('q'))]}\E/, 'versions of before count');
+$node->stop;
+
+# ---- who knows what will come says so
+
+$node = new_node('splitahead');
+$node->start;
+serve($node);
+$node->safe_psql('postgres', q{SELECT tikv_split('m', true)});
+is(bounds($node), hex_of(encoded('m')), 'a region is split for transactions that are to come');
+$node->safe_psql('postgres', "SELECT tikv_txn_put('$_', 'v')") foreach @keys;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM tikv_txn_scan('', '', 100)}), '4', 'which work on both sides');
+sound($node, 'ahead');
+$node->stop;
+
+done_testing();
