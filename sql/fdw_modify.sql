@@ -81,6 +81,57 @@ COPY item FROM stdin WITH (FORMAT csv);
 \.
 COPY (SELECT * FROM item WHERE id BETWEEN 5 AND 10) TO stdout;
 
+-- Rows travel in batches, the next one when the former is known to be written
+CREATE FOREIGN TABLE many (id int OPTIONS (key 'true'), v text) SERVER fdw_modify
+	OPTIONS (prefix 'fdw_modify/many/', batch_size '10');
+INSERT INTO many VALUES (25, 'there');
+INSERT INTO many SELECT i, 'new' FROM generate_series(1, 35) AS i;
+SELECT count(*), max(id) FROM many;
+INSERT INTO many SELECT i, 'new' FROM generate_series(101, 199) AS i;
+INSERT INTO many SELECT 201 + i % 95, 'twice' FROM generate_series(0, 99) AS i;
+SELECT count(*), max(id), count(*) FILTER (WHERE v = 'twice') FROM many;
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
+	INSERT INTO many SELECT i, 'new' FROM generate_series(401, 425) AS i;
+INSERT INTO many SELECT i, 'new' FROM generate_series(300, 425) AS i ON CONFLICT DO NOTHING;
+SELECT count(*), max(id) FROM many;
+-- ... and nothing comes after an error: what is on its way is there, or not
+INSERT INTO many SELECT i, (1 / (535 - i))::text FROM generate_series(501, 540) AS i;
+CREATE TEMP TABLE seen AS SELECT count(*) AS n FROM many WHERE id > 500;
+SELECT n IN (20, 30) FROM seen;
+INSERT INTO many VALUES (600, 'next');
+SELECT (SELECT count(*) FROM many WHERE id BETWEEN 501 AND 599) = n FROM seen;
+-- in a block that goes on after the error
+DO $$
+BEGIN
+	BEGIN
+		INSERT INTO many SELECT i, 'block' FROM generate_series(701, 799) AS i UNION ALL SELECT 701, 'again';
+	EXCEPTION WHEN unique_violation THEN
+		RAISE WARNING '%', SQLERRM;
+	END;
+	INSERT INTO many SELECT i, 'more' FROM generate_series(801, 820) AS i;
+	RAISE WARNING '% rows', (SELECT count(*) FROM many WHERE id > 700);
+END
+$$;
+-- who looks at the end of the statement sees all of it
+CREATE FUNCTION pg_temp.count_many() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% rows', (SELECT count(*) FROM many WHERE id > 900);
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER count_after AFTER INSERT ON many FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.count_many();
+INSERT INTO many SELECT i, 'new' FROM generate_series(901, 915) AS i;
+COPY many FROM stdin;
+916	copied
+917	copied
+\.
+DROP TRIGGER count_after ON many;
+CREATE TABLE many_all (id int, v text) PARTITION BY RANGE (id);
+ALTER TABLE many_all ATTACH PARTITION many FOR VALUES FROM (0) TO (10000);
+CREATE TRIGGER count_after AFTER INSERT ON many_all FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.count_many();
+INSERT INTO many_all SELECT i, 'new' FROM generate_series(921, 935) AS i;
+DROP TABLE many_all;
+
 -- triggers and WITH statements
 CREATE FUNCTION pg_temp.tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

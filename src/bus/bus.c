@@ -4,7 +4,8 @@
  *	  gives up.
  *
  * Every step is one compare-and-swap of a slot's state (README.md); the
- * plain fields belong to whoever the state names.  Only bus_call waits.
+ * plain fields belong to whoever the state names.  Only bus_call waits (and
+ * its halves, bus_end and bus_abandon).
  */
 #include "postgres.h"
 
@@ -163,11 +164,11 @@ bus_least_busy(WorkerKind first, int n)
 /* --------------------------------------------------------------- waiting */
 
 static SlotState
-slot_state(const Sending *sending)
+slot_state(const BusTicket *ticket)
 {
-	uint64 word = pg_atomic_read_u64(&bus()->slots[sending->index].word);
+	uint64 word = pg_atomic_read_u64(&bus()->slots[ticket->slot].word);
 
-	Assert(word >> 8 == sending->generation);
+	Assert(word >> 8 == ticket->generation);
 	return (SlotState) (word & 0xff);
 }
 
@@ -192,13 +193,13 @@ take_answer(uint32 index)
  * answer came just now and is the caller's to take.
  */
 static BusCode
-leave_slot(const Sending *sending)
+leave_slot(const BusTicket *ticket)
 {
-	BusSlot *slot = &bus()->slots[sending->index];
+	BusSlot *slot = &bus()->slots[ticket->slot];
 
-	if (slot_move(slot, sending->generation, SLOT_QUEUED, SLOT_LEFT_QUEUED))
+	if (slot_move(slot, ticket->generation, SLOT_QUEUED, SLOT_LEFT_QUEUED))
 		return BUS_BUSY;
-	if (slot_move(slot, sending->generation, SLOT_TAKEN, SLOT_LEFT_TAKEN))
+	if (slot_move(slot, ticket->generation, SLOT_TAKEN, SLOT_LEFT_TAKEN))
 		return BUS_TIMEOUT;
 	return BUS_OK;
 }
@@ -207,11 +208,11 @@ leave_slot(const Sending *sending)
 static void
 leave_on_error(int code, Datum arg)
 {
-	const Sending *sending = (const Sending *) DatumGetPointer(arg);
+	const BusTicket *ticket = (const BusTicket *) DatumGetPointer(arg);
 
 	(void) code;
-	if (leave_slot(sending) == BUS_OK)
-		slot_free(sending->index);
+	if (leave_slot(ticket) == BUS_OK)
+		slot_free(ticket->slot);
 }
 
 /* Sleep until the answer, an interrupt, or the next look. */
@@ -230,27 +231,27 @@ wait_a_while(int64 timeout_ms)
  * covers what neither of them could do.
  */
 static BusCode
-wait_for_answer(const Sending *sending, int worker_pid, int timeout_ms)
+wait_for_answer(const BusTicket *ticket, int timeout_ms)
 {
 	TimestampTz end =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 	BusCode left = BUS_OK;
 
-	while (slot_state(sending) != SLOT_ANSWERED)
+	while (slot_state(ticket) != SLOT_ANSWERED)
 	{
 		long remaining =
 			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 		WorkerView worker;
 
 		if (remaining <= 0)
-			return leave_slot(sending);
+			return leave_slot(ticket);
 		wait_a_while(remaining);
-		if (slot_state(sending) == SLOT_ANSWERED)
+		if (slot_state(ticket) == SLOT_ANSWERED)
 			break;
-		worker_view(sending->to, &worker);
-		if (worker.pid != worker_pid)
+		worker_view(ticket->to, &worker);
+		if (worker.pid != ticket->worker_pid)
 		{
-			left = leave_slot(sending);
+			left = leave_slot(ticket);
 			return left == BUS_TIMEOUT ? BUS_LOST :
 				left == BUS_BUSY	   ? BUS_DOWN :
 										 BUS_OK;
@@ -259,8 +260,8 @@ wait_for_answer(const Sending *sending, int worker_pid, int timeout_ms)
 	return BUS_OK;
 }
 
-BusReply
-bus_call(WorkerKind to, int method, Bytes request, int timeout_ms)
+BusCode
+bus_begin(WorkerKind to, int method, Bytes request, BusTicket *ticket)
 {
 	Sending sending = {
 		.to = to,
@@ -269,19 +270,66 @@ bus_call(WorkerKind to, int method, Bytes request, int timeout_ms)
 		.from = FROM_LATCH,
 		.latch = MyLatch,
 	};
-	BusReply reply = {0};
 	WorkerView worker;
+	BusCode code;
 
 	worker_view(to, &worker);
-	reply.code = send_request(&sending);
-	if (reply.code != BUS_OK)
-		return reply;
-	PG_ENSURE_ERROR_CLEANUP(leave_on_error, PointerGetDatum(&sending));
+	code = send_request(&sending);
+	ticket->to = to;
+	ticket->worker_pid = worker.pid;
+	ticket->slot = sending.index;
+	ticket->generation = sending.generation;
+	return code;
+}
+
+BusReply
+bus_end(const BusTicket *ticket, int timeout_ms)
+{
+	BusReply reply = {0};
+
+	PG_ENSURE_ERROR_CLEANUP(leave_on_error, PointerGetDatum(ticket));
 	{
-		reply.code = wait_for_answer(&sending, worker.pid, timeout_ms);
+		reply.code = wait_for_answer(ticket, timeout_ms);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(leave_on_error, PointerGetDatum(&sending));
-	return reply.code == BUS_OK ? take_answer(sending.index) : reply;
+	PG_END_ENSURE_ERROR_CLEANUP(leave_on_error, PointerGetDatum(ticket));
+	return reply.code == BUS_OK ? take_answer(ticket->slot) : reply;
+}
+
+BusReply
+bus_call(WorkerKind to, int method, Bytes request, int timeout_ms)
+{
+	BusReply reply = {0};
+	BusTicket ticket;
+
+	reply.code = bus_begin(to, method, request, &ticket);
+	return reply.code == BUS_OK ? bus_end(&ticket, timeout_ms) : reply;
+}
+
+/* The latch may have been set for others, too: it is set again at the end. */
+void
+bus_abandon(const BusTicket *ticket, int patience_ms)
+{
+	BusSlot *slot = &bus()->slots[ticket->slot];
+	TimestampTz end =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), patience_ms);
+
+	if (slot_move(slot, ticket->generation, SLOT_QUEUED, SLOT_LEFT_QUEUED))
+		return;
+	while (slot_state(ticket) != SLOT_ANSWERED)
+	{
+		long remaining =
+			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (remaining <= 0 ||
+			(WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,
+					   remaining, PG_WAIT_EXTENSION) &
+			 WL_POSTMASTER_DEATH) != 0)
+			break;
+		ResetLatch(MyLatch);
+	}
+	SetLatch(MyLatch);
+	if (leave_slot(ticket) == BUS_OK)
+		slot_free(ticket->slot);
 }
 
 /*
@@ -387,6 +435,8 @@ deliver(uint32 index, uint64 generation)
 	int from = slot->from;
 	Latch *latch = slot->latch;
 
+	/* The answer may wait for its requester; the request's memory need not. */
+	slot_drop(&slot->request);
 	if (!slot_move(slot, generation, SLOT_TAKEN, SLOT_ANSWERED))
 	{
 		slot_free(index);

@@ -46,6 +46,32 @@ extern BusReply bus_call(WorkerKind to, int method, Bytes request,
 						 int timeout_ms);
 
 /*
+ * The two halves of bus_call, for a requester that has something to do
+ * meanwhile: bus_begin answers BUS_OK, BUS_BUSY or BUS_DOWN.  After BUS_OK
+ * exactly one of the others must follow, whatever happens.
+ */
+typedef struct BusTicket
+{
+	WorkerKind to;
+	int worker_pid; /* of the worker that it was sent to */
+	uint32 slot;
+	uint64 generation;
+} BusTicket;
+
+extern BusCode bus_begin(WorkerKind to, int method, Bytes request,
+						 BusTicket *ticket);
+
+/* Wait as bus_call does; if it throws, the slot is abandoned all the same. */
+extern BusReply bus_end(const BusTicket *ticket, int timeout_ms);
+
+/*
+ * Nobody wants the answer any more; for error cleanup, so it never throws and
+ * heeds no interrupt.  A request that the worker has not taken is withdrawn; of
+ * one that it has taken the end is awaited, but not longer than patience_ms.
+ */
+extern void bus_abandon(const BusTicket *ticket, int patience_ms);
+
+/*
  * Send without waiting, for workers: the answer comes out of bus_take_reply
  * of this process, tagged with `tag`.  BUS_OK, BUS_BUSY or BUS_DOWN.  The
  * answer wakes worker `self` by its eventfd.

@@ -93,6 +93,9 @@ typedef struct KvWrite
 	uint64 ttl_s; /* 0: never expires */
 } KvWrite;
 
+/* An insert that is on its way. */
+typedef struct KvAhead KvAhead;
+
 typedef struct KvAccess
 {
 	/* Add the keys that exist to the page, in the order given. */
@@ -128,8 +131,22 @@ typedef struct KvAccess
 	int (*insert)(const KvWrite *writes, int n, bool stop_at_first,
 				  bool *existed, KvCounters *counters);
 
+	/*
+	 * The same in three steps, so that the next rows can be formed while these
+	 * are written; up to KV_AHEAD_KEYS in one request.  The writes must live as
+	 * long, in CurrentMemoryContext of ahead_new.  ahead_end is false if nothing
+	 * was inserted, which `insert` then explains or mends.  NULL: there is no
+	 * such thing.
+	 */
+	KvAhead *(*ahead_new)(const KvWrite *writes, int n);
+	void (*ahead_send)(KvAhead *ahead);
+	bool (*ahead_end)(KvAhead *ahead, KvCounters *counters);
+
 	void (*delete_range)(const KvRange *range, KvCounters *counters);
 } KvAccess;
+
+#define KV_AHEAD_KEYS 1024
+#define KV_AHEAD_BYTES ((Size) 1 << 20)
 
 extern const KvAccess kv_raw;
 extern const KvAccess kv_txn;

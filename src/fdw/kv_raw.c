@@ -20,8 +20,8 @@
 /* What one read holds the tables for, and one write sends. */
 #define PAGE_BYTES ((Size) 1 << 20)
 #define GET_KEYS 1024
-#define WRITE_KEYS 1024
-#define WRITE_BYTES ((Size) 1 << 20)
+#define WRITE_KEYS KV_AHEAD_KEYS
+#define WRITE_BYTES KV_AHEAD_BYTES
 
 /* ---------------------------------------------------------------- scratch */
 
@@ -422,6 +422,53 @@ raw_insert(const KvWrite *writes, int n, bool stop_at_first, bool *existed,
 	return inserted;
 }
 
+struct KvAhead
+{
+	SqlPart met;
+	int n;
+	SqlAhead *request;
+};
+
+static KvAhead *
+raw_ahead_new(const KvWrite *writes, int n)
+{
+	KvAhead *ahead = palloc0(sizeof(KvAhead));
+	Bytes *keys = palloc(n * sizeof(Bytes));
+	SqlWrite write = {
+		.function = "INSERT",
+		.method = METHOD_SQL_BATCH_INSERT,
+		.response = &kvrpcpb__raw_batch_put_response__descriptor,
+		.keys = keys,
+		.n = n,
+		.build = build_put,
+		.arg = unconstify(KvWrite *, writes),
+		.allowed = true,
+		.met = &ahead->met,
+	};
+
+	for (int i = 0; i < n; i++)
+		keys[i] = sql_stored_key(writes[i].key);
+	ahead->n = n;
+	ahead->request = sql_ahead_new(&write);
+	return ahead;
+}
+
+static void
+raw_ahead_send(KvAhead *ahead)
+{
+	sql_ahead_send(ahead->request);
+}
+
+static bool
+raw_ahead_end(KvAhead *ahead, KvCounters *counters)
+{
+	if (!sql_ahead_end(ahead->request))
+		return false;
+	counters->requests++;
+	counters->keys_written += ahead->n;
+	return true;
+}
+
 static ProtobufCMessage *
 build_delete(const SqlWrite *write, int from, int n, Kvrpcpb__Context *context,
 			 Arena *arena)
@@ -491,6 +538,9 @@ const KvAccess kv_raw = {
 	.put = raw_put,
 	.delete = raw_delete,
 	.insert = raw_insert,
+	.ahead_new = raw_ahead_new,
+	.ahead_send = raw_ahead_send,
+	.ahead_end = raw_ahead_end,
 	.delete_range = raw_delete_range,
 };
 

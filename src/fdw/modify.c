@@ -25,6 +25,7 @@
 
 #include "fdw/allow.h"
 #include "fdw/fdw.h"
+#include "fdw/insert_queue.h"
 #include "fdw/write_buffer.h"
 
 typedef struct ModifyState
@@ -38,6 +39,9 @@ typedef struct ModifyState
 	AttrNumber old_row;	  /* of the whole row, for RETURNING; 0: none */
 	WriteBuffer *buffer;
 	bool gathers; /* may what is written wait until the end? */
+	bool inserts_only;
+	bool has_inserted;	/* at least tried */
+	InsertQueue *queue; /* of inserts that may, too; NULL: they may not */
 	MemoryContext row;
 	KvCounters counters;
 } ModifyState;
@@ -138,9 +142,21 @@ has_row_triggers(const ResultRelInfo *rinfo)
 		(triggers->trig_update_after_row || triggers->trig_delete_after_row);
 }
 
-static ModifyState *
-modify_begin(EState *estate, ResultRelInfo *rinfo, bool do_nothing)
+static bool
+has_insert_triggers(const ResultRelInfo *rinfo)
 {
+	const TriggerDesc *triggers = rinfo == NULL ? NULL : rinfo->ri_TrigDesc;
+
+	return triggers != NULL &&
+		(triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
+		 triggers->trig_insert_after_statement);
+}
+
+static ModifyState *
+modify_begin(const ModifyTableState *mtstate, ResultRelInfo *rinfo,
+			 bool do_nothing)
+{
+	EState *estate = mtstate->ps.state;
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 	ModifyState *state = palloc0(sizeof(ModifyState));
 
@@ -149,6 +165,7 @@ modify_begin(EState *estate, ResultRelInfo *rinfo, bool do_nothing)
 	state->codec = value_codec_new(state->map);
 	state->user = writing_user(estate, rinfo);
 	state->do_nothing = do_nothing;
+	state->inserts_only = mtstate->operation == CMD_INSERT;
 	state->buffer = write_buffer_new(state->map, state->kv, &state->counters);
 	state->gathers = !has_row_triggers(rinfo);
 	state->row = AllocSetContextCreate(estate->es_query_cxt, "tikv_fdw row",
@@ -181,8 +198,7 @@ tikvBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 	(void) subplan_index;
 	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0)
 		return;
-	state =
-		modify_begin(mtstate->ps.state, rinfo, boolVal(linitial(fdw_private)));
+	state = modify_begin(mtstate, rinfo, boolVal(linitial(fdw_private)));
 	if (mtstate->operation == CMD_UPDATE || mtstate->operation == CMD_DELETE)
 		find_old_keys(state, outerPlanState(mtstate)->plan->targetlist);
 }
@@ -196,9 +212,9 @@ tikvBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 		plan == NULL ? ONCONFLICT_NONE : plan->onConflictAction;
 
 	check_conflict_action(action);
-	if (rinfo->ri_FdwState == NULL)
-		(void) modify_begin(mtstate->ps.state, rinfo,
-							action == ONCONFLICT_NOTHING);
+	if (rinfo->ri_FdwState != NULL)
+		return;
+	(void) modify_begin(mtstate, rinfo, action == ONCONFLICT_NOTHING);
 }
 
 /* -------------------------------------------------------------------- rows */
@@ -243,52 +259,6 @@ old_key(ModifyState *state, TupleTableSlot *plan_slot)
 
 /* ------------------------------------------------------------------ inserts */
 
-static void
-refuse_existing(const ModifyState *state, Bytes key)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("duplicate key in foreign table \"%s\"",
-					get_rel_name(state->map->relid)),
-			 errdetail("Key %s already exists.", key_display(key))));
-}
-
-/* For sorting places of writes by their keys. */
-static int
-compare_writes(const void *a, const void *b, void *arg)
-{
-	const KvWrite *writes = arg;
-	int place_a = *(const int *) a;
-	int place_b = *(const int *) b;
-	int c = bytes_cmp(writes[place_a].key, writes[place_b].key);
-
-	return c != 0 ? c : (place_a > place_b) - (place_a < place_b);
-}
-
-/* Flag all but the first of writes with the same key; the number of others. */
-static int
-flag_repeated(const KvWrite *writes, int n, bool *repeated)
-{
-	int *places = palloc(sizeof(int) * n);
-	int n_repeated = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		places[i] = i;
-		repeated[i] = false;
-	}
-	qsort_arg(places, n, sizeof(int), compare_writes,
-			  unconstify(KvWrite *, writes));
-	for (int i = 1; i < n; i++)
-		if (bytes_eq(writes[places[i - 1]].key, writes[places[i]].key))
-		{
-			repeated[places[i]] = true;
-			n_repeated++;
-		}
-	pfree(places);
-	return n_repeated;
-}
-
 /* Insert all; which were not since their key exists, is flagged. */
 static void
 insert_writes(ModifyState *state, const KvWrite *writes, int n, bool *existed)
@@ -296,13 +266,13 @@ insert_writes(ModifyState *state, const KvWrite *writes, int n, bool *existed)
 	KvWrite *distinct = palloc(sizeof(KvWrite) * n);
 	bool *met = palloc(sizeof(bool) * n);
 	int n_distinct = 0;
-	int n_repeated = flag_repeated(writes, n, existed);
+	int n_repeated = insert_flag_repeated(writes, n, existed);
 
 	for (int i = 0; i < n; i++)
 	{
 		allow_keys(state->user, GRANT_WRITE, &writes[i].key, 1);
 		if (existed[i] && !state->do_nothing)
-			refuse_existing(state, writes[i].key);
+			insert_refuse(state->map, writes[i].key);
 		if (!existed[i])
 			distinct[n_distinct++] = writes[i];
 	}
@@ -317,8 +287,52 @@ insert_writes(ModifyState *state, const KvWrite *writes, int n, bool *existed)
 			continue;
 		existed[i] = met[n_distinct++];
 		if (existed[i] && !state->do_nothing)
-			refuse_existing(state, writes[i].key);
+			insert_refuse(state->map, writes[i].key);
 	}
+}
+
+/*
+ * May a row that is inserted be known to exist a little later?  Nobody must ask
+ * for it before the statement ends, or want to know which rows existed.
+ */
+static bool
+may_queue(const ModifyState *state, const ResultRelInfo *rinfo)
+{
+	return state->inserts_only && !state->do_nothing &&
+		state->kv->ahead_new != NULL && state->map->batch_size > 1 &&
+		rinfo->ri_projectReturning == NULL &&
+		rinfo->ri_WithCheckOptions == NIL && !has_insert_triggers(rinfo) &&
+		!has_insert_triggers(rinfo->ri_RootResultRelInfo);
+}
+
+/* Only now: what a statement returns or checks is told after its begin. */
+static void
+first_insert(ModifyState *state, const EState *estate,
+			 const ResultRelInfo *rinfo)
+{
+	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+
+	state->has_inserted = true;
+	if (may_queue(state, rinfo))
+		state->queue =
+			insert_queue_new(state->map, state->kv, &state->counters);
+	MemoryContextSwitchTo(caller);
+}
+
+/* All are taken for inserted: who comes here does not ask which are. */
+static TupleTableSlot **
+queue_rows(ModifyState *state, TupleTableSlot **slots, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		MemoryContext caller = row_begin_context(state);
+		KvWrite write = write_of_slot(state, slots[i], bytes_empty());
+
+		allow_keys(state->user, GRANT_WRITE, &write.key, 1);
+		insert_queue_add(state->queue, &write);
+		MemoryContextSwitchTo(caller);
+	}
+	return slots;
 }
 
 TupleTableSlot **
@@ -327,14 +341,21 @@ tikvExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 						   int *n_slots)
 {
 	ModifyState *state = rinfo->ri_FdwState;
-	MemoryContext caller = row_begin_context(state);
-	KvWrite *writes = palloc(sizeof(KvWrite) * *n_slots);
-	bool *existed = palloc(sizeof(bool) * *n_slots);
-	TupleTableSlot **inserted = palloc(sizeof(TupleTableSlot *) * *n_slots);
+	MemoryContext caller;
+	KvWrite *writes;
+	bool *existed;
+	TupleTableSlot **inserted;
 	int n = 0;
 
-	(void) estate;
 	(void) plan_slots;
+	if (!state->has_inserted)
+		first_insert(state, estate, rinfo);
+	if (state->queue != NULL)
+		return queue_rows(state, slots, *n_slots);
+	caller = row_begin_context(state);
+	writes = palloc(sizeof(KvWrite) * *n_slots);
+	existed = palloc(sizeof(bool) * *n_slots);
+	inserted = palloc(sizeof(TupleTableSlot *) * *n_slots);
 	for (int i = 0; i < *n_slots; i++)
 		writes[i] = write_of_slot(state, slots[i], bytes_empty());
 	write_buffer_flush(state->buffer);
@@ -450,6 +471,15 @@ tikvExecForeignDelete(EState *estate, ResultRelInfo *rinfo,
 
 /* --------------------------------------------------------------------- end */
 
+/* All that waits is written. */
+static void
+finish_writes(const ModifyState *state)
+{
+	if (state->queue != NULL)
+		insert_queue_end(state->queue);
+	write_buffer_end(state->buffer);
+}
+
 void
 tikvEndForeignModify(EState *estate, ResultRelInfo *rinfo)
 {
@@ -457,7 +487,7 @@ tikvEndForeignModify(EState *estate, ResultRelInfo *rinfo)
 
 	(void) estate;
 	if (state != NULL)
-		write_buffer_end(state->buffer);
+		finish_writes(state);
 }
 
 /* For EXPLAIN, which asks when the plan has run: all is written first. */
@@ -468,6 +498,6 @@ modify_counters(const ResultRelInfo *rinfo)
 
 	if (state == NULL)
 		return NULL;
-	write_buffer_end(state->buffer);
+	finish_writes(state);
 	return &state->counters;
 }

@@ -126,7 +126,7 @@ sql_plain_bound(Bytes bound)
 	arena_init(&arena);
 	ok = memcomparable_decode(bound, &arena, &plain, NULL) == STATUS_OK;
 	if (ok)
-		plain = bytes_make(pnstrdup((const char *) plain.data, plain.len),
+		plain = bytes_make(memcpy(palloc(plain.len + 1), plain.data, plain.len),
 						   plain.len);
 	arena_free(&arena);
 	if (!ok)

@@ -115,6 +115,24 @@ struct SqlWrite
 /* Returns when all is durable; throws otherwise. */
 extern void sql_write(const SqlWrite *write);
 
+/*
+ * A write that is formed, sent and waited for in three steps, so that its
+ * session can do something else meanwhile.  In CurrentMemoryContext, where
+ * all that `write` points to must live as long; if it is reset after an error
+ * before the end, the request is withdrawn or its end awaited for a moment.
+ */
+typedef struct SqlAhead SqlAhead;
+
+extern SqlAhead *sql_ahead_new(const SqlWrite *write);
+extern void sql_ahead_send(SqlAhead *ahead);
+
+/*
+ * True once all is durable.  False if nothing was written: it met a key, could
+ * not be sent as one request, or met another region; then sql_write may say
+ * more.
+ */
+extern bool sql_ahead_end(SqlAhead *ahead);
+
 /* ---- range.c ---- */
 
 /*

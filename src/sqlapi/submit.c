@@ -18,6 +18,9 @@
 #include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 
+/* An error elsewhere waits so long for the end of what was sent ahead. */
+#define ABANDON_MS 1000
+
 /* For the context lines of errors. */
 typedef struct Progress
 {
@@ -137,31 +140,44 @@ judge(const SqlWrite *write, int from, int n, Bytes reply, Arena *arena)
 	return true;
 }
 
-/* One request to one region; true if it was carried out. */
+/* The request for keys [from, from + n), which lie in the region. */
+static Bytes
+form_request(const SqlWrite *write, int from, int n, const BoardRegion *region)
+{
+	Kvrpcpb__Context context;
+	Metapb__RegionEpoch epoch;
+	Metapb__Peer peer;
+
+	fill_context(region, &context, &epoch, &peer);
+	return pack(write->build(write, from, n, &context, call_arena()));
+}
+
+/* True if it was carried out or met a key, false if it must be sent again. */
+static bool
+take_reply(const SqlWrite *write, int from, int n, const BusReply *reply)
+{
+	if (reply->code == BUS_DOWN)
+		return false;
+	if (reply->code != BUS_OK)
+		report_bus(WORKER_STORE, reply);
+	return judge(write, from, n, reply->bytes, call_arena());
+}
+
+/* One request to one region; as take_reply. */
 static bool
 send_part(Progress *progress, int from, int n, const BoardRegion *region,
 		  const Patience *patience)
 {
 	const SqlWrite *write = progress->write;
-	Arena *arena = call_arena();
-	Kvrpcpb__Context context;
-	Metapb__RegionEpoch epoch;
-	Metapb__Peer peer;
-	Bytes request;
+	Bytes request = form_request(write, from, n, region);
 	BusReply reply;
 
-	fill_context(region, &context, &epoch, &peer);
-	request = pack(write->build(write, from, n, &context, arena));
 	progress->waiting = true;
 	reply = bus_call(WORKER_STORE, write->method, request,
 					 Max(patience_left_ms(patience), 1));
 	progress->waiting = false;
 	pfree(unconstify(uint8 *, request.data));
-	if (reply.code == BUS_DOWN)
-		return false;
-	if (reply.code != BUS_OK)
-		report_bus(WORKER_STORE, &reply);
-	return judge(write, from, n, reply.bytes, arena);
+	return take_reply(write, from, n, &reply);
 }
 
 static void
@@ -205,6 +221,17 @@ need_grant(const SqlWrite *write)
 		grants_need_keys(GetUserId(), GRANT_WRITE, write->keys, write->n);
 }
 
+static void
+check_write(const SqlWrite *write)
+{
+	PreventCommandDuringRecovery(write->function);
+	PreventCommandIfReadOnly(write->function);
+	PreventCommandIfParallelMode(write->function);
+	for (int i = 0; i < write->n; i++)
+		check_key_length(write->keys[i]);
+	need_grant(write);
+}
+
 void
 sql_write(const SqlWrite *write)
 {
@@ -215,14 +242,84 @@ sql_write(const SqlWrite *write)
 		.arg = &progress,
 	};
 
-	PreventCommandDuringRecovery(write->function);
-	PreventCommandIfReadOnly(write->function);
-	PreventCommandIfParallelMode(write->function);
-	for (int i = 0; i < write->n; i++)
-		check_key_length(write->keys[i]);
-	need_grant(write);
+	check_write(write);
 	error_context_stack = &callback;
 	send_all(&progress);
 	error_context_stack = callback.previous;
 	(void) call_arena();
+}
+
+/* ------------------------------------------------------------ sent ahead */
+
+struct SqlAhead
+{
+	SqlWrite write;
+	Bytes request; /* empty: it cannot be sent as one */
+	BusTicket ticket;
+	bool sent;
+	MemoryContextCallback callback;
+};
+
+/* The statement failed elsewhere: nothing is written behind its back. */
+static void
+abandon_ahead(void *arg)
+{
+	SqlAhead *ahead = arg;
+
+	if (ahead->sent)
+		bus_abandon(&ahead->ticket, ABANDON_MS);
+	ahead->sent = false;
+}
+
+SqlAhead *
+sql_ahead_new(const SqlWrite *write)
+{
+	SqlAhead *ahead = palloc0(sizeof(SqlAhead));
+	Patience patience = patience_begin();
+	BoardRegion region;
+
+	check_write(write);
+	ahead->write = *write;
+	ahead->callback.func = abandon_ahead;
+	ahead->callback.arg = ahead;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &ahead->callback);
+	(void) session_tables(&patience);
+	if (sql_find_region(write->keys[0], false, &region) &&
+		keys_in_region(write, 0, &region.region) == write->n)
+		ahead->request = form_request(write, 0, write->n, &region);
+	(void) call_arena();
+	return ahead;
+}
+
+void
+sql_ahead_send(SqlAhead *ahead)
+{
+	ahead->sent = ahead->request.len > 0 &&
+		bus_begin(WORKER_STORE, ahead->write.method, ahead->request,
+				  &ahead->ticket) == BUS_OK;
+}
+
+bool
+sql_ahead_end(SqlAhead *ahead)
+{
+	Progress progress = {.write = &ahead->write, .waiting = true};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = add_context,
+		.arg = &progress,
+	};
+	BusReply reply;
+	bool done;
+
+	if (!ahead->sent)
+		return false;
+	error_context_stack = &callback;
+	ahead->sent = false;
+	reply = bus_end(&ahead->ticket, tikv_fdw_settings.request_timeout_ms);
+	progress.waiting = false;
+	done = take_reply(&ahead->write, 0, ahead->write.n, &reply) &&
+		(ahead->write.met == NULL || ahead->write.met->n == 0);
+	error_context_stack = callback.previous;
+	(void) call_arena();
+	return done;
 }

@@ -297,6 +297,86 @@ test_call(void)
 	OK(all_free(), "nothing is left behind");
 }
 
+/* A call in its two halves, with something done between. */
+static void
+test_halves(void)
+{
+	BusTicket ticket;
+	BusReply reply;
+	BusRequest request;
+	pid_t child;
+
+	serve();
+	OK(bus_begin(WORKER_STORE, 15, bytes_make(long_bytes, LONG_BYTES),
+				 &ticket) == BUS_OK,
+	   "a request is sent");
+	OK(bus_take(WORKER_STORE, &request), "the worker takes it");
+	OK(shim_chunks_used() == 1, "its bytes lie in the area");
+	bus_answer(&request, BUS_OK, 0, bytes_cstr("done"));
+	OK(shim_chunks_used() == 0,
+	   "they are given back by the answer, not when it is taken");
+	reply = bus_end(&ticket, 0);
+	OK(reply.code == BUS_OK && bytes_eq(reply.bytes, bytes_cstr("done")),
+	   "the answer that was there is taken without waiting");
+	free_reply(&reply);
+	OK(all_free(), "nothing is left behind");
+
+	OK(bus_begin(WORKER_STORE, 15, bytes_cstr("x"), &ticket) == BUS_OK,
+	   "another");
+	child = in_child(echo_until_done);
+	reply = bus_end(&ticket, 5000);
+	waitpid(child, NULL, 0);
+	OK(reply.code == BUS_OK, "its answer is waited for");
+	free_reply(&reply);
+	OK(all_free(), "nothing is left behind");
+	bus_worker_reset(WORKER_STORE);
+	OK(bus_begin(WORKER_STORE, 15, bytes_cstr("x"), &ticket) == BUS_DOWN,
+	   "a worker that is down gets none");
+	OK(all_free(), "nothing is left behind");
+}
+
+static void
+take_and_answer(void)
+{
+	BusRequest request;
+
+	while (!bus_take(WORKER_STORE, &request))
+		usleep(100);
+	usleep(20000);
+	bus_answer(&request, BUS_OK, 0, bytes_make(long_bytes, LONG_BYTES));
+}
+
+static void
+test_abandon(void)
+{
+	BusTicket ticket;
+	BusRequest request;
+	pid_t child;
+
+	serve();
+	bus_begin(WORKER_STORE, 15, bytes_make(long_bytes, LONG_BYTES), &ticket);
+	bus_abandon(&ticket, 5000);
+	OK(!bus_take(WORKER_STORE, &request),
+	   "what was not taken is withdrawn without waiting");
+	OK(all_free(), "and freed");
+
+	bus_begin(WORKER_STORE, 15, bytes_cstr("x"), &ticket);
+	child = in_child(take_and_answer);
+	while ((pg_atomic_read_u64(&tikv_shmem()->bus->slots[ticket.slot].word) &
+			0xff) != SLOT_TAKEN)
+		usleep(100);
+	bus_abandon(&ticket, 5000);
+	OK(all_free(), "of what was taken the end is awaited");
+	waitpid(child, NULL, 0);
+
+	bus_begin(WORKER_STORE, 15, bytes_cstr("x"), &ticket);
+	OK(bus_take(WORKER_STORE, &request), "one is taken and not answered");
+	bus_abandon(&ticket, 20);
+	OK(!all_free(), "it is left after a while");
+	bus_answer(&request, BUS_OK, 0, bytes_empty());
+	OK(all_free(), "and the late answer frees the slot");
+}
+
 /* The worker was replaced without anybody having answered. */
 static void
 test_replaced(void)
@@ -487,6 +567,8 @@ main(void)
 	test_bounds();
 	test_no_memory();
 	test_call();
+	test_halves();
+	test_abandon();
 	test_replaced();
 	test_cancel();
 	test_late_answer();

@@ -103,6 +103,17 @@ sql(qq{SET tikv.keyspace_id = $other; SELECT tikv_revoke('clerk', 'item/')});
 is($session->query(q{SELECT count(*) FROM item}), '', 'until the grant is taken back');
 $session->quit;
 
+# ---- rows of one INSERT that belong into several regions
+sql(q{CREATE FOREIGN TABLE wide (id int OPTIONS (key 'true'), v text) SERVER tikv OPTIONS (prefix 'wide/');
+	INSERT INTO wide SELECT i, 'first' FROM generate_series(1, 3000) AS i});
+my $bound = sql(q{SELECT quote_literal(key) FROM tikv_scan('wide/', 'wide0') OFFSET 1500 LIMIT 1});
+sql(qq{SELECT tikv_split($bound)});
+sql(q{TRUNCATE wide; INSERT INTO wide SELECT i, 'second' FROM generate_series(1, 3000) AS i});
+is(sql(q{SELECT count(*), min(id), max(id) FROM wide WHERE v = 'second'}), '3000|1|3000', 'rows on both sides of a bound');
+like(error_of(q{INSERT INTO wide SELECT i, 'third' FROM generate_series(5000, 2999, -1) AS i}), qr/duplicate key/,
+	'a key that exists beyond them');
+is(sql(q{SELECT count(*) FROM wide WHERE id > 3000 AND v = 'third'}), '1024', 'and what is before its batch');
+
 # ---- a store that does not answer
 my ($store) = pids($node, 'tikv store');
 kill 'STOP', $store;
@@ -111,6 +122,13 @@ like(error_of(q{SET tikv.request_timeout = '1s'; INSERT INTO item VALUES (5000, 
 	'a write gives up in time and says what may have happened');
 like(error_of(q{SET tikv.request_timeout = '10min'; SET statement_timeout = '1s'; UPDATE item SET v = 'y' WHERE id = 5}),
 	qr/canceling statement due to statement timeout/, 'and can be cancelled');
+like(error_of(q{SET tikv.request_timeout = '1s'; INSERT INTO item SELECT i, 'x' FROM generate_series(7001, 7999) AS i}),
+	qr/is busy.*Nothing was done|did not answer within 1000 ms.*outcome is unknown/s, 'many rows as well');
+# The first batch is on its way when the statement fails by itself.
+my $began = time;
+like(error_of(q{INSERT INTO item SELECT i, (1 / (9100 - i))::text FROM generate_series(8001, 9999) AS i}), qr/division by zero/,
+	'an error of the statement is told');
+cmp_ok(time - $began, '<', 30, 'without waiting for a store that hangs');
 kill 'CONT', $store;
 wait_for('writes to go on', sub {
 	my ($answer) = $node->psql('postgres', q{INSERT INTO item VALUES (6000, 'x') ON CONFLICT DO NOTHING});
