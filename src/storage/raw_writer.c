@@ -25,6 +25,26 @@ typedef struct NewPlace
 	ItemPointerData tid;
 } NewPlace;
 
+/*
+ * Rows whose keys nobody has are gathered, so that a page is locked and logged
+ * once for all that go into it.
+ */
+#define GATHERED_ROWS 64
+#define GATHERED_BYTES ((Size) 64 << 10)
+
+typedef struct Gathered
+{
+	MemoryContext context; /* of the tuples */
+	TupleTableSlot *slots[GATHERED_ROWS];
+	int n_slots; /* that were made */
+	Datum values[GATHERED_ROWS * RAW_COLUMNS];
+	bool isnull[GATHERED_ROWS * RAW_COLUMNS];
+	uint64 hashes[GATHERED_ROWS];
+	int64 expires_at[GATHERED_ROWS];
+	int n;
+	Size bytes;
+} Gathered;
+
 struct RawWriter
 {
 	Relation heap;
@@ -32,6 +52,7 @@ struct RawWriter
 	RawFinder *finder;	   /* NULL once closed */
 	MemoryContext context; /* of the writer */
 	MemoryContext scratch; /* for one row */
+	Gathered *gathered;	   /* NULL until the first row */
 	NewPlace *places;
 	Size n_places;
 	Size max_places;
@@ -109,6 +130,17 @@ fill_row(const RawModify *modify, Datum *values, bool *isnull)
 	values[RAW_VALUE - 1] = bytea_datum(modify->value);
 }
 
+/* Where a row came to lie. */
+static void
+note_place(RawWriter *writer, uint64 hash, const ItemPointerData *tid,
+		   int64 expires_at)
+{
+	remember(writer, hash, tid);
+	if (writer->watch != NULL && expires_at != 0)
+		writer->watch(writer->watch_arg, ItemPointerGetBlockNumber(tid),
+					  expires_at);
+}
+
 /* Write the row; `old` is the current version's place or NULL. */
 static void
 put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
@@ -126,13 +158,79 @@ put_row(RawWriter *writer, const RawModify *modify, uint64 hash,
 	else
 		row_insert(writer->heap, &writer->indexes, tuple, values, isnull);
 	MemoryContextSwitchTo(writer->context);
-	remember(writer, hash, &tuple->t_self);
-	if (writer->watch != NULL && modify->expires_at != 0)
-		writer->watch(writer->watch_arg,
-					  ItemPointerGetBlockNumber(&tuple->t_self),
-					  modify->expires_at);
+	note_place(writer, hash, &tuple->t_self, modify->expires_at);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(writer->scratch);
+}
+
+static Gathered *
+gathered_rows(RawWriter *writer)
+{
+	Gathered *gathered = writer->gathered;
+
+	if (gathered != NULL)
+		return gathered;
+	gathered = MemoryContextAlloc(writer->context, sizeof(Gathered));
+	gathered->context =
+		AllocSetContextCreate(writer->context, "raw writer rows",
+							  ALLOCSET_DEFAULT_SIZES);
+	gathered->n_slots = 0;
+	gathered->n = 0;
+	gathered->bytes = 0;
+	return writer->gathered = gathered;
+}
+
+/* Write what was gathered. */
+static void
+insert_gathered(RawWriter *writer)
+{
+	Gathered *gathered = writer->gathered;
+	MemoryContext caller;
+
+	if (gathered == NULL || gathered->n == 0)
+		return;
+	caller = MemoryContextSwitchTo(gathered->context);
+	row_insert_many(writer->heap, &writer->indexes, gathered->slots,
+					gathered->n, gathered->values, gathered->isnull);
+	MemoryContextSwitchTo(writer->context);
+	for (int i = 0; i < gathered->n; i++)
+	{
+		note_place(writer, gathered->hashes[i], &gathered->slots[i]->tts_tid,
+				   gathered->expires_at[i]);
+		ExecClearTuple(gathered->slots[i]);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(gathered->context);
+	gathered->n = 0;
+	gathered->bytes = 0;
+}
+
+/* A row whose key nobody has. */
+static void
+gather_row(RawWriter *writer, const RawModify *modify, uint64 hash)
+{
+	Gathered *gathered = gathered_rows(writer);
+	MemoryContext caller = MemoryContextSwitchTo(writer->context);
+	int row = gathered->n;
+	Datum *values = gathered->values + row * RAW_COLUMNS;
+	bool *isnull = gathered->isnull + row * RAW_COLUMNS;
+	HeapTuple tuple;
+
+	if (row == gathered->n_slots)
+		gathered->slots[gathered->n_slots++] =
+			MakeSingleTupleTableSlot(RelationGetDescr(writer->heap),
+									 &TTSOpsHeapTuple);
+	MemoryContextSwitchTo(gathered->context);
+	fill_row(modify, values, isnull);
+	tuple = heap_form_tuple(RelationGetDescr(writer->heap), values, isnull);
+	ExecStoreHeapTuple(tuple, gathered->slots[row], false);
+	MemoryContextSwitchTo(caller);
+	gathered->hashes[row] = hash;
+	gathered->expires_at[row] = modify->expires_at;
+	gathered->bytes += tuple->t_len;
+	gathered->n++;
+	if (gathered->n == GATHERED_ROWS || gathered->bytes >= GATHERED_BYTES)
+		insert_gathered(writer);
 }
 
 /* Deleting an absent key does nothing. */
@@ -141,15 +239,17 @@ raw_writer_apply(RawWriter *writer, const RawModify *modify)
 {
 	uint64 hash = place_hash((uint8) modify->cf, modify->key);
 	ItemPointerData old;
-	bool found = false;
+	bool found;
 
-	if (!modify->absent)
+	if (modify->kind == RAW_PUT && modify->absent)
 	{
-		found = raw_finder_find(writer->finder, modify->cf, modify->key, hash);
-		if (found)
-			old = writer->finder->slot->tts_tid;
-		raw_finder_release(writer->finder);
+		gather_row(writer, modify, hash);
+		return;
 	}
+	found = raw_finder_find(writer->finder, modify->cf, modify->key, hash);
+	if (found)
+		old = writer->finder->slot->tts_tid;
+	raw_finder_release(writer->finder);
 	if (modify->kind == RAW_PUT)
 		put_row(writer, modify, hash, found ? &old : NULL);
 	else if (found)
@@ -162,6 +262,10 @@ raw_writer_apply(RawWriter *writer, const RawModify *modify)
 void
 raw_writer_close(RawWriter *writer)
 {
+	insert_gathered(writer);
+	for (int i = 0; writer->gathered != NULL && i < writer->gathered->n_slots;
+		 i++)
+		ExecDropSingleTupleTableSlot(writer->gathered->slots[i]);
 	raw_finder_close(writer->finder);
 	writer->finder = NULL;
 }

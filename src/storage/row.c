@@ -135,7 +135,7 @@ row_fetch(Relation heap, BlockNumber *nblocks, const ItemPointerData *tid,
  * break, while the check walks all dead versions that an old snapshot keeps.
  */
 static void
-enter_row(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
+enter_row(Relation heap, const TableIndexes *indexes, ItemPointer tid,
 		  const Datum *values, const bool *isnull, bool unchanged)
 {
 	for (int i = 0; i < indexes->n; i++)
@@ -154,8 +154,7 @@ enter_row(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
 		}
 
 		/* btree does not look at an IndexInfo, so none is built. */
-		(void) index_insert(index, index_values, index_isnull, &tuple->t_self,
-							heap,
+		(void) index_insert(index, index_values, index_isnull, tid, heap,
 							form->indisunique && !unchanged ? UNIQUE_CHECK_YES :
 															  UNIQUE_CHECK_NO,
 							unchanged, NULL);
@@ -191,13 +190,34 @@ refuse_row(Relation heap, TM_Result result)
 	}
 }
 
+/* The table may have to grow. */
+static void
+before_insert(void)
+{
+	FAILPOINT_DISK_FULL("storage_extend");
+}
+
 void
 row_insert(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
 		   const Datum *values, const bool *isnull)
 {
-	FAILPOINT_DISK_FULL("storage_extend");
+	before_insert();
 	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
-	enter_row(heap, indexes, tuple, values, isnull, false);
+	enter_row(heap, indexes, &tuple->t_self, values, isnull, false);
+}
+
+void
+row_insert_many(Relation heap, const TableIndexes *indexes,
+				TupleTableSlot **slots, int n, const Datum *values,
+				const bool *isnull)
+{
+	int columns = RelationGetNumberOfAttributes(heap);
+
+	before_insert();
+	heap_multi_insert(heap, slots, n, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < n; i++)
+		enter_row(heap, indexes, &slots[i]->tts_tid, values + i * columns,
+				  isnull + i * columns, false);
 }
 
 void
@@ -219,7 +239,7 @@ row_update(Relation heap, const TableIndexes *indexes, ItemPointer otid,
 #endif
 	refuse_row(heap, result);
 	if (!HeapTupleIsHeapOnly(tuple))
-		enter_row(heap, indexes, tuple, values, isnull, true);
+		enter_row(heap, indexes, &tuple->t_self, values, isnull, true);
 }
 
 void

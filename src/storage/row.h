@@ -44,6 +44,14 @@ extern RowFetch row_fetch(Relation heap, BlockNumber *nblocks,
 extern void row_insert(Relation heap, const TableIndexes *indexes,
 					   HeapTuple tuple, const Datum *values,
 					   const bool *isnull);
+
+/*
+ * The same for the rows in n slots of heap tuples, page by page: each slot gets
+ * its row's place.  values and isnull are those of one row behind the other.
+ */
+extern void row_insert_many(Relation heap, const TableIndexes *indexes,
+							TupleTableSlot **slots, int n, const Datum *values,
+							const bool *isnull);
 extern void row_update(Relation heap, const TableIndexes *indexes,
 					   ItemPointer otid, HeapTuple tuple, const Datum *values,
 					   const bool *isnull);
