@@ -124,6 +124,7 @@ txn_check_range(const TxnRequest *txn, int method, const Region *region,
 	return check_command(&txn->command, region, error);
 }
 
+/* In API V1 a bound may be a raw key, between two encoded ones. */
 KeyRange
 txn_region_range(const Region *region, Arena *arena)
 {
@@ -132,15 +133,12 @@ txn_region_range(const Region *region, Arena *arena)
 	KeyRange nothing = {bytes_make(&zero, 1), bytes_make(&zero, 1)};
 	KeyRange range = {bytes_empty(), bytes_empty()};
 
-	if (region->start_key.len > 0 &&
-		memcomparable_decode(region->start_key, arena, &range.lower, NULL) !=
-			STATUS_OK)
-		return nothing;
-	if (region->end_key.len > 0 &&
-		memcomparable_decode(region->end_key, arena, &range.upper, NULL) !=
-			STATUS_OK)
-		return nothing;
-	return range;
+	if (region->start_key.len > 0)
+		range.lower = memcomparable_ceil(region->start_key, arena);
+	if (region->end_key.len == 0)
+		return range;
+	range.upper = memcomparable_ceil(region->end_key, arena);
+	return range.upper.len == 0 ? nothing : range;
 }
 
 KeyRange

@@ -31,6 +31,42 @@ txn_io_use(TxnSession *session)
 
 /* ---------------------------------------------------------------- regions */
 
+/*
+ * Has the region no transactional key below this one?  It may begin with a
+ * raw key, behind the last of them.
+ */
+static bool
+begins_behind_keys(const BoardRegion *found, Bytes key)
+{
+	Arena arena;
+	bool behind;
+
+	if (found->region.start_key.len == 0)
+		return false;
+	arena_init(&arena);
+	behind = bytes_cmp(memcomparable_ceil(found->region.start_key, &arena),
+					   key) >= 0;
+	arena_free(&arena);
+	return behind;
+}
+
+static bool
+find_below(Bytes bound, Bytes key, BoardRegion *out)
+{
+	bool found = board_find_below(bound, out);
+
+	while (found && begins_behind_keys(out, key))
+	{
+		Bytes start = out->region.start_key;
+		uint8 *copy = palloc(start.len);
+
+		memcpy(copy, start.data, start.len);
+		found = board_find_below(bytes_make(copy, start.len), out);
+		pfree(copy);
+	}
+	return found;
+}
+
 /* Regions of transactional keys are bounded by encoded keys. */
 bool
 txn_find_region(Bytes key, bool below, BoardRegion *out)
@@ -44,7 +80,7 @@ txn_find_region(Bytes key, bool below, BoardRegion *out)
 	room = palloc(memcomparable_len(key.len));
 	(void) memcomparable_put(room, key);
 	bound = bytes_make(room, memcomparable_len(key.len));
-	found = below ? board_find_below(bound, out) : board_find_key(bound, out);
+	found = below ? find_below(bound, key, out) : board_find_key(bound, out);
 	pfree(room);
 	return found;
 }

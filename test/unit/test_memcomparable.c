@@ -102,6 +102,58 @@ garbage(void)
 	   "what follows is handed out");
 }
 
+/* Few different bytes, so that bounds meet keys. */
+static Bytes
+random_bound(void)
+{
+	static const uint8_t bytes[] = {0, 0, 0, 1, 0xf6, 0xf7, 0xf8, 0xfe, 0xff};
+	size_t len = (size_t) (rand() % 20);
+	uint8_t *data = arena_alloc(&arena, len + 1);
+
+	for (size_t i = 0; i < len; i++)
+		data[i] = bytes[(size_t) rand() % sizeof(bytes)];
+	return bytes_make(data, len);
+}
+
+static void
+bounds(void)
+{
+	bool least = true;
+	bool exact = true;
+
+	for (int i = 0; i < 200000; i++)
+	{
+		Bytes key = random_bound();
+		Bytes encoded = memcomparable_encode(key, &arena);
+		Bytes bound = random_bound();
+		Bytes other;
+		Bytes found;
+
+		/* Also such that are nearly the encoding of the key. */
+		if (i % 3 == 0)
+			bound =
+				bytes_make(encoded.data, (size_t) rand() % (encoded.len + 1));
+		else if (i % 3 == 1)
+		{
+			uint8_t *near = arena_alloc(&arena, encoded.len);
+
+			memcpy(near, encoded.data, encoded.len);
+			near[(size_t) rand() % encoded.len] = (uint8_t) (rand() % 256);
+			bound = bytes_make(near, encoded.len);
+		}
+		found = memcomparable_ceil(bound, &arena);
+		other = i % 2 == 0 ? key : random_bound();
+		least = least && memcomparable_cmp(found, bound) >= 0 &&
+			(memcomparable_cmp(other, bound) >= 0) ==
+				(bytes_cmp(other, found) >= 0);
+		exact = exact && bytes_eq(memcomparable_ceil(encoded, &arena), key);
+		if (i % 500 == 0)
+			arena_reset(&arena);
+	}
+	OK(least, "the least key behind any bound");
+	OK(exact, "which is the key if it is the encoding of one");
+}
+
 int
 main(void)
 {
@@ -109,6 +161,7 @@ main(void)
 	known();
 	order_and_back();
 	garbage();
+	bounds();
 	arena_free(&arena);
 	return unit_done();
 }

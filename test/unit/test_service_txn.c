@@ -473,9 +473,16 @@ test_ranges(void)
 		   bytes_eq(range.upper, bytes_cstr("d")),
 	   "a range is cut to the region");
 	region.start_key = bytes_cstr("raw");
+	region.end_key = bytes_cstr("raw2");
+	range = txn_region_range(&region, &arena);
+	OK(bytes_eq(range.lower, bytes_cstr("raw")) &&
+		   bytes_eq(range.upper, bytes_cstr("raw2")),
+	   "a bound that is not memcomparable lies between two keys");
+	region.start_key = bytes_empty();
+	region.end_key = bytes_make("\0", 1);
 	range = txn_region_range(&region, &arena);
 	OK(bytes_cmp(range.lower, range.upper) >= 0 && range.upper.len > 0,
-	   "bounds that are not memcomparable hold no transactional key");
+	   "or before all keys");
 }
 
 static void

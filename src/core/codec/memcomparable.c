@@ -88,6 +88,54 @@ memcomparable_decode(Bytes encoded, Arena *arena, Bytes *key, Bytes *rest)
 	return STATUS_INVALID;
 }
 
+/*
+ * How many bytes of the last group the least key has: zeros at its end may be
+ * padding, unless the marker, or what follows it, asks for more.
+ */
+static size_t
+ceil_len(const uint8_t *group, size_t n, size_t len)
+{
+	size_t least = n;
+
+	while (least > 0 && group[least - 1] == 0)
+		least--;
+	if (len > GROUP && group[GROUP] >= MARKER - GROUP)
+	{
+		size_t marked =
+			(size_t) (group[GROUP] - (MARKER - GROUP)) + (len > GROUP + 1);
+
+		if (marked > least)
+			least = marked;
+	}
+	return least;
+}
+
+Bytes
+memcomparable_ceil(Bytes bound, Arena *arena)
+{
+	uint8_t *data = arena_alloc(arena, bound.len + 1);
+	size_t len = 0;
+	size_t at = 0;
+
+	for (; at + GROUP < bound.len && bound.data[at + GROUP] == MARKER;
+		 at += GROUP + 1)
+	{
+		memcpy(data + len, bound.data + at, GROUP);
+		len += GROUP;
+	}
+	if (at < bound.len)
+	{
+		const uint8_t *group = bound.data + at;
+		size_t left = bound.len - at;
+		size_t n = left < GROUP ? left : GROUP;
+
+		n = ceil_len(group, n, left);
+		memcpy(data + len, group, n);
+		len += n;
+	}
+	return bytes_make(data, len);
+}
+
 int
 memcomparable_cmp(Bytes key, Bytes bound)
 {

@@ -35,6 +35,12 @@ extern Status memcomparable_decode(Bytes encoded, Arena *arena, Bytes *key,
 								   Bytes *rest) MUST_CHECK;
 
 /*
+ * The least key whose encoding is not below `bound`, which need be no
+ * encoding: of one, the key.
+ */
+extern Bytes memcomparable_ceil(Bytes bound, Arena *arena);
+
+/*
  * How an encoded bound compares with an unencoded key, without encoding it:
  * the sign of enc(key) - bound.
  */

@@ -180,5 +180,26 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM pg_extension WHERE extname
 serve($node);
 is(value('k'), '', 'a new extension has no old key');
 
+# ---- a region that was split at raw keys, before there were transactions
+foreach my $key (q{'raw'}, q{'raw\\000'}, q{'raw1'}, q{'rawlongest0'})
+{
+	wait_for("a split at $key", sub { return defined try_query($node, "SELECT tikv_split($key)"); });
+}
+is(query('SELECT count(*) FROM tikv.regions'), '5', 'a region is split at raw keys');
+foreach my $range (q{}, q{'ra', 'rb'}, q{'ra', 'rb', NULL, true})
+{
+	is(query("SELECT count(*) FROM tikv_txn_scan($range)"), '0', "a scan ends ($range)");
+}
+is(query(q{SELECT count(*) FROM tikv_mvcc('ra', 'rb')}), '0', 'so do versions');
+is(query('SELECT count(*) FROM tikv.locks'), '0', 'and locks');
+foreach my $atomic (qw(off auto require))
+{
+	my ($answer, $out, $err) = $node->psql('postgres',
+		"SET tikv.local_atomic = $atomic; SET tikv.txn_mode = optimistic; BEGIN; CREATE TEMP TABLE t (); SELECT tikv_txn_put('raw1', 'w'); COMMIT");
+
+	isnt($answer, 0, "no transaction writes there ($atomic)");
+	like($err, qr/split at raw keys/, 'and is told why');
+}
+
 $node->stop;
 done_testing();
