@@ -11,7 +11,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
 STEPS=(crash worker_crash txn_crash chaos failpoints idle idle_streams idle_clients old_snapshot sizes
-    hour simulation http2_abuse fuzz_planted fuzz)
+    hour simulation http2_abuse fdw_asan fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
@@ -200,6 +200,12 @@ soak_simulation()
 }
 
 # Can the fuzzer find bugs at all?
+# SQL, foreign tables and the workers under ASan and UBSan.
+soak_fdw_asan()
+{
+    make -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" BASE_PORT="$BASE_PORT" fdw-asan
+}
+
 soak_fuzz_planted()
 {
     make -C "$TOP" PG_CONFIG="$PG_CONFIG" fuzz-planted

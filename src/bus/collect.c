@@ -59,7 +59,7 @@ sample_histogram(const MetricSink *sink, const MetricSample *base,
 {
 	MetricSample sample = *base;
 	int le = sample.n_labels;
-	char text[32];
+	char text[32] = "";
 	uint64 count = 0;
 
 	sample.suffix = "_bucket";
