@@ -27,6 +27,9 @@
 #include "service/txn_client.h"
 #include "sqlapi/txn_internal.h"
 
+/* So long a region may take to be alone with its store again. */
+#define SETTLE_MS 5000
+
 /* A request for a grant, as often as it is repeated. */
 typedef struct Asking
 {
@@ -34,6 +37,7 @@ typedef struct Asking
 	TxnCommand command;
 	TransactionId xid;
 	Backoff backoff;
+	Backoff settling; /* for regions that are about to be fit for it */
 	GrantAnswer answer;
 	const char *refused; /* why there is none, and the other way is open */
 } Asking;
@@ -83,6 +87,18 @@ retry(Asking *asking, BackoffClass reason)
 		report_no_answer();
 }
 
+/* What does not end soon leaves the other way open. */
+static bool
+wait_to_settle(Asking *asking)
+{
+	Client *client = &asking->session->client;
+	int64_t ms;
+
+	asking->session->counts.retries++;
+	return backoff_next(&asking->settling, BACKOFF_SCHEDULING, &ms) &&
+		client->io->sleep(client->io, ms);
+}
+
 /* The region does not take it now; true: ask again. */
 static bool
 learn(Asking *asking, const ClientReply *reply)
@@ -106,8 +122,16 @@ learn(Asking *asking, const ClientReply *reply)
 		case REGION_NOT_FOUND:
 			retry(asking, BACKOFF_REGION_MISS);
 			return true;
+		case REGION_NOT_LEADER:
+			/* A piece that was just split off leads itself in a moment. */
+			if (reply->leader.id == 0 && wait_to_settle(asking))
+				return true;
+			break;
 		case REGION_DISK_FULL:
 			txn_report(&result);
+		case REGION_MESSAGE_ONLY:
+			asking->refused = reply->text;
+			return false;
 		default:
 			break;
 	}
@@ -144,6 +168,8 @@ take_reply(Asking *asking, const BusReply *bus)
 
 	if (grant_answer_decode(bytes, &session->arena, &asking->answer))
 	{
+		if (asking->answer.verdict == GRANT_NOT_YET && wait_to_settle(asking))
+			return true;
 		if (asking->answer.verdict != GRANT_GIVEN)
 			asking->refused = asking->answer.reason;
 		return false;
@@ -279,6 +305,7 @@ plan(Asking *asking)
 	asking->xid = GetTopTransactionId();
 	backoff_init(&asking->backoff, BACKOFF_PREWRITE_MS,
 				 session->client.random++);
+	backoff_init(&asking->settling, SETTLE_MS, session->client.random++);
 	return committer_whole(&session->committer, floor_ts, &session->arena,
 						   &asking->command.prewrite);
 }

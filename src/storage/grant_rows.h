@@ -16,6 +16,7 @@ typedef enum GrantVerdict
 {
 	GRANT_GIVEN,
 	GRANT_NOT_ALONE, /* some key is not in a region that is this store's only */
+	GRANT_NOT_YET,	 /* but may be in a moment */
 	GRANT_TOO_LARGE	 /* for the memory of locks or grants */
 } GrantVerdict;
 

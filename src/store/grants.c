@@ -54,17 +54,24 @@ grants_each_peer(Store *store, const Write *write,
 	return refused;
 }
 
-/* Why not; NULL if the peer is alone with its region, and leads it. */
+/*
+ * Why not; NULL if the peer is alone with its region, and leads it.  What ends
+ * by itself in a moment is only noted: a piece that was just split off does not
+ * lead yet, and keeps the log of the split for a while.
+ */
 static const char *
 check_peer(void *arg, Peer *peer)
 {
-	(void) arg;
+	const char **not_yet = arg;
+
 	if (peer == NULL)
 		return "a key is in a region of another node";
-	if (peer->grouped || peer->region.n_peers != 1)
-		return "a key is in a region that has, or is about to have, other peers";
-	if (!peer_is_leader(peer))
-		return "a key is in a region that is not led here";
+	if (peer->region.n_peers != 1)
+		return "a key is in a region that has other peers";
+	if (peer->grouped)
+		*not_yet = "a key is in a region that is split or gets other peers";
+	else if (!peer_is_leader(peer))
+		*not_yet = "a key is in a region that is not led yet";
 	if (peer->region.flashback_start_ts != 0)
 		return "a key is in a region that is being set back";
 	return NULL;
@@ -273,6 +280,7 @@ evaluate(TxnTurn *turn, Write *write)
 bool
 grants_decide(TxnTurn *turn, Write *write)
 {
+	const char *not_yet = NULL;
 	const char *refused;
 
 	if (write->wish == NULL)
@@ -284,9 +292,11 @@ grants_decide(TxnTurn *turn, Write *write)
 		return true;
 	}
 	FAILPOINT("grant_before_decide");
-	refused = grants_each_peer(turn->store, write, check_peer, NULL);
+	refused = grants_each_peer(turn->store, write, check_peer, &not_yet);
 	if (refused != NULL)
 		refuse(write, GRANT_NOT_ALONE, refused);
+	else if (not_yet != NULL)
+		refuse(write, GRANT_NOT_YET, not_yet);
 	else
 	{
 		joint_commits_making();

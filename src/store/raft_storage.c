@@ -206,13 +206,17 @@ raft_storage_save(RaftTurn *turn, Peer *peer)
 
 /*
  * Rows up to the truncated index are of no use.  Those of the running turn
- * are not visible to it yet and wait for the next one.
+ * are not visible to it yet and wait for the next one; a sole peer has none,
+ * and must not wait: nobody may write here until it has no log.
  */
 void
 raft_storage_trim(RaftTurn *turn, Peer *peer)
 {
-	uint64 to = Min(peer->state.truncated_index, peer->saved.truncated_index);
+	uint64 to = peer->state.truncated_index;
 	int n;
+
+	if (!peer->ready.sole)
+		to = Min(to, peer->saved.truncated_index);
 
 	if (peer->log_first > to)
 		return;

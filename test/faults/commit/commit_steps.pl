@@ -9,11 +9,11 @@ use FindBin;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TikvCommit;
 use TikvTest;
 use Time::HiRes qw(usleep);
 
 my $node = new_node('commit_steps');
-my $file = $node->data_dir . '/tikv_failpoints';
 my $id = 0;
 
 # Name and who passes it, in the order of the steps.
@@ -32,76 +32,10 @@ sub points
 	return @out;
 }
 
-sub query { return $node->safe_psql('postgres', $_[0]); }
-
-# Only tikv workers and backends that commit read it, before the first step.
-sub write_points
-{
-	my ($text) = @_;
-
-	open my $out, '>', "$file.new" or die "$file: $!";
-	print $out "$text\n";
-	close $out;
-	rename "$file.new", $file or die "$file: $!";
-}
-
-sub set_points
-{
-	write_points(@_);
-
-	# The store looks each time that it wakes.
-	query("SELECT tikv_put('wake', 'up')") for 1 .. 2;
-}
-
-sub clear_points
-{
-	open my $out, '>', $file or die "$file: $!";
-	close $out;
-}
-
-# The first lock of a transaction is its primary, and durable or in memory.
-sub begin_commit
-{
-	my ($out, $err) = ('', '');
-	my $sql = 'BEGIN; SELECT pg_backend_pid();'
-	  . " SELECT tikv_txn_put('stock', '$id'), tikv_txn_put('order/$id', repeat('x', 300)::bytea);"
-	  . " INSERT INTO orders VALUES ($id); COMMIT;";
-	my $run = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c', 'SET tikv.local_atomic = require', map { ('-c', $_) } grep { /\S/ } split /(?<=;)/, $sql ],
-		'<', \undef, '>', \$out, '2>', \$err);
-
-	return { run => $run, out => \$out, err => \$err };
-}
-
-sub finish
-{
-	my ($commit) = @_;
-
-	$commit->{run}->finish;
-	note(${ $commit->{err} }) if ${ $commit->{err} } ne '';
-	return $commit->{run}->result(0) == 0;
-}
-
-sub state_of
-{
-	my ($pid) = @_;
-
-	open my $in, '<', "/proc/$pid/stat" or return '';
-	return (split ' ', <$in> =~ s/.*\)//r)[0] // '';
-}
-
-# Both (1), neither (0), or halves.
-sub seen
-{
-	return query("SELECT (SELECT count(*) FROM orders WHERE id = $id) || ',' ||"
-		  . " (tikv_txn_get('order/$id') IS NOT NULL)::int || ',' ||"
-		  . " (coalesce(convert_from(tikv_txn_get('stock'), 'UTF8'), '') = '$id')::int");
-}
-
 sub agree
 {
 	my ($what, $expected) = @_;
-	my $seen = seen();
+	my $seen = seen($id);
 
 	if (defined $expected)
 	{
@@ -114,13 +48,6 @@ sub agree
 	wait_for('no lock to be left', sub { return query('SELECT count(*) FROM tikv.locks') eq '0'; });
 	is(query("SELECT tikv_txn_put('order/$id', 'z') IS NULL"), 'f', "$what: the key can be written");
 	query("SELECT tikv_txn_delete('order/$id') WHERE NOT EXISTS (SELECT FROM orders WHERE id = $id)");
-}
-
-sub store_pid
-{
-	my ($pid) = eval { pids($node, 'tikv store') };
-
-	return $pid // 0;
 }
 
 sub wait_for_other_store
@@ -173,35 +100,6 @@ sub finish_readers
 	}
 }
 
-# Stop somebody at the point; who it is.
-sub stop_at
-{
-	my ($point, $who) = @_;
-	my $store = store_pid();
-
-	set_points("$point=1*stop");
-	my $commit = begin_commit();
-	my $stopped;
-
-	wait_for("a stop at $point", sub {
-		$commit->{run}->pump_nb;
-		my ($backend) = ${ $commit->{out} } =~ /^(\d+)/;
-		$stopped = $who eq 'S' ? $store : $backend;
-		return defined $stopped && state_of($stopped) eq 'T';
-	});
-	clear_points();
-	return ($commit, $stopped);
-}
-
-# A client of the network: what it is told of the key now.
-sub told
-{
-	my (undef, $ts) = txnctl($node, 'ts');
-	my ($answer) = txnctl($node, 'get', $ts, "order/$id");
-
-	return { 0 => 'value', 2 => 'absent', 3 => 'locked' }->{$answer} // 'error';
-}
-
 sub try_crash
 {
 	my ($point) = @_;
@@ -209,7 +107,7 @@ sub try_crash
 
 	$id++;
 	set_points("$point=once:crash");
-	finish(begin_commit());
+	finish(begin_commit($id));
 	wait_for_other_store($store);
 	agree("$point, crash", is_after($point) ? 1 : 0);
 }
@@ -220,7 +118,7 @@ sub try_error
 
 	$id++;
 	set_points("$point=1*error");
-	my $ok = finish(begin_commit());
+	my $ok = finish(begin_commit($id));
 	clear_points();
 	wait_serving($node);
 	like(slurp_file($node->logfile), qr/failpoint $point\b/, "$point, error: it was raised");
@@ -233,7 +131,7 @@ sub try_stop
 	my ($point, $who) = @_;
 
 	$id++;
-	my ($commit, $pid) = stop_at($point, $who);
+	my ($commit, $pid) = stop_at($id, $point, $who);
 	my @readers = start_readers();
 
 	usleep(300_000);
@@ -248,7 +146,7 @@ sub try_terminate
 	my ($point) = @_;
 
 	$id++;
-	my ($commit, $pid) = stop_at($point, 'B');
+	my ($commit, $pid) = stop_at($id, $point, 'B');
 
 	query("SELECT pg_terminate_backend($pid)");
 	kill 'CONT', $pid;
@@ -271,11 +169,11 @@ sub try_restart
 
 	$id++;
 	my $store = store_pid();
-	my ($commit, $pid) = stop_at($point, 'B');
+	my ($commit, $pid) = stop_at($id, $point, 'B');
 
 	query("SELECT pg_terminate_backend($store)");
 	wait_for_other_store($store);
-	is(told(), told_of($point), "$point, store restarted: what clients are told");
+	is(told($id), told_of($point), "$point, store restarted: what clients are told");
 	my @readers = start_readers();
 	usleep(300_000);
 	kill 'CONT', $pid;
@@ -292,14 +190,9 @@ sub try_restart_unseen
 	my $store = store_pid();
 
 	set_points('sql_granted=1*stop;sql_ended=1*stop');
-	my $commit = begin_commit();
-	my $pid;
+	my $commit = begin_commit($id);
+	my $pid = wait_stopped($commit, 'sql_granted', 'B', $store);
 
-	wait_for('a stop at sql_granted', sub {
-		$commit->{run}->pump_nb;
-		($pid) = ${ $commit->{out} } =~ /^(\d+)/;
-		return defined $pid && state_of($pid) eq 'T';
-	});
 	kill 'STOP', $store;
 	kill 'CONT', $pid;
 	wait_for('the end of its transaction', sub {
@@ -317,7 +210,7 @@ sub try_restart_unseen
 		kill 'CONT', $other;
 	});
 	wait_for_other_store($store);
-	is(told(), 'value', 'ended unseen, store restarted: what clients are told');
+	is(told($id), 'value', 'ended unseen, store restarted: what clients are told');
 	kill 'CONT', $pid;
 	ok(finish($commit), 'ended unseen, store restarted: the commit goes on') or diag(${ $commit->{err} });
 	agree('ended unseen, store restarted', 1);
@@ -329,7 +222,7 @@ sub try_undo
 	my ($point) = @_;
 
 	$id++;
-	my ($commit, $pid) = stop_at($point, 'B');
+	my ($commit, $pid) = stop_at($id, $point, 'B');
 	my $start_ts = query('SELECT start_ts FROM tikv.transactions ORDER BY since LIMIT 1');
 	my $undo = txnctl_start($node, 'rollback', $start_ts, "order/$id");
 
@@ -344,6 +237,7 @@ sub try_undo
 }
 
 $node->start;
+use_node($node);
 serve($node);
 query('CREATE TABLE orders (id int PRIMARY KEY)');
 foreach my $point (points())

@@ -1,0 +1,329 @@
+# A commit of a row and of keys as one, beside what changes the region of its
+# keys or walks it: splits, destroyed ranges, flashbacks, garbage collection,
+# peers that are added; and one whose own locks found no room in memory.  The
+# commit stands still between the store's word and its end meanwhile: the
+# others wait, clients are told of locks, and then row and keys agree.
+
+use strict;
+use warnings;
+
+use Test::More;
+use TikvCommit;
+use TikvGroup;
+use TikvTest;
+use Time::HiRes qw(usleep);
+
+my %patient = ('tikv.request_timeout' => '10min', 'tikv.lock_wait_timeout' => '10min');
+my @points = qw(sql_granted sql_rows_written);
+my $id = 0;
+my ($node, $commit, $pid);
+
+sub ts { return (txnctl($node, 'ts'))[1] =~ s/\s+//gr; }
+
+# ------------------------------------------------------------------ the frame
+
+sub hold
+{
+	my ($point) = @_;
+
+	$id++;
+	($commit, $pid) = stop_at($id, $point, 'B');
+}
+
+# Nobody sees anything of it, and who wants its region waits.
+sub held
+{
+	my ($what, $other) = @_;
+
+	usleep(500_000);
+	if (defined $other)
+	{
+		$other->{run}->pump_nb;
+		ok($other->{run}->pumpable, "$what waits") or diag(${ $other->{out} }, ${ $other->{err} });
+	}
+	is(told($id), 'locked', "$what: clients are told of a lock");
+	is(query("SELECT count(*) FROM orders WHERE id = $id"), '0', "$what: no row is seen");
+}
+
+sub let_go
+{
+	my ($what, @others) = @_;
+
+	kill 'CONT', $pid;
+	ok(finish($commit), "$what: the commit goes on") or diag(${ $commit->{err} });
+	foreach my $other (@others)
+	{
+		ok(finish($other), "$what: then the other") or diag(${ $other->{err} });
+	}
+}
+
+sub no_locks
+{
+	wait_for('no lock to be left', sub { return query('SELECT count(*) FROM tikv.locks') eq '0'; });
+}
+
+# The row, its key, the key of all; and the next one gets through.
+sub agree
+{
+	my ($what, $seen) = @_;
+
+	is(seen($id), $seen // '1,1,1', "$what: what there is");
+	no_locks();
+	$id++;
+	ok(finish(begin_commit($id)), "$what: the next commit gets through");
+	is(seen($id), '1,1,1', "$what: with row and keys");
+}
+
+# ---------------------------------------------------------------- its region
+
+# What clients see of it goes back; rows are not theirs.
+sub try_flashback
+{
+	my ($point) = @_;
+	my $version = ts();
+	my $start = ts();
+	my @range = ('order/', 'order0');
+
+	hold($point);
+	my $prepare = txnctl_start($node, 'prepare-flashback', $start, $version, @range);
+	my $what = "a flashback beside $point";
+
+	held($what, $prepare);
+	let_go($what, $prepare);
+	my $between = ts();
+	my $next = begin_commit($id + 1);
+
+	ok(!finish($next), "$what: until it is done there is no other commit");
+	like(${ $next->{err} }, qr/being (?:flashed|set) back/, "$what: which is told why");
+	my ($answer, $out, $err) = txnctl($node, 'flashback', $start, ts(), $version, @range);
+
+	is($answer, 0, "$what: and it is done") or diag($err);
+	is(told_of_key("order/$id", $between), 'value', "$what: there was the key");
+	is(told($id), 'absent', "$what: and is no more");
+	agree($what, '1,0,1');
+}
+
+# Bounds of transactional regions are encoded: groups of eight bytes, padded.
+sub encoded
+{
+	my ($key) = @_;
+	my $out = '';
+
+	for (my $at = 0; $at <= length $key; $at += 8)
+	{
+		my $group = substr $key, $at, 8;
+
+		$out .= pack('a8C', $group, 0xff - 8 + length $group);
+	}
+	return unpack 'H*', $out;
+}
+
+# No other commit may begin in the region, lest the split waits for ever.
+sub try_split
+{
+	my ($point) = @_;
+	my $regions = query('SELECT count(*) FROM tikv.regions');
+	my $what = "a split beside $point";
+
+	hold($point);
+	my $other_id = 1000 + $id;
+	my $split = psql_start(sprintf(q{SELECT tikv_split('\x%s')}, encoded("order/$id")));
+
+	held($what, $split);
+	my $other = psql_start('SET tikv.local_atomic = require', 'BEGIN',
+		"SELECT tikv_txn_put('order/$other_id', 'v')", "INSERT INTO orders VALUES ($other_id)", 'COMMIT');
+
+	held("$what: another commit", $other);
+	is(query('SELECT count(*) FROM tikv.regions'), $regions, "$what: the region is whole");
+	let_go($what, $split, $other);
+	is(query('SELECT count(*) FROM tikv.regions'), $regions + 1, "$what: it is done");
+	is(query("SELECT count(*) FROM orders WHERE id = $other_id AND tikv_txn_get('order/$other_id') IS NOT NULL"),
+		'1', "$what: so is the other commit");
+	agree($what);
+}
+
+sub try_destroy
+{
+	my ($point) = @_;
+	my $what = "a range destroyed beside $point";
+
+	hold($point);
+	my $destroy = txnctl_start($node, 'destroy-range', 'order/', 'order0');
+
+	held($what, $destroy);
+	let_go($what, $destroy);
+	is(query("SELECT count(*) FROM tikv_mvcc('order/', 'order0')"), '0', "$what: it comes last");
+	agree($what, '1,0,1');
+}
+
+# Old versions of its own keys go, and it stays.
+sub try_gc
+{
+	my ($point) = @_;
+	my $what = "garbage collection beside $point";
+	my $versions = q{SELECT count(*) FROM tikv_mvcc('stock')};
+
+	query("SELECT tikv_txn_put('stock', 'old$_')") for 1 .. 5;
+	hold($point);
+	my $start_ts = query('SELECT start_ts FROM tikv.transactions ORDER BY since LIMIT 1');
+
+	wait_for('the safe point to meet it', sub {
+		return query("SELECT oldest_transaction = $start_ts AND now() - txn_safe_time > interval '3 s' FROM tikv.gc") eq 't';
+	});
+	held($what);
+	is(query("SELECT txn_safe_point <= $start_ts FROM tikv.gc"), 't', "$what: the safe point does not pass it");
+	let_go($what);
+	is(seen($id), '1,1,1', "$what: both");
+	wait_for('old versions to go', sub { return query($versions) eq '1'; });
+	pass("$what: old versions go");
+	agree($what);
+}
+
+# -------------------------------------------------------------- spilled locks
+
+# Transactions without an end, until there is no room for a lock in memory.
+sub fill_memory
+{
+	my @fillers;
+
+	wait_for('the memory of locks to be full', sub {
+		my $filler = { ts => ts(), prefix => sprintf('fill/%02d/', scalar @fillers) };
+
+		push @fillers, $filler;
+		my ($answer, $out, $err) = txnctl($node, 'prewrite-many', $filler->{ts}, $filler->{prefix}, 1000, 'v');
+
+		die $err if $answer != 0;
+		return spilled() > 0;
+	});
+	return @fillers;
+}
+
+sub spilled { return query('SELECT count(*) FROM tikv_internal.lock_spill'); }
+
+sub hold_spilled
+{
+	my ($action) = @_;
+	my @fillers = fill_memory();
+	my $before = spilled();
+	my $gate = $node->background_psql('postgres');
+
+	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	$id++;
+	$commit = begin_commit($id, 'SELECT pg_advisory_xact_lock(1)');
+	wait_for('its locks', sub { return query(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}) eq '1'; });
+	is(spilled(), $before + 2, "$action: its locks are spilled");
+	foreach my $filler (@fillers)
+	{
+		txnctl($node, 'resolve', $filler->{ts}, 0, "$filler->{prefix}00000");
+	}
+	wait_for('room', sub { return spilled() == 2; });
+	set_points($action);
+	$gate->quit;
+}
+
+sub try_spilled
+{
+	my ($point) = @_;
+	my $what = "spilled locks, $point";
+
+	hold_spilled("$point=1*stop");
+	$pid = wait_stopped($commit, $point, 'B');
+	held($what);
+	let_go($what);
+	is(spilled(), '0', "$what: they are gone");
+	agree($what);
+
+	hold_spilled("$point=1*stop");
+	$pid = wait_stopped($commit, $point, 'B');
+	my $store = store_pid();
+
+	query("SELECT pg_terminate_backend($store)");
+	wait_for('another store', sub { my $other = store_pid(); return $other && $other != $store; });
+	wait_serving($node);
+	held("$what, store restarted");
+	let_go("$what, store restarted");
+	agree("$what, store restarted");
+
+	hold_spilled("$point=once:crash");
+	ok(!finish($commit), "$what: a crash");
+	wait_for('the server', sub { return defined try_query($node, 'SELECT 1') && store_pid(); });
+	clear_points();
+	wait_serving($node);
+	is(query("SELECT count(*) FROM orders WHERE id = $id"), '0', "$what, crash: no row");
+	is(query("SELECT tikv_txn_get('order/$id') IS NULL"), 't', "$what, crash: no key");
+
+	# Locks of the dead are for those who meet them.
+	query("SELECT tikv_txn_delete('order/$id')");
+	query("SELECT tikv_txn_put('stock', '')");
+	agree("$what, crash", '0,0,0');
+	is(spilled(), '0', "$what, crash: no lock");
+}
+
+# ---------------------------------------------------------------------- peers
+
+# A region that gets company is not the node's alone: the commit comes first,
+# and what it wrote is in the data that the new peer gets.
+sub try_peer
+{
+	my ($point) = @_;
+	my $what = "a peer added beside $point";
+	my $peers = 'SELECT count(*) FROM tikv.raft WHERE region_id = 2 AND store_id = 4';
+
+	hold($point);
+	my $add = psql_start('SELECT tikv_add_peer(2, 4)');
+
+	held($what, $add);
+	is(query($peers), '0', "$what: there is none");
+	let_go($what, $add);
+	wait_for('the peer to have all', sub {
+		return query("$peers AND lag = 0 AND progress IS DISTINCT FROM 'silent'") eq '1';
+	});
+	is(seen($id), '1,1,1', "$what: both");
+	my $next = begin_commit($id + 1);
+
+	ok(!finish($next), "$what: the next one is not as one");
+	like(${ $next->{err} }, qr/other peers/, "$what: and told why");
+	foreach my $table (qw(write value))
+	{
+		my $rows = "SELECT count(*) || md5(string_agg(t::text, ',' ORDER BY t::text)) FROM tikv_internal.$table AS t";
+
+		wait_for("the same rows of $table", sub { return (ask(1, $rows) // '') eq query($rows); });
+		pass("$what: the new peer has its rows of $table");
+	}
+	like(query("SELECT count(*) FROM tikv_internal.value"), qr/[1-9]/, "$what: of which there are some");
+}
+
+# ----------------------------------------------------------------------- runs
+
+sub use_new_node
+{
+	($node) = @_;
+	use_node($node);
+	query('CREATE TABLE orders (id int PRIMARY KEY)');
+}
+
+$node = new_node('beside', %patient, 'tikv.gc_life_time' => '1s');
+$node->start;
+serve($node);
+use_new_node($node);
+try_gc($_) foreach @points;
+$node->append_conf('postgresql.conf', "tikv.gc_life_time = '10min'");
+$node->reload;
+try_destroy($_) foreach @points;
+try_flashback($_) foreach @points;
+try_split($_) foreach @points;
+$node->append_conf('postgresql.conf', "tikv.lock_memory = '1MB'");
+$node->restart;
+wait_serving($node);
+try_spilled($_) foreach @points;
+is(query('SELECT count(*) FROM tikv_check()'), '0', 'the tables are sound');
+$node->stop;
+
+my @nodes = make_stores('peers', %patient);
+
+wait_serving($nodes[0]);
+use_new_node($nodes[0]);
+try_peer('sql_rows_written');
+is(query('SELECT count(*) FROM tikv_check()'), '0', 'the tables are sound');
+$_->stop('immediate') foreach @nodes;
+done_testing();
