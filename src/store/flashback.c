@@ -6,8 +6,8 @@
  * own: when the first lock is rolled back, everybody has seen on the board that
  * nothing newer is served.  The last slice of FlashbackToVersion ends it.  In
  * between only the flashback's own commands write, and reads from before its
- * start_ts go on (core/region).  The state is in the region's row and survives
- * a restart; a client that died is followed by another with the same start_ts.
+ * start_ts go on (core/region).  The state is in the region's row, in groups
+ * with several peers that of every replica, and survives a restart; a client that died is followed by another with the same start_ts.
  * Source: tikv/tikv src/server/service/kv.rs (future_prepare_flashback_to_version,
  * future_flashback_to_version), components/raftstore/src/store/fsm/apply.rs
  * (exec_flashback).
@@ -52,17 +52,60 @@ flashback_enters(Write *write, bool *ok)
 	return true;
 }
 
-static void
-fail(Store *store, Decided *decided, const TxnError *error)
+/*
+ * Of groups with several peers: the state is set and ended by entries of the
+ * log (raft_cmdpb PrepareFlashback, FinishFlashback), each of which is a step of
+ * its own of the request.  Nobody else's command is between deciding and
+ * applying then, since this one is alone in its region (raft_write.c).
+ */
+bool
+flashback_next_admin(Write *write, CmdAdmin *admin)
 {
-	decided->answer.errors = arena_alloc(&store->arena, sizeof(TxnError));
+	TxnCommand *command = &write->txn->command;
+	FlashbackCommand *flashback = &command->flashback;
+
+	memset(admin, 0, sizeof(*admin));
+	if (command->kind == TXN_CMD_FLASHBACK_ROLLBACK_LOCKS &&
+		!flashback->entered)
+	{
+		flashback->entered = true;
+		admin->type = CMD_ADMIN_PREPARE_FLASHBACK;
+		admin->flashback_start_ts = flashback->start_ts;
+		write->decided->answer.more = true;
+		return write->peer->region.flashback_start_ts != flashback->start_ts;
+	}
+	admin->type = CMD_ADMIN_FINISH_FLASHBACK;
+	return command->kind == TXN_CMD_FLASHBACK_WRITE && flashback->finishing;
+}
+
+void
+flashback_note_last(Write *write)
+{
+	FlashbackCommand *flashback = &write->txn->command.flashback;
+	TxnAnswer *answer = &write->decided->answer;
+
+	if (write->txn->command.kind != TXN_CMD_FLASHBACK_WRITE ||
+		answer->n_errors > 0 || answer->more ||
+		write->peer->region.flashback_start_ts != flashback->start_ts)
+		return;
+	flashback->finishing = true;
+	answer->more = true;
+}
+
+static void
+fail(Write *write, const TxnError *error)
+{
+	Decided *decided = write->decided;
+
+	decided->answer.errors =
+		arena_alloc(write->request->arena, sizeof(TxnError));
 	decided->answer.errors[0] = *error;
 	decided->answer.n_errors = 1;
 	decided->answer.more = false;
 }
 
 void
-flashback_check(Store *store, Write *write)
+flashback_check(Write *write)
 {
 	TxnError error = {.kind = TXN_FLASHBACK_NOT_PREPARED};
 	Decided *decided = write->decided;
@@ -70,7 +113,7 @@ flashback_check(Store *store, Write *write)
 	if (write->txn->command.kind == TXN_CMD_FLASHBACK_WRITE &&
 		write->peer->region.flashback_start_ts == 0 &&
 		decided->effects.n_modifies > 0)
-		fail(store, decided, &error);
+		fail(write, &error);
 }
 
 /*
@@ -78,7 +121,7 @@ flashback_check(Store *store, Write *write)
  * end another that is under way.
  */
 void
-flashback_finish(Store *store, Write *write)
+flashback_finish(Write *write)
 {
 	TxnError error = {.kind = TXN_ABORT,
 					  .text = "raftstore is busy: proposal refused"};
@@ -89,7 +132,7 @@ flashback_finish(Store *store, Write *write)
 		write->peer->region.flashback_start_ts ==
 			write->txn->command.flashback.start_ts &&
 		!change_state(write->peer, 0))
-		fail(store, decided, &error);
+		fail(write, &error);
 }
 
 void

@@ -182,6 +182,8 @@ raft_admin_propose(Peer *peer, const CmdAdmin *admin, const char **why)
 							why);
 		case CMD_ADMIN_BATCH_SPLIT:
 			return propose_split(peer, admin, why);
+		case CMD_ADMIN_PREPARE_FLASHBACK:
+		case CMD_ADMIN_FINISH_FLASHBACK:
 		case CMD_ADMIN_NONE:
 			break;
 	}
@@ -209,6 +211,15 @@ apply_compact(Peer *peer, const CmdAdmin *admin)
 	state->truncated_term = admin->compact_term;
 }
 
+/* From here on, on every replica: what is read and written is another thing. */
+static void
+apply_flashback(RaftTurn *turn, Peer *peer, uint64 start_ts)
+{
+	peer->region.flashback_start_ts = start_ts;
+	peer->region_changed = true;
+	peer->at_once = turn->at_once = true;
+}
+
 void
 raft_admin_apply(RaftTurn *turn, Peer *peer, const RaftEntry *entry,
 				 const Command *command)
@@ -218,6 +229,10 @@ raft_admin_apply(RaftTurn *turn, Peer *peer, const RaftEntry *entry,
 		apply_compact(peer, command->admin);
 	if (command->admin->type == CMD_ADMIN_BATCH_SPLIT)
 		raft_split_apply(turn, peer, command->admin);
+	if (command->admin->type == CMD_ADMIN_PREPARE_FLASHBACK)
+		apply_flashback(turn, peer, command->admin->flashback_start_ts);
+	if (command->admin->type == CMD_ADMIN_FINISH_FLASHBACK)
+		apply_flashback(turn, peer, 0);
 }
 
 /* The descriptor and Raft's configuration must say the same. */
@@ -258,8 +273,8 @@ take_change(RaftTurn *turn, Peer *peer, const Region *after)
 }
 
 /*
- * A change of peers that does not fit, or whose epoch is an older one, is
- * passed over, by Raft as by the region.
+ * A change of peers that does not fit, whose epoch is an older one, or that a
+ * flashback came before, is passed over, by Raft as by the region.
  */
 void
 raft_admin_apply_change(RaftTurn *turn, Peer *peer, const RaftEntry *entry)
@@ -278,7 +293,7 @@ raft_admin_apply_change(RaftTurn *turn, Peer *peer, const RaftEntry *entry)
 			STATUS_OK ||
 		cmd_decode(context, store->meta.api, &store->arena, &command) !=
 			STATUS_OK ||
-		command.admin == NULL ||
+		command.admin == NULL || peer->region.flashback_start_ts != 0 ||
 		!region_epoch_matches(command.header.epoch, peer->region.epoch,
 							  cmd_epoch_rule(&command)) ||
 		region_change_peers(&peer->region, command.admin, &after, &wanted,

@@ -65,10 +65,31 @@ apply_txn(RaftTurn *turn, Peer *peer, const Command *command)
 	txn_overlay_apply(&store->txn_overlay, &effects);
 }
 
+/* What a region's state of flashback rules out, and what rules that out. */
+static bool
+suits_flashback(const Region *region, const CmdAdmin *admin)
+{
+	if (admin == NULL)
+		return true;
+	if (admin->type == CMD_ADMIN_BATCH_SPLIT)
+		return region->flashback_start_ts == 0;
+	if (admin->type != CMD_ADMIN_PREPARE_FLASHBACK)
+		return true;
+	for (int i = 0; i < region->n_peers; i++)
+		if (region->peers[i].role == PEER_INCOMING_VOTER ||
+			region->peers[i].role == PEER_DEMOTING_VOTER)
+			return false;
+	return region->flashback_start_ts == 0 ||
+		region->flashback_start_ts == admin->flashback_start_ts;
+}
+
 static bool
 may_apply(const Peer *peer, const Command *command)
 {
 	Bytes outside;
+
+	if (!suits_flashback(&peer->region, command->admin))
+		return false;
 
 	return region_epoch_matches(command->header.epoch, peer->region.epoch,
 								cmd_epoch_rule(command)) &&

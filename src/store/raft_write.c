@@ -393,14 +393,25 @@ decide_txn(RaftTurn *turn, Write *write)
 	Arena *arena = write->request->arena;
 	Decided *decided = arena_zalloc(arena, sizeof(Decided));
 	CmdHeader header;
+	CmdAdmin admin;
 	TxnEnv env;
 
 	decided->before = write->txn->command;
 	effects_init(&decided->effects, arena);
 	fill_env(turn, write, decided, &env);
 	write->decided = decided;
+	if (flashback_next_admin(write, &admin))
+	{
+		fill_header(write->peer, &header);
+		(void) propose(store, write,
+					   cmd_encode_admin(&header, &admin, &store->arena));
+		return;
+	}
+	decided->answer.more = false;
 	txn_execute(&env, &write->txn->command, &decided->answer);
+	flashback_check(write);
 	txn_turn_refuse_collected(store, write);
+	flashback_note_last(write);
 	if (decided->answer.n_errors > 0 && !decided->answer.keep_effects)
 		effects_clear(&decided->effects);
 	if (decided->effects.n_modifies == 0)

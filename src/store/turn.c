@@ -225,21 +225,6 @@ timestamps_are_plausible(const Write *write, RegionError *error)
 	return false;
 }
 
-/* The state that a flashback sets is not yet one of the log's entries. */
-static bool
-flashback_is_possible(const Peer *peer, const RequestContext *context,
-					  RegionError *error)
-{
-	if (!context->flashback || !peer->grouped)
-		return true;
-	memset(error, 0, sizeof(*error));
-	error->kind = REGION_MESSAGE_ONLY;
-	error->region_id = context->region_id;
-	error->reason =
-		"a region with several peers cannot be set back to a version";
-	return false;
-}
-
 /*
  * In API V1 a region may have been split at raw keys.  Clients of transactions
  * cannot decode such bounds, and would not find what they have written.
@@ -284,8 +269,7 @@ turn_check_write(Store *store, Write *write, RegionError *error)
 		return false;
 	}
 	write->peer = peer;
-	return flashback_is_possible(peer, context, error) &&
-		bounds_are_encoded(peer, write, error) &&
+	return bounds_are_encoded(peer, write, error) &&
 		in_range(write, &peer->region, error) &&
 		timestamps_are_plausible(write, error) &&
 		guard_permits(store, write, error) && still_wanted(write, error);

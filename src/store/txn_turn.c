@@ -148,7 +148,7 @@ execute(TxnTurn *turn, Write *write, TxnEnv *env)
 	Store *store = turn->store;
 
 	txn_execute(env, &write->txn->command, &write->decided->answer);
-	flashback_check(store, write);
+	flashback_check(write);
 	txn_turn_refuse_collected(store, write);
 }
 
@@ -208,7 +208,7 @@ txn_turn_decide(TxnTurn *turn, Write *write)
 		return false;
 	}
 	txn_overlay_apply(&store->txn_overlay, &decided->effects);
-	flashback_finish(store, write);
+	flashback_finish(write);
 	return true;
 }
 

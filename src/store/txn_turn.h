@@ -8,6 +8,7 @@
 #ifndef TIKV_STORE_TXN_TURN_H
 #define TIKV_STORE_TXN_TURN_H
 
+#include "core/cmd/command.h"
 #include "store/store.h"
 
 #include "storage/txn_table.h"
@@ -87,10 +88,19 @@ extern void txn_turn_take_status(Store *store, Request *request);
 extern bool flashback_enters(Write *write, bool *ok);
 
 /* Nothing may be written to a region that was not prepared. */
-extern void flashback_check(Store *store, Write *write);
+extern void flashback_check(Write *write);
 
 /* After the last slice the region leaves the state. */
-extern void flashback_finish(Store *store, Write *write);
+extern void flashback_finish(Write *write);
+
+/*
+ * The same in a group with several peers.  Is an entry due that begins or ends
+ * the state?  Then the command is not run this time.
+ */
+extern bool flashback_next_admin(Write *write, CmdAdmin *admin);
+
+/* After the last slice the command comes once more. */
+extern void flashback_note_last(Write *write);
 
 /* In the turn's transaction: the regions whose state it changed. */
 extern void flashback_save(Store *store);

@@ -86,6 +86,14 @@ admin_golden(void)
 						.compact_index = 9,
 						.compact_term = 6};
 	CmdAdmin leave = {.type = CMD_ADMIN_CHANGE_PEER_V2};
+	CmdAdmin prepare = {.type = CMD_ADMIN_PREPARE_FLASHBACK,
+						.flashback_start_ts = 9};
+	CmdAdmin finish = {.type = CMD_ADMIN_FINISH_FLASHBACK};
+	CmdAdmin nothing = {.type = CMD_ADMIN_PREPARE_FLASHBACK};
+	Region region = {.id = 3, .flashback_start_ts = 300};
+	Command command;
+	Region again;
+	ProtoWriter w;
 
 	admin.changes[0] =
 		(CmdChangePeer){RAFT_CONF_ADD_LEARNER, {7, 8, PEER_LEARNER}};
@@ -96,6 +104,30 @@ admin_golden(void)
 			 hex(HEADER "1a 08 0803 2204 0809 1006"), "CompactLog");
 	EQ_BYTES(cmd_encode_admin(&header, &leave, &arena),
 			 hex(HEADER "1a 04 080b 5a00"), "ChangePeerV2 that leaves");
+	EQ_BYTES(cmd_encode_admin(&header, &prepare, &arena),
+			 hex(HEADER "1a 06 080c 6a02 0809"), "PrepareFlashback");
+	EQ_BYTES(cmd_encode_admin(&header, &finish, &arena),
+			 hex(HEADER "1a 04 080d 7200"), "FinishFlashback");
+	OK(cmd_decode(cmd_encode_admin(&header, &prepare, &arena), API_V1, &arena,
+				  &command) == STATUS_OK &&
+		   command.admin->flashback_start_ts == 9 &&
+		   cmd_epoch_rule(&command) == EPOCH_RANGE_CHANGE,
+	   "PrepareFlashback is read back, and compares both halves");
+	OK(cmd_decode(cmd_encode_admin(&header, &finish, &arena), API_V1, &arena,
+				  &command) == STATUS_OK &&
+		   command.admin->type == CMD_ADMIN_FINISH_FLASHBACK &&
+		   cmd_epoch_rule(&command) == EPOCH_RANGE_CHANGE,
+	   "and FinishFlashback");
+	OK(cmd_decode(cmd_encode_admin(&header, &nothing, &arena), API_V1, &arena,
+				  &command) == STATUS_INVALID,
+	   "a flashback begins at a timestamp");
+	proto_writer_init(&w, &arena, 64);
+	cmd_region_put(&w, 1, &region);
+	EQ_BYTES(proto_written(&w), hex("0a 09 0803 2200 3801 40ac02"),
+			 "a region that is being set back");
+	OK(cmd_region_decode(hex("0803 2200 3801 40ac02"), &again) == STATUS_OK &&
+		   again.flashback_start_ts == 300,
+	   "is read back");
 }
 
 static void

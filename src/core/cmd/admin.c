@@ -98,6 +98,8 @@ cmd_region_put(ProtoWriter *w, uint32_t field, const Region *region)
 	cmd_epoch_put(w, 4, &region->epoch);
 	for (int i = 0; i < region->n_peers; i++)
 		cmd_peer_put(w, 5, &region->peers[i]);
+	proto_put_u64(w, 7, region->flashback_start_ts != 0);
+	proto_put_u64(w, 8, region->flashback_start_ts);
 	proto_end(w, mark);
 }
 
@@ -129,6 +131,9 @@ cmd_region_decode(Bytes bytes, Region *out)
 					return STATUS_INVALID;
 				s = cmd_peer_decode(proto_get_bytes(&r, &field),
 									&out->peers[out->n_peers++]);
+				break;
+			case 8:
+				out->flashback_start_ts = proto_get_u64(&r, &field);
 				break;
 		}
 	return s != STATUS_OK ? s : verdict(&r);
@@ -271,6 +276,18 @@ get_compact(Bytes bytes, CmdAdmin *out)
 }
 
 static Status
+get_prepare_flashback(Bytes bytes, CmdAdmin *out)
+{
+	ProtoReader r = proto_reader(bytes);
+	ProtoField field;
+
+	while (proto_next(&r, &field))
+		if (field.number == 1)
+			out->flashback_start_ts = proto_get_u64(&r, &field);
+	return verdict(&r);
+}
+
+static Status
 get_transfer(Bytes bytes, CmdAdmin *out)
 {
 	ProtoReader r = proto_reader(bytes);
@@ -323,6 +340,15 @@ cmd_admin_put(ProtoWriter *w, const CmdAdmin *admin)
 				put_change(w, 1, &admin->changes[i]);
 			proto_end(w, mark);
 			break;
+		case CMD_ADMIN_PREPARE_FLASHBACK:
+			mark = proto_begin(w, 13, 11);
+			proto_put_u64(w, 1, admin->flashback_start_ts);
+			proto_end(w, mark);
+			break;
+		case CMD_ADMIN_FINISH_FLASHBACK:
+			mark = proto_begin(w, 14, 1);
+			proto_end(w, mark);
+			break;
 	}
 }
 
@@ -341,6 +367,8 @@ get_body(const ProtoField *field, Bytes bytes, Arena *arena, CmdAdmin *out)
 			return get_splits(bytes, arena, out);
 		case 11:
 			return get_changes(bytes, out);
+		case 13:
+			return get_prepare_flashback(bytes, out);
 		default:
 			return STATUS_OK;
 	}
@@ -373,6 +401,11 @@ cmd_admin_decode(Bytes bytes, Arena *arena, CmdAdmin *out)
 		case CMD_ADMIN_TRANSFER_LEADER:
 		case CMD_ADMIN_BATCH_SPLIT:
 		case CMD_ADMIN_CHANGE_PEER_V2:
+		case CMD_ADMIN_FINISH_FLASHBACK:
+			break;
+		case CMD_ADMIN_PREPARE_FLASHBACK:
+			if (out->flashback_start_ts == 0)
+				return STATUS_INVALID;
 			break;
 		default:
 			return STATUS_INVALID;

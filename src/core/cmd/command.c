@@ -552,6 +552,8 @@ cmd_epoch_rule(const Command *command)
 		case CMD_ADMIN_CHANGE_PEER_V2:
 			return EPOCH_CONF_CHANGE;
 		case CMD_ADMIN_BATCH_SPLIT:
+		case CMD_ADMIN_PREPARE_FLASHBACK:
+		case CMD_ADMIN_FINISH_FLASHBACK:
 			return EPOCH_RANGE_CHANGE;
 		case CMD_ADMIN_NONE:
 		case CMD_ADMIN_COMPACT_LOG:

@@ -43,7 +43,9 @@ typedef enum CmdAdminType
 	CMD_ADMIN_COMPACT_LOG = 3,
 	CMD_ADMIN_TRANSFER_LEADER = 4,
 	CMD_ADMIN_BATCH_SPLIT = 10,
-	CMD_ADMIN_CHANGE_PEER_V2 = 11
+	CMD_ADMIN_CHANGE_PEER_V2 = 11,
+	CMD_ADMIN_PREPARE_FLASHBACK = 12,
+	CMD_ADMIN_FINISH_FLASHBACK = 13
 } CmdAdminType;
 
 typedef struct CmdChangePeer
@@ -73,6 +75,7 @@ typedef struct CmdAdmin
 	uint64_t compact_index;
 	uint64_t compact_term;
 	RegionPeer transfer_to;
+	uint64_t flashback_start_ts; /* PREPARE_FLASHBACK */
 } CmdAdmin;
 
 typedef struct CmdRange

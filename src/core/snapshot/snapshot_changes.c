@@ -233,8 +233,9 @@ note_range(SnapshotChanges *c, const CmdRange *range)
 /* ---- entries ---- */
 
 /*
- * An administrative command changes no rows.  One that changes the range ends
- * the reading, even if it was refused when it was applied.
+ * An administrative command changes no rows.  One that changes the range, or
+ * the state that the file's descriptor names, ends the reading, even if it was
+ * refused when it was applied.
  */
 static Status
 add_admin(const CmdAdmin *admin)
@@ -248,6 +249,8 @@ add_admin(const CmdAdmin *admin)
 		case CMD_ADMIN_TRANSFER_LEADER:
 			return STATUS_OK;
 		case CMD_ADMIN_BATCH_SPLIT:
+		case CMD_ADMIN_PREPARE_FLASHBACK:
+		case CMD_ADMIN_FINISH_FLASHBACK:
 			break;
 	}
 	return STATUS_UNAVAILABLE;

@@ -230,6 +230,7 @@ typedef struct FlashbackCommand
 	Bytes first_key; /* FLASHBACK_WRITE: that is locked, once it is known */
 	int phase;		 /* the command's own */
 	bool entered;	 /* the driver's own: the region is in the state */
+	bool finishing;	 /* ... and all is written: it is to leave it */
 } FlashbackCommand;
 
 /* ---- delete_range.c (21) ---- */
