@@ -48,6 +48,7 @@ static const char *const bus_paths[] = {
 	PD_OWN_SERVICE "Leave",
 	"/etcdserverpb.KV/Txn",
 	"/pdpb.PD/GetRegionByID",
+	"/pdpb.PD/GetPrevRegion",
 };
 
 const PdMethod *

@@ -59,7 +59,7 @@ tasks_gc_reason(uint64 reason)
 		case GC_REASON_CONTRADICTS:
 			return "a lock below the safe point cannot be ended: its primary key contradicts it";
 		case GC_REASON_ELSEWHERE:
-			return "a lock's primary key lies on another store";
+			return "a store did not answer for a region that it leads";
 	}
 	return "unknown";
 }

@@ -46,7 +46,7 @@ typedef enum GcReason
 	GC_REASON_COMMITTING,  /* async commit or 1PC below the safe point */
 	GC_REASON_ALIVE,	   /* a transaction below the safe point */
 	GC_REASON_CONTRADICTS, /* a lock and what its primary key says */
-	GC_REASON_ELSEWHERE	   /* a lock's primary key is another store's */
+	GC_REASON_ELSEWHERE	   /* another store did not answer */
 } GcReason;
 
 /* Words for people. */

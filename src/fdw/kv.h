@@ -52,6 +52,7 @@ typedef struct KvPage
 	KvPair *pairs;
 	int n;
 	int max;
+	bool wants_ttl; /* expires_at of pairs that other stores hold, too */
 } KvPage;
 
 extern KvPage *kv_page_new(MemoryContext context);

@@ -56,6 +56,8 @@ get_some(const Bytes *keys, int n, KvPage *page)
 	memcpy(stored, keys, n * sizeof(Bytes));
 	sql_stored_keys(stored, n);
 	sql_round_begin(&round, stored, n, false);
+	if (page->wants_ttl)
+		sql_round_want_ttl(&round);
 	for (int i = 0; i < n; i++)
 	{
 		Arena *arena = call_arena();
@@ -223,6 +225,8 @@ fetch_some(KvCursor *cursor, int limit, KvPage *page)
 
 	sql_round_begin(&round, cursor->reverse ? &cursor->upper : &cursor->lower,
 					1, cursor->reverse);
+	if (page->wants_ttl)
+		sql_round_want_ttl(&round);
 	cut = cut_to_region(cursor, &round.seen[0]->region, limit);
 	round.reader->scan(round.reader, &cut, keep_pair, &filling);
 	if (filling.limit > 0 && page->used < filling.end_used)

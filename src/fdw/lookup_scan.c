@@ -148,6 +148,8 @@ begin_lookup(CustomScanState *node, EState *estate, int eflags)
 	state->batch = AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw batch",
 										 ALLOCSET_DEFAULT_SIZES);
 	state->page = kv_page_new(CurrentMemoryContext);
+	state->page->wants_ttl =
+		state->map->ttl != 0 && state->wanted[state->map->ttl - 1];
 	state->size = FIRST_BATCH;
 	state->outer_slot = ExecInitExtraTupleSlot(estate, ExecGetResultType(outer),
 											   &TTSOpsMinimalTuple);

@@ -62,10 +62,15 @@ scan_state_new(Relation relation, List *private, List *arguments,
 		AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw bounds",
 							  ALLOCSET_SMALL_SIZES);
 	scan->page = kv_page_new(scan->context);
+	scan->page->wants_ttl =
+		scan->map->ttl != 0 && scan->wanted[scan->map->ttl - 1];
 	scan->locks =
 		boolVal(list_nth(private, SCAN_LOCKS)) && scan->kv->lock != NULL;
 	if (scan->locks)
+	{
 		scan->other = kv_page_new(scan->context);
+		scan->other->wants_ttl = scan->page->wants_ttl;
+	}
 	return scan;
 }
 

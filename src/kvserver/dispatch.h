@@ -36,6 +36,11 @@ typedef struct Dispatch
 	/* Do a read that takes long elsewhere; NULL: there is no elsewhere. */
 	void (*hand_over)(void *arg, Request *request);
 
+	/* of the worker's own, beside those of tikv_methods; may be NULL */
+	const struct RpcMethod *more_methods;
+	int n_more_methods;
+	struct Relay *relay; /* to other stores; NULL: not from here */
+
 	int round_max;		   /* reads over one snapshot; 0: the usual number */
 	FairQueue reads;	   /* that wait, by source */
 	MemoryContext context; /* of a round, reset after it */

@@ -9,9 +9,11 @@
 #include "bus/board.h"
 #include "bus/bus.h"
 #include "bus/metrics.h"
+#include "core/base/check.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
 #include "kvserver/observe.h"
+#include "kvserver/relay.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "server/batch.h"
@@ -91,6 +93,21 @@ kvserver_wait_for_store(WorkerKind self, const TableOids *tables,
 	return false;
 }
 
+/* Beside what every worker serves: what goes on among stores. */
+static const RpcMethod *
+store_methods(const Dispatch *dispatch, int *n)
+{
+	static RpcMethod all[16];
+
+	*n = transport_n_methods + dispatch->n_more_methods;
+	CHECK(*n <= (int) lengthof(all));
+	memcpy(all, transport_methods, transport_n_methods * sizeof(all[0]));
+	if (dispatch->n_more_methods > 0)
+		memcpy(all + transport_n_methods, dispatch->more_methods,
+			   dispatch->n_more_methods * sizeof(all[0]));
+	return all;
+}
+
 Server *
 kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 {
@@ -119,8 +136,7 @@ kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 	if (self == WORKER_STORE)
 	{
 		config.peer_addr = tikv_fdw_settings.peer_addr;
-		config.peer_methods = transport_methods;
-		config.n_peer_methods = transport_n_methods;
+		config.peer_methods = store_methods(dispatch, &config.n_peer_methods);
 	}
 	server = server_start(&config, error, sizeof(error));
 	if (server == NULL)
@@ -244,6 +260,11 @@ take_one(const BusRequest *bus, Dispatch *dispatch)
 	Arena arena;
 	BusCall *call;
 
+	if (bus->method == METHOD_RELAY && dispatch->relay != NULL)
+	{
+		relay_take(dispatch->relay, bus);
+		return;
+	}
 	if (method == NULL)
 	{
 		refuse_bus(bus, RPC_UNIMPLEMENTED, "no such method on this worker");

@@ -86,6 +86,9 @@ typedef enum MethodId
 	 */
 	METHOD_SQL_GRANT = 404,
 
+	/* bus only: a request for another store, in relay.h's envelope */
+	METHOD_RELAY = 405,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,
@@ -109,7 +112,8 @@ typedef enum MethodId
 	METHOD_PD_CREATE_KEYSPACE,
 	METHOD_PD_LEAVE,
 	METHOD_PD_ETCD_TXN,
-	METHOD_PD_GET_REGION_BY_ID
+	METHOD_PD_GET_REGION_BY_ID,
+	METHOD_PD_GET_PREV_REGION
 } MethodId;
 
 typedef enum ServiceKind

@@ -24,5 +24,7 @@ extern bool txn_client_reply(const TxnCommand *command, Bytes bytes,
 /* Parts that others decode, too. */
 extern void txn_client_lock_info(const Kvrpcpb__LockInfo *from, Arena *arena,
 								 LockInfo *to);
+extern void txn_client_key_error(const Kvrpcpb__KeyError *from, Arena *arena,
+								 TxnError *to);
 
 #endif /* TIKV_SERVICE_TXN_CLIENT_H */

@@ -229,8 +229,8 @@ take_text(const Kvrpcpb__KeyError *from, TxnError *to)
 															   from->retryable;
 }
 
-static void
-take_key_error(const Kvrpcpb__KeyError *from, Arena *arena, TxnError *to)
+void
+txn_client_key_error(const Kvrpcpb__KeyError *from, Arena *arena, TxnError *to)
 {
 	memset(to, 0, sizeof(*to));
 	if (from->locked != NULL)
@@ -290,7 +290,7 @@ take_errors(Kvrpcpb__KeyError *const *from, size_t n, Arena *arena,
 	answer->errors = arena_alloc(arena, n * sizeof(*answer->errors));
 	answer->n_errors = n;
 	for (size_t i = 0; i < n; i++)
-		take_key_error(from[i], arena, &answer->errors[i]);
+		txn_client_key_error(from[i], arena, &answer->errors[i]);
 }
 
 /* A response of this type: its region error, its errors, then the rest. */

@@ -91,6 +91,12 @@ encoded(Bytes key, uint8 *room)
 	return bytes_make(room, memcomparable_len(key.len));
 }
 
+Bytes
+sql_bound(Bytes key)
+{
+	return encoded(key, palloc(memcomparable_len(key.len)));
+}
+
 bool
 sql_find_region(Bytes key, bool below, BoardRegion *out)
 {

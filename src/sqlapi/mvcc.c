@@ -19,6 +19,7 @@
 
 #include "bus/sql_txns.h"
 #include "core/mvcc/inspect.h"
+#include "sqlapi/route.h"
 #include "sqlapi/txn_internal.h"
 
 PG_FUNCTION_INFO_V1(tikv_mvcc);
@@ -44,6 +45,27 @@ typedef struct Inspection
 	const BoardRegion *seen;
 } Inspection;
 
+/*
+ * What another store leads is shown as this store's replica has it, a moment
+ * behind; what has no replica here cannot be shown.
+ */
+static void
+refuse_unknown(const Inspection *in)
+{
+	Route route;
+
+	if (!route_find(txn_bound(in->left.lower, false), false, &in->patience,
+					&route) ||
+		route.local)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("region %llu has no replica on this store",
+					(unsigned long long) route.region.id),
+			 errhint("Ask on a node that has one: store %llu leads the region.",
+					 (unsigned long long) route.leader.store_id)));
+}
+
 static bool
 open_page(Inspection *in)
 {
@@ -52,11 +74,13 @@ open_page(Inspection *in)
 	RequestContext context;
 	RegionError error;
 	TablesAnswer answer = TABLES_MISSING;
+	bool replica = false;
 
 	in->round = read_round_new(READ_TXN);
 	if (txn_find_region(in->left.lower, false, found))
 	{
 		context = region_context(found);
+		replica = context.indexed = !found->is_leader;
 		if (read_round_look(in->round, &context, &in->seen, &error))
 		{
 			answer = read_round_begin(in->round, tables, true);
@@ -64,8 +88,10 @@ open_page(Inspection *in)
 				session_forget_tables();
 		}
 	}
+	else
+		refuse_unknown(in);
 	pfree(found);
-	if (answer == TABLES_OK && read_round_valid(in->round, in->seen, false))
+	if (answer == TABLES_OK && read_round_valid(in->round, in->seen, replica))
 		return true;
 	read_round_end(in->round);
 	return false;

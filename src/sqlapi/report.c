@@ -22,7 +22,7 @@ report_not_serving(WorkerKind kind)
 	if (worker.state == WORKER_SERVING)
 		ereport(ERROR,
 				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
-				 errmsg("no region on this store serves the key yet"),
+				 errmsg("no store serves the key's region yet"),
 				 errdetail("Nothing was done."),
 				 errhint("See tikv.regions; try again.")));
 	ereport(ERROR,

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "bus/metrics.h"
+#include "sqlapi/route.h"
 #include "sqlapi/sqlapi.h"
 
 RequestContext
@@ -88,29 +89,89 @@ try_begin(SqlRound *round, const TableOids *tables, const Bytes *keys,
 	return answer == TABLES_OK && all_valid(round, n_keys);
 }
 
+bool
+sql_round_try(SqlRound *round, const TableOids *tables, const Bytes *keys,
+			  int n_keys, bool below)
+{
+	memset(round, 0, sizeof(*round));
+	round->seen = palloc0(sizeof(BoardRegion *) * Max(n_keys, 1));
+	round->round = read_round_new(READ_RAW);
+	if (!try_begin(round, tables, keys, n_keys, below))
+	{
+		sql_round_end(round);
+		return false;
+	}
+	round->reader = read_round_reader(round->round);
+	return true;
+}
+
+/* Does another store lead one of the regions, as far as the board knows? */
+static bool
+led_elsewhere(const Bytes *keys, int n_keys, bool below)
+{
+	BoardRegion *found = palloc(sizeof(*found));
+	bool known = false;
+	bool elsewhere = false;
+
+	for (int i = 0; i < n_keys && !elsewhere; i++)
+	{
+		if (known && sql_in_region(&found->region, keys[i]))
+			continue;
+		known = sql_find_region(keys[i], below, found);
+		elsewhere = !known || !found->is_leader;
+	}
+	pfree(found);
+	return elsewhere;
+}
+
+/* The first key's region, for who walks from region to region. */
+static bool
+begin_remote(SqlRound *round, const Bytes *keys, int n_keys, bool below,
+			 const Patience *patience)
+{
+	BoardRegion *seen = palloc0(sizeof(BoardRegion));
+	Route route;
+
+	if (!route_find(sql_bound(keys[0]), below, patience, &route))
+		return false;
+	memset(round, 0, sizeof(*round));
+	round->seen = palloc0(sizeof(BoardRegion *) * n_keys);
+	seen->region = route.region;
+	round->seen[0] = seen;
+	round->reader = remote_reader_open(keys, n_keys);
+	round->remote = true;
+	return true;
+}
+
 void
 sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 {
 	Patience patience = patience_begin();
 
 	metrics_count_sql_read();
-	round->seen = palloc0(sizeof(BoardRegion *) * Max(n_keys, 1));
 	for (;;)
 	{
 		const TableOids *tables = session_tables(&patience);
 
-		round->round = read_round_new(READ_RAW);
-		if (try_begin(round, tables, keys, n_keys, below))
+		if (sql_round_try(round, tables, keys, n_keys, below) ||
+			(led_elsewhere(keys, n_keys, below) &&
+			 begin_remote(round, keys, n_keys, below, &patience)))
 			break;
-		read_round_end(round->round);
 		patience_retry(&patience);
 	}
-	round->reader = read_round_reader(round->round);
+}
+
+void
+sql_round_want_ttl(SqlRound *round)
+{
+	if (round->remote)
+		remote_reader_want_ttl(round->reader);
 }
 
 void
 sql_round_end(SqlRound *round)
 {
-	read_round_end(round->round);
+	if (round->round != NULL)
+		read_round_end(round->round);
 	pfree(round->seen);
 }

@@ -61,16 +61,30 @@ extern RequestContext region_context(const BoardRegion *region);
  * A round over the regions of all keys, begun and valid; with n_keys 1 and
  * `below`, over the region just below that bound instead.  *seen gets the
  * region of each key.  Waits and retries; throws when the time is up.
+ *
+ * If other stores lead some of the regions, the reader asks them when it is
+ * asked, in rounds of its own; *seen then has the first key's region alone.
  */
 typedef struct SqlRound
 {
 	ReadRound *round;
 	RawReader *reader;
 	const BoardRegion **seen; /* one per key */
+	bool remote; /* some region is led elsewhere: the reader asks there */
 } SqlRound;
 
 extern void sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys,
 							bool below);
+
+/* One attempt, of regions that this store leads; false: begin again. */
+extern bool sql_round_try(SqlRound *round, const TableOids *tables,
+						  const Bytes *keys, int n_keys, bool below);
+
+/*
+ * When keys expire is of interest, too: what other stores answer does not say
+ * it unless they are asked.
+ */
+extern void sql_round_want_ttl(SqlRound *round);
 extern void sql_round_end(SqlRound *round);
 
 /* ---- submit.c ---- */
@@ -156,6 +170,9 @@ extern Bytes sql_user_key(Bytes stored);
 
 /* The region of a stored key, or of the keys below a bound. */
 extern bool sql_find_region(Bytes key, bool below, BoardRegion *out);
+
+/* A stored key as regions are bounded: palloc'd, or borrowed. */
+extern Bytes sql_bound(Bytes key);
 extern bool sql_in_region(const Region *region, Bytes key);
 
 /* A region's bound as a stored key: palloc'd, or borrowed. */

@@ -6,7 +6,8 @@
  * The store evaluates, commits and answers; so the write is durable when the
  * function returns, whatever becomes of the SQL transaction.  A write that
  * met another region than it meant did nothing and is sent again; one whose
- * outcome is open never is.
+ * outcome is open never is.  Of regions that other stores lead the message goes
+ * on to the leader (remote.c).
  */
 #include "postgres.h"
 
@@ -16,6 +17,7 @@
 #include "guc.h"
 #include "service/service.h"
 #include "sqlapi/grants.h"
+#include "sqlapi/route.h"
 #include "sqlapi/sqlapi.h"
 
 /* An error elsewhere waits so long for the end of what was sent ahead. */
@@ -114,9 +116,13 @@ met_a_key(const SqlWrite *write, int from, int n, const char *error)
 	return true;
 }
 
-/* True if it was carried out or met a key, false if it must be sent again. */
+/*
+ * True if it was carried out or met a key, false if it must be sent again;
+ * elsewhere: the route it took, or NULL.
+ */
 static bool
-judge(const SqlWrite *write, int from, int n, Bytes reply, Arena *arena)
+judge(const SqlWrite *write, int from, int n, Bytes reply, Arena *arena,
+	  const Route *elsewhere)
 {
 	ProtobufCMessage *message = service_unpack(write->response, reply, arena);
 	const Errorpb__Error *region_error;
@@ -128,6 +134,9 @@ judge(const SqlWrite *write, int from, int n, Bytes reply, Arena *arena)
 	if (region_error != NULL)
 	{
 		report_region_error(region_error);
+		if (elsewhere != NULL)
+			route_failed(elsewhere->region.id, elsewhere->leader.store_id,
+						 region_error);
 		return false;
 	}
 	error = response_field(message, "error");
@@ -160,7 +169,7 @@ take_reply(const SqlWrite *write, int from, int n, const BusReply *reply)
 		return false;
 	if (reply->code != BUS_OK)
 		report_bus(WORKER_STORE, reply);
-	return judge(write, from, n, reply->bytes, call_arena());
+	return judge(write, from, n, reply->bytes, call_arena(), NULL);
 }
 
 /* One request to one region; as take_reply. */
@@ -180,6 +189,113 @@ send_part(Progress *progress, int from, int n, const BoardRegion *region,
 	return take_reply(write, from, n, &reply);
 }
 
+/* --------------------------------------------------------------- elsewhere */
+
+static bool
+is_insert(const SqlWrite *write)
+{
+	return write->method == METHOD_SQL_INSERT ||
+		write->method == METHOD_SQL_BATCH_INSERT;
+}
+
+/* The network has no insert: the first key's, as a swap of nothing. */
+static ProtobufCMessage *
+insert_as_swap(const ProtobufCMessage *message, Arena *arena)
+{
+	const Kvrpcpb__RawPutRequest *put = (const void *) message;
+	const Kvrpcpb__RawBatchPutRequest *batch = (const void *) message;
+	Kvrpcpb__RawCASRequest *cas = arena_alloc(arena, sizeof(*cas));
+
+	kvrpcpb__raw_casrequest__init(cas);
+	cas->previous_not_exist = true;
+	if (message->descriptor == &kvrpcpb__raw_put_request__descriptor)
+	{
+		cas->context = put->context;
+		cas->key = put->key;
+		cas->value = put->value;
+		cas->ttl = put->ttl;
+	}
+	else
+	{
+		cas->context = batch->context;
+		cas->key = batch->pairs[0]->key;
+		cas->value = batch->pairs[0]->value;
+		cas->ttl = batch->n_ttls > 0 ? batch->ttls[0] : 0;
+	}
+	return &cas->base;
+}
+
+static bool
+judge_swap(const SqlWrite *write, int from, Bytes reply, Arena *arena,
+		   const Route *route)
+{
+	SqlWrite swap = {
+		.response = &kvrpcpb__raw_casresponse__descriptor,
+		.keys = write->keys,
+	};
+	const Kvrpcpb__RawCASResponse *answer;
+
+	if (!judge(&swap, from, 1, reply, arena, route))
+		return false;
+	answer = (const void *) service_unpack(swap.response, reply, arena);
+	if (!answer->succeed && !met_a_key(write, from, 1, "key exists"))
+		report_raw_error("key exists", sql_user_key(write->keys[from]));
+	return true;
+}
+
+/* As send_part, to the store that leads the region. */
+static bool
+send_elsewhere(Progress *progress, int from, int n, const Route *route,
+			   const Patience *patience)
+{
+	const SqlWrite *write = progress->write;
+	bool swaps = is_insert(write);
+	Arena *arena = call_arena();
+	RemoteContext context;
+	ProtobufCMessage *message;
+	BusReply reply;
+
+	remote_context(&context, &route->region, route->leader);
+	message = write->build(write, from, n, &context.context, arena);
+	if (swaps)
+		message = insert_as_swap(message, arena);
+	progress->waiting = true;
+	reply = remote_call(route->leader.store_id,
+						swaps ? METHOD_RAW_CAS : write->method, message,
+						patience, Max(patience_left_ms(patience), 1));
+	progress->waiting = false;
+	if (reply.code == BUS_DOWN)
+	{
+		route_failed(route->region.id, route->leader.store_id, NULL);
+		return false;
+	}
+	if (reply.code != BUS_OK)
+		remote_report(route->leader.store_id, &reply);
+	return swaps ? judge_swap(write, from, reply.bytes, arena, route) :
+				   judge(write, from, n, reply.bytes, arena, route);
+}
+
+/* The next part: to where its region is led. */
+static bool
+send_next(Progress *progress, const Patience *patience, int *n)
+{
+	const SqlWrite *write = progress->write;
+	int from = progress->done;
+	BoardRegion region;
+	Route route;
+
+	if (sql_find_region(write->keys[from], false, &region) && region.is_leader)
+	{
+		*n = keys_in_region(write, from, &region.region);
+		return send_part(progress, from, *n, &region, patience);
+	}
+	if (!route_find(sql_bound(write->keys[from]), false, patience, &route) ||
+		route.local)
+		return false;
+	*n = is_insert(write) ? 1 : keys_in_region(write, from, &route.region);
+	return send_elsewhere(progress, from, *n, &route, patience);
+}
+
 static void
 send_all(Progress *progress)
 {
@@ -188,18 +304,10 @@ send_all(Progress *progress)
 
 	while (progress->done < write->n)
 	{
-		int from = progress->done;
-		BoardRegion region;
 		int n;
 
 		(void) session_tables(&patience);
-		if (!sql_find_region(write->keys[from], false, &region))
-		{
-			patience_retry(&patience);
-			continue;
-		}
-		n = keys_in_region(write, from, &region.region);
-		if (!send_part(progress, from, n, &region, &patience))
+		if (!send_next(progress, &patience, &n))
 			patience_retry(&patience);
 		else if (write->met != NULL && write->met->n > 0)
 			return;
@@ -284,7 +392,7 @@ sql_ahead_new(const SqlWrite *write)
 	ahead->callback.arg = ahead;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &ahead->callback);
 	(void) session_tables(&patience);
-	if (sql_find_region(write->keys[0], false, &region) &&
+	if (sql_find_region(write->keys[0], false, &region) && region.is_leader &&
 		keys_in_region(write, 0, &region.region) == write->n)
 		ahead->request = form_request(write, 0, write->n, &region);
 	(void) call_arena();

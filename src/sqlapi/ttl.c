@@ -69,6 +69,7 @@ tikv_ttl(PG_FUNCTION_ARGS)
 	grants_need_keys(GetUserId(), GRANT_READ, &key, 1);
 	arena = call_arena();
 	sql_round_begin(&round, &key, 1, false);
+	sql_round_want_ttl(&round);
 	found =
 		round.reader->get(round.reader, RAW_CF_DEFAULT, key, arena, &pair) &&
 		!expiry_passed(pair.expires_at, now_s);

@@ -129,6 +129,9 @@ extern void txn_io_init(ClientIo *io);
 /* The session whose calls io carries out. */
 extern void txn_io_use(TxnSession *session);
 extern uint64 txn_timestamp(TxnSession *session);
+
+/* A key as regions are bounded, palloc'd; below: as the bound of a range. */
+extern Bytes txn_bound(Bytes key, bool below);
 extern bool txn_find_region(Bytes key, bool below, BoardRegion *out);
 
 /* ---- txn_read.c ---- */
@@ -150,6 +153,32 @@ typedef struct TxnPage
 extern void txn_read_page(TxnSession *session, Bytes lower, Bytes upper,
 						  bool reverse, bool key_only, uint32 limit, uint64 ts,
 						  TxnPage *page);
+
+/* Locks that need not stop a reader at ts, and those whose values it reads. */
+extern void txn_fill_known(TxnSession *session, uint64 ts, ReadContext *read);
+
+/* ---- txn_remote.c: the same of one region that another store leads ---- */
+
+/* False if nothing was read: `lock` is in the way, or there is none: again. */
+typedef struct RemoteRead
+{
+	bool blocked;
+	LockInfo lock;
+} RemoteRead;
+
+typedef struct Route Route;
+
+extern bool txn_remote_keys(TxnSession *session, const Route *route,
+							const Bytes *keys, int n, uint64 ts,
+							TxnValue *values, RemoteRead *read);
+
+/*
+ * The first pairs of the range in the region; *more: there may be others in it.
+ * With a lock in the way those before it, and true.
+ */
+extern bool txn_remote_page(TxnSession *session, const Route *route,
+							const MvccScan *scan, uint64 ts, TxnPage *page,
+							bool *more, RemoteRead *read);
 
 /* ---- txn_wait.c ---- */
 

@@ -1,7 +1,7 @@
 /*
  * txn_io.c
- *	  The world of core/client in a backend: regions from the board, commands
- *	  over the bus, timestamps from shared memory, and waiting.
+ *	  The world of core/client in a backend: regions from the board or PD,
+ *	  commands over the bus, timestamps from shared memory or PD, and waiting.
  *
  * A wait ends with the call's patience and obeys cancel, except while a
  * cancel would leave open whether a transaction has committed.
@@ -18,6 +18,7 @@
 #include "pdpb.pb-c.h"
 #include "service/service.h"
 #include "service/txn_client.h"
+#include "sqlapi/route.h"
 #include "sqlapi/txn_internal.h"
 
 /* io's functions have no argument of their own: one session, one process. */
@@ -67,64 +68,65 @@ find_below(Bytes bound, Bytes key, BoardRegion *out)
 	return found;
 }
 
-/* Regions of transactional keys are bounded by encoded keys. */
+/*
+ * Regions of transactional keys are bounded by encoded keys; what is below an
+ * empty bound is the end.
+ */
+Bytes
+txn_bound(Bytes key, bool below)
+{
+	uint8 *room;
+
+	if (below && key.len == 0)
+		return bytes_empty();
+	room = palloc(memcomparable_len(key.len));
+	(void) memcomparable_put(room, key);
+	return bytes_make(room, memcomparable_len(key.len));
+}
+
 bool
 txn_find_region(Bytes key, bool below, BoardRegion *out)
 {
-	uint8 *room;
-	Bytes bound = key;
-	bool found;
+	Bytes bound = txn_bound(key, below);
+	bool found = below && key.len > 0 ? find_below(bound, key, out) :
+		below						  ? board_find_below(bound, out) :
+										board_find_key(bound, out);
 
-	if (below && key.len == 0)
-		return board_find_below(key, out);
-	room = palloc(memcomparable_len(key.len));
-	(void) memcomparable_put(room, key);
-	bound = bytes_make(room, memcomparable_len(key.len));
-	found = below ? find_below(bound, key, out) : board_find_key(bound, out);
-	pfree(room);
+	if (bound.data != NULL)
+		pfree(unconstify(uint8 *, bound.data));
 	return found;
 }
 
+/* Led here, as the board has it; else wherever it is led. */
 static bool
 io_locate(ClientIo *io, Bytes key, Arena *arena, Region *region,
 		  RegionPeer *leader)
 {
 	BoardRegion *found = palloc(sizeof(*found));
-	bool ok = txn_find_region(key, false, found);
+	Route route = {0};
+	bool ok = txn_find_region(key, false, found) && found->is_leader;
 
 	(void) io;
 	if (ok)
 	{
-		*region = found->region;
-		region->start_key = arena_copy(arena, found->region.start_key);
-		region->end_key = arena_copy(arena, found->region.end_key);
-		*leader = found->leader.id != 0 ? found->leader : found->self;
+		route.region = found->region;
+		route.leader = found->self;
+	}
+	else
+		ok = route_find(txn_bound(key, false), false, &current->patience,
+						&route);
+	if (ok)
+	{
+		*region = route.region;
+		region->start_key = arena_copy(arena, route.region.start_key);
+		region->end_key = arena_copy(arena, route.region.end_key);
+		*leader = route.leader;
 	}
 	pfree(found);
 	return ok;
 }
 
 /* ---------------------------------------------------------------- commands */
-
-static void
-fill_context(const CachedRegion *cached, bool is_retry,
-			 Kvrpcpb__Context *context, Metapb__RegionEpoch *epoch,
-			 Metapb__Peer *peer)
-{
-	kvrpcpb__context__init(context);
-	metapb__region_epoch__init(epoch);
-	metapb__peer__init(peer);
-	epoch->conf_ver = cached->region.epoch.conf_ver;
-	epoch->version = cached->region.epoch.version;
-	peer->id = cached->leader.id;
-	peer->store_id = cached->leader.store_id;
-	context->region_id = cached->region.id;
-	context->region_epoch = epoch;
-	context->peer = peer;
-	context->is_retry_request = is_retry;
-	context->api_version =
-		sql_api() == API_V2 ? KVRPCPB__APIVERSION__V2 : KVRPCPB__APIVERSION__V1;
-}
 
 static Bytes
 pack(const ProtobufCMessage *message)
@@ -140,13 +142,11 @@ Bytes
 txn_pack_request(const CachedRegion *region, const TxnCommand *command,
 				 uint64 task_id, Arena *arena)
 {
-	Kvrpcpb__Context context;
-	Metapb__RegionEpoch epoch;
-	Metapb__Peer peer;
+	RemoteContext context;
 
-	fill_context(region, false, &context, &epoch, &peer);
-	context.task_id = task_id;
-	return pack(txn_client_request(command, &context, arena));
+	remote_context(&context, &region->region, region->leader);
+	context.context.task_id = task_id;
+	return pack(txn_client_request(command, &context.context, arena));
 }
 
 /* May the transaction be committed by this command? */
@@ -158,12 +158,17 @@ may_commit(const TxnCommand *command)
 		 (command->prewrite.try_one_pc || command->prewrite.use_async_commit));
 }
 
-/* A lock request may wait in the store for longer than others. */
+/*
+ * A lock request may wait in the store for longer than others.  Commands may be
+ * sent twice, so a store that hangs is not waited for to the end.
+ */
 static int
-time_for(const TxnCommand *command)
+time_for(const TxnCommand *command, bool elsewhere)
 {
 	int left_ms = Max(patience_left_ms(&current->patience), 1);
 
+	if (elsewhere)
+		left_ms = remote_attempt_ms(&current->patience);
 	if (command->kind == TXN_CMD_PESSIMISTIC_LOCK &&
 		command->pessimistic_lock.wait_timeout_ms > 0)
 		left_ms += (int) command->pessimistic_lock.wait_timeout_ms;
@@ -171,16 +176,41 @@ time_for(const TxnCommand *command)
 }
 
 static BusReply
-call_store(const TxnCommand *command, Bytes request)
+call_here(const TxnCommand *command, const ProtobufCMessage *message)
 {
-	int method = txn_client_method(command->kind);
+	Bytes request = pack(message);
+	BusReply reply = bus_call(WORKER_STORE, txn_client_method(command->kind),
+							  request, time_for(command, false));
+
+	pfree(unconstify(uint8 *, request.data));
+	return reply;
+}
+
+static BusReply
+call_leader(const CachedRegion *region, const TxnCommand *command,
+			const ProtobufCMessage *message)
+{
+	BoardStore store;
+
+	board_store(&store);
+	if (region->leader.store_id == store.store_id)
+		return call_here(command, message);
+	return remote_call(region->leader.store_id,
+					   txn_client_method(command->kind), message,
+					   &current->patience, time_for(command, true));
+}
+
+static BusReply
+call_store(const CachedRegion *region, const TxnCommand *command,
+		   const ProtobufCMessage *message)
+{
 	BusReply reply;
 
 	current->counts.requests++;
 	if (!may_commit(command))
-		return bus_call(WORKER_STORE, method, request, time_for(command));
+		return call_leader(region, command, message);
 	HOLD_INTERRUPTS();
-	reply = bus_call(WORKER_STORE, method, request, time_for(command));
+	reply = call_leader(region, command, message);
 	RESUME_INTERRUPTS();
 	return reply;
 }
@@ -216,16 +246,26 @@ judge(const TxnCommand *command, const BusReply *bus, Arena *arena,
 	report_bus(WORKER_STORE, bus);
 }
 
+/* What was wrong about the region is asked about anew, elsewhere. */
+static void
+learn_route(const CachedRegion *region, SubmitOutcome outcome,
+			const ClientReply *reply)
+{
+	if (outcome == SUBMIT_ANSWERED &&
+		(reply->region_error == REGION_OK ||
+		 reply->region_error == REGION_SERVER_IS_BUSY ||
+		 (reply->region_error == REGION_NOT_LEADER && reply->leader.id != 0)))
+		return;
+	route_failed(region->region.id, region->leader.store_id, NULL);
+}
+
 static SubmitOutcome
 io_submit(ClientIo *io, const CachedRegion *region, const TxnCommand *command,
 		  bool is_retry, Arena *arena, ClientReply *reply)
 {
-	Kvrpcpb__Context context;
-	Metapb__RegionEpoch epoch;
-	Metapb__Peer peer;
+	RemoteContext context;
 	SubmitOutcome outcome;
 	BusReply bus;
-	Bytes request;
 
 	(void) io;
 	if (current->finishing)
@@ -241,11 +281,12 @@ io_submit(ClientIo *io, const CachedRegion *region, const TxnCommand *command,
 		current->counts.retries++;
 	if (command->kind == TXN_CMD_RESOLVE_LOCK)
 		current->counts.locks_resolved++;
-	fill_context(region, is_retry, &context, &epoch, &peer);
-	request = pack(txn_client_request(command, &context, arena));
-	bus = call_store(command, request);
-	pfree(unconstify(uint8 *, request.data));
+	remote_context(&context, &region->region, region->leader);
+	context.context.is_retry_request = is_retry;
+	bus = call_store(region, command,
+					 txn_client_request(command, &context.context, arena));
 	outcome = judge(command, &bus, arena, reply);
+	learn_route(region, outcome, reply);
 	current->progressed =
 		outcome == SUBMIT_ANSWERED && reply->region_error == REGION_OK;
 	if (bus.bytes.data != NULL)
@@ -255,15 +296,37 @@ io_submit(ClientIo *io, const CachedRegion *region, const TxnCommand *command,
 
 /* --------------------------------------------------------------- timestamps */
 
-/* PD extends the window; then it is ours, too. */
+#define TS_PHYSICAL_SHIFT 18
+
+/* The timestamp of PD's answer; false if it has none. */
 static bool
-ask_pd_for_window(void)
+take_timestamp(Bytes bytes, uint64_t *ts)
+{
+	const Pdpb__TsoResponse *reply;
+	Arena arena;
+	bool ok;
+
+	arena_init(&arena);
+	reply = (const void *) service_unpack(&pdpb__tso_response__descriptor,
+										  bytes, &arena);
+	ok = reply != NULL && reply->timestamp != NULL;
+	if (ok)
+		*ts = ((uint64_t) reply->timestamp->physical << TS_PHYSICAL_SHIFT) +
+			(uint64_t) reply->timestamp->logical;
+	arena_free(&arena);
+	return ok;
+}
+
+/* From PD, wherever it leads. */
+static bool
+ask_pd_for_timestamp(uint64_t *ts)
 {
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 	Pdpb__TsoRequest message = PDPB__TSO_REQUEST__INIT;
 	BoardStore store;
 	BusReply reply;
 	Bytes request;
+	bool ok;
 
 	board_store(&store);
 	header.cluster_id = store.cluster_id;
@@ -273,9 +336,10 @@ ask_pd_for_window(void)
 	reply = bus_call(WORKER_PD, METHOD_PD_TSO, request,
 					 Max(patience_left_ms(&current->patience), 1));
 	pfree(unconstify(uint8 *, request.data));
+	ok = reply.code == BUS_OK && take_timestamp(reply.bytes, ts);
 	if (reply.bytes.data != NULL)
 		pfree(unconstify(uint8 *, reply.bytes.data));
-	return reply.code == BUS_OK;
+	return ok;
 }
 
 static bool
@@ -297,8 +361,8 @@ static bool
 io_timestamp(ClientIo *io, uint64_t *ts)
 {
 	(void) io;
-	while (!tso_allocate(1, ts))
-		if (!ask_pd_for_window() && !nap(10))
+	while (!tso_allocate(1, ts) && !ask_pd_for_timestamp(ts))
+		if (!nap(10))
 			return false;
 	return true;
 }

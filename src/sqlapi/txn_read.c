@@ -4,7 +4,8 @@
  *
  * The order is the read path's (DESIGN 4): regions, max_ts and locks, the
  * snapshot, the board once more.  A lock that is in the way is asked about
- * with the snapshot given back, since that may take a while.
+ * with the snapshot given back, since that may take a while.  What other stores
+ * lead they are asked for (txn_remote.c), region by region.
  */
 #include "postgres.h"
 
@@ -13,6 +14,7 @@
 #include "bus/metrics.h"
 #include "core/codec/memcomparable.h"
 #include "service/service.h"
+#include "sqlapi/route.h"
 #include "sqlapi/txn_internal.h"
 
 /* A round of reads over some keys or one range. */
@@ -28,9 +30,8 @@ typedef struct TxnRound
 	LockInfo lock;
 } TxnRound;
 
-/* Locks that need not stop a reader at ts, and those whose values it reads. */
-static void
-fill_known(TxnSession *session, uint64 ts, ReadContext *read)
+void
+txn_fill_known(TxnSession *session, uint64 ts, ReadContext *read)
 {
 	size_t room = (size_t) session->n_known * sizeof(uint64_t);
 	uint64_t *passed = arena_alloc(&session->arena, room);
@@ -60,7 +61,7 @@ round_init(TxnRound *round, TxnSession *session, int method, uint64 ts)
 	round->request.arena = &session->arena;
 	round->txn.read.ts = ts;
 	round->txn.read.isolation = ISOLATION_SI;
-	fill_known(session, ts, &round->txn.read);
+	txn_fill_known(session, ts, &round->txn.read);
 }
 
 /* ----------------------------------------------------------- locks in the way */
@@ -364,31 +365,85 @@ try_keys(TxnRound *round, const TableOids *tables, TxnValue *values)
 	return done;
 }
 
+/* One attempt over regions that this store leads; false: try again. */
+static bool
+read_here(TxnSession *session, const Bytes *keys, int n, uint64 ts,
+		  TxnValue *values, RemoteRead *read)
+{
+	const TableOids *tables = session_tables(&session->patience);
+	TxnRound round;
+
+	round_init(&round, session, n == 1 ? METHOD_KV_GET : METHOD_KV_BATCH_GET,
+			   ts);
+	round.txn.keys = unconstify(Bytes *, keys);
+	round.txn.n_keys = (size_t) n;
+	session->counts.rounds++;
+	if (!try_keys(&round, tables, values))
+		return false;
+	read->blocked = round.blocked;
+	read->lock = round.lock;
+	return !round.blocked;
+}
+
+/* The first keys, as far as one region has them or this store leads them. */
+static int
+keys_together(const Bytes *keys, int n, const Route *route)
+{
+	int together = 1;
+
+	while (together < n &&
+		   (region_cache_holds(&route->region, keys[together]) ||
+			(route->local &&
+			 route_is_local(txn_bound(keys[together], false), false))))
+		together++;
+	return together;
+}
+
+/* Some of the keys are led elsewhere: the first part of them; 0: try again. */
+static int
+read_part(TxnSession *session, const Bytes *keys, int n, uint64 ts,
+		  TxnValue *values, RemoteRead *read)
+{
+	Route route;
+	bool done;
+
+	if (!route_find(txn_bound(keys[0], false), false, &session->patience,
+					&route))
+		return 0;
+	n = keys_together(keys, n, &route);
+	done = route.local ?
+		read_here(session, keys, n, ts, values, read) :
+		txn_remote_keys(session, &route, keys, n, ts, values, read);
+	return done ? n : 0;
+}
+
 void
 txn_read_keys(TxnSession *session, const Bytes *keys, int n, uint64 ts,
 			  TxnValue *values)
 {
 	Backoff backoff;
+	int done = 0;
 
 	backoff_init(&backoff, BACKOFF_READ_MS, session->client.random++);
 	metrics_count_sql_read();
-	for (;;)
+	while (done < n)
 	{
-		const TableOids *tables = session_tables(&session->patience);
-		TxnRound round;
+		RemoteRead read = {0};
 
 		CHECK_FOR_INTERRUPTS();
-		round_init(&round, session,
-				   n == 1 ? METHOD_KV_GET : METHOD_KV_BATCH_GET, ts);
-		round.txn.keys = unconstify(Bytes *, keys);
-		round.txn.n_keys = (size_t) n;
-		session->counts.rounds++;
-		if (!try_keys(&round, tables, values))
-			patience_retry(&session->patience);
-		else if (!round.blocked)
+		if (read_here(session, keys + done, n - done, ts, values + done, &read))
 			break;
-		else
-			clear_the_way(session, &round.lock, ts, &backoff);
+		if (!read.blocked)
+		{
+			int part = read_part(session, keys + done, n - done, ts,
+								 values + done, &read);
+
+			done += part;
+			if (part == 0 && !read.blocked)
+				patience_retry(&session->patience);
+		}
+		if (read.blocked)
+			clear_the_way(session, &read.lock, ts, &backoff);
 	}
 	if (ts == session->start_ts)
 		txn_check_halves(session, keys, n);
@@ -433,57 +488,48 @@ keep_pair(void *arg, const ReadResult *result)
 	return !fill->full;
 }
 
-/* Where the next page begins, or that there is none. */
-static void
-set_next(const TxnRound *round, const PageFill *fill, KeyRange whole,
-		 TxnPage *page)
+static Bytes
+behind(Bytes key)
 {
-	bool reverse = round->txn.scan.reverse;
-	KeyRange region =
-		txn_region_range(&round->seen->region, &round->session->arena);
+	uint8 *after = palloc(key.len + 1);
+
+	if (key.len > 0)
+		memcpy(after, key.data, key.len);
+	after[key.len] = 0;
+	return bytes_make(after, key.len + 1);
+}
+
+/*
+ * Where the next page begins, or that there is none; lock: the key of one in
+ * the way, or NULL; full: the region has more.
+ */
+static void
+set_next(TxnPage *page, const MvccScan *scan, KeyRange region,
+		 const Bytes *lock, bool full)
+{
+	KeyRange whole = scan->range;
 	Bytes last;
 
 	page->last = false;
-	if (round->blocked)
+	if (lock != NULL)
+		/* Up to the lock everything is known; its own key is read again. */
+		page->next = scan->reverse ? behind(*lock) : palloc_copy(*lock);
+	else if (full)
 	{
-		/* Up to the lock everything is known. */
-		last = round->lock.key;
-		page->next = reverse ? palloc_copy(last) : palloc_copy(last);
-		if (reverse)
-		{
-			/* The lock's own key is to be read again. */
-			uint8 *after = palloc(last.len + 1);
-
-			memcpy(after, last.data, last.len);
-			after[last.len] = 0;
-			page->next = bytes_make(after, last.len + 1);
-		}
-		return;
-	}
-	if (fill->full)
-	{
-		uint8 *after;
-
 		last = page->keys[page->n - 1];
-		if (reverse)
-		{
-			page->next = palloc_copy(last);
-			page->last = last.len == 0;
-			return;
-		}
-		after = palloc(last.len + 1);
-		if (last.len > 0)
-			memcpy(after, last.data, last.len);
-		after[last.len] = 0;
-		page->next = bytes_make(after, last.len + 1);
-		return;
+		page->last = scan->reverse && last.len == 0;
+		page->next = scan->reverse ? palloc_copy(last) : behind(last);
 	}
-	last = reverse ? region.lower : region.upper;
-	page->last = last.len == 0 ||
-		(reverse ? bytes_cmp(last, whole.lower) <= 0 :
-				   whole.upper.len > 0 && bytes_cmp(last, whole.upper) >= 0);
-	if (!page->last)
-		page->next = palloc_copy(last);
+	else
+	{
+		last = scan->reverse ? region.lower : region.upper;
+		page->last = last.len == 0 ||
+			(scan->reverse ?
+				 bytes_cmp(last, whole.lower) <= 0 :
+				 whole.upper.len > 0 && bytes_cmp(last, whole.upper) >= 0);
+		if (!page->last)
+			page->next = palloc_copy(last);
+	}
 }
 
 static bool
@@ -515,17 +561,58 @@ try_page(TxnRound *round, const TableOids *tables, uint32 limit, TxnPage *page)
 						 round->look.met, round->look.n_met, &arena, keep_pair,
 						 &fill);
 		arena_free(&arena);
-		set_next(round, &fill, scan->range, page);
+		set_next(page, scan,
+				 txn_region_range(&round->seen->region, &round->session->arena),
+				 round->blocked ? &round->lock.key : NULL, fill.full);
 		done = true;
 	}
 	close_round(round);
 	return done;
 }
 
+static bool
+page_here(TxnSession *session, const MvccScan *scan, uint64 ts, TxnPage *page,
+		  RemoteRead *read)
+{
+	const TableOids *tables = session_tables(&session->patience);
+	TxnRound round;
+
+	round_init(&round, session, METHOD_KV_SCAN, ts);
+	round.txn.scan = *scan;
+	session->counts.rounds++;
+	if (!try_page(&round, tables, scan->limit, page))
+		return false;
+	read->blocked = round.blocked;
+	read->lock = round.lock;
+	return true;
+}
+
+static bool
+page_elsewhere(TxnSession *session, const MvccScan *scan, uint64 ts,
+			   TxnPage *page, RemoteRead *read)
+{
+	Bytes from = scan->reverse ? scan->range.upper : scan->range.lower;
+	Route route;
+	bool more;
+
+	if (!route_find(txn_bound(from, scan->reverse), scan->reverse,
+					&session->patience, &route) ||
+		route.local ||
+		!txn_remote_page(session, &route, scan, ts, page, &more, read))
+		return false;
+	set_next(page, scan, txn_region_range(&route.region, &session->arena),
+			 read->blocked ? &read->lock.key : NULL, more);
+	return true;
+}
+
 void
 txn_read_page(TxnSession *session, Bytes lower, Bytes upper, bool reverse,
 			  bool key_only, uint32 limit, uint64 ts, TxnPage *page)
 {
+	MvccScan scan = {.range = {lower, upper},
+					 .reverse = reverse,
+					 .key_only = key_only,
+					 .limit = limit};
 	Backoff backoff;
 
 	backoff_init(&backoff, BACKOFF_READ_MS, session->client.random++);
@@ -534,19 +621,12 @@ txn_read_page(TxnSession *session, Bytes lower, Bytes upper, bool reverse,
 	page->values = palloc(limit * sizeof(Bytes));
 	for (;;)
 	{
-		const TableOids *tables = session_tables(&session->patience);
-		TxnRound round;
+		RemoteRead read = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		page->n = 0;
-		round_init(&round, session, METHOD_KV_SCAN, ts);
-		round.txn.scan.range.lower = lower;
-		round.txn.scan.range.upper = upper;
-		round.txn.scan.reverse = reverse;
-		round.txn.scan.key_only = key_only;
-		round.txn.scan.limit = limit;
-		session->counts.rounds++;
-		if (!try_page(&round, tables, limit, page))
+		if (!page_here(session, &scan, ts, page, &read) &&
+			!page_elsewhere(session, &scan, ts, page, &read))
 		{
 			patience_retry(&session->patience);
 			continue;
@@ -554,9 +634,9 @@ txn_read_page(TxnSession *session, Bytes lower, Bytes upper, bool reverse,
 		if (ts == session->start_ts)
 			txn_check_halves_in(session, lower, upper);
 		session->counts.keys_read += (uint64) page->n;
-		if (!round.blocked)
+		if (!read.blocked)
 			return;
-		clear_the_way(session, &round.lock, ts, &backoff);
+		clear_the_way(session, &read.lock, ts, &backoff);
 		/* What came before the lock is an answer of its own. */
 		if (page->n > 0)
 			return;

@@ -195,26 +195,31 @@ gc_set_cursor(Gc *gc, Bytes key)
 		pfree((void *) old.data);
 }
 
-/*
- * Does this store lead regions that cover all keys?  A round ends locks before
- * it moves the point up to which versions are deleted, everywhere: locks of
- * regions that others lead would be passed over, and their transactions'
- * records deleted under them (tikv/tikv#9526).
- */
-static bool
-leads_everything(Store *store)
+bool
+gc_leads(Store *store)
 {
-	Bytes at = bytes_empty();
-	Peer *peer;
+	const Peer *peer = store_find_peer_of_key(store, bytes_empty());
 
-	do
-	{
-		peer = store_find_peer_of_key(store, at);
-		if (peer == NULL || !peer_is_leader(peer))
-			return false;
-		at = peer->region.end_key;
-	} while (at.len > 0);
-	return true;
+	return peer != NULL && peer_is_leader(peer);
+}
+
+/*
+ * What other stores left behind in a region is not known to who comes to lead
+ * it: something may be.
+ */
+static void
+note_new_regions(Store *store)
+{
+	Gc *gc = &store->gc;
+	uint64 led = 0;
+
+	for (int i = 0; i < store->n_peers; i++)
+		if (peer_is_leader(store->peers[i]))
+			led += store->peers[i]->region.id *
+				(raft_term(store->peers[i]->raft) + 1);
+	if (led != gc->led && gc->garbage == 0)
+		gc->garbage = 1;
+	gc->led = led;
 }
 
 /* The next region that this store leads; NULL at the end. */
@@ -300,8 +305,7 @@ gc_begin_resolving(Store *store, uint64 safe_point)
 	store->gc.safe_point = safe_point;
 	store->gc.lock_floor = Max(store->gc.lock_floor, safe_point);
 	lock_table_raise_max_ts(safe_point);
-	if (!begin_regions(store, GC_SCANS_LOCKS))
-		gc_end_round(store, gc_round_interval_us());
+	gc_begin_scanning(store);
 }
 
 /* Is a pass over all versions worth its reads? */
@@ -482,7 +486,7 @@ gc_run(Store *store)
 		gc->round_us = Min(gc->round_us, dispatch_now_us() + ROUND_MIN_US);
 		gc->due_us = Min(gc->due_us, gc->round_us);
 	}
-	if (gc->job != NULL || dispatch_now_us() < gc->due_us)
+	if (gc->job != NULL || gc->away || dispatch_now_us() < gc->due_us)
 		return 0;
 	if (gc_waits_for_pd(gc))
 	{
@@ -491,21 +495,22 @@ gc_run(Store *store)
 	}
 	if (gc->phase == GC_IDLE)
 	{
+		note_new_regions(store);
 		gc->looks = dispatch_now_us() < gc->round_us;
 		if (gc->looks || tikv_fdw_settings.gc_life_time_s == 0 ||
-			!leads_everything(store))
+			!gc_leads(store))
 			gc_ask_state(store);
 		else
 			gc_ask_time(store);
 		return 1;
 	}
 	peer = store_find_peer(store, gc->region_id);
-	if (peer == NULL || raft_role(peer->raft) != RAFT_LEADER)
-		gc_give_up(store, GC_REASON_MOVED);
-	else if (gc->phase == GC_SCANS_LOCKS)
-		gc_scan_locks(store, peer);
+	if (gc->phase == GC_SCANS_LOCKS)
+		gc_scan_locks(store);
 	else if (gc->phase == GC_RESOLVES)
 		gc_ask_about_lock(store);
+	else if (peer == NULL || !peer_is_leader(peer))
+		gc_give_up(store, GC_REASON_MOVED);
 	else
 		delete_slice(store, peer);
 	tell(gc);

@@ -5,10 +5,15 @@
  *
  * The folder's own header.  A round: ask PD for a timestamp and move the txn
  * safe point to tikv.gc_life_time before it, as far as barriers allow; end the
- * locks below it; move the GC safe point; delete what nobody can read any
- * more, region by region, in slices.  Between rounds it looks at PD's points
- * every ten seconds, as TiKV does: with tikv.gc_life_time = 0, or when another
- * store leads some regions, somebody else moves them, and any client may.
+ * locks below it, in all regions; move the GC safe point; delete what nobody
+ * can read any more, region by region, in slices.
+ *
+ * The whole round is the business of one store, the one that leads the first
+ * region, and it asks other stores for the locks of regions that they lead.  The
+ * others, and with tikv.gc_life_time = 0 all of them (TiDB moves the points
+ * then, and any client may), only delete, each in the regions that it leads.
+ * Between rounds every store looks at PD's points every ten seconds, as TiKV
+ * does.
  */
 #ifndef TIKV_STORE_GC_H
 #define TIKV_STORE_GC_H
@@ -50,6 +55,18 @@ typedef struct Gc
 	uint64 region_id;	/* that is being worked on */
 	MemoryContext keep; /* where the cursor lives */
 	Bytes cursor;		/* in the region */
+
+	/* The search for locks goes by keys: regions move meanwhile. */
+	Bytes bound;	 /* where the region begins, as regions are bounded */
+	Bytes bound_end; /* ... and ends, of the one that was asked last */
+	bool away;		 /* a question is with another store */
+
+	/* Regions that it has come to lead may hold garbage. */
+	uint64 led; /* a sum over the regions and terms */
+
+	/* For SQL transactions of this node; 0: none is set. */
+	uint64 barrier_ts;
+	int64 barrier_us; /* when it was set last */
 
 	LockResolver resolver; /* the lock that is being ended */
 	LockInfo *locks;	   /* found by the last scan */
@@ -99,5 +116,14 @@ extern int gc_run(Store *store);
 
 /* True if the answer of PD was for garbage collection. */
 extern bool gc_take_pd_answer(Store *store, const BusAnswer *answer);
+
+/* ---- gc_barrier.c ---- */
+
+/*
+ * A barrier at PD for the oldest SQL transaction of this node, as long as it is
+ * open; other stores may be those who move the safe points.
+ */
+extern void gc_barrier_run(Store *store);
+extern bool gc_barrier_take_pd_answer(Store *store, const BusAnswer *answer);
 
 #endif /* TIKV_STORE_GC_H */

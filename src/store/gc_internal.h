@@ -19,6 +19,9 @@ extern void gc_rest(Gc *gc);
 
 extern void gc_set_cursor(Gc *gc, Bytes key);
 
+/* Does this store lead the first region? */
+extern bool gc_leads(Store *store);
+
 /* False if there is none; else the cursor is at its begin. */
 extern bool gc_go_to_next_region(Store *store);
 
@@ -38,7 +41,9 @@ extern bool gc_waits_for_pd(const Gc *gc);
 
 /* ---- gc_locks.c ---- */
 
-extern void gc_scan_locks(Store *store, Peer *peer);
+/* Begin with the first region; ends with gc_move_gc_point. */
+extern void gc_begin_scanning(Store *store);
+extern void gc_scan_locks(Store *store);
 extern void gc_ask_about_lock(Store *store);
 extern void gc_after_scan(Store *store, const TxnAnswer *answer);
 extern void gc_after_question(Store *store, const TxnAnswer *answer);

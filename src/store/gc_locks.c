@@ -1,43 +1,162 @@
 /*
  * gc_locks.c
  *	  The locks below the safe point: found, and their transactions ended.
+ *
+ * In all regions: those that this store leads by commands of its own among the
+ * clients', others by the requests that a client would send to their leaders.
  */
 #include "postgres.h"
 
+#include "core/codec/memcomparable.h"
+#include "service/txn_client.h"
+#include "store/elsewhere.h"
 #include "store/gc_internal.h"
 
 #define SCAN_LOCKS 256
 
-static void
-key_range(Store *store, Peer *peer, KeyRange *range)
+/* ----------------------------------------------------------------- regions */
+
+static Bytes
+keep(Gc *gc, Bytes *place, Bytes bytes)
 {
-	*range = txn_region_range(&peer->region, &store->gc.arena);
-	if (bytes_cmp(store->gc.cursor, range->lower) > 0)
-		range->lower = store->gc.cursor;
+	uint8 *copy = MemoryContextAlloc(gc->keep, bytes.len + 1);
+	Bytes old = *place;
+
+	if (bytes.len > 0)
+		memcpy(copy, bytes.data, bytes.len);
+	*place = bytes_make(copy, bytes.len);
+	if (old.data != NULL)
+		pfree(unconstify(uint8 *, old.data));
+	return *place;
+}
+
+/* Raw keys' regions may have bounds that are no encoded keys, and no locks. */
+static void
+begin_region(Store *store, Bytes bound)
+{
+	Gc *gc = &store->gc;
+	Bytes key = bytes_empty();
+	Arena arena;
+
+	arena_init(&arena);
+	bound = keep(gc, &gc->bound, bound);
+	if (bound.len > 0 &&
+		memcomparable_decode(bound, &arena, &key, NULL) != STATUS_OK)
+		key = bytes_empty();
+	gc_set_cursor(gc, key);
+	arena_free(&arena);
+	gc->phase = GC_SCANS_LOCKS;
 }
 
 void
-gc_scan_locks(Store *store, Peer *peer)
+gc_begin_scanning(Store *store)
 {
-	TxnCommand command = {.kind = TXN_CMD_SCAN_LOCK};
-
-	arena_reset(&store->gc.arena);
-	key_range(store, peer, &command.scan_lock.range);
-	command.scan_lock.max_ts = store->gc.safe_point;
-	command.scan_lock.limit = SCAN_LOCKS;
-	gc_queue_job(store, peer, METHOD_KV_SCAN_LOCK, &command);
+	begin_region(store, bytes_empty());
+	store->gc.due_us = dispatch_now_us();
 }
 
 static void
 no_more_locks(Store *store)
 {
-	if (gc_go_to_next_region(store))
+	Gc *gc = &store->gc;
+
+	if (gc->bound_end.len == 0)
 	{
-		store->gc.phase = GC_SCANS_LOCKS;
-		gc_rest(&store->gc);
-	}
-	else
 		gc_move_gc_point(store);
+		return;
+	}
+	begin_region(store, gc->bound_end);
+	gc_rest(gc);
+}
+
+/* ------------------------------------------------------------------- scans */
+
+static void
+scan_here(Store *store, Peer *peer)
+{
+	Gc *gc = &store->gc;
+	TxnCommand command = {.kind = TXN_CMD_SCAN_LOCK};
+	KeyRange range = txn_region_range(&peer->region, &gc->arena);
+
+	if (bytes_cmp(gc->cursor, range.lower) > 0)
+		range.lower = gc->cursor;
+	(void) keep(gc, &gc->bound_end, peer->region.end_key);
+	command.scan_lock.range = range;
+	command.scan_lock.max_ts = gc->safe_point;
+	command.scan_lock.limit = SCAN_LOCKS;
+	gc_queue_job(store, peer, METHOD_KV_SCAN_LOCK, &command);
+}
+
+/*
+ * The other store raises its max_ts to the safe point before it looks, as ours
+ * has done: no async commit lands below it afterwards (tikv/tikv#9526).
+ */
+static void
+scanned_elsewhere(void *arg, const ProtobufCMessage *reply,
+				  const Whereabouts *where)
+{
+	Store *store = arg;
+	Gc *gc = &store->gc;
+	const Kvrpcpb__ScanLockResponse *scan = (const void *) reply;
+	TxnAnswer answer = {0};
+
+	gc->away = false;
+	if (scan == NULL)
+	{
+		gc_give_up(store, GC_REASON_ELSEWHERE);
+		return;
+	}
+	if (scan->error != NULL)
+	{
+		gc_give_up(store, GC_REASON_COMMITTING);
+		return;
+	}
+	(void) keep(gc, &gc->bound_end, where->region.end_key);
+	answer.n_locks = scan->n_locks;
+	answer.locks = arena_alloc(&gc->arena, scan->n_locks * sizeof(LockInfo));
+	for (size_t i = 0; i < scan->n_locks; i++)
+		txn_client_lock_info(scan->locks[i], &gc->arena, &answer.locks[i]);
+	gc_after_scan(store, &answer);
+}
+
+static void
+scan_elsewhere(Store *store)
+{
+	Gc *gc = &store->gc;
+	Kvrpcpb__ScanLockRequest *request =
+		arena_alloc(&gc->arena, sizeof(*request));
+
+	kvrpcpb__scan_lock_request__init(request);
+	request->max_version = gc->safe_point;
+	request->start_key.data = unconstify(uint8 *, gc->cursor.data);
+	request->start_key.len = gc->cursor.len;
+	request->limit = SCAN_LOCKS;
+	gc->away = elsewhere_ask(store,
+							 gc->cursor.len > 0 ?
+								 memcomparable_encode(gc->cursor, &gc->arena) :
+								 gc->bound,
+							 METHOD_KV_SCAN_LOCK, &request->base,
+							 scanned_elsewhere, store);
+	if (!gc->away)
+		gc_give_up(store, GC_REASON_ELSEWHERE);
+}
+
+/* The region of the cursor may be another one than a moment ago. */
+void
+gc_scan_locks(Store *store)
+{
+	Gc *gc = &store->gc;
+	Bytes bound = gc->bound;
+	Peer *peer;
+
+	arena_reset(&gc->arena);
+	if (gc->cursor.len > 0)
+		bound = memcomparable_encode(gc->cursor, &gc->arena);
+	peer = store_find_peer_of_key(store, bound);
+	if (peer != NULL && peer_is_leader(peer))
+		scan_here(store, peer);
+	else
+		scan_elsewhere(store);
 }
 
 /* The answer lives in the turn's memory: what is needed is copied. */
@@ -146,14 +265,47 @@ key_of_question(const TxnCommand *command)
 	}
 }
 
+static void
+asked_elsewhere(void *arg, const ProtobufCMessage *reply,
+				const Whereabouts *where)
+{
+	Store *store = arg;
+	Gc *gc = &store->gc;
+	ClientReply answer;
+
+	gc->away = false;
+	if (reply == NULL ||
+		!txn_client_reply(&gc->resolver.command,
+						  arena_copy(&gc->arena, where->reply), &gc->arena,
+						  &answer))
+		gc_give_up(store, GC_REASON_ELSEWHERE);
+	else
+		gc_after_question(store, &answer.answer);
+}
+
+static void
+ask_elsewhere(Store *store, Bytes key)
+{
+	Gc *gc = &store->gc;
+	const TxnCommand *command = &gc->resolver.command;
+
+	gc->away = elsewhere_ask(store, memcomparable_encode(key, &gc->arena),
+							 txn_client_method(command->kind),
+							 txn_client_request(command, NULL, &gc->arena),
+							 asked_elsewhere, store);
+	if (!gc->away)
+		gc_give_up(store, GC_REASON_ELSEWHERE);
+}
+
 void
 gc_ask_about_lock(Store *store)
 {
 	const TxnCommand *command = &store->gc.resolver.command;
-	Peer *peer = store_find_peer_of_txn_key(store, key_of_question(command));
+	Bytes key = key_of_question(command);
+	Peer *peer = store_find_peer_of_txn_key(store, key);
 
-	if (peer != NULL && raft_role(peer->raft) == RAFT_LEADER)
+	if (peer != NULL && peer_is_leader(peer))
 		gc_queue_job(store, peer, METHOD_KV_CHECK_TXN_STATUS, command);
 	else
-		gc_give_up(store, GC_REASON_ELSEWHERE);
+		ask_elsewhere(store, key);
 }

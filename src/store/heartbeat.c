@@ -14,6 +14,7 @@
 #include "kvserver/long_reads.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
+#include "store/elsewhere.h"
 #include "store/replicas.h"
 
 static bool
@@ -357,6 +358,8 @@ store_take_pd_answers(Store *store)
 		take_verdict(store, &answer);
 		if (!long_reads_take(&store->dispatch, &answer) &&
 			!links_take_pd_answer(store, &answer) &&
+			!elsewhere_take_pd_answer(store, &answer) &&
+			!gc_barrier_take_pd_answer(store, &answer) &&
 			!splits_take_pd_answer(store, &answer) &&
 			!raft_take_pd_answer(store, &answer) &&
 			!stale_peer_take_pd_answer(store, &answer) &&

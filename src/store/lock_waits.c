@@ -11,6 +11,7 @@
 
 #include "bus/metrics.h"
 #include "guc.h"
+#include "store/detector.h"
 #include "store/txn_turn.h"
 
 /* TiKV's defaults: pessimistic-txn.wait-for-lock-timeout and wake-up-delay. */
@@ -169,6 +170,7 @@ lock_waits_park(Store *store, Write *write)
 					 "scheduler is busy: too many requests wait for locks");
 		return;
 	}
+	(void) detector_update(store);
 	switch (lock_wait_park(store->waits, &wait, dispatch_now_us(), &event))
 	{
 		case LOCK_WAIT_PARKED:

@@ -5,7 +5,8 @@
  * A session that idles in a transaction runs no timer, so the store beats on
  * its behalf: the session's slot in shared memory names the primary for as
  * long as it lives.  The beat is an ordinary TxnHeartBeat request; if it
- * fails, the session learns at its commit that it has lost its locks.
+ * fails, the session learns at its commit that it has lost its locks.  If
+ * another store leads the primary's region, the request goes there.
  */
 #include "postgres.h"
 
@@ -14,7 +15,7 @@
 #include "bus/failpoints.h"
 #include "bus/sql_txns.h"
 #include "core/codec/memcomparable.h"
-#include "store/store.h"
+#include "store/elsewhere.h"
 
 /* Requests at once; the others come with the next round. */
 #define BEATS_MAX 256
@@ -41,14 +42,25 @@ beat_end(Beat *beat)
 }
 
 static void
-beat_done(Request *request, const ProtobufCMessage *reply)
+take_answer(Beat *beat, const Kvrpcpb__TxnHeartBeatResponse *answer)
 {
-	Beat *beat = request->owner;
-	const Kvrpcpb__TxnHeartBeatResponse *answer = (const void *) reply;
-
-	if (answer->region_error == NULL && answer->error == NULL)
+	if (answer != NULL && answer->region_error == NULL && answer->error == NULL)
 		sql_txn_beat(beat->slot, beat->start_ts);
 	beat_end(beat);
+}
+
+static void
+beat_done(Request *request, const ProtobufCMessage *reply)
+{
+	take_answer(request->owner, (const void *) reply);
+}
+
+static void
+beat_answered_elsewhere(void *arg, const ProtobufCMessage *reply,
+						const Whereabouts *where)
+{
+	(void) where;
+	take_answer(arg, (const void *) reply);
 }
 
 static void
@@ -60,9 +72,8 @@ beat_failed(Request *request, int code, const char *text)
 }
 
 static bool
-address(Beat *beat, Bytes primary)
+address(Beat *beat, Bytes bound)
 {
-	Bytes bound = memcomparable_encode(primary, &beat->arena);
 	BoardRegion *region = arena_alloc(&beat->arena, sizeof(*region));
 
 	if (!board_find_key(bound, region) || !region->is_leader)
@@ -90,6 +101,7 @@ send_beat(Store *store, int slot, const SqlTxnView *view)
 	uint64 began_ms = view->start_ts >> 18;
 	Beat *beat = calloc(1, sizeof(*beat));
 	Bytes primary;
+	Bytes bound;
 
 	if (beat == NULL)
 		return;
@@ -100,18 +112,21 @@ send_beat(Store *store, int slot, const SqlTxnView *view)
 	store->sql_beats++;
 	primary =
 		arena_copy(&beat->arena, bytes_make(view->primary, view->primary_len));
-	if (!address(beat, primary))
-	{
-		beat_end(beat);
-		return;
-	}
+	bound = memcomparable_encode(primary, &beat->arena);
 	kvrpcpb__txn_heart_beat_request__init(&beat->message);
-	beat->message.context = &beat->context;
 	beat->message.primary_lock.data = unconstify(uint8 *, primary.data);
 	beat->message.primary_lock.len = primary.len;
 	beat->message.start_version = view->start_ts;
 	beat->message.advise_lock_ttl =
 		(now_ms > began_ms ? now_ms - began_ms : 0) + SQL_TXN_TTL_MS;
+	if (!address(beat, bound))
+	{
+		if (!elsewhere_ask(store, bound, METHOD_KV_TXN_HEART_BEAT,
+						   &beat->message.base, beat_answered_elsewhere, beat))
+			beat_end(beat);
+		return;
+	}
+	beat->message.context = &beat->context;
 	beat->request.method = service_method(METHOD_KV_TXN_HEART_BEAT);
 	beat->request.message = &beat->message.base;
 	beat->request.arena = &beat->arena;

@@ -15,9 +15,12 @@
 #include "kvserver/kvserver.h"
 #include "kvserver/long_reads.h"
 #include "kvserver/observe.h"
+#include "kvserver/relay.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
+#include "store/detector.h"
+#include "store/elsewhere.h"
 #include "store/grants.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
@@ -115,6 +118,8 @@ store_init(Store *store)
 	store->dispatch.hand_over = hand_over;
 	store->dispatch.ask_index = ask_index;
 	store->dispatch.arg = store;
+	store->dispatch.more_methods = detector_methods;
+	store->dispatch.n_more_methods = detector_n_methods;
 }
 
 void
@@ -284,6 +289,8 @@ housekeeping(Store *store)
 		if (store->replicas->n_grouped > 0)
 			raft_ask_pd_time(store, now_us);
 		raft_message_tell_removed(store);
+		(void) detector_update(store);
+		gc_barrier_run(store);
 		if (!extension_is_ours(store))
 			return "the extension was dropped";
 		if (!worker_tls_tick(store->tls))
@@ -412,6 +419,10 @@ bring_down(Store *store, const char *reason)
 	links_stop(store);
 	snapshots_stop(store);
 	region_sizes_stop(store);
+	detector_stop(store);
+	relay_stop(store->dispatch.relay);
+	store->dispatch.relay = NULL;
+	elsewhere_stop(store);
 	kvserver_stop(store->server);
 	store->server = NULL;
 	while (store->n_peers > 0)
@@ -436,6 +447,9 @@ run_store(Store *store)
 		return;
 	}
 	store->server = kvserver_start(WORKER_STORE, &store->dispatch, store->tls);
+	store->dispatch.relay = relay_start(store->server, store->context);
+	elsewhere_start(store);
+	detector_start(store);
 	links_start(store);
 	bring_down(store, serve(store));
 }

@@ -218,6 +218,8 @@ struct Store
 	struct Snapshots *snapshots;
 	RegionSizes *sizes;
 	Sleepers *sleepers;
+	struct Elsewhere *elsewhere; /* what is asked of other stores */
+	struct Detector *detector;	 /* of deadlocks among them */
 
 	WriteQueue queue;  /* not begun, by source */
 	FairQueue fair;	   /* ... most of it */

@@ -12,6 +12,7 @@
  *        txnctl --pd host:port lock START_TS FOR_UPDATE_TS WAIT_MS KEY
  *        txnctl --pd host:port commit START_TS COMMIT_TS KEY
  *        txnctl --pd host:port rollback START_TS KEY
+ *        txnctl --pd host:port split KEY
  *        txnctl --pd host:port destroy-range START END
  *        txnctl --pd host:port prepare-flashback START_TS VERSION START END
  *        txnctl --pd host:port flashback START_TS COMMIT_TS VERSION START END
@@ -68,6 +69,19 @@ key_error(const Kvrpcpb__KeyError *error)
 		fprintf(stderr, "conflict with %llu, reason %d\n",
 				(unsigned long long) error->conflict->conflict_ts,
 				(int) error->conflict->reason);
+	else if (error->deadlock != NULL)
+	{
+		fprintf(stderr, "deadlock with %llu",
+				(unsigned long long) error->deadlock->lock_ts);
+		for (size_t i = 0; i < error->deadlock->n_wait_chain; i++)
+			fprintf(stderr, ", %llu waits for %llu on %.*s",
+					(unsigned long long) error->deadlock->wait_chain[i]->txn,
+					(unsigned long long) error->deadlock->wait_chain[i]
+						->wait_for_txn,
+					(int) error->deadlock->wait_chain[i]->key.len,
+					(const char *) error->deadlock->wait_chain[i]->key.data);
+		fputc('\n', stderr);
+	}
 	else if (error->txn_lock_not_found != NULL)
 		fputs("lock not found\n", stderr);
 	else if (error->abort != NULL && error->abort[0] != '\0')
@@ -373,6 +387,43 @@ flash_back(Client *client, Kvrpcpb__Context *context, char **argv)
 	return response->error[0] != '\0' ? text_error(response->error) : 0;
 }
 
+static int
+split(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__SplitRegionRequest request = KVRPCPB__SPLIT_REGION_REQUEST__INIT;
+	Kvrpcpb__SplitRegionResponse *response;
+	ProtobufCBinaryData keys[1] = {binary(argv[1])};
+
+	request.context = context;
+	request.split_keys = keys;
+	request.n_split_keys = 1;
+	response = call_store(client, "/tikvpb.Tikv/SplitRegion", &request,
+						  &kvrpcpb__split_region_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	for (size_t i = 0; i < response->n_regions; i++)
+		printf("%llu\n", (unsigned long long) response->regions[i]->id);
+	return 0;
+}
+
+/* Regions of transactional keys are bounded by encoded ones. */
+static ProtobufCBinaryData
+encoded(ProtobufCBinaryData key)
+{
+	size_t groups = key.len / 8 + 1;
+	ProtobufCBinaryData out = {.len = groups * 9, .data = calloc(groups, 9)};
+
+	for (size_t i = 0; i < groups; i++)
+	{
+		size_t n = key.len - i * 8 < 8 ? key.len - i * 8 : 8;
+
+		if (n > 0)
+			memcpy(out.data + i * 9, key.data + i * 8, n);
+		out.data[i * 9 + 8] = (uint8_t) (0xff - (8 - n));
+	}
+	return out;
+}
+
 /* --------------------------------------------------------------- the table */
 
 typedef struct Verb
@@ -393,6 +444,7 @@ static const Verb verbs[] = {
 	{"lock", 4, 4, lock},
 	{"commit", 3, 3, commit},
 	{"rollback", 2, 2, roll_back},
+	{"split", 1, 1, split},
 	{"destroy-range", 2, 1, destroy_range},
 	{"prepare-flashback", 4, 3, prepare_flashback},
 	{"flashback", 5, 4, flash_back},
@@ -422,7 +474,8 @@ main(int argc, char **argv)
 	else
 	{
 		fill_context(&context,
-					 find_region(&client, binary(argv[3 + verb->key])));
+					 find_region(&client,
+								 encoded(binary(argv[3 + verb->key]))));
 		exit_status = verb->run(&client, &context, argv + 3);
 	}
 	fflush(stdout);

@@ -161,6 +161,19 @@ test_leader(void)
 	end();
 }
 
+/* A store that does not answer may have lost its place meanwhile. */
+static void
+test_silent_leader(void)
+{
+	begin();
+	plan_fault(FAULT_UNSENT);
+	plan_fault(FAULT_LOST);
+	call();
+	OK(result.outcome == CLIENT_OK, "others are asked who leads");
+	EQ_U64(n_locates, 3, "each time that nobody answers");
+	end();
+}
+
 static void
 test_busy_hint(void)
 {
@@ -249,6 +262,7 @@ main(void)
 	test_region_errors();
 	test_final_errors();
 	test_leader();
+	test_silent_leader();
 	test_busy_hint();
 	test_lost();
 	test_refused();

@@ -256,6 +256,40 @@ test_cache(void)
 	world_free();
 }
 
+/* Bounds as regions have them, whatever the form of keys. */
+static void
+cache_by_bounds(void)
+{
+	RegionPeer leader = {.id = 9, .store_id = 4};
+	Region left = {.id = 1, .end_key = bytes_cstr("m")};
+	Region right = {.id = 2, .start_key = bytes_cstr("p")};
+	RegionCache cache;
+
+	region_cache_init(&cache);
+	OK(region_cache_find_bound(&cache, bytes_empty(), false) == NULL,
+	   "an empty cache knows nothing");
+	region_cache_put(&cache, &left, leader);
+	region_cache_put(&cache, &right, leader);
+	EQ_U64(region_cache_find_bound(&cache, bytes_empty(), false)->region.id, 1,
+		   "the first bound");
+	EQ_U64(region_cache_find_bound(&cache, bytes_cstr("l"), false)->region.id,
+		   1, "a bound in the left region");
+	OK(region_cache_find_bound(&cache, bytes_cstr("m"), false) == NULL,
+	   "its end is not in it");
+	EQ_U64(region_cache_find_bound(&cache, bytes_cstr("m"), true)->region.id, 1,
+		   "what is below its end is");
+	OK(region_cache_find_bound(&cache, bytes_cstr("p"), true) == NULL,
+	   "what is below the start of the right one is unknown");
+	EQ_U64(region_cache_find_bound(&cache, bytes_cstr("p"), false)->region.id,
+		   2, "its start is in it");
+	EQ_U64(region_cache_find_bound(&cache, bytes_empty(), true)->region.id, 2,
+		   "below the end of all");
+	region_cache_drop(&cache, 2);
+	OK(region_cache_find_bound(&cache, bytes_empty(), true) == NULL,
+	   "which is unknown without it");
+	region_cache_free(&cache);
+}
+
 int
 main(void)
 {
@@ -265,5 +299,6 @@ main(void)
 	test_buffer_random();
 	test_backoff();
 	test_cache();
+	cache_by_bounds();
 	return unit_done();
 }

@@ -205,10 +205,38 @@ against_a_matrix(void)
 	OK(same, "the same cycles as a search over a matrix");
 }
 
+/* Adds up what it is told. */
+static void
+sum_edge(void *arg, const WaitForEntry *entry)
+{
+	*(uint64_t *) arg += entry->txn * 100 + entry->wait_for_txn;
+}
+
+static void
+inspection(void)
+{
+	Deadlocks *d = deadlocks_new(TTL_US, 1 << 20);
+	uint64_t sum = 0;
+
+	(void) detect(d, 1, 2, 0, NULL);
+	(void) detect(d, 3, 4, TTL_US / 2, NULL);
+	deadlocks_each(d, TTL_US / 2, &arena, sum_edge, &sum);
+	EQ_U64(sum, 102 + 304, "all edges are told of");
+	sum = 0;
+	deadlocks_each(d, TTL_US, &arena, sum_edge, &sum);
+	EQ_U64(sum, 304, "but for those that are out of date");
+	deadlocks_clear(d);
+	sum = 0;
+	deadlocks_each(d, TTL_US, &arena, sum_edge, &sum);
+	EQ_U64(sum, 0, "of an empty graph none");
+	deadlocks_free(d);
+}
+
 int
 main(void)
 {
 	arena_init(&arena);
+	inspection();
 	cycles();
 	time_to_live();
 	cleaning_up();

@@ -8,6 +8,7 @@
  */
 #include "core/base/rpc_code.h"
 #include "errorpb.pb-c.h"
+#include "service/relay.h"
 #include "service/messages.h"
 #include "service/txn.h"
 #include "service/txn_client.h"
@@ -572,6 +573,34 @@ test_garbage(void)
 	   "bytes that are no response");
 }
 
+/* The envelope of a request for another store. */
+static void
+relay_envelopes(void)
+{
+	RelayEnvelope in = {.method = METHOD_RAW_GET,
+						.timeout_ms = 70,
+						.address = bytes_cstr("host:1"),
+						.message = bytes_cstr("message")};
+	RelayEnvelope out;
+	uint8_t bytes[128];
+	size_t size = relay_envelope_size(&in);
+	bool cut = false;
+
+	(void) relay_envelope_put(&in, bytes);
+	OK(relay_envelope_get(bytes_make(bytes, size), &out) &&
+		   out.method == METHOD_RAW_GET && out.timeout_ms == 70 &&
+		   bytes_eq(out.address, in.address) &&
+		   bytes_eq(out.message, in.message),
+	   "an envelope is read back");
+	for (size_t n = 0; n < size - in.message.len; n++)
+		cut = cut || relay_envelope_get(bytes_make(bytes, n), &out);
+	OK(!cut, "one that is cut off is none");
+	in.address = bytes_empty();
+	(void) relay_envelope_put(&in, bytes);
+	OK(!relay_envelope_get(bytes_make(bytes, relay_envelope_size(&in)), &out),
+	   "nor is one without an address");
+}
+
 int
 main(void)
 {
@@ -585,5 +614,6 @@ main(void)
 	test_region_errors();
 	test_garbage();
 	arena_free(&arena);
+	relay_envelopes();
 	return unit_done();
 }

@@ -242,6 +242,16 @@ merge(const TxnCommand *part, TxnAnswer *all, const TxnAnswer *answer,
 
 /* ------------------------------------------------------------ region errors */
 
+/* The store that knows what the region became leads most of it. */
+static RegionPeer
+likely_leader(const Region *current, uint64_t store_id)
+{
+	for (int i = 0; i < current->n_peers; i++)
+		if (current->peers[i].store_id == store_id)
+			return current->peers[i];
+	return current->peers[0];
+}
+
 /* What is learned, and how long to wait; false: waiting would not help. */
 static bool
 learn(Client *client, const CachedRegion *region, const ClientReply *reply,
@@ -260,7 +270,8 @@ learn(Client *client, const CachedRegion *region, const ClientReply *reply,
 			for (size_t i = 0; i < reply->n_current; i++)
 				if (reply->current[i].n_peers > 0)
 					region_cache_put(&client->cache, &reply->current[i],
-									 reply->current[i].peers[0]);
+									 likely_leader(&reply->current[i],
+												   region->leader.store_id));
 			*reason = BACKOFF_REGION_MISS;
 			return true;
 		case REGION_SERVER_IS_BUSY:
@@ -394,8 +405,11 @@ send_part(Call *call)
 							   call->arena, &reply))
 	{
 		case SUBMIT_UNSENT:
+			/* Somebody else may lead by now. */
+			region_cache_drop(&client->cache, region.region.id);
 			return retry(call, BACKOFF_RPC, 0);
 		case SUBMIT_UNKNOWN:
+			region_cache_drop(&client->cache, region.region.id);
 			call->unknown = call->is_retry = true;
 			return retry(call, BACKOFF_RPC, 0);
 		case SUBMIT_ANSWERED:

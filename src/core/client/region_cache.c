@@ -73,6 +73,42 @@ region_cache_find(const RegionCache *cache, Bytes key)
 	return &cache->regions[low - 1];
 }
 
+/* Is the bound, or what is just below it, within the region? */
+static bool
+holds_bound(const Region *region, Bytes bound, bool below)
+{
+	if (!below)
+		return region_contains(region, bound);
+	if (bound.len == 0)
+		return region->end_key.len == 0;
+	return bytes_cmp(region->start_key, bound) < 0 &&
+		(region->end_key.len == 0 || bytes_cmp(bound, region->end_key) <= 0);
+}
+
+const CachedRegion *
+region_cache_find_bound(const RegionCache *cache, Bytes bound, bool below)
+{
+	size_t low = 0;
+	size_t high = cache->n;
+
+	/* The last one that starts at or before the bound; below: before it. */
+	while (low < high)
+	{
+		size_t mid = (low + high) / 2;
+		int order = below && bound.len == 0 ?
+			-1 :
+			bytes_cmp(cache->regions[mid].region.start_key, bound);
+
+		if (below ? order < 0 : order <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == 0 || !holds_bound(&cache->regions[low - 1].region, bound, below))
+		return NULL;
+	return &cache->regions[low - 1];
+}
+
 static void
 remove_at(RegionCache *cache, size_t i)
 {

@@ -31,6 +31,13 @@ extern void region_cache_free(RegionCache *cache);
 extern const CachedRegion *region_cache_find(const RegionCache *cache,
 											 Bytes key);
 
+/*
+ * The same by a bound as regions have it, whatever the form of keys; below:
+ * the region of what is just below it (empty: +infinity).
+ */
+extern const CachedRegion *region_cache_find_bound(const RegionCache *cache,
+												   Bytes bound, bool below);
+
 /* What overlaps with it goes, unless it is known to be newer. */
 extern void region_cache_put(RegionCache *cache, const Region *region,
 							 RegionPeer leader);

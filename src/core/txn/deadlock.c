@@ -413,3 +413,28 @@ deadlocks_detect(Deadlocks *d, const WaitForEntry *entry, int64_t now_us,
 	add_edge(d, entry, now_us);
 	return false;
 }
+
+/* -------------------------------------------------------------- inspection */
+
+void
+deadlocks_each(const Deadlocks *d, int64_t now_us, Arena *arena,
+			   void (*emit)(void *arg, const WaitForEntry *entry), void *arg)
+{
+	for (size_t i = 0; i < d->nodes.n_buckets; i++)
+		for (ChainLink *link = d->nodes.buckets[i]; link != NULL;
+			 link = link->next)
+		{
+			const Node *node = CHAIN_OWNER(Node, link, link);
+
+			for (const Edge *edge = node->edges; edge != NULL;
+				 edge = edge->next)
+			{
+				WaitForEntry entry;
+
+				if (now_us - edge->detected_us >= d->ttl_us)
+					continue;
+				entry = entry_of(arena, node, edge);
+				emit(arg, &entry);
+			}
+		}
+}

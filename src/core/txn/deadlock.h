@@ -46,6 +46,12 @@ extern void deadlocks_clean_up(Deadlocks *deadlocks, uint64_t txn);
 /* The node became leader, or ceased to be. */
 extern void deadlocks_clear(Deadlocks *deadlocks);
 
+/* Every edge that counts still, by the oldest of its keys; in no order. */
+extern void deadlocks_each(const Deadlocks *deadlocks, int64_t now_us,
+						   Arena *arena,
+						   void (*emit)(void *arg, const WaitForEntry *entry),
+						   void *arg);
+
 /* Edges kept, those out of date included. */
 extern size_t deadlocks_count(const Deadlocks *deadlocks);
 extern size_t deadlocks_bytes(const Deadlocks *deadlocks);

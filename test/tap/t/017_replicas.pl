@@ -29,7 +29,9 @@ is(ask($leads, "SELECT tikv_delete_range('b', 'd')"), '', 'a deleted range');
 wait_same('all three have the same rows');
 is(ask($leads, "SELECT string_agg(convert_from(key, 'UTF8'), ',') FROM tikv_scan('', '')"), 'a,d', 'and those that were asked for');
 is(ask($leads, "SELECT count(*) FROM tikv.metrics WHERE value > 0 AND name ~ '^tikv_raftstore_(append_log|commit_log|apply_log)_duration_seconds_count'"), '3', 'and where its time went is counted');
-ok(!defined ask(($leads + 1) % 3, "SELECT tikv_put('x', 'y')"), 'a follower takes no write');
+is(ask(($leads + 1) % 3, "SELECT tikv_put('x', 'y')"), '', "a follower's session writes at the leader");
+is(ask(($leads + 2) % 3, "SELECT convert_from(tikv_get('x'), 'UTF8')"), 'y', "and another one's reads there");
+is(ask(($leads + 1) % 3, "SELECT tikv_delete('x')"), '', 'or deletes');
 
 # ---- the leader is killed: another one goes on, and it comes back
 

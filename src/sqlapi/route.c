@@ -1,0 +1,228 @@
+/*
+ * route.c
+ *	  Which store serves a key, as far as a session knows.
+ *
+ * The board knows the leader of every region that has a peer here, PD that of
+ * all, and either may be late.  So they are asked in turn: whatever turned out
+ * wrong is forgotten, and the next question goes to the other one.
+ */
+#include "postgres.h"
+
+#include "service/service.h"
+#include "sqlapi/route.h"
+
+/* Then the cache begins anew. */
+#define CACHE_REGIONS_MAX 4096
+
+/* Of one question to PD; it may have to look for its leader. */
+#define ASK_PD_MS 3000
+
+static RegionCache cache;
+static bool pd_first;
+
+static Bytes
+palloc_copy(Bytes from)
+{
+	uint8 *to = palloc(from.len + 1);
+
+	if (from.len > 0)
+		memcpy(to, from.data, from.len);
+	return bytes_make(to, from.len);
+}
+
+static void
+fill(Route *route, const Region *region, RegionPeer leader, bool local)
+{
+	route->region = *region;
+	route->region.start_key = palloc_copy(region->start_key);
+	route->region.end_key = palloc_copy(region->end_key);
+	route->leader = leader;
+	route->local = local;
+}
+
+static void
+remember(const Region *region, RegionPeer leader)
+{
+	if (cache.n >= CACHE_REGIONS_MAX)
+		region_cache_free(&cache);
+	region_cache_put(&cache, region, leader);
+}
+
+/* --------------------------------------------------------------------- PD */
+
+static RegionPeer
+peer_of(const Metapb__Peer *from)
+{
+	RegionPeer to = {0};
+
+	to.id = from->id;
+	to.store_id = from->store_id;
+	to.role = (PeerRole) from->role;
+	return to;
+}
+
+static void
+region_of(const Metapb__Region *from, Region *to)
+{
+	memset(to, 0, sizeof(*to));
+	to->id = from->id;
+	to->start_key = bytes_make(from->start_key.data, from->start_key.len);
+	to->end_key = bytes_make(from->end_key.data, from->end_key.len);
+	if (from->region_epoch != NULL)
+	{
+		to->epoch.conf_ver = from->region_epoch->conf_ver;
+		to->epoch.version = from->region_epoch->version;
+	}
+	for (size_t i = 0; i < from->n_peers && i < REGION_MAX_PEERS; i++)
+		to->peers[to->n_peers++] = peer_of(from->peers[i]);
+}
+
+static void
+take_region(const Pdpb__GetRegionResponse *reply)
+{
+	Region region;
+
+	if (reply->region == NULL || reply->leader == NULL ||
+		reply->leader->id == 0)
+		return;
+	region_of(reply->region, &region);
+	remember(&region, peer_of(reply->leader));
+}
+
+static void
+ask_pd(Bytes bound, bool below, const Patience *patience)
+{
+	Pdpb__GetRegionRequest request = PDPB__GET_REGION_REQUEST__INIT;
+	Pdpb__RequestHeader header;
+	Pdpb__GetRegionResponse *reply;
+	uint8 *bytes;
+	size_t len;
+	BusReply bus;
+	Arena arena;
+
+	pd_fill_header(&header);
+	request.header = &header;
+	request.region_key = bytes_wire(bound);
+	len = protobuf_c_message_get_packed_size(&request.base);
+	bytes = palloc(len);
+	protobuf_c_message_pack(&request.base, bytes);
+	bus = bus_call(WORKER_PD,
+				   below ? METHOD_PD_GET_PREV_REGION : METHOD_PD_GET_REGION,
+				   bytes_make(bytes, len),
+				   Max(Min(patience_left_ms(patience), ASK_PD_MS), 1));
+	pfree(bytes);
+	if (bus.code == BUS_OK)
+	{
+		arena_init(&arena);
+		reply = (Pdpb__GetRegionResponse *)
+			service_unpack(&pdpb__get_region_response__descriptor, bus.bytes,
+						   &arena);
+		if (reply != NULL)
+			take_region(reply);
+		arena_free(&arena);
+	}
+	if (bus.bytes.data != NULL)
+		pfree(unconstify(uint8 *, bus.bytes.data));
+}
+
+/*
+ * GetPrevRegion names the region before the one that holds the key; what is
+ * below a bound that is none of a region's own is in the bound's region.
+ */
+static void
+look_at_pd(Bytes bound, bool below, const Patience *patience)
+{
+	if (!below)
+		ask_pd(bound, false, patience);
+	else if (bound.len == 0)
+	{
+		/* No region is behind the last one: ask for the one of the last key. */
+		static const uint8 last[] = {0xff, 0xff, 0xff, 0xff, 0xff,
+									 0xff, 0xff, 0xff, 0xff};
+
+		ask_pd(bytes_make(last, sizeof(last)), false, patience);
+	}
+	else
+	{
+		ask_pd(bound, false, patience);
+		if (region_cache_find_bound(&cache, bound, true) == NULL)
+			ask_pd(bound, true, patience);
+	}
+}
+
+/* ------------------------------------------------------------------- the way */
+
+static bool
+find_on_board(Bytes bound, bool below, BoardRegion *board)
+{
+	return below ? board_find_below(bound, board) :
+				   board_find_key(bound, board);
+}
+
+bool
+route_is_local(Bytes bound, bool below)
+{
+	BoardRegion *board = palloc(sizeof(*board));
+	bool local = find_on_board(bound, below, board) && board->is_leader;
+
+	pfree(board);
+	return local;
+}
+
+bool
+route_find(Bytes bound, bool below, const Patience *patience, Route *route)
+{
+	BoardRegion *board = palloc(sizeof(*board));
+	bool found = find_on_board(bound, below, board);
+	bool leader_known = found && board->leader.id != 0 &&
+		board->leader.store_id != board->self.store_id;
+	const CachedRegion *cached = NULL;
+
+	if (found && board->is_leader)
+	{
+		fill(route, &board->region, board->self, true);
+		pfree(board);
+		return true;
+	}
+	cached = region_cache_find_bound(&cache, bound, below);
+	if (cached == NULL && leader_known && !pd_first)
+		remember(&board->region, board->leader);
+	else if (cached == NULL)
+		look_at_pd(bound, below, patience);
+	cached = region_cache_find_bound(&cache, bound, below);
+	if (cached != NULL)
+		fill(route, &cached->region, cached->leader, false);
+	pfree(board);
+	return cached != NULL;
+}
+
+/* What there is instead; the store that says so leads most of it. */
+static void
+take_current(const Errorpb__EpochNotMatch *error, uint64 store_id)
+{
+	for (size_t i = 0; i < error->n_current_regions; i++)
+	{
+		Region region;
+
+		region_of(error->current_regions[i], &region);
+		for (int k = 0; k < region.n_peers; k++)
+			if (region.peers[k].store_id == store_id)
+				remember(&region, region.peers[k]);
+	}
+}
+
+void
+route_failed(uint64 region_id, uint64 store_id, const Errorpb__Error *error)
+{
+	if (error != NULL && error->not_leader != NULL &&
+		error->not_leader->leader != NULL && error->not_leader->leader->id != 0)
+	{
+		region_cache_set_leader(&cache, region_id,
+								peer_of(error->not_leader->leader));
+		return;
+	}
+	region_cache_drop(&cache, region_id);
+	pd_first = !pd_first;
+	if (error != NULL && error->epoch_not_match != NULL)
+		take_current(error->epoch_not_match, store_id);
+}
