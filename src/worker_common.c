@@ -36,6 +36,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "bus/board.h"
 #include "bus/failpoints.h"
 #include "bus/metrics.h"
 #include "core/base/check.h"
@@ -45,6 +46,7 @@
 PG_MODULE_MAGIC;
 
 #define LOOK_INTERVAL_MS 1000
+#define LOOK_AT_PARENT_US INT64CONST(100000)
 
 /* What a worker asks for, if the hard limit allows it. */
 #define MAX_DESCRIPTORS 65536
@@ -124,12 +126,29 @@ pin_settings(void)
 		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * Postgres looks at the pipe when the signal of its parent's death says so.  A
+ * backend that was just forked may still hold the pipe open at that moment, and
+ * nobody says so again: so the pipe is looked at now and then without.
+ */
+static bool
+postmaster_lives(void)
+{
+	static int64 looked_us;
+	int64 now_us = board_now_us();
+
+	if (now_us - looked_us < LOOK_AT_PARENT_US)
+		return PostmasterIsAlive();
+	looked_us = now_us;
+	return PostmasterIsAliveInternal();
+}
+
 void
 worker_handle_interrupts(void)
 {
 	FAILPOINTS_READ();
 	/* Without the postmaster nobody may serve, lest a second one does. */
-	if (!PostmasterIsAlive())
+	if (!postmaster_lives())
 		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)

@@ -80,7 +80,7 @@ open_page(Inspection *in)
 	if (txn_find_region(in->left.lower, false, found))
 	{
 		context = region_context(found);
-		replica = context.indexed = !found->is_leader;
+		replica = context.indexed = !board_serves(found);
 		if (read_round_look(in->round, &context, &in->seen, &error))
 		{
 			answer = read_round_begin(in->round, tables, true);

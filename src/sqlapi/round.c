@@ -105,9 +105,9 @@ sql_round_try(SqlRound *round, const TableOids *tables, const Bytes *keys,
 	return true;
 }
 
-/* Does another store lead one of the regions, as far as the board knows? */
+/* Must a store be asked for one of the regions, as far as the board knows? */
 static bool
-led_elsewhere(const Bytes *keys, int n_keys, bool below)
+served_elsewhere(const Bytes *keys, int n_keys, bool below)
 {
 	BoardRegion *found = palloc(sizeof(*found));
 	bool known = false;
@@ -118,7 +118,7 @@ led_elsewhere(const Bytes *keys, int n_keys, bool below)
 		if (known && sql_in_region(&found->region, keys[i]))
 			continue;
 		known = sql_find_region(keys[i], below, found);
-		elsewhere = !known || !found->is_leader;
+		elsewhere = !known || !board_serves(found);
 	}
 	pfree(found);
 	return elsewhere;
@@ -154,7 +154,7 @@ sql_round_begin(SqlRound *round, const Bytes *keys, int n_keys, bool below)
 		const TableOids *tables = session_tables(&patience);
 
 		if (sql_round_try(round, tables, keys, n_keys, below) ||
-			(led_elsewhere(keys, n_keys, below) &&
+			(served_elsewhere(keys, n_keys, below) &&
 			 begin_remote(round, keys, n_keys, below, &patience)))
 			break;
 		patience_retry(&patience);

@@ -5,6 +5,9 @@
  * The board knows the leader of every region that has a peer here, PD that of
  * all, and either may be late.  So they are asked in turn: whatever turned out
  * wrong is forgotten, and the next question goes to the other one.
+ *
+ * A leader whose lease is over, as that of a group that sleeps is, serves no
+ * session by itself: its store is asked like another one, and that wakes it.
  */
 #include "postgres.h"
 
@@ -160,10 +163,16 @@ find_on_board(Bytes bound, bool below, BoardRegion *board)
 }
 
 bool
+board_serves(const BoardRegion *board)
+{
+	return board->is_leader && board->lease_end_us > board_now_us();
+}
+
+bool
 route_is_local(Bytes bound, bool below)
 {
 	BoardRegion *board = palloc(sizeof(*board));
-	bool local = find_on_board(bound, below, board) && board->is_leader;
+	bool local = find_on_board(bound, below, board) && board_serves(board);
 
 	pfree(board);
 	return local;
@@ -180,7 +189,7 @@ route_find(Bytes bound, bool below, const Patience *patience, Route *route)
 
 	if (found && board->is_leader)
 	{
-		fill(route, &board->region, board->self, true);
+		fill(route, &board->region, board->self, board_serves(board));
 		pfree(board);
 		return true;
 	}

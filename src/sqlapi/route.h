@@ -16,7 +16,7 @@ typedef struct Route
 {
 	Region region; /* keys palloc'd */
 	RegionPeer leader;
-	bool local; /* this store leads it, as the board has it */
+	bool local; /* read it here: this store leads it, and has a lease */
 } Route;
 
 /*
@@ -26,7 +26,10 @@ typedef struct Route
 extern bool route_find(Bytes bound, bool below, const Patience *patience,
 					   Route *route);
 
-/* Does the board say that this store leads the region of the bound? */
+/* Does this store lead it, with a lease that is not over? */
+extern bool board_serves(const BoardRegion *board);
+
+/* The same of the region of a bound, as the board has it. */
 extern bool route_is_local(Bytes bound, bool below);
 
 /*

@@ -43,6 +43,12 @@ my $term = ask($leads, 'SELECT term FROM tikv.regions WHERE region_id = 2');
 
 is(ask($leads, q{SELECT convert_from(tikv_get('a'), 'UTF8')}), '2',
 	'a read wakes the leader, too: its lease is over');
+foreach my $read (q{tikv_txn_get('t') IS NULL}, q{count(*) = 0 FROM tikv_txn_scan('t', 'u')},
+	q{count(*) = 1 FROM tikv_scan('', '')}, q{count(*) = 0 FROM tikv_mvcc('t')})
+{
+	all_are('asleep', 0 .. 2);
+	is(ask($leads, "SELECT $read"), 't', "as does $read");
+}
 all_are('asleep', 0 .. 2);
 usleep(8_000_000);
 all_are('asleep', 0 .. 2);
