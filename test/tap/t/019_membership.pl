@@ -39,7 +39,13 @@ sub peer_is
 
 # ---- one store, then two, then three, under load
 
-is(ask(0, "SELECT count(tikv_put(convert_to('old' || i, 'UTF8'), convert_to(repeat('v', 1000), 'UTF8'))) FROM generate_series(1, 2000) i"), '2000', 'a lone peer has data');
+foreach my $from (map { $_ * 100 + 1 } 0 .. 19)
+{
+	wait_for("old keys from $from", sub {
+		(ask(0, "SELECT count(tikv_put(convert_to('old' || i, 'UTF8'), convert_to(repeat('v', 1000), 'UTF8'))) FROM generate_series($from, $from + 99) i") // '') eq '100';
+	});
+}
+is(ask(0, q{SELECT count(*) FROM tikv_scan('old', 'old~')}), '2000', 'a lone peer has data');
 is(ask(0, 'SELECT count(*) FROM tikv_internal.raft_log'), '0', 'and no log');
 
 my $until = time() + 25;
