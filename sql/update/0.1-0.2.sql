@@ -15,9 +15,12 @@ ALTER TABLE tikv_internal.store_meta
 	ADD machine int8 NOT NULL DEFAULT 0,
 	ADD device int8 NOT NULL DEFAULT 0,
 	ADD inode int8 NOT NULL DEFAULT 0,
-	ADD timeline int4 NOT NULL DEFAULT 0;
+	ADD timeline int4 NOT NULL DEFAULT 0,
+	ADD claim_word int8 NOT NULL DEFAULT 0;
 COMMENT ON COLUMN tikv_internal.store_meta.machine IS
 'With the next three: where the data were last served from, 0 if not known';
+COMMENT ON COLUMN tikv_internal.store_meta.claim_word IS
+'What the start is claimed with at PD, until it is known to be; 0 afterwards';
 COMMENT ON COLUMN tikv_internal.store_meta.api_version IS
 'kvrpcpb.APIVersion of the data: 0 is V1, 1 is V1 with TTL, 2 is V2';
 

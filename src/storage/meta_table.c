@@ -36,7 +36,8 @@ enum
 	META_DEVICE,
 	META_INODE,
 	META_TIMELINE,
-	META_COLUMNS = META_TIMELINE
+	META_CLAIM_WORD,
+	META_COLUMNS = META_CLAIM_WORD
 };
 
 /* Columns of region. */
@@ -165,6 +166,7 @@ store_meta_load(StoreMeta *out)
 		out->identity.device = DatumGetInt64(values[META_DEVICE - 1]);
 		out->identity.inode = DatumGetInt64(values[META_INODE - 1]);
 		out->identity.timeline = DatumGetInt32(values[META_TIMELINE - 1]);
+		out->claim_word = DatumGetInt64(values[META_CLAIM_WORD - 1]);
 	}
 	small_scan_end(&small);
 	table_close_small(rel, NULL);
@@ -205,6 +207,7 @@ store_meta_save(const StoreMeta *meta)
 	values[META_DEVICE - 1] = Int64GetDatum(meta->identity.device);
 	values[META_INODE - 1] = Int64GetDatum(meta->identity.inode);
 	values[META_TIMELINE - 1] = Int32GetDatum(meta->identity.timeline);
+	values[META_CLAIM_WORD - 1] = Int64GetDatum(meta->claim_word);
 	save_row(rel, &indexes, &place, values);
 	table_close_small(rel, &indexes);
 }

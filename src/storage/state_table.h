@@ -25,6 +25,7 @@ typedef struct StoreMeta
 	int storage_format;
 	int64 start_seq; /* grows at every start */
 	DataIdentity identity;
+	int64 claim_word; /* of a start that PD may not know yet; else 0 */
 } StoreMeta;
 
 extern void store_meta_load(StoreMeta *out);

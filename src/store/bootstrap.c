@@ -387,36 +387,45 @@ make_ident(Store *store, uint64 cluster_id, Arena *arena,
 	return true;
 }
 
+/*
+ * A start that PD has not accepted goes on with its number and word, however
+ * often it is tried and wherever it was cut short: a copy must not catch up by
+ * being started often.
+ */
 static void
-save_meta(Store *store)
+save_meta(Store *store, bool alone)
 {
-	store->meta.start_seq++;
+	StoreMeta *meta = &store->meta;
+
+	if (alone || meta->claim_word == 0)
+		meta->start_seq++;
+	if (alone)
+		meta->claim_word = 0;
+	while (!alone && meta->claim_word == 0)
+		if (!pg_strong_random(&meta->claim_word, sizeof(meta->claim_word)))
+			elog(ERROR, "could not get random bytes");
 	begin();
-	store_meta_save(&store->meta);
+	store_meta_save(meta);
 	FAILPOINT("store_before_start_counted");
 	end();
 	FAILPOINT("store_after_start_counted");
 }
 
-/*
- * A start that is refused does not count, or a copy would catch up by being
- * started often.
- */
+/* Before it serves, or the next start would be taken for this one. */
 static bool
 claim_start(Store *store, Arena *arena, char *reason, Size size)
 {
-	bool refused;
+	const char *claimed;
 
-	if (store_claim_start(store, arena, &refused, reason, size))
-		return true;
-	if (refused)
-	{
-		store->meta.start_seq--;
-		begin();
-		store_meta_save(&store->meta);
-		end();
-	}
-	return false;
+	if (!store_claim_start(store, arena, &claimed, reason, size))
+		return false;
+	FAILPOINT("store_start_claimed");
+	store->meta.claim_word = 0;
+	begin();
+	store_meta_save(&store->meta);
+	end();
+	FAILPOINT("store_word_forgotten");
+	return store_confirm_start(store, arena, claimed, reason, size);
 }
 
 static void
@@ -479,7 +488,7 @@ store_bootstrap(Store *store, char *reason, Size size)
 	}
 	if (ok)
 	{
-		save_meta(store);
+		save_meta(store, alone);
 		ok = alone || claim_start(store, &arena, reason, size);
 		FAILPOINT("store_after_claim");
 	}

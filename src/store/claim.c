@@ -19,11 +19,15 @@
 
 /*
  * Numbers of one width are in order as bytes, too.  What is stored goes on with
- * a word of this attempt alone: a request that was carried out and then sent
- * again, since its answer was lost, finds that and is no copy's.
+ * a word of this start alone, which store_meta keeps until the claim is known
+ * to hold: one that was carried out and is made again, since its answer was
+ * lost or the node went down, finds that and is no copy's.
  */
 #define CLAIM_NUMBER "%020llu"
 #define CLAIM_VALUE CLAIM_NUMBER " %016llx"
+
+/* Behind it once the store has forgotten the word, and before it serves. */
+#define CLAIM_HELD " held"
 
 static ProtobufCBinaryData
 binary(const char *text)
@@ -80,50 +84,70 @@ found(const Etcdserverpb__TxnResponse *reply, Arena *arena)
 						(const char *) range->kvs[0]->value.data);
 }
 
-bool
-store_claim_start(const Store *store, Arena *arena, bool *refused, char *reason,
-				  Size size)
+/* What the key becomes; false with a reason if the comparison does not hold. */
+static bool
+put_claim(const Store *store, Arena *arena, Etcdserverpb__Compare *compare,
+		  const char *value, char *reason, Size size)
 {
-	Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
 	const Etcdserverpb__TxnResponse *reply;
-	unsigned long long start = (unsigned long long) store->meta.start_seq;
-	const char *value;
 	const char *other;
-	uint64 word;
 
-	*refused = false;
-	if (!pg_strong_random(&word, sizeof(word)))
-		elog(ERROR, "could not get random bytes");
-	value = arena_printf(arena, CLAIM_VALUE, start, (unsigned long long) word);
-	compare.key = binary(arena_printf(arena, CLAIM_KEY, store->meta.store_id));
-	compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS;
-	compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
-	compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
-	compare.value = binary(arena_printf(arena, CLAIM_NUMBER, start));
-	FAILPOINT("store_before_claim");
-	reply = try_claim(arena, &compare, value, reason, size);
+	compare->key = binary(arena_printf(arena, CLAIM_KEY, store->meta.store_id));
+	compare->target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
+	compare->target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
+	reply = try_claim(arena, compare, value, reason, size);
 	if (reply == NULL || reply->succeeded)
 		return reply != NULL;
 	other = found(reply, arena);
 	if (other == NULL)
 	{
-		compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
-		compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
-		compare.target_union_case =
+		compare->result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
+		compare->target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
+		compare->target_union_case =
 			ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
-		compare.create_revision = 0;
-		reply = try_claim(arena, &compare, value, reason, size);
+		compare->create_revision = 0;
+		reply = try_claim(arena, compare, value, reason, size);
 		if (reply == NULL || reply->succeeded)
 			return reply != NULL;
 		other = found(reply, arena);
 	}
 	if (other != NULL && strcmp(other, value) == 0)
 		return true;
-	*refused = true;
 	snprintf(
 		reason, size,
-		"start %llu of store %llu is not newer than start %llu, which the cluster has seen: this data directory is a copy, or was rolled back",
-		start, (unsigned long long) store->meta.store_id,
+		"start %lld of store %llu is not newer than start %llu, which the cluster has seen: this data directory is a copy, or was rolled back",
+		(long long) store->meta.start_seq,
+		(unsigned long long) store->meta.store_id,
 		other == NULL ? 0ULL : strtoull(other, NULL, 10));
 	return false;
+}
+
+bool
+store_claim_start(const Store *store, Arena *arena, const char **claimed,
+				  char *reason, Size size)
+{
+	Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
+
+	compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS;
+	compare.value =
+		binary(arena_printf(arena, CLAIM_NUMBER,
+							(unsigned long long) store->meta.start_seq));
+	*claimed = arena_printf(arena, CLAIM_VALUE,
+							(unsigned long long) store->meta.start_seq,
+							(unsigned long long) store->meta.claim_word);
+	FAILPOINT("store_before_claim");
+	return put_claim(store, arena, &compare, *claimed, reason, size);
+}
+
+bool
+store_confirm_start(const Store *store, Arena *arena, const char *claimed,
+					char *reason, Size size)
+{
+	Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
+
+	compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
+	compare.value = binary(claimed);
+	return put_claim(store, arena, &compare,
+					 arena_printf(arena, "%s" CLAIM_HELD, claimed), reason,
+					 size);
 }

@@ -290,10 +290,18 @@ extern ProtobufCMessage *store_pd_call(int method,
 
 /*
  * Let this start be the newest that PD knows of.  False with a reason if a
- * newer one of the same store was seen (*refused), or PD cannot tell.
+ * newer one of the same store was seen, or PD cannot tell.  *claimed is what
+ * stands there then.
  */
-extern bool store_claim_start(const Store *store, Arena *arena, bool *refused,
-							  char *reason, Size size);
+extern bool store_claim_start(const Store *store, Arena *arena,
+							  const char **claimed, char *reason, Size size);
+
+/*
+ * The same word does not do for another start any more: a copy that was made
+ * before this one was accepted has it, too.
+ */
+extern bool store_confirm_start(const Store *store, Arena *arena,
+								const char *claimed, char *reason, Size size);
 
 /* ---- heartbeat.c ---- */
 

@@ -129,12 +129,15 @@ sub status
 sub wait_state
 {
 	my ($node, $worker, $state, $reason) = @_;
+	my $seen = '';
 
-	return wait_for("$worker to be $state ($reason)", sub {
-		my $out = try_query($node,
-			"SELECT '=' || coalesce(reason, '') FROM tikv_status() WHERE worker = '$worker' AND state = '$state'");
-		return defined $out && $out =~ s/^=// && $out =~ $reason;
-	});
+	return eval {
+		wait_for("$worker to be $state ($reason)", sub {
+			$seen = try_query($node,
+				"SELECT state || '=' || coalesce(reason, '') FROM tikv_status() WHERE worker = '$worker'") // '';
+			return $seen =~ /^\Q$state\E=/ && substr($seen, length "$state=") =~ $reason;
+		});
+	} // die "$@it is: $seen\n";
 }
 
 # Process ids of a worker, by its name in pg_stat_activity.

@@ -26,6 +26,7 @@ storage_test_meta(PG_FUNCTION_ARGS)
 	StoreMeta saved = {
 		PG_UINT64_MAX,	4, API_V2,
 		STORAGE_FORMAT, 7, {PG_INT64_MIN, 2, PG_INT64_MAX, 3},
+		PG_INT64_MIN,
 	};
 	StoreMeta loaded;
 
@@ -41,6 +42,7 @@ storage_test_meta(PG_FUNCTION_ARGS)
 				   loaded.api == saved.api &&
 				   loaded.storage_format == saved.storage_format &&
 				   loaded.start_seq == saved.start_seq &&
+				   loaded.claim_word == saved.claim_word &&
 				   memcmp(&loaded.identity, &saved.identity,
 						  sizeof(DataIdentity)) == 0);
 }
