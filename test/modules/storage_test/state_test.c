@@ -43,8 +43,10 @@ storage_test_meta(PG_FUNCTION_ARGS)
 				   loaded.storage_format == saved.storage_format &&
 				   loaded.start_seq == saved.start_seq &&
 				   loaded.claim_word == saved.claim_word &&
-				   memcmp(&loaded.identity, &saved.identity,
-						  sizeof(DataIdentity)) == 0);
+				   loaded.identity.machine == saved.identity.machine &&
+				   loaded.identity.device == saved.identity.device &&
+				   loaded.identity.inode == saved.identity.inode &&
+				   loaded.identity.timeline == saved.identity.timeline);
 }
 
 /* storage_test_region(id int8, start bytea, end bytea, peers int4) */

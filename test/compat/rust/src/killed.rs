@@ -167,7 +167,12 @@ async fn write_when_free(run: &Run) -> Outcome {
                 return text(txn.commit().await, "commit").map(|_| ());
             }
             Err(e) if Instant::now() > end => return Err(format!("lock: {e:?}")),
-            Err(e) if is_conflict(&e) || key_errors(&e).iter().any(|e| e.locked.is_some()) => {
+            // Who finds a living lock is told so in several ways.
+            Err(e)
+                if is_conflict(&e)
+                    || key_errors(&e).iter().any(|e| e.locked.is_some())
+                    || format!("{e:?}").contains("ResolveLockError") =>
+            {
                 text(txn.rollback().await, "roll back")?;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
