@@ -151,6 +151,54 @@ DROP TRIGGER tell_before ON item;
 WITH gone AS (DELETE FROM item WHERE id IN (20, 22) RETURNING *)
 	INSERT INTO item SELECT id + 10, name, price FROM gone RETURNING *;
 
+-- A statement sees the rows as they were before it: joins, subqueries, and
+-- what is read late
+CREATE FUNCTION pg_temp.total() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	found record;
+BEGIN
+	EXECUTE format('SELECT count(*) AS n, min(id), max(id), sum(v) FROM %s', TG_RELID::regclass) INTO found;
+	RAISE WARNING '% %: %', TG_LEVEL, TG_OP, found;
+	RETURN NULL;
+END
+$$;
+CREATE FOREIGN TABLE self (id int OPTIONS (key 'true'), v int) SERVER fdw_modify
+	OPTIONS (prefix 'fdw_modify/self/', mode 'raw', batch_size '10');
+SELECT $$
+INSERT INTO self VALUES (1, 100);
+INSERT INTO self SELECT i + 1, s.v FROM generate_series(1, 3) AS i LEFT JOIN self AS s ON s.id = i RETURNING *;
+INSERT INTO self SELECT i + 101, (SELECT v FROM self WHERE id = 100 + i) FROM generate_series(0, 2) AS i RETURNING *;
+INSERT INTO self SELECT 200 + i, i FROM generate_series(1, 2) AS i UNION ALL SELECT id + 1000, v FROM self RETURNING *;
+WITH more AS (INSERT INTO self VALUES (300, 0) RETURNING id) SELECT more.id, s.id FROM more LEFT JOIN self AS s USING (id);
+DELETE FROM self WHERE id > 50 RETURNING id;
+TRUNCATE self;
+INSERT INTO self SELECT i, i FROM generate_series(1, 100) AS i;
+UPDATE self AS t SET v = s.v FROM self AS s WHERE s.id = t.id - 1;
+UPDATE self AS t SET v = (SELECT v FROM self AS s WHERE s.id = t.id - 1) WHERE id > 1;
+SELECT count(*) FILTER (WHERE v = greatest(id - 2, 1)) FROM self;
+DELETE FROM self AS t WHERE EXISTS (SELECT FROM self AS s WHERE s.id = t.id - 1);
+SELECT * FROM self;
+TRUNCATE self;
+INSERT INTO self SELECT i, 1 FROM generate_series(1, 100) AS i;
+CREATE TRIGGER total AFTER UPDATE OR DELETE ON self FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.total();
+UPDATE self SET v = v + 1, id = id + 1000;
+DELETE FROM self WHERE id % 50 <> 0;
+DROP TRIGGER total ON self;
+CREATE TRIGGER total AFTER UPDATE OR DELETE ON self FOR EACH ROW EXECUTE FUNCTION pg_temp.total();
+UPDATE self SET v = v + 1;
+DELETE FROM self WHERE id = 1050 RETURNING *;
+DROP TRIGGER total ON self;
+TRUNCATE self;
+$$ AS statements \gset
+:statements
+ALTER FOREIGN TABLE self OPTIONS (SET mode 'txn');
+:statements
+SET enable_hashjoin = off; SET enable_mergejoin = off;
+EXPLAIN (COSTS OFF) INSERT INTO self SELECT s.id + 1, t.v FROM change AS s JOIN self AS t ON t.id = s.id;
+EXPLAIN (COSTS OFF) INSERT INTO item SELECT s.id + 1, t.v FROM change AS s JOIN self AS t ON t.id = s.id;
+RESET enable_hashjoin; RESET enable_mergejoin;
+DROP FOREIGN TABLE self;
+
 -- views, with and without a check
 CREATE VIEW cheap AS SELECT * FROM item WHERE price < 10 WITH CHECK OPTION;
 INSERT INTO cheap VALUES (40, 'cheap', 1);
@@ -175,6 +223,10 @@ UPDATE part SET id = 210 WHERE id = 110;
 UPDATE part SET id = 220 WHERE id = 100;
 DELETE FROM part WHERE id = 0;
 SELECT tableoid::regclass, * FROM part ORDER BY id;
+-- all of them at once, though their columns differ
+UPDATE part SET v = v || '!' WHERE id IN (50, 150, 250) RETURNING tableoid::regclass, *;
+CREATE TRIGGER tell_after AFTER DELETE ON part FOR EACH ROW EXECUTE FUNCTION pg_temp.tell();
+DELETE FROM part WHERE id IN (50, 150, 250) RETURNING tableoid::regclass, *;
 DROP TABLE part;
 
 -- values: types, NULLs, columns that come and go and change

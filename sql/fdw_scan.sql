@@ -90,6 +90,8 @@ SELECT pg_temp.plan('SELECT w FROM word WHERE w LIKE ''a%e''');
 SELECT pg_temp.plan('SELECT w FROM word WHERE w LIKE ''a\%b''');
 SELECT w FROM word WHERE w LIKE 'a\_%';
 SELECT w FROM word WHERE w LIKE 'back\\%';
+SELECT w FROM word WHERE w LIKE 'a\%\';
+SELECT w FROM word WHERE w LIKE 'a\';
 EXPLAIN (COSTS OFF) SELECT w FROM word WHERE w LIKE '%a';
 EXPLAIN (COSTS OFF) SELECT w FROM word WHERE w ILIKE 'a%';
 SELECT pg_temp.plan('SELECT w FROM word WHERE w ^@ ''ap''');

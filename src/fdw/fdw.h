@@ -183,6 +183,7 @@ typedef struct RelPlan
 	TableMap *map;
 	Bitmapset *columns; /* to be fetched, as pull_varattnos has them */
 	bool key_only;
+	bool reads_ahead; /* what it reads is known without other tables, too */
 } RelPlan;
 
 /* Costs, in the planner's unit. */
@@ -196,11 +197,21 @@ enum ScanPrivate
 	SCAN_COLUMNS, /* int list: attnums that are wanted */
 	SCAN_REVERSE, /* Boolean */
 	SCAN_LIMIT,	  /* Integer: rows wanted, 0 unknown */
-	SCAN_LOCKS	  /* Boolean: rows are to be written, or FOR UPDATE */
+	SCAN_LOCKS,	  /* Boolean: rows are to be written, or FOR UPDATE */
+	SCAN_AHEAD	  /* Boolean: all is read before anything is written */
 };
 
 extern List *plan_matches(const MatchedKeys *matched, List **arguments);
 extern List *plan_columns(const TableMap *map, Bitmapset *columns);
+
+/* ---- self_read.c ---- */
+
+/* Could the scan meet what its statement writes meanwhile? */
+extern bool reads_itself(const PlannerInfo *root, const RelOptInfo *rel,
+						 const TableMap *map);
+
+/* Does a trigger look at what an UPDATE or DELETE has written? */
+extern bool triggers_look_behind(const TriggerDesc *triggers, CmdType command);
 
 /* ---- bounds.c ---- */
 
@@ -231,6 +242,9 @@ extern void tikvBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *tikvIterateForeignScan(ForeignScanState *node);
 extern void tikvReScanForeignScan(ForeignScanState *node);
 extern void tikvEndForeignScan(ForeignScanState *node);
+
+/* A statement begins to write: its scans that read ahead do so now. */
+extern void scans_read_ahead(const EState *estate);
 
 /* What a scan did, for EXPLAIN; NULL before it began. */
 extern const KvCounters *scan_counters(ForeignScanState *node);

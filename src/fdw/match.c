@@ -62,10 +62,27 @@ key_of_expr(const Matching *m, Node *expr, int *key)
 	return *key < 0 ? NULL : &m->map->keys[*key];
 }
 
-/* Can it be evaluated before the table is read? */
+static bool
+has_exec_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		return true;
+	return expression_tree_walker(node, has_exec_param, context);
+}
+
+/*
+ * Can it be evaluated before the table is read?  If all is read ahead, no
+ * row of another table is known by then.
+ */
 static bool
 is_known_before(const Matching *m, Node *expr)
 {
+	const RelPlan *plan = m->rel->fdw_private;
+
+	if (plan->reads_ahead && has_exec_param(expr, NULL))
+		return false;
 	return !bms_is_member((int) m->rel->relid, pull_varnos(m->root, expr)) &&
 		!contain_volatile_functions(expr) && !contain_subplans(expr);
 }
@@ -141,7 +158,7 @@ kind_of_operator(const KeyColumn *column, Oid op, Oid collation,
 
 /*
  * The text that everything LIKE the pattern begins with, and what follows it
- * in the pattern.
+ * in the pattern; empty if that is no pattern, which Postgres shall say.
  */
 static Bytes
 fixed_start(Bytes pattern, Bytes *rest)
@@ -154,7 +171,7 @@ fixed_start(Bytes pattern, Bytes *rest)
 		   pattern.data[at] != '_')
 	{
 		if (pattern.data[at] == '\\' && ++at == pattern.len)
-			break;
+			return bytes_empty();
 		start[len++] = (char) pattern.data[at++];
 	}
 	*rest = bytes_make(pattern.data + at, pattern.len - at);
@@ -167,7 +184,7 @@ match_like(Node *argument, Match *match)
 	const Const *constant = (const Const *) argument;
 	struct varlena *pattern;
 	Bytes start;
-	Bytes rest;
+	Bytes rest = bytes_empty();
 
 	if (!IsA(argument, Const) || constant->constisnull)
 		return false;

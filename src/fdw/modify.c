@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -40,7 +41,7 @@ typedef struct ModifyState
 	WriteBuffer *buffer;
 	bool gathers; /* may what is written wait until the end? */
 	bool inserts_only;
-	bool has_inserted;	/* at least tried */
+	bool has_written;	/* at least tried */
 	InsertQueue *queue; /* of inserts that may, too; NULL: they may not */
 	MemoryContext row;
 	KvCounters counters;
@@ -48,10 +49,17 @@ typedef struct ModifyState
 
 /* ---------------------------------------------------------------- planning */
 
+/*
+ * The name of the junk column with a part of the old key.  Partitions share it
+ * if the columns are the same in all that Postgres compares.
+ */
 static char *
-old_key_name(int i)
+old_key_name(const TableMap *map, int i)
 {
-	return psprintf("tikv_key_%d", i + 1);
+	Form_pg_attribute att = TupleDescAttr(map->desc, map->keys[i].attnum - 1);
+
+	return psprintf("tikv_key_%d_%d_%u_%d_%u", i + 1, att->attnum,
+					att->atttypid, att->atttypmod, att->attcollation);
 }
 
 /* The row is known by its key. */
@@ -61,6 +69,7 @@ tikvAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,
 {
 	TableMap *map = table_map(target_relation);
 
+	(void) target_rte;
 	for (int i = 0; i < map->n_keys; i++)
 	{
 		Form_pg_attribute att =
@@ -68,15 +77,16 @@ tikvAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,
 		Var *var = makeVar((int) rtindex, map->keys[i].attnum, att->atttypid,
 						   att->atttypmod, att->attcollation, 0);
 
-		add_row_identity_var(root, var, rtindex, old_key_name(i));
+		add_row_identity_var(root, var, rtindex, old_key_name(map, i));
 	}
 
-	/* What RETURNING shows of a row that is deleted; updates have it anyway. */
+	/* What RETURNING shows of a row that is deleted, named as Postgres does
+	 * where it wants it; updates have it anyway. */
 	if (root->parse->commandType == CMD_DELETE &&
 		root->parse->returningList != NIL)
 		add_row_identity_var(root,
-							 makeWholeRowVar(target_rte, (int) rtindex, 0,
-											 false),
+							 makeVar((int) rtindex, InvalidAttrNumber,
+									 RECORDOID, -1, InvalidOid, 0),
 							 rtindex, "wholerow");
 }
 
@@ -132,14 +142,11 @@ writing_user(EState *estate, ResultRelInfo *rinfo)
 	return OidIsValid(user) ? user : GetUserId();
 }
 
-/* A trigger behind each row would read what has not been written yet. */
+/* Who looks behind a row would read what has not been written yet. */
 static bool
-has_row_triggers(const ResultRelInfo *rinfo)
+is_looked_at(const ResultRelInfo *rinfo, CmdType operation)
 {
-	const TriggerDesc *triggers = rinfo->ri_TrigDesc;
-
-	return triggers != NULL &&
-		(triggers->trig_update_after_row || triggers->trig_delete_after_row);
+	return rinfo != NULL && triggers_look_behind(rinfo->ri_TrigDesc, operation);
 }
 
 static bool
@@ -167,7 +174,8 @@ modify_begin(const ModifyTableState *mtstate, ResultRelInfo *rinfo,
 	state->do_nothing = do_nothing;
 	state->inserts_only = mtstate->operation == CMD_INSERT;
 	state->buffer = write_buffer_new(state->map, state->kv, &state->counters);
-	state->gathers = !has_row_triggers(rinfo);
+	state->gathers = !is_looked_at(rinfo, mtstate->operation) &&
+		!is_looked_at(rinfo->ri_RootResultRelInfo, mtstate->operation);
 	state->row = AllocSetContextCreate(estate->es_query_cxt, "tikv_fdw row",
 									   ALLOCSET_DEFAULT_SIZES);
 	rinfo->ri_FdwState = state;
@@ -182,9 +190,10 @@ find_old_keys(ModifyState *state, List *targetlist)
 	for (int i = 0; i < state->map->n_keys; i++)
 	{
 		state->old_keys[i] =
-			ExecFindJunkAttributeInTlist(targetlist, old_key_name(i));
+			ExecFindJunkAttributeInTlist(targetlist,
+										 old_key_name(state->map, i));
 		if (!AttributeNumberIsValid(state->old_keys[i]))
-			elog(ERROR, "could not find junk column %s", old_key_name(i));
+			elog(ERROR, "could not find junk column of key part %d", i + 1);
 	}
 	state->old_row = ExecFindJunkAttributeInTlist(targetlist, "wholerow");
 }
@@ -307,12 +316,16 @@ may_queue(const ModifyState *state, const ResultRelInfo *rinfo)
 
 /* Only now: what a statement returns or checks is told after its begin. */
 static void
-first_insert(ModifyState *state, const EState *estate,
-			 const ResultRelInfo *rinfo)
+first_write(ModifyState *state, const EState *estate,
+			const ResultRelInfo *rinfo)
 {
-	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+	MemoryContext caller;
 
-	state->has_inserted = true;
+	if (state->has_written)
+		return;
+	scans_read_ahead(estate);
+	state->has_written = true;
+	caller = MemoryContextSwitchTo(estate->es_query_cxt);
 	if (may_queue(state, rinfo))
 		state->queue =
 			insert_queue_new(state->map, state->kv, &state->counters);
@@ -348,8 +361,7 @@ tikvExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 	int n = 0;
 
 	(void) plan_slots;
-	if (!state->has_inserted)
-		first_insert(state, estate, rinfo);
+	first_write(state, estate, rinfo);
 	if (state->queue != NULL)
 		return queue_rows(state, slots, *n_slots);
 	caller = row_begin_context(state);
@@ -418,7 +430,7 @@ tikvExecForeignUpdate(EState *estate, ResultRelInfo *rinfo,
 	Bytes before = old_key(state, plan_slot);
 	KvWrite write = write_of_slot(state, slot, stored_value(state, before));
 
-	(void) estate;
+	first_write(state, estate, rinfo);
 	allow_keys(state->user, GRANT_WRITE, &before, 1);
 	allow_keys(state->user, GRANT_WRITE, &write.key, 1);
 	if (bytes_eq(before, write.key))
@@ -458,7 +470,7 @@ tikvExecForeignDelete(EState *estate, ResultRelInfo *rinfo,
 	MemoryContext caller = row_begin_context(state);
 	Bytes key = old_key(state, plan_slot);
 
-	(void) estate;
+	first_write(state, estate, rinfo);
 	allow_keys(state->user, GRANT_WRITE, &key, 1);
 	write_buffer_delete(state->buffer, key);
 	if (!state->gathers)

@@ -100,6 +100,7 @@ tikvGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 	plan->map = table_map(relation);
 	plan->map->desc = CreateTupleDescCopyConstr(RelationGetDescr(relation));
 	table_close(relation, NoLock);
+	plan->reads_ahead = reads_itself(root, baserel, plan->map);
 	baserel->fdw_private = plan;
 	matched = match_keys(root, baserel, plan->map, baserel->baserestrictinfo);
 	pull_varattnos((Node *) baserel->reltarget->exprs, baserel->relid,
@@ -378,7 +379,8 @@ tikvGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 
 	(void) foreigntableid;
 	add_plain_paths(root, baserel, plan->map);
-	add_join_paths(root, baserel, plan->map);
+	if (!plan->reads_ahead)
+		add_join_paths(root, baserel, plan->map);
 }
 
 /* -------------------------------------------------------------------- plan */
@@ -448,6 +450,7 @@ tikvGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	List *settled = NIL;
 	List *arguments;
 	List *matches;
+	List *private;
 	ListCell *cell;
 
 	(void) foreigntableid;
@@ -461,14 +464,13 @@ tikvGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 				   &columns);
 	clauses_columns(matched->others, baserel->relid, &columns);
 	matches = plan_matches(matched, &arguments);
+	private = list_make5(matches, plan_columns(plan->map, columns),
+						 linitial(best_path->fdw_private),
+						 makeInteger(wanted_rows(root, baserel, matched)),
+						 makeBoolean(wants_locks(root, baserel)));
 	return make_foreignscan(tlist,
 							extract_actual_clauses(matched->others, false),
 							baserel->relid, arguments,
-							list_make5(matches,
-									   plan_columns(plan->map, columns),
-									   linitial(best_path->fdw_private),
-									   makeInteger(wanted_rows(root, baserel,
-															   matched)),
-									   makeBoolean(wants_locks(root, baserel))),
+							lappend(private, makeBoolean(plan->reads_ahead)),
 							NIL, settled, outer_plan);
 }

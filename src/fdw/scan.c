@@ -74,23 +74,26 @@ scan_state_new(Relation relation, List *private, List *arguments,
 	return scan;
 }
 
-/* Does the statement add rows to foreign tables while it reads? */
-static bool
-inserts_meanwhile(EState *estate)
+/* Scans that read ahead, of all statements under way. */
+static dlist_head readers = DLIST_STATIC_INIT(readers);
+
+static void
+forget_reader(void *arg)
 {
-	const PlannedStmt *statement = estate->es_plannedstmt;
-	ListCell *cell;
+	TikvScan *scan = arg;
 
-	if (statement->commandType != CMD_INSERT && !statement->hasModifyingCTE)
-		return false;
-	foreach (cell, statement->resultRelations)
-	{
-		char kind = exec_rt_fetch((Index) lfirst_int(cell), estate)->relkind;
+	dlist_delete(&scan->reader);
+}
 
-		if (kind == RELKIND_FOREIGN_TABLE || kind == RELKIND_PARTITIONED_TABLE)
-			return true;
-	}
-	return false;
+static void
+remember_reader(TikvScan *scan, ForeignScanState *node)
+{
+	scan->reads_ahead = true;
+	scan->node = node;
+	dlist_push_tail(&readers, &scan->reader);
+	scan->callback.func = forget_reader;
+	scan->callback.arg = scan;
+	MemoryContextRegisterResetCallback(scan->context, &scan->callback);
 }
 
 void
@@ -105,9 +108,10 @@ tikvBeginForeignScan(ForeignScanState *node, int eflags)
 		scan_state_new(node->ss.ss_currentRelation, plan->fdw_private,
 					   plan->fdw_exprs, &node->ss.ps, user);
 
-	(void) eflags;
-	scan->reads_ahead = inserts_meanwhile(estate);
 	node->fdw_state = scan;
+	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0 &&
+		boolVal(list_nth(plan->fdw_private, SCAN_AHEAD)))
+		remember_reader(scan, node);
 }
 
 /* ------------------------------------------------------------------- pages */
@@ -322,6 +326,22 @@ read_ahead(TikvScan *scan, ExprContext *context, TupleTableSlot *slot)
 	MemoryContextDelete(row);
 }
 
+void
+scans_read_ahead(const EState *estate)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &readers)
+	{
+		TikvScan *scan = dlist_container(TikvScan, reader, iter.cur);
+		PlanState *ps = &scan->node->ss.ps;
+
+		if (ps->state == estate && scan->rows == NULL)
+			read_ahead(scan, ps->ps_ExprContext,
+					   scan->node->ss.ss_ScanTupleSlot);
+	}
+}
+
 /* The next of the rows that were read ahead. */
 static TupleTableSlot *
 next_stored_row(TikvScan *scan, TupleTableSlot *slot)
@@ -372,10 +392,16 @@ scan_state_restart(TikvScan *scan, bool same_bounds)
 	scan->bounds_known = false;
 }
 
+/* What was read ahead does not depend on what has changed. */
 void
 tikvReScanForeignScan(ForeignScanState *node)
 {
-	scan_state_restart(node->fdw_state, false);
+	TikvScan *scan = node->fdw_state;
+
+	if (scan->rows != NULL)
+		tuplestore_rescan(scan->rows);
+	else
+		scan_state_restart(scan, false);
 }
 
 void

@@ -6,6 +6,7 @@
 #define TIKV_FDW_SCAN_STATE_H
 
 #include "fdw/fdw.h"
+#include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "utils/tuplestore.h"
 
@@ -36,10 +37,13 @@ typedef struct TikvScan
 	KvCounters counters;
 
 	/*
-	 * The statement inserts into tables like this one: all rows are read
-	 * before the first is handed out, or it might meet its own.
+	 * The statement writes keys of this table meanwhile: all rows are read
+	 * before the first is written, or it might meet its own.
 	 */
 	bool reads_ahead;
+	dlist_node reader; /* of those that do */
+	ForeignScanState *node;
+	MemoryContextCallback callback;
 	Tuplestorestate *rows; /* NULL: not read yet */
 	TupleTableSlot *row;
 } TikvScan;
