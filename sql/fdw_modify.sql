@@ -253,6 +253,33 @@ SELECT t FROM types;
 ALTER FOREIGN TABLE types OPTIONS (ADD on_error 'null');
 SELECT t, dom FROM types;
 
+-- what types say of bytes that are not theirs, by many SQLSTATEs
+CREATE FOREIGN TABLE odd (k int OPTIONS (key 'true'), a int[], q tsquery) SERVER fdw_modify
+	OPTIONS (prefix 'fdw_modify/odd/');
+INSERT INTO odd (k, a) VALUES (1, '{1}'), (2, '{1}'), (3, '{1}');
+INSERT INTO odd (k, q) VALUES (4, 'abcde'), (5, 'abcde');
+SELECT tikv_put(key, set_byte(value, place, 99)) FROM tikv_scan('fdw_modify/odd/', 'fdw_modify/odd0') WITH ORDINALITY
+	AS s(key, value, k) JOIN (VALUES (1, 6), (2, 14), (3, 18)) AS v(k, place) USING (k);
+SELECT tikv_put(key, overlay(value PLACING '& & & &' FROM 4))
+	FROM (SELECT * FROM tikv_scan('fdw_modify/odd/', 'fdw_modify/odd0') OFFSET 4) AS last;
+DO $$
+DECLARE
+	context text;
+BEGIN
+	FOR i IN 1..5 LOOP
+		BEGIN
+			PERFORM odd FROM odd WHERE k = i;
+			RAISE WARNING '% is well', i;
+		EXCEPTION WHEN others THEN
+			GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+			RAISE WARNING '% % %', SQLSTATE, SQLERRM, split_part(context, E'\n', 1);
+		END;
+	END LOOP;
+END
+$$;
+ALTER FOREIGN TABLE odd OPTIONS (ADD on_error 'null');
+SELECT * FROM odd;
+
 -- JSON: what other programs write; fields that are no columns stay
 CREATE FOREIGN TABLE doc (id text OPTIONS (key 'true'), a int, b text[], c jsonb)
 	SERVER fdw_modify OPTIONS (prefix 'fdw_modify/doc/', key_format 'plain', value_format 'jsonb');

@@ -153,6 +153,12 @@ SELECT tikv_put('fdw_scan/item/strange', '');
 SELECT count(*) FROM item;
 ALTER FOREIGN TABLE item OPTIONS (SET on_error 'error');
 SELECT count(*) FROM item;
+-- also if they decode, to a number that is too large for the column
+SELECT tikv_delete('fdw_scan/item/strange');
+SELECT tikv_put('fdw_scan/item/'::bytea || '\x8000000100000000', '');
+SELECT count(*) FROM item;
+ALTER FOREIGN TABLE item OPTIONS (SET on_error 'null');
+SELECT count(*) = (SELECT count(*) FROM (SELECT id FROM item OFFSET 0) AS ids) AS same FROM item;
 
 SELECT tikv_delete_range('fdw_scan/', 'fdw_scan0');
 DROP SERVER fdw_scan CASCADE;

@@ -189,36 +189,36 @@ is_text(Bytes bytes)
 						   (int) bytes.len, true);
 }
 
-/* False if the part is no value of the type. */
+/* Is the part a value of the type? */
 static bool
-part_to_datum(Oid type, const KeyPart *part, Datum *value)
+is_value(Oid type, const KeyPart *part)
+{
+	if (type == TEXTOID || type == VARCHAROID)
+		return is_text(part->bytes);
+	return fits_type(type, part->number);
+}
+
+static Datum
+part_to_datum(Oid type, const KeyPart *part)
 {
 	switch (type)
 	{
 		case INT2OID:
-			*value = Int16GetDatum((int16) part->number);
-			return fits_type(type, part->number);
+			return Int16GetDatum((int16) part->number);
 		case INT4OID:
 		case DATEOID:
-			*value = Int32GetDatum((int32) part->number);
-			return fits_type(type, part->number);
+			return Int32GetDatum((int32) part->number);
 		case INT8OID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
-			*value = Int64GetDatum(part->number);
-			return fits_type(type, part->number);
+			return Int64GetDatum(part->number);
 		case BOOLOID:
-			*value = BoolGetDatum(part->number != 0);
-			return true;
+			return BoolGetDatum(part->number != 0);
 		case UUIDOID:
-			*value = PointerGetDatum(memcpy(palloc(UUID_LEN), part->bytes.data,
-											UUID_LEN));
-			return true;
+			return PointerGetDatum(memcpy(palloc(UUID_LEN), part->bytes.data,
+										  UUID_LEN));
 		default:
-			if (type != BYTEAOID && !is_text(part->bytes))
-				return false;
-			*value = copy_varlena(part->bytes);
-			return true;
+			return copy_varlena(part->bytes);
 	}
 }
 
@@ -248,15 +248,15 @@ key_to_values(const TableMap *map, Bytes key, const bool *wanted, Datum *values,
 	{
 		const KeyColumn *column = &map->keys[i];
 		KeyPart part = {0};
-		Datum value;
 
 		if (key_part_get(&key, column->kind, arena, &part) != STATUS_OK)
 			return false;
+		/* A key is one of the table's or not, whatever the query wants. */
+		if (!is_value(column->type, &part))
+			return false;
 		if (!wanted[column->attnum - 1])
 			continue;
-		if (!part_to_datum(column->type, &part, &value))
-			return false;
-		values[column->attnum - 1] = value;
+		values[column->attnum - 1] = part_to_datum(column->type, &part);
 		nulls[column->attnum - 1] = false;
 	}
 	return key.len == 0;

@@ -240,6 +240,27 @@ refuse(const ValueCodec *codec, const char *what)
 			 "The table's option value_format says how values are stored; with on_error 'null' such columns are NULL.")));
 }
 
+/*
+ * Only what is wrong with the data is the table's business.  Types complain of
+ * data in many ways: that a message is too short, an array too large or of
+ * another type, an expression none, a name that of nothing.
+ */
+static bool
+is_about_data(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			return true;
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+			return sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE;
+		default:
+			return sqlerrcode == ERRCODE_PROTOCOL_VIOLATION;
+	}
+}
+
 typedef Datum (*Reading)(ValueCodec *codec, void *arg);
 
 /*
@@ -274,10 +295,7 @@ read_safely(ValueCodec *codec, Reading reading, void *arg, Datum *value)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 
-		/* Only what is wrong with the data is the table's business. */
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
-				ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		if (!is_about_data(error->sqlerrcode))
 			ReThrowError(error);
 		FreeErrorData(error);
 		ok = false;
