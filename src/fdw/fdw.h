@@ -198,6 +198,7 @@ enum ScanPrivate
 	SCAN_REVERSE, /* Boolean */
 	SCAN_LIMIT,	  /* Integer: rows wanted, 0 unknown */
 	SCAN_LOCKS,	  /* Boolean: rows are to be written, or FOR UPDATE */
+	SCAN_NO_WAIT, /* Boolean: NOWAIT */
 	SCAN_AHEAD	  /* Boolean: all is read before anything is written */
 };
 

@@ -115,10 +115,11 @@ typedef struct KvAccess
 
 	/*
 	 * Keep others from writing the keys until the transaction ends, and add
-	 * those that exist to the page with what they hold now.  NULL: there is no
-	 * such thing.
+	 * those that exist to the page with what they hold now; no_wait: a lock of
+	 * somebody else is an error.  NULL: there is no such thing.
 	 */
-	void (*lock)(const Bytes *keys, int n, KvPage *page, KvCounters *counters);
+	void (*lock)(const Bytes *keys, int n, bool no_wait, KvPage *page,
+				 KvCounters *counters);
 
 	/* Later writes of a key win over earlier ones. */
 	void (*put)(const KvWrite *writes, int n, KvCounters *counters);

@@ -137,12 +137,16 @@ kv_txn_close(KvCursor *cursor)
 }
 
 static void
-kv_txn_lock(const Bytes *keys, int n, KvPage *page, KvCounters *counters)
+kv_txn_lock(const Bytes *keys, int n, bool no_wait, KvPage *page,
+			KvCounters *counters)
 {
 	TxnCall call = call_begin("SELECT FOR UPDATE", true);
 	TxnValue *values = palloc(sizeof(TxnValue) * Max(n, 1));
 
-	txn_lock_many(call.session, stored_keys(keys, n), n, values);
+	if (no_wait)
+		txn_lock_now(call.session, stored_keys(keys, n), n, values);
+	else
+		txn_lock_many(call.session, stored_keys(keys, n), n, values);
 	keep_found(page, keys, values, n);
 	call_end(&call, counters);
 }

@@ -24,6 +24,7 @@
 #include "optimizer/planmain.h"
 #include "optimizer/prep.h"
 #include "optimizer/restrictinfo.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
 #include "utils/typcache.h"
@@ -429,6 +430,23 @@ wanted_rows(PlannerInfo *root, RelOptInfo *baserel, const MatchedKeys *matched)
 	return (int) root->limit_tuples;
 }
 
+/* Locks of others: SKIP LOCKED would need an answer for each key. */
+static bool
+wants_no_wait(PlannerInfo *root, const RelOptInfo *baserel, const TableMap *map)
+{
+	PlanRowMark *mark = get_plan_rowmark(root->rowMarks, baserel->relid);
+
+	if (mark == NULL || mark->strength == LCS_NONE)
+		return false;
+	if (mark->waitPolicy == LockWaitSkip && map->mode == KV_TXN)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("SKIP LOCKED is not supported for foreign tables"),
+				 errdetail("Foreign table \"%s\" is of mode txn.",
+						   get_rel_name(map->relid))));
+	return mark->waitPolicy == LockWaitError;
+}
+
 /* Will the rows be written, or does the query say FOR UPDATE or SHARE? */
 static bool
 wants_locks(PlannerInfo *root, const RelOptInfo *baserel)
@@ -468,6 +486,8 @@ tikvGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 						 linitial(best_path->fdw_private),
 						 makeInteger(wanted_rows(root, baserel, matched)),
 						 makeBoolean(wants_locks(root, baserel)));
+	private =
+		lappend(private, makeBoolean(wants_no_wait(root, baserel, plan->map)));
 	return make_foreignscan(tlist,
 							extract_actual_clauses(matched->others, false),
 							baserel->relid, arguments,

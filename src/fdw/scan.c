@@ -66,6 +66,7 @@ scan_state_new(Relation relation, List *private, List *arguments,
 		scan->map->ttl != 0 && scan->wanted[scan->map->ttl - 1];
 	scan->locks =
 		boolVal(list_nth(private, SCAN_LOCKS)) && scan->kv->lock != NULL;
+	scan->no_wait = boolVal(list_nth(private, SCAN_NO_WAIT));
 	if (scan->locks)
 	{
 		scan->other = kv_page_new(scan->context);
@@ -225,7 +226,7 @@ lock_page(TikvScan *scan)
 		keys[i] = kv_page_key(scan->page, i);
 	kv_page_clear(locked);
 	allow_keys(scan->user, GRANT_WRITE, keys, n);
-	scan->kv->lock(keys, n, locked, &scan->counters);
+	scan->kv->lock(keys, n, scan->no_wait, locked, &scan->counters);
 	pfree(keys);
 	scan->other = scan->page;
 	scan->page = locked;

@@ -20,7 +20,8 @@ typedef struct TikvScan
 	bool wants_value;
 	bool reverse;
 	bool locks; /* before a row is handed out, its key is locked */
-	int limit;	/* rows wanted, 0 unknown */
+	bool no_wait;
+	int limit; /* rows wanted, 0 unknown */
 
 	Bounds *bounds;
 	MemoryContext context;		 /* lasts as long as the scan */

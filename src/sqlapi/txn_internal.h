@@ -44,6 +44,7 @@ struct TxnSession
 	uint64 for_update_ts; /* the greatest one of a lock; 0: none */
 	bool pessimistic;
 	bool repeatable_read;
+	bool no_wait;  /* a lock of somebody else is an error at once */
 	Bytes primary; /* of the first lock */
 	uint64 n_locks;
 	StatementTs statements[STATEMENTS_KEPT];
@@ -202,6 +203,7 @@ extern char *txn_key_text(Bytes stored);
 extern void txn_report(const ClientResult *result) pg_attribute_noreturn();
 extern void txn_report_conflict(const TxnError *error) pg_attribute_noreturn();
 extern void txn_report_exists(Bytes key) pg_attribute_noreturn();
+extern void txn_report_locked(const LockInfo *lock) pg_attribute_noreturn();
 extern void txn_report_lock_timeout(const LockInfo *lock)
 	pg_attribute_noreturn();
 extern void txn_report_read(TxnLookAnswer answer) pg_attribute_noreturn();

@@ -67,6 +67,16 @@ txn_report_exists(Bytes key)
 }
 
 void
+txn_report_locked(const LockInfo *lock)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("could not obtain the lock on a key"),
+			 errdetail("Key %s is locked by %s.", txn_key_text(lock->key),
+					   txn_text(lock->lock.start_ts))));
+}
+
+void
 txn_report_lock_timeout(const LockInfo *lock)
 {
 	ereport(ERROR,

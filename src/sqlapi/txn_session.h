@@ -118,6 +118,10 @@ extern void txn_delete_many(TxnSession *session, const Bytes *keys, int n);
  */
 extern void txn_lock_many(TxnSession *session, const Bytes *keys, int n,
 						  TxnValue *values);
+
+/* The same as FOR UPDATE NOWAIT: an error if somebody holds a lock of one. */
+extern void txn_lock_now(TxnSession *session, const Bytes *keys, int n,
+						 TxnValue *values);
 extern bool txn_lock(TxnSession *session, Bytes key, Bytes *value);
 
 #endif /* TIKV_SQLAPI_TXN_SESSION_H */

@@ -58,12 +58,14 @@ left_ms(const LockWaiting *waiting)
 	return left_us <= 0 ? 0 : (left_us + 999) / 1000;
 }
 
-/* The shorter one of the two that SQL knows. */
+/* The shorter one of the two that SQL knows; NOWAIT is over at once. */
 static int64
-lock_wait_end(void)
+lock_wait_end(const TxnSession *session)
 {
 	int64 ms = tikv_fdw_settings.lock_wait_timeout_ms;
 
+	if (session->no_wait)
+		return board_now_us();
 	if (LockTimeout > 0 && (ms == 0 || LockTimeout < ms))
 		ms = LockTimeout;
 	return ms == 0 ? PG_INT64_MAX : board_now_us() + ms * 1000;
@@ -151,6 +153,8 @@ wait_once(LockWaiting *waiting, PessimisticLockCommand *command,
 
 	waiting->lock.key = arena_copy(&session->arena, locker->lock.key);
 	waiting->lock.lock.start_ts = locker->lock.lock.start_ts;
+	if (session->no_wait)
+		txn_report_locked(&waiting->lock);
 	if (time_is_up(waiting))
 		txn_report_lock_timeout(&waiting->lock);
 	error_context_stack = &callback;
@@ -186,7 +190,8 @@ void
 txn_lock_acquire(TxnSession *session, PessimisticLockCommand *command,
 				 bool retry_conflicts, Locker *locker)
 {
-	LockWaiting waiting = {.session = session, .end_us = lock_wait_end()};
+	LockWaiting waiting = {.session = session,
+						   .end_us = lock_wait_end(session)};
 	Backoff backoff;
 
 	backoff_init(&backoff, BACKOFF_LOCK_MS, session->client.random++);

@@ -454,6 +454,21 @@ txn_lock_many(TxnSession *session, const Bytes *keys, int n, TxnValue *values)
 		txn_batch_get(session, keys, n, values);
 }
 
+void
+txn_lock_now(TxnSession *session, const Bytes *keys, int n, TxnValue *values)
+{
+	session->no_wait = true;
+	PG_TRY();
+	{
+		txn_lock_many(session, keys, n, values);
+	}
+	PG_FINALLY();
+	{
+		session->no_wait = false;
+	}
+	PG_END_TRY();
+}
+
 bool
 txn_lock(TxnSession *session, Bytes key, Bytes *value)
 {
