@@ -35,6 +35,26 @@ SELECT * FROM stock WHERE id = 3 FOR UPDATE SKIP LOCKED;
 EXPLAIN (COSTS OFF) SELECT * FROM stock WHERE id = 3 FOR SHARE;
 SELECT * FROM stock WHERE id = 3 FOR UPDATE;
 
+-- a cursor meets no row twice, whatever is written behind it
+CREATE TEMP TABLE met (id int);
+INSERT INTO stock SELECT i, i FROM generate_series(1001, 1200) AS i;
+DO $$
+DECLARE
+	one record;
+BEGIN
+	FOR one IN SELECT id FROM stock ORDER BY id LOOP
+		INSERT INTO met VALUES (one.id);
+		UPDATE stock SET n = n WHERE id = one.id;
+	END LOOP;
+	FOR one IN SELECT id FROM stock ORDER BY id DESC LOOP
+		INSERT INTO met VALUES (one.id);
+		UPDATE stock SET n = n WHERE id = one.id;
+	END LOOP;
+END
+$$;
+SELECT count(*) = 2 * count(DISTINCT id) AS twice, count(DISTINCT id) = (SELECT count(*) FROM stock) AS all FROM met;
+DELETE FROM stock WHERE id > 1000;
+
 -- inserts of what exists end the statement, and nothing of it stays
 INSERT INTO stock VALUES (11, 11), (3, 1), (12, 12);
 SELECT count(*) FROM stock;

@@ -90,11 +90,25 @@ txn_scan_end(TxnScan *scan)
 
 /* ------------------------------------------------------------- both sides */
 
+/* Past a key that is handed out, or hidden: no own write comes at it again. */
+static void
+pass_own(TxnScan *scan, Bytes key)
+{
+	if (!scan->reverse && bytes_cmp(key, scan->own_lower) >= 0)
+		replace(scan, &scan->own_lower, key, true);
+	if (scan->reverse &&
+		(scan->own_upper.len == 0 || bytes_cmp(key, scan->own_upper) < 0))
+		replace(scan, &scan->own_upper, key, false);
+}
+
 static void
 read_page(TxnScan *scan)
 {
 	MemoryContext old;
 
+	if (scan->page.n > 0)
+		pass_own(scan, scan->page.keys[scan->page.n - 1]);
+	scan->page.n = 0;
 	MemoryContextReset(scan->page_context);
 	old = MemoryContextSwitchTo(scan->page_context);
 	txn_begin_call(scan->session);
@@ -130,28 +144,32 @@ in_range(const TxnScan *scan, Bytes key)
 		(scan->own_upper.len == 0 || bytes_cmp(key, scan->own_upper) < 0);
 }
 
-/* The next own write; NULL at the end. */
 static const BufferEntry *
-peek_own(const TxnScan *scan)
+find_own(const TxnScan *scan)
 {
 	const MemBuffer *buffer = scan->session->buffer;
-	const BufferEntry *entry = scan->reverse ?
-		membuffer_before(buffer, scan->own_upper) :
-		membuffer_from(buffer, scan->own_lower);
 
+	return scan->reverse ? membuffer_before(buffer, scan->own_upper) :
+						   membuffer_from(buffer, scan->own_lower);
+}
+
+/*
+ * The next own write; NULL at the end.  A cursor may be read while its
+ * transaction writes: what is written behind it is not for it.
+ */
+static const BufferEntry *
+peek_own(TxnScan *scan)
+{
+	const BufferEntry *entry = find_own(scan);
+
+	if (entry != NULL && scan->next > 0)
+	{
+		pass_own(scan, scan->page.keys[scan->next - 1]);
+		entry = find_own(scan);
+	}
 	while (entry != NULL && entry->op == BUFFER_NONE)
 		entry = scan->reverse ? entry->prev : membuffer_next(entry);
 	return entry != NULL && in_range(scan, entry->key) ? entry : NULL;
-}
-
-/* Past an own write; true if nothing can come before the empty key. */
-static void
-pass_own(TxnScan *scan, Bytes key)
-{
-	if (scan->reverse)
-		replace(scan, &scan->own_upper, key, false);
-	else
-		replace(scan, &scan->own_lower, key, true);
 }
 
 bool
