@@ -37,10 +37,9 @@ var tests = []struct {
 	{"tikv/tikv#9351", "no follower reads an old index after a transfer", indexAfterTransfer},
 	{"tikv/tikv#10353", "no write is told that it failed and is committed", failedAndCommitted},
 	{"ryogrid/gookv: proposal", "a proposal that fails is no success", failedProposal},
+	{"ryogrid/gookv: prewrite", "a prewrite checked before a split is not carried out after it", prewriteAroundSplit},
 	{"ryogrid/gookv: scan", "no scan leaks over the border of its region", scanAtBorder},
 	{"ryogrid/gookv: split", "the children of a split are there after a restart", splitAndRestart},
-	// Last, as bounds are those of transactional keys once there are any.
-	{"ryogrid/gookv: prewrite", "a prewrite checked before a split is not carried out after it", prewriteAroundSplit},
 }
 
 func main() {

@@ -198,10 +198,16 @@ func (t *test) unlock(startTS uint64, border []byte) error {
 	return nil
 }
 
+// atBound is a raw key where a region can begin beside transactions, whose
+// regions begin at encoded keys.
+func atBound(key string) string {
+	return string(codec.EncodeBytes(nil, []byte(key)))
+}
+
 // Keys on both sides of a border; each region shows its own.
 func scanAtBorder(t *test) error {
-	const border = "known/scan/5"
-	node, where, err := t.leaderOf("known/scan/")
+	border := atBound("known/scan/5")
+	node, where, err := t.leaderOf(atBound("known/scan/"))
 	if err != nil {
 		return err
 	}
@@ -212,7 +218,7 @@ func scanAtBorder(t *test) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for i := 0; i < 10; i++ {
-		r, err := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(fmt.Sprint("known/scan/", i)), Value: []byte("v")})
+		r, err := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(atBound(fmt.Sprint("known/scan/", i))), Value: []byte("v")})
 		if err != nil || r.RegionError != nil {
 			return fmt.Errorf("no data: %v %v", err, r.GetRegionError())
 		}
@@ -222,9 +228,9 @@ func scanAtBorder(t *test) error {
 	}
 	scans := 0
 	for _, left := range []bool{true, false} {
-		key := "known/scan/0"
+		key := atBound("known/scan/0")
 		if !left {
-			key = "known/scan/9"
+			key = atBound("known/scan/9")
 		}
 		if node, where, err = t.leaderOf(key); err != nil {
 			return err
@@ -234,11 +240,11 @@ func scanAtBorder(t *test) error {
 		}
 		for _, replica := range []bool{false, true} {
 			for _, request := range []*kvrpcpb.RawScanRequest{
-				{StartKey: []byte("known/scan/0"), EndKey: []byte("known/scan/~"), Limit: 100},
-				{StartKey: []byte("known/scan/5"), EndKey: []byte("known/scan/~"), Limit: 100},
-				{StartKey: []byte("known/scan/0"), Limit: 100},
-				{StartKey: []byte("known/scan/~"), EndKey: []byte("known/scan/"), Limit: 100, Reverse: true},
-				{StartKey: []byte("known/scan/5"), EndKey: []byte("known/scan/"), Limit: 100, Reverse: true},
+				{StartKey: []byte(atBound("known/scan/0")), EndKey: []byte(atBound("known/scan/~")), Limit: 100},
+				{StartKey: []byte(atBound("known/scan/5")), EndKey: []byte(atBound("known/scan/~")), Limit: 100},
+				{StartKey: []byte(atBound("known/scan/0")), Limit: 100},
+				{StartKey: []byte(atBound("known/scan/~")), EndKey: []byte(atBound("known/scan/")), Limit: 100, Reverse: true},
+				{StartKey: []byte(atBound("known/scan/5")), EndKey: []byte(atBound("known/scan/")), Limit: 100, Reverse: true},
 			} {
 				copied := *where
 				copied.ReplicaRead = replica
@@ -249,13 +255,13 @@ func scanAtBorder(t *test) error {
 				}
 				scans++
 				for _, pair := range r.Kvs {
-					if strings.HasPrefix(string(pair.Key), "known/scan/") && (string(pair.Key) < border) != left {
-						return fmt.Errorf("a scan of the region of %s shows %s (%v)", key, pair.Key, request)
+					if strings.HasPrefix(string(pair.Key), "known/sc\xffan/") && (string(pair.Key) < border) != left {
+						return fmt.Errorf("a scan of the region of %q shows %q (%v)", key, pair.Key, request)
 					}
 				}
 				if r.RegionError == nil && !replica && !request.Reverse && len(request.EndKey) > 0 &&
 					left == (string(request.StartKey) < border) && len(r.Kvs) != 5 {
-					return fmt.Errorf("a scan of the region of %s shows %d keys, not 5", key, len(r.Kvs))
+					return fmt.Errorf("a scan of the region of %q shows %d keys, not 5", key, len(r.Kvs))
 				}
 			}
 		}
@@ -268,7 +274,7 @@ func scanAtBorder(t *test) error {
 func splitAndRestart(t *test) error {
 	random := rand.New(rand.NewSource(1))
 	for round := 0; round < 2; round++ {
-		key := fmt.Sprintf("known/split/%d", 5+round)
+		key := atBound(fmt.Sprintf("known/split/%d", 5+round))
 		if err := t.split([]byte(key)); err != nil {
 			return err
 		}
@@ -278,7 +284,7 @@ func splitAndRestart(t *test) error {
 			}
 		}
 		t.Cluster.Start()
-		for _, where := range []string{"known/split/0", key, "known/split/9"} {
+		for _, where := range []string{atBound("known/split/0"), key, atBound("known/split/9")} {
 			node, context, err := t.leaderOf(where)
 			if err != nil {
 				return fmt.Errorf("after the restart: %w", err)
@@ -292,7 +298,7 @@ func splitAndRestart(t *test) error {
 			return err
 		}
 		if string(region.StartKey) != key {
-			return fmt.Errorf("the region of %s begins at %q after the restart", key, region.StartKey)
+			return fmt.Errorf("the region of %q begins at %q after the restart", key, region.StartKey)
 		}
 	}
 	t.say("2 splits, everything killed at once; both sides take writes")

@@ -92,8 +92,8 @@ func (t txns) Cause(err error) suite.Cause {
 		return suite.Assertion
 	case errors.As(err, &tooOld):
 		return suite.TooOld
-	// This release looks at the safe point after it has read, so that the store
-	// refuses first, and it has no name for that.
+	// The store may have learned of the safe point before the client has, which
+	// has no name for its refusal.
 	case strings.Contains(err.Error(), "TxnAbortedByGC"):
 		return suite.TooOld
 	}

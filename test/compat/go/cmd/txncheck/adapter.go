@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	tikverr "github.com/tikv/client-go/v2/error"
@@ -96,6 +97,10 @@ func (t txns) Cause(err error) suite.Cause {
 	case errors.As(err, &assertion):
 		return suite.Assertion
 	case errors.As(err, &tooOld):
+		return suite.TooOld
+	// The store may have learned of the safe point before the client has, which
+	// has no name for its refusal.
+	case strings.Contains(err.Error(), "TxnAbortedByGC"):
 		return suite.TooOld
 	}
 	return suite.Other
