@@ -279,3 +279,15 @@ service_unpack(const ProtobufCMessageDescriptor *type, Bytes bytes,
 		return NULL;
 	return protobuf_c_message_unpack(type, &allocator, bytes.len, bytes.data);
 }
+
+const void *
+service_field(const ProtobufCMessage *message, const char *name)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(message->descriptor,
+														name);
+
+	if (field == NULL)
+		return NULL;
+	return *(const void *const *) ((const uint8_t *) message + field->offset);
+}

@@ -187,4 +187,11 @@ extern ProtobufCAllocator service_allocator(Arena *arena);
 extern ProtobufCMessage *service_unpack(const ProtobufCMessageDescriptor *type,
 										Bytes bytes, Arena *arena);
 
+/*
+ * A field of a message that is itself a message or a string, by its name;
+ * NULL if it is not set (a string is empty then), or the type has no such field.
+ */
+extern const void *service_field(const ProtobufCMessage *message,
+								 const char *name);
+
 #endif /* TIKV_SERVICE_SERVICE_H */

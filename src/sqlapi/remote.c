@@ -208,19 +208,6 @@ remote_report(uint64 store_id, const BusReply *reply)
 	}
 }
 
-/* A field of a response, by name; NULL if it has none. */
-static const Errorpb__Error *
-region_error_of(const ProtobufCMessage *message)
-{
-	const ProtobufCFieldDescriptor *field =
-		protobuf_c_message_descriptor_get_field_by_name(message->descriptor,
-														"region_error");
-
-	if (field == NULL)
-		return NULL;
-	return *(Errorpb__Error *const *) ((const uint8 *) message + field->offset);
-}
-
 /* A busy store may be less so a moment later; a read can wait for that. */
 static bool
 passes(const Errorpb__Error *error)
@@ -242,7 +229,7 @@ take_reply(const Route *route, int method, const BusReply *reply, Arena *arena)
 	if (message == NULL)
 		elog(ERROR, "the answer of store %llu is not readable",
 			 (unsigned long long) route->leader.store_id);
-	error = region_error_of(message);
+	error = service_field(message, "region_error");
 	if (error == NULL)
 		return message;
 	if (!passes(error))

@@ -94,17 +94,6 @@ pack(const ProtobufCMessage *message)
 	return bytes_make(bytes, len);
 }
 
-/* A field of a response, by name; every raw write's response has both. */
-static void *
-response_field(const ProtobufCMessage *message, const char *name)
-{
-	const ProtobufCFieldDescriptor *field =
-		protobuf_c_message_descriptor_get_field_by_name(message->descriptor,
-														name);
-
-	return *(void *const *) ((const uint8 *) message + field->offset);
-}
-
 /* An insert of keys [from, from + n) was refused, and the caller wants to know. */
 static bool
 met_a_key(const SqlWrite *write, int from, int n, const char *error)
@@ -130,7 +119,7 @@ judge(const SqlWrite *write, int from, int n, Bytes reply, Arena *arena,
 
 	if (message == NULL)
 		elog(ERROR, "the store's answer is not readable");
-	region_error = response_field(message, "region_error");
+	region_error = service_field(message, "region_error");
 	if (region_error != NULL)
 	{
 		report_region_error(region_error);
@@ -139,7 +128,7 @@ judge(const SqlWrite *write, int from, int n, Bytes reply, Arena *arena,
 						 region_error);
 		return false;
 	}
-	error = response_field(message, "error");
+	error = service_field(message, "error");
 	if (error[0] != '\0' && met_a_key(write, from, n, error))
 		return true;
 	if (error[0] != '\0')

@@ -112,18 +112,6 @@ send_to_pd(int method, const ProtobufCMessage *message, uint64 tag)
 
 /* ------------------------------------------------------------ to the leader */
 
-static const Errorpb__Error *
-region_error_of(const ProtobufCMessage *message)
-{
-	const ProtobufCFieldDescriptor *field =
-		protobuf_c_message_descriptor_get_field_by_name(message->descriptor,
-														"region_error");
-
-	if (field == NULL)
-		return NULL;
-	return *(Errorpb__Error *const *) ((const uint8 *) message + field->offset);
-}
-
 /* The addresses may be old if nobody answers. */
 static void
 on_answer(void *arg, const ClientResult *result)
@@ -139,7 +127,7 @@ on_answer(void *arg, const ClientResult *result)
 	}
 	else
 		errand->store->elsewhere->stores_us = 0;
-	if (reply != NULL && region_error_of(reply) != NULL)
+	if (reply != NULL && service_field(reply, "region_error") != NULL)
 		reply = NULL;
 	finish(errand, reply);
 }
