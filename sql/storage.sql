@@ -41,6 +41,8 @@ CREATE FUNCTION storage_test_region(int8, bytea, bytea, int4) RETURNS bool
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_log(int8, int4, int8, int4) RETURNS text
 AS :'module', 'storage_test_log' LANGUAGE C;
+CREATE FUNCTION storage_test_log_bytes(int8) RETURNS int8
+AS :'module', 'storage_test_log_bytes' LANGUAGE C;
 CREATE FUNCTION storage_test_log_compact(int8) RETURNS int4
 AS :'module', 'storage_test_log_compact' LANGUAGE C;
 CREATE FUNCTION storage_test_group(int8, int8, bool) RETURNS int8
@@ -460,6 +462,9 @@ SELECT storage_test_group(2, -1, false);
 -- the log: appended, its end replaced, large entries, its front removed
 SELECT storage_test_log(6, 10, 6, 100);
 SELECT storage_test_log(16, 3, 7, 3000000);
+SELECT storage_test_log_bytes(0) > 9000000 AS large,
+	bool_and(storage_test_log_bytes(f) = (SELECT coalesce(sum(length(entry)), 0) FROM tikv_internal.raft_log WHERE log_index >= f)) AS same
+FROM generate_series(0, 19) f;
 SELECT storage_test_log(12, 2, 8, 0);
 SELECT storage_test_log_compact(9);
 SELECT storage_test_log_compact(9);

@@ -26,6 +26,7 @@ typedef enum MetricValue
 	VALUE_SLOW_REQUESTS,
 	VALUE_TURNS, /* writing transactions: the store's turns, PD's rounds */
 	VALUE_ABORTED_TURNS,
+	VALUE_BLOCKED_TURNS,
 	VALUE_GRPC_STREAMS,
 	VALUE_GRPC_IN_FLIGHT,
 	VALUE_GRPC_UNSENT_BYTES,

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/stratnum.h"
@@ -93,6 +94,25 @@ log_table_last(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 	}
 	log_scan_end(&scan);
 	return found;
+}
+
+/* Entries that are stored elsewhere are not fetched for it. */
+uint64
+log_table_bytes(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
+				uint64 from)
+{
+	LogScan scan;
+	uint64 bytes = 0;
+	bool isnull;
+
+	log_scan_begin(&scan, tables, snapshot, region_id, from, PG_UINT64_MAX,
+				   ForwardScanDirection);
+	while (log_scan_next(&scan))
+		bytes +=
+			toast_raw_datum_size(slot_getattr(scan.slot, LOG_ENTRY, &isnull)) -
+			VARHDRSZ;
+	log_scan_end(&scan);
+	return bytes;
 }
 
 bool

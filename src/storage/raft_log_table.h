@@ -19,6 +19,10 @@
 extern bool log_table_last(const OpenTables *tables, Snapshot snapshot,
 						   uint64 region_id, uint64 *index, uint64 *term);
 
+/* How large the entries of [from, ...) are, as they are stored. */
+extern uint64 log_table_bytes(const OpenTables *tables, Snapshot snapshot,
+							  uint64 region_id, uint64 from);
+
 extern bool log_table_term(const OpenTables *tables, Snapshot snapshot,
 						   uint64 region_id, uint64 index, uint64 *term);
 

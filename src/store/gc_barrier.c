@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "bus/sql_txns.h"
+#include "bus/tso_shared.h"
 #include "guc.h"
 #include "pdpb.pb-c.h"
 #include "store/store.h"
@@ -80,12 +81,29 @@ delete_barrier(Store *store)
 	return send_to_pd(METHOD_PD_DELETE_GC_BARRIER, &request.base);
 }
 
+/*
+ * What time it is for PD, whose timestamps transactions have: this node's clock
+ * may be behind, or that of the node that led PD was ahead.
+ */
+static int64
+pd_now_ms(void)
+{
+	TsoShared *tso = tikv_shmem()->tso;
+	int64 given_ms =
+		(int64) (pg_atomic_read_u64(&tso->last) >> TS_PHYSICAL_SHIFT);
+	int64 heard_ms = (int64) tso_heard_now_ms();
+
+	if (heard_ms == 0)
+		heard_ms = (int64) time(NULL) * 1000;
+	return Max(given_ms, heard_ms);
+}
+
 /* 0: none needs one. */
 static uint64
 wanted(void)
 {
 	uint64 oldest = sql_txn_oldest();
-	int64 now_ms = (int64) time(NULL) * 1000;
+	int64 now_ms = pd_now_ms();
 	int64 old_ms = OLD_MS;
 
 	if (tikv_fdw_settings.gc_life_time_s > 0)

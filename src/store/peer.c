@@ -366,6 +366,23 @@ peer_region_state(const Peer *peer, RegionState *out)
 	out->leader = leader_of(peer);
 }
 
+/* A lease is published many times a second: the log has what changes. */
+static void
+note_on_board(Peer *peer, bool has_room)
+{
+	if (!has_room && !peer->off_board)
+		ereport(
+			LOG,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg(
+				 "tikv store %llu: region %llu cannot be read here: there is no room for more regions, or for longer keys of their bounds",
+				 (unsigned long long) peer->self.store_id,
+				 (unsigned long long) peer->region.id),
+			 errhint("Raise tikv.max_regions, %d now, on all nodes.",
+					 tikv_fdw_settings.max_regions)));
+	peer->off_board = !has_room;
+}
+
 /*
  * A sole peer's lease has no end: nobody else can commit until it adds one
  * itself, which ends the lease first (DESIGN 4).  A peer without data is not
@@ -390,16 +407,7 @@ peer_publish(Peer *peer)
 	peer->told_term = entry->term;
 	peer->told_leader = entry->leader.id;
 	FAILPOINT_PASS("store_before_board");
-	if (!board_publish(entry))
-		ereport(
-			LOG,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg(
-				 "tikv store %llu: region %llu cannot be read here: there is no room for more regions, or for longer keys of their bounds",
-				 (unsigned long long) peer->self.store_id,
-				 (unsigned long long) peer->region.id),
-			 errhint("Raise tikv.max_regions, %d now, on all nodes.",
-					 tikv_fdw_settings.max_regions)));
+	note_on_board(peer, board_publish(entry));
 	FAILPOINT_PASS("store_after_board");
 	pfree(entry);
 }

@@ -232,6 +232,8 @@ raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
 		(void) log_table_delete(&turn->tables, turn->snapshot, peer->region.id,
 								0, PG_INT64_MAX, PG_INT32_MAX);
 	}
+	if (peer->life == PEER_STATE_APPLYING)
+		snapshot_install_remove(peer->region.id);
 	FAILPOINT("store_destroy_rows");
 	last.start_key = last.end_key = bytes_empty();
 	region_table_save(&last, peer->self.id, PEER_STATE_TOMBSTONE);

@@ -118,8 +118,12 @@ raft_storage_find_end(Peer *peer)
 	look_begin(&look, peer->store);
 	(void) log_table_last(look.tables, look.snapshot, peer->region.id, &index,
 						  &term);
-	look_end(&look);
 	peer->log_last = Max(index, peer->saved.truncated_index);
+	if (index > peer->saved.truncated_index)
+		peer->log_bytes =
+			log_table_bytes(look.tables, look.snapshot, peer->region.id,
+							peer->saved.truncated_index + 1);
+	look_end(&look);
 }
 
 static uint64_t

@@ -34,6 +34,9 @@
 #define TURN_MAX_WRITES 4096
 #define TURN_MAX_BYTES ((size_t) 8 << 20)
 
+/* How soon a turn whose tables somebody has locked is tried again. */
+#define BLOCKED_RETRY_US INT64CONST(10000)
+
 /* ------------------------------------------------------------ what was flushed */
 
 static Peer *
@@ -156,26 +159,32 @@ static bool
 work_waits(const Store *store)
 {
 	const Replicas *replicas = store->replicas;
+	int64 now_us = dispatch_now_us();
 
+	if (now_us < replicas->blocked_until_us)
+		return false;
 	if (replicas->n_inbox > 0 || replicas->queue.n > 0 || any_job_is_due(store))
 		return true;
 	if (store->lists[PEERS_AWAKE].n == 0)
 		return false;
-	return dispatch_now_us() >= replicas->next_tick_us || any_ready(store);
+	return now_us >= replicas->next_tick_us || any_ready(store);
 }
 
 int64
 raft_turn_sleep_us(const Store *store, int64 most)
 {
 	const Replicas *replicas = store->replicas;
+	int64 now_us = dispatch_now_us();
+	int64 next_us = replicas->next_tick_us;
 
-	if (store->lists[PEERS_AWAKE].n == 0 && !work_waits(store) &&
-		replicas->unflushed == NULL)
-		return most;
 	if (work_waits(store) ||
 		(replicas->unflushed != NULL && is_flushed(replicas->unflushed)))
 		return 0;
-	return Max(Min(most, replicas->next_tick_us - dispatch_now_us()), 0);
+	if (now_us < replicas->blocked_until_us)
+		next_us = replicas->blocked_until_us;
+	else if (store->lists[PEERS_AWAKE].n == 0 && replicas->unflushed == NULL)
+		return most;
+	return Max(Min(most, next_us - now_us), 0);
 }
 
 void
@@ -215,6 +224,22 @@ raft_turn_take_back(Store *store, const void *arg)
 	replicas->jobs_end = at;
 }
 
+void
+raft_turn_stop(Store *store, const char *reason)
+{
+	Replicas *replicas = store->replicas;
+	AdminJob *job;
+
+	while ((job = replicas->jobs) != NULL)
+	{
+		replicas->jobs = job->next;
+		if (job->done != NULL)
+			job->done(store, job, false, reason);
+		pfree(job);
+	}
+	replicas->jobs_end = &replicas->jobs;
+}
+
 /* ------------------------------------------------------------ time and orders */
 
 /* A lone peer is about to get company: from now on it keeps a log. */
@@ -228,6 +253,7 @@ make_grouped(Peer *peer)
 	peer->grouped = true;
 	peer->log_last = peer->saved.truncated_index;
 	peer->log_first = 0;
+	peer->log_bytes = 0;
 	peer->max_ts_term = peer->store->max_ts_synced ? raft_term(peer->raft) : 0;
 	peer->was_leader = peer_is_leader(peer);
 	peer->store->replicas->n_grouped++;
@@ -650,6 +676,8 @@ refuse_unopened(Store *store, WriteQueue *batch)
 						 .backoff_ms = 100};
 	Write *write;
 
+	store->replicas->blocked_until_us = dispatch_now_us() + BLOCKED_RETRY_US;
+	metrics_add(VALUE_BLOCKED_TURNS, 1);
 	while ((write = write_queue_pop(batch)) != NULL)
 	{
 		raft_write_release(store, write);

@@ -125,7 +125,8 @@ typedef struct Replicas
 	Unflushed **unflushed_end;
 	int n_unflushed;
 	uint64 next_life;
-	int64 next_tick_us; /* monotonic */
+	int64 next_tick_us;		/* monotonic */
+	int64 blocked_until_us; /* tables are locked: the next try */
 	int64 next_pd_time_us;
 	IndexRead *reads;
 	int n_reads;
@@ -208,6 +209,9 @@ extern void raft_turn_order(Store *store, const AdminJob *job);
 /* It is not to be proposed, if it was not yet: nobody is told. */
 extern void raft_turn_take_back(Store *store, const void *arg);
 
+/* The store stops: whoever waits for an order is told. */
+extern void raft_turn_stop(Store *store, const char *reason);
+
 /* ---- raft_show.c ---- */
 
 /* What tikv.raft shows. */
@@ -228,7 +232,7 @@ extern void raft_storage_open(Store *store, OpenTables *tables,
 extern void raft_storage_close(Store *store);
 extern RaftStorage raft_storage(Peer *peer);
 
-/* Where its log ends; before peer_start. */
+/* Where its log ends and how large it is; before peer_start. */
 extern void raft_storage_find_end(Peer *peer);
 
 /* Entries, hard state and truncated position of a ready, as rows. */

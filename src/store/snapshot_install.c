@@ -91,8 +91,10 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 							PG_INT64_MAX, PG_INT32_MAX);
 	peer->log_last = at.index;
 	peer->log_first = at.index + 1;
+	peer->log_bytes = 0;
 	snapshot_install_save(&at);
 	FAILPOINT("store_install_cursor");
+	snapshot_received_take(store, &at);
 	(void) add_installing(store, &at, peer->life_number);
 	turn->at_once = true;
 	FAILPOINT("store_after_snapshot_taken");
@@ -441,16 +443,6 @@ installed(Store *store, SnapshotInstalling *in, Peer *peer)
 	snapshot_install_forget(store, in);
 }
 
-/* Its peer is gone: nobody knows what its rows are worth. */
-static void
-abandon(Store *store, SnapshotInstalling *in)
-{
-	StartTransactionCommand();
-	snapshot_install_remove(in->at.region_id);
-	CommitTransactionCommand();
-	snapshot_install_forget(store, in);
-}
-
 void
 snapshot_install_slice(Store *store, SnapshotInstalling *in)
 {
@@ -462,8 +454,9 @@ snapshot_install_slice(Store *store, SnapshotInstalling *in)
 	in->due_us = 0;
 	PG_TRY();
 	{
+		/* the cursor went with the peer */
 		if (peer == NULL)
-			abandon(store, in);
+			snapshot_install_forget(store, in);
 		else if (prepare(store, in, peer))
 			run_slice(&slice, peer);
 		else
@@ -509,13 +502,14 @@ snapshot_install_forget(Store *store, SnapshotInstalling *in)
 	if (in->fd >= 0)
 		close(in->fd);
 	FAILPOINT_PASS("store_install_before_unlink");
-	snapshot_unlink(&path);
+	if (!snapshot_is_kept(store, &in->at))
+		snapshot_unlink(&path);
 	arena_free(&in->arena);
 	pfree(in);
 	count(store);
 }
 
-/* Needs a transaction. */
+/* A cursor whose peer is another one by now is of no use.  Needs a transaction. */
 void
 snapshot_install_resume(Store *store)
 {
@@ -526,9 +520,12 @@ snapshot_install_resume(Store *store)
 	{
 		Peer *peer = store_find_peer(store, rows[i].region_id);
 
-		(void) add_installing(store, &rows[i],
-							  peer == NULL ? 0 : peer->life_number);
-		if (peer != NULL)
-			raft_pause_apply(peer->raft, true);
+		if (peer == NULL || peer->life != PEER_STATE_APPLYING)
+		{
+			snapshot_install_remove(rows[i].region_id);
+			continue;
+		}
+		(void) add_installing(store, &rows[i], peer->life_number);
+		raft_pause_apply(peer->raft, true);
 	}
 }

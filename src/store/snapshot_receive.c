@@ -331,6 +331,39 @@ snapshots_accept(RaftTurn *turn, const Peer *peer, const PeerMessage *m)
 		is_alone_in_turn(turn, &info.region);
 }
 
+bool
+snapshot_is_kept(const Store *store, const SnapshotInstall *at)
+{
+	const SnapshotInstalling *in = store->snapshots->installing;
+
+	while (in != NULL &&
+		   (in->at.region_id != at->region_id || in->at.index != at->index ||
+			in->at.term != at->term))
+		in = in->next;
+	return in != NULL ||
+		find_received(store, at->region_id, at->index, at->term) != NULL;
+}
+
+void
+snapshot_received_take(Store *store, const SnapshotInstall *at)
+{
+	SnapshotReceived **link = &store->snapshots->received;
+
+	while (*link != NULL)
+	{
+		SnapshotReceived *r = *link;
+
+		if (r->region_id != at->region_id || r->index != at->index ||
+			r->term != at->term)
+		{
+			link = &r->next;
+			continue;
+		}
+		*link = r->next;
+		pfree(r);
+	}
+}
+
 void
 snapshot_received_sweep(Store *store, bool all)
 {

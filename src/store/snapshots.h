@@ -184,6 +184,11 @@ extern bool snapshots_end(void *snapshot, bool complete);
 /* May Raft be told of a message with a snapshot? */
 extern bool snapshots_accept(RaftTurn *turn, const Peer *peer,
 							 const PeerMessage *m);
+/* What was received is what is being installed from now on. */
+extern void snapshot_received_take(Store *store, const SnapshotInstall *at);
+
+/* A file of this name is being installed, or is going to be. */
+extern bool snapshot_is_kept(const Store *store, const SnapshotInstall *at);
 extern void snapshot_received_sweep(Store *store, bool all);
 
 /* ---- snapshot_install.c ---- */

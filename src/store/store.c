@@ -9,6 +9,7 @@
 #include "bus/lock_table.h"
 #include "bus/metrics.h"
 #include "bus/places.h"
+#include "bus/sql_txns.h"
 #include "core/base/rpc_code.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -286,7 +287,7 @@ housekeeping(Store *store)
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
 		raft_tell_people(store);
-		if (store->replicas->n_grouped > 0)
+		if (store->replicas->n_grouped > 0 || sql_txn_oldest() != PG_UINT64_MAX)
 			raft_ask_pd_time(store, now_us);
 		raft_message_tell_removed(store);
 		(void) detector_update(store);
@@ -411,6 +412,7 @@ bring_down(Store *store, const char *reason)
 	raft_read_stop(store, reason);
 	dispatch_stop(&store->dispatch, reason);
 	splits_stop(store, reason);
+	raft_turn_stop(store, reason);
 	store_refuse_all(store, reason);
 	grants_stop(store, reason);
 	lock_waits_stop(store, reason);

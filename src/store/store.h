@@ -127,13 +127,14 @@ struct Peer
 	uint64 max_ts_asked; /* ... is being synced */
 	int64 max_ts_asked_us;
 	int64 lease_end_us; /* as published */
+	bool off_board;		/* there is no room for it, which the log says */
 	uint64 split_index; /* the lease is suspended until it is applied */
 	uint64 told_term;
 	uint64 told_leader;
 	int64 next_compact_us;
 	int skipped_compacts;
-	uint64 log_bytes; /* of the log, of what was appended since the start */
-	PeerTold told;	  /* to PD */
+	uint64 log_bytes;		  /* of the log after the truncated index, about */
+	PeerTold told;			  /* to PD */
 	MemoryLocks memory_locks; /* of a sole peer */
 	PeerSize size;
 	PeerSleep sleep;

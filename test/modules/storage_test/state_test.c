@@ -17,6 +17,7 @@ PG_FUNCTION_INFO_V1(storage_test_meta);
 PG_FUNCTION_INFO_V1(storage_test_region);
 PG_FUNCTION_INFO_V1(storage_test_group);
 PG_FUNCTION_INFO_V1(storage_test_log);
+PG_FUNCTION_INFO_V1(storage_test_log_bytes);
 PG_FUNCTION_INFO_V1(storage_test_log_compact);
 
 /* storage_test_meta(): save and load the ident with extreme numbers */
@@ -217,6 +218,23 @@ storage_test_log(PG_FUNCTION_ARGS)
 	tables_close(&tables, true);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf(UINT64_FORMAT "/" UINT64_FORMAT,
 											  last, last_term)));
+}
+
+/* storage_test_log_bytes(from int8): how large the log is from there on */
+Datum
+storage_test_log_bytes(PG_FUNCTION_ARGS)
+{
+	OpenTables tables;
+	Snapshot snapshot;
+	uint64 bytes;
+
+	storage_test_open_tables(TABLES_LOG, false, false, &tables);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bytes = log_table_bytes(&tables, snapshot, LOG_REGION,
+							(uint64) PG_GETARG_INT64(0));
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, false);
+	PG_RETURN_INT64((int64) bytes);
 }
 
 /* storage_test_log_compact(to int8): delete the log before an index. */
