@@ -66,6 +66,38 @@ EXECUTE prices (100);
 EXECUTE prices (10);
 RESET plan_cache_mode;
 
+-- many rows: repeated and missing keys and NULLs, keys alike in what they begin
+-- with, rows written anew, long keys and values; all as of one key after the other
+CREATE FOREIGN TABLE many (key text OPTIONS (key 'true'), n int, v text) SERVER fdw_join OPTIONS (prefix 'fdw_join/many/');
+INSERT INTO many SELECT 'customer/' || i, i, repeat('v', i % 50) FROM generate_series(1, 6000) AS i;
+INSERT INTO many SELECT repeat('long', 700) || i, i, repeat('w', 20) FROM generate_series(1, 50) AS i;
+INSERT INTO many SELECT 'large/' || i, i, (SELECT string_agg(md5(i || '.' || g), '') FROM generate_series(1, 400) AS g) FROM generate_series(1, 20) AS i;
+UPDATE many SET v = 'changed', n = -n WHERE key LIKE 'customer/%' AND n % 7 = 0;
+DELETE FROM many WHERE key LIKE 'customer/%' AND n % 11 = 0;
+CREATE TABLE asked AS
+	SELECT i AS id, CASE WHEN i % 13 > 0 THEN 'customer/' || 1 + i * 7919 % 7000 END AS key, repeat('o', i % 30) AS note FROM generate_series(1, 20000) AS i
+	UNION ALL SELECT 20000 + i, repeat('long', 700) || i, NULL FROM generate_series(1, 60) AS i
+	UNION ALL SELECT 30000 + i, 'large/' || 1 + i % 25, 'x' FROM generate_series(1, 100) AS i;
+ANALYZE asked;
+SET enable_hashjoin = off; SET enable_mergejoin = off;
+EXPLAIN (COSTS OFF) SELECT a.id, m.n FROM asked AS a JOIN many AS m ON m.key = a.key;
+CREATE TABLE batched AS SELECT a.*, m.key AS found, m.n, m.v FROM asked AS a LEFT JOIN many AS m ON m.key = a.key;
+CREATE TABLE batched_inner AS SELECT a.*, m.key AS found, m.n, m.v FROM asked AS a JOIN many AS m ON m.key = a.key;
+SET tikv.lookup_join = off;
+CREATE TABLE single AS SELECT a.*, m.key AS found, m.n, m.v FROM asked AS a LEFT JOIN many AS m ON m.key = a.key;
+RESET tikv.lookup_join;
+SELECT count(*), count(found), count(DISTINCT found), sum(n), md5(string_agg(v, '' ORDER BY id)) = (SELECT md5(string_agg(v, '' ORDER BY id)) FROM batched) AS same FROM single;
+SELECT count(*) FROM ((TABLE single EXCEPT ALL TABLE batched) UNION ALL (TABLE batched EXCEPT ALL TABLE single)) AS differences;
+SELECT count(*) FROM ((SELECT * FROM single WHERE found IS NOT NULL EXCEPT ALL TABLE batched_inner) UNION ALL (TABLE batched_inner EXCEPT ALL SELECT * FROM single WHERE found IS NOT NULL)) AS differences;
+-- in the order of the other side where the plan relies on it
+CREATE INDEX ON asked (id);
+SET enable_seqscan = off; SET enable_sort = off;
+EXPLAIN (COSTS OFF) SELECT a.id, m.n FROM asked AS a JOIN many AS m ON m.key = a.key ORDER BY a.id;
+SELECT count(*), count(*) FILTER (WHERE id < previous) AS disordered FROM (SELECT id, lag(id) OVER () AS previous FROM (SELECT a.id, m.n FROM asked AS a JOIN many AS m ON m.key = a.key ORDER BY a.id OFFSET 0) AS ordered) AS pairs;
+RESET enable_seqscan; RESET enable_sort;
+RESET enable_hashjoin; RESET enable_mergejoin;
+DROP TABLE asked, batched, batched_inner, single;
+
 -- not for whole rows, rows to be locked, statements that write
 EXPLAIN (COSTS OFF) SELECT l.n, i FROM line AS l JOIN item AS i ON i.id = l.item WHERE l.n < 3;
 EXPLAIN (COSTS OFF) SELECT l.n FROM line AS l JOIN item AS i ON i.id = l.item WHERE l.n < 3 FOR UPDATE OF l;

@@ -293,6 +293,7 @@ SELECT * FROM search('placed');
 SELECT storage_test_cache('off');
 SELECT put('placed', '5');
 SELECT put('placed', '6');
+-- too far: each of four, as the key is got alone and thrice in one call
 SELECT put('placed', '7');
 SELECT storage_test_cache('on');
 SELECT * FROM search('placed');

@@ -87,6 +87,15 @@ place_find(uint64 hash, ItemPointerData found[PLACE_WAYS])
 	return n;
 }
 
+void
+place_prefetch(uint64 hash)
+{
+	PlaceShared *shared = places();
+
+	if (shared != NULL)
+		__builtin_prefetch(place_bucket(shared, hash));
+}
+
 /*
  * Of this key two places are kept, so that a hot key does not drive out the
  * others of its bucket.

@@ -29,6 +29,9 @@ extern uint64 place_hash(uint8 cf, Bytes key);
  */
 extern int place_find(uint64 hash, ItemPointerData places[PLACE_WAYS]);
 
+/* Places of this key will be asked for soon. */
+extern void place_prefetch(uint64 hash);
+
 /* The newest row is there now; what was newest becomes the one before. */
 extern void place_set(uint64 hash, const ItemPointerData *tid);
 extern void place_forget(uint64 hash);

@@ -46,9 +46,38 @@ scratch_end(MemoryContext caller)
 
 /* --------------------------------------------------------------- the gets */
 
+typedef struct Getting
+{
+	const Bytes *keys;
+	KvPage *page;
+} Getting;
+
+static void
+keep_found(void *arg, int i, const RawPair *pair)
+{
+	Getting *getting = arg;
+
+	kv_page_add(getting->page, getting->keys[i], pair->value, pair->expires_at);
+}
+
+static void
+get_each(RawReader *reader, const Bytes *stored, int n, Getting *getting)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Arena *arena = call_arena();
+		RawPair pair;
+
+		if (reader->get(reader, RAW_CF_DEFAULT, stored[i], arena, &pair))
+			keep_found(getting, i, &pair);
+	}
+	(void) call_arena();
+}
+
 static void
 get_some(const Bytes *keys, int n, KvPage *page)
 {
+	Getting getting = {keys, page};
 	MemoryContext caller = scratch_begin();
 	Bytes *stored = palloc(n * sizeof(Bytes));
 	SqlRound round;
@@ -58,16 +87,11 @@ get_some(const Bytes *keys, int n, KvPage *page)
 	sql_round_begin(&round, stored, n, false);
 	if (page->wants_ttl)
 		sql_round_want_ttl(&round);
-	for (int i = 0; i < n; i++)
-	{
-		Arena *arena = call_arena();
-		RawPair pair;
-
-		if (round.reader->get(round.reader, RAW_CF_DEFAULT, stored[i], arena,
-							  &pair))
-			kv_page_add(page, keys[i], pair.value, pair.expires_at);
-	}
-	(void) call_arena();
+	if (round.reader->get_many != NULL)
+		round.reader->get_many(round.reader, RAW_CF_DEFAULT, stored, n,
+							   keep_found, &getting);
+	else
+		get_each(round.reader, stored, n, &getting);
 	sql_round_end(&round);
 	scratch_end(caller);
 }

@@ -151,7 +151,7 @@ static const CustomPathMethods path_methods = {
 static void
 set_cost(const LookupJoin *join, Path *path, const Path *outer, List *clauses)
 {
-	double batches = ceil(Max(outer->rows, 1) / LOOKUP_BATCH);
+	double batches = ceil(Max(outer->rows, 1) / LOOKUP_KEYS);
 	QualCost quals;
 
 	cost_qual_eval(&quals, clauses, join->root);
@@ -289,6 +289,18 @@ matched_clauses(const MatchedKeys *matched)
 	return clauses;
 }
 
+/*
+ * All rows that are expected, unless few of the joined ones may be asked for.
+ * Those that come in the order of the other side are kept until then.
+ */
+static int
+first_batch(const PlannerInfo *root, const Plan *outer, bool ordered)
+{
+	double rows = root->tuple_fraction == 0 && !ordered ? outer->plan_rows : 0;
+
+	return (int) Min(Max(rows, LOOKUP_FIRST_BATCH), LOOKUP_BATCH);
+}
+
 static Plan *
 plan_lookup(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 			List *tlist, List *clauses, List *custom_plans)
@@ -302,6 +314,7 @@ plan_lookup(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 					   .extra = &extra};
 	const RelPlan *plan = join.inner->fdw_private;
 	Plan *outer = linitial(custom_plans);
+	bool ordered = best_path->path.pathkeys != NIL;
 	CustomScan *scan = makeNode(CustomScan);
 	List *columns;
 	List *arguments;
@@ -329,9 +342,11 @@ plan_lookup(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	scan->custom_scan_tlist =
 		row_columns(outer, plan->map, join.inner->relid, columns);
 	scan->custom_private =
-		list_make4(makeInteger(place_among(rel->relids, join.inner->relid)),
+		list_make5(makeInteger(place_among(rel->relids, join.inner->relid)),
 				   makeInteger(list_length(outer->targetlist)), columns,
-				   makeBoolean(join.type == JOIN_LEFT));
+				   makeBoolean(join.type == JOIN_LEFT),
+				   makeInteger(first_batch(root, outer, ordered)));
+	scan->custom_private = lappend(scan->custom_private, makeBoolean(ordered));
 	scan->methods = &lookup_scan_methods;
 	return &scan->scan.plan;
 }

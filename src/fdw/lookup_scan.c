@@ -2,9 +2,11 @@
  * lookup_scan.c
  *	  Execution of joins that get the keys of a foreign table in batches.
  *
- * Rows of the other side are gathered, their keys got with one request, and
- * the joined rows handed out in the order of the other side.  Batches begin
- * small, for a LIMIT above.
+ * Rows of the other side are gathered and sorted by the keys that they look
+ * for, since neighbours are found at once.  The joined rows are handed out in
+ * that order, as soon as the keys of some are got; or, if the plan relies on
+ * the order of the other side, in that one, when all of a smaller batch are.
+ * Batches begin small if there may be a LIMIT above.
  */
 #include "postgres.h"
 
@@ -13,6 +15,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -21,17 +24,11 @@
 #include "fdw/allow.h"
 #include "fdw/lookup_join.h"
 
-#define FIRST_BATCH 64
 #define BATCH_GROWTH 4
 #define NOT_FOUND (-1)
 
-/* A row of the other side, and where what it looks for is in the page. */
-typedef struct Lookup
-{
-	MinimalTuple row;
-	Bytes key; /* NULL data: a part of it is NULL */
-	int found;
-} Lookup;
+/* Of the rows of a batch, more or less. */
+#define BATCH_BYTES ((Size) 8 << 20)
 
 typedef struct LookupState
 {
@@ -56,12 +53,18 @@ typedef struct LookupState
 
 	MemoryContext batch;
 	Lookup *lookups;
+	Datum *outer_values; /* of all rows, one behind the other */
+	bool *outer_nulls;
+	SortedLookup *sorted; /* by key; those that can't be found come last */
+	int n_keys;			  /* that can be found, repeated ones as well */
 	int n;
+	int got; /* rows whose keys were got */
 	int at;
-	int size; /* of the next batch */
+	bool ordered;
+	int first; /* rows of the first batch, and of the next one */
+	int size;
 	bool at_end;
 	KvPage *page;
-	TupleTableSlot *outer_slot;
 	KvCounters counters;
 } LookupState;
 
@@ -150,30 +153,47 @@ begin_lookup(CustomScanState *node, EState *estate, int eflags)
 	state->page = kv_page_new(CurrentMemoryContext);
 	state->page->wants_ttl =
 		state->map->ttl != 0 && state->wanted[state->map->ttl - 1];
-	state->size = FIRST_BATCH;
-	state->outer_slot = ExecInitExtraTupleSlot(estate, ExecGetResultType(outer),
-											   &TTSOpsMinimalTuple);
+	state->ordered = boolVal(list_nth(scan->custom_private, LOOKUP_ORDERED));
+	state->first = intVal(list_nth(scan->custom_private, LOOKUP_FIRST));
+	state->size = state->first;
 }
 
 /* ----------------------------------------------------------------- batches */
 
 /* The row that expressions see, without the table's columns. */
 static TupleTableSlot *
-set_outer(LookupState *state, TupleTableSlot *outer)
+set_outer(LookupState *state, int i)
 {
 	TupleTableSlot *row = state->css.ss.ss_ScanTupleSlot;
+	Size n = (Size) state->n_outer;
 
-	slot_getallattrs(outer);
 	ExecClearTuple(row);
-	memcpy(row->tts_values, outer->tts_values,
-		   sizeof(Datum) * (Size) state->n_outer);
-	memcpy(row->tts_isnull, outer->tts_isnull,
-		   sizeof(bool) * (Size) state->n_outer);
-	memset(row->tts_isnull + state->n_outer, true,
-		   sizeof(bool) * (Size) state->n_columns);
+	memcpy(row->tts_values, state->outer_values + n * i, sizeof(Datum) * n);
+	memcpy(row->tts_isnull, state->outer_nulls + n * i, sizeof(bool) * n);
+	memset(row->tts_isnull + n, true, sizeof(bool) * (Size) state->n_columns);
 	ExecStoreVirtualTuple(row);
 	state->css.ss.ps.ps_ExprContext->ecxt_scantuple = row;
 	return row;
+}
+
+/* Keep a row of the other side, in the batch's memory. */
+static void
+keep_outer(LookupState *state, int i, TupleTableSlot *outer)
+{
+	Size n = (Size) state->n_outer;
+	Datum *values = state->outer_values + n * i;
+	bool *nulls = state->outer_nulls + n * i;
+
+	slot_getallattrs(outer);
+	memcpy(nulls, outer->tts_isnull, sizeof(bool) * n);
+	for (Size k = 0; k < n; k++)
+	{
+		Form_pg_attribute att = TupleDescAttr(outer->tts_tupleDescriptor, k);
+
+		values[k] = outer->tts_values[k];
+		if (!att->attbyval && !nulls[k])
+			values[k] = datumCopy(values[k], false, att->attlen);
+	}
 }
 
 /* The key that a row names, in the batch's memory. */
@@ -181,7 +201,7 @@ static Bytes
 key_of_row(LookupState *state, ExprContext *context)
 {
 	const TableMap *map = state->map;
-	KeyPart parts[INDEX_MAX_KEYS] = {{0}};
+	KeyPart parts[INDEX_MAX_KEYS];
 	Bytes prefix =
 		map->key_format == KEY_FORMAT_WHOLE ? bytes_empty() : map->prefix;
 	Size len = prefix.len;
@@ -196,6 +216,7 @@ key_of_row(LookupState *state, ExprContext *context)
 
 		if (null)
 			return bytes_empty();
+		memset(&parts[i], 0, sizeof(KeyPart));
 		key_part_of_datum(state->types[i], value, &parts[i]);
 		len += key_part_len(map->keys[i].kind, &parts[i]);
 	}
@@ -208,15 +229,33 @@ key_of_row(LookupState *state, ExprContext *context)
 	return bytes_make(key, len);
 }
 
+/* Room for the rows of the next batch. */
+static void
+make_batch(LookupState *state)
+{
+	Size n = (Size) state->size;
+	Size n_outer = (Size) state->n_outer;
+
+	MemoryContextReset(state->batch);
+	state->n = 0;
+	state->got = 0;
+	state->at = 0;
+	state->lookups = MemoryContextAlloc(state->batch, sizeof(Lookup) * n);
+	state->outer_values =
+		MemoryContextAlloc(state->batch, sizeof(Datum) * n * n_outer + 1);
+	state->outer_nulls =
+		MemoryContextAlloc(state->batch, sizeof(bool) * n * n_outer + 1);
+}
+
 static void
 gather_rows(LookupState *state)
 {
 	PlanState *outer = linitial(state->css.custom_ps);
 	ExprContext *context = state->css.ss.ps.ps_ExprContext;
+	Size empty = MemoryContextMemAllocated(state->batch, false);
 
-	state->lookups =
-		MemoryContextAlloc(state->batch, sizeof(Lookup) * state->size);
-	while (state->n < state->size)
+	while (state->n < state->size &&
+		   MemoryContextMemAllocated(state->batch, false) - empty < BATCH_BYTES)
 	{
 		TupleTableSlot *slot = ExecProcNode(outer);
 		Lookup *lookup = &state->lookups[state->n];
@@ -228,74 +267,87 @@ gather_rows(LookupState *state)
 			break;
 		}
 		ResetExprContext(context);
-		(void) set_outer(state, slot);
-		caller = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+		caller = MemoryContextSwitchTo(state->batch);
+		keep_outer(state, state->n, slot);
+		(void) set_outer(state, state->n);
+		MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
 		lookup->key = key_of_row(state, context);
-		MemoryContextSwitchTo(state->batch);
-		lookup->row = ExecCopySlotMinimalTuple(slot);
 		MemoryContextSwitchTo(caller);
 		lookup->found = NOT_FOUND;
-		state->n++;
+		lookup->row = state->n++;
 	}
 }
 
-static int
-compare_lookups(const void *a, const void *b)
-{
-	return bytes_cmp((*(Lookup *const *) a)->key, (*(Lookup *const *) b)->key);
-}
-
-/* Rows that name a key of the table, in the order of their keys. */
-static int
-sort_lookups(LookupState *state, Lookup **sorted)
+/* Rows that name a key of the table come first, in the order of their keys. */
+static void
+sort_lookups(LookupState *state)
 {
 	KvRange table = table_map_range(state->map);
-	int n = 0;
+	int others = state->n;
 
+	state->n_keys = 0;
+	state->sorted = palloc(sizeof(SortedLookup) * Max((Size) state->n, 1));
 	for (int i = 0; i < state->n; i++)
 	{
-		Bytes key = state->lookups[i].key;
+		Lookup *lookup = &state->lookups[i];
+		Bytes key = lookup->key;
 
 		if (key.data != NULL && bytes_cmp(key, table.lower) >= 0 &&
 			(table.upper.len == 0 || bytes_cmp(key, table.upper) < 0))
-			sorted[n++] = &state->lookups[i];
+			state->sorted[state->n_keys++].lookup = lookup;
+		else
+			state->sorted[--others].lookup = lookup;
 	}
-	qsort(sorted, n, sizeof(Lookup *), compare_lookups);
-	return n;
+	lookup_sort(state->sorted, state->n_keys, state->map->prefix.len);
 }
 
 /* Both are in the order of keys; what was not found is not in the page. */
 static void
-assign_found(const KvPage *page, Lookup **sorted, int n)
+assign_found(const KvPage *page, const SortedLookup *sorted, int n)
 {
 	int at = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		while (at < page->n &&
-			   bytes_cmp(kv_page_key(page, at), sorted[i]->key) < 0)
-			at++;
-		if (at < page->n && bytes_eq(kv_page_key(page, at), sorted[i]->key))
-			sorted[i]->found = at;
+		Lookup *lookup = sorted[i].lookup;
+
+		/* The same key again, or the next one of the page. */
+		if (at > 0 && bytes_eq(kv_page_key(page, at - 1), lookup->key))
+			lookup->found = at - 1;
+		else if (at < page->n && bytes_eq(kv_page_key(page, at), lookup->key))
+			lookup->found = at++;
 	}
 }
 
+/* Get the keys of n rows; what the page had is gone. */
 static void
-get_batch(LookupState *state)
+get_keys(LookupState *state, const SortedLookup *sorted, int n)
 {
-	MemoryContext caller = MemoryContextSwitchTo(state->batch);
-	Lookup **sorted = palloc(sizeof(Lookup *) * Max(state->n, 1));
-	Bytes *keys = palloc(sizeof(Bytes) * Max(state->n, 1));
-	int n = sort_lookups(state, sorted);
+	Bytes *keys = palloc(sizeof(Bytes) * (Size) n);
 	int n_keys = 0;
 
 	for (int i = 0; i < n; i++)
-		if (n_keys == 0 || !bytes_eq(keys[n_keys - 1], sorted[i]->key))
-			keys[n_keys++] = sorted[i]->key;
+		if (n_keys == 0 || !bytes_eq(keys[n_keys - 1], sorted[i].lookup->key))
+			keys[n_keys++] = sorted[i].lookup->key;
 	allow_keys(state->user, GRANT_READ, keys, n_keys);
 	kv_page_clear(state->page);
 	state->kv->batch_get(keys, n_keys, state->page, &state->counters);
 	assign_found(state->page, sorted, n);
+	pfree(keys);
+}
+
+/* Make some more rows ready; those of no key need nothing. */
+static void
+get_some(LookupState *state)
+{
+	MemoryContext caller = MemoryContextSwitchTo(state->batch);
+	int n = Min(state->n_keys - state->got, LOOKUP_KEYS);
+
+	if (n > 0)
+		get_keys(state, state->sorted + state->got, n);
+	state->got += n;
+	if (state->ordered || state->got == state->n_keys)
+		state->got = state->n;
 	MemoryContextSwitchTo(caller);
 }
 
@@ -303,15 +355,29 @@ get_batch(LookupState *state)
 static bool
 next_batch(LookupState *state)
 {
+	int most = state->ordered ? LOOKUP_KEYS : LOOKUP_BATCH;
+	MemoryContext caller;
+
 	if (state->at_end)
 		return false;
-	MemoryContextReset(state->batch);
-	state->n = 0;
-	state->at = 0;
+	make_batch(state);
 	gather_rows(state);
-	state->size = Min(state->size * BATCH_GROWTH, LOOKUP_BATCH);
-	get_batch(state);
+	state->size = Min(state->size * BATCH_GROWTH, most);
+	caller = MemoryContextSwitchTo(state->batch);
+	sort_lookups(state);
+	MemoryContextSwitchTo(caller);
 	return state->n > 0;
+}
+
+static bool
+has_row(LookupState *state)
+{
+	if (state->at < state->got)
+		return true;
+	if (state->at == state->n && !next_batch(state))
+		return false;
+	get_some(state);
+	return true;
 }
 
 /* -------------------------------------------------------------------- rows */
@@ -353,19 +419,20 @@ next_row(ScanState *node)
 		TupleTableSlot *row;
 
 		CHECK_FOR_INTERRUPTS();
-		if (state->at == state->n && !next_batch(state))
+		if (!has_row(state))
 			return ExecClearTuple(node->ss_ScanTupleSlot);
-		lookup = &state->lookups[state->at++];
+		lookup = state->ordered ? &state->lookups[state->at] :
+								  state->sorted[state->at].lookup;
+		state->at++;
 		if (lookup->found == NOT_FOUND && !state->is_left)
 			continue;
-		ExecStoreMinimalTuple(lookup->row, state->outer_slot, false);
-		row = set_outer(state, state->outer_slot);
+		row = set_outer(state, lookup->row);
 		if (lookup->found != NOT_FOUND &&
 			set_inner(state, row, lookup->found) &&
 			ExecQual(state->match, context))
 			return row;
 		if (state->is_left)
-			return set_outer(state, state->outer_slot);
+			return set_outer(state, lookup->row);
 	}
 }
 
@@ -405,9 +472,9 @@ rescan_lookup(CustomScanState *node)
 	ExecScanReScan(&node->ss);
 	MemoryContextReset(state->batch);
 	state->lookups = NULL;
-	state->n = state->at = 0;
+	state->n = state->got = state->at = 0;
 	state->at_end = false;
-	state->size = FIRST_BATCH;
+	state->size = state->first;
 }
 
 static void

@@ -1,7 +1,7 @@
 /*
  * raw_reader.c
  *	  The core's RawReader over the raw table: opening, closing, one key.
- *	  Ranges are in raw_scan.c.
+ *	  Many keys are in raw_batch.c, ranges in raw_scan.c.
  */
 #include "postgres.h"
 
@@ -52,6 +52,15 @@ reader_scan(RawReader *base, const RawScan *scan,
 	raw_scan_run(reader->finder, reader->now_s, scan, emit, arg);
 }
 
+static void
+reader_get_many(RawReader *base, RawCf cf, const Bytes *keys, int n,
+				void (*emit)(void *arg, int i, const RawPair *pair), void *arg)
+{
+	TableReader *reader = (TableReader *) base;
+
+	raw_batch_get(reader->finder, reader->now_s, cf, keys, n, emit, arg);
+}
+
 RawReader *
 raw_reader_open(const OpenTables *tables, Snapshot snapshot, int64 now_s)
 {
@@ -59,6 +68,7 @@ raw_reader_open(const OpenTables *tables, Snapshot snapshot, int64 now_s)
 
 	reader->base.get = reader_get;
 	reader->base.scan = reader_scan;
+	reader->base.get_many = reader_get_many;
 	reader->finder = raw_finder_open(tables, snapshot, false);
 	reader->now_s = now_s;
 	return &reader->base;

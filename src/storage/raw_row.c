@@ -134,6 +134,22 @@ row_has_rest(RawFinder *finder, Bytes rest)
 						  rest, finder->scratch);
 }
 
+static bool
+row_has_key(RawFinder *finder, RawCf cf, const StoredKey *key)
+{
+	return raw_row_cf(finder->slot) == cf &&
+		bytes_eq(raw_row_prefix(finder->slot), key->prefix) &&
+		row_has_rest(finder, key->rest);
+}
+
+bool
+raw_finder_holds(RawFinder *finder, RawCf cf, Bytes key)
+{
+	StoredKey split = stored_key_split(key);
+
+	return row_has_key(finder, cf, &split);
+}
+
 /* As raw_finder_fetch; another key's row is as good as none. */
 static RowFetch
 fetch_place(RawFinder *finder, RawCf cf, const StoredKey *key,
@@ -141,10 +157,7 @@ fetch_place(RawFinder *finder, RawCf cf, const StoredKey *key,
 {
 	RowFetch result = raw_finder_fetch(finder, place);
 
-	if (result == ROW_FOUND &&
-		(raw_row_cf(finder->slot) != cf ||
-		 !bytes_eq(raw_row_prefix(finder->slot), key->prefix) ||
-		 !row_has_rest(finder, key->rest)))
+	if (result == ROW_FOUND && !row_has_key(finder, cf, key))
 		result = ROW_ABSENT;
 	MemoryContextReset(finder->scratch);
 	return result;

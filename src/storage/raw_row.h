@@ -119,10 +119,17 @@ extern void raw_finder_release(RawFinder *finder);
 extern void raw_finder_begin(RawFinder *finder, RawCf cf, Bytes prefix);
 extern bool raw_finder_next(RawFinder *finder);
 
+/* Does the row in the slot have this key? */
+extern bool raw_finder_holds(RawFinder *finder, RawCf cf, Bytes key);
+
 /* The row version at a TID that came from such a scan. */
 extern RowFetch raw_finder_fetch(RawFinder *finder, ItemPointer tid);
 
-/* The reader's `scan` (raw_scan.c). */
+/* The reader's `get_many` (raw_batch.c) and `scan` (raw_scan.c). */
+extern void raw_batch_get(RawFinder *finder, int64 now_s, RawCf cf,
+						  const Bytes *keys, int n,
+						  void (*emit)(void *arg, int i, const RawPair *pair),
+						  void *arg);
 extern void raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
 						 bool (*emit)(void *arg, const RawPair *pair),
 						 void *arg);

@@ -20,9 +20,9 @@
 #include "bus/failpoints.h"
 #include "storage/row.h"
 
-/* The version in a pinned and locked page, if there is one at this offset. */
-static bool
-find_item(Relation heap, Buffer buffer, ItemPointer tid, HeapTuple tuple)
+bool
+row_find_item(Relation heap, Buffer buffer, const ItemPointerData *tid,
+			  HeapTuple tuple)
 {
 	Page page = BufferGetPage(buffer);
 	OffsetNumber offset = ItemPointerGetOffsetNumber(tid);
@@ -90,7 +90,7 @@ fetch_version(Relation heap, BlockNumber *nblocks, Version *version,
 	TestForOldSnapshot(snapshot, heap, BufferGetPage(buffer));
 #endif
 	/* A place freed and used again holds a row made by somebody else. */
-	if (find_item(heap, buffer, &version->tid, tuple) &&
+	if (row_find_item(heap, buffer, &version->tid, tuple) &&
 		(!TransactionIdIsValid(version->xmin) ||
 		 version->xmin == HeapTupleHeaderGetXmin(tuple->t_data)))
 		result = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer) ?

@@ -13,6 +13,7 @@
 #include "access/htup.h"
 #include "executor/tuptable.h"
 #include "storage/block.h"
+#include "storage/buf.h"
 #include "utils/snapshot.h"
 
 typedef enum RowFetch
@@ -34,6 +35,13 @@ typedef enum RowFetch
 extern RowFetch row_fetch(Relation heap, BlockNumber *nblocks,
 						  const ItemPointerData *tid, int follow,
 						  Snapshot snapshot, bool prune, TupleTableSlot *slot);
+
+/*
+ * The version in a pinned and locked page, if there is one at this offset; the
+ * tuple is left alone if not.
+ */
+extern bool row_find_item(Relation heap, Buffer buffer,
+						  const ItemPointerData *tid, HeapTuple tuple);
 
 /*
  * Insert a row, or replace the version at otid, with its index entries.

@@ -61,6 +61,15 @@ struct RawReader
 	 */
 	void (*scan)(RawReader *reader, const RawScan *scan,
 				 bool (*emit)(void *arg, const RawPair *pair), void *arg);
+
+	/*
+	 * Find many keys at once, calling emit with the place in `keys` of each
+	 * that exists, in their order.  The pair is valid only during the call.
+	 * Keys in order are found fastest.  NULL: ask for one after the other.
+	 */
+	void (*get_many)(RawReader *reader, RawCf cf, const Bytes *keys, int n,
+					 void (*emit)(void *arg, int i, const RawPair *pair),
+					 void *arg);
 };
 
 typedef enum RawModifyKind

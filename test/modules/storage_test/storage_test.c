@@ -219,6 +219,38 @@ read_snapshot(bool latest)
 	return RegisterSnapshot(latest ? GetLatestSnapshot() : GetActiveSnapshot());
 }
 
+/* What a get of many keys is to find, of three times the same one. */
+typedef struct Expected
+{
+	const RawPair *pair;
+	int seen;
+} Expected;
+
+static void
+expect_pair(void *arg, int i, const RawPair *pair)
+{
+	Expected *expected = arg;
+
+	if (i != expected->seen++ || expected->pair == NULL ||
+		!bytes_eq(pair->key, expected->pair->key) ||
+		!bytes_eq(pair->value, expected->pair->value) ||
+		pair->expires_at != expected->pair->expires_at ||
+		pair->era != expected->pair->era)
+		elog(ERROR, "a get of many keys finds another row");
+}
+
+/* A get of many keys finds what a get of one has found. */
+static void
+check_many(RawReader *reader, RawCf cf, Bytes key, const RawPair *found)
+{
+	Bytes keys[] = {key, key, key};
+	Expected expected = {found, 0};
+
+	reader->get_many(reader, cf, keys, lengthof(keys), expect_pair, &expected);
+	if (expected.seen != (found == NULL ? 0 : (int) lengthof(keys)))
+		elog(ERROR, "a get of many keys finds %d rows", expected.seen);
+}
+
 /*
  * storage_test_get(cf text, key bytea, now_s int8, latest bool): under a
  * fresh snapshot, or under that of the calling statement.
@@ -241,6 +273,7 @@ storage_test_get(PG_FUNCTION_ARGS)
 	reader = raw_reader_open(&tables, snapshot, PG_GETARG_INT64(2));
 	arena_init(&arena);
 	found = reader->get(reader, cf, key, &arena, &pair);
+	check_many(reader, cf, key, found ? &pair : NULL);
 	if (found)
 		result = bytes_datum(pair.value);
 	arena_free(&arena);
