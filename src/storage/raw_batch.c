@@ -28,6 +28,9 @@
 #define CACHE_LINE 64
 #define ROW_LINES 3
 
+/* Between the steps of a run; with this many, a backend counts pins fast. */
+#define RUNS_AHEAD 2
+
 typedef struct Wanted
 {
 	uint64 hash;
@@ -233,20 +236,20 @@ take_rows(Batch *batch, Run *run)
 		ReleaseBuffer(run->buffer);
 }
 
-/* Three runs are on their way at a time, each a step behind the next. */
+/* A few runs are on their way at a time: memory needs longer than one takes. */
 static void
 take_runs(Batch *batch)
 {
 	int n = batch->n_runs;
 
-	for (int i = 0; i < n + 2; i++)
+	for (int i = 0; i < n + 2 * RUNS_AHEAD; i++)
 	{
 		if (i < n)
 			pin_page(batch, &batch->runs[i]);
-		if (i >= 1 && i - 1 < n)
-			fetch_rows(batch, &batch->runs[i - 1]);
-		if (i >= 2)
-			take_rows(batch, &batch->runs[i - 2]);
+		if (i >= RUNS_AHEAD && i - RUNS_AHEAD < n)
+			fetch_rows(batch, &batch->runs[i - RUNS_AHEAD]);
+		if (i >= 2 * RUNS_AHEAD)
+			take_rows(batch, &batch->runs[i - 2 * RUNS_AHEAD]);
 	}
 }
 
