@@ -178,7 +178,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t settings = fuzz_u8(&in);
 	RawLimits limits = fuzz_limits(settings);
 	Region region = fuzz_region(settings);
-	Pairs pairs = {.reader = {pairs_get, pairs_scan}};
+	Pairs pairs = {.reader = {pairs_get, pairs_scan, NULL}};
 
 	while (in.left > 0)
 	{

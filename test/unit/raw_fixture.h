@@ -156,7 +156,7 @@ array_scan(RawReader *reader, const RawScan *scan,
 }
 
 static ArrayReader array = {
-	{array_get, array_scan},
+	{array_get, array_scan, NULL},
 	{{"a", "1", 0},
 	 {"b", "2", 0},
 	 {"c", "3", 0},

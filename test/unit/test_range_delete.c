@@ -37,7 +37,7 @@ rows_scan(RawReader *reader, const RawScan *scan,
 	}
 }
 
-static RawReader rows = {NULL, rows_scan};
+static RawReader rows = {NULL, rows_scan, NULL};
 
 static void
 delete_rows(const RangeDeleteSlice *slice)

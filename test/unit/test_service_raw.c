@@ -259,7 +259,7 @@ endless_scan(RawReader *reader, const RawScan *scan,
 static Kvrpcpb__RawScanResponse *
 scan_endlessly(const RawLimits *bounds)
 {
-	static RawReader endless = {array_get, endless_scan};
+	static RawReader endless = {array_get, endless_scan, NULL};
 	Kvrpcpb__RawScanRequest message = KVRPCPB__RAW_SCAN_REQUEST__INIT;
 	Region region = whole();
 	Request request;
