@@ -1,7 +1,7 @@
 /*
  * version_hint.c
- *	  The table of hints: one entry per hash, the newest key drives out the
- *	  older one.
+ *	  The table of hints: a few entries per hash, of which a new key drives
+ *	  out the one with the oldest version.
  *
  * Keys are told apart by a hash of 64 bits with a seed that nobody knows.
  */
@@ -13,8 +13,9 @@
 #include "storage/version_hint.h"
 
 /* 12 MiB of address space; pages are touched as keys are used. */
-#define HINT_BITS 19
-#define HINTS ((Size) 1 << HINT_BITS)
+#define SET_BITS 18
+#define HINTS_PER_SET 2
+#define HINTS (HINTS_PER_SET * ((Size) 1 << SET_BITS))
 
 typedef struct VersionHints
 {
@@ -67,9 +68,34 @@ hash_of(Bytes key)
 }
 
 static VersionHint *
-entry_of(uint64 hash)
+set_of(uint64 hash)
 {
-	return &hints.entries[hash >> (64 - HINT_BITS)];
+	return &hints.entries[HINTS_PER_SET * (hash >> (64 - SET_BITS))];
+}
+
+/* NULL: none. */
+static VersionHint *
+find_entry(uint64 hash)
+{
+	VersionHint *set = set_of(hash);
+
+	for (int i = 0; i < HINTS_PER_SET; i++)
+		if (set[i].hash == hash)
+			return &set[i];
+	return NULL;
+}
+
+/* The entry that a key without one may have: a free one is of timestamp 0. */
+static VersionHint *
+oldest_entry(uint64 hash)
+{
+	VersionHint *set = set_of(hash);
+	VersionHint *oldest = set;
+
+	for (int i = 1; i < HINTS_PER_SET; i++)
+		if (set[i].ts < oldest->ts)
+			oldest = &set[i];
+	return oldest;
 }
 
 static void
@@ -87,10 +113,7 @@ set_entry(VersionHint *entry, uint64 hash, uint64 ts,
 const VersionHint *
 version_hint_find(Bytes key)
 {
-	uint64 hash = hash_of(key);
-	const VersionHint *entry = entry_of(hash);
-
-	return entry->hash == hash ? entry : NULL;
+	return find_entry(hash_of(key));
 }
 
 uint64
@@ -104,11 +127,12 @@ version_hint_note(Bytes key, uint64 ts, const ItemPointerData *tid,
 				  uint64 epoch)
 {
 	uint64 hash = hash_of(key);
+	VersionHint *entry = find_entry(hash);
 
 	if (epoch == hints.epoch &&
 		(hints.is_foreign == NULL ||
 		 !hints.is_foreign(hints.is_foreign_arg, key)))
-		set_entry(entry_of(hash), hash, ts, tid);
+		set_entry(entry != NULL ? entry : oldest_entry(hash), hash, ts, tid);
 }
 
 /*
@@ -119,10 +143,10 @@ void
 version_hint_written(Bytes key, uint64 ts, const ItemPointerData *tid)
 {
 	uint64 hash = hash_of(key);
-	VersionHint *entry = entry_of(hash);
+	VersionHint *entry = find_entry(hash);
 
 	hints.epoch++;
-	if (entry->hash == hash && entry->ts <= ts)
+	if (entry != NULL && entry->ts <= ts)
 		set_entry(entry, hash, ts, tid);
 }
 
@@ -137,14 +161,12 @@ version_hints_except(bool (*is_foreign)(void *arg, Bytes key), void *arg)
 void
 version_hints_forget(Bytes key)
 {
-	uint64 hash;
 	VersionHint *entry;
 
 	if (hints.entries == NULL)
 		return;
-	hash = hash_of(key);
-	entry = entry_of(hash);
+	entry = find_entry(hash_of(key));
 	hints.epoch++;
-	if (entry->hash == hash)
-		entry->hash = 0;
+	if (entry != NULL)
+		memset(entry, 0, sizeof(*entry));
 }

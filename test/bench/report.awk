@@ -1,7 +1,9 @@
 # report.awk: rows.txt and results.tsv -> Markdown.
 #
 # A load's figure is the median of its rounds.  A ratio is taken within each
-# round and the median of those shown, with the least and the most.
+# round and the median of those shown, with the least and the most.  Rounds
+# in which others took more than max_others per cent of the machine count only
+# where there is no other.
 
 function median(values, n,    i, j, swap)
 {
@@ -15,10 +17,19 @@ function median(values, n,    i, j, swap)
 	return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
 }
 
+# Did others leave the machine to this load?  Values are no loads.
+function is_quiet(id, r)
+{
+	return !((id, r, "others") in load) || load[id, r, "others"] <= max_others
+}
+
 # Median over the rounds of a column of a load.
 function figure(id, column,    r, n, values)
 {
 	for (r = 1; r <= rounds; r++)
+		if ((id, r, column) in load && is_quiet(id, r))
+			values[++n] = load[id, r, column]
+	for (r = 1; n == 0 && r <= rounds; r++)
 		if ((id, r, column) in load)
 			values[++n] = load[id, r, column]
 	return n ? median(values, n) : 0
@@ -64,11 +75,21 @@ function target(op, limit)
 	return op == ">=" ? "≥ " limit : op == "<=" ? "≤ " limit : ""
 }
 
-function print_row(text, measure, id, base, op, limit,    r, n, x, all, shown, met)
+# The row's figures in all rounds, or in the quiet ones only; how many.
+function answers(measure, id, base, only_quiet, all,    r, n, x)
 {
 	for (r = 1; r <= rounds; r++)
-		if ((x = answer(measure, id, base, r)) != "")
+		if ((!only_quiet || is_quiet(id, r) && is_quiet(base, r)) &&
+			(x = answer(measure, id, base, r)) != "")
 			all[++n] = x
+	return n
+}
+
+function print_row(text, measure, id, base, op, limit,    n, x, all, shown, met)
+{
+	n = answers(measure, id, base, 1, all)
+	if (n == 0)
+		n = answers(measure, id, base, 0, all)
 	if (n == 0)
 	{
 		printf "| %s | not measured | %s | |\n", text, target(op, limit)

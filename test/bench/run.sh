@@ -242,7 +242,7 @@ print_machine()
 print_results()
 {
     print_machine
-    awk -f "$BENCH/report.awk" "$BENCH/rows.txt" "$RESULTS"
+    awk -v max_others="$MAX_OTHERS" -f "$BENCH/report.awk" "$BENCH/rows.txt" "$RESULTS"
     ! wants groups || print_groups
 }
 
