@@ -100,12 +100,14 @@ SQL_CLIENTS=4
 . "$BENCH/groups.sh"
 . "$BENCH/profile.sh"
 
-# Memory for all keys, and no checkpoint in the middle of a load.
+# Memory for all keys, no checkpoint in the middle of a load, and one region for
+# all: the loads know no other.
 CLUSTER_SETTINGS=(
     --set shared_buffers=1GB
     --set max_wal_size=8GB
     --set checkpoint_timeout=1h
     --set max_connections=200
+    --set tikv.region_split_size=0
 )
 
 finish()
