@@ -30,10 +30,13 @@
  */
 #define LOOK_US INT64CONST(10000000)
 
-/* Rest after a step, in multiples of its time; less when garbage piles up. */
-#define REST_FACTOR 9
+/*
+ * Rest after a step, in multiples of its time: the more garbage has piled up,
+ * the less, until as much is collected as is made.
+ */
+#define REST_FACTOR 15
 #define REST_FACTOR_BEHIND 2
-#define BEHIND_RECORDS 200000
+#define BEHIND_RECORDS 1000000
 #define REST_MIN_US INT64CONST(1000)
 #define REST_MAX_US INT64CONST(200000)
 
@@ -166,16 +169,22 @@ gc_give_up(Store *store, GcReason reason)
 	tasks_set(TASK_GC_BLOCKER, blocker);
 }
 
+static double
+rest_factor(const Gc *gc)
+{
+	double behind = Min((double) gc->garbage / BEHIND_RECORDS, 1);
+
+	return REST_FACTOR - behind * (REST_FACTOR - REST_FACTOR_BEHIND);
+}
+
 /* The next step is due after a rest. */
 void
 gc_rest(Gc *gc)
 {
 	int64 now_us = dispatch_now_us();
-	int factor =
-		gc->garbage > BEHIND_RECORDS ? REST_FACTOR_BEHIND : REST_FACTOR;
+	int64 rest_us = (int64) ((double) (now_us - gc->step_us) * rest_factor(gc));
 
-	gc->due_us = now_us +
-		Max(Min((now_us - gc->step_us) * factor, REST_MAX_US), REST_MIN_US);
+	gc->due_us = now_us + Max(Min(rest_us, REST_MAX_US), REST_MIN_US);
 }
 
 /* ---------------------------------------------------------------- regions */

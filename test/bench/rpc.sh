@@ -173,10 +173,14 @@ bench_old_snapshot()
             "$(rpc_field aging ops_per_s)" "$(rpc_field txn_aging ops_per_s)" |
             tee -a "$OUT/old_snapshot.tsv" | sed 's/^/    /'
     done
-    bench_hot _old
-    bench_txn_hot _old
-    bench_rpc put_old rawput --inflight 64
-    bench_rpc get_old rawget --inflight 64
+    # shellcheck disable=SC2153 # run.sh sets it
+    for ROUND in $(seq 1 "$ROUNDS"); do
+        bench_hot _old
+        bench_txn_hot _old
+        bench_rpc put_old rawput --inflight 64
+        bench_rpc get_old rawget --inflight 64
+    done
+    ROUND=1
     [ "$(holders)" -eq 1 ] || die "the old snapshot was lost on the way"
     release_snapshot
     bench_hot _after
