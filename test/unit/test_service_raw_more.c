@@ -144,7 +144,7 @@ ttl_of_key(const char *key, const RawLimits *l)
 {
 	static char out[64];
 	static ArrayReader some = {
-		{array_get, array_scan},
+		{array_get, array_scan, NULL},
 		{{"gone", "1", 1000},
 		 {"left", "2", 1005},
 		 {"stays", "3", 0},
@@ -502,7 +502,7 @@ v2_scan_in_region(void)
 {
 	RawLimits v2 = limits_of(API_V2);
 	ArrayReader some = {
-		{array_get, array_scan},
+		{array_get, array_scan, NULL},
 		{{"rabcA", "1", 0},
 		 {"rabcB", "2", 0},
 		 {"rabcC", "3", 0},
