@@ -265,6 +265,27 @@ sql_txn_oldest(void)
 	return oldest;
 }
 
+int64
+sql_txn_age_ms(uint64 start_ts)
+{
+	SqlTxnShared *all = shared();
+	TimestampTz now = GetCurrentTimestamp();
+	int64 age_us = 0;
+
+	for (int i = 0; all != NULL && i < all->n; i++)
+	{
+		SqlTxnSlot *slot = &all->slots[i];
+
+		if (pg_atomic_read_u64(&slot->start_ts) != start_ts)
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		if (slot->view.start_ts == start_ts)
+			age_us = Max(age_us, now - slot->view.since);
+		SpinLockRelease(&slot->mutex);
+	}
+	return age_us / 1000;
+}
+
 void
 sql_txn_beat(int index, uint64 start_ts)
 {

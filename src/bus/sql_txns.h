@@ -83,6 +83,9 @@ extern bool sql_txn_view(int slot, SqlTxnView *out);
 /* The oldest start_ts; UINT64_MAX if there is none. */
 extern uint64 sql_txn_oldest(void);
 
+/* For how long the transaction of this start_ts runs; 0: there is none. */
+extern int64 sql_txn_age_ms(uint64 start_ts);
+
 /* The store has sent a heartbeat. */
 extern void sql_txn_beat(int slot, uint64 start_ts);
 

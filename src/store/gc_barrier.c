@@ -12,7 +12,6 @@
 #include <time.h>
 
 #include "bus/sql_txns.h"
-#include "bus/tso_shared.h"
 #include "guc.h"
 #include "pdpb.pb-c.h"
 #include "store/store.h"
@@ -82,20 +81,15 @@ delete_barrier(Store *store)
 }
 
 /*
- * What time it is for PD, whose timestamps transactions have: this node's clock
- * may be behind, or that of the node that led PD was ahead.
+ * How old what a transaction reads is: by its timestamp, or, where this node's
+ * clock is behind PD's, for as long as it runs.
  */
 static int64
-pd_now_ms(void)
+age_ms(uint64 start_ts)
 {
-	TsoShared *tso = tikv_shmem()->tso;
-	int64 given_ms =
-		(int64) (pg_atomic_read_u64(&tso->last) >> TS_PHYSICAL_SHIFT);
-	int64 heard_ms = (int64) tso_heard_now_ms();
+	int64 begin_ms = (int64) (start_ts >> TS_PHYSICAL_SHIFT);
 
-	if (heard_ms == 0)
-		heard_ms = (int64) time(NULL) * 1000;
-	return Max(given_ms, heard_ms);
+	return Max((int64) time(NULL) * 1000 - begin_ms, sql_txn_age_ms(start_ts));
 }
 
 /* 0: none needs one. */
@@ -103,13 +97,11 @@ static uint64
 wanted(void)
 {
 	uint64 oldest = sql_txn_oldest();
-	int64 now_ms = pd_now_ms();
 	int64 old_ms = OLD_MS;
 
 	if (tikv_fdw_settings.gc_life_time_s > 0)
 		old_ms = Min(old_ms, (int64) tikv_fdw_settings.gc_life_time_s * 333);
-	if (oldest == PG_UINT64_MAX ||
-		now_ms - (int64) (oldest >> TS_PHYSICAL_SHIFT) < old_ms)
+	if (oldest == PG_UINT64_MAX || age_ms(oldest) < old_ms)
 		return 0;
 	return oldest - 1;
 }

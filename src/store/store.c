@@ -9,7 +9,6 @@
 #include "bus/lock_table.h"
 #include "bus/metrics.h"
 #include "bus/places.h"
-#include "bus/sql_txns.h"
 #include "core/base/rpc_code.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -287,7 +286,7 @@ housekeeping(Store *store)
 		store->extension_generation = extension_generation();
 		store->next_check_us = now_us + CHECK_INTERVAL_US;
 		raft_tell_people(store);
-		if (store->replicas->n_grouped > 0 || sql_txn_oldest() != PG_UINT64_MAX)
+		if (store->replicas->n_grouped > 0)
 			raft_ask_pd_time(store, now_us);
 		raft_message_tell_removed(store);
 		(void) detector_update(store);
