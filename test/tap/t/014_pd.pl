@@ -107,8 +107,7 @@ for my $round (1 .. 3)
 		$acknowledged = $i if etcd('put', "round$round", $i) eq 'OK';
 	}
 	wait_for('the node after SIGKILL', sub {
-		my ($code) = $node->psql('postgres', 'SELECT 1');
-		return $code == 0;
+		return defined try_query($node, 'SELECT 1');
 	});
 	wait_pd();
 	cmp_ok((split /\n/, etcd('get', "round$round"))[1] // 0, '>=', $acknowledged,

@@ -64,8 +64,7 @@ query("SELECT tikv_txn_put('k', 'before')");
 $session = writer('k', 'killed');
 kill 'KILL', pid_of($session);
 wait_for('the restart', sub {
-	my ($answer, $out) = $node->psql('postgres', 'SELECT 1');
-	return $answer == 0;
+	return defined try_query($node, 'SELECT 1');
 });
 wait_serving($node);
 is(value('k'), 'before', 'a killed session wrote nothing');

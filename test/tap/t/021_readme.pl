@@ -45,8 +45,7 @@ is("$out$err", "one_commit|1\n", 'one commit for both');
 ($out, $err) = type($blocks[2]);
 like($err, qr/connection|closed/, 'the crash takes the session with it');
 wait_for('the server to start again', sub {
-	my ($answer) = $node->psql('postgres', 'SELECT 1');
-	return $answer == 0;
+	return defined try_query($node, 'SELECT 1');
 });
 wait_serving($node);
 
