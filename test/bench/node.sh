@@ -9,7 +9,7 @@ bench_build()
     copy=$(mktemp -d)
     step "clean build, make -j$(nproc)"
     (cd "$TOP" && tar -cf - --exclude=target --exclude=node_modules Makefile \
-        build pd proto sql src test tikv_fdw.control) | tar -C "$copy" -xf -
+        build pd proto sql src test tools tikv_fdw.control) | tar -C "$copy" -xf -
     began=$EPOCHREALTIME
     if ! make -s -C "$copy" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" all \
         >"$OUT/build.log" 2>&1; then
