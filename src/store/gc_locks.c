@@ -159,7 +159,51 @@ gc_scan_locks(Store *store)
 		scan_elsewhere(store);
 }
 
-/* The answer lives in the turn's memory: what is needed is copied. */
+static void
+add_lock(Gc *gc, Bytes key, const Lock *lock)
+{
+	LockInfo *info = &gc->locks[gc->n_locks++];
+
+	txn_lock_info(key, lock, info);
+	lock_copy(lock, &gc->arena, &info->lock);
+}
+
+/*
+ * The answer lives in the turn's memory: what is needed is copied.  Who shares
+ * a lock is a transaction of its own, and counts as one for the limit as well.
+ */
+static void
+take_locks(Gc *gc, const TxnAnswer *answer)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < answer->n_locks; i++)
+		n += answer->locks[i].lock.n_members + 1;
+	gc->locks = arena_alloc(&gc->arena, n * sizeof(LockInfo));
+	gc->n_locks = 0;
+	gc->next_lock = 0;
+	for (size_t i = 0; i < answer->n_locks; i++)
+	{
+		const Lock *lock = &answer->locks[i].lock;
+		Bytes key = arena_copy(&gc->arena, answer->locks[i].key);
+
+		if (lock->type != LOCK_TYPE_SHARED)
+			add_lock(gc, key, lock);
+		else
+			for (size_t k = 0; k < lock->n_members; k++)
+				add_lock(gc, key, &lock->members[k]);
+	}
+}
+
+/* Its keys may be in any region, and a command goes to one. */
+static void
+begin_lock(Gc *gc)
+{
+	lock_resolver_begin(&gc->resolver, &gc->locks[gc->next_lock], 0,
+						PG_UINT64_MAX, &gc->arena);
+	gc->resolver.one_by_one = true;
+}
+
 void
 gc_after_scan(Store *store, const TxnAnswer *answer)
 {
@@ -170,40 +214,32 @@ gc_after_scan(Store *store, const TxnAnswer *answer)
 		gc_give_up(store, GC_REASON_COMMITTING);
 		return;
 	}
-	if (answer->n_locks == 0)
+	take_locks(gc, answer);
+	if (gc->n_locks == 0)
 	{
 		no_more_locks(store);
 		return;
 	}
-	gc->locks = arena_alloc(&gc->arena, answer->n_locks * sizeof(LockInfo));
-	gc->n_locks = answer->n_locks;
-	gc->next_lock = 0;
-	for (size_t i = 0; i < answer->n_locks; i++)
-	{
-		gc->locks[i] = answer->locks[i];
-		gc->locks[i].key = arena_copy(&gc->arena, answer->locks[i].key);
-		lock_copy(&answer->locks[i].lock, &gc->arena, &gc->locks[i].lock);
-	}
-	lock_resolver_begin(&gc->resolver, &gc->locks[0], 0, PG_UINT64_MAX,
-						&gc->arena);
+	begin_lock(gc);
 	gc->phase = GC_RESOLVES;
 	gc_rest(gc);
 }
 
-/* Behind the last lock of the scan, or the end of the region. */
+/*
+ * The scan goes on at its last key, whose lock is gone: if that was shared, the
+ * limit may have cut off others who do.
+ */
 static void
 after_locks(Store *store)
 {
 	Gc *gc = &store->gc;
-	Bytes last = gc->locks[gc->n_locks - 1].key;
 
 	if (gc->n_locks < SCAN_LOCKS)
 	{
 		no_more_locks(store);
 		return;
 	}
-	gc_set_cursor(gc, last);
-	gc->cursor.len++; /* set_cursor leaves a zero behind the key */
+	gc_set_cursor(gc, gc->locks[gc->n_locks - 1].key);
 	gc->phase = GC_SCANS_LOCKS;
 	gc_rest(gc);
 }
@@ -220,8 +256,7 @@ next_lock(Store *store)
 		after_locks(store);
 		return;
 	}
-	lock_resolver_begin(&gc->resolver, &gc->locks[gc->next_lock], 0,
-						PG_UINT64_MAX, &gc->arena);
+	begin_lock(gc);
 	gc->due_us = dispatch_now_us();
 }
 

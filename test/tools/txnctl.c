@@ -8,8 +8,10 @@
  *        txnctl --pd host:port prewrite START_TS KEY VALUE
  *        txnctl --pd host:port prewrite-under START_TS KEY VALUE PRIMARY
  *        txnctl --pd host:port prewrite-many START_TS PREFIX N VALUE
+ *        txnctl --pd host:port prewrite-async START_TS KEY VALUE PRIMARY SECONDARY,...
  *        txnctl --pd host:port resolve START_TS COMMIT_TS KEY
  *        txnctl --pd host:port lock START_TS FOR_UPDATE_TS WAIT_MS KEY
+ *        txnctl --pd host:port lock-shared START_TS N KEY PRIMARY
  *        txnctl --pd host:port commit START_TS COMMIT_TS KEY
  *        txnctl --pd host:port rollback START_TS KEY
  *        txnctl --pd host:port split KEY
@@ -17,7 +19,9 @@
  *        txnctl --pd host:port prepare-flashback START_TS VERSION START END
  *        txnctl --pd host:port flashback START_TS COMMIT_TS VERSION START END
  *
- * prewrite-many locks PREFIX00000 and so on; resolve ends all locks of the
+ * prewrite-many locks PREFIX00000 and so on; prewrite-async prewrites one key of
+ * an async commit; lock-shared is N transactions, of START_TS and the timestamps
+ * after it, that share the lock of a key; resolve ends all locks of the
  * transaction in the region of the key, commit timestamp 0 rolls them back.
  * Nothing is tried again and no lock is resolved: what the store says is
  * printed, and the exit status says what it was.
@@ -179,24 +183,22 @@ scan(Client *client, Kvrpcpb__Context *context, char **argv)
 }
 
 static int
-prewrite_one(Client *client, Kvrpcpb__Context *context, char **argv,
+prewrite_one(Client *client, Kvrpcpb__PrewriteRequest *request, char **argv,
 			 char *primary)
 {
-	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
 	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
 	Kvrpcpb__Mutation *mutations = &mutation;
 	Kvrpcpb__PrewriteResponse *response;
 
 	mutation.key = binary(argv[2]);
 	mutation.value = binary(argv[3]);
-	request.context = context;
-	request.start_version = number(argv[1]);
-	request.mutations = &mutations;
-	request.n_mutations = 1;
-	request.primary_lock = binary(primary);
-	request.lock_ttl = LOCK_TTL_MS;
-	request.txn_size = 1;
-	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", &request,
+	request->start_version = number(argv[1]);
+	request->mutations = &mutations;
+	request->n_mutations = 1;
+	request->primary_lock = binary(primary);
+	request->lock_ttl = LOCK_TTL_MS;
+	request->txn_size = 1;
+	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", request,
 						  &kvrpcpb__prewrite_response__descriptor);
 	if (response->region_error != NULL)
 		return region_error(response->region_error);
@@ -206,13 +208,37 @@ prewrite_one(Client *client, Kvrpcpb__Context *context, char **argv,
 static int
 prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
 {
-	return prewrite_one(client, context, argv, argv[2]);
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+
+	request.context = context;
+	return prewrite_one(client, &request, argv, argv[2]);
 }
 
 static int
 prewrite_under(Client *client, Kvrpcpb__Context *context, char **argv)
 {
-	return prewrite_one(client, context, argv, argv[4]);
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+
+	request.context = context;
+	return prewrite_one(client, &request, argv, argv[4]);
+}
+
+#define MAX_SECONDARIES 16
+
+static int
+prewrite_async(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+	ProtobufCBinaryData secondaries[MAX_SECONDARIES];
+
+	request.context = context;
+	request.use_async_commit = true;
+	request.secondaries = secondaries;
+	for (char *key = strtok(argv[5], ",");
+		 key != NULL && request.n_secondaries < MAX_SECONDARIES;
+		 key = strtok(NULL, ","))
+		secondaries[request.n_secondaries++] = binary(key);
+	return prewrite_one(client, &request, argv, argv[4]);
 }
 
 /* One request, whose primary is the first key. */
@@ -267,13 +293,27 @@ resolve(Client *client, Kvrpcpb__Context *context, char **argv)
 }
 
 static int
+lock_one(Client *client, Kvrpcpb__PessimisticLockRequest *request,
+		 Kvrpcpb__Mutation *mutation)
+{
+	Kvrpcpb__PessimisticLockResponse *response;
+
+	request->mutations = &mutation;
+	request->n_mutations = 1;
+	request->lock_ttl = LOCK_TTL_MS;
+	response = call_store(client, "/tikvpb.Tikv/KvPessimisticLock", request,
+						  &kvrpcpb__pessimistic_lock_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+}
+
+static int
 lock(Client *client, Kvrpcpb__Context *context, char **argv)
 {
 	Kvrpcpb__PessimisticLockRequest request =
 		KVRPCPB__PESSIMISTIC_LOCK_REQUEST__INIT;
 	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
-	Kvrpcpb__Mutation *mutations = &mutation;
-	Kvrpcpb__PessimisticLockResponse *response;
 
 	mutation.op = KVRPCPB__OP__PessimisticLock;
 	mutation.key = binary(argv[4]);
@@ -281,15 +321,32 @@ lock(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.start_version = number(argv[1]);
 	request.for_update_ts = number(argv[2]);
 	request.wait_timeout = (int64_t) strtoll(argv[3], NULL, 10);
-	request.mutations = &mutations;
-	request.n_mutations = 1;
 	request.primary_lock = mutation.key;
-	request.lock_ttl = LOCK_TTL_MS;
-	response = call_store(client, "/tikvpb.Tikv/KvPessimisticLock", &request,
-						  &kvrpcpb__pessimistic_lock_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+	return lock_one(client, &request, &mutation);
+}
+
+static int
+lock_shared(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	uint64_t start_ts = number(argv[1]);
+	uint64_t n = number(argv[2]);
+	int answer = 0;
+
+	for (uint64_t ts = start_ts; ts < start_ts + n && answer == 0; ts++)
+	{
+		Kvrpcpb__PessimisticLockRequest request =
+			KVRPCPB__PESSIMISTIC_LOCK_REQUEST__INIT;
+		Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
+
+		mutation.op = KVRPCPB__OP__SharedPessimisticLock;
+		mutation.key = binary(argv[3]);
+		request.context = context;
+		request.start_version = request.for_update_ts = ts;
+		request.wait_timeout = -1;
+		request.primary_lock = binary(argv[4]);
+		answer = lock_one(client, &request, &mutation);
+	}
+	return answer;
 }
 
 static int
@@ -440,8 +497,10 @@ static const Verb verbs[] = {
 	{"prewrite", 3, 2, prewrite},
 	{"prewrite-under", 4, 2, prewrite_under},
 	{"prewrite-many", 4, 2, prewrite_many},
+	{"prewrite-async", 5, 2, prewrite_async},
 	{"resolve", 3, 3, resolve},
 	{"lock", 4, 4, lock},
+	{"lock-shared", 4, 3, lock_shared},
 	{"commit", 3, 3, commit},
 	{"rollback", 2, 2, roll_back},
 	{"split", 1, 1, split},

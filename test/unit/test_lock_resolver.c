@@ -96,6 +96,55 @@ test_async_commits(void)
 	OK(lock_resolver_next(&resolver, &done) == LOCK_RESOLVER_DONE, "done");
 }
 
+/* Its keys are in several regions, and a command goes to one. */
+static void
+test_one_by_one(void)
+{
+	static const char *const ended[] = {"s1", "p", "s2"};
+	const CheckSecondaryLocksCommand *check =
+		&resolver.command.check_secondary_locks;
+	LockInfo lock = lock_on("s1", LOCK_TYPE_PUT, START + 30);
+	LockInfo second = lock_on("s2", LOCK_TYPE_PUT, START + 20);
+	TxnAnswer one = {.locks = &lock, .n_locks = 1};
+	TxnAnswer other = {.locks = &second, .n_locks = 1};
+	TxnAnswer done = {0};
+
+	begin(&lock);
+	resolver.one_by_one = true;
+	OK(answer_async_primary() == LOCK_RESOLVER_RUN && check->n_keys == 1 &&
+		   bytes_eq(check->keys[0], bytes_cstr("s1")),
+	   "asks one secondary");
+	OK(lock_resolver_next(&resolver, &one) == LOCK_RESOLVER_RUN &&
+		   resolver.command.kind == TXN_CMD_CHECK_SECONDARY_LOCKS &&
+		   check->n_keys == 1 && check->start_ts == START &&
+		   bytes_eq(check->keys[0], bytes_cstr("s2")),
+	   "then the other");
+	OK(lock_resolver_next(&resolver, &other) == LOCK_RESOLVER_RUN &&
+		   ends(&ended[0], 1, START + 30),
+	   "commits at the greatest of all, one key first");
+	OK(lock_resolver_next(&resolver, &done) == LOCK_RESOLVER_RUN &&
+		   ends(&ended[1], 1, START + 30) &&
+		   lock_resolver_next(&resolver, &done) == LOCK_RESOLVER_RUN &&
+		   ends(&ended[2], 1, START + 30),
+	   "then the others");
+	OK(lock_resolver_next(&resolver, &done) == LOCK_RESOLVER_DONE, "done");
+
+	/* The last one decides against it. */
+	begin(&lock);
+	resolver.one_by_one = true;
+	(void) answer_async_primary();
+	(void) lock_resolver_next(&resolver, &one);
+	OK(lock_resolver_next(&resolver, &done) == LOCK_RESOLVER_RUN &&
+		   ends(&ended[0], 1, 0),
+	   "one is missing: rolled back");
+
+	/* An error of one key in the middle is one of the whole. */
+	done.errors = &(TxnError){.kind = TXN_LOCK_NOT_FOUND};
+	done.n_errors = 1;
+	OK(lock_resolver_next(&resolver, &done) == LOCK_RESOLVER_FAILED,
+	   "an error ends it");
+}
+
 /*
  * One lock is of plain two phases: its client fell back, and commits at a
  * timestamp that nobody can tell from the locks, or not at all.
@@ -197,6 +246,7 @@ main(void)
 {
 	arena_init(&arena);
 	test_async_commits();
+	test_one_by_one();
 	test_fallback();
 	test_missing_secondary();
 	test_pessimistic();

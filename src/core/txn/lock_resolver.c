@@ -39,19 +39,43 @@ ask_primary(LockResolver *resolver)
 	check->verify_is_primary = true;
 }
 
+/* The next keys for a command: all, or one. */
+static size_t
+name_keys(LockResolver *resolver, const Bytes **keys)
+{
+	size_t n = resolver->n_keys - resolver->n_named;
+
+	if (resolver->one_by_one && n > 1)
+		n = 1;
+	*keys = resolver->keys + resolver->n_named;
+	resolver->n_named += n;
+	return n;
+}
+
 static void
-ask_secondaries(LockResolver *resolver)
+ask_next_secondaries(LockResolver *resolver)
 {
 	CheckSecondaryLocksCommand *check =
 		&resolver->command.check_secondary_locks;
+
+	memset(&resolver->command, 0, sizeof(resolver->command));
+	resolver->command.kind = TXN_CMD_CHECK_SECONDARY_LOCKS;
+	check->n_keys = name_keys(resolver, &check->keys);
+	check->start_ts = resolver->lock.lock.start_ts;
+}
+
+/* It commits at the greatest min_commit_ts of all its locks. */
+static void
+ask_secondaries(LockResolver *resolver)
+{
 	const Lock *primary = &resolver->primary.lock;
 
 	resolver->state = LOCK_RESOLVER_ASKS_SECONDARIES;
-	memset(&resolver->command, 0, sizeof(resolver->command));
-	resolver->command.kind = TXN_CMD_CHECK_SECONDARY_LOCKS;
-	check->keys = primary->secondaries;
-	check->n_keys = primary->n_secondaries;
-	check->start_ts = resolver->lock.lock.start_ts;
+	resolver->fate.commit_ts = primary->min_commit_ts;
+	resolver->keys = primary->secondaries;
+	resolver->n_keys = primary->n_secondaries;
+	resolver->n_named = 0;
+	ask_next_secondaries(resolver);
 }
 
 /* ---------------------------------------------------------------- endings */
@@ -74,7 +98,7 @@ end_pessimistic_lock(LockResolver *resolver)
 
 /* An async commit has no commit point: all its keys end together. */
 static void
-list_keys(LockResolver *resolver, ResolveLockCommand *resolve)
+list_keys(LockResolver *resolver)
 {
 	const LockInfo *primary = &resolver->primary;
 	size_t n = primary->lock.n_secondaries;
@@ -90,26 +114,36 @@ list_keys(LockResolver *resolver, ResolveLockCommand *resolve)
 			if (!bytes_eq(primary->lock.secondaries[i], resolver->lock.key))
 				keys[n_keys++] = primary->lock.secondaries[i];
 	}
-	resolve->keys = keys;
-	resolve->n_keys = n_keys;
+	resolver->keys = keys;
+	resolver->n_keys = n_keys;
+	resolver->n_named = 0;
+}
+
+static LockResolverStep
+end_next_keys(LockResolver *resolver)
+{
+	ResolveLockCommand *resolve = &resolver->command.resolve_lock;
+
+	memset(&resolver->command, 0, sizeof(resolver->command));
+	resolver->command.kind = TXN_CMD_RESOLVE_LOCK;
+	resolve->txns = &resolver->fate;
+	resolve->n_txns = 1;
+	resolve->n_keys = name_keys(resolver, &resolve->keys);
+	return LOCK_RESOLVER_RUN;
 }
 
 static LockResolverStep
 end_lock(LockResolver *resolver)
 {
-	ResolveLockCommand *resolve = &resolver->command.resolve_lock;
-
 	resolver->state = LOCK_RESOLVER_ENDS_LOCK;
-	memset(&resolver->command, 0, sizeof(resolver->command));
-	if (resolver->lock.lock.type == LOCK_TYPE_PESSIMISTIC)
+	if (resolver->lock.lock.type != LOCK_TYPE_PESSIMISTIC)
 	{
-		end_pessimistic_lock(resolver);
-		return LOCK_RESOLVER_RUN;
+		list_keys(resolver);
+		return end_next_keys(resolver);
 	}
-	resolver->command.kind = TXN_CMD_RESOLVE_LOCK;
-	resolve->txns = &resolver->fate;
-	resolve->n_txns = 1;
-	list_keys(resolver, resolve);
+	memset(&resolver->command, 0, sizeof(resolver->command));
+	end_pessimistic_lock(resolver);
+	resolver->n_named = resolver->n_keys;
 	return LOCK_RESOLVER_RUN;
 }
 
@@ -122,16 +156,13 @@ fail(LockResolver *resolver, const TxnError *error)
 
 /* ---------------------------------------------------------------- answers */
 
-/* Commits at the greatest min_commit_ts, if every key is still locked. */
+/* Commits, if every key is still locked. */
 static LockResolverStep
 take_secondaries(LockResolver *resolver, const TxnAnswer *answer)
 {
-	const Lock *primary = &resolver->primary.lock;
-	uint64_t commit_ts = primary->min_commit_ts;
-
 	if (answer->n_errors > 0)
 		return fail(resolver, &answer->errors[0]);
-	if (answer->n_locks < primary->n_secondaries)
+	if (answer->n_locks < resolver->command.check_secondary_locks.n_keys)
 	{
 		resolver->fate.commit_ts = answer->commit_ts;
 		return end_lock(resolver);
@@ -147,11 +178,13 @@ take_secondaries(LockResolver *resolver, const TxnAnswer *answer)
 			ask_primary(resolver);
 			return LOCK_RESOLVER_RUN;
 		}
-		if (lock->min_commit_ts > commit_ts)
-			commit_ts = lock->min_commit_ts;
+		if (lock->min_commit_ts > resolver->fate.commit_ts)
+			resolver->fate.commit_ts = lock->min_commit_ts;
 	}
-	resolver->fate.commit_ts = commit_ts;
-	return end_lock(resolver);
+	if (resolver->n_named == resolver->n_keys)
+		return end_lock(resolver);
+	ask_next_secondaries(resolver);
+	return LOCK_RESOLVER_RUN;
 }
 
 static LockResolverStep
@@ -218,6 +251,8 @@ lock_resolver_next(LockResolver *resolver, const TxnAnswer *answer)
 		case LOCK_RESOLVER_ENDS_LOCK:
 			if (answer->n_errors > 0)
 				return fail(resolver, &answer->errors[0]);
+			if (resolver->n_named < resolver->n_keys)
+				return end_next_keys(resolver);
 			return LOCK_RESOLVER_DONE;
 	}
 	CHECK(false);

@@ -3,9 +3,9 @@
  *	  What to ask, and then to do, about a lock whose transaction may be dead.
  *
  * The client's side of txn-semantics 11 to 13 and 18, as a machine: it names
- * one command after the other and is told each answer.  Garbage collection
- * runs it inside the store; a client would send the commands to where their
- * keys are.  Source: tikv/client-go txnkv/txnlock/lock_resolver.go.
+ * one command after the other and is told each answer.  A client sends the
+ * commands to where their keys are, which may be in several regions; garbage
+ * collection, which can't divide them, has them name one key each.  Source: tikv/client-go txnkv/txnlock/lock_resolver.go.
  */
 #ifndef TIKV_TXN_LOCK_RESOLVER_H
 #define TIKV_TXN_LOCK_RESOLVER_H
@@ -32,11 +32,15 @@ typedef struct LockResolver
 	LockInfo lock;
 	uint64_t caller_start_ts; /* 0: not a reader */
 	uint64_t current_ts;	  /* UINT64_MAX: every lock counts as expired */
+	bool one_by_one;		  /* set after the begin: one key per command */
 	Arena *arena;
 	LockResolverState state;
 	bool force_sync_commit;
 	bool pushed; /* ALIVE: it will commit above caller_start_ts */
 	TxnCommand command;
+	const Bytes *keys; /* of an async commit, to be asked about or ended */
+	size_t n_keys;
+	size_t n_named;		  /* those up to here are in a command, or were */
 	TxnStatusOf fate;	  /* as the primary tells */
 	LockInfo primary;	  /* of an async commit */
 	uint64_t lock_ttl_ms; /* ALIVE */

@@ -136,6 +136,27 @@ step('rollback', $odd, $_) foreach qw(one two);
 wait_for('collection to go on', sub { return gc_view('gave_up_because') eq ''; });
 pass('and forgets it once they are gone');
 
+# Clients that died: an async commit whose keys are in three regions, all of them
+# prewritten, and a lock that more transactions share than a scan lists at once.
+sub locks
+{
+	return $node->safe_psql('postgres', 'SELECT count(*) FROM tikv.locks');
+}
+$node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '1h'");
+$node->reload;
+step('split', $_) foreach qw(h q);
+my $async = step('ts');
+my @async = qw(async1 kasync lasync zasync);
+step('prewrite-async', $async, $_, 'async', $async[0], join ',', @async[1 .. 3]) foreach @async;
+step('lock-shared', step('ts'), 300, 'shared', 'nobody');
+step('prewrite', step('ts'), 'sharee', 'behind it');
+is(locks(), 4 + 300 + 1, 'locks of clients that died');
+$node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '6s'");
+$node->reload;
+wait_for('their locks to go', sub { return locks() == 0; });
+is(step('get', step('ts'), $_), 'async', "an async commit over regions ends: $_")
+  foreach @async;
+
 # A restart forgets nothing, also where it collects no more.
 $node->safe_psql('postgres', "ALTER SYSTEM SET tikv.gc_life_time = '1d'");
 foreach my $way (qw(fast immediate))

@@ -104,6 +104,14 @@ my $dead = ts();
 
 is((txnctl($nodes[0], 'prewrite', $dead, 'dead', 'x'))[0], 0, 'a lock of a client that died');
 is((txnctl($nodes[0], 'prewrite-under', $dead, 'zdead', 'x', 'dead'))[0], 0, 'and its other one');
+
+# One that committed asynchronously, with all its keys prewritten.
+my $async = ts();
+
+foreach my $key (qw(async async2 zasync zasync2))
+{
+	is((txnctl($nodes[0], 'prewrite-async', $async, $key, 'done', 'async', 'async2,zasync,zasync2'))[0], 0, "an async commit of a client that died: $key");
+}
 foreach my $i (0 .. 2)
 {
 	$nodes[$i]->safe_psql('postgres', q{ALTER SYSTEM SET tikv.gc_life_time = '9s'});
@@ -130,6 +138,10 @@ wait_for('the locks of the dead client to go', sub {
 	sql(1, 'SELECT count(*) FROM tikv.locks') == 0;
 });
 is(sql(0, q{SELECT count(*) FROM tikv.locks}), '0', 'locks are ended on both stores');
+foreach my $key (qw(async async2 zasync zasync2))
+{
+	is((txnctl($nodes[0], 'get', ts(), $key))[1], "done", "the async commit is one, on both stores: $key");
+}
 is(sql(2, q{SELECT convert_from(tikv_txn_get('gc') || tikv_txn_get('zgc'), 'UTF8')}), 'newnew', 'the newest versions are there');
 is(versions(2, 'gc'), '1', 'replicas lose the same versions');
 
