@@ -523,7 +523,11 @@ finish_ready(Store *store, Peer *peer)
 	peer->has_ready = false;
 }
 
-/* One peer, all applied, nothing under way: turns without a log again. */
+/*
+ * One peer, all applied, nothing under way: turns without a log again.  From
+ * then on nobody asks for a timestamp on its behalf, so what was read elsewhere
+ * is known before; one that has just been elected knows it in a moment.
+ */
 static void
 ungroup(Store *store, Peer *peer)
 {
@@ -533,14 +537,14 @@ ungroup(Store *store, Peer *peer)
 		peer->saved.truncated_index != peer->saved.applied_index ||
 		raft_last_index(peer->raft) != peer->saved.applied_index ||
 		peer->log_first <= peer->saved.truncated_index ||
-		peer->saved.applied_term != raft_term(peer->raft))
+		peer->saved.applied_term != raft_term(peer->raft) ||
+		peer->max_ts_term != raft_term(peer->raft))
 		return;
 	FAILPOINT("store_before_ungrouped");
 	peer->grouped = false;
 	store->replicas->n_grouped--;
 	peer_list_remove(peer, PEERS_AWAKE);
 	peer_tell(peer);
-	store->max_ts_synced &= peer->max_ts_term == raft_term(peer->raft);
 }
 
 static void
