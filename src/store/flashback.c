@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "bus/board.h"
 #include "core/raft/raft.h"
 #include "store/txn_turn.h"
 
@@ -33,6 +34,39 @@ change_state(Peer *peer, uint64 start_ts)
 	peer->region.flashback_start_ts = start_ts;
 	peer->region_changed = true;
 	peer_touch(peer);
+	return true;
+}
+
+static void
+fail(Write *write, const TxnError *error)
+{
+	Decided *decided = write->decided;
+
+	decided->answer.errors =
+		arena_alloc(write->request->arena, sizeof(TxnError));
+	decided->answer.errors[0] = *error;
+	decided->answer.n_errors = 1;
+	decided->answer.more = false;
+}
+
+/*
+ * What was there at the version may be collected, and would be taken for never
+ * written: the flashback would delete it.  In the state nothing is collected.
+ */
+bool
+flashback_is_too_late(Write *write)
+{
+	const FlashbackCommand *command = &write->txn->command.flashback;
+	uint64 safe_point = board_gc_safe_point();
+	TxnError error = {.kind = TXN_ABORT};
+
+	if (write->txn->command.kind != TXN_CMD_FLASHBACK_ROLLBACK_LOCKS ||
+		command->version >= safe_point ||
+		write->peer->region.flashback_start_ts == command->start_ts)
+		return false;
+	error.text =
+		txn_collected_text(command->version, safe_point, write->request->arena);
+	fail(write, &error);
 	return true;
 }
 
@@ -90,18 +124,6 @@ flashback_note_last(Write *write)
 		return;
 	flashback->finishing = true;
 	answer->more = true;
-}
-
-static void
-fail(Write *write, const TxnError *error)
-{
-	Decided *decided = write->decided;
-
-	decided->answer.errors =
-		arena_alloc(write->request->arena, sizeof(TxnError));
-	decided->answer.errors[0] = *error;
-	decided->answer.n_errors = 1;
-	decided->answer.more = false;
 }
 
 void

@@ -400,6 +400,11 @@ decide_txn(RaftTurn *turn, Write *write)
 	effects_init(&decided->effects, arena);
 	fill_env(turn, write, decided, &env);
 	write->decided = decided;
+	if (flashback_is_too_late(write))
+	{
+		answer_read(turn, write);
+		return;
+	}
 	if (flashback_next_admin(write, &admin))
 	{
 		fill_header(write->peer, &header);

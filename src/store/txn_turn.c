@@ -196,7 +196,7 @@ txn_turn_decide(TxnTurn *turn, Write *write)
 	Decided *decided = begin_deciding(turn, write, &env);
 	bool proposed = true;
 
-	if (!flashback_enters(write, &proposed))
+	if (!flashback_is_too_late(write) && !flashback_enters(write, &proposed))
 		execute(turn, write, &env);
 	drop_refused(decided);
 	bound_memory_locks(write, store);

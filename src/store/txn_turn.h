@@ -80,6 +80,9 @@ extern void txn_turn_take_status(Store *store, Request *request);
 
 /* ---- flashback.c: the state of a region while it is set back ---- */
 
+/* True with an error if the garbage of its version is being collected. */
+extern bool flashback_is_too_late(Write *write);
+
 /*
  * Must the region enter the state first?  Then it does, with the running
  * turn, and the command goes on in the next.  *ok is false if the group

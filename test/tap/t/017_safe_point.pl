@@ -97,6 +97,8 @@ is_refused('a scan', 'scan', $before, 'a', 'z');
 is_refused('a prewrite', 'prewrite', $open, 'other', 'late');
 is_refused('a prewrite after its rollback', 'prewrite', $open, 'ended', 'v');
 is_refused('a lock', 'lock', $open, $open, -1, 'other');
+my $flashback = step('ts');
+is_refused('a flashback to it', 'prepare-flashback', $flashback, $before, 'a', 'z');
 is((txnctl($node, 'prewrite', $open, 'k', 'late'))[2] =~ /conflict/, 1,
 	'what conflicts anyway is told so');
 is(step('get', step('ts'), 'k'), 'new', 'what is newer is served');

@@ -34,7 +34,8 @@ wait_for('a pass over the versions', sub {
 });
 
 foreach my $late ([ 'prewrite', $open, 'ended', 'v' ],
-	[ 'prewrite', $open, 'other', 'v' ], [ 'lock', $open, $open, -1, 'other' ])
+	[ 'prewrite', $open, 'other', 'v' ], [ 'lock', $open, $open, -1, 'other' ],
+	[ 'prepare-flashback', step('ts'), $open, 'a', 'z' ])
 {
 	my ($answer, $out, $err) = txnctl($node, @$late);
 
