@@ -37,7 +37,10 @@ write_back(void)
 	return run_slices(&kit, &command, 0);
 }
 
-/* b, c and d changed after 50, e is new, f was not there; g did not change. */
+/*
+ * b, c and d changed after 50, e is new, f was not there; g and i did not
+ * change, i is of just then.
+ */
 static void
 fill(void)
 {
@@ -56,6 +59,8 @@ fill(void)
 	PUT("g", 11, 10, "old");
 	WRITE("g", 61, LOCK, 60);
 	ROLLBACK("g", 70, true);
+	PUT("i", 50, 49, "old");
+	WRITE("i", 61, LOCK, 60);
 	PUT("~", 61, 60, "outside");
 }
 
@@ -72,6 +77,7 @@ preparing(void)
 	Bytes primary;
 
 	fill();
+	ROLLBACK("a", 85, false);
 	LOCK("a", PUT, 90);
 	LONG_LOCK("b", 80);
 	VALUE("b", 80, "long");
@@ -83,7 +89,7 @@ preparing(void)
 	prepare();
 	ERRORS_ARE("", "prepared");
 	KEY_IS("a", "| 90=R@90",
-		   "txn-semantics 22 row 1: every lock is rolled back");
+		   "txn-semantics 22 row 1: every lock is rolled back, over the last");
 	KEY_IS("c", "| 91=R@91p 61=P@60 11=P@10 v10",
 		   "txn-semantics 22 row 1: pessimistic ones, primaries protected");
 	/* The second rollback has collapsed the first, as ever. */
@@ -139,6 +145,7 @@ first_keys(void)
 static void
 writing(void)
 {
+	TxnCommand command = flashback(TXN_CMD_FLASHBACK_WRITE);
 	Slices done;
 
 	fill();
@@ -159,10 +166,16 @@ writing(void)
 		   "txn-semantics 22 row 2: what had been deleted too");
 	KEY_IS("g", "| 70=R@70p 61=L@60 11=P@10",
 		   "txn-semantics 22 row 2: only Puts and Deletes count");
+	KEY_IS("i", "| 61=L@60 50=P@49",
+		   "txn-semantics 22 row 2: what is of the version is not changed");
 	KEY_IS("~", "| 61=P@60", "outside of the range");
 	EQ_U64(write_back().most_modifies, 0,
 		   "txn-semantics 22 row 2: again, nothing more happens");
 	ERRORS_ARE("", "txn-semantics 22 row 2: and it is a success");
+	command.flashback.commit_ts = 120;
+	run_slices(&kit, &command, 0);
+	ERRORS_ARE("FlashbackNotPrepared",
+			   "txn-semantics 22 row 2: but not one of another commit_ts");
 	kit_free(&kit);
 }
 

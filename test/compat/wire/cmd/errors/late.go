@@ -15,7 +15,7 @@ const lateCommands = 20000
 
 // checkTimeLimit sends commands that may take a millisecond each, far more than
 // can be done in one. Each is done in time or refused as too late, in both
-// spellings that clients look for, and some are.
+// spellings that clients look for, and some are (txn-semantics 5.2 row 4).
 func (t *tester) checkTimeLimit() {
 	for _, cmd := range commands {
 		late, err := t.sendLate(cmd)
