@@ -154,7 +154,10 @@ orders_take_message(Store *store, Request *request)
 	request->done(request, &reply.base);
 }
 
-/* An operator is for the region as PD knew it, or for nobody. */
+/*
+ * An operator is for the region as PD knew it, or for nobody.  Splits at keys
+ * alone: where the middle is, a walk would have to find first.
+ */
 void
 orders_take_pd(Store *store, const Pdpb__RegionHeartbeatResponse *reply)
 {
@@ -163,8 +166,11 @@ orders_take_pd(Store *store, const Pdpb__RegionHeartbeatResponse *reply)
 
 	if (peer == NULL || !peer_is_leader(peer) || reply->region_epoch == NULL ||
 		reply->region_epoch->conf_ver != peer->region.epoch.conf_ver ||
-		reply->region_epoch->version != peer->region.epoch.version ||
-		!take_operator(reply, &job.admin))
+		reply->region_epoch->version != peer->region.epoch.version)
 		return;
-	raft_turn_order(store, &job);
+	if (reply->split_region != NULL &&
+		reply->split_region->policy == PDPB__CHECK_POLICY__USEKEY)
+		splits_order(store, peer, reply->split_region);
+	else if (take_operator(reply, &job.admin))
+		raft_turn_order(store, &job);
 }

@@ -362,6 +362,12 @@ extern void splits_take(Store *store, Request *request);
 extern void splits_begin(Store *store, Peer *peer, const Bytes *keys, int n,
 						 const PieceSize *sizes);
 
+/* PD wants it split at bounds that it knows; copied. */
+typedef struct Pdpb__SplitRegion Pdpb__SplitRegion;
+
+extern void splits_order(Store *store, Peer *peer,
+						 const Pdpb__SplitRegion *order);
+
 /* False: the bounds are raw and there are transactions by now. */
 extern bool splits_may_propose(Peer *peer, const CmdAdmin *admin);
 extern bool splits_take_pd_answer(Store *store, const BusAnswer *answer);

@@ -5,7 +5,8 @@
  *
  * PD gives the ids, the region's leader proposes BatchSplit, every replica
  * makes the new peers when it applies it (raftstore-and-pd 16).  The old id
- * keeps the rightmost piece.  Who asked is answered when it is applied here.
+ * keeps the rightmost piece, so that many keys are split at in rounds, from the
+ * lowest on.  Who asked is answered when all is applied here.
  */
 #include "postgres.h"
 
@@ -18,6 +19,12 @@
 #include "utils/memutils.h"
 
 #define MAX_SPLITS_AT_ONCE 64
+
+/*
+ * Keys of one request; tikv/client-go sends up to 2,048 of a region
+ * (tikv/split_region.go, splitBatchRegionLimit).
+ */
+#define MAX_KEYS 8192
 #define PATIENCE_US INT64CONST(10000000)
 
 struct SplitJob
@@ -26,7 +33,12 @@ struct SplitJob
 	uint64 id;
 	uint64 region_id;
 	RegionEpoch epoch;
-	CmdAdmin admin;
+	CmdAdmin admin;	  /* of this round */
+	CmdSplit *splits; /* of all rounds, in order */
+	int n_splits;
+	int n_done;
+	Region *pieces; /* that earlier rounds have made */
+	int n_pieces;
 	Arena *arena; /* the request's, or */
 	Arena own;
 	Request *request; /* NULL: the store's own wish */
@@ -94,6 +106,13 @@ find_job(Store *store, uint64 id)
 
 /* -------------------------------------------------------------- the keys */
 
+/* Where a region is to be split, in order; without ids yet. */
+typedef struct SplitPlan
+{
+	CmdSplit *splits;
+	int n;
+} SplitPlan;
+
 /*
  * The key as a bound.  A raw one of API V1 is the bound itself (tikv/tikv
  * src/server/service/kv.rs, split_region: is_raw_kv), but where transactions
@@ -147,48 +166,51 @@ splits_may_propose(Peer *peer, const CmdAdmin *admin)
 										   store->replicas->snapshot);
 }
 
-/* In order and once; false if one lies outside. */
-static bool
-add_key(const Region *region, Bytes bound, CmdAdmin *admin)
+static int
+compare_bounds(const void *a, const void *b)
 {
-	int at = admin->n_splits;
+	return bytes_cmp(*(const Bytes *) a, *(const Bytes *) b);
+}
 
-	if (!region_contains(region, bound))
-		return false;
-	if (bytes_eq(bound, region->start_key))
-		return true;
-	while (at > 0 && bytes_cmp(admin->splits[at - 1].split_key, bound) > 0)
-		at--;
-	if (at > 0 && bytes_eq(admin->splits[at - 1].split_key, bound))
-		return true;
-	memmove(&admin->splits[at + 1], &admin->splits[at],
-			(size_t) (admin->n_splits - at) * sizeof(CmdSplit));
-	memset(&admin->splits[at], 0, sizeof(CmdSplit));
-	admin->splits[at].split_key = bound;
-	admin->n_splits++;
-	return true;
+/* In order and once, without where the region begins. */
+static void
+take_bounds(SplitPlan *plan, const Region *region, Bytes *bounds, int n,
+			Arena *arena)
+{
+	plan->splits = arena_zalloc(arena, (size_t) n * sizeof(CmdSplit));
+	plan->n = 0;
+	if (n > 0)
+		qsort(bounds, (size_t) n, sizeof(Bytes), compare_bounds);
+	for (int i = 0; i < n; i++)
+	{
+		Bytes before = plan->n == 0 ? region->start_key :
+									  plan->splits[plan->n - 1].split_key;
+
+		if (!bytes_eq(bounds[i], before))
+			plan->splits[plan->n++].split_key = bounds[i];
+	}
 }
 
 static bool
 take_keys(Store *store, const Peer *peer,
 		  const Kvrpcpb__SplitRegionRequest *message, Arena *arena,
-		  CmdAdmin *admin, RegionError *error)
+		  SplitPlan *plan, RegionError *error)
 {
 	size_t n = message->n_split_keys;
 	BoundForm form;
+	Bytes *bounds;
+	int n_bounds = 0;
 
 	memset(error, 0, sizeof(*error));
 	error->region_id = peer->region.id;
 	error->kind = REGION_MESSAGE_ONLY;
 	error->reason = "no valid key found for split.";
-	if (n > CMD_MAX_SPLITS)
+	if (n > MAX_KEYS)
 	{
 		error->reason = "too many split keys";
 		return false;
 	}
-	admin->type = CMD_ADMIN_BATCH_SPLIT;
-	admin->right_derive = true;
-	admin->splits = arena_alloc(arena, (n + 2) * sizeof(CmdSplit));
+	bounds = arena_alloc(arena, (n + 1) * sizeof(Bytes));
 	form = form_of_bounds(store, peer, message->is_raw_kv);
 	for (size_t i = 0; i < n + 1; i++)
 	{
@@ -198,14 +220,16 @@ take_keys(Store *store, const Peer *peer,
 
 		if (key.len == 0)
 			continue;
-		if (add_key(&peer->region, bound_of(key, form, arena), admin))
+		bounds[n_bounds] = bound_of(key, form, arena);
+		if (region_contains(&peer->region, bounds[n_bounds++]))
 			continue;
 		error->kind = REGION_KEY_NOT_IN_REGION;
 		error->key = key;
 		error->current = &peer->region;
 		return false;
 	}
-	return admin->n_splits > 0;
+	take_bounds(plan, &peer->region, bounds, n_bounds, arena);
+	return plan->n > 0;
 }
 
 /* ---------------------------------------------------------------- the ids */
@@ -319,6 +343,21 @@ may_split(Store *store, const Peer *peer, const RequestContext *context,
 	return store->replicas->n_splits < MAX_SPLITS_AT_ONCE;
 }
 
+/* The next keys, as many as one entry takes. */
+static void
+begin_round(Store *store, const Peer *peer, SplitJob *job)
+{
+	memset(&job->admin, 0, sizeof(job->admin));
+	job->admin.type = CMD_ADMIN_BATCH_SPLIT;
+	job->admin.right_derive = true;
+	job->admin.splits = job->splits + job->n_done;
+	job->admin.n_splits = Min(job->n_splits - job->n_done, CMD_MAX_SPLITS);
+	job->epoch = peer->region.epoch;
+	job->begun_us = dispatch_now_us();
+	if (!ask_ids(store, peer, job))
+		fail_with(store, job, "the placement driver does not take requests");
+}
+
 static SplitJob *
 new_job(Store *store, const Peer *peer)
 {
@@ -328,12 +367,19 @@ new_job(Store *store, const Peer *peer)
 	job->arena = &job->own;
 	job->id = ++store->replicas->next_split;
 	job->region_id = peer->region.id;
-	job->epoch = peer->region.epoch;
-	job->begun_us = dispatch_now_us();
 	job->next = store->replicas->splits;
 	store->replicas->splits = job;
 	store->replicas->n_splits++;
 	return job;
+}
+
+static bool
+may_begin(const Store *store, uint64 region_id)
+{
+	for (SplitJob *job = store->replicas->splits; job != NULL; job = job->next)
+		if (job->region_id == region_id)
+			return false;
+	return store->replicas->n_splits < MAX_SPLITS_AT_ONCE;
 }
 
 void
@@ -342,22 +388,47 @@ splits_begin(Store *store, Peer *peer, const Bytes *keys, int n,
 {
 	SplitJob *job;
 
-	for (job = store->replicas->splits; job != NULL; job = job->next)
-		if (job->region_id == peer->region.id)
-			return;
-	if (store->replicas->n_splits >= MAX_SPLITS_AT_ONCE)
+	Assert(n <= CMD_MAX_SPLITS);
+	if (!may_begin(store, peer->region.id))
 		return;
 	job = new_job(store, peer);
-	job->admin.type = CMD_ADMIN_BATCH_SPLIT;
-	job->admin.right_derive = true;
-	job->admin.n_splits = n;
-	job->admin.splits = arena_zalloc(job->arena, (Size) n * sizeof(CmdSplit));
+	job->n_splits = n;
+	job->splits = arena_zalloc(job->arena, (Size) n * sizeof(CmdSplit));
 	for (int i = 0; i < n; i++)
-		job->admin.splits[i].split_key = arena_copy(job->arena, keys[i]);
+		job->splits[i].split_key = arena_copy(job->arena, keys[i]);
 	job->sizes = arena_alloc(job->arena, (Size) (n + 1) * sizeof(PieceSize));
 	memcpy(job->sizes, sizes, (Size) (n + 1) * sizeof(PieceSize));
-	if (!ask_ids(store, peer, job))
-		fail_with(store, job, "the placement driver does not take requests");
+	begin_round(store, peer, job);
+}
+
+/* Told again while it is under way, and then not wanted twice. */
+void
+splits_order(Store *store, Peer *peer, const Pdpb__SplitRegion *order)
+{
+	SplitPlan plan;
+	SplitJob *job;
+	Bytes *bounds;
+	int n = 0;
+
+	if (order->n_keys > MAX_KEYS || !may_begin(store, peer->region.id))
+		return;
+	job = new_job(store, peer);
+	bounds = arena_alloc(job->arena, (order->n_keys + 1) * sizeof(Bytes));
+	for (size_t i = 0; i < order->n_keys; i++)
+	{
+		bounds[n] = bytes_make(order->keys[i].data, order->keys[i].len);
+		if (bounds[n].len == 0 || !region_contains(&peer->region, bounds[n]))
+			continue;
+		bounds[n] = arena_copy(job->arena, bounds[n]);
+		n++;
+	}
+	take_bounds(&plan, &peer->region, bounds, n, job->arena);
+	job->splits = plan.splits;
+	job->n_splits = plan.n;
+	if (plan.n == 0)
+		forget(store, job);
+	else
+		begin_round(store, peer, job);
 }
 
 /* Only the version of the epoch is compared (raftstore-and-pd 16). */
@@ -368,7 +439,7 @@ splits_take(Store *store, Request *request)
 		(const void *) request->message;
 	RequestContext context = {0};
 	RegionError error;
-	CmdAdmin admin = {0};
+	SplitPlan plan;
 	SplitJob *job;
 	Peer *peer;
 
@@ -376,18 +447,18 @@ splits_take(Store *store, Request *request)
 		service_decode_context(message->context, &context);
 	peer = store_find_peer(store, context.region_id);
 	if (!may_split(store, peer, &context, &error) ||
-		!take_keys(store, peer, message, request->arena, &admin, &error))
+		!take_keys(store, peer, message, request->arena, &plan, &error))
 	{
 		service_region_error(request, &error);
 		return;
 	}
 	job = new_job(store, peer);
-	job->admin = admin;
+	job->splits = plan.splits;
+	job->n_splits = plan.n;
 	job->arena = request->arena;
 	job->request = request;
 	FAILPOINT_PASS("store_split_asked");
-	if (!ask_ids(store, peer, job))
-		fail_with(store, job, "the placement driver does not take requests");
+	begin_round(store, peer, job);
 }
 
 /* ----------------------------------------------------------- what became */
@@ -420,18 +491,38 @@ static void
 answer(SplitJob *job, const Region *pieces, int n)
 {
 	Kvrpcpb__SplitRegionResponse reply = KVRPCPB__SPLIT_REGION_RESPONSE__INIT;
+	size_t total = (size_t) (job->n_pieces + n);
 
-	reply.n_regions = (size_t) n;
-	reply.regions =
-		arena_alloc(job->arena, (size_t) n * sizeof(Metapb__Region *));
+	reply.n_regions = total;
+	reply.regions = arena_alloc(job->arena, total * sizeof(Metapb__Region *));
+	for (int i = 0; i < job->n_pieces; i++)
+		reply.regions[i] = service_region_message(&job->pieces[i], job->arena);
 	for (int i = 0; i < n; i++)
-		reply.regions[i] = service_region_message(&pieces[i], job->arena);
-	if (n == 2)
+		reply.regions[job->n_pieces + i] =
+			service_region_message(&pieces[i], job->arena);
+	if (total == 2)
 	{
 		reply.left = reply.regions[0];
 		reply.right = reply.regions[1];
 	}
 	job->request->done(job->request, &reply.base);
+}
+
+/* All but the last, which the next round splits. */
+static void
+keep_pieces(SplitJob *job, const Region *pieces, int n)
+{
+	if (job->pieces == NULL)
+		job->pieces =
+			arena_alloc(job->arena, (Size) job->n_splits * sizeof(Region));
+	for (int i = 0; i < n - 1; i++)
+	{
+		Region *kept = &job->pieces[job->n_pieces++];
+
+		*kept = pieces[i];
+		kept->start_key = arena_copy(job->arena, kept->start_key);
+		kept->end_key = arena_copy(job->arena, kept->end_key);
+	}
 }
 
 /* Pieces that were counted before; the others are to be counted. */
@@ -466,6 +557,13 @@ splits_applied(Store *store, const Peer *parent, const Region *pieces, int n)
 			continue;
 		FAILPOINT_PASS("store_before_split_answer");
 		tell_sizes(store, job, pieces, n);
+		job->n_done += job->admin.n_splits;
+		if (job->n_done < job->n_splits)
+		{
+			keep_pieces(job, pieces, n);
+			begin_round(store, parent, job);
+			continue;
+		}
 		if (job->request != NULL)
 			answer(job, pieces, n);
 		forget(store, job);

@@ -7,6 +7,7 @@
  *        rawctl --pd host:port delete KEY
  *        rawctl --pd host:port delete-range START END
  *        rawctl --pd host:port scan START LIMIT
+ *        rawctl --pd host:port split KEY...
  *        rawctl --pd host:port timestamp
  *        rawctl --pd host:port protect SERVICE TIMESTAMP
  *        rawctl --pd host:port collect TIMESTAMP
@@ -15,6 +16,8 @@
  * while that store answers with a region error, and that is all there is for
  * resilience.  `get` of an absent key has exit status 2; `scan` prints how many
  * pairs there are, the bytes of their values, the first key and the last.
+ * `split` makes bounds of the keys, which one region has, and prints how many
+ * regions came of it, if they follow each other.
  * `protect` keeps the garbage collector behind a timestamp for ten minutes,
  * which PD has to write down; `collect` moves the GC safe point there, as TiDB
  * does where tikv.gc_life_time is 0.
@@ -160,6 +163,45 @@ raw_delete_range(Client *client, Kvrpcpb__Context *context,
 	return good;
 }
 
+static bool
+follow_each_other(Metapb__Region **regions, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (regions[i]->start_key.len != regions[i - 1]->end_key.len ||
+			memcmp(regions[i]->start_key.data, regions[i - 1]->end_key.data,
+				   regions[i]->start_key.len) != 0)
+			return false;
+	return true;
+}
+
+static bool
+split(Client *client, Kvrpcpb__Context *context, char **keys)
+{
+	Kvrpcpb__SplitRegionRequest request = KVRPCPB__SPLIT_REGION_REQUEST__INIT;
+	Kvrpcpb__SplitRegionResponse *response;
+	bool good;
+
+	request.context = context;
+	request.is_raw_kv = true;
+	while (keys[request.n_split_keys] != NULL)
+		request.n_split_keys++;
+	request.split_keys =
+		malloc(request.n_split_keys * sizeof(ProtobufCBinaryData));
+	for (size_t i = 0; i < request.n_split_keys; i++)
+		request.split_keys[i] = binary(keys[i]);
+	response =
+		call_unary(client, client->store, "/tikvpb.Tikv/SplitRegion", &request,
+				   &kvrpcpb__split_region_response__descriptor);
+	good = check_answer(response->region_error, NULL);
+	if (good && !follow_each_other(response->regions, response->n_regions))
+		die("the regions do not follow each other");
+	if (good)
+		printf("%zu\n", response->n_regions);
+	kvrpcpb__split_region_response__free_unpacked(response, NULL);
+	free(request.split_keys);
+	return good;
+}
+
 /* Do the command once; false means that PD should be asked again. */
 static bool
 attempt(Client *client, char **argv, int *exit_status)
@@ -179,6 +221,8 @@ attempt(Client *client, char **argv, int *exit_status)
 		good = raw_scan(client, &context, key, argv[2]);
 	else if (strcmp(argv[0], "delete-range") == 0)
 		good = raw_delete_range(client, &context, key, binary(argv[2]));
+	else if (strcmp(argv[0], "split") == 0)
+		good = split(client, &context, argv + 1);
 	else
 		good = raw_delete(client, &context, key);
 	pdpb__get_region_response__free_unpacked(found, NULL);
@@ -255,6 +299,8 @@ usage_is_good(int argc, char **argv)
 		return argc == 4;
 	if (argc < 5)
 		return false;
+	if (strcmp(argv[3], "split") == 0)
+		return true;
 	if (strcmp(argv[3], "put") == 0 || strcmp(argv[3], "protect") == 0 ||
 		strcmp(argv[3], "scan") == 0 || strcmp(argv[3], "delete-range") == 0)
 		return argc == 6;
@@ -274,7 +320,7 @@ main(int argc, char **argv)
 	{
 		fputs("usage: rawctl --pd host:port put KEY VALUE | get KEY | "
 			  "delete KEY | delete-range START END | scan START LIMIT | "
-			  "timestamp | protect SERVICE TIMESTAMP | "
+			  "split KEY... | timestamp | protect SERVICE TIMESTAMP | "
 			  "collect TIMESTAMP\n",
 			  stderr);
 		return 1;

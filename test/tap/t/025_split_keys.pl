@@ -120,4 +120,20 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM tikv_txn_scan('', '', 100
 sound($node, 'ahead');
 $node->stop;
 
+# ---- more keys at once than one entry of the log holds
+
+$node = new_node('splitmany');
+$node->start;
+serve($node);
+my @bounds = map { sprintf('k%04d', $_) } 1 .. 200;
+my $many = join(', ', map { "'$_'" } @bounds);
+
+$node->safe_psql('postgres', qq{SELECT count(tikv_put(convert_to(k, 'UTF8'), convert_to(k, 'UTF8'))) FROM unnest(ARRAY[$many]) k});
+is((rawctl($node, 'split', reverse(@bounds), 'k0007'))[1], '201', '200 keys make 201 regions');
+is(bounds($node), hex_of(@bounds), 'at these keys');
+sound($node, 'many keys');
+is($node->safe_psql('postgres', qq{SELECT count(*) FROM unnest(ARRAY[$many]) k WHERE convert_from(tikv_get(convert_to(k, 'UTF8')), 'UTF8') = k}),
+	'200', 'and every key is found');
+$node->stop;
+
 done_testing();
