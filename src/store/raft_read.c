@@ -36,6 +36,8 @@ ask(Store *store, Peer *peer, IndexRead *read)
 								.start_ts = read->start_ts};
 
 	read->asked_us = dispatch_now_us();
+	if (!peer->grouped)
+		return;
 	FAILPOINT_PASS("store_read_index_ask");
 	peer_wake(peer);
 	(void) !raft_read_index(peer->raft,
@@ -170,6 +172,21 @@ is_applied(Store *store, const Peer *peer, IndexRead *read)
 	return range_delete_oldest(store) >= read->era;
 }
 
+/*
+ * A lone peer asks nobody: it lacks its lease only until an entry of its own
+ * term is there, in the moment after a split.  Its turns do not look at answers
+ * of the group, which would come to nobody.
+ */
+static void
+answer_sole(const Peer *peer, IndexRead *read)
+{
+	if (read->answered || peer->grouped || !peer_is_leader(peer) ||
+		peer->saved.applied_term != raft_term(peer->raft))
+		return;
+	read->answered = true;
+	read->index = peer->saved.applied_index;
+}
+
 /* True if the read is over, one way or another. */
 static bool
 run_one(Store *store, IndexRead *read)
@@ -178,6 +195,8 @@ run_one(Store *store, IndexRead *read)
 	Peer *peer = store_find_peer(store, read->region_id);
 	int64 now_us = dispatch_now_us();
 
+	if (peer != NULL)
+		answer_sole(peer, read);
 	if (peer == NULL || peer->life_number != read->life_number)
 		answer_error(request, REGION_NOT_FOUND, read->region_id);
 	else if (is_applied(store, peer, read))

@@ -16,6 +16,7 @@ type tester struct {
 	*node.Report
 	ctx    context.Context
 	prefix string
+	now    int64
 }
 
 func main() {
@@ -24,7 +25,8 @@ func main() {
 	report := node.NewReport("errors")
 	n, err := node.Connect(ctx)
 	report.Fatal(err)
-	t := &tester{n, report, ctx, fmt.Sprintf("compat/errors/%d/", time.Now().UnixNano())}
+	now := time.Now().UnixNano()
+	t := &tester{n, report, ctx, fmt.Sprintf("compat/errors/%d/", now), now}
 
 	t.checkRegionErrors()
 	t.checkTimeLimit()
@@ -33,6 +35,7 @@ func main() {
 	t.checkBatch()
 	t.checkTransport()
 	t.checkHealth()
+	t.checkSplit()
 	report.Check("the node still answers", n.Alive(ctx))
 	report.Exit()
 }
