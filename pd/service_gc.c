@@ -102,7 +102,7 @@ pd_update_service_gc_safe_point(PdAsk *ask, const void *request, void *response)
 	if (!update_service(ask, in->service_id, in->ttl, in->safe_point, &service))
 		return;
 	out->service_id = to_binary(bytes_cstr(service.id));
-	out->ttl = in->ttl;
+	out->ttl = service.ttl_seconds;
 	out->min_safe_point = service.min_safe_point;
 }
 
@@ -136,7 +136,7 @@ pd_update_service_safe_point_v2(PdAsk *ask, const void *request, void *response)
 	if (!update_service(ask, in->service_id, in->ttl, in->safe_point, &service))
 		return;
 	out->service_id = to_binary(bytes_cstr(service.id));
-	out->ttl = in->ttl;
+	out->ttl = service.ttl_seconds;
 	out->min_safe_point = service.min_safe_point;
 }
 

@@ -347,7 +347,10 @@ update_gc_worker(const GcState *gc, int64_t ttl_seconds, uint64_t safe_point,
 		return error;
 	out->min_safe_point = advance.new_point;
 	if (advance.new_point != safe_point && advance.blocker != NULL)
+	{
 		out->id = arena_strdup(changes->arena, advance.blocker->id);
+		out->ttl_seconds = gc_barrier_ttl(advance.blocker, now);
+	}
 	return pd_ok();
 }
 
@@ -364,6 +367,7 @@ gc_update_service(const GcState *gc, const char *id, int64_t ttl_seconds,
 
 	out->id = GC_WORKER_ID;
 	out->min_safe_point = gc->txn_safe_point;
+	out->ttl_seconds = GC_NEVER;
 	if (strcmp(id, GC_WORKER_ID) == 0)
 		return update_gc_worker(gc, ttl_seconds, safe_point, now, changes, out);
 	if (ttl_seconds <= 0)

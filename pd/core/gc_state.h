@@ -87,6 +87,7 @@ typedef struct GcService
 {
 	const char *id;
 	uint64_t min_safe_point;
+	int64_t ttl_seconds; /* that the one of `id` has left */
 } GcService;
 
 /*

@@ -174,6 +174,7 @@ test_old_calls(void)
 	point = gc_update_safe_point(&gc, 500, NOW, &changes);
 	apply(&gc);
 	EQ_U64(point, 150, "which the old call obeys too");
+	EQ_U64(told.ttl_seconds, GC_NEVER, "the GC worker's never ends");
 	EQ_U64(service(&gc, "late", 60, 120, &told), PD_OK, "too low a value");
 	OK(told.min_safe_point == 150 && gc.barriers.n == 1,
 	   "is not stored, without an error");
@@ -188,6 +189,7 @@ test_old_calls(void)
 		   "it advances the txn safe point");
 	OK(told.min_safe_point == 160 && strcmp(told.id, "native_br") == 0,
 	   "as far as the barrier that is named");
+	EQ_U64(told.ttl_seconds, 60, "with the time that it has left");
 	EQ_U64(service(&gc, "gc_worker", GC_NEVER, 100, &told), PD_UNKNOWN,
 		   "never back");
 	EQ_U64(service(&gc, "", 60, 300, &told), PD_UNKNOWN, "a name is needed");

@@ -135,7 +135,7 @@ func (t *tester) checkOldGC() {
 
 	service := []byte("compat-service")
 	held, err := t.PD.UpdateServiceGCSafePoint(t.ctx, &pdpb.UpdateServiceGCSafePointRequest{Header: t.Header(), ServiceId: service, TTL: 600, SafePoint: target + 5})
-	t.Check("UpdateServiceGCSafePoint", first(t.well(held.GetHeader(), err), node.Expect(held.GetMinSafePoint() <= target+5, "got %v", held)))
+	t.Check("UpdateServiceGCSafePoint", first(t.well(held.GetHeader(), err), node.Expect(held.GetMinSafePoint() <= target+5 && string(held.GetServiceId()) == "gc_worker" && held.GetTTL() > 1<<60, "got %v", held)))
 	blocked, err := t.PD.AdvanceTxnSafePoint(t.ctx, &pdpb.AdvanceTxnSafePointRequest{Header: t.Header(), KeyspaceScope: scope(), Target: target + 9})
 	t.Check("AdvanceTxnSafePoint up to a service", first(t.well(blocked.GetHeader(), err), node.Expect(blocked.GetNewTxnSafePoint() == target+5, "got %v", blocked)))
 	freed, err := t.PD.UpdateServiceGCSafePoint(t.ctx, &pdpb.UpdateServiceGCSafePointRequest{Header: t.Header(), ServiceId: service, TTL: 0, SafePoint: target + 5})
