@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "bus/bus.h"
 #include "core/raft/raft.h"
@@ -32,6 +33,22 @@ send_to_pd(int method, const ProtobufCMessage *message, Arena *arena)
 	return code == BUS_OK;
 }
 
+/* Begin anew with the flow that was told, if it was. */
+static void
+begin_flow(WriteFlow *flow)
+{
+	memset(flow, 0, sizeof(*flow));
+	flow->since = (uint64) time(NULL);
+}
+
+static void
+fill_interval(const WriteFlow *flow, Pdpb__TimeInterval *out)
+{
+	pdpb__time_interval__init(out);
+	out->end_timestamp = (uint64) time(NULL);
+	out->start_timestamp = flow->since != 0 ? flow->since : out->end_timestamp;
+}
+
 static void
 fill_stats(const Store *store, Pdpb__StoreStats *stats)
 {
@@ -41,6 +58,8 @@ fill_stats(const Store *store, Pdpb__StoreStats *stats)
 	stats->store_id = store->meta.store_id;
 	stats->region_count = (uint32) store->n_peers;
 	stats->start_time = (uint32) (MyStartTime & 0xFFFFFFFF);
+	stats->bytes_written = store->flow.bytes;
+	stats->keys_written = store->flow.keys;
 	if (statvfs(DataDir, &fs) == 0)
 	{
 		stats->capacity = (uint64) fs.f_blocks * fs.f_frsize;
@@ -155,6 +174,7 @@ region_heartbeat(Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 {
 	Pdpb__RegionHeartbeatRequest request = PDPB__REGION_HEARTBEAT_REQUEST__INIT;
 	Metapb__Peer leader = METAPB__PEER__INIT;
+	Pdpb__TimeInterval interval;
 
 	tell_peers(peer, &request, arena);
 	leader.id = peer->self.id;
@@ -165,6 +185,10 @@ region_heartbeat(Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 	request.term = raft_term(peer->raft);
 	region_size_told(peer, &request.approximate_size,
 					 &request.approximate_keys);
+	request.bytes_written = peer->told.flow.bytes;
+	request.keys_written = peer->told.flow.keys;
+	fill_interval(&peer->told.flow, &interval);
+	request.interval = &interval;
 	FAILPOINT_PASS("store_region_heartbeat");
 	if (!send_to_pd(METHOD_PD_REGION_HEARTBEAT, &request.base, arena))
 		return false;
@@ -172,6 +196,7 @@ region_heartbeat(Peer *peer, Pdpb__RequestHeader *header, Arena *arena)
 	peer->told.term = raft_term(peer->raft);
 	peer->told.at_us = dispatch_now_us();
 	peer->told.at_once = false;
+	begin_flow(&peer->told.flow);
 	return true;
 }
 
@@ -181,6 +206,7 @@ store_heartbeat(Store *store)
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 	Pdpb__StoreHeartbeatRequest request = PDPB__STORE_HEARTBEAT_REQUEST__INIT;
 	Pdpb__StoreStats stats;
+	Pdpb__TimeInterval interval;
 	Arena arena;
 
 	arena_init(&arena);
@@ -188,10 +214,13 @@ store_heartbeat(Store *store)
 	header.caller_id = (char *) arena_printf(&arena, "start " UINT64_FORMAT,
 											 store->meta.start_seq);
 	fill_stats(store, &stats);
+	fill_interval(&store->flow, &interval);
+	stats.interval = &interval;
 	request.header = &header;
 	request.stats = &stats;
 	FAILPOINT_PASS("store_heartbeat");
-	(void) send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena);
+	if (send_to_pd(METHOD_PD_STORE_HEARTBEAT, &request.base, &arena))
+		begin_flow(&store->flow);
 	arena_free(&arena);
 }
 

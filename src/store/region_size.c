@@ -142,6 +142,16 @@ count(Peer *peer, int64 bytes, int64 keys)
 	region_size_consider(peer);
 }
 
+/* Keys and values as they were sent, whatever becomes of them. */
+static void
+flow(Peer *peer, uint64 bytes, size_t keys)
+{
+	peer->told.flow.bytes += bytes;
+	peer->told.flow.keys += keys;
+	peer->store->flow.bytes += bytes;
+	peer->store->flow.keys += keys;
+}
+
 /* How large a row is about that is deleted. */
 static int64
 usual_size(const Peer *peer)
@@ -156,17 +166,20 @@ region_size_raw(Peer *peer, const RawModify *modifies, size_t n)
 {
 	int64 bytes = 0;
 	int64 keys = 0;
+	uint64 sent = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
 		const RawModify *m = &modifies[i];
 		bool put = m->kind == RAW_PUT;
 
+		sent += m->key.len + m->value.len;
 		if (m->cf == RAW_CF_LOCK)
 			continue;
 		bytes += put ? (int64) (m->key.len + m->value.len) : -usual_size(peer);
 		keys += put ? 1 : -1;
 	}
+	flow(peer, sent, n);
 	count(peer, bytes, keys);
 }
 
@@ -175,11 +188,13 @@ region_size_txn(Peer *peer, const TxnModify *modifies, size_t n)
 {
 	int64 bytes = 0;
 	int64 keys = 0;
+	uint64 sent = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
 		const TxnModify *m = &modifies[i];
 
+		sent += m->key.len + m->bytes.len;
 		if (m->cf == TXN_CF_LOCK)
 			continue;
 		bytes += m->is_delete ?
@@ -188,6 +203,7 @@ region_size_txn(Peer *peer, const TxnModify *modifies, size_t n)
 		if (m->cf == TXN_CF_WRITE)
 			keys += m->is_delete ? -1 : 1;
 	}
+	flow(peer, sent, n);
 	if (bytes != 0)
 		count(peer, bytes, keys);
 }

@@ -52,6 +52,14 @@ typedef struct PeerSilence
 
 #define PEER_SILENCES 4
 
+/* What was written since PD was told. */
+typedef struct WriteFlow
+{
+	uint64 bytes;
+	uint64 keys;
+	uint64 since; /* unix seconds; 0: not told yet */
+} WriteFlow;
+
 /* What PD was told of a region last. */
 typedef struct PeerTold
 {
@@ -61,6 +69,7 @@ typedef struct PeerTold
 	bool unsettled; /* some peer was behind, silent, or between roles */
 	int64 at_us;
 	PeerSilence silences[PEER_SILENCES];
+	WriteFlow flow; /* since then */
 } PeerTold;
 
 /* What there is to be done for a peer (peer_list.c). */
@@ -256,6 +265,7 @@ struct Store
 	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
 	int sql_beats;				 /* of SQL transactions, on their way */
 	int64 next_news_us;			 /* ... of regions that changed */
+	WriteFlow flow;				 /* of all regions */
 	int next_told;				 /* the next one in peers[] whose turn it is */
 	int64 next_check_us;		 /* that the extension is still there */
 	uint64 extension_generation; /* of shared memory, when it was checked */
