@@ -144,6 +144,24 @@ put_pd(StatusPage *page, JsonWriter *json)
 	json_close(json, '}');
 }
 
+/* What tools that load much data read before they split (tikv/tikv names). */
+static void
+put_regions(StatusPage *page, JsonWriter *json)
+{
+	const TikvSettings *s = &tikv_fdw_settings;
+
+	json_open(json, "coprocessor", '{');
+	if (s->region_split_mb > 0)
+		json_string(json, "region-split-size",
+					arena_printf(page->arena, "%dMiB", s->region_split_mb));
+	json_int(json, "region-split-keys", s->region_split_keys);
+	json_close(json, '}');
+	json_open(json, "raftstore", '{');
+	json_int(json, "raft-log-gc-threshold", s->log_gc_threshold);
+	json_bool(json, "hibernate-regions", s->hibernate_regions);
+	json_close(json, '}');
+}
+
 static void
 put_ours(JsonWriter *json)
 {
@@ -167,6 +185,7 @@ page_config(StatusPage *page)
 	put_server(&json);
 	put_storage(page, &json);
 	put_pd(page, &json);
+	put_regions(page, &json);
 	json_open(&json, "pessimistic-txn", '{');
 	json_bool(&json, "in-memory", s->in_memory_pessimistic_locks);
 	json_string(&json, "in-memory-peer-size-limit",

@@ -247,6 +247,9 @@ is((page($node, 'region/2x'))[0], 400, 'a region without a number is a bad reque
 my $config = decode_json((page($node, 'config'))[2]);
 is($config->{server}{addr}, $node->{tikv}{'tikv.addr'}, 'config has the address');
 is($config->{storage}{'api-version'}, 1, 'the API version');
+is("$config->{coprocessor}{'region-split-size'} $config->{coprocessor}{'region-split-keys'}",
+	join(' ', map { $_ =~ s/MB$/MiB/r } split /,/, $sql->(q{SELECT string_agg(current_setting(n), ',') FROM unnest(ARRAY['tikv.region_split_size', 'tikv.region_split_keys']) n})),
+	'the size of regions');
 is($config->{pd}{endpoints}[0], "http://$node->{tikv}{'tikv.pd_addr'}", 'PD');
 is( join("\n", map { "$_=$config->{'tikv-fdw'}{$_}" } sort keys %{ $config->{'tikv-fdw'} }),
 	$sql->(q{SELECT name || '=' || current_setting(name) FROM pg_settings
