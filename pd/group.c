@@ -94,6 +94,7 @@ stop_leading(Pd *pd)
 	tso_resign(pd);
 	watch_end_all(pd);
 	pd_fail_waiting(pd, "not leader");
+	region_tasks_fail(pd, "not leader");
 	FAILPOINT_PASS("pd_resigned");
 	pd->must_reload = true;
 }

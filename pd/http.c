@@ -12,16 +12,17 @@
 #include <math.h>
 #include <time.h>
 
+#include "bus/board.h"
 #include "bus/metrics.h"
 #include "pd/http_ask.h"
 
 #define API_ROOT "/pd/api/"
-#define JSON_TYPE "application/json; charset=UTF-8"
 
 static const HttpRoute *const all_routes[] = {http_cluster_routes,
 											  http_schedule_routes,
 											  http_store_routes,
 											  http_region_routes,
+											  http_task_routes,
 											  http_config_routes,
 											  http_keyspace_routes};
 
@@ -52,9 +53,8 @@ http_failed(HttpAsk *ask, PdError error)
 	return true;
 }
 
-/* Decimal digits. */
-static bool
-parse_uint(const char *text, uint64_t *out)
+bool
+http_number(const char *text, uint64_t *out)
 {
 	char *end;
 
@@ -68,7 +68,7 @@ parse_uint(const char *text, uint64_t *out)
 bool
 http_id(HttpAsk *ask, int segment, uint64_t *out)
 {
-	if (parse_uint(url_text(&ask->url, segment), out))
+	if (http_number(url_text(&ask->url, segment), out))
 		return true;
 	http_say(ask, HTTP_BAD_REQUEST, "the id must be a number");
 	return false;
@@ -98,7 +98,7 @@ http_limit(HttpAsk *ask, size_t otherwise, size_t most, size_t *out)
 	/* pd-ctl says -1 for all. */
 	if (strcmp(text, "-1") == 0)
 		number = most;
-	else if (!parse_uint(text, &number))
+	else if (!http_number(text, &number))
 	{
 		http_say(ask, HTTP_BAD_REQUEST, "the limit must be a number");
 		return false;
@@ -141,6 +141,21 @@ http_time(int64 ns, Arena *arena)
 	gmtime_r(&seconds, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
 	return arena_printf(arena, "%s.%09dZ", date, (int) (ns % 1000000000));
+}
+
+const char *
+http_duration(int64 seconds, Arena *arena)
+{
+	int64 hours = seconds / 3600;
+	int64 minutes = seconds / 60 % 60;
+
+	if (hours > 0)
+		return arena_printf(arena, "%lldh%lldm%llds", (long long) hours,
+							(long long) minutes, (long long) (seconds % 60));
+	if (minutes > 0)
+		return arena_printf(arena, "%lldm%llds", (long long) minutes,
+							(long long) (seconds % 60));
+	return arena_printf(arena, "%llds", (long long) seconds);
 }
 
 const char *
@@ -247,8 +262,8 @@ redirect(Pd *pd, HttpRequest *request)
 void
 http_serve(Pd *pd, HttpRequest *request)
 {
-	HttpAsk ask = {.pd = pd, .arena = &pd->arena, .status = HTTP_OK};
 	ReplyTo to = {.http = request};
+	HttpAsk ask = {.pd = pd, .arena = &pd->arena, .to = &to, .status = HTTP_OK};
 	struct timespec now;
 	const char *why;
 
@@ -267,6 +282,15 @@ http_serve(Pd *pd, HttpRequest *request)
 		dispatch(&ask, http_method(request));
 	if (ask.status == HTTP_OK && ask.changes.n > 0 &&
 		!pd_change(pd, &ask.changes, &why))
+	{
 		http_say(&ask, HTTP_UNAVAILABLE, why);
-	pd_reply_http(pd, &to, ask.status, JSON_TYPE, json_text(&ask.json));
+
+		/* Its ids were not saved. */
+		if (ask.operator_of != 0)
+			(void) schedule_cancel(&pd->schedule, ask.operator_of,
+								   board_now_us());
+	}
+	if (ask.later)
+		return;
+	pd_reply_http(pd, &to, ask.status, HTTP_JSON, json_text(&ask.json));
 }

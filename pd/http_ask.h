@@ -15,8 +15,11 @@ typedef struct HttpAsk
 	Arena *arena;
 	Url url;
 	Bytes body;
-	PdChanges changes; /* what the handler decides */
-	JsonWriter json;   /* the answer; empty is an empty body */
+	const ReplyTo *to;
+	PdChanges changes;	/* what the handler decides */
+	uint64 operator_of; /* a region: began one, which needs the changes */
+	bool later;			/* answered by region_tasks.c */
+	JsonWriter json;	/* the answer; empty is an empty body */
 	int status;
 	int64 now; /* unix seconds */
 	int64 now_ns;
@@ -36,8 +39,11 @@ extern const HttpRoute http_cluster_routes[];
 extern const HttpRoute http_schedule_routes[];
 extern const HttpRoute http_store_routes[];
 extern const HttpRoute http_region_routes[];
+extern const HttpRoute http_task_routes[];
 extern const HttpRoute http_config_routes[];
 extern const HttpRoute http_keyspace_routes[];
+
+#define HTTP_JSON "application/json; charset=UTF-8"
 
 #define HTTP_OK 200
 #define HTTP_BAD_REQUEST 400
@@ -55,11 +61,18 @@ extern void http_say(HttpAsk *ask, int status, const char *text);
 /* True if it is an error, which then is the answer. */
 extern bool http_failed(HttpAsk *ask, PdError error);
 
+/* Decimal digits. */
+extern bool http_number(const char *text, uint64_t *out);
+
 /* A segment that is a number; false was answered with 400. */
 extern bool http_id(HttpAsk *ask, int segment, uint64_t *out);
 
 /* The body as a JSON object; NULL was answered with 400. */
 extern const JsonValue *http_object(HttpAsk *ask);
+
+/* Bytes of an array of hexadecimal strings; false was answered with 400. */
+extern bool http_hex_keys(HttpAsk *ask, const JsonValue *array, Bytes **out,
+						  size_t *n);
 
 /* "limit" of the query, within bounds; false was answered with 400. */
 extern bool http_limit(HttpAsk *ask, size_t otherwise, size_t most,
@@ -71,6 +84,9 @@ extern bool http_pairs(HttpAsk *ask, const JsonValue *object, bool nulls,
 
 /* Unix nanoseconds as RFC 3339. */
 extern const char *http_time(int64 ns, Arena *arena);
+
+/* As Go prints a duration: "1h0m0s". */
+extern const char *http_duration(int64 seconds, Arena *arena);
 
 /* Bytes as people read them: "1.5GiB". */
 extern const char *http_size(uint64 bytes, Arena *arena);

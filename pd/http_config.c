@@ -2,13 +2,14 @@
  * http_config.c
  *	  HTTP: settings as tikv/pd shows them.
  *
- * What this PD decides by is max-replicas; the other values are tikv/pd's
- * defaults (raftstore-and-pd 25), by which nothing is scheduled here yet.
- * Tools read them all, so they are shown, and setting one that has no effect
- * is refused instead of forgotten.
+ * What this PD decides by is max-replicas and what put_schedule has as it is;
+ * the other values are tikv/pd's defaults (raftstore-and-pd 25), by which
+ * nothing is scheduled here.  Tools read them all, so they are shown, and
+ * setting one that has no effect is refused instead of forgotten.
  */
 #include "postgres.h"
 
+#include "guc.h"
 #include "pd/http_ask.h"
 
 /* Values are JSON. */
@@ -28,12 +29,8 @@ static const Setting schedule[] = {
 	{"enable-one-way-merge", "\"false\""},
 	{"enable-cross-table-merge", "\"true\""},
 	{"patrol-region-interval", "\"10ms\""},
-	{"max-store-down-time", "\"30m0s\""},
 	{"max-store-preparing-time", "\"48h0m0s\""},
-	{"leader-schedule-limit", "4"},
 	{"leader-schedule-policy", "\"count\""},
-	{"region-schedule-limit", "2048"},
-	{"replica-schedule-limit", "64"},
 	{"merge-schedule-limit", "8"},
 	{"hot-region-schedule-limit", "4"},
 	{"hot-region-cache-hits-threshold", "3"},
@@ -76,12 +73,33 @@ static const Setting pd_server[] = {
 };
 
 static void
-put_settings(JsonWriter *json, const char *key, const Setting *settings,
-			 size_t n)
+put_members(JsonWriter *json, const Setting *settings, size_t n)
 {
-	json_open(json, key, '{');
 	for (size_t i = 0; i < n; i++)
 		json_raw(json, settings[i].name, settings[i].value);
+}
+
+static void
+put_pd_server(JsonWriter *json, const char *key)
+{
+	json_open(json, key, '{');
+	put_members(json, pd_server, lengthof(pd_server));
+	json_close(json, '}');
+}
+
+static void
+put_schedule(HttpAsk *ask, const char *key)
+{
+	JsonWriter *json = &ask->json;
+
+	json_open(json, key, '{');
+	put_members(json, schedule, lengthof(schedule));
+	json_string(json, "max-store-down-time",
+				http_duration(tikv_fdw_settings.max_store_down_time_s,
+							  ask->arena));
+	json_uint(json, "leader-schedule-limit", SCHEDULE_LEADER_LIMIT);
+	json_uint(json, "region-schedule-limit", SCHEDULE_REGION_LIMIT);
+	json_uint(json, "replica-schedule-limit", SCHEDULE_REPLICA_LIMIT);
 	json_close(json, '}');
 }
 
@@ -132,9 +150,9 @@ put_config(HttpAsk *ask, uint64 replicas)
 	json_int(json, "lease", 5);
 	json_string(json, "cluster-version",
 				cluster_version(&ask->pd->state.cluster));
-	put_settings(json, "schedule", schedule, lengthof(schedule));
+	put_schedule(ask, "schedule");
 	put_replication(ask, "replication", replicas);
-	put_settings(json, "pd-server", pd_server, lengthof(pd_server));
+	put_pd_server(json, "pd-server");
 	json_open(json, "label-property", '{');
 	json_close(json, '}');
 	put_replication_mode(json, "replication-mode");
@@ -156,13 +174,13 @@ get_default_config(HttpAsk *ask)
 static void
 get_schedule(HttpAsk *ask)
 {
-	put_settings(&ask->json, NULL, schedule, lengthof(schedule));
+	put_schedule(ask, NULL);
 }
 
 static void
 get_pd_server(HttpAsk *ask)
 {
-	put_settings(&ask->json, NULL, pd_server, lengthof(pd_server));
+	put_pd_server(&ask->json, NULL);
 }
 
 static void

@@ -570,14 +570,6 @@ get_replicated(HttpAsk *ask)
 	json_string(&ask->json, NULL, missing ? "INPROGRESS" : "REPLICATED");
 }
 
-static void
-refuse_split(HttpAsk *ask)
-{
-	http_say(
-		ask, HTTP_NOT_IMPLEMENTED,
-		"PD splits no regions: ask their leaders, by SplitRegion or tikv_split()");
-}
-
 const HttpRoute http_region_routes[] = {
 	{"GET", "v1/region/id/{}", true, get_region_by_id},
 	{"GET", "v1/region/key/{}", true, get_region_by_key},
@@ -596,7 +588,6 @@ const HttpRoute http_region_routes[] = {
 	{"GET", "v1/regions/size", true, get_top_regions},
 	{"GET", "v1/regions/keys", true, get_top_regions},
 	{"GET", "v1/regions/cpu", true, get_top_regions},
-	{"POST", "v1/regions/split", true, refuse_split},
 	{"GET", "v1/stats/region", true, get_region_stats},
 	{NULL, NULL, false, NULL},
 };

@@ -9,26 +9,104 @@
 #include "postgres.h"
 
 #include "bus/board.h"
+#include "pd/core/cut.h"
 #include "pd/http_ask.h"
 
-/* The checkers and schedulers that there are, in tikv/pd's words. */
-static const char *const schedulers[] = {"balance-leader-scheduler",
-										 "balance-region-scheduler"};
+/* ---- what can be paused, in tikv/pd's words ---- */
 
+#define NOTHING (-1) /* there is no such thing here, so it rests already */
+
+typedef struct Pausable
+{
+	const char *name;
+	int part; /* a SchedulePart */
+} Pausable;
+
+static const Pausable schedulers[] = {{"balance-leader-scheduler",
+									   SCHEDULE_LEADERS},
+									  {"balance-region-scheduler",
+									   SCHEDULE_PEERS}};
+
+/* tikv/pd pkg/schedule/checker/checker_controller.go, GetPauseController. */
+static const Pausable checkers[] = {{"replica", SCHEDULE_REPLICAS},
+									{"rule", SCHEDULE_REPLICAS},
+									{"joint-state", SCHEDULE_JOINT},
+									{"learner", NOTHING},
+									{"split", NOTHING},
+									{"merge", NOTHING},
+									{"affinity", NOTHING}};
+
+static const Pausable *
+find_pausable(HttpAsk *ask, const Pausable *list, int n)
+{
+	const char *name = url_text(&ask->url, 4);
+
+	for (int i = 0; name != NULL && i < n; i++)
+		if (strcmp(list[i].name, name) == 0)
+			return &list[i];
+	return NULL;
+}
+
+static bool
+is_paused(const HttpAsk *ask, const Pausable *what)
+{
+	return what->part != NOTHING &&
+		schedule_is_paused(&ask->pd->schedule, (SchedulePart) what->part,
+						   board_now_us());
+}
+
+/* For `delay` seconds; 0 ends it.  False was answered. */
+static bool
+pause_part(HttpAsk *ask, const Pausable *what, uint64_t *delay)
+{
+	const JsonValue *object = http_object(ask);
+
+	if (object == NULL)
+		return false;
+	if (!json_get_uint(object, "delay", delay))
+	{
+		http_say(ask, HTTP_BAD_REQUEST, "missing pause time");
+		return false;
+	}
+	if (what->part != NOTHING)
+		schedule_pause(&ask->pd->schedule, (SchedulePart) what->part,
+					   board_now_us() +
+						   (int64) Min(*delay, PG_INT32_MAX) * 1000000);
+	return true;
+}
+
+/* All, or with ?status=paused those. */
 static void
 get_schedulers(HttpAsk *ask)
 {
+	const char *status = url_query(&ask->url, "status");
+	bool paused = status != NULL && strcmp(status, "paused") == 0;
+
 	json_open(&ask->json, NULL, '[');
 	for (int i = 0; i < (int) lengthof(schedulers); i++)
-		json_string(&ask->json, NULL, schedulers[i]);
+		if (!paused || is_paused(ask, &schedulers[i]))
+			json_string(&ask->json, NULL, schedulers[i].name);
 	json_close(&ask->json, ']');
+}
+
+static void
+pause_scheduler(HttpAsk *ask)
+{
+	const Pausable *what =
+		find_pausable(ask, schedulers, (int) lengthof(schedulers));
+	uint64_t delay;
+
+	if (what == NULL)
+		http_say(ask, HTTP_NOT_FOUND, "scheduler not found");
+	else if (pause_part(ask, what, &delay))
+		http_say(ask, HTTP_OK, "Pause or resume the scheduler successfully.");
 }
 
 static void
 refuse_scheduler(HttpAsk *ask)
 {
 	http_say(ask, HTTP_NOT_IMPLEMENTED,
-			 "schedulers cannot be added, removed or paused one by one");
+			 "schedulers can be paused, but not added or removed");
 }
 
 /* ---- operators ---- */
@@ -191,6 +269,62 @@ make_operator(HttpAsk *ask, const JsonValue *object, const PdRegion *region,
 	return operator_plan(&plan, region, last - (uint64_t) n_new + 1, op);
 }
 
+/* At given keys: where else a region could be split is not known here. */
+static void
+post_split(HttpAsk *ask, const JsonValue *object, const PdRegion *region)
+{
+	const char *policy = json_get_text(object, "policy");
+	Bytes *keys;
+	Order *orders;
+	size_t n;
+
+	if (policy == NULL || pg_strcasecmp(policy, "usekey") != 0)
+	{
+		http_say(ask, HTTP_BAD_REQUEST, "regions are split at given keys only");
+		return;
+	}
+	if (!http_hex_keys(ask, json_get(object, "keys"), &keys, &n))
+		return;
+	n = cut_sort(keys, n);
+	n = cut_orders(&ask->pd->state.cluster.regions, keys, n, ask->arena,
+				   &orders);
+	if (n != 1 || orders[0].region_id != region->meta.id)
+	{
+		http_say(ask, HTTP_BAD_REQUEST, "the keys do not split the region");
+		return;
+	}
+	orders_send(ask->pd, &orders[0]);
+	http_say(ask, HTTP_OK, "The operator is created.");
+}
+
+static void
+post_scatter(HttpAsk *ask, const JsonValue *object, const PdRegion *region)
+{
+	uint64_t id = region->meta.id;
+	RegionTaskWish wish = {.scatter = true, .ids = &id, .n_ids = 1};
+
+	wish.single = true;
+	wish.group = json_get_text(object, "group");
+	ask->later = region_task_begin(ask->pd, ask->to, &wish);
+	if (!ask->later)
+		http_say(ask, HTTP_INTERNAL, "too many regions are to be scattered");
+}
+
+/* False: it is about the region's peers. */
+static bool
+post_other(HttpAsk *ask, const JsonValue *object, const PdRegion *region)
+{
+	const char *name = json_get_text(object, "name");
+
+	if (name != NULL && strcmp(name, "split-region") == 0)
+		post_split(ask, object, region);
+	else if (name != NULL && strcmp(name, "scatter-region") == 0)
+		post_scatter(ask, object, region);
+	else
+		return false;
+	return true;
+}
+
 static void
 post_operator(HttpAsk *ask)
 {
@@ -209,6 +343,8 @@ post_operator(HttpAsk *ask)
 	region = region_tree_get(&ask->pd->state.cluster.regions, id);
 	if (region == NULL || region->leader.id == 0)
 		http_say(ask, HTTP_NOT_FOUND, "region not found");
+	else if (post_other(ask, object, region))
+		return;
 	else if (!make_operator(ask, object, region, &op))
 		http_say(ask, HTTP_BAD_REQUEST,
 				 "the region cannot be changed like this");
@@ -217,23 +353,32 @@ post_operator(HttpAsk *ask)
 		http_say(ask, HTTP_INTERNAL,
 				 "the region is being changed by another operator");
 	else
+	{
+		ask->operator_of = id;
 		http_say(ask, HTTP_OK, "The operator is created.");
+	}
 }
 
 /* ---- checkers ---- */
 
-/* Loaders pause what might disturb them; nothing does. */
+static const Pausable *
+checker_of_url(HttpAsk *ask)
+{
+	const Pausable *what =
+		find_pausable(ask, checkers, (int) lengthof(checkers));
+
+	if (what == NULL)
+		http_say(ask, HTTP_NOT_FOUND, "checker not found");
+	return what;
+}
+
 static void
 pause_checker(HttpAsk *ask)
 {
-	const JsonValue *object = http_object(ask);
+	const Pausable *what = checker_of_url(ask);
 	uint64_t delay;
 
-	if (object == NULL)
-		return;
-	if (!json_get_uint(object, "delay", &delay))
-		http_say(ask, HTTP_BAD_REQUEST, "missing pause time");
-	else
+	if (what != NULL && pause_part(ask, what, &delay))
 		http_say(ask, HTTP_OK,
 				 delay == 0 ? "Resume the checker successfully." :
 							  "Pause the checker successfully.");
@@ -242,15 +387,19 @@ pause_checker(HttpAsk *ask)
 static void
 get_checker(HttpAsk *ask)
 {
+	const Pausable *what = checker_of_url(ask);
+
+	if (what == NULL)
+		return;
 	json_open(&ask->json, NULL, '{');
-	json_bool(&ask->json, "paused", false);
+	json_bool(&ask->json, "paused", is_paused(ask, what));
 	json_close(&ask->json, '}');
 }
 
 const HttpRoute http_schedule_routes[] = {
 	{"GET", "v1/schedulers", false, get_schedulers},
 	{"POST", "v1/schedulers", false, refuse_scheduler},
-	{"POST", "v1/schedulers/{}", false, refuse_scheduler},
+	{"POST", "v1/schedulers/{}", false, pause_scheduler},
 	{"DELETE", "v1/schedulers/{}", false, refuse_scheduler},
 	{"GET", "v1/operators", false, get_operators},
 	{"POST", "v1/operators", true, post_operator},

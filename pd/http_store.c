@@ -4,13 +4,13 @@
  */
 #include "postgres.h"
 
+#include "guc.h"
 #include "pd/convert.h"
 #include "pd/http_ask.h"
 #include "service/service.h"
 
 /* When a silent store is called so (raftstore-and-pd 23). */
 #define DISCONNECTED_NS (INT64CONST(20) * 1000000000)
-#define DOWN_NS (INT64CONST(1800) * 1000000000)
 
 /* ---- stores ---- */
 
@@ -21,7 +21,8 @@ state_name(const PdStore *store, int64 now_ns)
 		return "Offline";
 	if (store->state == STORE_TOMBSTONE)
 		return "Tombstone";
-	if (now_ns - store->last_heartbeat > DOWN_NS)
+	if (now_ns - store->last_heartbeat >
+		(int64) tikv_fdw_settings.max_store_down_time_s * 1000000000)
 		return "Down";
 	if (now_ns - store->last_heartbeat > DISCONNECTED_NS)
 		return "Disconnected";
@@ -78,22 +79,6 @@ put_meta(HttpAsk *ask, const PdStore *store)
 	json_close(json, '}');
 }
 
-/* As Go prints a duration. */
-static const char *
-duration(int64 seconds, Arena *arena)
-{
-	int64 hours = seconds / 3600;
-	int64 minutes = seconds / 60 % 60;
-
-	if (hours > 0)
-		return arena_printf(arena, "%lldh%lldm%llds", (long long) hours,
-							(long long) minutes, (long long) (seconds % 60));
-	if (minutes > 0)
-		return arena_printf(arena, "%lldm%llds", (long long) minutes,
-							(long long) (seconds % 60));
-	return arena_printf(arena, "%llds", (long long) seconds);
-}
-
 static void
 put_stats(HttpAsk *ask, const Pdpb__StoreStats *stats)
 {
@@ -143,9 +128,9 @@ put_status(HttpAsk *ask, const PdStore *store)
 					http_time(store->last_heartbeat, ask->arena));
 		if (stats->start_time > 0)
 			json_string(json, "uptime",
-						duration(store->last_heartbeat / 1000000000 -
-									 (int64) stats->start_time,
-								 ask->arena));
+						http_duration(store->last_heartbeat / 1000000000 -
+										  (int64) stats->start_time,
+									  ask->arena));
 	}
 	json_close(json, '}');
 }

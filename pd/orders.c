@@ -47,6 +47,20 @@ fill_changes(const Order *order, Pdpb__RegionHeartbeatResponse *out,
 	out->change_peer_v2 = v2;
 }
 
+static Pdpb__SplitRegion *
+split_message(const Order *order, Arena *arena)
+{
+	Pdpb__SplitRegion *out =
+		NEW_MESSAGE(arena, Pdpb__SplitRegion, pdpb__split_region__init);
+
+	out->policy = PDPB__CHECK_POLICY__USEKEY;
+	out->n_keys = order->n_keys;
+	out->keys = arena_alloc(arena, out->n_keys * sizeof(*out->keys));
+	for (size_t i = 0; i < order->n_keys; i++)
+		out->keys[i] = to_binary(order->keys[i]);
+	return out;
+}
+
 static Pdpb__RegionHeartbeatResponse *
 order_message(Pd *pd, const Order *order)
 {
@@ -70,6 +84,8 @@ order_message(Pd *pd, const Order *order)
 										   pdpb__transfer_leader__init);
 		out->transfer_leader->peer = to_peer(&order->leader, arena);
 	}
+	else if (order->kind == ORDER_SPLIT)
+		out->split_region = split_message(order, arena);
 	else
 		fill_changes(order, out, arena);
 	return out;
@@ -77,8 +93,8 @@ order_message(Pd *pd, const Order *order)
 
 /* ---- on its way ---- */
 
-static void
-send_order(Pd *pd, const Order *order)
+void
+orders_send(Pd *pd, const Order *order)
 {
 	Call *stream = watch_heartbeat_stream(pd, order->target.store_id);
 	Pdpb__RegionHeartbeatResponse *message = order_message(pd, order);
@@ -112,7 +128,7 @@ orders_heard(Pd *pd, uint64 region_id)
 	if (!pd_change(pd, &changes, &why))
 		(void) schedule_cancel(&pd->schedule, region_id, board_now_us());
 	else if (told)
-		send_order(pd, &order);
+		orders_send(pd, &order);
 }
 
 void
@@ -138,5 +154,5 @@ orders_tick(Pd *pd)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		send_order(pd, &orders[i]);
+		orders_send(pd, &orders[i]);
 }

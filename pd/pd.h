@@ -135,8 +135,10 @@ typedef struct Pd
 	char client_url[160];
 	int64 start_time; /* unix seconds */
 
-	struct Watcher *watchers;	 /* see watch.c */
-	int64 next_watcher_us;		 /* when one of them has something to do */
+	struct Watcher *watchers; /* see watch.c */
+	int64 next_watcher_us;	  /* when one of them has something to do */
+	struct RegionTask *tasks; /* see region_tasks.c */
+	int64 next_task_us;
 	int64 lease_retry_us;		 /* an expired lease could not be removed */
 	int64 min_resolved_saved_us; /* when min_resolved_ts was last saved */
 
@@ -268,6 +270,34 @@ extern void orders_heard(Pd *pd, uint64 region_id);
 
 /* Scheduling that needs no heartbeat, once a second. */
 extern void orders_tick(Pd *pd);
+
+/* On its way with the round. */
+extern void orders_send(Pd *pd, const Order *order);
+
+/* ---- region_tasks.c ---- */
+
+/* What is to be done; everything is copied. */
+typedef struct RegionTaskWish
+{
+	const Bytes *keys; /* split at these bounds; and then */
+	size_t n_keys;
+	bool scatter;		 /* what begins at them; or, without keys, */
+	const uint64_t *ids; /* these regions */
+	size_t n_ids;
+	bool single; /* a refusal is an error of the call */
+	const char *group;
+	bool skip_store_limit;
+	uint64_t retry_limit;
+} RegionTaskWish;
+
+/* False, with nothing begun, if there is too much to do already. */
+extern bool region_task_begin(Pd *pd, const ReplyTo *to,
+							  const RegionTaskWish *wish);
+extern void region_tasks_tick(Pd *pd);
+extern void region_tasks_fail(Pd *pd, const char *text);
+
+/* How long the loop may sleep for their sake; -1 for ever. */
+extern int64 region_tasks_sleep_us(const Pd *pd);
 
 /* ---- tso_service.c ---- */
 extern void tso_request(Pd *pd, const struct PdMethod *method, Bytes bytes,

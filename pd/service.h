@@ -93,7 +93,7 @@ extern void pd_report_min_resolved_ts(PdAsk *, const void *, void *);
 extern void pd_set_external_timestamp(PdAsk *, const void *, void *);
 extern void pd_get_external_timestamp(PdAsk *, const void *, void *);
 
-/* service_region.c: routing, heartbeats, splits */
+/* service_region.c: routing, heartbeats */
 extern void pd_get_region(PdAsk *, const void *, void *);
 extern void pd_get_prev_region(PdAsk *, const void *, void *);
 extern void pd_get_region_by_id(PdAsk *, const void *, void *);
@@ -101,6 +101,9 @@ extern void pd_query_region(PdAsk *, const void *, void *);
 extern void pd_scan_regions(PdAsk *, const void *, void *);
 extern void pd_batch_scan_regions(PdAsk *, const void *, void *);
 extern void pd_region_heartbeat(PdAsk *, const void *, void *);
+extern void pd_report_buckets(PdAsk *, const void *, void *);
+
+/* service_split.c: splits, scattering, operators */
 extern void pd_ask_split(PdAsk *, const void *, void *);
 extern void pd_ask_batch_split(PdAsk *, const void *, void *);
 extern void pd_report_split(PdAsk *, const void *, void *);
@@ -108,7 +111,6 @@ extern void pd_scatter_region(PdAsk *, const void *, void *);
 extern void pd_get_operator(PdAsk *, const void *, void *);
 extern void pd_split_regions(PdAsk *, const void *, void *);
 extern void pd_split_and_scatter_regions(PdAsk *, const void *, void *);
-extern void pd_report_buckets(PdAsk *, const void *, void *);
 
 /* service_gc.c: safe points and barriers */
 extern void pd_get_gc_safe_point(PdAsk *, const void *, void *);

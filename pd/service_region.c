@@ -1,6 +1,6 @@
 /*
  * service_region.c
- *	  Handlers: routing, heartbeats, splits.
+ *	  Handlers: routing, heartbeats.
  *
  * The rules of each answer are client-contract 1.7.
  */
@@ -121,38 +121,78 @@ typedef struct QueryAnswer
 	Pdpb__QueryRegionResponse *out;
 	bool need_buckets;
 	size_t room;
+
+	/* Which are mentioned: place + 1 in the answer, open addressing. */
+	uint32 *slots;
+	size_t n_slots;
 } QueryAnswer;
 
-/* Mention a region once; it is looked for among those already mentioned. */
+/* A message may name as many keys as regions there are, and each many times. */
+static void
+begin_query(QueryAnswer *answer, size_t n_lookups)
+{
+	size_t most = Min(n_lookups, tree_of(answer->ask)->n);
+
+	answer->n_slots = 16;
+	while (answer->n_slots < 2 * most)
+		answer->n_slots *= 2;
+	answer->slots =
+		arena_zalloc(answer->ask->arena, answer->n_slots * sizeof(uint32));
+}
+
+/* The slot of the region, or the free one where it belongs. */
+static uint32 *
+slot_of(const QueryAnswer *answer, uint64 id)
+{
+	size_t mask = answer->n_slots - 1;
+	size_t at = (size_t) ((id * UINT64CONST(0x9E3779B97F4A7C15)) >> 32) & mask;
+
+	while (answer->slots[at] != 0 &&
+		   answer->out->regions_by_id[answer->slots[at] - 1]->key != id)
+		at = (at + 1) & mask;
+	return &answer->slots[at];
+}
+
+static void
+make_room(QueryAnswer *answer)
+{
+	Pdpb__QueryRegionResponse *out = answer->out;
+	size_t room = Max(answer->room * 2, 8);
+	void *grown;
+
+	if (out->n_regions_by_id < answer->room)
+		return;
+	grown = arena_alloc(answer->ask->arena, room * sizeof(*out->regions_by_id));
+	if (answer->room > 0)
+		memcpy(grown, out->regions_by_id,
+			   answer->room * sizeof(*out->regions_by_id));
+	out->regions_by_id = grown;
+	answer->room = room;
+}
+
+/* Mention a region once. */
 static uint64
 mention(QueryAnswer *answer, const PdRegion *region)
 {
 	Pdpb__QueryRegionResponse *out = answer->out;
 	Arena *arena = answer->ask->arena;
 	Pdpb__QueryRegionResponse__RegionsByIdEntry *entry;
+	uint32 *slot;
 
 	if (region == NULL)
 		return 0;
-	for (size_t i = out->n_regions_by_id; i > 0; i--)
-		if (out->regions_by_id[i - 1]->key == region->meta.id)
-			return region->meta.id;
+	slot = slot_of(answer, region->meta.id);
+	if (*slot != 0)
+		return region->meta.id;
 	entry = NEW_MESSAGE(arena, Pdpb__QueryRegionResponse__RegionsByIdEntry,
 						pdpb__query_region_response__regions_by_id_entry__init);
 	entry->key = region->meta.id;
 	entry->value =
 		NEW_MESSAGE(arena, Pdpb__RegionResponse, pdpb__region_response__init);
 	FILL_REGION(entry->value, region, answer->need_buckets, arena);
-	if (out->n_regions_by_id == answer->room)
-	{
-		size_t room = Max(answer->room * 2, 8);
-		void *grown = arena_alloc(arena, room * sizeof(entry));
-
-		if (answer->room > 0)
-			memcpy(grown, out->regions_by_id, answer->room * sizeof(entry));
-		out->regions_by_id = grown;
-		answer->room = room;
-	}
+	make_room(answer);
 	out->regions_by_id[out->n_regions_by_id++] = entry;
+	*slot = (uint32) out->n_regions_by_id;
 	return region->meta.id;
 }
 
@@ -162,8 +202,11 @@ pd_query_region(PdAsk *ask, const void *request, void *response)
 	const Pdpb__QueryRegionRequest *in = request;
 	Pdpb__QueryRegionResponse *out = response;
 	const RegionTree *tree = tree_of(ask);
-	QueryAnswer answer = {ask, out, in->need_buckets, 0};
+	QueryAnswer answer = {.ask = ask,
+						  .out = out,
+						  .need_buckets = in->need_buckets};
 
+	begin_query(&answer, in->n_keys + in->n_prev_keys + in->n_ids);
 	out->n_key_id_map = in->n_keys;
 	out->key_id_map = arena_alloc(ask->arena, in->n_keys * sizeof(uint64_t));
 	for (size_t i = 0; i < in->n_keys; i++)
@@ -362,153 +405,6 @@ pd_note_local_regions(Pd *pd)
 	pfree(walk);
 }
 
-/* ---- splits ---- */
-
-/* Ids of one new region: its own, then one for each peer. */
-static bool
-split_ids(PdAsk *ask, size_t n_peers, uint64_t *region_id, uint64_t **peers)
-{
-	uint64 last;
-
-	if (pd_state_take_ids(&ask->pd->state, (uint32) n_peers + 1, &last,
-						  &ask->changes) != STATUS_OK)
-	{
-		ask->error = pd_error(PD_UNKNOWN, "could not allocate ids");
-		return false;
-	}
-	*region_id = last - n_peers;
-	*peers = arena_alloc(ask->arena, n_peers * sizeof(uint64_t));
-	for (size_t i = 0; i < n_peers; i++)
-		(*peers)[i] = last - n_peers + 1 + i;
-	return true;
-}
-
-static bool
-may_split(PdAsk *ask, const Metapb__Region *message, Region *region)
-{
-	if (message == NULL || !from_region(message, region))
-	{
-		ask->error = pd_error(PD_UNKNOWN, "invalid region in split request");
-		return false;
-	}
-	ask->error =
-		cluster_check_split(&ask->pd->state.cluster, region, ask->arena);
-	return ask->error.type == PD_OK;
-}
-
-void
-pd_ask_split(PdAsk *ask, const void *request, void *response)
-{
-	const Pdpb__AskSplitRequest *in = request;
-	Pdpb__AskSplitResponse *out = response;
-	Region region;
-
-	if (!may_split(ask, in->region, &region))
-		return;
-	if (split_ids(ask, (size_t) region.n_peers, &out->new_region_id,
-				  &out->new_peer_ids))
-		out->n_new_peer_ids = (size_t) region.n_peers;
-}
-
-/* TiKV never asks for more at once (split batch limit). */
-#define MAX_SPLIT_COUNT 1024
-
-void
-pd_ask_batch_split(PdAsk *ask, const void *request, void *response)
-{
-	const Pdpb__AskBatchSplitRequest *in = request;
-	Pdpb__AskBatchSplitResponse *out = response;
-	Region region;
-
-	if (!may_split(ask, in->region, &region))
-		return;
-	if (in->split_count == 0 || in->split_count > MAX_SPLIT_COUNT)
-	{
-		ask->error = pd_error(PD_UNKNOWN, "invalid split count");
-		return;
-	}
-	FAILPOINT_PASS("pd_split_ids");
-	out->ids = arena_alloc(ask->arena, in->split_count * sizeof(*out->ids));
-	for (uint32 i = 0; i < in->split_count; i++)
-	{
-		Pdpb__SplitID *id =
-			NEW_MESSAGE(ask->arena, Pdpb__SplitID, pdpb__split_id__init);
-
-		if (!split_ids(ask, (size_t) region.n_peers, &id->new_region_id,
-					   &id->new_peer_ids))
-			return;
-		id->n_new_peer_ids = (size_t) region.n_peers;
-		out->ids[out->n_ids++] = id;
-	}
-}
-
-/* Only news: what was split is learned from the leaders' heartbeats. */
-void
-pd_report_split(PdAsk *ask, const void *request, void *response)
-{
-	(void) ask;
-	(void) request;
-	(void) response;
-	FAILPOINT_PASS("pd_split_reported");
-}
-
-/*
- * Nothing is carried out for a region that has no split to make: keys that
- * are bounds already are done, others need a store that splits.
- */
-static bool
-split_at(PdAsk *ask, ProtobufCBinaryData *keys, size_t n, uint64_t **ids)
-{
-	*ids = arena_alloc(ask->arena, n * sizeof(uint64_t));
-	for (size_t i = 0; i < n; i++)
-	{
-		Bytes key = from_binary(keys[i]);
-		const PdRegion *region = region_tree_find(tree_of(ask), key);
-
-		if (region == NULL)
-		{
-			ask->error =
-				pd_error(PD_REGION_NOT_FOUND, "no region holds the split key");
-			return false;
-		}
-		if (!bytes_eq(region->meta.start_key, key))
-		{
-			ask->error = pd_errorf(
-				ask->arena, PD_UNKNOWN,
-				"region %llu cannot be split by PD: ask its leader, by SplitRegion or tikv_split()",
-				(unsigned long long) region->meta.id);
-			return false;
-		}
-		(*ids)[i] = region->meta.id;
-	}
-	return true;
-}
-
-void
-pd_split_regions(PdAsk *ask, const void *request, void *response)
-{
-	const Pdpb__SplitRegionsRequest *in = request;
-	Pdpb__SplitRegionsResponse *out = response;
-
-	if (!split_at(ask, in->split_keys, in->n_split_keys, &out->regions_id))
-		return;
-	out->n_regions_id = in->n_split_keys;
-	out->finished_percentage = 100;
-}
-
-void
-pd_split_and_scatter_regions(PdAsk *ask, const void *request, void *response)
-{
-	const Pdpb__SplitAndScatterRegionsRequest *in = request;
-	Pdpb__SplitAndScatterRegionsResponse *out = response;
-
-	if (!split_at(ask, in->split_keys, in->n_split_keys, &out->regions_id))
-		return;
-	out->n_regions_id = in->n_split_keys;
-	out->split_finished_percentage = 100;
-	out->scatter_finished_percentage = 100;
-}
-
 /* Clients that send too many keys are ignored like those that send none. */
 #define MAX_BUCKET_KEYS 65536
 
@@ -532,49 +428,4 @@ pd_report_buckets(PdAsk *ask, const void *request, void *response)
 	/* A region whose first heartbeat has not come yet is not known. */
 	(void) region_tree_set_buckets(&ask->pd->state.cluster.regions,
 								   in->buckets->region_id, &buckets);
-}
-
-/* One store: every region is where it can be. */
-void
-pd_scatter_region(PdAsk *ask, const void *request, void *response)
-{
-	const Pdpb__ScatterRegionRequest *in = request;
-	Pdpb__ScatterRegionResponse *out = response;
-
-	if (in->n_regions_id == 0 &&
-		region_tree_get(tree_of(ask), in->region_id) == NULL)
-	{
-		ask->error =
-			pd_errorf(ask->arena, PD_REGION_NOT_FOUND, "region %llu not found",
-					  (unsigned long long) in->region_id);
-		return;
-	}
-	out->failed_regions_id =
-		arena_alloc(ask->arena, in->n_regions_id * sizeof(uint64_t));
-	for (size_t i = 0; i < in->n_regions_id; i++)
-		if (region_tree_get(tree_of(ask), in->regions_id[i]) == NULL)
-			out->failed_regions_id[out->n_failed_regions_id++] =
-				in->regions_id[i];
-	out->finished_percentage = in->n_regions_id == 0 ?
-		100 :
-		(in->n_regions_id - out->n_failed_regions_id) * 100 / in->n_regions_id;
-}
-
-/* The running one; of those that ended nothing is told. */
-void
-pd_get_operator(PdAsk *ask, const void *request, void *response)
-{
-	const Pdpb__GetOperatorRequest *in = request;
-	Pdpb__GetOperatorResponse *out = response;
-	const Operator *op = schedule_find(&ask->pd->schedule, in->region_id);
-
-	if (op == NULL)
-	{
-		ask->error = pd_error(PD_REGION_NOT_FOUND, "Not Found");
-		return;
-	}
-	out->region_id = in->region_id;
-	out->desc = to_binary(bytes_cstr(op->desc));
-	out->status = (Pdpb__OperatorStatus) op->status;
-	out->kind = to_binary(bytes_cstr(operator_kind_text(op->kind)));
 }

@@ -187,7 +187,10 @@ watch_heartbeat_stream(const Pd *pd, uint64 store_id)
 	return NULL;
 }
 
-/* A store has one stream: the one on which it spoke last. */
+/*
+ * A store has one stream: the one on which it spoke last.  This node's own
+ * speaks over the bus, and then has none.
+ */
 void
 watch_heartbeats(PdAsk *ask, uint64_t store_id)
 {
@@ -195,8 +198,6 @@ watch_heartbeats(PdAsk *ask, uint64_t store_id)
 	KvRange none = {{NULL, 0}, {NULL, 0}};
 	Watcher *watcher;
 
-	if (ask->to->call == NULL)
-		return;
 	while (*place != NULL)
 	{
 		watcher = *place;
@@ -209,6 +210,8 @@ watch_heartbeats(PdAsk *ask, uint64_t store_id)
 		}
 		place = &watcher->next;
 	}
+	if (ask->to->call == NULL)
+		return;
 	watcher = watch_add(ask, WATCH_HEARTBEATS, none);
 	if (watcher == NULL)
 		return;

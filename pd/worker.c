@@ -157,6 +157,7 @@ finish_round(Pd *pd)
 	{
 		lease_tick(pd);
 		watch_tick(pd);
+		region_tasks_tick(pd);
 		orders_tick(pd);
 		tso_before_commit(pd);
 	}
@@ -223,7 +224,7 @@ sleep_round(Pd *pd, int64 next_check_us)
 	int64 lease =
 		Max(leases_next_expiry(&pd->state.leases), pd->lease_retry_us);
 	int64 others[] = {tso, group_sleep_us(pd), forward_sleep_us(pd),
-					  join_sleep_us(pd)};
+					  join_sleep_us(pd), region_tasks_sleep_us(pd)};
 
 	if (pd->leading)
 		wait = Min(wait, Max(Min(lease, pd->next_watcher_us) - now, 1));
@@ -299,6 +300,7 @@ bring_down(Pd *pd, const char *reason)
 	tso_resign(pd);
 	watch_end_all(pd);
 	pd_fail_waiting(pd, "the placement driver stops");
+	region_tasks_fail(pd, "the placement driver stops");
 	pd_flush_outbox(pd, true);
 	join_stop(pd);
 	forward_stop(pd);

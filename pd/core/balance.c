@@ -173,10 +173,12 @@ void
 schedule_balance(Schedule *schedule, PdState *state, int64_t now_us,
 				 PdChanges *changes)
 {
-	while (schedule_count(schedule, OPERATOR_LEADER) < SCHEDULE_LEADER_LIMIT &&
+	while (!schedule_is_paused(schedule, SCHEDULE_LEADERS, now_us) &&
+		   schedule_count(schedule, OPERATOR_LEADER) < SCHEDULE_LEADER_LIMIT &&
 		   balance_one_leader(schedule, state, now_us))
 		;
-	if (schedule_count(schedule, OPERATOR_REPLICA) > 0)
+	if (schedule_is_paused(schedule, SCHEDULE_PEERS, now_us) ||
+		schedule_count(schedule, OPERATOR_REPLICA) > 0)
 		return;
 	while (schedule_count(schedule, OPERATOR_REGION) < SCHEDULE_REGION_LIMIT &&
 		   balance_one_peer(schedule, state, now_us, changes))

@@ -213,6 +213,18 @@ operator_plan(const RegionPlan *plan, const PdRegion *region, uint64_t first_id,
 	return out->n_steps > 0;
 }
 
+void
+operator_then_lead(Operator *op, const PdRegion *region, uint64_t store_id)
+{
+	const RegionPeer *heir = region_peer_on(&region->meta, store_id);
+
+	for (int i = 0; heir == NULL && i < op->n_promoted; i++)
+		if (op->promoted[i].store_id == store_id)
+			heir = &op->promoted[i];
+	CHECK(heir != NULL);
+	add_step(op, STEP_TRANSFER_LEADER, *heir);
+}
+
 bool
 operator_leave_joint(const PdRegion *region, Operator *out)
 {

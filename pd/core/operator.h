@@ -44,10 +44,11 @@ typedef enum OperatorKind
 {
 	OPERATOR_REPLICA, /* the wanted number of peers, in the wanted places */
 	OPERATOR_LEADER,  /* leaders evenly over the stores */
-	OPERATOR_REGION	  /* peers evenly over the stores */
+	OPERATOR_REGION,  /* peers evenly over the stores */
+	OPERATOR_SCATTER  /* a group's regions apart, since somebody asked */
 } OperatorKind;
 
-#define OPERATOR_MAX_STEPS (2 * REGION_MAX_PEERS + 4)
+#define OPERATOR_MAX_STEPS (2 * REGION_MAX_PEERS + 5)
 
 typedef struct Operator
 {
@@ -97,6 +98,10 @@ extern int plan_new_peers(const RegionPlan *plan, const Region *region);
 extern bool operator_plan(const RegionPlan *plan, const PdRegion *region,
 						  uint64_t first_id, Operator *out);
 
+/* In the end the store leads, which the plan has as a voter. */
+extern void operator_then_lead(Operator *op, const PdRegion *region,
+							   uint64_t store_id);
+
 /* The operator that ends a joint state; false if the region is in none. */
 extern bool operator_leave_joint(const PdRegion *region, Operator *out);
 
@@ -108,7 +113,8 @@ typedef enum OrderKind
 {
 	ORDER_NONE,
 	ORDER_CHANGE_PEERS, /* no changes: leave the joint state */
-	ORDER_TRANSFER_LEADER
+	ORDER_TRANSFER_LEADER,
+	ORDER_SPLIT
 } OrderKind;
 
 /* The peer's role is what it shall get; removed says it shall go. */
@@ -128,6 +134,8 @@ typedef struct Order
 	RegionPeer leader; /* ORDER_TRANSFER_LEADER: to whom */
 	int n_changes;
 	PeerOrder changes[REGION_MAX_PEERS];
+	size_t n_keys; /* ORDER_SPLIT: at these bounds */
+	Bytes *keys;
 } Order;
 
 /*

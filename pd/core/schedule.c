@@ -37,6 +37,7 @@ void
 schedule_free(Schedule *schedule)
 {
 	drop_all(schedule);
+	scatter_forget(schedule);
 	free(schedule->running);
 	free(schedule->records);
 	arena_free(&schedule->stores_arena);
@@ -47,6 +48,7 @@ void
 schedule_lead(Schedule *schedule, int64_t now_us)
 {
 	drop_all(schedule);
+	scatter_forget(schedule);
 	schedule->since_us = now_us;
 	schedule->tick_us = now_us;
 	schedule->counted = false;
@@ -63,6 +65,25 @@ schedule_find(const Schedule *schedule, uint64_t region_id)
 		if (schedule->running[i]->region_id == region_id)
 			return schedule->running[i];
 	return NULL;
+}
+
+const Operator *
+schedule_latest(const Schedule *schedule, uint64_t region_id, int64_t now_us)
+{
+	const Operator *op = schedule_find(schedule, region_id);
+	size_t n = schedule->n_records;
+	size_t first = n > SCHEDULE_RECORDS ? n - SCHEDULE_RECORDS : 0;
+
+	for (size_t i = n; op == NULL && i > first; i--)
+	{
+		const ScheduleRecord *record =
+			&schedule->records[(i - 1) % SCHEDULE_RECORDS];
+
+		if (record->op.region_id == region_id &&
+			now_us - record->finished_us < SCHEDULE_REMEMBER_US)
+			op = &record->op;
+	}
+	return op;
 }
 
 size_t
@@ -92,8 +113,8 @@ receiving(const Schedule *schedule, uint64_t store_id)
 	return n;
 }
 
-static bool
-stores_have_room(const Schedule *schedule, const Operator *op)
+bool
+schedule_has_room(const Schedule *schedule, const Operator *op)
 {
 	for (int s = 0; s < op->n_steps; s++)
 		if (op->steps[s].kind == STEP_ADD_LEARNER &&
@@ -183,6 +204,18 @@ schedule_cancel(Schedule *schedule, uint64_t region_id, int64_t now_us)
 	return true;
 }
 
+void
+schedule_pause(Schedule *schedule, SchedulePart part, int64_t until_us)
+{
+	schedule->paused_until_us[part] = until_us;
+}
+
+bool
+schedule_is_paused(const Schedule *schedule, SchedulePart part, int64_t now_us)
+{
+	return now_us < schedule->paused_until_us[part];
+}
+
 /* ---- one region ---- */
 
 PlacementClock
@@ -220,7 +253,7 @@ schedule_plan(Schedule *schedule, PdState *state, const RegionPlan *plan,
 
 	/* A first look without ids: most regions need nothing. */
 	if (!operator_plan(plan, region, 1, &op) ||
-		!stores_have_room(schedule, &op))
+		!schedule_has_room(schedule, &op))
 		return false;
 	if (n_new > 0 &&
 		(pd_state_take_ids(state, (uint32_t) n_new, &last, changes) !=
@@ -253,11 +286,13 @@ check_region(Schedule *schedule, PdState *state, const PdRegion *region,
 
 	if (operator_leave_joint(region, &op))
 	{
-		(void) schedule_begin(schedule, &op, "leave-joint-state",
-							  OPERATOR_REPLICA, now_us);
+		if (!schedule_is_paused(schedule, SCHEDULE_JOINT, now_us))
+			(void) schedule_begin(schedule, &op, "leave-joint-state",
+								  OPERATOR_REPLICA, now_us);
 		return;
 	}
-	if (schedule_count(schedule, OPERATOR_REPLICA) >= SCHEDULE_REPLICA_LIMIT)
+	if (schedule_is_paused(schedule, SCHEDULE_REPLICAS, now_us) ||
+		schedule_count(schedule, OPERATOR_REPLICA) >= SCHEDULE_REPLICA_LIMIT)
 		return;
 	placement_plan(&schedule->stores, region, &clock, &plan);
 	(void) schedule_plan(schedule, state, &plan, region,
@@ -473,7 +508,8 @@ schedule_tick(Schedule *schedule, PdState *state, int64_t now_us,
 const char *
 operator_kind_text(OperatorKind kind)
 {
-	static const char *const names[] = {"replica,region", "leader", "region"};
+	static const char *const names[] = {"replica,region", "leader", "region",
+										"leader,region"};
 
 	return names[kind];
 }

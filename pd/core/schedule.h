@@ -27,15 +27,32 @@
 
 #define SCHEDULE_RECORDS 64
 
+/* So long is told how an operator ended (operator_controller.go). */
+#define SCHEDULE_REMEMBER_US INT64_C(600000000)
+
 typedef struct ScheduleRecord
 {
 	Operator op;
 	int64_t finished_us;
 } ScheduleRecord;
 
+typedef struct ScatterGroup ScatterGroup;
+
+/* What can be paused, by the schedulers and checkers of tikv/pd. */
+typedef enum SchedulePart
+{
+	SCHEDULE_LEADERS,  /* balance-leader-scheduler */
+	SCHEDULE_PEERS,	   /* balance-region-scheduler */
+	SCHEDULE_REPLICAS, /* the checkers replica and rule */
+	SCHEDULE_JOINT	   /* the checker joint-state */
+} SchedulePart;
+
+#define SCHEDULE_PARTS (SCHEDULE_JOINT + 1)
+
 typedef struct Schedule
 {
-	bool on;		  /* false: nothing new begins */
+	bool on; /* false: nothing new begins */
+	int64_t paused_until_us[SCHEDULE_PARTS];
 	int64_t since_us; /* leadership began */
 	int64_t max_down_us;
 	int64_t tick_us; /* next balancing */
@@ -54,6 +71,9 @@ typedef struct Schedule
 	/* All regions were looked at when, and with which stores. */
 	int64_t checked_us;
 	uint64_t checked_stores;
+
+	ScatterGroup *groups; /* see scatter.h */
+	size_t n_groups;
 } Schedule;
 
 extern void schedule_init(Schedule *schedule);
@@ -85,6 +105,10 @@ extern int64_t schedule_next_us(const Schedule *schedule);
 /* NULL: none is running. */
 extern Operator *schedule_find(const Schedule *schedule, uint64_t region_id);
 
+/* The running one, else the last that ended lately; NULL: none. */
+extern const Operator *schedule_latest(const Schedule *schedule,
+									   uint64_t region_id, int64_t now_us);
+
 /* Begin an operator that somebody asked for; false: the region has one. */
 extern bool schedule_begin(Schedule *schedule, const Operator *op,
 						   const char *desc, OperatorKind kind, int64_t now_us);
@@ -92,6 +116,15 @@ extern bool schedule_begin(Schedule *schedule, const Operator *op,
 /* False: the region has none. */
 extern bool schedule_cancel(Schedule *schedule, uint64_t region_id,
 							int64_t now_us);
+
+/*
+ * Begin nothing of this kind until then; what runs goes on.  In memory of the
+ * leader, as with tikv/pd.
+ */
+extern void schedule_pause(Schedule *schedule, SchedulePart part,
+						   int64_t until_us);
+extern bool schedule_is_paused(const Schedule *schedule, SchedulePart part,
+							   int64_t now_us);
 
 /* In the words of tikv/pd, for pd-ctl. */
 extern const char *operator_kind_text(OperatorKind kind);

@@ -8,6 +8,7 @@
 #include "pd/core/schedule.h"
 
 extern size_t schedule_count(const Schedule *schedule, OperatorKind kind);
+extern bool schedule_has_room(const Schedule *schedule, const Operator *op);
 extern void schedule_end(Schedule *schedule, Operator *op, int64_t now_us);
 extern PlacementClock schedule_clock(const Schedule *schedule, int64_t now_us);
 extern void schedule_recount(Schedule *schedule, const PdState *state,
@@ -22,5 +23,8 @@ extern bool schedule_plan(Schedule *schedule, PdState *state,
 /* balance.c: leaders and peers evenly over the stores. */
 extern void schedule_balance(Schedule *schedule, PdState *state, int64_t now_us,
 							 PdChanges *changes);
+
+/* scatter.c */
+extern void scatter_forget(Schedule *schedule);
 
 #endif /* TIKV_PD_CORE_SCHEDULE_INTERNAL_H */

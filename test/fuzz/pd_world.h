@@ -99,6 +99,12 @@ call_release(Call *call)
 	call->holds--;
 }
 
+bool
+call_over(Call *call)
+{
+	return call->over;
+}
+
 void
 call_reply_bytes(Call *call, Bytes message)
 {
@@ -293,6 +299,8 @@ world_round(void)
 {
 	lease_tick(&world);
 	watch_tick(&world);
+	region_tasks_tick(&world);
+	orders_tick(&world);
 	tso_before_commit(&world);
 	CHECK(group_commit(&world));
 	pd_flush_outbox(&world, true);
@@ -538,6 +546,7 @@ world_end(void)
 	world_round();
 	tso_resign(&world);
 	watch_end_all(&world);
+	region_tasks_fail(&world, "the end");
 	for (int i = 0; i < WORLD_CALLS; i++)
 		CHECK(world_calls[i].holds == 0);
 	schedule_free(&world.schedule);

@@ -109,7 +109,7 @@ sub make_spread
 		$node_of{$store} = $i;
 	}
 	wait_for('three voters', sub { my @r = regions_of(); @r == 1 && $r[0][2] == 3 });
-	pd('DELETE', 'schedulers/balance-leader-scheduler');
+	pd('POST', 'schedulers/balance-leader-scheduler', { delay => 3600 });
 	foreach my $key (@$keys)
 	{
 		wait_for("a split at $key", sub {

@@ -231,6 +231,45 @@ test_new_leader(void)
 		   "is removed");
 }
 
+/* Loaders pause what would move their regions; it goes on by itself. */
+static void
+test_pauses(void)
+{
+	Order *orders;
+	Order order;
+
+	begin(3);
+	(void) beat(kit_region(1, "1v 2v 3v", 1), &order);
+	(void) beat(kit_region(2, "1v 2v 3v", 1), &order);
+	schedule_pause(&schedule, SCHEDULE_LEADERS, now + 3 * SECOND);
+	EQ_U64(tick(&orders), 0, "leaders stay while that is paused");
+	OK(schedule_is_paused(&schedule, SCHEDULE_LEADERS, now), "it is");
+	OK(!schedule_is_paused(&schedule, SCHEDULE_PEERS, now), "nothing else is");
+	(void) tick(&orders);
+	EQ_U64(tick(&orders), 1, "and move when the time is over");
+
+	begin(4);
+	for (uint64_t id = 1; id <= 8; id++)
+		(void) beat(kit_region(id, "1v 2v 3v", 1 + id % 3), &order);
+	schedule_pause(&schedule, SCHEDULE_PEERS, now + 2 * SECOND);
+	EQ_U64(tick(&orders), 0, "so do peers");
+	EQ_U64(tick(&orders), 6, "and go on");
+
+	begin(2);
+	schedule_pause(&schedule, SCHEDULE_REPLICAS, now + 9 * SECOND);
+	OK(!beat(kit_region(1, "1v", 1), &order) && tick(&orders) == 0,
+	   "no replica is made");
+	schedule_pause(&schedule, SCHEDULE_REPLICAS, 0);
+	OK(beat(kit_region(1, "1v", 1), &order), "until it is resumed");
+
+	begin(4);
+	schedule_pause(&schedule, SCHEDULE_JOINT, now + 9 * SECOND);
+	OK(!beat(kit_region(1, "1v 2v 3d 4i", 1), &order),
+	   "a joint state is not left");
+	schedule_pause(&schedule, SCHEDULE_JOINT, 0);
+	OK(beat(kit_region(1, "1v 2v 3d 4i", 1), &order), "but then");
+}
+
 int
 main(void)
 {
@@ -243,6 +282,7 @@ main(void)
 	test_balance();
 	test_leaving();
 	test_new_leader();
+	test_pauses();
 	schedule_free(&schedule);
 	pd_state_free(&state);
 	arena_free(&kit_arena);

@@ -72,6 +72,9 @@ expect '[0-9]+\.[0-9]+' config show cluster-version
 expect '"role":"voter"' config placement-rules show
 expect 'balance-leader-scheduler' scheduler show
 expect '\[\]' operator show
+expect 'Success' scheduler pause balance-leader-scheduler 60
+expect 'Success' scheduler resume balance-leader-scheduler
+expect 'Success' operator add scatter-region "$region"
 expect '"as_leader"' hot read
 expect '"service_id":"gc_worker"' service-gc-safepoint
 expect '"min_resolved_ts":[0-9]+' min-resolved-ts

@@ -12,7 +12,7 @@
  * every region is as the rule of placement.h wants it, stores that were asked
  * to leave are gone, and leaders and peers are spread evenly.
  */
-#include "pd/core/schedule.h"
+#include "pd/core/scatter.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,6 +53,7 @@ static Schedule schedule;
 static Arena arena;
 static bool healed;
 static uint64_t n_orders_done;
+static uint64_t n_scattered;
 
 static uint64_t
 pick(uint64_t n)
@@ -409,6 +410,24 @@ leave(int id)
 	stores[id].leaving = true;
 }
 
+/* A client wants its regions apart. */
+static void
+scatter_all(void)
+{
+	PdChanges changes;
+	const char *why;
+
+	for (int i = 0; i < n_regions; i++)
+	{
+		pd_changes_init(&changes, &arena);
+		if (scatter_region(&schedule, &state, regions[i].meta.id,
+						   pick(2) == 0 ? "a" : "", pick(2) == 0, now, &changes,
+						   &why) == SCATTER_BEGUN)
+			n_scattered++;
+		apply(&changes);
+	}
+}
+
 /*
  * Stores that die come back within a while, unless enough others live for the
  * rule to replace them; so no region loses its majority for good.
@@ -419,7 +438,7 @@ disturb(void)
 	int id = 1 + (int) pick(MAX_STORES);
 	SimStore *s = &stores[id];
 
-	switch (pick(6))
+	switch (pick(7))
 	{
 		case 0:
 			if (!s->exists &&
@@ -442,6 +461,9 @@ disturb(void)
 		case 5:
 			/* PD's leader changes. */
 			schedule_lead(&schedule, now);
+			break;
+		case 6:
+			scatter_all();
 			break;
 	}
 }
@@ -629,7 +651,10 @@ main(void)
 	for (seed = first; seed < first + n; seed++)
 		run();
 	arena_free(&arena);
-	printf("pd: %" PRIu64 " seeds, %" PRIu64 " orders carried out\n", n,
-		   n_orders_done);
+	if (n > 10 && n_scattered == 0)
+		fail(NULL, "nothing was ever scattered");
+	printf("pd: %" PRIu64 " seeds, %" PRIu64 " orders carried out, %" PRIu64
+		   " regions scattered\n",
+		   n, n_orders_done, n_scattered);
 	return 0;
 }

@@ -143,6 +143,21 @@ wait_for('the lease to end', sub { etcd('get', 'short') eq '' });
 pass('it ends when the lock is gone');
 is((ask('POST', 'v2/keyspaces', { name => 'four' }))[0], 200, 'and changes are taken again');
 
+# ---- what is shown as a setting is what counts
+configure_node($node, 'tikv.max_store_down_time' => '90s');
+$node->reload;
+wait_for('the setting', sub { (ask('GET', 'v1/config/schedule'))[1]{'max-store-down-time'} eq '1m30s' });
+my $shown = (ask('GET', 'v1/config'))[1]{schedule};
+is("$shown->{'max-store-down-time'} $shown->{'region-schedule-limit'}", '1m30s 8', 'settings of scheduling are our own');
+
+# ---- what is written is told of, by region, since the heartbeat before
+my $flow = wait_for('the flow of writes', sub {
+	$node->safe_psql('postgres', q{SELECT count(tikv_put(convert_to('flow' || i, 'UTF8'), convert_to(repeat('v', 100), 'UTF8'))) FROM generate_series(1, 20) i});
+	my $top = (ask('GET', 'v1/regions/writeflow'))[1]{regions}[0];
+	return $top->{written_keys} ? $top : undef;
+});
+cmp_ok($flow->{written_bytes} / $flow->{written_keys}, '>', 100, 'bytes and keys that were written');
+
 # ---- connections that say nothing are not in the way
 my @silent = map {
 	IO::Socket::INET->new(PeerAddr => $node->{tikv}{'tikv.pd_addr'}, Timeout => 5)

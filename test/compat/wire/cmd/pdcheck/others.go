@@ -59,6 +59,13 @@ func (t *tester) checkScheduling() {
 	done, err := t.PD.ScatterRegion(t.ctx, &pdpb.ScatterRegionRequest{Header: t.Header(), RegionsId: []uint64{t.Region.Id}, RetryLimit: 3})
 	t.Check("ScatterRegion", first(t.well(done.GetHeader(), err),
 		node.Expect(done.GetFinishedPercentage() == 100 && len(done.GetFailedRegionsId()) == 0, "got %v", done)))
+	some, err := t.PD.ScatterRegion(t.ctx, &pdpb.ScatterRegionRequest{Header: t.Header(), RegionsId: []uint64{t.Region.Id, 987654321}})
+	t.Check("ScatterRegion of one that is not", first(t.well(some.GetHeader(), err),
+		node.Expect(some.GetFinishedPercentage() == 50 && len(some.GetFailedRegionsId()) == 1 && some.FailedRegionsId[0] == 987654321, "got %v", some)))
+	old, err := t.PD.ScatterRegion(t.ctx, &pdpb.ScatterRegionRequest{Header: t.Header(), RegionId: t.Region.Id})
+	t.Check("ScatterRegion by one id", first(t.well(old.GetHeader(), err), node.Expect(old.GetFinishedPercentage() == 100, "got %v", old)))
+	not, err := t.PD.ScatterRegion(t.ctx, &pdpb.ScatterRegionRequest{Header: t.Header(), RegionId: 987654321})
+	t.Check("ScatterRegion by an unknown id", t.refused(not.GetHeader(), err, pdpb.ErrorType_REGION_NOT_FOUND))
 	none, err := t.PD.GetOperator(t.ctx, &pdpb.GetOperatorRequest{Header: t.Header(), RegionId: t.Region.Id})
 	t.Check("GetOperator", first(t.refused(none.GetHeader(), err, pdpb.ErrorType_REGION_NOT_FOUND),
 		node.Expect(none.GetHeader().GetError().GetMessage() == "Not Found", "got %v", none)))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -79,7 +80,10 @@ func (t *tester) checkReports() {
 // checkHeartbeats: a stale one is told so, one of an unknown store ends the
 // stream, a good one is silent.
 func (t *tester) checkHeartbeats() {
-	stream, err := t.PD.RegionHeartbeat(t.ctx)
+	// PD's orders for the store go where it spoke last: not here for long.
+	ctx, stop := context.WithCancel(t.ctx)
+	defer stop()
+	stream, err := t.PD.RegionHeartbeat(ctx)
 	stale := &metapb.Region{Id: t.Region.Id, Peers: t.Region.Peers, RegionEpoch: &metapb.RegionEpoch{ConfVer: 0, Version: 0}}
 	if err == nil {
 		err = stream.Send(&pdpb.RegionHeartbeatRequest{Header: t.Header(), Region: t.Region, Leader: t.Leader})
@@ -100,7 +104,7 @@ func (t *tester) checkHeartbeats() {
 		_, err = stream.Recv()
 	}
 	t.Check("RegionHeartbeat without a leader", node.WantStatus(err, codes.Unknown, "not found"))
-	stream, err = t.PD.RegionHeartbeat(t.ctx)
+	stream, err = t.PD.RegionHeartbeat(ctx)
 	if err == nil {
 		err = stream.CloseSend()
 	}
@@ -118,10 +122,53 @@ func (t *tester) checkSplits() {
 
 	done, err := t.PD.SplitRegions(t.ctx, &pdpb.SplitRegionsRequest{Header: t.Header(), SplitKeys: [][]byte{t.Region.StartKey}})
 	t.Check("SplitRegions at a bound", first(t.well(done.GetHeader(), err), node.Expect(done.GetFinishedPercentage() == 100 && len(done.RegionsId) == 1, "got %v", done)))
-	not, err := t.PD.SplitRegions(t.ctx, &pdpb.SplitRegionsRequest{Header: t.Header(), SplitKeys: [][]byte{[]byte("compat")}})
-	t.Check("SplitRegions", first(t.refused(not.GetHeader(), err, pdpb.ErrorType_UNKNOWN), node.Expect(not.GetFinishedPercentage() == 0, "got %v", not)))
-	both, err := t.PD.SplitAndScatterRegions(t.ctx, &pdpb.SplitAndScatterRegionsRequest{Header: t.Header(), SplitKeys: [][]byte{[]byte("compat")}})
-	t.Check("SplitAndScatterRegions", t.refused(both.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	t.checkOrderedSplits()
+}
+
+// encoded is a key of transactions as a region's bound, above those of other checks.
+func encoded(key string) []byte {
+	out := []byte{}
+	for b := []byte("\xfe\xfe" + key); ; b = b[8:] {
+		if len(b) < 8 {
+			pad := 8 - len(b)
+			return append(append(append(out, b...), make([]byte, pad)...), byte(0xff-pad))
+		}
+		out = append(append(out, b[:8]...), 0xff)
+	}
+}
+
+// checkOrderedSplits: PD has leaders split their regions and waits for it.
+func (t *tester) checkOrderedSplits() {
+	name := fmt.Sprintf("%d", time.Now().UnixNano())
+	keys := [][]byte{encoded(name + "c"), encoded(name + "a"), encoded(name + "b"), encoded(name + "a")}
+	begins := func(id uint64, key []byte) error {
+		got, err := t.PD.GetRegionByID(t.ctx, &pdpb.GetRegionByIDRequest{Header: t.Header(), RegionId: id})
+		return first(t.well(got.GetHeader(), err), node.Expect(string(got.GetRegion().GetStartKey()) == string(key), "got %v", got))
+	}
+	done, err := t.PD.SplitRegions(t.ctx, &pdpb.SplitRegionsRequest{Header: t.Header(), SplitKeys: keys, RetryLimit: 1})
+	t.Check("SplitRegions", first(t.well(done.GetHeader(), err), node.Expect(done.GetFinishedPercentage() == 100 && len(done.GetRegionsId()) == 3, "got %v", done)))
+	for i, at := range []int{1, 2, 0} {
+		if len(done.GetRegionsId()) == 3 {
+			t.Check(fmt.Sprintf("SplitRegions: region %d", i), begins(done.RegionsId[i], keys[at]))
+		}
+	}
+	long := make([]byte, 11<<10)
+	for i := range long {
+		long[i] = 0xff
+	}
+	short, stop := context.WithTimeout(t.ctx, time.Second)
+	_, err = t.PD.SplitRegions(short, &pdpb.SplitRegionsRequest{Header: t.Header(), SplitKeys: [][]byte{long}})
+	t.Check("SplitRegions at what cannot be a bound", node.WantStatus(err, codes.DeadlineExceeded, ""))
+	stop()
+	none, err := t.PD.SplitRegions(t.ctx, &pdpb.SplitRegionsRequest{Header: t.Header()})
+	t.Check("SplitRegions at nothing", first(t.well(none.GetHeader(), err), node.Expect(none.GetFinishedPercentage() == 0 && len(none.GetRegionsId()) == 0, "got %v", none)))
+
+	both, err := t.PD.SplitAndScatterRegions(t.ctx, &pdpb.SplitAndScatterRegionsRequest{Header: t.Header(), SplitKeys: [][]byte{encoded(name + "d")}, Group: "compat", RetryLimit: 5})
+	t.Check("SplitAndScatterRegions", first(t.well(both.GetHeader(), err), node.Expect(both.GetSplitFinishedPercentage() == 100 &&
+		both.GetScatterFinishedPercentage() == 100 && len(both.GetRegionsId()) == 1, "got %v", both)))
+	if len(both.GetRegionsId()) == 1 {
+		t.Check("SplitAndScatterRegions: its region", begins(both.RegionsId[0], encoded(name+"d")))
+	}
 }
 
 func (t *tester) checkGlobalConfig() {

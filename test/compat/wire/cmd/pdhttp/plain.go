@@ -32,6 +32,8 @@ func (t *tester) checkPlain() {
 	t.call("HEAD", "/pd/api/v1/health", nil, 200)
 	t.call("POST", "/pd/api/v1/checker/merge", map[string]any{"delay": 5}, 200)
 	t.call("POST", "/pd/api/v1/checker/merge", map[string]any{}, 400)
+	t.call("POST", "/pd/api/v1/checker/none", map[string]any{"delay": 5}, 404)
+	t.checkPauses()
 	t.call("DELETE", "/pd/api/v1/stores/remove-tombstone", nil, 200)
 	t.call("POST", fmt.Sprintf("/pd/api/v1/store/%d/state?state=Up", store), nil, 200)
 	t.call("POST", fmt.Sprintf("/pd/api/v1/store/%d/state?state=Odd", store), nil, 400)
@@ -46,7 +48,12 @@ func (t *tester) checkPlain() {
 	t.call("GET", "/pd/api/v1/region/key/6?format=hex", nil, 400)
 	t.call("GET", "/pd/api/v1/operators/1", nil, 404)
 	t.call("POST", "/pd/api/v1/operators", map[string]any{"name": "transfer-leader"}, 400)
-	t.call("POST", "/pd/api/v1/regions/split", map[string]any{"split_keys": []string{"61"}}, 501)
+	t.call("POST", "/pd/api/v1/regions/split", map[string]any{"split_keys": []string{"6"}}, 400)
+	t.call("POST", "/pd/api/v1/regions/split", map[string]any{}, 400)
+	t.call("POST", "/pd/api/v1/regions/scatter", map[string]any{}, 400)
+	t.call("POST", "/pd/api/v1/operators", map[string]any{"name": "split-region", "region_id": region, "policy": "scan"}, 400)
+	t.call("POST", "/pd/api/v1/operators", map[string]any{"name": "scatter-region", "region_id": region}, 200)
+	t.checkSplits()
 	t.call("POST", "/pd/api/v1/config", nil, 400)
 	t.call("POST", "/pd/api/v1/config", []int{1}, 400)
 	t.call("POST", "/pd/api/v2/keyspaces", map[string]any{"name": strings.Repeat("x", 5<<20)}, 413)
@@ -87,4 +94,39 @@ func (t *tester) checkOtherClients() {
 		}
 	}
 	t.Check("requests one behind the other", both(err, count == 50, "%d answers", count))
+}
+
+// checkSplits: regions that HTTP has split and scattered.
+func (t *tester) checkSplits() {
+	var split struct {
+		Percent int      `json:"processed-percentage"`
+		Regions []uint64 `json:"regions-id"`
+	}
+	key := fmt.Sprintf("FEFE%012XFF0000000000000000F7", time.Now().UnixNano()&0xFFFFFFFFFFFF)
+	text := t.call("POST", "/pd/api/v1/regions/split", map[string]any{"split_keys": []string{key}, "retry_limit": 1}, 200)
+	err := json.Unmarshal(text, &split)
+	t.Check("regions/split", both(err, split.Percent == 100 && len(split.Regions) == 1, "got %s", text))
+	if len(split.Regions) != 1 {
+		return
+	}
+	text = t.call("GET", fmt.Sprintf("/pd/api/v1/region/id/%d", split.Regions[0]), nil, 200)
+	t.Check("what regions/split made", both(nil, strings.Contains(string(text), key), "got %s", text))
+	text = t.call("POST", "/pd/api/v1/regions/scatter", map[string]any{"regions_id": split.Regions, "group": "compat"}, 200)
+	t.Check("regions/scatter", both(json.Unmarshal(text, &split), split.Percent == 100, "got %s", text))
+	text = t.call("POST", "/pd/api/v1/regions/scatter", map[string]any{"start_key": "FE", "end_key": ""}, 200)
+	t.Check("regions/scatter of a range", both(json.Unmarshal(text, &split), split.Percent == 100, "got %s", text))
+}
+
+// checkPauses: what is paused is shown as such, until it is resumed.
+func (t *tester) checkPauses() {
+	for path, paused := range map[string]string{"checker/replica": "checker/replica", "schedulers/balance-leader-scheduler": "schedulers?status=paused"} {
+		for _, delay := range []int{60, 0} {
+			t.call("POST", "/pd/api/v1/"+path, map[string]any{"delay": delay}, 200)
+			text := string(t.call("GET", "/pd/api/v1/"+paused, nil, 200))
+			shown := strings.Contains(text, "true") || strings.Contains(text, "balance-leader-scheduler")
+			t.Check(fmt.Sprintf("%s paused for %d s", path, delay), both(nil, shown == (delay > 0), "got %s", text))
+		}
+	}
+	t.call("POST", "/pd/api/v1/schedulers/none", map[string]any{"delay": 5}, 404)
+	t.call("POST", "/pd/api/v1/schedulers/balance-region-scheduler", map[string]any{}, 400)
 }
