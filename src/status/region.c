@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "bus/board.h"
+#include "core/raft/raft.h"
 #include "status/status.h"
 #include "storage/state_table.h"
 #include "utils/memutils.h"
@@ -69,36 +70,72 @@ put_descriptor(JsonWriter *json, const Region *region)
 	json_close(json, '}');
 }
 
-/* A leader without other peers has nobody's progress to tell but its own. */
+static const char *
+progress_name(int state)
+{
+	return state == RAFT_PROBE ? "Probe" :
+		state == RAFT_SNAPSHOT ? "Snapshot" :
+								 "Replicate";
+}
+
+/* What comes next is not told to others, and follows what a peer has. */
+static void
+put_peer_progress(StatusPage *page, JsonWriter *json, const BoardRaft *raft,
+				  const BoardPeer *peer)
+{
+	bool self = peer->peer.id == raft->peer_id;
+	uint64 matched = self ? raft->last_index : peer->match;
+
+	json_open(json,
+			  arena_printf(page->arena, "%llu",
+						   (unsigned long long) peer->peer.id),
+			  '{');
+	json_uint(json, "matched", matched);
+	json_uint(json, "next_idx", matched + 1);
+	json_string(json, "state",
+				progress_name(self ? RAFT_REPLICATE : peer->state));
+	json_bool(json, "paused", false);
+	json_uint(json, "pending_snapshot", 0);
+	json_uint(json, "pending_request_snapshot", 0);
+	json_bool(json, "recent_active", self || peer->active);
+	json_close(json, '}');
+}
+
+/* The leader knows how far each peer is; the others tell of nobody. */
 static void
 put_progress(StatusPage *page, JsonWriter *json, const BoardRegion *board,
-			 const GroupState *group)
+			 const BoardRaft *raft)
 {
-	json_open(json, "voters", '{');
-	if (board->is_leader)
+	static const char *const lists[] = {"voters", "learners"};
+
+	for (int list = 0; list < (int) lengthof(lists); list++)
 	{
-		json_open(json,
-				  arena_printf(page->arena, "%llu",
-							   (unsigned long long) board->self.id),
-				  '{');
-		json_uint(json, "matched", group->commit_index);
-		json_uint(json, "next_idx", group->commit_index + 1);
-		json_string(json, "state", "Replicate");
-		json_bool(json, "paused", false);
-		json_uint(json, "pending_snapshot", 0);
-		json_uint(json, "pending_request_snapshot", 0);
-		json_bool(json, "recent_active", true);
+		json_open(json, lists[list], '{');
+		for (int i = 0; board->is_leader && i < raft->n_peers; i++)
+			if ((raft->peers[i].peer.role == PEER_LEARNER) == (list == 1))
+				put_peer_progress(page, json, raft, &raft->peers[i]);
 		json_close(json, '}');
 	}
-	json_close(json, '}');
-	json_open(json, "learners", '{');
-	json_close(json, '}');
+}
+
+/* As the raft crate names them. */
+static const char *
+state_name(const BoardRegion *board, const BoardRaft *raft)
+{
+	if (board->is_leader)
+		return "Leader";
+	return raft->role == RAFT_CANDIDATE	 ? "Candidate" :
+		raft->role == RAFT_PRE_CANDIDATE ? "PreCandidate" :
+										   "Follower";
 }
 
 static void
 put_raft(StatusPage *page, JsonWriter *json, const BoardRegion *board,
 		 const GroupState *group)
 {
+	BoardRaft *raft = arena_zalloc(page->arena, sizeof(*raft));
+
+	(void) board_raft(board->region.id, raft);
 	json_open(json, "raft_status", '{');
 	json_uint(json, "id", board->self.id);
 	json_open(json, "hard_state", '{');
@@ -108,10 +145,10 @@ put_raft(StatusPage *page, JsonWriter *json, const BoardRegion *board,
 	json_close(json, '}');
 	json_open(json, "soft_state", '{');
 	json_uint(json, "leader_id", board->leader.id);
-	json_string(json, "raft_state", board->is_leader ? "Leader" : "Follower");
+	json_string(json, "raft_state", state_name(board, raft));
 	json_close(json, '}');
 	json_uint(json, "applied", group->applied_index);
-	put_progress(page, json, board, group);
+	put_progress(page, json, board, raft);
 	json_close(json, '}');
 	json_open(json, "raft_apply", '{');
 	json_uint(json, "applied_index", group->applied_index);

@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use HTTP::Tiny;
+use JSON::PP;
 use Test::More;
 use TikvSpread;
 use TikvTest;
@@ -51,5 +53,16 @@ pass('one region for pd-ctl, when it is as it shall be');
 is((pd('POST', 'operators', { name => 'split-region', region_id => (regions_of())[0][0], policy => 'usekey', keys => [ encoded('005') ] }))[0], 200, 'or a split');
 wait_for('that split', sub { scalar(regions_of()) == 10 });
 pass('is made');
+
+# ---- what a leader's status port knows of the other peers
+my ($region, $leads) = @{ (regions_of())[0] };
+my $shown = wait_for('all peers to be up to date', sub {
+	my $answer = HTTP::Tiny->new->get("http://$nodes[$leads]{tikv}{'tikv.status_addr'}/region/$region");
+	return undef if $answer->{status} != 200;
+	my $page = decode_json($answer->{content});
+	my @voters = values %{ $page->{raft_status}{voters} };
+	return @voters == 3 && !(grep { !$_->{recent_active} || $_->{matched} < $page->{raft_status}{applied} } @voters) ? $page : undef;
+});
+is($shown->{raft_status}{soft_state}{raft_state}, 'Leader', "a leader's /region has the progress of its peers");
 $_->stop foreach @nodes;
 done_testing();
