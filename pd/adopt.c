@@ -13,16 +13,8 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "pd/adopt.h"
+#include "storage/table_names.h"
 #include "utils/snapmgr.h"
-
-/* What a cluster of nobody's consists of; in the order of locking. */
-static const char *const own_tables[] = {"raw",			 "write",
-										 "value",		 "lock_slot",
-										 "lock_spill",	 "store_meta",
-										 "range_delete", "snapshot_install",
-										 "region",		 "raft_state",
-										 "raft_log",	 "pd_raft_state",
-										 "pd_raft_log",	 "pd_kv"};
 
 /* Data: a row here and the node is not empty. */
 static const char *const data_queries[] =
@@ -33,17 +25,17 @@ static const char *const data_queries[] =
 	 "SELECT FROM tikv_internal.lock_spill LIMIT 1"};
 
 static void
-lock_all(void)
+lock_all(const char *const *names)
 {
-	for (int i = 0; i < (int) lengthof(own_tables); i++)
+	for (int i = 0; names[i] != NULL; i++)
 	{
 		char query[128];
 
 		snprintf(query, sizeof(query),
 				 "LOCK TABLE tikv_internal.%s IN ACCESS EXCLUSIVE MODE NOWAIT",
-				 own_tables[i]);
+				 names[i]);
 		if (SPI_execute(query, false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not lock tikv_internal.%s", own_tables[i]);
+			elog(ERROR, "could not lock tikv_internal.%s", names[i]);
 	}
 }
 
@@ -61,16 +53,16 @@ holds_data(void)
 }
 
 static void
-forget_all(void)
+forget_all(const char *const *names)
 {
-	for (int i = 0; i < (int) lengthof(own_tables); i++)
+	for (int i = 0; names[i] != NULL; i++)
 	{
 		char query[128];
 
 		snprintf(query, sizeof(query), "DELETE FROM tikv_internal.%s",
-				 own_tables[i]);
+				 names[i]);
 		if (SPI_execute(query, false, 0) != SPI_OK_DELETE)
-			elog(ERROR, "could not empty tikv_internal.%s", own_tables[i]);
+			elog(ERROR, "could not empty tikv_internal.%s", names[i]);
 	}
 }
 
@@ -96,13 +88,17 @@ try_forget(const PdState *state)
 		StartTransactionCommand();
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		lock_all();
+		lock_all(store_table_names);
+		lock_all(pd_table_names);
 		PopActiveSnapshot();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		answer =
 			holds_data() || is_somebodys(state) ? ADOPT_REFUSED : ADOPT_DONE;
 		if (answer == ADOPT_DONE)
-			forget_all();
+		{
+			forget_all(store_table_names);
+			forget_all(pd_table_names);
+		}
 		SPI_finish();
 		PopActiveSnapshot();
 		CommitTransactionCommand();

@@ -65,7 +65,7 @@ fence(Pd *pd, const char *why)
 		WARNING,
 		(errmsg("tikv pd: this member takes part no more: %s", pd->fenced),
 		 errhint(
-			 "Stop the copy, or remove the member and have the node join anew.")));
+			 "Stop the copy, or remove the member and its store, and have the node begin anew with tikv_reset_store().")));
 }
 
 static void

@@ -269,6 +269,7 @@ serve(Pd *pd, const TableOids *tables)
 		if (pd->fenced[0] != '\0' && group_uncount_start(pd))
 		{
 			strlcpy(misplaced, pd->fenced, sizeof(misplaced));
+			worker_fence(WORKER_PD);
 			return misplaced;
 		}
 		if (join_verdict(pd, misplaced, sizeof(misplaced)))

@@ -618,6 +618,12 @@ COMMENT ON FUNCTION tikv_revoke(name, bytea, text) IS
 /* --------------------------------------------------- foreign data wrapper */
 
 CREATE FUNCTION tikv_fdw_handler() RETURNS fdw_handler
+CREATE FUNCTION tikv_reset_store(store_id int8) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_reset_store'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tikv_reset_store(int8) IS
+'Forget all keys and begin anew as an empty store: for a node that serves no more since its data are a copy, or were rolled back. For superusers; the argument is the store''s id, to confirm';
+
 AS 'MODULE_PATHNAME', 'tikv_fdw_handler'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_fdw_handler() IS
@@ -976,7 +982,7 @@ REVOKE ALL ON FUNCTION
 	tikv_internal.tasks(), tikv_internal.metrics(),
 	tikv_internal.stores(), tikv_internal.members(),
 	tikv_internal.keyspaces(), tikv_create_keyspace(text), tikv_leave(),
-	tikv_split(bytea, boolean),
+	tikv_reset_store(int8), tikv_split(bytea, boolean),
 	tikv_grant(name, bytea, text), tikv_revoke(name, bytea, text),
 	tikv_fdw_handler(), tikv_fdw_validator(text[], oid)
 FROM PUBLIC;

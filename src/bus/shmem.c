@@ -251,6 +251,7 @@ set_state(WorkerSlot *slot, WorkerState state, const char *reason,
 	if (before != state)
 		slot->since = now;
 	slot->state = state;
+	slot->fenced &= state != WORKER_SERVING;
 	if (reason != NULL)
 		strlcpy(slot->reason, reason, reason_len + 1);
 	if (address != NULL)
@@ -310,6 +311,16 @@ worker_report(WorkerKind kind, WorkerState state, const char *reason,
 		worker_wake_all();
 }
 
+void
+worker_fence(WorkerKind kind)
+{
+	WorkerSlot *slot = &tikv_shmem()->workers[kind];
+
+	SpinLockAcquire(&slot->mutex);
+	slot->fenced = true;
+	SpinLockRelease(&slot->mutex);
+}
+
 bool
 worker_view(WorkerKind kind, WorkerView *out)
 {
@@ -323,6 +334,7 @@ worker_view(WorkerKind kind, WorkerView *out)
 	SpinLockAcquire(&slot->mutex);
 	out->pid = slot->pid;
 	out->registered = slot->registered;
+	out->fenced = slot->fenced;
 	out->state = slot->state;
 	out->since = slot->since;
 	memcpy(out->reason, slot->reason, sizeof(out->reason));

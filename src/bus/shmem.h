@@ -49,6 +49,7 @@ typedef struct WorkerSlot
 	int pid;		 /* 0: none */
 	bool registered; /* the postmaster was asked to run it */
 	bool connecting; /* died while connecting: see worker_common.c */
+	bool fenced;	 /* its data are a copy, or were rolled back */
 	int wake_fd;	 /* eventfd, the same number in every process */
 	WorkerState state;
 	TimestampTz since;		   /* when it entered that state */
@@ -155,11 +156,18 @@ extern int worker_wake_fd(WorkerKind kind);
 extern void worker_report(WorkerKind kind, WorkerState state,
 						  const char *reason, const char *address);
 
+/*
+ * It found that its data are a copy of others that are in use, or were rolled
+ * back.  That stands until it serves.
+ */
+extern void worker_fence(WorkerKind kind);
+
 /* A copy of a worker's plain fields, without the mutex. */
 typedef struct WorkerView
 {
 	int pid;
 	bool registered;
+	bool fenced;
 	WorkerState state;
 	TimestampTz since;
 	char reason[256];

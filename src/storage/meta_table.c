@@ -190,14 +190,18 @@ find_store_meta(Relation rel)
 	return place;
 }
 
-void
-store_meta_save(const StoreMeta *meta)
+static void
+save_meta(const StoreMeta *meta, bool must_exist)
 {
 	TableIndexes indexes;
 	Relation rel = table_open_small("store_meta", &indexes);
 	ItemPointerData place = find_store_meta(rel);
 	Datum values[META_COLUMNS];
 
+	if (must_exist && !ItemPointerIsValid(&place))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the store was reset while it started")));
 	values[META_CLUSTER_ID - 1] = uint64_to_numeric(meta->cluster_id);
 	values[META_STORE_ID - 1] = uint64_to_numeric(meta->store_id);
 	values[META_API_VERSION - 1] = Int32GetDatum((int32) meta->api);
@@ -210,6 +214,18 @@ store_meta_save(const StoreMeta *meta)
 	values[META_CLAIM_WORD - 1] = Int64GetDatum(meta->claim_word);
 	save_row(rel, &indexes, &place, values);
 	table_close_small(rel, &indexes);
+}
+
+void
+store_meta_save(const StoreMeta *meta)
+{
+	save_meta(meta, false);
+}
+
+void
+store_meta_update(const StoreMeta *meta)
+{
+	save_meta(meta, true);
 }
 
 /* ---- region ---- */

@@ -31,6 +31,9 @@ typedef struct StoreMeta
 extern void store_meta_load(StoreMeta *out);
 extern void store_meta_save(const StoreMeta *meta);
 
+/* The same over the row that was loaded: an error if it is gone meanwhile. */
+extern void store_meta_update(const StoreMeta *meta);
+
 /* raft_serverpb.PeerState. */
 typedef enum PeerState
 {

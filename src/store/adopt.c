@@ -35,9 +35,10 @@ store_adopt(Store *store, char *reason, Size size)
 		identity_describe(stored, &here, how, sizeof(how));
 		if (!is_sole_member(store))
 		{
+			worker_fence(WORKER_STORE);
 			snprintf(
 				reason, size,
-				"the data are a copy (%s) and the store has peers elsewhere: stop the copy, or have it join as an empty node: DROP EXTENSION tikv_fdw CASCADE, set tikv.join, CREATE EXTENSION tikv_fdw",
+				"the data are a copy (%s) and the store has peers elsewhere: stop the copy, or have it begin anew, empty, with tikv_reset_store()",
 				how);
 			return false;
 		}

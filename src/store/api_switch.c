@@ -74,7 +74,7 @@ api_switch(Store *store, char *reason, Size size)
 	if (what == NULL)
 	{
 		store->meta.api = wanted;
-		store_meta_save(&store->meta);
+		store_meta_update(&store->meta);
 	}
 	PopActiveSnapshot();
 	CommitTransactionCommand();

@@ -396,6 +396,7 @@ static void
 save_meta(Store *store, bool alone)
 {
 	StoreMeta *meta = &store->meta;
+	bool is_first = meta->start_seq == 0;
 
 	if (alone || meta->claim_word == 0)
 		meta->start_seq++;
@@ -405,7 +406,10 @@ save_meta(Store *store, bool alone)
 		if (!pg_strong_random(&meta->claim_word, sizeof(meta->claim_word)))
 			elog(ERROR, "could not get random bytes");
 	begin();
-	store_meta_save(meta);
+	if (is_first)
+		store_meta_save(meta);
+	else
+		store_meta_update(meta);
 	FAILPOINT("store_before_start_counted");
 	end();
 	FAILPOINT("store_after_start_counted");
@@ -422,7 +426,7 @@ claim_start(Store *store, Arena *arena, char *reason, Size size)
 	FAILPOINT("store_start_claimed");
 	store->meta.claim_word = 0;
 	begin();
-	store_meta_save(&store->meta);
+	store_meta_update(&store->meta);
 	end();
 	FAILPOINT("store_word_forgotten");
 	return store_confirm_start(store, arena, claimed, reason, size);

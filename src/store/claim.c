@@ -113,9 +113,10 @@ put_claim(const Store *store, Arena *arena, Etcdserverpb__Compare *compare,
 	}
 	if (other != NULL && strcmp(other, value) == 0)
 		return true;
+	worker_fence(WORKER_STORE);
 	snprintf(
 		reason, size,
-		"start %lld of store %llu is not newer than start %llu, which the cluster has seen: this data directory is a copy, or was rolled back",
+		"start %lld of store %llu is not newer than start %llu, which the cluster has seen: this data directory is a copy, or was rolled back; see tikv_reset_store()",
 		(long long) store->meta.start_seq,
 		(unsigned long long) store->meta.store_id,
 		other == NULL ? 0ULL : strtoull(other, NULL, 10));

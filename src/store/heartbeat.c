@@ -366,6 +366,7 @@ take_verdict(Store *store, const BusAnswer *answer)
 		reply->header->error != NULL &&
 		reply->header->error->type == PDPB__ERROR_TYPE__DUPLICATED_ENTRY)
 	{
+		worker_fence(WORKER_STORE);
 		snprintf(store->fenced, sizeof(store->fenced), "%s",
 				 reply->header->error->message);
 		ereport(WARNING,

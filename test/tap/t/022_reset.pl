@@ -1,0 +1,178 @@
+# Nodes whose data are a copy, or were rolled back, begin anew as empty stores
+# by one call, and by nobody's and nowhere else.
+
+use strict;
+use warnings;
+
+use HTTP::Tiny;
+use Test::More;
+use TikvCopies;
+use TikvTest;
+
+my $http = HTTP::Tiny->new(timeout => 5);
+my %node;
+
+sub ask_pd
+{
+	my ($method, $path) = @_;
+
+	return $http->request($method,
+		'http://' . $node{one}{tikv}{'tikv.pd_addr'} . "/pd/api/v1/$path");
+}
+
+sub store_id
+{
+	return $_[0]->safe_psql('postgres', 'SELECT store_id FROM tikv_internal.store_meta');
+}
+
+# What a statement fails with; undef if it does not.
+sub refusal
+{
+	my ($instance, $sql) = @_;
+	my ($code, $out, $err) = $instance->psql('postgres', $sql);
+
+	return $code == 0 ? undef : $err;
+}
+
+sub rows_of
+{
+	return $_[0]->safe_psql('postgres', 'SELECT count(*) FROM tikv_internal.raw');
+}
+
+# In the same directory: by its place it cannot be told from the original.
+sub put_back
+{
+	my ($instance, $from) = @_;
+	my $dir = $instance->data_dir;
+
+	system('find', $dir, '-mindepth', '1', '-delete') == 0 or die 'find';
+	system('cp', '-a', "$from/.", $dir) == 0 or die 'cp';
+}
+
+# The start of node three's member that node one has saved.
+sub known_start
+{
+	return $node{one}->safe_psql('postgres', sprintf
+		q{SELECT substring(encode(value, 'escape') FROM 'start ([0-9]+)')::int8 >> 16
+		  FROM tikv_internal.pd_kv WHERE key LIKE 'member/%%' AND position('%s' in encode(value, 'escape')) > 0},
+		$node{three}{tikv}{'tikv.pd_addr'});
+}
+
+# ---- three nodes, of which one is rolled back by a start
+
+$node{one} = new_node('one');
+$node{one}->start;
+serve($node{one});
+my $join = $node{one}{tikv}{'tikv.pd_addr'};
+foreach my $name (qw(two three))
+{
+	$node{$name} = new_node($name, 'tikv.join' => $join);
+	$node{$name}->start;
+	serve($node{$name});
+}
+my $three = $node{three};
+is((rawctl($node{one}, 'put', 'key', 'value'))[0], 0, 'a key is put');
+wait_for('it to be on the third node', sub { rows_of($three) > 0 });
+$three->safe_psql('postgres', q{
+	CREATE SERVER tikv FOREIGN DATA WRAPPER tikv_fdw;
+	CREATE FOREIGN TABLE pairs (key text, value text) SERVER tikv OPTIONS (mode 'raw');
+	CREATE ROLE somebody;
+	GRANT EXECUTE ON FUNCTION tikv_reset_store(int8) TO somebody});
+$three->stop('fast');
+system('cp', '-a', $three->data_dir, $three->data_dir . '.old') == 0 or die 'cp';
+$three->start;
+wait_serving($three);
+my $start = $three->safe_psql('postgres', 'SELECT start_seq FROM tikv_internal.pd_raft_state');
+wait_for('its start to be known', sub { known_start() eq $start });
+my $old = store_id($three);
+like(refusal($three, "SELECT tikv_reset_store($old)"), qr/the store of this node serves/,
+	'a node that serves is not reset');
+$three->stop('fast');
+put_back($three, $three->data_dir . '.old');
+configure_node($three, 'tikv.join' => '');
+$three->start;
+wait_state($three, 'pd', 'waiting', qr/this data directory is a copy, or was rolled back/);
+wait_state($three, 'store', 'waiting', qr/./);
+
+# ---- who may not, and what is not enough
+
+like(refusal($three, "SELECT tikv_reset_store($old)"), qr/tikv\.join is not set/,
+	'a member does not make a cluster of its own');
+configure_node($three, 'tikv.join' => $join);
+$three->restart;
+wait_state($three, 'pd', 'waiting', qr/this data directory is a copy, or was rolled back/);
+wait_state($three, 'store', 'waiting', qr/./);
+like(refusal($three, 'SELECT tikv_reset_store(999)'), qr/this is store $old\b.*All keys.*tikv_reset_store\($old\)/s,
+	'another id does not confirm it');
+like(refusal($three, 'SELECT tikv_reset_store(NULL)'), qr/this is store $old\b/, 'nor does none');
+like(refusal($three, "SET ROLE somebody; SELECT tikv_reset_store($old)"), qr/only superusers/,
+	'somebody who may call it may not do it');
+like(refusal($three, "SET ROLE tikv_admin; SELECT tikv_reset_store($old)"), qr/permission denied/,
+	'administrators of keys may not call it');
+$three->safe_psql('postgres', "BEGIN; SELECT tikv_reset_store($old); ROLLBACK");
+cmp_ok(rows_of($three), '>', 0, 'what is rolled back has not been');
+is(store_id($three), $old, 'it is the same store');
+
+# ---- it begins anew
+
+$three->safe_psql('postgres', "SELECT tikv_reset_store($old)");
+is(rows_of($three), '0', 'its keys are gone');
+wait_state($three, 'pd', 'serving', qr/./);
+pass('its old member is in the way, which the status tells');
+is(ask_pd('DELETE', 'members/name/pd-' . $three->{tikv}{'tikv.pd_addr'})->{status}, 200,
+	'the old member is removed');
+is(ask_pd('DELETE', "store/$old")->{status}, 200, 'and the old store');
+wait_serving($three);
+my $new = store_id($three);
+isnt($new, $old, 'it is another store');
+is((rawctl($three, 'get', 'key'))[1], 'value', 'clients find their data through it');
+wait_for('its replica', sub { rows_of($three) > 0 });
+pass('it gets the data from the others');
+is($three->safe_psql('postgres', q{SELECT value FROM pairs WHERE key = 'key'}), 'value',
+	'foreign tables are as they were');
+is($node{one}->safe_psql('postgres', "SELECT state FROM tikv.stores WHERE store_id = $old"),
+	'tombstone', 'the old store is buried');
+is($three->safe_psql('postgres', 'SELECT count(*) FROM tikv_check()'), '0', 'its tables are sound');
+$three->restart;
+wait_serving($three);
+is(store_id($three), $new, 'it stays who it is');
+
+# ---- a store without a member, of which there is a copy
+
+my $outside = new_node('outside', 'tikv.pd_endpoints' => $node{two}{tikv}{'tikv.pd_addr'});
+$outside->start;
+serve($outside);
+$outside->stop('fast');
+my $clone = new_node('clone', 'tikv.pd_endpoints' => $node{two}{tikv}{'tikv.pd_addr'});
+copy_node($outside, $clone);
+before_start($clone, 'UPDATE tikv_internal.store_meta SET start_seq = start_seq + 5');
+$outside->start;
+wait_serving($outside);
+$clone->start;
+wait_serving($clone);
+wait_state($outside, 'store', 'waiting', qr/tikv_reset_store/);
+my $copied = store_id($outside);
+$outside->safe_psql('postgres', "SELECT tikv_reset_store($copied)");
+wait_serving($outside);
+isnt(store_id($outside), $copied, 'a store of which there is a copy is another one now');
+is(store_id($clone), $copied, 'and the copy is who it was');
+is($outside->safe_psql('postgres', "SELECT count(*) FROM tikv.stores WHERE state = 'up'"), '5',
+	'the cluster has both');
+$_->stop('fast') foreach $clone, $outside;
+
+# ---- one that waits for something else
+
+my $full = new_node('full');
+$full->start;
+serve($full);
+is((rawctl($full, 'put', 'key', 'its own'))[0], 0, 'a cluster of its own holds a key');
+configure_node($full, 'tikv.join' => $join);
+$full->restart;
+wait_state($full, 'pd', 'waiting', qr/is not empty/);
+wait_state($full, 'store', 'waiting', qr/./);
+my $own = store_id($full);
+like(refusal($full, "SELECT tikv_reset_store($own)"), qr/nothing has shown/,
+	'and is not emptied since its settings name another one');
+is(rows_of($full), '1', 'its key is there');
+
+done_testing();
