@@ -243,6 +243,25 @@ COMMENT ON COLUMN tikv_internal.snapshot_install.loading IS
 COMMENT ON COLUMN tikv_internal.snapshot_install.file_offset IS
 'How much of the file is in the tables';
 
+CREATE TABLE tikv_internal.leftover (
+	number int8 NOT NULL,
+	region_id int8 NOT NULL,
+	is_log boolean NOT NULL,
+	start_key bytea NOT NULL,
+	end_key bytea NOT NULL
+) USING heap WITH (fillfactor = 40, autovacuum_vacuum_cost_delay = 0,
+		autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
+COMMENT ON TABLE tikv_internal.leftover IS
+'What destroyed peers have left behind and is being removed: logs, and ranges of keys that no region of this store has';
+COMMENT ON COLUMN tikv_internal.leftover.number IS
+'It alone has it; greater than those of what was left before';
+COMMENT ON COLUMN tikv_internal.leftover.is_log IS
+'The region''s log, and no keys';
+COMMENT ON COLUMN tikv_internal.leftover.start_key IS
+'Inclusive, as bounds of regions are';
+COMMENT ON COLUMN tikv_internal.leftover.end_key IS
+'Exclusive; empty is the end of all keys';
+
 /* end of what is new */
 
 CREATE TABLE tikv_internal.region (
@@ -599,6 +618,12 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_leave() IS
 'This node leaves the cluster: its regions move to other stores, its member leaves the Placement Driver. Returns at once; tikv.stores and tikv.members show how far it is';
 
+CREATE FUNCTION tikv_reset_store(store_id int8) RETURNS void
+AS 'MODULE_PATHNAME', 'tikv_reset_store'
+LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tikv_reset_store(int8) IS
+'Forget all keys and begin anew as an empty store: for a node that serves no more since its data are a copy, or were rolled back. For superusers; the argument is the store''s id, to confirm';
+
 CREATE FUNCTION tikv_grant(
 	role name, prefix bytea, privileges text DEFAULT 'all')
 RETURNS void
@@ -618,12 +643,6 @@ COMMENT ON FUNCTION tikv_revoke(name, bytea, text) IS
 /* --------------------------------------------------- foreign data wrapper */
 
 CREATE FUNCTION tikv_fdw_handler() RETURNS fdw_handler
-CREATE FUNCTION tikv_reset_store(store_id int8) RETURNS void
-AS 'MODULE_PATHNAME', 'tikv_reset_store'
-LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
-COMMENT ON FUNCTION tikv_reset_store(int8) IS
-'Forget all keys and begin anew as an empty store: for a node that serves no more since its data are a copy, or were rolled back. For superusers; the argument is the store''s id, to confirm';
-
 AS 'MODULE_PATHNAME', 'tikv_fdw_handler'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_fdw_handler() IS
@@ -744,7 +763,7 @@ CREATE VIEW tikv.tasks AS SELECT * FROM tikv_internal.tasks();
 COMMENT ON VIEW tikv.tasks IS
 'Long work that this store does in slices, and how far it has come';
 COMMENT ON COLUMN tikv.tasks.task IS
-'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point; send snapshots, install snapshots: of regions, to and from other stores';
+'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point; send snapshots, install snapshots: of regions, to and from other stores; remove regions: rows of those that this store has no more';
 COMMENT ON COLUMN tikv.tasks.waiting IS
 'Deletions not finished; blocks of tikv_internal.raw to be looked at; 1 while garbage is collected; regions that are read or replaced';
 COMMENT ON COLUMN tikv.tasks.removed IS

@@ -25,6 +25,8 @@ typedef enum TaskCounter
 	TASK_SNAPSHOTS_SENT,	   /* since the store's start */
 	TASK_SNAPSHOTS_TO_INSTALL, /* regions that are being replaced */
 	TASK_SNAPSHOTS_INSTALLED,  /* since the store's start */
+	TASK_LEFTOVERS_WAITING,	   /* ranges and logs of peers that are gone */
+	TASK_LEFTOVERS_REMOVED,	   /* rows of theirs since the store's start */
 	TASK_COUNTERS
 } TaskCounter;
 

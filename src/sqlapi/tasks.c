@@ -39,5 +39,7 @@ tikv_tasks(PG_FUNCTION_ARGS)
 			 TASK_SNAPSHOTS_SENT);
 	put_task(result, "install snapshots", TASK_SNAPSHOTS_TO_INSTALL,
 			 TASK_SNAPSHOTS_INSTALLED);
+	put_task(result, "remove regions", TASK_LEFTOVERS_WAITING,
+			 TASK_LEFTOVERS_REMOVED);
 	return (Datum) 0;
 }

@@ -11,7 +11,7 @@
 
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
-#include "storage/raft_log_table.h"
+#include "store/leftovers.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
 
@@ -229,8 +229,7 @@ raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
 	if (!peer->is_new)
 	{
 		group_state_remove(peer->region.id);
-		(void) log_table_delete(&turn->tables, turn->snapshot, peer->region.id,
-								0, PG_INT64_MAX, PG_INT32_MAX);
+		leftovers_add_peer(peer);
 	}
 	if (peer->life == PEER_STATE_APPLYING)
 		snapshot_install_remove(peer->region.id);
@@ -257,10 +256,9 @@ overlaps(const Store *store, const PeerMessage *m)
 		const Region *region = &store->peers[i]->region;
 
 		if (region->n_peers > 0 &&
-			(m->end_key.len == 0 ||
-			 bytes_cmp(region->start_key, m->end_key) < 0) &&
-			(region->end_key.len == 0 ||
-			 bytes_cmp(m->start_key, region->end_key) < 0))
+			region_ranges_overlap((RegionRange){region->start_key,
+												region->end_key},
+								  (RegionRange){m->start_key, m->end_key}))
 			return true;
 	}
 	return false;
@@ -343,6 +341,13 @@ create_peer(RaftTurn *turn, const PeerMessage *m)
 
 	if (is_buried(turn, m) || !peer_message_is_initial(m))
 		return NULL;
+
+	/* its rows would be among those of the one before */
+	if (leftovers_have_log(store, m->region_id))
+	{
+		FAILPOINT("store_create_waits");
+		return NULL;
+	}
 	if (overlaps(store, m))
 	{
 		keep_early_vote(turn, m);

@@ -12,7 +12,7 @@
 #include "access/xact.h"
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
-#include "store/replicas.h"
+#include "store/leftovers.h"
 
 /* raftstore-and-pd 1: where every new region's log begins. */
 #define RAFT_INIT_LOG_INDEX 5
@@ -29,7 +29,9 @@ begins_here(Store *store, const Region *piece)
 	const Tombstone *tombstone = store_find_tombstone(store, piece->id);
 	const Peer *present = store_find_peer(store, piece->id);
 
-	if (self == NULL || (tombstone != NULL && tombstone->peer_id >= self->id))
+	if (self == NULL ||
+		(tombstone != NULL && tombstone->peer_id >= self->id) ||
+		leftovers_have_log(store, piece->id))
 		return false;
 	return present == NULL ||
 		(present->region.n_peers == 0 && present->self.id <= self->id);
@@ -73,6 +75,16 @@ store_piece(Store *store, const Region *piece, GroupState *state)
 	region_table_save(piece, self->id, PEER_STATE_NORMAL);
 	group_state_insert(state);
 	FAILPOINT("store_after_piece");
+}
+
+/* Rows of a piece that has come and gone belong to nobody here. */
+static void
+leave_piece(Store *store, const Region *piece)
+{
+	const Peer *present = store_find_peer(store, piece->id);
+
+	if (present == NULL || present->region.n_peers == 0)
+		leftovers_add_keys(store, piece);
 }
 
 static void
@@ -119,8 +131,14 @@ raft_split_apply(RaftTurn *turn, Peer *peer, const CmdAdmin *admin)
 	}
 	CommandCounterIncrement();
 	for (int i = 0; i < born->n_pieces; i++)
-		if (i != derived && begins_here(store, &born->pieces[i]))
+	{
+		if (i == derived)
+			continue;
+		if (begins_here(store, &born->pieces[i]))
 			store_piece(store, &born->pieces[i], &born->states[i]);
+		else
+			leave_piece(store, &born->pieces[i]);
+	}
 	peer_set_region(peer, &born->pieces[derived]);
 	region_size_guess(peer, peer, born->n_pieces);
 	peer->region_changed = true;

@@ -14,23 +14,20 @@
 #include <unistd.h>
 
 #include "access/xact.h"
-#include "bus/lock_table.h"
 #include "bus/tasks.h"
 #include "core/base/check.h"
 #include "storage/raft_log_table.h"
+#include "store/leftovers.h"
+#include "store/rows_slice.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
-/* What a slice writes, and with what. */
+/* What a slice works on. */
 typedef struct InstallSlice
 {
 	Store *store;
 	SnapshotInstalling *in;
-	OpenTables tables;
-	Snapshot snapshot;
-	RawWriter *raw;
-	TxnWriter *txn;
+	RowsSlice rows;
 	bool done; /* the region is installed */
 } InstallSlice;
 
@@ -80,6 +77,7 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 			 at.region_id);
 	board_remove(peer->region.id);
 	raft_write_covered(peer, at.index);
+	leftovers_add_rest(peer, &info.region);
 	peer_set_region(peer, &info.region);
 	peer->life = PEER_STATE_APPLYING;
 	peer->region_changed = true;
@@ -89,6 +87,7 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 	region_size_forget(peer);
 	(void) log_table_delete(&turn->tables, turn->snapshot, at.region_id, 0,
 							PG_INT64_MAX, PG_INT32_MAX);
+	leftovers_take_over(store, &peer->region);
 	peer->log_last = at.index;
 	peer->log_first = at.index + 1;
 	peer->log_bytes = 0;
@@ -108,83 +107,13 @@ snapshots_taken(Peer *peer)
 
 /* ------------------------------------------------------------ the two phases */
 
-/* A record as the writers want it. */
-static void
-write_record(InstallSlice *slice, const SnapshotRecord *r, bool remove)
-{
-	RawModify raw = {.cf = r->cf, .key = r->key};
-	TxnModify txn = {.key = r->key, .ts = r->number};
-
-	switch (r->op)
-	{
-		case SNAPSHOT_RAW_PUT:
-		case SNAPSHOT_RAW_DELETE:
-			raw.kind =
-				r->op == SNAPSHOT_RAW_DELETE || remove ? RAW_DELETE : RAW_PUT;
-			raw.value = r->bytes;
-			raw.expires_at = (int64) r->number;
-			raw.era = slice->store->ranges.era;
-			raw_writer_apply(slice->raw, &raw);
-			return;
-		case SNAPSHOT_WRITE_PUT:
-		case SNAPSHOT_WRITE_DELETE:
-			txn.cf = TXN_CF_WRITE;
-			break;
-		case SNAPSHOT_VALUE_PUT:
-		case SNAPSHOT_VALUE_DELETE:
-			txn.cf = TXN_CF_VALUE;
-			break;
-		case SNAPSHOT_LOCK_PUT:
-		case SNAPSHOT_LOCK_DELETE:
-			txn.cf = TXN_CF_LOCK;
-			txn.ts = 0;
-			break;
-		case SNAPSHOT_RAW_RANGE:
-			return;
-	}
-	txn.is_delete = remove || r->op == SNAPSHOT_WRITE_DELETE ||
-		r->op == SNAPSHOT_VALUE_DELETE || r->op == SNAPSHOT_LOCK_DELETE;
-	txn.bytes = r->bytes;
-	txn_writer_apply(slice->txn, &txn);
-}
-
-/* Rows are removed after the walk: a scan must not see what it does. */
-typedef struct OldRows
-{
-	SnapshotRecord *records;
-	int n;
-	Arena *arena;
-} OldRows;
-
-static void
-note_old(void *arg, const SnapshotRecord *record)
-{
-	OldRows *old = arg;
-	SnapshotRecord *copy = &old->records[old->n++];
-
-	*copy = *record;
-	copy->key = arena_copy(old->arena, record->key);
-	copy->bytes = bytes_empty();
-}
-
 static void
 remove_old(InstallSlice *slice)
 {
 	SnapshotInstalling *in = slice->in;
-	Arena *arena = &slice->store->arena;
-	OldRows old = {.arena = arena};
 
-	/* Locks come in pieces of their own, with all that are spilled. */
-	old.records = MemoryContextAllocHuge(slice->store->turn_context,
-										 (2 * SNAPSHOT_SLICE_ROWS +
-										  (Size) lock_table_n_spilled()) *
-											 sizeof(SnapshotRecord));
-	(void) snapshot_walk_slice(&in->walk, &slice->tables, slice->snapshot,
-							   SNAPSHOT_SLICE_BYTES * 4, SNAPSHOT_SLICE_ROWS,
-							   note_old, &old);
 	FAILPOINT("store_install_before_remove");
-	for (int i = 0; i < old.n; i++)
-		write_record(slice, &old.records[i], true);
+	(void) rows_slice_remove(&slice->rows, &in->walk);
 	in->at.loading = in->walk.step == SNAPSHOT_STEP_DONE;
 }
 
@@ -231,38 +160,6 @@ read_block(InstallSlice *slice, SnapshotBlock *block)
 	}
 }
 
-static bool
-note_key(void *arg, const RawPair *pair)
-{
-	SnapshotRecord record = {.op = SNAPSHOT_RAW_PUT, .key = pair->key};
-
-	note_old(arg, &record);
-	return true;
-}
-
-/* Some rows of a deleted range; true if there are no more. */
-static bool
-remove_range(InstallSlice *slice, const SnapshotRecord *range)
-{
-	RawReader *reader = raw_reader_open(&slice->tables, slice->snapshot, 0);
-	OldRows old = {.arena = &slice->store->arena};
-	RawScan scan = {.cf = range->cf,
-					.lower = range->key,
-					.upper = range->bytes,
-					.key_only = true,
-					.limit = SNAPSHOT_SLICE_ROWS};
-
-	old.records = palloc(SNAPSHOT_SLICE_ROWS * sizeof(SnapshotRecord));
-	reader->scan(reader, &scan, note_key, &old);
-	raw_reader_close(reader);
-	for (int i = 0; i < old.n; i++)
-	{
-		old.records[i].cf = range->cf;
-		write_record(slice, &old.records[i], true);
-	}
-	return old.n < SNAPSHOT_SLICE_ROWS;
-}
-
 /* True if the block is done with. */
 static bool
 write_block(InstallSlice *slice, const SnapshotBlock *block)
@@ -273,8 +170,8 @@ write_block(InstallSlice *slice, const SnapshotBlock *block)
 	while (snapshot_next(&cursor, &record))
 	{
 		if (block->kind == SNAPSHOT_RANGE)
-			return remove_range(slice, &record);
-		write_record(slice, &record, false);
+			return rows_slice_remove_raw(&slice->rows, &record);
+		rows_slice_write(&slice->rows, &record, false);
 	}
 	if (cursor.bad)
 		corrupt_file(slice->in);
@@ -358,40 +255,13 @@ end_walk(SnapshotInstalling *in)
 	in->walking = false;
 }
 
-static bool
-open_slice(InstallSlice *slice)
-{
-	Store *store = slice->store;
-	TablesAnswer answer;
-
-	StartTransactionCommand();
-	MemoryContextSwitchTo(store->turn_context);
-	answer = tables_open(&store->tables,
-						 TABLES_RAW | TABLES_TXN | TABLES_SPILL | TABLES_LOG,
-						 true, false, &slice->tables);
-	if (answer != TABLES_OK)
-	{
-		store_report_blocker(store, answer);
-		CommitTransactionCommand();
-		return false;
-	}
-	slice->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	slice->raw = raw_writer_open(&slice->tables, slice->snapshot);
-	if (store->sweeper.enabled)
-		raw_writer_watch(slice->raw, sweeper_note, store);
-	slice->txn = txn_writer_open(&slice->tables, slice->snapshot, store->pool);
-	return true;
-}
-
 /* The last one is flushed: the file is removed after it. */
 static void
 commit_slice(InstallSlice *slice, const Peer *peer)
 {
 	const SnapshotInstall *at = &slice->in->at;
-	int before = synchronous_commit;
 
-	raw_writer_close(slice->raw);
-	txn_writer_close(slice->txn);
+	rows_slice_close(&slice->rows);
 	if (slice->done)
 	{
 		snapshot_install_remove(at->region_id);
@@ -400,22 +270,16 @@ commit_slice(InstallSlice *slice, const Peer *peer)
 	}
 	else
 		snapshot_install_save(at);
-	UnregisterSnapshot(slice->snapshot);
-	tables_close(&slice->tables, true);
 	FAILPOINT("store_before_install_commit");
-	if (!slice->done)
-		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
-	CommitTransactionCommand();
-	synchronous_commit = before;
+	rows_slice_commit(&slice->rows, slice->done);
 	FAILPOINT("store_after_install_commit");
-	raw_writer_published(slice->raw);
-	txn_writer_published(slice->txn);
+	rows_slice_published(&slice->rows);
 }
 
 static void
 run_slice(InstallSlice *slice, Peer *peer)
 {
-	if (!open_slice(slice))
+	if (!rows_slice_open(&slice->rows, slice->store))
 	{
 		slice->in->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
 		return;

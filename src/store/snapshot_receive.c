@@ -25,8 +25,8 @@
 static bool
 ranges_overlap(const Region *a, const Region *b)
 {
-	return (b->end_key.len == 0 || bytes_cmp(a->start_key, b->end_key) < 0) &&
-		(a->end_key.len == 0 || bytes_cmp(b->start_key, a->end_key) < 0);
+	return region_ranges_overlap((RegionRange){a->start_key, a->end_key},
+								 (RegionRange){b->start_key, b->end_key});
 }
 
 /* Another region of ours, or another one that comes in. */

@@ -22,6 +22,7 @@
 #include "store/detector.h"
 #include "store/elsewhere.h"
 #include "store/grants.h"
+#include "store/leftovers.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -110,6 +111,7 @@ store_init(Store *store)
 	dispatch_init(&store->dispatch, context);
 	background_init(store);
 	snapshots_init(store);
+	leftovers_init(store);
 	region_sizes_init(store);
 	hibernate_init(store);
 	store->dispatch.write = store_submit;
@@ -207,6 +209,7 @@ bring_up(Store *store, char *reason, Size size)
 		peer_start(store, store->peers[i]);
 	}
 	snapshots_load(store);
+	leftovers_load(store);
 	grants_end_over(store);
 	turn_run(store);
 	kvserver_limits(&store->dispatch.limits, store->meta.cluster_id,
@@ -324,6 +327,7 @@ sleep_us(const Store *store)
 	wait =
 		Min(wait,
 			Min(region_sizes_due_us(store), hibernate_due_us(store)) - now_us);
+	wait = Min(wait, leftovers_due_us(store) - now_us);
 	if (store->lists[PEERS_NEWS].n > 0)
 		wait = Min(wait, store->next_news_us - now_us);
 
@@ -369,6 +373,7 @@ work_round(Store *store)
 	done += raft_read_run(store);
 	done += background_run(store);
 	done += snapshots_run(store);
+	done += leftovers_run(store);
 	done += region_sizes_run(store);
 	splits_run(store);
 	hibernate_run(store, dispatch_now_us());
@@ -477,6 +482,7 @@ tikv_store_main(Datum arg)
 		gc_free(store);
 		status_cache_free(store->status_cache);
 		background_free(store);
+		leftovers_free(store);
 		replicas_free(store);
 		arena_free(&store->arena);
 		MemoryContextDelete(life);

@@ -226,6 +226,7 @@ struct Store
 	struct Replicas *replicas;	  /* what groups with several peers need */
 	struct Links *links;		  /* to other stores; NULL: not yet */
 	struct Snapshots *snapshots;
+	struct Leftovers *leftovers; /* of peers that are gone */
 	RegionSizes *sizes;
 	Sleepers *sleepers;
 	struct Elsewhere *elsewhere; /* what is asked of other stores */

@@ -2,6 +2,8 @@
  * test_region.c
  *	  Region checks: their order, the epoch table, key ranges.
  */
+#include <stdio.h>
+
 #include "core/region/question.h"
 #include "core/region/region.h"
 
@@ -347,9 +349,74 @@ test_questions(void)
 	   "and no number leaves its bits");
 }
 
+static RegionRange
+range_of(const char *start, const char *end)
+{
+	return (RegionRange){bytes_cstr(start), bytes_cstr(end)};
+}
+
+/* "a-c x-" for two ranges. */
+static const char *
+rest_of(RegionRange range, RegionRange taken)
+{
+	static char text[64];
+	RegionRange rest[2];
+	int n = region_range_without(range, taken, rest);
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < n; i++)
+		at += (size_t) snprintf(text + at, sizeof(text) - at, "%s%.*s-%.*s",
+								i == 0 ? "" : " ", (int) rest[i].start.len,
+								(const char *) rest[i].start.data,
+								(int) rest[i].end.len,
+								(const char *) rest[i].end.data);
+	return text;
+}
+
+static void
+check_rest(const char *start, const char *end, const char *taken_start,
+		   const char *taken_end, const char *expected)
+{
+	RegionRange range = range_of(start, end);
+	RegionRange taken = range_of(taken_start, taken_end);
+	bool apart = strcmp(rest_of(range, taken), expected) == 0;
+
+	OK(apart, expected);
+	OK(region_ranges_overlap(range, taken) ==
+		   region_ranges_overlap(taken, range),
+	   "to overlap is mutual");
+}
+
+/* An empty end is behind all keys, an empty start before them. */
+static void
+test_ranges(void)
+{
+	check_rest("b", "d", "d", "f", "b-d");
+	check_rest("d", "f", "b", "d", "d-f");
+	check_rest("b", "d", "b", "d", "");
+	check_rest("b", "d", "a", "z", "");
+	check_rest("b", "d", "", "", "");
+	check_rest("b", "h", "c", "e", "b-c e-h");
+	check_rest("b", "h", "b", "e", "e-h");
+	check_rest("b", "h", "e", "h", "b-e");
+	check_rest("b", "h", "e", "", "b-e");
+	check_rest("", "", "c", "e", "-c e-");
+	check_rest("", "", "", "e", "e-");
+	check_rest("", "", "e", "", "-e");
+	check_rest("b", "", "", "a", "b-");
+	check_rest("b", "", "", "c", "c-");
+	check_rest("", "b", "b", "", "-b");
+	OK(!region_ranges_overlap(range_of("a", "b"), range_of("b", "")),
+	   "neighbours do not overlap");
+	OK(region_ranges_overlap(range_of("a", ""), range_of("b", "")),
+	   "two without an end do");
+}
+
 int
 main(void)
 {
+	test_ranges();
 	test_epoch_rules();
 	test_questions();
 	test_contains();

@@ -62,6 +62,37 @@ region_contains(const Region *region, Bytes key)
 	return region->end_key.len == 0 || bytes_cmp(key, region->end_key) < 0;
 }
 
+/* Does a range end at or before a key?  An empty end is behind all keys. */
+static bool
+ends_by(Bytes end, Bytes key)
+{
+	return end.len > 0 && bytes_cmp(end, key) <= 0;
+}
+
+bool
+region_ranges_overlap(RegionRange a, RegionRange b)
+{
+	return !ends_by(a.end, b.start) && !ends_by(b.end, a.start);
+}
+
+int
+region_range_without(RegionRange range, RegionRange taken, RegionRange rest[2])
+{
+	int n = 0;
+
+	if (!region_ranges_overlap(range, taken))
+	{
+		rest[0] = range;
+		return 1;
+	}
+	if (bytes_cmp(range.start, taken.start) < 0)
+		rest[n++] = (RegionRange){range.start, taken.start};
+	if (taken.end.len > 0 &&
+		(range.end.len == 0 || bytes_cmp(taken.end, range.end) < 0))
+		rest[n++] = (RegionRange){taken.end, range.end};
+	return n;
+}
+
 /* Start an error about the region that was asked for; returns false. */
 static bool
 refuse(RegionError *error, RegionErrorKind kind, uint64_t region_id)

@@ -138,6 +138,22 @@ extern bool region_epoch_matches(RegionEpoch request, RegionEpoch current,
 /* True if start <= key < end, end empty meaning +infinity. */
 extern bool region_contains(const Region *region, Bytes key);
 
+/* Keys from start to end, as of regions. */
+typedef struct RegionRange
+{
+	Bytes start;
+	Bytes end;
+} RegionRange;
+
+extern bool region_ranges_overlap(RegionRange a, RegionRange b);
+
+/*
+ * What of a range lies outside of another one: up to two ranges, whose bounds
+ * are borrowed from the two.  Returns how many.
+ */
+extern int region_range_without(RegionRange range, RegionRange taken,
+								RegionRange rest[2]);
+
 /*
  * Check a request's context in TiKV's order: store, region, peer, leader,
  * term, epoch, flashback.  `state` is NULL when this store has no such region.  Returns

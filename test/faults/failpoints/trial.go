@@ -44,7 +44,7 @@ const (
 
 // focus is a key of the region that things are done to.
 func (t *trial) focus() string {
-	if t.point.drive == "split" {
+	if t.point.drive == "split" || t.point.drive == "deadlock" {
 		return "zz~"
 	}
 	return "fp/"
@@ -142,7 +142,7 @@ func (t *trial) crashDuring(r *registers, random *rand.Rand) error {
 	if t.point.drive == "write" {
 		t.at += random.Intn(20)
 	}
-	if err := t.w.arm(t.target, fmt.Sprintf("%s=once:%d*crash", t.point.name, t.at)); err != nil {
+	if err := t.w.arm(t.target, fmt.Sprintf("%s=once:%d*crash%s", t.point.name, t.at, beside[t.point.name])); err != nil {
 		return err
 	}
 	err := t.driveUntilCrash()
