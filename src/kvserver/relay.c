@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "core/base/rpc_code.h"
 #include "guc.h"
 #include "kvserver/relay.h"
@@ -188,6 +189,7 @@ on_done(void *arg, const ClientResult *result)
 	RelayCall *call = arg;
 	RelayCall copy = *call;
 
+	FAILPOINT_PASS("relay_answered");
 	unlink_call(call);
 	if (copy.over_bus)
 		answer_bus(&copy.bus, result);
@@ -222,6 +224,7 @@ send_call(Relay *relay, const char *address, int method, Bytes message,
 	relay->n_calls++;
 	relay->bytes += call->bytes;
 	channel->n_calls++;
+	FAILPOINT_PASS("relay_before_call");
 	call->call = client_call(channel->channel, service->path, message, &options,
 							 on_done, call);
 	return call;

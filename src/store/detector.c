@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "core/base/rpc_code.h"
 #include "deadlock.pb-c.h"
 #include "server/client.h"
@@ -65,6 +66,7 @@ detector_update(Store *store)
 		return true;
 	if (leads != detector->leads || term != detector->term)
 	{
+		FAILPOINT_PASS("store_detector_role");
 		deadlocks_clear(lock_wait_deadlocks(store->waits));
 		lock_wait_detect_by(store->waits, leads ? NULL : send_edge, detector);
 	}
@@ -139,6 +141,7 @@ on_found(ClientCall *call, Bytes bytes)
 
 		for (size_t i = 0; i < reply->n_wait_chain; i++)
 			chain[i] = entry_from_wire(reply->wait_chain[i]);
+		FAILPOINT_PASS("store_deadlock_heard");
 		lock_wait_deadlock(detector->store->waits, &entry, &found);
 	}
 	arena_free(&arena);
@@ -184,6 +187,7 @@ connect_to(Detector *detector, const char *address)
 			MemoryContextStrdup(detector->store->context, address);
 		detector->channel = client_open(detector->store->server, address);
 	}
+	FAILPOINT_PASS("store_detector_open");
 	detector->stream =
 		client_stream(detector->channel, "/deadlock.Deadlock/Detect", NULL,
 					  &handler, detector);
@@ -248,6 +252,7 @@ send_edge(void *arg, DeadlockRequestKind kind, const WaitForEntry *entry)
 	len = deadlock__deadlock_request__get_packed_size(&request);
 	bytes = palloc(len);
 	deadlock__deadlock_request__pack(&request, bytes);
+	FAILPOINT_PASS("store_edge_out");
 	if (detector->stream != NULL)
 		(void) client_send_bytes(detector->stream, bytes_make(bytes, len));
 	else
@@ -306,12 +311,16 @@ carry_out(Store *store, Call *call, const Deadlock__DeadlockRequest *request,
 	WaitForEntry entry = entry_from_wire(request->entry);
 	DeadlockFound found;
 
+	FAILPOINT_PASS("store_edge_heard");
 	switch (request->tp)
 	{
 		case DEADLOCK__DEADLOCK_REQUEST_TYPE__Detect:
 			if (deadlocks_detect(graph, &entry, dispatch_now_us(), arena,
 								 &found))
+			{
+				FAILPOINT_PASS("store_deadlock_found");
 				tell_found(call, &entry, &found, arena);
+			}
 			break;
 		case DEADLOCK__DEADLOCK_REQUEST_TYPE__CleanUpWaitFor:
 			deadlocks_clean_up_wait_for(graph, entry.txn, entry.wait_for_txn,

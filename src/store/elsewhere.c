@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "core/base/rpc_code.h"
 #include "kvserver/relay.h"
 #include "pdpb.pb-c.h"
@@ -119,6 +120,7 @@ on_answer(void *arg, const ClientResult *result)
 	Errand *errand = arg;
 	const ProtobufCMessage *reply = NULL;
 
+	FAILPOINT_PASS("store_errand_answered");
 	if (result->code == RPC_OK)
 	{
 		errand->where.reply = result->reply;
@@ -172,6 +174,7 @@ send_to_leader(Errand *errand)
 		finish(errand, NULL);
 		return;
 	}
+	FAILPOINT_PASS("store_errand_out");
 	set_context(errand);
 	len = protobuf_c_message_get_packed_size(errand->message);
 	bytes = arena_alloc(&errand->arena, len);
@@ -278,6 +281,7 @@ take_stores(Store *store, const BusReply *bus)
 		reply = (const void *)
 			service_unpack(&pdpb__get_all_stores_response__descriptor,
 						   bus->bytes, &arena);
+	FAILPOINT_PASS("store_errand_stores");
 	if (reply != NULL)
 		keep_addresses(elsewhere, reply);
 	arena_free(&arena);
@@ -311,6 +315,7 @@ take_region(Errand *errand, const Pdpb__GetRegionResponse *reply)
 	errand->where.leader.id = reply->leader->id;
 	errand->where.leader.store_id = reply->leader->store_id;
 	errand->asks_region = false;
+	FAILPOINT_PASS("store_errand_region");
 	go_to_leader(errand);
 }
 

@@ -11,6 +11,7 @@
 
 #include <time.h>
 
+#include "bus/failpoints.h"
 #include "bus/sql_txns.h"
 #include "guc.h"
 #include "pdpb.pb-c.h"
@@ -56,6 +57,7 @@ set_barrier(Store *store, uint64 ts)
 	Pdpb__SetGCBarrierRequest request = PDPB__SET_GCBARRIER_REQUEST__INIT;
 	char name[64];
 
+	FAILPOINT_PASS("store_barrier_before_set");
 	fill(store, &header, &scope, name, sizeof(name));
 	request.header = &header;
 	request.keyspace_scope = &scope;
@@ -115,13 +117,16 @@ gc_barrier_run(Store *store)
 
 	if (ts == 0 && gc->barrier_ts != 0)
 	{
+		FAILPOINT_PASS("store_barrier_before_delete");
 		if (delete_barrier(store))
 			gc->barrier_ts = 0;
+		FAILPOINT_PASS("store_barrier_deleted");
 	}
 	else if (ts != 0 &&
 			 (ts != gc->barrier_ts || now_us > gc->barrier_us + RENEW_US) &&
 			 set_barrier(store, ts))
 	{
+		FAILPOINT_PASS("store_barrier_asked");
 		gc->barrier_ts = ts;
 		gc->barrier_us = now_us;
 	}
@@ -138,6 +143,7 @@ gc_barrier_take_pd_answer(Store *store, const BusAnswer *answer)
 		return true;
 	if (answer->tag != METHOD_PD_SET_GC_BARRIER)
 		return false;
+	FAILPOINT_PASS("store_barrier_answer");
 	arena_init(&arena);
 	if (answer->reply.code == BUS_OK)
 		reply = (const void *)

@@ -44,12 +44,12 @@ var drives = map[string]func(t *trial) error{
 	"pdkeys":       (*trial).fillPD,
 	"pdids":        (*trial).takeIDs,
 	"safepoint":    (*trial).raiseSafePoints,
+	"sqlread":      (*trial).readBySQL,
+	"opentxn":      (*trial).keepOpen,
+	"deadlock":     (*trial).deadlock,
+	"detect":       (*trial).deadlock,
 	"join":         (*trial).join,
 	"leave":        (*trial).leave,
-}
-
-func nothing(*trial) error {
-	return nil
 }
 
 // beside are what has to fail or wait for a point to be passed for sure.
@@ -57,6 +57,10 @@ var beside = map[string]string{
 	// what is left behind stays there for a while
 	"store_create_waits":   ";store_leftover_log_slice=1*error",
 	"store_leftover_taken": ";store_leftover_keys_slice=delay(150)",
+}
+
+func nothing(*trial) error {
+	return nil
 }
 
 // ---- transactions, of client-go

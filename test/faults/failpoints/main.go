@@ -93,8 +93,8 @@ func prepare(w *world) error {
 func order(points []*point) {
 	sort.SliceStable(points, func(i, j int) bool {
 		a, b := points[i].drive, points[j].drive
-		if (a == "split") != (b == "split") {
-			return b == "split"
+		if leavesRegions(a) != leavesRegions(b) {
+			return leavesRegions(b)
 		}
 		return a < b
 	})
