@@ -63,11 +63,12 @@ check_fenced(bool *pd_too)
 	(void) worker_view(WORKER_PD, &pd);
 	*pd_too = pd.fenced;
 	if (store.state == WORKER_SERVING)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the store of this node serves: it is not reset"),
-				 errhint(
-					 "A node that is to go leaves its cluster with tikv_leave().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the store of this node serves: it is not reset"),
+			 errhint(
+				 "A node that is to go leaves its cluster with tikv_leave().")));
 	if (!store.fenced && !pd.fenced)
 		ereport(
 			ERROR,

@@ -327,6 +327,21 @@ try_slice(Store *store, Leftover *item, bool *done)
 	return ran;
 }
 
+/* It cannot be done now: others go before it. */
+static void
+put_last(Leftovers *left, Leftover *item)
+{
+	Leftover **at = &left->items;
+
+	while (*at != item)
+		at = &(*at)->next;
+	*at = item->next;
+	while (*at != NULL)
+		at = &(*at)->next;
+	item->next = NULL;
+	*at = item;
+}
+
 static void
 slice(Store *store, Leftover *item)
 {
@@ -337,10 +352,13 @@ slice(Store *store, Leftover *item)
 
 	turn_finish(store);
 	if (ran)
-		left->due_us = dispatch_now_us() +
-			(dispatch_now_us() - begun_us) * LEFTOVER_REST;
+		left->due_us =
+			dispatch_now_us() + (dispatch_now_us() - begun_us) * LEFTOVER_REST;
 	else
+	{
 		left->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
+		put_last(left, item);
+	}
 	if (done)
 		forget(left, item);
 	else

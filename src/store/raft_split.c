@@ -29,8 +29,7 @@ begins_here(Store *store, const Region *piece)
 	const Tombstone *tombstone = store_find_tombstone(store, piece->id);
 	const Peer *present = store_find_peer(store, piece->id);
 
-	if (self == NULL ||
-		(tombstone != NULL && tombstone->peer_id >= self->id) ||
+	if (self == NULL || (tombstone != NULL && tombstone->peer_id >= self->id) ||
 		leftovers_have_log(store, piece->id))
 		return false;
 	return present == NULL ||
