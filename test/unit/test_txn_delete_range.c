@@ -35,7 +35,8 @@ what_goes(void)
 	fill("b");
 	fill("c");
 	fill("d");
-	EQ_U64(run_slices(&kit, &command, 0).n, 1, "a small range is one slice");
+	EQ_U64(run_slices(&kit, &command, 0).n, 2,
+		   "a small range is two slices: values go when the rest is gone");
 	KEY_IS("a", "P@30 | 21=P@20 11=P@10 v20 v30", "below the range");
 	KEY_IS("b", "|",
 		   "txn-semantics 21 row 3: lock, records and values, all versions");
@@ -90,7 +91,22 @@ destroy(void)
 	kit_free(&kit);
 }
 
-/* Whether every record that wants a value in CF default has it. */
+static bool
+lock_has_value(const MemoryRow *row)
+{
+	Arena arena;
+	Lock lock;
+	bool has;
+
+	arena_init(&arena);
+	CHECK(lock_decode(row->bytes, &arena, &lock) == STATUS_OK);
+	has = lock.type != LOCK_TYPE_PUT || lock.has_short_value ||
+		memory_find(&kit.m, TXN_CF_VALUE, row->key, lock.start_ts) != NULL;
+	arena_free(&arena);
+	return has;
+}
+
+/* Whether every lock and record that wants a value in CF default has it. */
 static bool
 is_sound(void)
 {
@@ -99,6 +115,8 @@ is_sound(void)
 		const MemoryRow *row = &kit.m.rows[i];
 		WriteRecord write;
 
+		if (row->cf == TXN_CF_LOCK && !lock_has_value(row))
+			return false;
 		if (row->cf != TXN_CF_WRITE)
 			continue;
 		CHECK(write_decode(row->bytes, &write) == STATUS_OK);
@@ -146,6 +164,60 @@ slices(void)
 	kit_free(&kit);
 }
 
+/* Go on with a command that was left after some slices. */
+static void
+run_rest(TxnCommand *command)
+{
+	static uint8_t cursor[64];
+	DeleteRangeCommand *deletion = &command->delete_range;
+
+	CHECK(deletion->cursor.len <= sizeof(cursor));
+	if (deletion->cursor.len > 0)
+		memcpy(cursor, deletion->cursor.data, deletion->cursor.len);
+	deletion->cursor = bytes_make(cursor, deletion->cursor.len);
+	run_slices(&kit, command, 0);
+}
+
+/* Others commit and lock keys between the slices. */
+static void
+meanwhile(void)
+{
+	const char *keys[] = {"k000000", "k000150", "k000299"};
+	bool sound = true;
+	bool left = true;
+	char name[32];
+
+	kit_init(&kit);
+	for (size_t limit = 1; limit < 12; limit++)
+	{
+		TxnCommand command = range("k", "l");
+
+		for (int i = 0; i < 300; i++)
+		{
+			snprintf(name, sizeof(name), "k%06d", i);
+			fill(name);
+		}
+		run_slices(&kit, &command, limit);
+		for (size_t i = 0; i < 3; i++)
+		{
+			VALUE(keys[i], 40, "of a record");
+			WRITE(keys[i], 41, PUT, 40);
+			PUT(keys[i], 43, 42, "short");
+			VALUE(keys[i], 50, "of a lock");
+			LONG_LOCK(keys[i], 50);
+		}
+		run_rest(&command);
+		sound = sound && is_sound();
+		left = left &&
+			memory_find(&kit.m, TXN_CF_VALUE, K("k000000"), 20) == NULL &&
+			memory_find(&kit.m, TXN_CF_VALUE, K("k000299"), 30) == NULL;
+		kit_reset(&kit);
+	}
+	OK(sound, "what is written between slices keeps its value");
+	OK(left, "and nothing of what was there before");
+	kit_free(&kit);
+}
+
 int
 main(void)
 {
@@ -153,5 +225,6 @@ main(void)
 	notify_only();
 	destroy();
 	slices();
+	meanwhile();
 	return unit_done();
 }

@@ -5,7 +5,8 @@
  *
  * TiKV deletes the three column families at once; here it takes many turns,
  * each of which may be the last before a crash, and a repetition is harmless.
- * Locks go first and values last, so that no record is without its value.
+ * Locks go first and values last, so that no record is without its value; and
+ * of a transaction that came behind the first of these, the value stays.
  * Source: tikv/tikv src/storage/mod.rs (delete_range), src/server/gc_worker/
  * gc_worker.rs (unsafe_destroy_range).
  */
@@ -87,6 +88,28 @@ delete_writes(void *arg, Bytes key, const WriteAt *at)
 	return true;
 }
 
+/* Is there a lock, or a record, whose value this is? */
+static bool
+is_in_use(const TxnEnv *env, Bytes key, uint64_t start_ts)
+{
+	MvccReader *reader = env->reader;
+	WriteAt at;
+	uint64_t ts = UINT64_MAX;
+	Lock lock;
+
+	if (reader->get_lock(reader, key, env->arena, &lock) &&
+		lock.start_ts == start_ts)
+		return true;
+	while (ts > start_ts &&
+		   reader->seek_write(reader, key, ts, env->arena, &at))
+	{
+		if (at.write.start_ts == start_ts)
+			return at.write.type == WRITE_TYPE_PUT;
+		ts = at.commit_ts - 1;
+	}
+	return false;
+}
+
 static bool
 delete_value(void *arg, Bytes key, uint64_t start_ts, Bytes value)
 {
@@ -95,6 +118,8 @@ delete_value(void *arg, Bytes key, uint64_t start_ts, Bytes value)
 	(void) value;
 	if (range_slice_is_full(deletion->env) || !enter(deletion, key))
 		return cut(deletion, key);
+	if (is_in_use(deletion->env, deletion->last, start_ts))
+		return true;
 	effects_delete_value(deletion->env->effects, deletion->last, start_ts);
 	return true;
 }
@@ -136,9 +161,17 @@ txn_delete_range(TxnEnv *env, DeleteRangeCommand *command, TxnAnswer *answer)
 	if (command->notify_only)
 		return;
 
-	/* Go on to the next phase in the same slice while there is room. */
+	/*
+	 * Go on to the next phase in the same slice while there is room; but what
+	 * uses values is seen when the slice before has taken away what it could.
+	 */
 	while (command->phase < PHASE_DONE && !deletion.cut)
 	{
+		if (command->phase == PHASE_VALUES && env->effects->n_modifies > 0)
+		{
+			deletion.cut = true;
+			break;
+		}
 		KeyRange range = range_slice(env, command->range, command->cursor);
 
 		command->cursor = bytes_empty();
