@@ -10,6 +10,7 @@
 #include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "read/read.h"
+#include "storage/fresh_snapshot.h"
 #include "utils/snapmgr.h"
 
 /* That are named beside the region itself. */
@@ -167,7 +168,7 @@ read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 
 	if (answer != TABLES_OK)
 		return answer;
-	round->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	round->snapshot = fresh_snapshot();
 	if ((round->wanted & READ_RAW) != 0)
 		round->reader =
 			raw_reader_open(&round->tables, round->snapshot,

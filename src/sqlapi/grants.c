@@ -30,6 +30,7 @@
 
 #include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
+#include "storage/fresh_snapshot.h"
 
 PG_FUNCTION_INFO_V1(tikv_grant);
 PG_FUNCTION_INFO_V1(tikv_revoke);
@@ -121,7 +122,7 @@ keep_grant(const PrefixGrant *grant, int *max)
 static void
 read_table(Relation table)
 {
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = fresh_snapshot();
 	SysScanDesc scan =
 		systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
 	int max = 8;

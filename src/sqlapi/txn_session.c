@@ -527,7 +527,9 @@ txn_begin_call(TxnSession *session)
 TxnSession *
 txn_session(const char *function, bool writes)
 {
-	PreventCommandIfParallelMode(function);
+	/* The leader may scan foreign tables while workers run other parts. */
+	if (writes || IsParallelWorker())
+		PreventCommandIfParallelMode(function);
 	if (writes)
 	{
 		PreventCommandDuringRecovery(function);
