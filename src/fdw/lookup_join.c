@@ -50,13 +50,18 @@ enum
 
 /* ------------------------------------------------------------ is it one? */
 
-/* A statement that writes meets rows twice, or has to look at them again. */
+/*
+ * A statement that writes meets rows twice, or has to look at them again.  What
+ * the parser knows of marks counts, too: the WITH queries are planned before the
+ * statement's own are.
+ */
 static bool
 only_reads(PlannerInfo *root)
 {
 	for (; root != NULL; root = root->parent_root)
 		if (root->parse->commandType != CMD_SELECT ||
-			root->parse->hasModifyingCTE || root->rowMarks != NIL)
+			root->parse->hasModifyingCTE || root->parse->rowMarks != NIL ||
+			root->rowMarks != NIL)
 			return false;
 	return true;
 }
@@ -81,6 +86,33 @@ is_our_type(JoinType type)
 #else
 	return type == JOIN_INNER || type == JOIN_LEFT;
 #endif
+}
+
+/*
+ * Expressions of a subquery around the table are computed above the join, from
+ * its columns; where nothing matches they are NULL, whatever they say of NULLs.
+ */
+static bool
+has_expressions(const RelOptInfo *inner)
+{
+	ListCell *cell;
+
+	foreach (cell, inner->reltarget->exprs)
+		if (IsA(lfirst(cell), PlaceHolderVar))
+			return true;
+	return false;
+}
+
+/* Such conditions are checked by a node above, which joins as scans do not get. */
+static bool
+has_conditions_of_no_row(List *clauses)
+{
+	ListCell *cell;
+
+	foreach (cell, clauses)
+		if (lfirst_node(RestrictInfo, cell)->pseudoconstant)
+			return true;
+	return false;
 }
 
 /* A condition that says what matches; others are checked afterwards. */
@@ -197,10 +229,12 @@ add_lookup_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer,
 		previous_hook(root, joinrel, outer, inner, type, extra);
 	if (!tikv_fdw_settings.lookup_join || !is_our_table(inner) ||
 		!is_our_type(type) || !bms_is_empty(joinrel->lateral_relids) ||
-		!only_reads(root) || !match_join(&join))
+		!only_reads(root) || (type == JOIN_LEFT && has_expressions(inner)) ||
+		!match_join(&join))
 		return;
 	clauses = list_concat_copy(inner->baserestrictinfo, extra->restrictlist);
-	if (!has_plain_columns(inner_columns(joinrel, inner, clauses)))
+	if (has_conditions_of_no_row(clauses) ||
+		!has_plain_columns(inner_columns(joinrel, inner, clauses)))
 		return;
 	foreach (cell, outer->pathlist)
 	{
