@@ -31,6 +31,9 @@ typedef struct KvCounters
 	uint64 retries;
 } KvCounters;
 
+/* A page is full with so many bytes. */
+#define KV_PAGE_BYTES ((Size) 1 << 20)
+
 /*
  * Pairs that were read: keys and values one behind the other in one buffer,
  * which grows and is used again.
@@ -52,11 +55,16 @@ typedef struct KvPage
 	KvPair *pairs;
 	int n;
 	int max;
-	bool wants_ttl; /* expires_at of pairs that other stores hold, too */
+	Size pair_bytes; /* as it was when it was cleared */
+	bool wants_ttl;	 /* expires_at of pairs that other stores hold, too */
 } KvPage;
 
 extern KvPage *kv_page_new(MemoryContext context);
 extern void kv_page_clear(KvPage *page);
+
+/* Of a pair, on average, of this page or the one before; 0: unknown. */
+extern Size kv_page_pair_bytes(const KvPage *page);
+
 extern void kv_page_add(KvPage *page, Bytes key, Bytes value, int64 expires_at);
 
 static inline Bytes
@@ -99,14 +107,17 @@ typedef struct KvAhead KvAhead;
 
 typedef struct KvAccess
 {
-	/* Add the keys that exist to the page, in the order given. */
-	void (*batch_get)(const Bytes *keys, int n, KvPage *page,
-					  KvCounters *counters);
+	/*
+	 * Add the keys that exist to the page, in the order given, until it has
+	 * KV_PAGE_BYTES more; returns how many keys were looked for, at least one.
+	 */
+	int (*batch_get)(const Bytes *keys, int n, KvPage *page,
+					 KvCounters *counters);
 
 	/*
 	 * A cursor over a range, in its own memory context.  fetch adds up to
-	 * `limit` pairs to the page; false if none came and the range is at its
-	 * end.  Values are empty if only keys were asked for.
+	 * `limit` pairs, or KV_PAGE_BYTES, to the page; false if none came and the
+	 * range is at its end.  Values are empty if only keys were asked for.
 	 */
 	KvCursor *(*open)(const KvRange *range, bool reverse, bool key_only);
 	bool (*fetch)(KvCursor *cursor, int limit, KvPage *page,

@@ -20,9 +20,16 @@ kv_page_new(MemoryContext context)
 	return page;
 }
 
+Size
+kv_page_pair_bytes(const KvPage *page)
+{
+	return page->n > 0 ? page->used / (Size) page->n + 1 : page->pair_bytes;
+}
+
 void
 kv_page_clear(KvPage *page)
 {
+	page->pair_bytes = kv_page_pair_bytes(page);
 	page->n = 0;
 	page->used = 0;
 }

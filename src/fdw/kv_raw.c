@@ -18,7 +18,6 @@
 #include "sqlapi/sqlapi.h"
 
 /* What one read holds the tables for, and one write sends. */
-#define PAGE_BYTES ((Size) 1 << 20)
 #define GET_KEYS 1024
 #define WRITE_KEYS KV_AHEAD_KEYS
 #define WRITE_BYTES KV_AHEAD_BYTES
@@ -50,34 +49,41 @@ typedef struct Getting
 {
 	const Bytes *keys;
 	KvPage *page;
+	Size end_used; /* of the page's buffer, when it is full */
+	int done;	   /* keys that were looked for */
 } Getting;
 
-static void
+static bool
 keep_found(void *arg, int i, const RawPair *pair)
 {
 	Getting *getting = arg;
+	KvPage *page = getting->page;
 
-	kv_page_add(getting->page, getting->keys[i], pair->value, pair->expires_at);
+	kv_page_add(page, getting->keys[i], pair->value, pair->expires_at);
+	if (page->used < getting->end_used)
+		return true;
+	getting->done = i + 1;
+	return false;
 }
 
 static void
-get_each(RawReader *reader, const Bytes *stored, int n, Getting *getting)
+get_each(RawReader *reader, const Bytes *stored, Getting *getting)
 {
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < getting->done; i++)
 	{
 		Arena *arena = call_arena();
 		RawPair pair;
 
 		if (reader->get(reader, RAW_CF_DEFAULT, stored[i], arena, &pair))
-			keep_found(getting, i, &pair);
+			(void) keep_found(getting, i, &pair);
 	}
 	(void) call_arena();
 }
 
-static void
+static int
 get_some(const Bytes *keys, int n, KvPage *page)
 {
-	Getting getting = {keys, page};
+	Getting getting = {keys, page, page->used + KV_PAGE_BYTES, n};
 	MemoryContext caller = scratch_begin();
 	Bytes *stored = palloc(n * sizeof(Bytes));
 	SqlRound round;
@@ -91,25 +97,29 @@ get_some(const Bytes *keys, int n, KvPage *page)
 		round.reader->get_many(round.reader, RAW_CF_DEFAULT, stored, n,
 							   keep_found, &getting);
 	else
-		get_each(round.reader, stored, n, &getting);
+		get_each(round.reader, stored, &getting);
 	sql_round_end(&round);
 	scratch_end(caller);
+	return getting.done;
 }
 
-static void
+static int
 raw_batch_get(const Bytes *keys, int n, KvPage *page, KvCounters *counters)
 {
 	uint64 retries = session_retries();
+	Size end_used = page->used + KV_PAGE_BYTES;
 	int before = page->n;
+	int done = 0;
 
-	for (int from = 0; from < n; from += GET_KEYS)
+	while (done < n && page->used < end_used)
 	{
 		CHECK_FOR_INTERRUPTS();
-		get_some(keys + from, Min(GET_KEYS, n - from), page);
+		done += get_some(keys + done, Min(GET_KEYS, n - done), page);
 		counters->requests++;
 	}
 	counters->keys_read += page->n - before;
 	counters->retries += session_retries() - retries;
+	return done;
 }
 
 /* -------------------------------------------------------------- the cursor */
@@ -243,7 +253,7 @@ static void
 fetch_some(KvCursor *cursor, int limit, KvPage *page)
 {
 	MemoryContext caller = scratch_begin();
-	Filling filling = {page, limit, page->used + PAGE_BYTES};
+	Filling filling = {page, limit, page->used + KV_PAGE_BYTES};
 	SqlRound round;
 	RawScan cut;
 
@@ -381,7 +391,8 @@ flag_existing(const KvWrite *writes, int n, bool *existed, KvCounters *counters)
 
 	for (int i = 0; i < n; i++)
 		keys[i] = writes[i].key;
-	raw_batch_get(keys, n, page, counters);
+	for (int done = 0; done < n;)
+		done += raw_batch_get(keys + done, n - done, page, counters);
 	for (int i = 0; i < n && found < page->n; i++)
 	{
 		existed[i] = bytes_eq(keys[i], kv_page_key(page, found));

@@ -13,6 +13,10 @@
 
 #define SOME_KEYS 1024
 
+/* Of a first request, when nothing is known of the values, and of large ones. */
+#define FIRST_KEYS 128
+#define FEWEST_KEYS 16
+
 /* A call on its way: what it costs is known behind it. */
 typedef struct TxnCall
 {
@@ -68,24 +72,39 @@ keep_found(KvPage *page, const Bytes *keys, const TxnValue *values, int n)
 			kv_page_add(page, keys[i], values[i].value, 0);
 }
 
-static void
+/* A request has its answer in memory: about a page's. */
+static int
+keys_at_once(const KvPage *page)
+{
+	Size bytes = kv_page_pair_bytes(page);
+
+	if (bytes == 0)
+		return FIRST_KEYS;
+	return (int) Max(Min(KV_PAGE_BYTES / bytes, SOME_KEYS), FEWEST_KEYS);
+}
+
+static int
 kv_txn_batch_get(const Bytes *keys, int n, KvPage *page, KvCounters *counters)
 {
+	Size end_used = page->used + KV_PAGE_BYTES;
 	int before = page->n;
+	int done = 0;
 
-	for (int from = 0; from < n; from += SOME_KEYS)
+	while (done < n && page->used < end_used)
 	{
-		int some = Min(SOME_KEYS, n - from);
+		int some = Min(keys_at_once(page), n - done);
 		TxnCall call = call_begin("SELECT", false);
 		TxnValue *values = palloc(sizeof(TxnValue) * some);
 
 		CHECK_FOR_INTERRUPTS();
-		txn_batch_get(call.session, stored_keys(keys + from, some), some,
+		txn_batch_get(call.session, stored_keys(keys + done, some), some,
 					  values);
-		keep_found(page, keys + from, values, some);
+		keep_found(page, keys + done, values, some);
 		call_end(&call, counters);
+		done += some;
 	}
 	counters->keys_read += page->n - before;
+	return done;
 }
 
 struct KvCursor
@@ -116,12 +135,13 @@ static bool
 kv_txn_fetch(KvCursor *cursor, int limit, KvPage *page, KvCounters *counters)
 {
 	TxnCall call = call_begin("SELECT", false);
+	Size end_used = page->used + KV_PAGE_BYTES;
 	int before = page->n;
 	Bytes key;
 	Bytes value = bytes_empty();
 
 	CHECK_FOR_INTERRUPTS();
-	while (page->n - before < limit &&
+	while (page->n - before < limit && page->used < end_used &&
 		   txn_scan_next(cursor->scan, &key, &value))
 		kv_page_add(page, txn_user_key(key), value, 0);
 	call_end(&call, counters);

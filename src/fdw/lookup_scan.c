@@ -27,8 +27,9 @@
 #define BATCH_GROWTH 4
 #define NOT_FOUND (-1)
 
-/* Of the rows of a batch, more or less. */
+/* Of the rows of a batch, more or less, and of what they ask for in order. */
 #define BATCH_BYTES ((Size) 8 << 20)
+#define PAGE_BYTES ((Size) 2 << 20)
 
 typedef struct LookupState
 {
@@ -319,21 +320,42 @@ assign_found(const KvPage *page, const SortedLookup *sorted, int n)
 	}
 }
 
-/* Get the keys of n rows; what the page had is gone. */
-static void
+/* How many rows ask for keys before this one. */
+static int
+rows_before(const SortedLookup *sorted, Bytes key)
+{
+	int n = 0;
+
+	while (!bytes_eq(sorted[n].lookup->key, key))
+		n++;
+	return n;
+}
+
+/*
+ * Get the keys of n rows, or of the first of them if the page is full with
+ * those: returns of how many.  What the page had is gone.
+ */
+static int
 get_keys(LookupState *state, const SortedLookup *sorted, int n)
 {
 	Bytes *keys = palloc(sizeof(Bytes) * (Size) n);
 	int n_keys = 0;
+	int done = 0;
 
 	for (int i = 0; i < n; i++)
 		if (n_keys == 0 || !bytes_eq(keys[n_keys - 1], sorted[i].lookup->key))
 			keys[n_keys++] = sorted[i].lookup->key;
 	allow_keys(state->user, GRANT_READ, keys, n_keys);
 	kv_page_clear(state->page);
-	state->kv->batch_get(keys, n_keys, state->page, &state->counters);
+	do
+		done += state->kv->batch_get(keys + done, n_keys - done, state->page,
+									 &state->counters);
+	while (state->ordered && done < n_keys);
+	if (done < n_keys)
+		n = rows_before(sorted, keys[done]);
 	assign_found(state->page, sorted, n);
 	pfree(keys);
+	return n;
 }
 
 /* Make some more rows ready; those of no key need nothing. */
@@ -344,25 +366,37 @@ get_some(LookupState *state)
 	int n = Min(state->n_keys - state->got, LOOKUP_KEYS);
 
 	if (n > 0)
-		get_keys(state, state->sorted + state->got, n);
+		n = get_keys(state, state->sorted + state->got, n);
 	state->got += n;
 	if (state->ordered || state->got == state->n_keys)
 		state->got = state->n;
 	MemoryContextSwitchTo(caller);
 }
 
+/* Of the next batch; in order, all that its rows ask for is in one page. */
+static void
+grow(LookupState *state)
+{
+	int most = LOOKUP_BATCH;
+
+	if (state->ordered)
+		most = (int) Min(PAGE_BYTES / Max(kv_page_pair_bytes(state->page), 1),
+						 LOOKUP_KEYS);
+	state->size = Max(Min(state->size * BATCH_GROWTH, most), 1);
+}
+
 /* False if there are no more rows. */
 static bool
 next_batch(LookupState *state)
 {
-	int most = state->ordered ? LOOKUP_KEYS : LOOKUP_BATCH;
 	MemoryContext caller;
 
 	if (state->at_end)
 		return false;
+	if (state->n > 0)
+		grow(state);
 	make_batch(state);
 	gather_rows(state);
-	state->size = Min(state->size * BATCH_GROWTH, most);
 	caller = MemoryContextSwitchTo(state->batch);
 	sort_lookups(state);
 	MemoryContextSwitchTo(caller);

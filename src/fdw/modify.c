@@ -417,7 +417,7 @@ stored_value(ModifyState *state, Bytes key)
 	if (state->map->value_format != VALUE_FORMAT_JSONB)
 		return bytes_empty();
 	page = kv_page_new(CurrentMemoryContext);
-	state->kv->batch_get(&key, 1, page, &state->counters);
+	(void) state->kv->batch_get(&key, 1, page, &state->counters);
 	return page->n == 0 ? bytes_empty() : kv_page_value(page, 0);
 }
 

@@ -156,8 +156,7 @@ get_keys(TikvScan *scan)
 		int n = Min(scan->what.n_keys - scan->next, scan->map->fetch_size);
 		Bytes *keys = keys_in_order(scan, n);
 
-		scan->kv->batch_get(keys, n, scan->page, &scan->counters);
-		scan->next += n;
+		scan->next += scan->kv->batch_get(keys, n, scan->page, &scan->counters);
 		pfree(keys);
 		if (scan->page->n > 0)
 			return true;

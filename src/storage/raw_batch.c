@@ -56,8 +56,9 @@ typedef struct Batch
 	Wanted wanted[SOME_KEYS];
 	Run runs[SOME_KEYS];
 	int n_runs;
-	void (*emit)(void *arg, int i, const RawPair *pair);
+	bool (*emit)(void *arg, int i, const RawPair *pair);
 	void *arg;
+	bool enough; /* says emit */
 } Batch;
 
 /* ---------------------------------------------------------------- places */
@@ -216,16 +217,16 @@ emit_row(Batch *batch, int i)
 	pair.key = batch->keys[batch->first + i];
 	pair.value = raw_row_value(finder->slot, finder->scratch);
 	pair.era = raw_row_era(finder->slot);
-	batch->emit(batch->arg, batch->first + i, &pair);
+	batch->enough = !batch->emit(batch->arg, batch->first + i, &pair);
 }
 
 /* Last step: emit the rows, and leave the page. */
 static void
 take_rows(Batch *batch, Run *run)
 {
-	if (BufferIsValid(run->buffer))
+	if (BufferIsValid(run->buffer) && !batch->enough)
 		see_rows(batch, run);
-	for (int i = run->from; i < run->from + run->n; i++)
+	for (int i = run->from; i < run->from + run->n && !batch->enough; i++)
 	{
 		if (find_row(batch, run, i))
 			emit_row(batch, i);
@@ -236,7 +237,10 @@ take_rows(Batch *batch, Run *run)
 		ReleaseBuffer(run->buffer);
 }
 
-/* A few runs are on their way at a time: memory needs longer than one takes. */
+/*
+ * A few runs are on their way at a time: memory needs longer than one takes.
+ * When there is enough, no more begin.
+ */
 static void
 take_runs(Batch *batch)
 {
@@ -244,6 +248,8 @@ take_runs(Batch *batch)
 
 	for (int i = 0; i < n + 2 * RUNS_AHEAD; i++)
 	{
+		if (batch->enough)
+			n = Min(n, i);
 		if (i < n)
 			pin_page(batch, &batch->runs[i]);
 		if (i >= RUNS_AHEAD && i - RUNS_AHEAD < n)
@@ -255,7 +261,7 @@ take_runs(Batch *batch)
 
 void
 raw_batch_get(RawFinder *finder, int64 now_s, RawCf cf, const Bytes *keys,
-			  int n, void (*emit)(void *arg, int i, const RawPair *pair),
+			  int n, bool (*emit)(void *arg, int i, const RawPair *pair),
 			  void *arg)
 {
 	Batch *batch = palloc(sizeof(Batch));
@@ -266,7 +272,8 @@ raw_batch_get(RawFinder *finder, int64 now_s, RawCf cf, const Bytes *keys,
 	batch->keys = keys;
 	batch->emit = emit;
 	batch->arg = arg;
-	for (int from = 0; from < n; from += SOME_KEYS)
+	batch->enough = false;
+	for (int from = 0; from < n && !batch->enough; from += SOME_KEYS)
 	{
 		batch->first = from;
 		look_up_places(batch, Min(SOME_KEYS, n - from));

@@ -54,7 +54,7 @@ reader_scan(RawReader *base, const RawScan *scan,
 
 static void
 reader_get_many(RawReader *base, RawCf cf, const Bytes *keys, int n,
-				void (*emit)(void *arg, int i, const RawPair *pair), void *arg)
+				bool (*emit)(void *arg, int i, const RawPair *pair), void *arg)
 {
 	TableReader *reader = (TableReader *) base;
 

@@ -128,7 +128,7 @@ extern RowFetch raw_finder_fetch(RawFinder *finder, ItemPointer tid);
 /* The reader's `get_many` (raw_batch.c) and `scan` (raw_scan.c). */
 extern void raw_batch_get(RawFinder *finder, int64 now_s, RawCf cf,
 						  const Bytes *keys, int n,
-						  void (*emit)(void *arg, int i, const RawPair *pair),
+						  bool (*emit)(void *arg, int i, const RawPair *pair),
 						  void *arg);
 extern void raw_scan_run(RawFinder *finder, int64 now_s, const RawScan *scan,
 						 bool (*emit)(void *arg, const RawPair *pair),

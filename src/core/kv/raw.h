@@ -64,11 +64,12 @@ struct RawReader
 
 	/*
 	 * Find many keys at once, calling emit with the place in `keys` of each
-	 * that exists, in their order.  The pair is valid only during the call.
-	 * Keys in order are found fastest.  NULL: ask for one after the other.
+	 * that exists, in their order, until it answers false.  The pair is valid
+	 * only during the call.  Keys in order are found fastest.  NULL: ask for
+	 * one after the other.
 	 */
 	void (*get_many)(RawReader *reader, RawCf cf, const Bytes *keys, int n,
-					 void (*emit)(void *arg, int i, const RawPair *pair),
+					 bool (*emit)(void *arg, int i, const RawPair *pair),
 					 void *arg);
 };
 
