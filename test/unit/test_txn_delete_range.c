@@ -218,6 +218,45 @@ meanwhile(void)
 	kit_free(&kit);
 }
 
+#define HOT_VERSIONS 1000
+
+static size_t seeks;
+static bool (*seek_of_memory)(MvccReader *, Bytes, uint64_t, Arena *,
+							  WriteAt *);
+
+static bool
+count_seek(MvccReader *reader, Bytes key, uint64_t ts, Arena *arena,
+		   WriteAt *out)
+{
+	seeks++;
+	return seek_of_memory(reader, key, ts, arena, out);
+}
+
+/* A key that is written all the time while the range is deleted. */
+static void
+hot_key(void)
+{
+	TxnCommand command = range("k", "l");
+
+	kit_init(&kit);
+	fill("k");
+	run_slices(&kit, &command, 1);
+	for (uint64_t i = 0; i < HOT_VERSIONS; i++)
+	{
+		VALUE("k", 100 + 2 * i, "of a record");
+		WRITE("k", 101 + 2 * i, PUT, 100 + 2 * i);
+	}
+	seek_of_memory = kit.env.reader->seek_write;
+	kit.env.reader->seek_write = count_seek;
+	run_rest(&command);
+	OK(is_sound(), "a key with many new versions keeps their values");
+	OK(memory_find(&kit.m, TXN_CF_VALUE, K("k"), 20) == NULL,
+	   "and not those of before");
+	OK(seeks >= HOT_VERSIONS && seeks <= 2 * HOT_VERSIONS,
+	   "its versions are looked at once");
+	kit_free(&kit);
+}
+
 int
 main(void)
 {
@@ -226,5 +265,6 @@ main(void)
 	destroy();
 	slices();
 	meanwhile();
+	hot_key();
 	return unit_done();
 }

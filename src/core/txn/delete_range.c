@@ -12,6 +12,8 @@
  */
 #include "core/txn/range_slice.h"
 
+#include <stdlib.h>
+
 enum
 {
 	PHASE_LOCKS,
@@ -19,6 +21,14 @@ enum
 	PHASE_VALUES,
 	PHASE_DONE
 };
+
+/* Of one key: who has locked it or written it, and may need its value. */
+typedef struct Uses
+{
+	uint64_t *start_ts; /* in order */
+	size_t n;
+	size_t room;
+} Uses;
 
 typedef struct Deletion
 {
@@ -28,6 +38,7 @@ typedef struct Deletion
 	Bytes last; /* the key that was looked at last, copied */
 	size_t keys;
 	bool cut;
+	Uses uses; /* of `last`, where values are deleted */
 } Deletion;
 
 /*
@@ -88,39 +99,83 @@ delete_writes(void *arg, Bytes key, const WriteAt *at)
 	return true;
 }
 
-/* Is there a lock, or a record, whose value this is? */
-static bool
-is_in_use(const TxnEnv *env, Bytes key, uint64_t start_ts)
+static void
+note_use(Deletion *deletion, uint64_t start_ts)
 {
+	Uses *uses = &deletion->uses;
+	uint64_t *more;
+
+	if (uses->n == uses->room)
+	{
+		uses->room = uses->room == 0 ? 16 : uses->room * 2;
+		more = arena_alloc(deletion->env->arena, uses->room * sizeof(uint64_t));
+		if (uses->n > 0)
+			memcpy(more, uses->start_ts, uses->n * sizeof(uint64_t));
+		uses->start_ts = more;
+	}
+	uses->start_ts[uses->n++] = start_ts;
+}
+
+static int
+compare_ts(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *) a;
+	uint64_t y = *(const uint64_t *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* The key's locks and records, looked at once for all of its values. */
+static void
+find_uses(Deletion *deletion)
+{
+	const TxnEnv *env = deletion->env;
 	MvccReader *reader = env->reader;
-	WriteAt at;
+	Bytes key = deletion->last;
 	uint64_t ts = UINT64_MAX;
+	WriteAt at;
 	Lock lock;
 
-	if (reader->get_lock(reader, key, env->arena, &lock) &&
-		lock.start_ts == start_ts)
-		return true;
-	while (ts > start_ts &&
-		   reader->seek_write(reader, key, ts, env->arena, &at))
+	deletion->uses.n = 0;
+	if (reader->get_lock(reader, key, env->arena, &lock))
+		note_use(deletion, lock.start_ts);
+	while (reader->seek_write(reader, key, ts, env->arena, &at))
 	{
-		if (at.write.start_ts == start_ts)
-			return at.write.type == WRITE_TYPE_PUT;
+		if (at.write.type == WRITE_TYPE_PUT)
+			note_use(deletion, at.write.start_ts);
+		if (at.commit_ts == 0)
+			break;
 		ts = at.commit_ts - 1;
 	}
-	return false;
+	if (deletion->uses.n > 0)
+		qsort(deletion->uses.start_ts, deletion->uses.n, sizeof(uint64_t),
+			  compare_ts);
+}
+
+/* Is there a lock, or a record, whose value this is? */
+static bool
+is_in_use(const Deletion *deletion, uint64_t start_ts)
+{
+	const Uses *uses = &deletion->uses;
+
+	return uses->n > 0 &&
+		bsearch(&start_ts, uses->start_ts, uses->n, sizeof(uint64_t),
+				compare_ts) != NULL;
 }
 
 static bool
 delete_value(void *arg, Bytes key, uint64_t start_ts, Bytes value)
 {
 	Deletion *deletion = arg;
+	bool again = deletion->keys > 0 && bytes_eq(deletion->last, key);
 
 	(void) value;
 	if (range_slice_is_full(deletion->env) || !enter(deletion, key))
 		return cut(deletion, key);
-	if (is_in_use(deletion->env, deletion->last, start_ts))
-		return true;
-	effects_delete_value(deletion->env->effects, deletion->last, start_ts);
+	if (!again)
+		find_uses(deletion);
+	if (!is_in_use(deletion, start_ts))
+		effects_delete_value(deletion->env->effects, deletion->last, start_ts);
 	return true;
 }
 
