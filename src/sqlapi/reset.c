@@ -43,6 +43,13 @@ static void
 on_reset_end(XactEvent event, void *arg)
 {
 	(void) arg;
+	if (event == XACT_EVENT_PRE_PREPARE && reset_store)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot PREPARE a transaction that has reset the store"),
+			 errdetail(
+				 "Its workers start again at the commit, of which only its session knows.")));
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
 		return;
 	if (event == XACT_EVENT_COMMIT && reset_store)

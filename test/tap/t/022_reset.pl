@@ -109,6 +109,8 @@ like(refusal($three, "SET ROLE somebody; SELECT tikv_reset_store($old)"), qr/onl
 	'somebody who may call it may not do it');
 like(refusal($three, "SET ROLE tikv_admin; SELECT tikv_reset_store($old)"), qr/permission denied/,
 	'administrators of keys may not call it');
+like(refusal($three, "BEGIN; SELECT tikv_reset_store($old); PREPARE TRANSACTION 'reset'"),
+	qr/cannot PREPARE a transaction that has reset the store/, 'its commit is not left to others');
 $three->safe_psql('postgres', "BEGIN; SELECT tikv_reset_store($old); ROLLBACK");
 cmp_ok(rows_of($three), '>', 0, 'what is rolled back has not been');
 is(store_id($three), $old, 'it is the same store');
