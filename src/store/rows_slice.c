@@ -156,10 +156,19 @@ rows_slice_commit(RowsSlice *slice, bool flush)
 
 	UnregisterSnapshot(slice->snapshot);
 	tables_close(&slice->tables, true);
-	if (!flush)
-		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
-	CommitTransactionCommand();
-	synchronous_commit = before;
+
+	/* An error is survived: the turns that follow flush what they answer. */
+	PG_TRY();
+	{
+		if (!flush)
+			synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+		CommitTransactionCommand();
+	}
+	PG_FINALLY();
+	{
+		synchronous_commit = before;
+	}
+	PG_END_TRY();
 }
 
 void
