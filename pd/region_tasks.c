@@ -21,8 +21,14 @@
 #include "pd/http_ask.h"
 
 #define MAX_TASKS 1024
-#define MAX_TASK_BYTES ((size_t) 64 << 20) /* of all of them */
+
+/* Of all of them: keys and regions are gone through while others wait. */
+#define MAX_TASK_BYTES ((size_t) 64 << 20)
+#define MAX_TASK_ITEMS ((size_t) 1 << 17)
 #define LOOK_US INT64CONST(100000)
+
+/* After a look: how many times as long as it took, at least. */
+#define LOOK_REST 9
 #define TRY_US INT64CONST(60000000)
 #define RETELL_US INT64CONST(2000000)
 
@@ -37,6 +43,7 @@ typedef struct RegionTask
 	ReplyTo to;
 	Arena arena;
 	size_t bytes;
+	size_t items;	/* keys and regions */
 	bool splitting; /* still */
 	bool scatter;
 	bool single;
@@ -65,7 +72,8 @@ static size_t
 size_of(const RegionTaskWish *wish)
 {
 	size_t bytes = wish->n_keys * (sizeof(Bytes) + 2 * sizeof(uint64_t)) +
-		wish->n_ids * 2 * sizeof(uint64_t);
+		wish->n_ids * 2 * sizeof(uint64_t) +
+		(wish->group == NULL ? 0 : strlen(wish->group));
 
 	for (size_t i = 0; i < wish->n_keys; i++)
 		bytes += wish->keys[i].len;
@@ -73,7 +81,7 @@ size_of(const RegionTaskWish *wish)
 }
 
 static bool
-has_room(const Pd *pd, size_t bytes)
+has_room(const Pd *pd, size_t bytes, size_t items)
 {
 	int n = 0;
 
@@ -81,8 +89,9 @@ has_room(const Pd *pd, size_t bytes)
 	{
 		n++;
 		bytes += task->bytes;
+		items += task->items;
 	}
-	return n < MAX_TASKS && bytes <= MAX_TASK_BYTES;
+	return n < MAX_TASKS && bytes <= MAX_TASK_BYTES && items <= MAX_TASK_ITEMS;
 }
 
 static void
@@ -116,15 +125,17 @@ bool
 region_task_begin(Pd *pd, const ReplyTo *to, const RegionTaskWish *wish)
 {
 	size_t bytes = size_of(wish);
+	size_t items = wish->n_keys + wish->n_ids;
 	RegionTask *task;
 
-	if (!has_room(pd, bytes))
+	if (!has_room(pd, bytes, items))
 		return false;
 	task = calloc(1, sizeof(*task));
 	CHECK(task != NULL);
 	arena_init(&task->arena);
 	task->to = *to;
 	task->bytes = bytes;
+	task->items = items;
 	task->tries = 1 + (int) Min(wish->retry_limit, MAX_RETRIES);
 	copy_wish(task, wish);
 	task->until_us = board_now_us() + task->tries * TRY_US;
@@ -296,6 +307,7 @@ split(Pd *pd, RegionTask *task, int64 now_us)
 {
 	size_t done = cut_done(&pd->state.cluster.regions, task->keys, task->n_keys,
 						   task->ids);
+	int64 spent_us;
 
 	/* What one order did not hold is told as soon as that is made. */
 	if (done > task->n_ids)
@@ -307,7 +319,8 @@ split(Pd *pd, RegionTask *task, int64 now_us)
 		return true;
 	if (task->told_us == 0 || now_us - task->told_us >= RETELL_US)
 		tell_leaders(pd, task, now_us);
-	task->next_us = now_us + LOOK_US;
+	spent_us = board_now_us() - now_us;
+	task->next_us = now_us + spent_us + Max(LOOK_US, spent_us * LOOK_REST);
 	return false;
 }
 

@@ -40,43 +40,64 @@ cut_done(const RegionTree *tree, const Bytes *keys, size_t n, uint64_t *ids)
 	return done;
 }
 
+static Order *
+add_order(Order **orders, size_t n, size_t *room, Arena *arena)
+{
+	Order *more;
+
+	if (n == *room)
+	{
+		*room = *room == 0 ? 16 : *room * 2;
+		more = arena_alloc(arena, *room * sizeof(Order));
+		if (n > 0)
+			memcpy(more, *orders, n * sizeof(Order));
+		*orders = more;
+	}
+	return &(*orders)[n];
+}
+
 static void
-begin_order(Order *order, const PdRegion *region, Arena *arena)
+begin_order(Order *order, const PdRegion *region, const Bytes *keys)
 {
 	memset(order, 0, sizeof(*order));
 	order->kind = ORDER_SPLIT;
 	order->region_id = region->meta.id;
 	order->epoch = region->meta.epoch;
 	order->target = region->leader;
-	order->keys = arena_alloc(arena, CUT_ORDER_KEYS * sizeof(Bytes));
+	order->keys = keys;
 }
 
+/*
+ * The keys of a region follow each other, without the one that it begins at,
+ * which is the first: so an order names a part of all.
+ */
 size_t
 cut_orders(const RegionTree *tree, const Bytes *keys, size_t n, Arena *arena,
 		   Order **orders)
 {
+	Order *order = NULL;
 	size_t n_orders = 0;
+	size_t room = 0;
 	size_t bytes = 0;
 
-	*orders = arena_alloc(arena, n * sizeof(Order));
+	*orders = NULL;
 	for (size_t i = 0; i < n; i++)
 	{
 		const PdRegion *region = region_tree_find(tree, keys[i]);
-		Order *order = n_orders == 0 ? NULL : &(*orders)[n_orders - 1];
 
 		if (region == NULL || bytes_eq(region->meta.start_key, keys[i]) ||
 			region->leader.id == 0 || region_is_joint(&region->meta))
 			continue;
 		if (order == NULL || order->region_id != region->meta.id)
 		{
-			order = &(*orders)[n_orders++];
-			begin_order(order, region, arena);
+			order = add_order(orders, n_orders++, &room, arena);
+			begin_order(order, region, &keys[i]);
 			bytes = 0;
 		}
 		bytes += keys[i].len;
 		if (order->n_keys < CUT_ORDER_KEYS &&
 			(order->n_keys == 0 || bytes <= CUT_ORDER_BYTES))
-			order->keys[order->n_keys++] = keys[i];
+			order->n_keys++;
 	}
 	return n_orders;
 }

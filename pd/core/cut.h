@@ -24,7 +24,7 @@ extern size_t cut_done(const RegionTree *tree, const Bytes *keys, size_t n,
 /*
  * The orders for all other keys, one at most for a region: what does not fit
  * is told when that is done.  None for regions whose leader is not known or
- * that are in a joint state.  Order and keys are the arena's.
+ * that are in a joint state.  Orders are the arena's, their keys the caller's.
  */
 extern size_t cut_orders(const RegionTree *tree, const Bytes *keys, size_t n,
 						 Arena *arena, Order **orders);

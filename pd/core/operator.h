@@ -48,6 +48,8 @@ typedef enum OperatorKind
 	OPERATOR_SCATTER  /* a group's regions apart, since somebody asked */
 } OperatorKind;
 
+#define OPERATOR_KINDS (OPERATOR_SCATTER + 1)
+
 #define OPERATOR_MAX_STEPS (2 * REGION_MAX_PEERS + 5)
 
 typedef struct Operator
@@ -135,7 +137,7 @@ typedef struct Order
 	int n_changes;
 	PeerOrder changes[REGION_MAX_PEERS];
 	size_t n_keys; /* ORDER_SPLIT: at these bounds */
-	Bytes *keys;
+	const Bytes *keys;
 } Order;
 
 /*

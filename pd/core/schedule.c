@@ -31,6 +31,7 @@ drop_all(Schedule *schedule)
 	for (size_t i = 0; i < schedule->n_running; i++)
 		free(schedule->running[i]);
 	schedule->n_running = 0;
+	memset(schedule->n_of_kind, 0, sizeof(schedule->n_of_kind));
 }
 
 void
@@ -58,13 +59,34 @@ schedule_lead(Schedule *schedule, int64_t now_us)
 
 /* ---- the list ---- */
 
+/* Where the region's operator is, or belongs. */
+static size_t
+place_of(const Schedule *schedule, uint64_t region_id)
+{
+	size_t low = 0;
+	size_t high = schedule->n_running;
+
+	while (low < high)
+	{
+		size_t middle = low + (high - low) / 2;
+
+		if (schedule->running[middle]->region_id < region_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 Operator *
 schedule_find(const Schedule *schedule, uint64_t region_id)
 {
-	for (size_t i = 0; i < schedule->n_running; i++)
-		if (schedule->running[i]->region_id == region_id)
-			return schedule->running[i];
-	return NULL;
+	size_t at = place_of(schedule, region_id);
+
+	return at < schedule->n_running &&
+			schedule->running[at]->region_id == region_id ?
+		schedule->running[at] :
+		NULL;
 }
 
 const Operator *
@@ -89,11 +111,7 @@ schedule_latest(const Schedule *schedule, uint64_t region_id, int64_t now_us)
 size_t
 schedule_count(const Schedule *schedule, OperatorKind kind)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < schedule->n_running; i++)
-		n += schedule->running[i]->kind == kind;
-	return n;
+	return schedule->n_of_kind[kind];
 }
 
 /* Peers that are on their way to a store. */
@@ -149,6 +167,7 @@ schedule_begin(Schedule *schedule, const Operator *op, const char *desc,
 			   OperatorKind kind, int64_t now_us)
 {
 	Operator *kept;
+	size_t at;
 
 	if (schedule_find(schedule, op->region_id) != NULL)
 		return false;
@@ -165,7 +184,12 @@ schedule_begin(Schedule *schedule, const Operator *op, const char *desc,
 	kept->desc = desc;
 	kept->kind = kind;
 	kept->created_us = kept->step_us = now_us;
-	schedule->running[schedule->n_running++] = kept;
+	at = place_of(schedule, op->region_id);
+	memmove(&schedule->running[at + 1], &schedule->running[at],
+			(schedule->n_running - at) * sizeof(Operator *));
+	schedule->running[at] = kept;
+	schedule->n_running++;
+	schedule->n_of_kind[kind]++;
 	note_influence(schedule, kept);
 	return true;
 }
@@ -174,10 +198,9 @@ void
 schedule_end(Schedule *schedule, Operator *op, int64_t now_us)
 {
 	ScheduleRecord *record;
-	size_t at = 0;
+	size_t at = place_of(schedule, op->region_id);
 
-	while (schedule->running[at] != op)
-		at++;
+	CHECK(at < schedule->n_running && schedule->running[at] == op);
 	if (schedule->records == NULL)
 	{
 		schedule->records = calloc(SCHEDULE_RECORDS, sizeof(ScheduleRecord));
@@ -186,8 +209,11 @@ schedule_end(Schedule *schedule, Operator *op, int64_t now_us)
 	record = &schedule->records[schedule->n_records++ % SCHEDULE_RECORDS];
 	record->op = *op;
 	record->finished_us = now_us;
+	schedule->n_of_kind[op->kind]--;
+	schedule->n_running--;
+	memmove(&schedule->running[at], &schedule->running[at + 1],
+			(schedule->n_running - at) * sizeof(Operator *));
 	free(op);
-	schedule->running[at] = schedule->running[--schedule->n_running];
 	if (schedule->ticked_us + SOON_US < schedule->tick_us)
 		schedule->tick_us = schedule->ticked_us + SOON_US;
 }

@@ -57,8 +57,9 @@ typedef struct Schedule
 	int64_t max_down_us;
 	int64_t tick_us; /* next balancing */
 	int64_t ticked_us;
-	Operator **running;
+	Operator **running; /* in the order of their regions */
 	size_t n_running;
+	size_t n_of_kind[OPERATOR_KINDS];
 	size_t size;
 	ScheduleRecord *records; /* of the last SCHEDULE_RECORDS operators */
 	size_t n_records;		 /* ever made */

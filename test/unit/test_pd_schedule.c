@@ -2,6 +2,7 @@
  * test_pd_schedule.c
  *	  Heartbeats and ticks: what begins, what limits it, what is told when.
  */
+#include "pd/core/schedule_internal.h"
 #include "schedule_kit.h"
 #include "unit.h"
 
@@ -270,6 +271,45 @@ test_pauses(void)
 	OK(beat(kit_region(1, "1v 2v 3d 4i", 1), &order), "but then");
 }
 
+#define MANY 5000
+
+/* Scattering begins thousands: each is found, and which end. */
+static void
+test_many(void)
+{
+	Operator op = {0};
+	bool found = true;
+
+	begin(1);
+	for (uint64_t i = 0; i < MANY; i++)
+	{
+		op.region_id = 1 + i * 4001 % MANY;
+		found = found &&
+			schedule_begin(&schedule, &op, "many", OPERATOR_SCATTER, now);
+	}
+	OK(found, "every region gets its operator");
+	OK(!schedule_begin(&schedule, &op, "many", OPERATOR_LEADER, now),
+	   "and none a second one");
+	for (uint64_t id = 2; id <= MANY; id += 2)
+		found = found && schedule_cancel(&schedule, id, now);
+	OK(found, "the half of them is cancelled");
+	for (uint64_t id = 1; id <= MANY; id++)
+	{
+		const Operator *running = schedule_find(&schedule, id);
+
+		found = found && (running != NULL) == (id % 2 == 1) &&
+			(running == NULL || running->region_id == id);
+	}
+	OK(found, "the others are found");
+	EQ_U64(schedule_count(&schedule, OPERATOR_SCATTER), MANY / 2,
+		   "and counted by their kind");
+	EQ_U64(schedule_count(&schedule, OPERATOR_LEADER), 0,
+		   "there is none of another kind");
+	schedule_lead(&schedule, now);
+	EQ_U64(schedule_count(&schedule, OPERATOR_SCATTER), 0,
+		   "a new leader has none");
+}
+
 int
 main(void)
 {
@@ -283,6 +323,7 @@ main(void)
 	test_leaving();
 	test_new_leader();
 	test_pauses();
+	test_many();
 	schedule_free(&schedule);
 	pd_state_free(&state);
 	arena_free(&kit_arena);
