@@ -144,6 +144,13 @@ bound_of(Bytes key, BoundForm form, Arena *arena)
 	return memcomparable_encode(key, arena);
 }
 
+/* In API V2 every key has its encoded form, and so has every bound. */
+static bool
+is_bound_of(const Store *store, Bytes bound)
+{
+	return store->meta.api != API_V2 || region_bound_is_encoded(bound);
+}
+
 /*
  * Transactions may have begun since the bounds were chosen: their locks and
  * versions would be lost beyond a raw one.
@@ -155,7 +162,11 @@ splits_may_propose(Peer *peer, const CmdAdmin *admin)
 	bool all_encoded = true;
 
 	for (int i = 0; i < admin->n_splits; i++)
+	{
+		if (!is_bound_of(store, admin->splits[i].split_key))
+			return false;
 		all_encoded &= region_bound_is_encoded(admin->splits[i].split_key);
+	}
 	if (all_encoded || peer->raw_bounds)
 		return true;
 	for (const Write *write = peer->proposals; write != NULL;
@@ -401,7 +412,10 @@ splits_begin(Store *store, Peer *peer, const Bytes *keys, int n,
 	begin_round(store, peer, job);
 }
 
-/* Told again while it is under way, and then not wanted twice. */
+/*
+ * Told again while it is under way, and then not wanted twice.  Whoever gave
+ * them to PD may have given keys that are no bounds.
+ */
 void
 splits_order(Store *store, Peer *peer, const Pdpb__SplitRegion *order)
 {
@@ -417,7 +431,8 @@ splits_order(Store *store, Peer *peer, const Pdpb__SplitRegion *order)
 	for (size_t i = 0; i < order->n_keys; i++)
 	{
 		bounds[n] = bytes_make(order->keys[i].data, order->keys[i].len);
-		if (bounds[n].len == 0 || !region_contains(&peer->region, bounds[n]))
+		if (bounds[n].len == 0 || !is_bound_of(store, bounds[n]) ||
+			!region_contains(&peer->region, bounds[n]))
 			continue;
 		bounds[n] = arena_copy(job->arena, bounds[n]);
 		n++;

@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use HTTP::Tiny;
+use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TikvTest;
@@ -21,6 +23,17 @@ sub encoded
 sub hex_of
 {
 	return join(' ', map { '\x' . unpack('H*', $_) } @_);
+}
+
+# What PD answers to a wish.
+sub pd
+{
+	my ($node, $path, $body) = @_;
+	my $answer = HTTP::Tiny->new(timeout => 60)->request('POST',
+		'http://' . $node->{tikv}{'tikv.pd_addr'} . "/pd/api/v1/$path",
+		{ content => encode_json($body) });
+
+	return ($answer->{status}, $answer->{content});
 }
 
 sub bounds
@@ -134,6 +147,35 @@ is(bounds($node), hex_of(@bounds), 'at these keys');
 sound($node, 'many keys');
 is($node->safe_psql('postgres', qq{SELECT count(*) FROM unnest(ARRAY[$many]) k WHERE convert_from(tikv_get(convert_to(k, 'UTF8')), 'UTF8') = k}),
 	'200', 'and every key is found');
+$node->stop;
+
+# ---- PD is given keys in a form that API V2 has not: all ranges would be wrong
+
+$node = new_node('splitv2', 'tikv.api_version' => 2);
+$node->start;
+serve($node);
+@keys = map { "key$_" } 1 .. 9;
+$list = join(', ', map { "'$_'" } @keys);
+$node->safe_psql('postgres', qq{SELECT count(tikv_put(convert_to(k, 'UTF8'), convert_to(k, 'UTF8'))) FROM unnest(ARRAY[$list]) k});
+
+my $region = $node->safe_psql('postgres', 'SELECT region_id FROM tikv.regions');
+my $stored = "r\0\0\0key";
+my %split = (name => 'split-region', region_id => $region + 0, policy => 'usekey');
+
+is((pd($node, 'operators', { %split, keys => [ unpack('H*', $stored . '3') ] }))[0], 200, 'PD knows no keys');
+is((pd($node, 'operators', { %split, keys => [ map { unpack('H*', $_) } $stored . '4', encoded($stored . '5') ] }))[0], 200, 'nor of several');
+wait_for('the region to be split', sub { bounds($node) ne '' });
+is(bounds($node), hex_of(encoded($stored . '5')), 'the store splits at keys that are bounds alone');
+is($node->safe_psql('postgres', qq{SELECT count(*) FROM unnest(ARRAY[$list]) k WHERE convert_from(tikv_get(convert_to(k, 'UTF8')), 'UTF8') = k}),
+	'9', 'and every key is found');
+sound($node, 'version 2');
+
+# ---- nor is PD given more than it can go through
+
+my ($status, $text) = pd($node, 'regions/split', { split_keys => [ map { sprintf('%08x', $_) } 1 .. 131073 ] });
+
+is($status, 500, 'too many keys are refused');
+like($text, qr/too many regions are to be split/, 'in words');
 $node->stop;
 
 done_testing();
