@@ -270,6 +270,11 @@ own_pessimistic_lock(void)
 	EQ_U64(put_lock(&c, "a")->ttl_ms, 5000, "or the request's, if greater");
 	EQ_U64(put_lock(&c, "a")->min_commit_ts, 40, "min_commit_ts too");
 	EQ_U64(put_lock(&c, "a")->for_update_ts, 50, "and for_update_ts");
+	c.mutations[0].op = MUTATION_PUT;
+	c.mutations[0].value = bytes_cstr("v");
+	EQ_U64(run_prewrite(&c), TXN_OK, "the same with a Put");
+	OK(last_change_is_unknown(put_lock(&c, "a")->last_change),
+	   "txn-semantics 8.6 row 1: last_change is a Lock's alone");
 	case_free(&c);
 }
 
