@@ -7,7 +7,8 @@
  * nothing newer is served.  The last slice of FlashbackToVersion ends it.  In
  * between only the flashback's own commands write, and reads from before its
  * start_ts go on (core/region).  The state is in the region's row, in groups
- * with several peers that of every replica, and survives a restart; a client that died is followed by another with the same start_ts.
+ * with several peers that of every replica, and survives a restart; a client
+ * that died is followed by another, with the same start_ts or one of its own.
  * Source: tikv/tikv src/server/service/kv.rs (future_prepare_flashback_to_version,
  * future_flashback_to_version), components/raftstore/src/store/fsm/apply.rs
  * (exec_flashback).

@@ -151,9 +151,10 @@ sql(2, "BEGIN; SELECT tikv_txn_put('k1', 'old'), tikv_txn_put('k2', 'old'); COMM
 my $version = ts();
 
 sql(2, "BEGIN; SELECT tikv_txn_put('k1', 'newer'), tikv_txn_delete('k2'), tikv_txn_put('k3', 'newer'); COMMIT");
+is((txnctl($nodes[0], 'prepare-flashback', ts(), $version, 'h', 'l'))[0], 0, 'a flashback that nobody goes on with');
 my $start = ts();
 
-is((txnctl($nodes[0], 'prepare-flashback', $start, $version, 'h', 'l'))[0], 0, 'a flashback begins');
+is((txnctl($nodes[0], 'prepare-flashback', $start, $version, 'h', 'l'))[0], 0, 'another takes its place');
 is((txnctl($nodes[0], 'prepare-flashback', $start, $version, 'h', 'l'))[0], 0, 'again');
 isnt((txnctl($nodes[0], 'prewrite', ts(), 'k4', 'x'))[0], 0, 'nothing else is written');
 isnt((txnctl($nodes[0], 'get', ts(), 'k1'))[0], 0, 'or read');

@@ -86,10 +86,12 @@ func (t *tester) checkFlashback() {
 	t.want(e == nil, "neither stops the region", e)
 
 	before := t.ts()
+	given := t.prepareFlashback(t.ts(), version, lower, upper)
+	t.want(given.Error == "", "prepare of a flashback that is given up", given)
 	start = t.ts()
 	for range 2 {
 		got := t.prepareFlashback(start, version, lower, upper)
-		t.want(got.Error == "", "prepare, and the same again", got)
+		t.want(got.Error == "", "prepare of another in its place, and the same again", got)
 	}
 
 	// What does not belong to it is refused, but for reads of what was before.
