@@ -151,6 +151,10 @@ bounds(void)
 		   "V1, transactional");
 	EQ_STR(verdict(SNAPSHOT_BASE, &behind, &region, API_V1),
 		   "a key does not lie in the region", "and the end is the end");
+	region.end_key = bytes_cstr("y");
+	EQ_STR(verdict(SNAPSHOT_BASE, &raw, &region, API_V2),
+		   "a key does not lie in the region",
+		   "nothing lies between bounds that are none in V2");
 }
 
 /* ---- a larger file, in pieces ---- */

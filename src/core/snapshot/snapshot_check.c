@@ -24,12 +24,23 @@ decode_bounds(const Region *region, Arena *arena, KeyRange *out)
 			 STATUS_OK);
 }
 
+/* No key is in it: whoever removes what a range has must not find all there is. */
+static KeyRange
+no_keys(void)
+{
+	Bytes bound = bytes_make("", 1);
+
+	return (KeyRange){bound, bound};
+}
+
 SnapshotRanges
 snapshot_ranges(const Region *region, ApiVersion api, Arena *arena)
 {
 	SnapshotRanges out = {.raw = {region->start_key, region->end_key}};
 
 	out.no_txn = !decode_bounds(region, arena, &out.txn);
+	if (out.no_txn)
+		out.txn = no_keys();
 	if (api == API_V2)
 		out.raw = out.txn;
 	return out;
