@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"github.com/pingcap/kvproto/pkg/tikvpb"
 	"github.com/tikv/client-go/v2/txnkv"
 	"github.com/tikv/client-go/v2/util/codec"
 
@@ -146,21 +148,13 @@ func (t *test) locks(startTS uint64, border []byte) (map[string]bool, error) {
 	locked := map[string]bool{}
 	left := codec.EncodeBytes(nil, []byte("known/prewrite/"))
 	for _, start := range [][]byte{left, border} {
-		node, where, err := t.leaderOf(string(start))
-		if err != nil {
-			return nil, err
-		}
-		kv, err := t.Store(node)
-		if err != nil {
-			return nil, err
-		}
 		_, from, err := codec.DecodeBytes(start, nil)
 		if err != nil {
 			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		r, err := kv.KvScanLock(ctx, &kvrpcpb.ScanLockRequest{Context: where, MaxVersion: startTS, StartKey: from, Limit: 10000})
-		cancel()
+		r, err := askLeader(t, start, func(ctx context.Context, kv tikvpb.TikvClient, where *kvrpcpb.Context) (*kvrpcpb.ScanLockResponse, error) {
+			return kv.KvScanLock(ctx, &kvrpcpb.ScanLockRequest{Context: where, MaxVersion: startTS, StartKey: from, Limit: 10000})
+		})
 		if err != nil || r.RegionError != nil || r.Error != nil {
 			return nil, fmt.Errorf("locks cannot be listed: %v %v", err, r)
 		}
@@ -180,22 +174,36 @@ func (t *test) locks(startTS uint64, border []byte) (map[string]bool, error) {
 
 func (t *test) unlock(startTS uint64, border []byte) error {
 	for _, start := range [][]byte{codec.EncodeBytes(nil, []byte("known/prewrite/")), border} {
-		node, where, err := t.leaderOf(string(start))
-		if err != nil {
-			return err
-		}
-		kv, err := t.Store(node)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		r, err := kv.KvResolveLock(ctx, &kvrpcpb.ResolveLockRequest{Context: where, StartVersion: startTS})
-		cancel()
+		r, err := askLeader(t, start, func(ctx context.Context, kv tikvpb.TikvClient, where *kvrpcpb.Context) (*kvrpcpb.ResolveLockResponse, error) {
+			return kv.KvResolveLock(ctx, &kvrpcpb.ResolveLockRequest{Context: where, StartVersion: startTS})
+		})
 		if err != nil || r.RegionError != nil || r.Error != nil {
 			return fmt.Errorf("locks cannot be resolved: %v %v", err, r)
 		}
 	}
 	return nil
+}
+
+// askLeader asks who leads the region at a key, again as clients do while that
+// is busy or another one by then.
+func askLeader[R interface{ GetRegionError() *errorpb.Error }](t *test, at []byte, call func(context.Context, tikvpb.TikvClient, *kvrpcpb.Context) (R, error)) (R, error) {
+	var r R
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		node, where, err := t.leaderOf(string(at))
+		if err != nil {
+			return r, err
+		}
+		kv, err := t.Store(node)
+		if err != nil {
+			return r, err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		r, err = call(ctx, kv, where)
+		cancel()
+		if err != nil || r.GetRegionError().GetServerIsBusy() == nil && r.GetRegionError().GetNotLeader() == nil || time.Now().After(end) {
+			return r, err
+		}
+	}
 }
 
 // atBound is a raw key where a region can begin beside transactions, whose
