@@ -16,7 +16,7 @@ use Test::More;
 use TikvTest;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(make_spread sql try_sql regions_of move_leader store_of pd);
+our @EXPORT = qw(start_first join_others make_spread sql try_sql regions_of move_leader store_of pd);
 
 my @nodes;
 my %node_of; # by store id
@@ -86,15 +86,22 @@ sub move_leader
 	});
 }
 
-# Nodes with regions cut at the keys; leaders[i] is the node that leads the i-th.
-sub make_spread
+# The first node, alone.
+sub start_first
 {
-	my ($name, $keys, $leaders, %settings) = @_;
+	my ($name, %settings) = @_;
 
-	@nodes = ();
-	push @nodes, new_node("${name}0", %settings);
+	@nodes = (new_node("${name}0", %settings));
 	$nodes[0]->start;
 	serve($nodes[0]);
+	return $nodes[0];
+}
+
+# Two more, which PD gives peers of all regions.
+sub join_others
+{
+	my ($name, %settings) = @_;
+
 	foreach my $i (1, 2)
 	{
 		push @nodes, new_node("$name$i", %settings,
@@ -108,8 +115,18 @@ sub make_spread
 
 		$node_of{$store} = $i;
 	}
-	wait_for('three voters', sub { my @r = regions_of(); @r == 1 && $r[0][2] == 3 });
 	pd('POST', 'schedulers/balance-leader-scheduler', { delay => 3600 });
+	return @nodes;
+}
+
+# Nodes with regions cut at the keys; leaders[i] is the node that leads the i-th.
+sub make_spread
+{
+	my ($name, $keys, $leaders, %settings) = @_;
+
+	start_first($name, %settings);
+	join_others($name, %settings);
+	wait_for('three voters', sub { my @r = regions_of(); @r == 1 && $r[0][2] == 3 });
 	foreach my $key (@$keys)
 	{
 		wait_for("a split at $key", sub {

@@ -15,6 +15,7 @@
  *        txnctl --pd host:port commit START_TS COMMIT_TS KEY
  *        txnctl --pd host:port rollback START_TS KEY
  *        txnctl --pd host:port split KEY
+ *        txnctl --pd host:port delete-range START END
  *        txnctl --pd host:port destroy-range START END
  *        txnctl --pd host:port prepare-flashback START_TS VERSION START END
  *        txnctl --pd host:port flashback START_TS COMMIT_TS VERSION START END
@@ -388,6 +389,22 @@ roll_back(Client *client, Kvrpcpb__Context *context, char **argv)
 }
 
 static int
+delete_range(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__DeleteRangeRequest request = KVRPCPB__DELETE_RANGE_REQUEST__INIT;
+	Kvrpcpb__DeleteRangeResponse *response;
+
+	request.context = context;
+	request.start_key = binary(argv[1]);
+	request.end_key = binary(argv[2]);
+	response = call_store(client, "/tikvpb.Tikv/KvDeleteRange", &request,
+						  &kvrpcpb__delete_range_response__descriptor);
+	if (response->region_error != NULL)
+		return region_error(response->region_error);
+	return response->error[0] != '\0' ? text_error(response->error) : 0;
+}
+
+static int
 destroy_range(Client *client, Kvrpcpb__Context *context, char **argv)
 {
 	Kvrpcpb__UnsafeDestroyRangeRequest request =
@@ -504,6 +521,7 @@ static const Verb verbs[] = {
 	{"commit", 3, 3, commit},
 	{"rollback", 2, 2, roll_back},
 	{"split", 1, 1, split},
+	{"delete-range", 2, 1, delete_range},
 	{"destroy-range", 2, 1, destroy_range},
 	{"prepare-flashback", 4, 3, prepare_flashback},
 	{"flashback", 5, 4, flash_back},

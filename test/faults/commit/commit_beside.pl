@@ -1,5 +1,5 @@
 # A commit of a row and of keys as one, beside what changes the region of its
-# keys or walks it: splits, destroyed ranges, flashbacks, garbage collection,
+# keys or walks it: splits, deleted ranges, flashbacks, garbage collection,
 # peers that are added; and one whose own locks found no room in memory.  The
 # commit stands still between the store's word and its end meanwhile: the
 # others wait, clients are told of locks, and then row and keys agree.
@@ -144,16 +144,60 @@ sub try_split
 
 sub try_destroy
 {
-	my ($point) = @_;
-	my $what = "a range destroyed beside $point";
+	my ($point, $verb) = @_;
+	my $what = "$verb beside $point";
 
 	hold($point);
-	my $destroy = txnctl_start($node, 'destroy-range', 'order/', 'order0');
+	my $destroy = txnctl_start($node, $verb, 'order/', 'order0');
 
 	held($what, $destroy);
 	let_go($what, $destroy);
 	is(query("SELECT count(*) FROM tikv_mvcc('order/', 'order0')"), '0', "$what: it comes last");
 	agree($what, '1,0,1');
+}
+
+# Raw keys of the same names are others: nobody waits, and no key of it goes.
+sub try_raw
+{
+	my ($point) = @_;
+	my $what = "a raw range deleted beside $point";
+
+	query("SELECT tikv_put('order/raw', 'v')");
+	hold($point);
+	is(query("SET tikv.request_timeout = '20s'; SELECT tikv_delete_range('order/', 'order0')"), '', "$what: it waits for nothing");
+	is(query("SELECT tikv_get('order/raw') IS NULL"), 't', "$what: and is done");
+	held($what);
+	let_go($what);
+	agree($what);
+}
+
+# The deletion has looked at the records of its key, and goes on to values when
+# the commit has written both.
+sub try_between
+{
+	my ($verb) = @_;
+	my $what = "a commit between the slices of $verb";
+	my $store = store_pid();
+	my $gate = $node->background_psql('postgres');
+
+	query(q{SELECT count(tikv_txn_put('order/fill' || i, repeat('x', 300)::bytea)) FROM generate_series(1, 2000) AS i});
+	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	$id++;
+	$commit = begin_commit($id, 'SELECT pg_advisory_xact_lock(1)');
+	wait_for('its locks', sub { return query(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}) eq '1'; });
+	write_points('store_before_txn_reply=1*stop');
+	my $destroy = txnctl_start($node, $verb, 'order/', 'order0');
+
+	wait_stopped($commit, 'the end of a slice', 'S', $store);
+	$gate->quit;
+	usleep(500_000);
+	kill 'CONT', $store;
+	ok(finish($commit), "$what: it goes on") or diag(${ $commit->{err} });
+	ok(finish($destroy), "$what: and the other") or diag(${ $destroy->{err} });
+	is(query("SELECT count(*) FROM tikv_txn_scan('order/fill', 'order0')"), '0', "$what: what was there before is gone");
+	is(query('SELECT count(*) FROM tikv_check()'), '0', "$what: the tables are sound");
+	like(seen($id), qr/^1,[01],1$/, "$what: the key is there or not");
+	agree($what, seen($id));
 }
 
 # Old versions of its own keys go, and it stays.
@@ -309,7 +353,12 @@ use_new_node($node);
 try_gc($_) foreach @points;
 $node->append_conf('postgresql.conf', "tikv.gc_life_time = '10min'");
 $node->reload;
-try_destroy($_) foreach @points;
+foreach my $verb (qw(destroy-range delete-range))
+{
+	try_destroy($_, $verb) foreach @points;
+	try_between($verb);
+}
+try_raw($_) foreach @points;
 try_flashback($_) foreach @points;
 try_split($_) foreach @points;
 $node->append_conf('postgresql.conf', "tikv.lock_memory = '1MB'");

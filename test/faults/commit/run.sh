@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Everything that can happen at each step of a commit of keys and tables as
-# one (commit_steps.pl), and beside it (commit_beside.pl), with a build that has
-# failpoints, in a copy of Postgres.
+# one (commit_steps.pl), beside it (commit_beside.pl), and when its region moves
+# to other nodes (commit_moved.pl), with a build that has failpoints, in a copy
+# of Postgres.
 #
-# usage: test/faults/commit/run.sh [point...]     names of points.txt, or beside;
-#                                                 default all
+# usage: test/faults/commit/run.sh [point...]     names of points.txt, or one of
+#                                                 beside, moved; default all
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
 
@@ -37,14 +38,14 @@ for folder in --bindir --pkglibdir --sharedir; do
 done
 make -s -C "$TOP" PG_CONFIG="$PG_CONFIG" OUT=out/failpoints FAILPOINTS=1 \
     DESTDIR="$work/pg" install-libs
-tar -C "$TOP/test" -cf - tap/TikvTest.pm tap/TikvGroup.pm faults/commit | as_server tar -C "$work" -xf -
+tar -C "$TOP/test" -cf - tap/TikvTest.pm tap/TikvGroup.pm tap/TikvSpread.pm faults/commit | as_server tar -C "$work" -xf -
 as_server mkdir "$work/bin"
 as_server tee "$work/bin/txnctl" <"$TOP/out/bin/txnctl" >/dev/null
 as_server chmod 755 "$work/bin/txnctl"
 files=("$work/faults/commit/commit_steps.pl")
 case "$*" in
-    '') files+=("$work/faults/commit/commit_beside.pl") ;;
-    beside) files=("$work/faults/commit/commit_beside.pl") ;;
+    '') files+=("$work"/faults/commit/commit_{beside,moved}.pl) ;;
+    beside | moved) files=("$work/faults/commit/commit_$*.pl") ;;
 esac
 as_server env -C "$work" TESTDIR="$work" TXNCTL="$work/bin/txnctl" POINTS="$*" \
     PATH="$work/pg$("$PG_CONFIG" --bindir):$PATH" PGPORT=65431 \
