@@ -551,6 +551,14 @@ grants_make_way(Store *store, Peer *peer)
 }
 
 void
+grants_order_gone(Store *store, Peer *peer)
+{
+	if (peer->order_waits)
+		store->grants->next_sweep_us = 0;
+	peer->order_waits = false;
+}
+
+void
 grants_advance(Store *store)
 {
 	for (int i = 0; i < store->lists[PEERS_TOUCHED].n; i++)

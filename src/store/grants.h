@@ -73,6 +73,9 @@ extern int64 grants_sleep_us(const Store *store, int64 most);
  * it was asked again, and answered yes.
  */
 extern bool grants_make_way(Store *store, Peer *peer);
+
+/* No order waits for the region's grants any more: others may begin. */
+extern void grants_order_gone(Store *store, Peer *peer);
 extern bool grants_stand_in_way(const Peer *peer);
 
 /* In a turn that writes: the group's index tells of grants that committed. */

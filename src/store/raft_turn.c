@@ -202,12 +202,23 @@ raft_turn_order(Store *store, const AdminJob *job)
 	replicas->jobs_end = &copy->next;
 }
 
+static bool
+has_job(const Replicas *replicas, uint64 region_id)
+{
+	for (const AdminJob *job = replicas->jobs; job != NULL; job = job->next)
+		if (job->region_id == region_id)
+			return true;
+	return false;
+}
+
 /* An order that waits goes with what it was made of. */
 void
 raft_turn_take_back(Store *store, const void *arg)
 {
 	Replicas *replicas = store->replicas;
 	AdminJob **at = &replicas->jobs;
+	uint64 region_id = 0;
+	Peer *peer;
 
 	while (*at != NULL)
 	{
@@ -218,10 +229,16 @@ raft_turn_take_back(Store *store, const void *arg)
 			at = &job->next;
 			continue;
 		}
+		region_id = job->region_id;
 		*at = job->next;
 		pfree(job);
 	}
 	replicas->jobs_end = at;
+	if (region_id == 0 || has_job(replicas, region_id))
+		return;
+	peer = store_find_peer(store, region_id);
+	if (peer != NULL)
+		grants_order_gone(store, peer);
 }
 
 void

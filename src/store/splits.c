@@ -603,7 +603,8 @@ splits_run(Store *store)
 	for (SplitJob *job = store->replicas->splits; job != NULL; job = next)
 	{
 		next = job->next;
-		if (now_us > job->begun_us + PATIENCE_US)
+		if (now_us > job->begun_us + PATIENCE_US ||
+			FAILPOINT_ERROR("store_split_patience"))
 			fail_with(store, job,
 					  "the split takes too long: look whether it was made");
 	}

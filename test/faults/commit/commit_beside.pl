@@ -1,13 +1,12 @@
 # A commit of a row and of keys as one, beside what changes the region of its
 # keys or walks it: splits, deleted ranges, flashbacks, garbage collection,
-# peers that are added; and one whose own locks found no room in memory.  The
-# commit stands still between the store's word and its end meanwhile: the
-# others wait, clients are told of locks, and then row and keys agree.
+# peers that are added (TikvBeside.pm says what happens meanwhile).
 
 use strict;
 use warnings;
 
 use Test::More;
+use TikvBeside;
 use TikvCommit;
 use TikvGroup;
 use TikvTest;
@@ -15,64 +14,6 @@ use Time::HiRes qw(usleep);
 
 my %patient = ('tikv.request_timeout' => '10min', 'tikv.lock_wait_timeout' => '10min');
 my @points = qw(sql_granted sql_rows_written);
-my $id = 0;
-my ($node, $commit, $pid);
-
-sub ts { return (txnctl($node, 'ts'))[1] =~ s/\s+//gr; }
-
-# ------------------------------------------------------------------ the frame
-
-sub hold
-{
-	my ($point) = @_;
-
-	$id++;
-	($commit, $pid) = stop_at($id, $point, 'B');
-}
-
-# Nobody sees anything of it, and who wants its region waits.
-sub held
-{
-	my ($what, $other) = @_;
-
-	usleep(500_000);
-	if (defined $other)
-	{
-		$other->{run}->pump_nb;
-		ok($other->{run}->pumpable, "$what waits") or diag(${ $other->{out} }, ${ $other->{err} });
-	}
-	is(told($id), 'locked', "$what: clients are told of a lock");
-	is(query("SELECT count(*) FROM orders WHERE id = $id"), '0', "$what: no row is seen");
-}
-
-sub let_go
-{
-	my ($what, @others) = @_;
-
-	kill 'CONT', $pid;
-	ok(finish($commit), "$what: the commit goes on") or diag(${ $commit->{err} });
-	foreach my $other (@others)
-	{
-		ok(finish($other), "$what: then the other") or diag(${ $other->{err} });
-	}
-}
-
-sub no_locks
-{
-	wait_for('no lock to be left', sub { return query('SELECT count(*) FROM tikv.locks') eq '0'; });
-}
-
-# The row, its key, the key of all; and the next one gets through.
-sub agree
-{
-	my ($what, $seen) = @_;
-
-	is(seen($id), $seen // '1,1,1', "$what: what there is");
-	no_locks();
-	$id++;
-	ok(finish(begin_commit($id)), "$what: the next commit gets through");
-	is(seen($id), '1,1,1', "$what: with row and keys");
-}
 
 # ---------------------------------------------------------------- its region
 
@@ -142,6 +83,31 @@ sub try_split
 	agree($what);
 }
 
+# A split that is given up keeps nobody waiting.
+sub try_split_given_up
+{
+	my ($point) = @_;
+	my $what = "a split given up beside $point";
+	my $other_id = 1000 + $id;
+
+	hold($point);
+	my $split = psql_start(sprintf(q{SELECT tikv_split('\x%s')}, encoded("order/$id")));
+
+	held($what, $split);
+	my $other = psql_start('SET tikv.local_atomic = require', 'BEGIN',
+		"SELECT tikv_txn_put('order/$other_id', 'v')", "INSERT INTO orders VALUES ($other_id)", 'COMMIT');
+
+	held("$what: another commit", $other);
+	set_points('store_split_patience=1*error');
+	ok(!finish($split), "$what: it is an error");
+	like(${ $split->{err} }, qr/takes too long/, "$what: which says so");
+	clear_points();
+	let_go($what, $other);
+	is(query("SELECT count(*) FROM orders WHERE id = $other_id AND tikv_txn_get('order/$other_id') IS NOT NULL"),
+		'1', "$what: so is the other commit");
+	agree($what);
+}
+
 sub try_destroy
 {
 	my ($point, $verb) = @_;
@@ -180,7 +146,7 @@ sub try_between
 	my $store = store_pid();
 	my $gate = $node->background_psql('postgres');
 
-	query(q{SELECT count(tikv_txn_put('order/fill' || i, repeat('x', 300)::bytea)) FROM generate_series(1, 2000) AS i});
+	query(q{SELECT count(tikv_txn_put(('order/fill' || i)::bytea, repeat('x', 300)::bytea)) FROM generate_series(1, 2000) AS i});
 	$gate->query_safe('SELECT pg_advisory_lock(1)');
 	$id++;
 	$commit = begin_commit($id, 'SELECT pg_advisory_xact_lock(1)');
@@ -223,86 +189,6 @@ sub try_gc
 	agree($what);
 }
 
-# -------------------------------------------------------------- spilled locks
-
-# Transactions without an end, until there is no room for a lock in memory.
-sub fill_memory
-{
-	my @fillers;
-
-	wait_for('the memory of locks to be full', sub {
-		my $filler = { ts => ts(), prefix => sprintf('fill/%02d/', scalar @fillers) };
-
-		push @fillers, $filler;
-		my ($answer, $out, $err) = txnctl($node, 'prewrite-many', $filler->{ts}, $filler->{prefix}, 1000, 'v');
-
-		die $err if $answer != 0;
-		return spilled() > 0;
-	});
-	return @fillers;
-}
-
-sub spilled { return query('SELECT count(*) FROM tikv_internal.lock_spill'); }
-
-sub hold_spilled
-{
-	my ($action) = @_;
-	my @fillers = fill_memory();
-	my $before = spilled();
-	my $gate = $node->background_psql('postgres');
-
-	$gate->query_safe('SELECT pg_advisory_lock(1)');
-	$id++;
-	$commit = begin_commit($id, 'SELECT pg_advisory_xact_lock(1)');
-	wait_for('its locks', sub { return query(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}) eq '1'; });
-	is(spilled(), $before + 2, "$action: its locks are spilled");
-	foreach my $filler (@fillers)
-	{
-		txnctl($node, 'resolve', $filler->{ts}, 0, "$filler->{prefix}00000");
-	}
-	wait_for('room', sub { return spilled() == 2; });
-	set_points($action);
-	$gate->quit;
-}
-
-sub try_spilled
-{
-	my ($point) = @_;
-	my $what = "spilled locks, $point";
-
-	hold_spilled("$point=1*stop");
-	$pid = wait_stopped($commit, $point, 'B');
-	held($what);
-	let_go($what);
-	is(spilled(), '0', "$what: they are gone");
-	agree($what);
-
-	hold_spilled("$point=1*stop");
-	$pid = wait_stopped($commit, $point, 'B');
-	my $store = store_pid();
-
-	query("SELECT pg_terminate_backend($store)");
-	wait_for('another store', sub { my $other = store_pid(); return $other && $other != $store; });
-	wait_serving($node);
-	held("$what, store restarted");
-	let_go("$what, store restarted");
-	agree("$what, store restarted");
-
-	hold_spilled("$point=once:crash");
-	ok(!finish($commit), "$what: a crash");
-	wait_for('the server', sub { return defined try_query($node, 'SELECT 1') && store_pid(); });
-	clear_points();
-	wait_serving($node);
-	is(query("SELECT count(*) FROM orders WHERE id = $id"), '0', "$what, crash: no row");
-	is(query("SELECT tikv_txn_get('order/$id') IS NULL"), 't', "$what, crash: no key");
-
-	# Locks of the dead are for those who meet them.
-	query("SELECT tikv_txn_delete('order/$id')");
-	query("SELECT tikv_txn_put('stock', '')");
-	agree("$what, crash", '0,0,0');
-	is(spilled(), '0', "$what, crash: no lock");
-}
-
 # ---------------------------------------------------------------------- peers
 
 # A region that gets company is not the node's alone: the commit comes first,
@@ -339,17 +225,7 @@ sub try_peer
 
 # ----------------------------------------------------------------------- runs
 
-sub use_new_node
-{
-	($node) = @_;
-	use_node($node);
-	query('CREATE TABLE orders (id int PRIMARY KEY)');
-}
-
-$node = new_node('beside', %patient, 'tikv.gc_life_time' => '1s');
-$node->start;
-serve($node);
-use_new_node($node);
+use_new_node(start_new('beside', %patient, 'tikv.gc_life_time' => '1s'));
 try_gc($_) foreach @points;
 $node->append_conf('postgresql.conf', "tikv.gc_life_time = '10min'");
 $node->reload;
@@ -360,11 +236,8 @@ foreach my $verb (qw(destroy-range delete-range))
 }
 try_raw($_) foreach @points;
 try_flashback($_) foreach @points;
+try_split_given_up('sql_rows_written');
 try_split($_) foreach @points;
-$node->append_conf('postgresql.conf', "tikv.lock_memory = '1MB'");
-$node->restart;
-wait_serving($node);
-try_spilled($_) foreach @points;
 is(query('SELECT count(*) FROM tikv_check()'), '0', 'the tables are sound');
 $node->stop;
 

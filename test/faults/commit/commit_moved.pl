@@ -2,6 +2,9 @@
 # leader: at each step at which that can begin.  Either it is one commit and the
 # change waits for it, or it is told that it cannot be, and nothing is left of
 # it; where keys may commit before tables, both do.
+#
+# Three nodes take their time to meet, so that all who are not in each other's
+# way are under way at once.
 
 use strict;
 use warnings;
@@ -55,18 +58,20 @@ sub key_on
 	return sql($i, "SELECT coalesce(convert_from(substr(tikv_txn_get('$key'), 1, 10), 'UTF8'), '-')");
 }
 
-# On all nodes the same: the key of this commit, and that of all.
+# On all nodes the same: the row, its key, and one that others want, too.
 sub agree
 {
-	my ($what, $row) = @_;
+	my ($what, $row, $shared, $value) = @_;
 
 	is(query("SELECT count(*) FROM orders WHERE id = $id"), $row, "$what: the row");
 	foreach my $i (0 .. 2)
 	{
 		is(key_on($i, "order/$id"), $row ? 'xxxxxxxxxx' : '-', "$what: its key, on node $i");
-		is(key_on($i, 'stock'), $row ? $id : $id - 1, "$what: the key of all, on node $i");
+		is(key_on($i, $shared), $value, "$what: the key of all, on node $i");
 	}
-	wait_for('no lock to be left', sub { return query('SELECT count(*) FROM tikv.locks') eq '0'; });
+	wait_for('no lock to be left', sub {
+		return query("SELECT count(*) FROM tikv.locks WHERE key IN ('$shared', 'order/$id')") eq '0';
+	});
 	ok(sql(2, "BEGIN; SELECT tikv_txn_put('order/$id', 'z') IS NULL; ROLLBACK; SELECT 1") =~ /1$/, "$what: nobody holds it");
 }
 
@@ -75,15 +80,105 @@ sub finish_all
 	is(sql($_, 'SELECT count(*) FROM tikv_check()'), '0', "node $_: the tables are sound") foreach 0 .. $#nodes;
 }
 
+# ---------------------------------------------------------- it was not yet asked
+
+# A session with a number of its own, and a key that others may want.
+sub start_other
+{
+	my ($mode, $does, @between) = @_;
+	my $other = { id => ++$id, does => $does, key => "stock/$id" };
+	my $value = $does eq 'put' ? ", 'new'" : '';
+
+	query("SELECT tikv_txn_put('$other->{key}', 'old')");
+	$other->{run} = psql_start("SET tikv.local_atomic = $mode", 'BEGIN', 'SELECT pg_backend_pid()',
+		"SELECT tikv_txn_$does('$other->{key}'$value)",
+		"SELECT tikv_txn_put('order/$id', repeat('x', 300)::bytea)",
+		@between, "INSERT INTO orders VALUES ($id)", 'COMMIT');
+	return $other;
+}
+
+# The leader is another one when it asks.
+sub start_before
+{
+	my ($mode) = @_;
+
+	$id += 10;
+	set_points('sql_before_grant=1*stop');
+	my $other = start_other($mode, 'put');
+
+	$other->{mode} = $mode;
+	$other->{pid} = wait_stopped($other->{run}, 'sql_before_grant', 'B', 0);
+	return $other;
+}
+
+sub finish_before
+{
+	my ($other) = @_;
+	my $name = "before, $other->{mode}";
+
+	$id = $other->{id};
+	kill 'CONT', $other->{pid};
+	if ($other->{mode} eq 'require')
+	{
+		ok(!finish($other->{run}), "$name: it is refused");
+		like(${ $other->{run}{err} }, qr/cannot be committed as one/, "$name: and told why");
+		agree($name, 0, $other->{key}, 'old');
+		return;
+	}
+	ok(finish($other->{run}), "$name: keys, and then the row") or diag(${ $other->{run}{err} });
+	like(query("SELECT guarantee FROM tikv.recent_commits WHERE xid IS NOT NULL ORDER BY at DESC LIMIT 1"), qr/1pc|async|two_phase/, "$name: and it says so");
+	agree($name, 1, $other->{key}, 'new');
+}
+
+# ------------------------------------------------------------- it still writes
+
+# Its locks were of the old leader; somebody else may write since.
+sub start_writing
+{
+	my ($does, $rival) = @_;
+	my $waiting = q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted};
+	my $before = query($waiting);
+	my $other = start_other('auto', $does, 'SELECT pg_advisory_xact_lock_shared(1)');
+
+	$other->{rival} = $rival;
+	wait_for('its locks', sub { return query($waiting) == $before + 1; });
+	return $other;
+}
+
+sub rival
+{
+	my ($other) = @_;
+	my ($answer) = try_sql(2, qq{SET tikv.lock_wait_timeout = '1s'; SELECT tikv_txn_put('$other->{key}', 'rival')});
+
+	$other->{wrote} = $answer == 0;
+	note('the rival ' . ($other->{wrote} ? 'wrote' : 'met a lock'));
+}
+
+sub finish_writing
+{
+	my ($other) = @_;
+	my $name = "writing, $other->{does}" . ($other->{rival} ? ', rival' : '');
+	my $done = finish($other->{run});
+
+	$id = $other->{id};
+	ok($done != ($other->{wrote} // 0), "$name: it commits if nobody wrote what it has locked") or diag(${ $other->{run}{err} });
+	like(${ $other->{run}{err} }, qr/conflict|serialize|lock/i, "$name: or is told why not") if !$done;
+	agree($name, $done ? 1 : 0, $other->{key}, $other->{wrote} ? 'rival' : $other->{does} eq 'put' ? 'new' : 'old');
+}
+
 # ------------------------------------------------- the store has given its word
 
-# PD wants peers, and waits.
+# PD wants peers, and waits for it; the others find another leader behind it.
 sub try_granted
 {
 	my $name = 'granted';
 
 	begin($name);
-	$id++;
+	my @before = map { start_before($_) } qw(require auto);
+	my $gate = $nodes[0]->background_psql('postgres');
+	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	my @writing = map { (start_writing($_, 0), start_writing($_, 1)) } qw(put lock);
+	$id = 2;
 	my ($commit, $pid) = stop_at($id, 'sql_rows_written', 'B');
 
 	join_all($name);
@@ -93,7 +188,11 @@ sub try_granted
 	kill 'CONT', $pid;
 	ok(finish($commit), "$name: the commit goes on") or diag(${ $commit->{err} });
 	move();
-	agree($name, 1);
+	agree($name, 1, 'stock', 2);
+	finish_before($_) foreach @before;
+	rival($_) foreach grep { $_->{rival} } @writing;
+	$gate->quit;
+	finish_writing($_) foreach @writing;
 	finish_all();
 }
 
@@ -121,89 +220,11 @@ sub try_killed
 
 	# Locks of the dead are for those who meet them.
 	sql(1, "SELECT tikv_resolve_lock('order/$id', force => true), tikv_resolve_lock('stock', force => true)");
-	agree($name, 0);
-	finish_all();
-}
-
-# ---------------------------------------------------------- it was not yet asked
-
-# The leader is another one by then.
-sub try_before
-{
-	my ($mode) = @_;
-	my $name = "before_$mode";
-
-	begin($name);
-	$id++;
-	set_points('sql_before_grant=1*stop');
-	my $commit = psql_start("SET tikv.local_atomic = $mode", 'BEGIN', 'SELECT pg_backend_pid()',
-		"SELECT tikv_txn_put('stock', '$id'), tikv_txn_put('order/$id', repeat('x', 300)::bytea)",
-		"INSERT INTO orders VALUES ($id)", 'COMMIT');
-	my $pid = wait_stopped($commit, 'sql_before_grant', 'B', 0);
-
-	join_all($name);
-	move();
-	kill 'CONT', $pid;
-	if ($mode eq 'require')
-	{
-		ok(!finish($commit), "$name: it is refused");
-		like(${ $commit->{err} }, qr/cannot be committed as one/, "$name: and told why");
-		agree($name, 0);
-	}
-	else
-	{
-		ok(finish($commit), "$name: keys, and then the row") or diag(${ $commit->{err} });
-		agree($name, 1);
-		like(query("SELECT guarantee FROM tikv.recent_commits WHERE xid IS NOT NULL ORDER BY at DESC LIMIT 1"), qr/1pc|async|two_phase/, "$name: and it says so");
-	}
-	finish_all();
-}
-
-# ------------------------------------------------------------- it still writes
-
-# A session whose locks were of the old leader; somebody else may write since.
-sub try_writing
-{
-	my ($rival, $what_it_does) = @_;
-	my $name = "writing_$what_it_does" . ($rival ? '_rival' : '');
-	my $gate;
-
-	begin($name);
-	$id++;
-	$gate = $nodes[0]->background_psql('postgres');
-	$gate->query_safe('SELECT pg_advisory_lock(1)');
-	my $commit = psql_start('BEGIN', 'SELECT pg_backend_pid()',
-		"SELECT tikv_txn_$what_it_does('stock'" . ($what_it_does eq 'put' ? ", '$id')" : ')'),
-		"SELECT tikv_txn_put('order/$id', repeat('x', 300)::bytea)",
-		'SELECT pg_advisory_xact_lock(1)', "INSERT INTO orders VALUES ($id)", 'COMMIT');
-
-	wait_for('its locks', sub { return query(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}) eq '1'; });
-	join_all($name);
-	move();
-	my $wrote = 0;
-
-	if ($rival)
-	{
-		my ($answer) = try_sql(2, q{SET tikv.lock_wait_timeout = '1s'; SELECT tikv_txn_put('stock', 'rival')});
-
-		$wrote = $answer == 0;
-		note('the rival ' . ($wrote ? 'wrote' : 'met a lock'));
-	}
-	$gate->quit;
-	my $done = finish($commit);
-
-	ok($done != $wrote, "$name: it commits if nobody wrote what it has locked") or diag(${ $commit->{err} });
-	like(${ $commit->{err} }, qr/conflict|serialize|lock/i, "$name: or is told why not") if !$done;
-	is(query("SELECT count(*) FROM orders WHERE id = $id"), $done ? '1' : '0', "$name: the row");
-	is(key_on($_, "order/$id"), $done ? 'xxxxxxxxxx' : '-', "$name: its key, on node $_") foreach 0 .. 2;
-	is(key_on($_, 'stock'), $wrote ? 'rival' : $what_it_does eq 'put' ? $id : $id - 1, "$name: what both want, on node $_") foreach 0 .. 2;
+	agree($name, 0, 'stock', 1);
 	finish_all();
 }
 
 try_granted();
 try_killed();
-try_before($_) foreach qw(require auto);
-try_writing($_, 'put') foreach 0, 1;
-try_writing($_, 'lock') foreach 0, 1;
 $_->stop('immediate') foreach @nodes;
 done_testing();

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Everything that can happen at each step of a commit of keys and tables as
-# one (commit_steps.pl), beside it (commit_beside.pl), and when its region moves
-# to other nodes (commit_moved.pl), with a build that has failpoints, in a copy
-# of Postgres.
+# one (commit_steps.pl), beside it (commit_beside.pl), with its locks on disk
+# (commit_spilled.pl), and when its region moves to other nodes
+# (commit_moved.pl), with a build that has failpoints, in a copy of Postgres.
 #
 # usage: test/faults/commit/run.sh [point...]     names of points.txt, or one of
-#                                                 beside, moved; default all
+#                                                 beside, spilled, moved; default
+#                                                 all
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
 
@@ -42,13 +43,14 @@ tar -C "$TOP/test" -cf - tap/TikvTest.pm tap/TikvGroup.pm tap/TikvSpread.pm faul
 as_server mkdir "$work/bin"
 as_server tee "$work/bin/txnctl" <"$TOP/out/bin/txnctl" >/dev/null
 as_server chmod 755 "$work/bin/txnctl"
+# They mostly wait, so all at once.
 files=("$work/faults/commit/commit_steps.pl")
 case "$*" in
-    '') files+=("$work"/faults/commit/commit_{beside,moved}.pl) ;;
-    beside | moved) files=("$work/faults/commit/commit_$*.pl") ;;
+    '') files+=("$work"/faults/commit/commit_{beside,spilled,moved}.pl) ;;
+    beside | spilled | moved) files=("$work/faults/commit/commit_$*.pl") ;;
 esac
 as_server env -C "$work" TESTDIR="$work" TXNCTL="$work/bin/txnctl" POINTS="$*" \
     PATH="$work/pg$("$PG_CONFIG" --bindir):$PATH" PGPORT=65431 \
     PG_REGRESS="$pgxs/test/regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=90 \
-    prove ${VERBOSE:+-v} --timer -I "$pgxs/test/perl" -I "$work/tap" \
+    prove ${VERBOSE:+-v} --timer -j "${#files[@]}" -I "$pgxs/test/perl" -I "$work/tap" \
     -I "$work/faults/commit" "${files[@]}"
