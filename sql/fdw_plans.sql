@@ -75,6 +75,7 @@ DECLARE
 	found text;
 	line text;
 	plan text;
+	tried text[] := '{}';
 	switch record;
 	setting text;
 BEGIN
@@ -86,13 +87,18 @@ BEGIN
 			PERFORM set_config(split_part(setting, '=', 1), split_part(setting, '=', 2), true);
 		END LOOP;
 		plan := '';
-		FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		FOR line IN EXECUTE 'EXPLAIN (COSTS OFF, VERBOSE) ' || query LOOP
 			plan := plan || line || E'\n';
 		END LOOP;
-		found := plans.rows_of(query, ordered);
 		INSERT INTO plans.seen VALUES (query, switch.n, plan);
-		IF found IS DISTINCT FROM expected THEN
-			INSERT INTO plans.differences VALUES (query, switch.n, format('%s, not %s', found, expected));
+		-- a plan is run once, and again in little memory
+		plan := plan || CASE WHEN switch.settings LIKE '%work_mem%' THEN 'in little memory' ELSE '' END;
+		IF NOT plan = ANY (tried) THEN
+			tried := tried || plan;
+			found := plans.rows_of(query, ordered);
+			IF found IS DISTINCT FROM expected THEN
+				INSERT INTO plans.differences VALUES (query, switch.n, format('%s, not %s', found, expected));
+			END IF;
 		END IF;
 		FOREACH setting IN ARRAY string_to_array(switch.settings, ' ') LOOP
 			EXECUTE 'RESET ' || split_part(setting, '=', 1);
@@ -134,14 +140,14 @@ INSERT INTO plans.pairs VALUES
 	('stock', 'i.id = l.big'),
 	('stock', 'i.id = l.item'),
 	('stock', 'i.id = l.n * 3 AND i.n <> l.small');
-CREATE TABLE plans.wholes (target text, cond text);
+CREATE TABLE plans.wholes (target text, cond text, types text[]);
 INSERT INTO plans.wholes VALUES
-	('l.n, i.*', ''),
-	('l.n, l.row_note', 'WHERE l.n > 150 OR l.item IS NULL'),
-	('l.n, i, l', 'WHERE i IS NULL OR l.n < 50'),
-	('count(*), sum(l.n)', 'WHERE i IS NOT NULL AND l.n % 3 = 0');
+	('l.n, i.*', '', '{JOIN,LEFT JOIN}'),
+	('l.n, l.row_note', 'WHERE l.n > 150 OR l.item IS NULL', '{JOIN}'),
+	('l.n, i, l', 'WHERE i IS NULL OR l.n < 50', '{LEFT JOIN}'),
+	('count(*), sum(l.n)', 'WHERE i IS NOT NULL AND l.n % 3 = 0', '{LEFT JOIN}');
 SELECT count(plans.compare(format('SELECT %s FROM line AS l %s %s AS i ON %s %s', target, type, inner_table, pairs.cond, wholes.cond)))
-	FROM plans.pairs, plans.wholes, unnest('{JOIN,LEFT JOIN}'::text[]) AS type;
+	FROM plans.pairs, plans.wholes, unnest(types) AS type;
 -- conditions that name no column at all
 SELECT count(plans.compare(format('SELECT l.n, i.* FROM line AS l %s (SELECT * FROM item WHERE now() %s ''2000-01-01Z'') AS i ON i.id = l.item %s', type, op, cond)))
 	FROM unnest('{JOIN,LEFT JOIN}'::text[]) AS type, unnest('{>,<}'::text[]) AS op, unnest('{"",WHERE now() > ''2000-01-02Z'',WHERE now() < ''2000-01-02Z'',AND now() < ''2000-01-02Z''}'::text[]) AS cond;
@@ -206,6 +212,9 @@ SELECT count(plans.compare(query, true)) FROM unnest(ARRAY[
 	'SELECT src, dst FROM edge WHERE src IN (''d'', ''a'') AND dst > 100 ORDER BY src DESC, dst DESC',
 	'SELECT src, dst FROM edge WHERE src IN (''d'', ''a'') AND dst IN (9, 2, 200) ORDER BY src, dst',
 	'SELECT src, dst FROM edge WHERE src IN (''d'', ''a'') ORDER BY dst, src LIMIT 20',
+	'SELECT src, dst FROM edge WHERE src IN (''e'', NULL, ''b'', ''zz'', ''b'') AND dst = ANY (ARRAY(SELECT big FROM line)) ORDER BY src DESC, dst DESC LIMIT 40',
+	'SELECT at, who, loud FROM event WHERE at = ANY (ARRAY(SELECT at FROM line)) AND who = ANY (ARRAY(SELECT who FROM line)) AND loud IN (true, false) ORDER BY at, who, loud',
+	'SELECT at, who, loud FROM event WHERE at = ANY (ARRAY(SELECT at FROM line)) AND who = ANY (ARRAY(SELECT who FROM line)) ORDER BY at DESC, who DESC, loud DESC OFFSET 10',
 	'SELECT src, count(*) FROM edge GROUP BY src ORDER BY src',
 	'SELECT w, n FROM word ORDER BY w COLLATE "C"',
 	'SELECT w, n FROM word ORDER BY w COLLATE "C" DESC LIMIT 33',

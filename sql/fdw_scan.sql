@@ -68,6 +68,44 @@ SELECT pg_temp.plan('SELECT dst FROM edge WHERE src IN (''b'', ''a'') AND dst < 
 SELECT src, dst FROM edge WHERE src IN ('b', 'a') AND dst < 8;
 SELECT pg_temp.plan('SELECT dst FROM edge WHERE src IN (''b'', ''a'') AND dst IN (5, 6, 7)');
 SELECT src, dst FROM edge WHERE src IN ('b', 'a') AND dst IN (5, 6, 7);
+-- bytes that are zero, in keys and in what they are compared with
+CREATE FOREIGN TABLE bin (b bytea OPTIONS (key '1'), n int OPTIONS (key '2')) SERVER fdw_scan OPTIONS (prefix 'fdw_scan/bin/');
+INSERT INTO bin SELECT decode(b, 'hex'), 1 FROM unnest('{"",00,0001,000100,01,0100,0101,ff,ffff}'::text[]) AS b;
+SELECT b FROM bin WHERE b > '\x00' AND b < '\x0100';
+SELECT b FROM bin WHERE b >= '\x0001' AND b <= '\x0100' ORDER BY b DESC;
+SELECT b FROM bin WHERE b IN ('\x00', '\xff', '\x000100') AND n IN (2, 1);
+SELECT b FROM bin WHERE b > '\xff' OR b < '\x00';
+-- lists of several columns: their product is asked for piece by piece
+CREATE FUNCTION pg_temp.memory_after_one(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint;
+	after bigint;
+	c refcursor;
+	found record;
+BEGIN
+	SELECT sum(total_bytes) INTO before FROM pg_backend_memory_contexts;
+	OPEN c FOR EXECUTE query;
+	FETCH c INTO found;
+	SELECT sum(total_bytes) INTO after FROM pg_backend_memory_contexts;
+	CLOSE c;
+	RETURN found::text || CASE WHEN after - before < 8000000 THEN ', little memory' ELSE format(', %s MB', (after - before) / 1000000) END;
+END
+$$;
+SELECT pg_temp.memory_after_one(format('SELECT src, dst FROM edge WHERE src = ANY (ARRAY(SELECT %L || i FROM generate_series(1, 2000) AS i) || %L::text) AND dst = ANY (ARRAY(SELECT j FROM generate_series(-1, 1998) AS j)) %s', others, wanted, orders))
+	FROM (VALUES ('f', 'a', ''), ('A', 'e', 'ORDER BY src DESC, dst DESC')) AS lists(others, wanted, orders);
+CREATE FUNCTION pg_temp.more_keys(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF, VERBOSE) ' || query LOOP
+		IF line LIKE '%Keys:%' THEN
+			RETURN NEXT substring(line FROM 'and \d+ more');
+		END IF;
+	END LOOP;
+END
+$$;
+SELECT pg_temp.more_keys(format('SELECT dst FROM edge WHERE src = ANY (%L) AND dst = ANY (%L)',
+	(SELECT array_agg('a' || i) FROM generate_series(1, 2000) AS i), (SELECT array_agg(i) FROM generate_series(1, 3000) AS i)));
 SELECT pg_temp.plan('SELECT src, dst FROM edge WHERE src >= ''d'' ORDER BY src, dst');
 SELECT src, count(*) FROM edge WHERE src > 'c' GROUP BY src ORDER BY src;
 EXPLAIN (COSTS OFF) SELECT src, dst FROM edge ORDER BY src, dst DESC;

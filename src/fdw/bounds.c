@@ -3,12 +3,16 @@
  *	  From conditions and their values to keys and ranges.
  *
  * Equal columns make the beginnings of keys, one for each combination of the
- * values of lists; what follows bounds a range behind each.  Beginnings are
- * sorted and each is there once, so keys come out in order.
+ * values of lists; what follows bounds a range behind each.  Of each list the
+ * parts are sorted and each is there once; no part is the beginning of another
+ * of its kind, so that combinations, counted through like the digits of a
+ * number, come out in the order of keys.  They are made as they are asked for:
+ * short lists of several columns have products that no memory holds.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -28,12 +32,26 @@ typedef struct BoundMatch
 	char element_align;
 } BoundMatch;
 
+/* What one equal column may be: encoded, in order, each once. */
+typedef struct PartList
+{
+	Bytes *items;
+	int n;
+	int at; /* of the combination that comes next */
+} PartList;
+
 struct Bounds
 {
 	const TableMap *map;
 	int n;
 	BoundMatch *matches;
 	int n_equal; /* of them, from the first on */
+
+	PartList *lists; /* of the equal ones */
+	KeyPart *parts;	 /* of each of the others */
+	bool impossible; /* nothing can match */
+	bool reverse;
+	bool at_end;
 };
 
 static void
@@ -64,6 +82,9 @@ bounds_new(const TableMap *map, List *matches, List *arguments,
 	bounds->map = map;
 	bounds->matches =
 		palloc0(sizeof(BoundMatch) * Max(list_length(matches), 1));
+	bounds->lists = palloc0(sizeof(PartList) * Max(list_length(matches), 1));
+	bounds->parts = palloc0(sizeof(KeyPart) * Max(list_length(matches), 1));
+	bounds->at_end = true;
 	forboth(match, matches, argument, arguments)
 	{
 		BoundMatch *out = &bounds->matches[bounds->n++];
@@ -75,16 +96,9 @@ bounds_new(const TableMap *map, List *matches, List *arguments,
 	return bounds;
 }
 
-/* -------------------------------------------------------------- beginnings */
+/* ------------------------------------------------------------------- parts */
 
-/* Beginnings of keys, in no order. */
-typedef struct Starts
-{
-	Bytes *items;
-	int n;
-} Starts;
-
-/* The start with a part behind it; `room` bytes are left unused. */
+/* The start with a part behind it. */
 static Bytes
 append_part(Bytes start, KeyKind kind, const KeyPart *part)
 {
@@ -128,48 +142,127 @@ match_parts(const BoundMatch *match, ExprContext *context, int *n)
 	return parts;
 }
 
-static Starts
-append_parts(const Starts *starts, const BoundMatch *match, const TableMap *map,
-			 ExprContext *context)
-{
-	int n_parts;
-	KeyPart *parts = match_parts(match, context, &n_parts);
-	bool whole = map->key_format == KEY_FORMAT_WHOLE;
-	Starts longer = {NULL, 0};
-
-	longer.items =
-		MemoryContextAllocHuge(CurrentMemoryContext,
-							   sizeof(Bytes) *
-								   Max((Size) starts->n * n_parts, 1));
-	for (int i = 0; i < starts->n; i++)
-		for (int k = 0; k < n_parts; k++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			longer.items[longer.n++] =
-				append_part(whole ? bytes_empty() : starts->items[i],
-							match->column->kind, &parts[k]);
-		}
-	return longer;
-}
-
 static int
-compare_starts(const void *a, const void *b)
+compare_parts(const void *a, const void *b)
 {
 	return bytes_cmp(*(const Bytes *) a, *(const Bytes *) b);
 }
 
 static void
-sort_starts(Starts *starts)
+sort_parts(PartList *list)
 {
 	int kept = 0;
 
-	if (starts->n < 2)
+	if (list->n < 2)
 		return;
-	qsort(starts->items, starts->n, sizeof(Bytes), compare_starts);
-	for (int i = 1; i < starts->n; i++)
-		if (!bytes_eq(starts->items[kept], starts->items[i]))
-			starts->items[++kept] = starts->items[i];
-	starts->n = kept + 1;
+	qsort(list->items, list->n, sizeof(Bytes), compare_parts);
+	for (int i = 1; i < list->n; i++)
+		if (!bytes_eq(list->items[kept], list->items[i]))
+			list->items[++kept] = list->items[i];
+	list->n = kept + 1;
+}
+
+/* Whole keys may be named that are outside the table: they are not in it. */
+static void
+drop_outside(const TableMap *map, PartList *list)
+{
+	KvRange range = table_map_range(map);
+	int kept = 0;
+
+	for (int i = 0; i < list->n; i++)
+		if (bytes_cmp(list->items[i], range.lower) >= 0 &&
+			(range.upper.len == 0 ||
+			 bytes_cmp(list->items[i], range.upper) < 0))
+			list->items[kept++] = list->items[i];
+	list->n = kept;
+}
+
+static void
+take_list(const Bounds *bounds, const BoundMatch *match, ExprContext *context,
+		  PartList *list)
+{
+	KeyPart *parts = match_parts(match, context, &list->n);
+
+	list->items =
+		MemoryContextAllocHuge(CurrentMemoryContext,
+							   sizeof(Bytes) * Max((Size) list->n, 1));
+	for (int i = 0; i < list->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		list->items[i] =
+			append_part(bytes_empty(), match->column->kind, &parts[i]);
+	}
+	sort_parts(list);
+	if (bounds->map->key_format == KEY_FORMAT_WHOLE)
+		drop_outside(bounds->map, list);
+}
+
+/* ------------------------------------------------------------ combinations */
+
+/* The beginning that comes next. */
+static Bytes
+next_start(const Bounds *bounds)
+{
+	bool whole = bounds->map->key_format == KEY_FORMAT_WHOLE;
+	Bytes prefix =
+		whole && bounds->n_equal > 0 ? bytes_empty() : bounds->map->prefix;
+	Size len = prefix.len;
+	uint8 *key;
+
+	for (int i = 0; i < bounds->n_equal; i++)
+		len += bounds->lists[i].items[bounds->lists[i].at].len;
+	key = palloc(len + 1);
+	len = prefix.len;
+	if (len > 0)
+		memcpy(key, prefix.data, len);
+	for (int i = 0; i < bounds->n_equal; i++)
+	{
+		Bytes part = bounds->lists[i].items[bounds->lists[i].at];
+
+		if (part.len > 0)
+			memcpy(key + len, part.data, part.len);
+		len += part.len;
+	}
+	return bytes_make(key, len);
+}
+
+static void
+step(Bounds *bounds)
+{
+	for (int i = bounds->n_equal; i-- > 0;)
+	{
+		PartList *list = &bounds->lists[i];
+
+		list->at += bounds->reverse ? -1 : 1;
+		if (list->at >= 0 && list->at < list->n)
+			return;
+		list->at = bounds->reverse ? list->n - 1 : 0;
+	}
+	bounds->at_end = true;
+}
+
+static void
+rewind_to(Bounds *bounds, bool reverse)
+{
+	bounds->reverse = reverse;
+	bounds->at_end = bounds_count(bounds) == 0;
+	for (int i = 0; i < bounds->n_equal; i++)
+		bounds->lists[i].at = reverse ? bounds->lists[i].n - 1 : 0;
+}
+
+uint64
+bounds_count(const Bounds *bounds)
+{
+	uint64 n = bounds->impossible ? 0 : 1;
+
+	for (int i = 0; i < bounds->n_equal; i++)
+	{
+		if (bounds->lists[i].n == 0)
+			return 0;
+		if (pg_mul_u64_overflow(n, (uint64) bounds->lists[i].n, &n))
+			n = PG_UINT64_MAX;
+	}
+	return n;
 }
 
 /* ------------------------------------------------------------------ ranges */
@@ -252,9 +345,19 @@ narrow(KvRange *range, Bytes start, const BoundMatch *match,
 	}
 }
 
-/* The parts that the range conditions name; false if one is NULL. */
+static Bytes
+copy_bytes(Bytes bytes)
+{
+	uint8 *copy = palloc(bytes.len + 1);
+
+	if (bytes.len > 0)
+		memcpy(copy, bytes.data, bytes.len);
+	return bytes_make(copy, bytes.len);
+}
+
+/* Of the range conditions, with bytes of their own; false if one is NULL. */
 static bool
-range_parts(const Bounds *bounds, ExprContext *context, KeyPart *parts)
+take_range_parts(Bounds *bounds, ExprContext *context)
 {
 	for (int i = bounds->n_equal; i < bounds->n; i++)
 	{
@@ -263,71 +366,76 @@ range_parts(const Bounds *bounds, ExprContext *context, KeyPart *parts)
 
 		if (n == 0)
 			return false;
-		parts[i] = *part;
+		bounds->parts[i] = *part;
+		bounds->parts[i].bytes = copy_bytes(part->bytes);
 	}
 	return true;
 }
 
-static void
-make_ranges(const Bounds *bounds, const Starts *starts, ExprContext *context,
-			BoundsResult *result)
+static KvRange
+range_behind(const Bounds *bounds, Bytes start)
 {
-	KeyPart *parts = palloc0(sizeof(KeyPart) * Max(bounds->n, 1));
 	bool whole = bounds->map->key_format == KEY_FORMAT_WHOLE;
+	KvRange range = {start, key_prefix_end(start, palloc(start.len + 1))};
 
-	if (!range_parts(bounds, context, parts))
-		return;
-	result->ranges =
-		MemoryContextAllocHuge(CurrentMemoryContext,
-							   sizeof(KvRange) * Max(starts->n, 1));
-	for (int i = 0; i < starts->n; i++)
-	{
-		Bytes start = starts->items[i];
-		KvRange *range = &result->ranges[result->n_ranges];
-
-		range->lower = start;
-		range->upper = key_prefix_end(start, palloc(start.len + 1));
-		for (int k = bounds->n_equal; k < bounds->n; k++)
-			narrow(range, whole ? bytes_empty() : start, &bounds->matches[k],
-				   &parts[k]);
-		if (!kv_range_is_empty(range))
-			result->n_ranges++;
-	}
+	for (int i = bounds->n_equal; i < bounds->n; i++)
+		narrow(&range, whole ? bytes_empty() : start, &bounds->matches[i],
+			   &bounds->parts[i]);
+	return range;
 }
 
-/* Whole keys may be named that are outside the table: they are not in it. */
-static void
-drop_outside(const TableMap *map, Starts *starts)
-{
-	KvRange range = table_map_range(map);
-	int kept = 0;
+/* ------------------------------------------------------------------- users */
 
-	for (int i = 0; i < starts->n; i++)
-		if (bytes_cmp(starts->items[i], range.lower) >= 0 &&
-			(range.upper.len == 0 ||
-			 bytes_cmp(starts->items[i], range.upper) < 0))
-			starts->items[kept++] = starts->items[i];
-	starts->n = kept;
+bool
+bounds_are_keys(const Bounds *bounds)
+{
+	return bounds->n_equal == bounds->map->n_keys;
 }
 
 void
-bounds_evaluate(Bounds *bounds, ExprContext *context, BoundsResult *result)
+bounds_evaluate(Bounds *bounds, ExprContext *context, bool reverse)
 {
-	const TableMap *map = bounds->map;
-	Bytes prefix = map->prefix;
-	Starts starts = {&prefix, 1};
+	KvRange first;
 
-	memset(result, 0, sizeof(*result));
-	for (int i = 0; i < bounds->n_equal && starts.n > 0; i++)
-		starts = append_parts(&starts, &bounds->matches[i], map, context);
-	sort_starts(&starts);
-	if (bounds->n_equal < map->n_keys)
-	{
-		make_ranges(bounds, &starts, context, result);
+	bounds->impossible = false;
+	for (int i = 0; i < bounds->n_equal; i++)
+		take_list(bounds, &bounds->matches[i], context, &bounds->lists[i]);
+	bounds->impossible = !take_range_parts(bounds, context);
+	rewind_to(bounds, false);
+	if (bounds->at_end)
 		return;
+	if (!bounds_are_keys(bounds))
+	{
+		/* What is empty behind one beginning is so behind all. */
+		first = range_behind(bounds, next_start(bounds));
+		bounds->impossible = kv_range_is_empty(&first);
 	}
-	if (map->key_format == KEY_FORMAT_WHOLE)
-		drop_outside(map, &starts);
-	result->keys = starts.items;
-	result->n_keys = starts.n;
+	rewind_to(bounds, reverse);
+}
+
+int
+bounds_next_keys(Bounds *bounds, Bytes *keys, int max)
+{
+	int n = 0;
+
+	while (n < max && !bounds->at_end)
+	{
+		keys[n++] = next_start(bounds);
+		step(bounds);
+	}
+	return n;
+}
+
+bool
+bounds_next_range(Bounds *bounds, KvRange *range)
+{
+	while (!bounds->at_end)
+	{
+		CHECK_FOR_INTERRUPTS();
+		*range = range_behind(bounds, next_start(bounds));
+		step(bounds);
+		if (!kv_range_is_empty(range))
+			return true;
+	}
+	return false;
 }

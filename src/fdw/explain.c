@@ -55,21 +55,28 @@ range_text(const KvRange *range)
 
 /* The first keys or ranges, and how many there are. */
 static void
-explain_bounds(const BoundsResult *what, ExplainState *es)
+explain_bounds(Bounds *bounds, ExplainState *es)
 {
 	List *shown = NIL;
-	bool keys = what->n_keys > 0;
-	int n = keys ? what->n_keys : what->n_ranges;
+	bool keys = bounds_are_keys(bounds);
+	uint64 n = bounds_count(bounds);
+	Bytes key;
+	KvRange range;
 
-	for (int i = 0; i < n && i < SHOWN_RANGES; i++)
-		shown = lappend(shown,
-						keys ? key_display(what->keys[i]) :
-							   range_text(&what->ranges[i]));
+	for (int i = 0; i < SHOWN_RANGES; i++)
+	{
+		if (keys && bounds_next_keys(bounds, &key, 1) > 0)
+			shown = lappend(shown, key_display(key));
+		else if (!keys && bounds_next_range(bounds, &range))
+			shown = lappend(shown, range_text(&range));
+	}
 	if (n > SHOWN_RANGES)
-		shown = lappend(shown, psprintf("and %d more", n - SHOWN_RANGES));
+		shown =
+			lappend(shown,
+					psprintf("and " UINT64_FORMAT " more", n - SHOWN_RANGES));
 	if (n == 0)
 		shown = list_make1("none");
-	ExplainPropertyList(keys ? "Keys" : "Ranges", shown, es);
+	ExplainPropertyList(keys && n > 0 ? "Keys" : "Ranges", shown, es);
 }
 
 static const char *
@@ -97,7 +104,6 @@ explain_scan_state(ForeignScanState *node, ExplainState *es)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
 	TikvScan *scan = node->fdw_state;
-	BoundsResult what;
 
 	ExplainPropertyText("Access",
 						psprintf("%s%s%s", access_text(plan, scan),
@@ -109,8 +115,8 @@ explain_scan_state(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyInteger("Limit", NULL, scan->limit, es);
 	if (!es->verbose || !is_constant(plan->fdw_exprs))
 		return;
-	bounds_evaluate(scan->bounds, node->ss.ps.ps_ExprContext, &what);
-	explain_bounds(&what, es);
+	bounds_evaluate(scan->bounds, node->ss.ps.ps_ExprContext, false);
+	explain_bounds(scan->bounds, es);
 }
 
 void

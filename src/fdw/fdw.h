@@ -223,19 +223,23 @@ extern Bounds *bounds_new(const TableMap *map, List *matches, List *arguments,
 						  PlanState *parent);
 
 /*
- * Evaluate: either *keys (sorted, each once) or *ranges (in order, disjoint)
- * is set, the other empty.  In CurrentMemoryContext.
+ * Evaluate the arguments: the conditions name keys, or ranges, from then on.
+ * What they are is in CurrentMemoryContext, until the next time.
  */
-typedef struct BoundsResult
-{
-	Bytes *keys;
-	int n_keys;
-	KvRange *ranges;
-	int n_ranges;
-} BoundsResult;
+extern void bounds_evaluate(Bounds *bounds, ExprContext *context, bool reverse);
 
-extern void bounds_evaluate(Bounds *bounds, ExprContext *context,
-							BoundsResult *result);
+/* Do the conditions name whole keys?  Then those, else ranges, come. */
+extern bool bounds_are_keys(const Bounds *bounds);
+
+/* How many there are; PG_UINT64_MAX: as many, or more. */
+extern uint64 bounds_count(const Bounds *bounds);
+
+/*
+ * The next ones, in order or in reverse, each once; in CurrentMemoryContext.
+ * Ranges are disjoint; 0 or false at the end.
+ */
+extern int bounds_next_keys(Bounds *bounds, Bytes *keys, int max);
+extern bool bounds_next_range(Bounds *bounds, KvRange *range);
 
 /* ---- scan.c ---- */
 

@@ -61,6 +61,8 @@ scan_state_new(Relation relation, List *private, List *arguments,
 	scan->bound_context =
 		AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw bounds",
 							  ALLOCSET_SMALL_SIZES);
+	scan->piece = AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw keys",
+										ALLOCSET_SMALL_SIZES);
 	scan->page = kv_page_new(scan->context);
 	scan->page->wants_ttl =
 		scan->map->ttl != 0 && scan->wanted[scan->map->ttl - 1];
@@ -122,58 +124,77 @@ evaluate_bounds(TikvScan *scan, ExprContext *context)
 {
 	MemoryContext caller = MemoryContextSwitchTo(scan->bound_context);
 
-	bounds_evaluate(scan->bounds, context, &scan->what);
+	bounds_evaluate(scan->bounds, context, scan->reverse);
 	MemoryContextSwitchTo(caller);
 	scan->bounds_known = true;
-	scan->next = 0;
 	scan->page_size = scan->limit > 0 ?
 		Min(scan->limit, scan->map->fetch_size) :
 		Min(FIRST_PAGE, scan->map->fetch_size);
-	allow_keys(scan->user, GRANT_READ, scan->what.keys, scan->what.n_keys);
-	for (int i = 0; i < scan->what.n_ranges; i++)
-		allow_range(scan->user, GRANT_READ, &scan->what.ranges[i]);
 }
 
-/* Copies of some of the keys, in the order of the scan. */
-static Bytes *
-keys_in_order(const TikvScan *scan, int n)
+/* Forget the keys that were made. */
+static void
+drop_piece(TikvScan *scan)
 {
-	Bytes *keys = palloc(sizeof(Bytes) * n);
+	MemoryContextReset(scan->piece);
+	scan->keys = NULL;
+	scan->n_keys = 0;
+	scan->next_key = 0;
+}
 
-	for (int i = 0; i < n; i++)
-		keys[i] =
-			scan->what
-				.keys[scan->reverse ? scan->what.n_keys - 1 - scan->next - i :
-									  scan->next + i];
-	return keys;
+/* Make as many keys as one page can have; false if there are none. */
+static bool
+make_keys(TikvScan *scan)
+{
+	int max =
+		(int) Min(bounds_count(scan->bounds), (uint64) scan->map->fetch_size);
+	MemoryContext caller;
+
+	drop_piece(scan);
+	if (max == 0)
+		return false;
+	caller = MemoryContextSwitchTo(scan->piece);
+	scan->keys = palloc(sizeof(Bytes) * max);
+	scan->n_keys = bounds_next_keys(scan->bounds, scan->keys, max);
+	MemoryContextSwitchTo(caller);
+	allow_keys(scan->user, GRANT_READ, scan->keys, scan->n_keys);
+	return scan->n_keys > 0;
 }
 
 static bool
 get_keys(TikvScan *scan)
 {
-	while (scan->next < scan->what.n_keys)
+	while (scan->next_key < scan->n_keys || make_keys(scan))
 	{
-		int n = Min(scan->what.n_keys - scan->next, scan->map->fetch_size);
-		Bytes *keys = keys_in_order(scan, n);
-
-		scan->next += scan->kv->batch_get(keys, n, scan->page, &scan->counters);
-		pfree(keys);
+		scan->next_key += scan->kv->batch_get(scan->keys + scan->next_key,
+											  scan->n_keys - scan->next_key,
+											  scan->page, &scan->counters);
 		if (scan->page->n > 0)
 			return true;
 	}
 	return false;
 }
 
-static void
+/* False if there is none. */
+static bool
 open_next_range(TikvScan *scan)
 {
-	int i = scan->reverse ? scan->what.n_ranges - 1 - scan->next : scan->next;
-	MemoryContext caller = MemoryContextSwitchTo(scan->context);
+	MemoryContext caller;
+	KvRange range;
+	bool found;
 
-	scan->cursor = scan->kv->open(&scan->what.ranges[i], scan->reverse,
-								  !scan->wants_value);
-	scan->next++;
+	drop_piece(scan);
+	caller = MemoryContextSwitchTo(scan->piece);
+	found = bounds_next_range(scan->bounds, &range);
+	MemoryContextSwitchTo(scan->context);
+	if (found)
+	{
+		allow_range(scan->user, GRANT_READ, &range);
+		scan->cursor =
+			scan->kv->open(&range, scan->reverse, !scan->wants_value);
+	}
 	MemoryContextSwitchTo(caller);
+	return found;
 }
 
 static void
@@ -188,26 +209,25 @@ close_cursor(TikvScan *scan)
 static bool
 read_ranges(TikvScan *scan)
 {
-	for (;;)
+	while (scan->cursor != NULL || open_next_range(scan))
 	{
-		if (scan->cursor == NULL && scan->next == scan->what.n_ranges)
-			return false;
-		if (scan->cursor == NULL)
-			open_next_range(scan);
 		if (scan->kv->fetch(scan->cursor, scan->page_size, scan->page,
 							&scan->counters))
-			break;
+		{
+			scan->page_size =
+				Min(scan->page_size * PAGE_GROWTH, scan->map->fetch_size);
+			return true;
+		}
 		close_cursor(scan);
 	}
-	scan->page_size = Min(scan->page_size * PAGE_GROWTH, scan->map->fetch_size);
-	return true;
+	return false;
 }
 
 static bool
 next_page(TikvScan *scan)
 {
 	kv_page_clear(scan->page);
-	return scan->what.n_keys > 0 ? get_keys(scan) : read_ranges(scan);
+	return bounds_are_keys(scan->bounds) ? get_keys(scan) : read_ranges(scan);
 }
 
 /*
@@ -376,7 +396,7 @@ tikvIterateForeignScan(ForeignScanState *node)
 /* -------------------------------------------------------------- the others */
 
 void
-scan_state_restart(TikvScan *scan, bool same_bounds)
+scan_state_restart(TikvScan *scan)
 {
 	close_cursor(scan);
 	if (scan->rows != NULL)
@@ -384,10 +404,7 @@ scan_state_restart(TikvScan *scan, bool same_bounds)
 	scan->rows = NULL;
 	kv_page_clear(scan->page);
 	scan->at = 0;
-	scan->next = 0;
-	if (same_bounds)
-		return;
-	memset(&scan->what, 0, sizeof(scan->what));
+	drop_piece(scan);
 	MemoryContextReset(scan->bound_context);
 	scan->bounds_known = false;
 }
@@ -401,7 +418,7 @@ tikvReScanForeignScan(ForeignScanState *node)
 	if (scan->rows != NULL)
 		tuplestore_rescan(scan->rows);
 	else
-		scan_state_restart(scan, false);
+		scan_state_restart(scan);
 }
 
 void
@@ -411,7 +428,7 @@ tikvEndForeignScan(ForeignScanState *node)
 
 	if (scan == NULL)
 		return;
-	scan_state_restart(scan, true);
+	scan_state_restart(scan);
 	if (scan->row != NULL)
 		ExecDropSingleTupleTableSlot(scan->row);
 }

@@ -25,10 +25,12 @@ typedef struct TikvScan
 
 	Bounds *bounds;
 	MemoryContext context;		 /* lasts as long as the scan */
-	MemoryContext bound_context; /* what follows, until the next rescan */
+	MemoryContext bound_context; /* of the bounds, until the next rescan */
 	bool bounds_known;
-	BoundsResult what;
-	int next; /* key or range */
+	MemoryContext piece; /* of the keys or the range that are read now */
+	Bytes *keys;
+	int n_keys;
+	int next_key;
 	KvCursor *cursor;
 	int page_size;
 
@@ -51,6 +53,6 @@ typedef struct TikvScan
 
 extern TikvScan *scan_state_new(Relation relation, List *private,
 								List *arguments, PlanState *parent, Oid user);
-extern void scan_state_restart(TikvScan *scan, bool same_bounds);
+extern void scan_state_restart(TikvScan *scan);
 
 #endif /* TIKV_FDW_SCAN_STATE_H */
