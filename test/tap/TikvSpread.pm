@@ -54,6 +54,9 @@ sub sql
 sub regions_of
 {
 	my ($status, $body) = pd('GET', 'regions');
+
+	# Between two leaders PD says so, in a word.
+	return () if ref $body ne 'HASH';
 	my @regions = sort { ($a->{start_key} // '') cmp ($b->{start_key} // '') }
 	  @{ $body->{regions} // [] };
 

@@ -11,7 +11,7 @@ use TikvTest;
 use Time::HiRes qw(time usleep);
 
 # Keys below h on node 0, which detects deadlocks; others on node 1.
-my @nodes = make_spread('locks', ['h'], [ 0, 1 ]);
+my @nodes = make_spread('locks', ['h'], [ 0, 1 ], 'tikv.request_timeout' => '60s');
 
 sub ts
 {
