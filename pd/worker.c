@@ -174,6 +174,10 @@ finish_round(Pd *pd)
 	if (pd->transport != NULL)
 		transport_run(pd->transport);
 
+	/* Who was answered just now is behind others that wait for a quorum. */
+	pd_keep_outbox(pd);
+	pd_flush_outbox(pd, true);
+
 	/* What was not settled would outlive the memory that it is in. */
 	CHECK(!pd->changing && pd->outbox == NULL);
 	arena_reset(&pd->arena);
