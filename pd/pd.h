@@ -98,6 +98,13 @@ typedef struct TsoWait
 	struct TsoWait *next;
 } TsoWait;
 
+/* A member and its start, as they were. */
+typedef struct MetMember
+{
+	uint64 id;
+	uint64 start;
+} MetMember;
+
 typedef struct Pd
 {
 	PdState state;
@@ -123,7 +130,7 @@ typedef struct Pd
 	int64 retry_us;		  /* the tables could not be had: try again then */
 	int64 lease_asked_us; /* a round of heartbeats was asked for */
 	MemberSilence silences[PD_MAX_MEMBERS];
-	uint64 met[PD_MAX_MEMBERS]; /* members when starts were last looked at */
+	MetMember met[PD_MAX_MEMBERS]; /* members when starts were last looked at */
 	size_t n_met;
 	char name[80];
 	struct Forward *forward; /* to the leader: see forward.c */

@@ -181,18 +181,27 @@ peers_send_urgent(Pd *pd)
 
 /* ---- starts ---- */
 
-/* Who was a member and is none may come back and begin anew. */
+/*
+ * Who was a member and is none may come back and begin anew.  If it was none for
+ * so short a time that no look came in between, its start tells.
+ */
 static void
 forget_gone(Pd *pd)
 {
 	const Members *members = &pd->state.members;
 
 	for (size_t i = 0; i < pd->n_met; i++)
-		if (members_find(members, pd->met[i]) == NULL)
-			transport_forget(pd->transport, pd->met[i]);
+	{
+		const PdMember *member = members_find(members, pd->met[i].id);
+
+		if (member == NULL ||
+			FENCE_SEQ(member->start) < FENCE_SEQ(pd->met[i].start))
+			transport_forget(pd->transport, pd->met[i].id);
+	}
 	pd->n_met = members->n;
 	for (size_t i = 0; i < members->n; i++)
-		pd->met[i] = members->items[i]->member.id;
+		pd->met[i] = (MetMember){members->items[i]->member.id,
+								 members->items[i]->member.start};
 }
 
 static uint64

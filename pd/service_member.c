@@ -21,15 +21,22 @@ pd_leader(const Pd *pd)
 }
 
 static void
+add_member(const PdMember *member, Pdpb__GetMembersResponse *out, Arena *arena)
+{
+	out->members[out->n_members++] = to_member(member, arena);
+}
+
+static void
 fill_members(PdAsk *ask, Pdpb__GetMembersResponse *out)
 {
 	const Members *members = &ask->pd->state.members;
 	const PdMember *leader = pd_leader(ask->pd);
 
-	out->members = arena_alloc(ask->arena, members->n * sizeof(*out->members));
+	/* with a place for one that joins */
+	out->members =
+		arena_alloc(ask->arena, (members->n + 1) * sizeof(*out->members));
 	for (size_t i = 0; i < members->n; i++)
-		out->members[out->n_members++] =
-			to_member(&members->items[i]->member, ask->arena);
+		add_member(&members->items[i]->member, out, ask->arena);
 	if (leader == NULL)
 		return;
 	out->leader = to_member(leader, ask->arena);
@@ -81,8 +88,11 @@ pd_join(PdAsk *ask, const void *request, void *response)
 	}
 	ask->error = pd_state_put_member(&ask->pd->state, &member, &ask->changes);
 	FAILPOINT_PASS("pd_join_taken");
-	if (ask->error.type == PD_OK)
-		fill_members(ask, response);
+	if (ask->error.type != PD_OK)
+		return;
+	fill_members(ask, response);
+	if (known == NULL)
+		add_member(&member, response, ask->arena);
 }
 
 static size_t

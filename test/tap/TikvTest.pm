@@ -109,11 +109,15 @@ sub wait_serving
 {
 	my ($node) = @_;
 
-	wait_for('all workers serving', sub {
-		my $out = try_query($node,
-			"SELECT count(*) > 0 AND bool_and(state = 'serving') FROM tikv_status()");
-		return defined $out && $out eq 't';
-	});
+	my $served = eval {
+		wait_for('all workers serving', sub {
+			my $out = try_query($node,
+				"SELECT count(*) > 0 AND bool_and(state = 'serving') FROM tikv_status()");
+			return defined $out && $out eq 't';
+		});
+	};
+
+	$served or die $@, status($node);
 }
 
 # Rows of tikv_status() as text, for messages.
