@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
@@ -346,8 +347,27 @@ func (t *trial) awaitServing(node int) error {
 
 // ---- PD
 
-// transferPD to the target, or away from it.
+// transferPD to the target, or away from it, while clients want ids: what they
+// get waits for a quorum, and so does who wants the first timestamp.
 func (t *trial) transferPD() error {
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for i := 0; i < 4; i++ {
+		asking.Add(1)
+		go func() {
+			defer asking.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = t.w.takeID()
+				}
+			}
+		}()
+	}
+	defer asking.Wait()
+	defer close(stop)
 	now, err := t.w.pdNode()
 	if err != nil {
 		return err
@@ -411,13 +431,17 @@ func (t *trial) fillPD() error {
 }
 
 func (t *trial) takeIDs() error {
-	return t.w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
-		reply, err := pd.AllocID(ctx, &pdpb.AllocIDRequest{Header: t.w.header()})
-		if err = failed(reply.GetHeader(), err); err == nil {
-			t.ids = append(t.ids, reply.Id)
-		}
-		return err
+	_, err := t.w.takeID()
+	return err
+}
+
+func (w *world) takeID() (id uint64, err error) {
+	err = w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
+		reply, err := pd.AllocID(ctx, &pdpb.AllocIDRequest{Header: w.header()})
+		id = reply.GetId()
+		return failed(reply.GetHeader(), err)
 	})
+	return id, err
 }
 
 // raiseSafePoints a little: what is live is not reached.

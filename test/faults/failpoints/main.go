@@ -82,7 +82,7 @@ func prepare(w *world) error {
 		return err
 	}
 	// PD's log is cut, so that who joins needs a snapshot.
-	if err := (&trial{w: w, point: &point{}}).fillPD(); err != nil {
+	if err := wait(recoverPatience, "PD's log", (&trial{w: w, point: &point{}}).fillPD); err != nil {
 		return err
 	}
 	return w.queryLeader("fill/", nil, `SELECT tikv_batch_put(array_agg(convert_to('fill/' || n, 'UTF8')),

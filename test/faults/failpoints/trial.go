@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"math/rand"
@@ -23,7 +24,6 @@ type trial struct {
 
 	stopped   chan struct{}
 	txns      []txnWrite
-	ids       []uint64
 	safePoint uint64
 	extra     *extraNode
 
@@ -123,6 +123,7 @@ func (t *trial) steps(random *rand.Rand) error {
 	if checked := r.finish(); err == nil {
 		err = checked
 	}
+	logs := t.w.logSizes()
 	t.ops, t.unknown, t.gap = len(r.ops), r.unknown, r.gap
 	if err != nil {
 		r.visualize(filepath.Join(t.out, strings.ReplaceAll(t.name, "/", "-")+".html"))
@@ -131,7 +132,7 @@ func (t *trial) steps(random *rand.Rand) error {
 	if err = t.checkTxns(); err != nil {
 		return err
 	}
-	return t.w.checkReplicas(t.target)
+	return errors.Join(t.w.checkReplicas(t.target), t.w.checkLogs(logs))
 }
 
 func (t *trial) crashDuring(r *registers, random *rand.Rand) error {

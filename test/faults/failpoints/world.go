@@ -318,6 +318,40 @@ func armIn(dir, text string) error {
 	return nemesis.SetFailpoints(dir, text)
 }
 
+// ---- servers' logs
+
+func (w *world) logFile(node int) string {
+	return filepath.Join(w.Dir, fmt.Sprintf("node%d", node), "log")
+}
+
+func (w *world) logSizes() []int64 {
+	sizes := make([]int64, w.Nodes)
+	for node := range sizes {
+		if info, err := os.Stat(w.logFile(node)); err == nil {
+			sizes[node] = info.Size()
+		}
+	}
+	return sizes
+}
+
+// checkLogs since then: nobody has ended but who was crashed.
+func (w *world) checkLogs(from []int64) error {
+	for node := range from {
+		text, err := os.ReadFile(w.logFile(node))
+		if err != nil {
+			return err
+		}
+		for _, line := range strings.Split(string(text[from[node]:]), "\n") {
+			for _, bad := range []string{"broken invariant", "PANIC:", "TRAP:", "contradicts what was committed"} {
+				if strings.Contains(line, bad) {
+					return fmt.Errorf("node %d: %s", node, line)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // hits of a point on a node since it was armed, and whether it crashed.
 func (w *world) hits(node int, name string) (passed int, crashed bool) {
 	return hitsIn(nemesis.DataFolder(w.Cluster, node), name)
