@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "core/raft/raft.h"
 #include "store/txn_turn.h"
 
@@ -107,6 +108,7 @@ flashback_next_admin(Write *write, CmdAdmin *admin)
 		admin->type = CMD_ADMIN_PREPARE_FLASHBACK;
 		admin->flashback_start_ts = flashback->start_ts;
 		write->decided->answer.more = true;
+		FAILPOINT("store_flashback_prepare");
 		return write->peer->region.flashback_start_ts != flashback->start_ts;
 	}
 	admin->type = CMD_ADMIN_FINISH_FLASHBACK;
@@ -125,6 +127,7 @@ flashback_note_last(Write *write)
 		return;
 	flashback->finishing = true;
 	answer->more = true;
+	FAILPOINT("store_flashback_last");
 }
 
 void

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "bus/lock_table.h"
 #include "bus/tasks.h"
 #include "core/base/rpc_code.h"
@@ -344,6 +345,7 @@ gc_begin_deleting(Store *store, uint64 safe_point)
 		return;
 	}
 	board_raise_gc_safe_point(gc->safe_point);
+	FAILPOINT_PASS("store_gc_readers_know");
 	gc->lock_floor = Max(gc->lock_floor, gc->safe_point);
 	gc->pass_garbage = gc->garbage;
 	gc->running_slices = 0;
@@ -445,6 +447,7 @@ end_pass(Store *store)
 {
 	Gc *gc = &store->gc;
 
+	FAILPOINT_PASS("store_gc_pass_over");
 	gc->collected = gc->safe_point;
 	gc->pass_us = dispatch_now_us();
 	gc->pass_slices = gc->running_slices;
@@ -467,6 +470,7 @@ after_slice(Store *store, Write *write, const TxnAnswer *answer)
 		gc_give_up(store, GC_REASON_FAILED);
 		return;
 	}
+	FAILPOINT_PASS("store_gc_slice");
 	gc->deleted += effects->n_modifies;
 	gc->running_slices++;
 	if (answer->more)

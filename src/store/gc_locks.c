@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "core/codec/memcomparable.h"
 #include "service/txn_client.h"
 #include "store/elsewhere.h"
@@ -111,6 +112,7 @@ scanned_elsewhere(void *arg, const ProtobufCMessage *reply,
 		gc_give_up(store, GC_REASON_COMMITTING);
 		return;
 	}
+	FAILPOINT_PASS("store_gc_scanned_there");
 	(void) keep(gc, &gc->bound_end, where->region.end_key);
 	answer.n_locks = scan->n_locks;
 	answer.locks = arena_alloc(&gc->arena, scan->n_locks * sizeof(LockInfo));
@@ -220,6 +222,7 @@ gc_after_scan(Store *store, const TxnAnswer *answer)
 		no_more_locks(store);
 		return;
 	}
+	FAILPOINT_PASS("store_gc_locks_found");
 	begin_lock(gc);
 	gc->phase = GC_RESOLVES;
 	gc_rest(gc);
@@ -249,6 +252,7 @@ next_lock(Store *store)
 {
 	Gc *gc = &store->gc;
 
+	FAILPOINT_PASS("store_gc_lock_over");
 	gc->resolved++;
 	gc->next_lock++;
 	if (gc->next_lock == gc->n_locks)
@@ -266,6 +270,7 @@ gc_after_question(Store *store, const TxnAnswer *answer)
 	switch (lock_resolver_next(&store->gc.resolver, answer))
 	{
 		case LOCK_RESOLVER_RUN:
+			FAILPOINT_PASS("store_gc_lock_asked");
 			store->gc.due_us = dispatch_now_us();
 			break;
 		case LOCK_RESOLVER_DONE:
@@ -315,7 +320,10 @@ asked_elsewhere(void *arg, const ProtobufCMessage *reply,
 						  &answer))
 		gc_give_up(store, GC_REASON_ELSEWHERE);
 	else
+	{
+		FAILPOINT_PASS("store_gc_lock_answered");
 		gc_after_question(store, &answer.answer);
+	}
 }
 
 static void
@@ -324,6 +332,7 @@ ask_elsewhere(Store *store, Bytes key)
 	Gc *gc = &store->gc;
 	const TxnCommand *command = &gc->resolver.command;
 
+	FAILPOINT_PASS("store_gc_lock_out");
 	gc->away = elsewhere_ask(store, memcomparable_encode(key, &gc->arena),
 							 txn_client_method(command->kind),
 							 txn_client_request(command, NULL, &gc->arena),

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "bus/sql_txns.h"
 #include "guc.h"
 #include "pdpb.pb-c.h"
@@ -94,6 +95,7 @@ gc_move_gc_point(Store *store)
 	request.header = &header;
 	request.keyspace_scope = &scope;
 	request.target = store->gc.safe_point;
+	FAILPOINT_PASS("store_gc_locks_over");
 	send_to_pd(store, GC_MOVES_GC_POINT, METHOD_PD_ADVANCE_GC_SAFE_POINT,
 			   &request.base);
 }
@@ -121,7 +123,10 @@ take_message(Store *store, GcPhase phase, const ProtobufCMessage *message)
 			if (txn->new_txn_safe_point <= store->gc.collected)
 				gc_end_round(store, gc_round_interval_us());
 			else
+			{
+				FAILPOINT_PASS("store_gc_point_moved");
 				gc_begin_resolving(store, txn->new_txn_safe_point);
+			}
 			break;
 		case GC_MOVES_GC_POINT:
 			gc_ask_state(store);
@@ -131,6 +136,7 @@ take_message(Store *store, GcPhase phase, const ProtobufCMessage *message)
 				gc_give_up(store, GC_REASON_PD);
 			else
 			{
+				FAILPOINT_PASS("store_gc_points");
 				/* Somebody else may have moved them. */
 				gc_know(store, state->gc_state->txn_safe_point,
 						state->gc_state->gc_safe_point);

@@ -95,6 +95,7 @@ peer_wake(Peer *peer)
 	peer->sleep.asleep = false;
 	raft_wake(peer->raft);
 	peer_list_add(peer, PEERS_AWAKE);
+	FAILPOINT_PASS("store_woken");
 	peer_tell(peer);
 }
 
@@ -107,6 +108,7 @@ fall_asleep(Peer *peer)
 	peer->sleep.since_us = dispatch_now_us();
 	share(peer, 1);
 	peer_list_remove(peer, PEERS_AWAKE);
+	FAILPOINT_PASS("store_asleep");
 	peer_tell(peer);
 }
 
@@ -213,6 +215,7 @@ take_request(Peer *peer, const PeerMessage *m)
 		m->epoch.version != peer->region.epoch.version ||
 		m->epoch.conf_ver != peer->region.epoch.conf_ver)
 		return;
+	FAILPOINT_PASS("store_sleep_asked");
 	peer->sleep.wanted = true;
 	if (!peer->sleep.asleep && may_sleep(peer))
 		fall_asleep(peer);
@@ -223,6 +226,7 @@ take_request(Peer *peer, const PeerMessage *m)
 static void
 take_response(Peer *peer, const PeerMessage *m)
 {
+	FAILPOINT_PASS("store_sleep_answered");
 	for (int i = 0; i < peer->region.n_peers; i++)
 		if (peer->region.peers[i].id == m->from.id)
 			peer->sleep.agreed |= UINT32_C(1) << i;
@@ -335,6 +339,7 @@ hibernate_run(Store *store, int64 now_us)
 				"tikv store %llu: store %llu is silent, %d sleeping regions wake up",
 				(unsigned long long) store->meta.store_id,
 				(unsigned long long) with->store_id, with->n)));
+		FAILPOINT_PASS("store_neighbour_silent");
 		wake_shared(store, with, true);
 	}
 }

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "bus/metrics.h"
 #include "guc.h"
 #include "store/detector.h"
@@ -176,6 +177,7 @@ lock_waits_park(Store *store, Write *write)
 		case LOCK_WAIT_PARKED:
 			write->parked_us = dispatch_now_us();
 			list_add(store, write);
+			FAILPOINT_PASS("store_wait_parked");
 			break;
 		case LOCK_WAIT_BUSY:
 			service_busy(write->request,
@@ -194,6 +196,7 @@ lock_waits_released(Store *store, const TxnEffects *effects)
 
 	if (lock_wait_count(store->waits) == 0)
 		return;
+	FAILPOINT_PASS("store_wait_released");
 	now_us = dispatch_now_us();
 	for (size_t i = 0; i < effects->n_released; i++)
 	{
@@ -237,6 +240,7 @@ lock_waits_run(Store *store)
 	{
 		list_remove(store, event.token);
 		count_wait(event.token, now_us);
+		FAILPOINT_PASS("store_wait_over");
 		carry_out(store, &event);
 		n++;
 	}

@@ -230,9 +230,15 @@ raft_admin_apply(RaftTurn *turn, Peer *peer, const RaftEntry *entry,
 	if (command->admin->type == CMD_ADMIN_BATCH_SPLIT)
 		raft_split_apply(turn, peer, command->admin);
 	if (command->admin->type == CMD_ADMIN_PREPARE_FLASHBACK)
+	{
 		apply_flashback(turn, peer, command->admin->flashback_start_ts);
+		FAILPOINT("store_flashback_begins");
+	}
 	if (command->admin->type == CMD_ADMIN_FINISH_FLASHBACK)
+	{
 		apply_flashback(turn, peer, 0);
+		FAILPOINT("store_flashback_ends");
+	}
 }
 
 /* The descriptor and Raft's configuration must say the same. */

@@ -34,7 +34,11 @@ raft_message_receive(Store *store, Bytes bytes)
 	message->next = NULL;
 	message->len = bytes.len;
 	memcpy(message->bytes, bytes.data, bytes.len);
-	FAILPOINT_PASS("store_message_received");
+	if (FAILPOINT_ERROR("store_message_received"))
+	{
+		pfree(message);
+		return;
+	}
 	*replicas->inbox_end = message;
 	replicas->inbox_end = &message->next;
 	replicas->inbox_bytes += bytes.len;

@@ -478,9 +478,11 @@ finish_job(Store *store, Peer *peer)
 	n = split_check_keys(&job->check, peer->region.start_key, &keys);
 	n = usable_keys(peer, keys, n);
 	peer->size.next_us = dispatch_now_us() + LOOK_INTERVAL_US;
+	FAILPOINT_PASS("store_size_counted");
 	region_size_known(peer, &whole);
 	if (n > 0)
 	{
+		FAILPOINT_PASS("store_size_splits");
 		/* if nothing comes of it */
 		peer->size.grown = PG_UINT64_MAX / 2;
 		measure_pieces(&job->check, keys, n, pieces);
@@ -507,6 +509,7 @@ open_slice(Store *store)
 		return;
 	}
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	FAILPOINT("store_size_slice");
 	run_walk(store, &tables, snapshot);
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, false);
@@ -553,6 +556,7 @@ decide_save(Store *store, const OpenTables *tables, Snapshot snapshot,
 
 	(void) store;
 	group_state_update(tables, snapshot, &peer->state);
+	FAILPOINT("store_size_saved");
 }
 
 static void

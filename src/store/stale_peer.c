@@ -59,6 +59,7 @@ stale_peer_tick(Peer *peer, int64 now_us)
 		now_us - peer->sleep.pd_asked_us < Min(ASK_INTERVAL_US, patience_us))
 		return;
 	peer->sleep.pd_asked_us = now_us;
+	FAILPOINT_PASS("store_stale_asks");
 	ask(peer);
 }
 
@@ -110,6 +111,7 @@ stale_peer_take_pd_answer(Store *store, const BusAnswer *answer)
 				(unsigned long long) store->meta.store_id,
 				(unsigned long long) peer->self.id,
 				(unsigned long long) peer->region.id)));
+		FAILPOINT_PASS("store_stale_gone");
 		peer->destroying = true;
 	}
 	arena_free(&arena);

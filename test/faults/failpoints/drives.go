@@ -49,6 +49,14 @@ var drives = map[string]func(t *trial) error{
 	"opentxn":      (*trial).keepOpen,
 	"deadlock":     (*trial).deadlock,
 	"detect":       (*trial).deadlock,
+	"gc":           (*trial).collect,
+	"gcspread":     (*trial).collect,
+	"lockwait":     (*trial).waitForLock,
+	"flashback":    (*trial).flashBack,
+	"sleep":        (*trial).sleep,
+	"silence":      (*trial).beSilent,
+	"size":         (*trial).grow,
+	"stale":        (*trial).goStale,
 	"join":         (*trial).join,
 	"leave":        (*trial).leave,
 }
@@ -58,6 +66,9 @@ var beside = map[string]string{
 	// what is left behind stays there for a while
 	"store_create_waits":   ";store_leftover_log_slice=1*error",
 	"store_leftover_taken": ";store_leftover_keys_slice=delay(150)",
+	// who is not told that it is removed
+	"store_stale_asks": ";store_message_received=error",
+	"store_stale_gone": ";store_message_received=error",
 }
 
 func nothing(*trial) error {
@@ -69,6 +80,7 @@ func nothing(*trial) error {
 // txnWrite is a transaction of two keys and what its client was told.
 type txnWrite struct {
 	name  string
+	a, b  string // its keys; the name is their value
 	acked bool
 }
 
@@ -103,22 +115,26 @@ func (t *trial) transact() error {
 // transactOnce with a lock, a prewrite and a commit, each a request of its own.
 func (t *trial) transactOnce(ctx context.Context, cli *txnkv.Client) error {
 	name := fmt.Sprintf("tx/%s/%d", t.name, len(t.txns))
-	txn, err := cli.Begin()
+	txn, err := t.lockOne(ctx, cli, []byte(name+"/a"))
 	if err != nil {
 		return err
 	}
-	txn.SetPessimistic(true)
-	a, b := []byte(name+"/a"), []byte(name+"/b")
-	if err = txn.LockKeysWithWaitTime(ctx, 1000, a); err == nil {
-		err = errors.Join(txn.Set(a, []byte(name)), txn.Set(b, []byte(name)))
-	}
+	written, err := t.write(ctx, txn, name)
+	t.txns = append(t.txns, written)
+	return err
+}
+
+// write two keys and commit.
+func (t *trial) write(ctx context.Context, txn *transaction.KVTxn, name string) (txnWrite, error) {
+	written := txnWrite{name: name, a: name + "/a", b: name + "/b"}
+	err := errors.Join(txn.Set([]byte(written.a), []byte(name)), txn.Set([]byte(written.b), []byte(name)))
 	if err != nil {
 		_ = txn.Rollback()
-		return err
+		return written, err
 	}
 	err = txn.Commit(ctx)
-	t.txns = append(t.txns, txnWrite{name, err == nil})
-	return err
+	written.acked = err == nil
+	return written, err
 }
 
 func (t *trial) committed() (n int) {
@@ -143,8 +159,8 @@ func (t *trial) checkTxns() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		for _, written := range t.txns {
-			a, errA := valueOf(ctx, txn, written.name+"/a")
-			b, errB := valueOf(ctx, txn, written.name+"/b")
+			a, errA := valueOf(ctx, txn, written.a)
+			b, errB := valueOf(ctx, txn, written.b)
 			if err := errors.Join(errA, errB); err != nil {
 				return err
 			}

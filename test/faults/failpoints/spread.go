@@ -14,7 +14,11 @@ import (
 
 // leavesRegions is true of what cuts regions, which stay.
 func leavesRegions(drive string) bool {
-	return drive == "split" || drive == "deadlock" || drive == "detect"
+	switch drive {
+	case "split", "deadlock", "detect", "gcspread", "flashback", "sleep", "silence", "size":
+		return true
+	}
+	return false
 }
 
 // readBySQL on the target, which has to ask the leader.
@@ -45,11 +49,11 @@ var nOpened int
 // spread has two regions, led by different nodes; the leader of the one that
 // something is done to stays.
 func (t *trial) spread() error {
-	low, first, err := t.w.leaderNode("fp/")
+	low, first, err := t.w.leaderNode(lowKey)
 	if err != nil {
 		return err
 	}
-	high, second, err := t.w.leaderNode("zz~")
+	high, second, err := t.w.leaderNode(highKey)
 	if err != nil {
 		return err
 	}
@@ -59,9 +63,9 @@ func (t *trial) spread() error {
 	if low != high {
 		return nil
 	}
-	moves := "fp/"
+	moves := lowKey
 	if t.focus() == moves {
-		moves = "zz~"
+		moves = highKey
 	}
 	return errors.Join(t.w.transferRegion(moves, t.other(low)), fmt.Errorf("node %d leads both", low))
 }

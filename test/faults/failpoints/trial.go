@@ -26,6 +26,9 @@ type trial struct {
 	txns      []txnWrite
 	safePoint uint64
 	extra     *extraNode
+	settings  map[string]bool // that are not the default
+	back      *back
+	stale     uint64 // the peer that was removed
 
 	at       int // the hit that it crashes at
 	passed   int
@@ -44,10 +47,11 @@ const (
 
 // focus is a key of the region that things are done to.
 func (t *trial) focus() string {
-	if t.point.drive == "split" || t.point.drive == "deadlock" {
-		return "zz~"
+	switch t.point.drive {
+	case "split", "deadlock", "flashback", "sleep", "silence", "size":
+		return highKey
 	}
-	return "fp/"
+	return lowKey
 }
 
 func (t *trial) other(node int) int {
@@ -118,12 +122,12 @@ func (t *trial) steps(random *rand.Rand) error {
 			return err
 		}
 	}
+	logs := t.w.logSizes()
 	r := startRegisters(t.w, t.name, random)
 	err := t.crashDuring(r, random)
 	if checked := r.finish(); err == nil {
 		err = checked
 	}
-	logs := t.w.logSizes()
 	t.ops, t.unknown, t.gap = len(r.ops), r.unknown, r.gap
 	if err != nil {
 		r.visualize(filepath.Join(t.out, strings.ReplaceAll(t.name, "/", "-")+".html"))
@@ -148,11 +152,9 @@ func (t *trial) crashDuring(r *registers, random *rand.Rand) error {
 	}
 	err := t.driveUntilCrash()
 	t.passed, _ = t.w.hits(t.target, t.point.name)
+	err = errors.Join(err, t.w.arm(t.target, ""), wait(recoverPatience, "the settings", t.resetSettings))
 	if err == nil {
 		err = t.recover(r)
-	}
-	if disarmed := t.w.arm(t.target, ""); err == nil {
-		err = disarmed
 	}
 	return err
 }
@@ -207,6 +209,11 @@ func (t *trial) recover(r *registers) error {
 	}
 	if t.point.drive == "alone" || t.point.drive == "repair" {
 		if err := wait(recoverPatience, "three replicas", func() error { return t.w.setReplicas(3) }); err != nil {
+			return err
+		}
+	}
+	if t.back != nil {
+		if err := wait(recoverPatience, "the end of a flashback", t.finishBack); err != nil {
 			return err
 		}
 	}
