@@ -25,9 +25,22 @@ func (t *trial) twoRegions() error {
 	return err
 }
 
+// keepRole: PD may have moved the leader meanwhile, or a busy machine has.
+func (t *trial) keepRole() error {
+	node, _, err := t.w.leaderNode(t.focus())
+	leads := t.role == leader || t.point.ofLeaders()
+	switch {
+	case err != nil || leads == (node == t.target):
+		return err
+	case leads:
+		return t.w.transferRegion(t.focus(), t.target)
+	}
+	return t.w.transferRegion(t.focus(), t.other(t.target))
+}
+
 // awaitSleep of the last region on the target.
 func (t *trial) awaitSleep() error {
-	if err := t.twoRegions(); err != nil {
+	if err := errors.Join(t.twoRegions(), t.keepRole()); err != nil {
 		return err
 	}
 	for began := time.Now(); time.Since(began) < 30*time.Second && !t.crashed(); time.Sleep(100 * time.Millisecond) {
@@ -74,6 +87,9 @@ func (t *trial) beSilent() error {
 // grow the last region until it is counted, and cut.
 func (t *trial) grow() error {
 	if err := t.settle("tikv.region_split_keys", "3000"); err != nil {
+		return err
+	}
+	if err := t.keepRole(); err != nil {
 		return err
 	}
 	nGrown++

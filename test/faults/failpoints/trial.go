@@ -41,7 +41,7 @@ type trial struct {
 
 // reachPatience is how long a point may take to be reached.
 const (
-	reachPatience   = 90 * time.Second
+	reachPatience   = 2 * time.Minute
 	recoverPatience = 90 * time.Second
 )
 
