@@ -28,33 +28,14 @@ enum
 
 #define TABLE_NAME "leftover"
 
-static Bytes
-copy_bytea(Datum datum)
-{
-	bytea *copy = DatumGetByteaPCopy(datum);
-
-	return bytes_make(VARDATA(copy), VARSIZE(copy) - VARHDRSZ);
-}
-
-static Datum
-make_bytea(Bytes bytes)
-{
-	bytea *datum = palloc(VARHDRSZ + bytes.len);
-
-	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
-	if (bytes.len > 0)
-		memcpy(VARDATA(datum), bytes.data, bytes.len);
-	return PointerGetDatum(datum);
-}
-
 static void
 read_row(const Datum *values, LeftoverRow *out)
 {
 	out->number = (uint64) DatumGetInt64(values[LEFTOVER_NUMBER - 1]);
 	out->region_id = (uint64) DatumGetInt64(values[LEFTOVER_REGION - 1]);
 	out->is_log = DatumGetBool(values[LEFTOVER_IS_LOG - 1]);
-	out->range.start = copy_bytea(values[LEFTOVER_START - 1]);
-	out->range.end = copy_bytea(values[LEFTOVER_END - 1]);
+	out->range.start = row_copy_bytea(values[LEFTOVER_START - 1]);
+	out->range.end = row_copy_bytea(values[LEFTOVER_END - 1]);
 }
 
 int
@@ -96,8 +77,8 @@ leftover_table_add(const LeftoverRow *row)
 	values[LEFTOVER_NUMBER - 1] = Int64GetDatum((int64) row->number);
 	values[LEFTOVER_REGION - 1] = Int64GetDatum((int64) row->region_id);
 	values[LEFTOVER_IS_LOG - 1] = BoolGetDatum(row->is_log);
-	values[LEFTOVER_START - 1] = make_bytea(row->range.start);
-	values[LEFTOVER_END - 1] = make_bytea(row->range.end);
+	values[LEFTOVER_START - 1] = row_make_bytea(row->range.start);
+	values[LEFTOVER_END - 1] = row_make_bytea(row->range.end);
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
 	row_insert(rel, &indexes, tuple, values, isnull);
 	heap_freetuple(tuple);

@@ -27,33 +27,14 @@ enum
 
 #define TABLE_NAME "range_delete"
 
-static Bytes
-copy_bytea(Datum datum)
-{
-	bytea *copy = DatumGetByteaPCopy(datum);
-
-	return bytes_make(VARDATA(copy), VARSIZE(copy) - VARHDRSZ);
-}
-
-static Datum
-make_bytea(Bytes bytes)
-{
-	bytea *datum = palloc(VARHDRSZ + bytes.len);
-
-	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
-	if (bytes.len > 0)
-		memcpy(VARDATA(datum), bytes.data, bytes.len);
-	return PointerGetDatum(datum);
-}
-
 static void
 read_row(const Datum *values, RangeDelete *out)
 {
 	out->era = DatumGetInt64(values[RANGE_ERA - 1]);
 	out->done = DatumGetBool(values[RANGE_DONE - 1]);
 	out->cf = (RawCf) DatumGetChar(values[RANGE_CF - 1]);
-	out->next = copy_bytea(values[RANGE_NEXT - 1]);
-	out->upper = copy_bytea(values[RANGE_UPPER - 1]);
+	out->next = row_copy_bytea(values[RANGE_NEXT - 1]);
+	out->upper = row_copy_bytea(values[RANGE_UPPER - 1]);
 }
 
 static int
@@ -128,8 +109,8 @@ range_delete_table_save(const RangeDelete *item)
 	values[RANGE_ERA - 1] = Int64GetDatum(item->era);
 	values[RANGE_DONE - 1] = BoolGetDatum(item->done);
 	values[RANGE_CF - 1] = CharGetDatum((char) item->cf);
-	values[RANGE_NEXT - 1] = make_bytea(item->next);
-	values[RANGE_UPPER - 1] = make_bytea(item->upper);
+	values[RANGE_NEXT - 1] = row_make_bytea(item->next);
+	values[RANGE_UPPER - 1] = row_make_bytea(item->upper);
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
 	if (ItemPointerIsValid(&place))
 		row_update(rel, &indexes, &place, tuple, values, isnull);

@@ -251,3 +251,22 @@ row_delete(Relation heap, ItemPointer tid)
 			   heap_delete(heap, tid, GetCurrentCommandId(true),
 						   InvalidSnapshot, false, &failure, false));
 }
+
+Bytes
+row_copy_bytea(Datum datum)
+{
+	bytea *copy = DatumGetByteaPCopy(datum);
+
+	return bytes_make(VARDATA(copy), VARSIZE(copy) - VARHDRSZ);
+}
+
+Datum
+row_make_bytea(Bytes bytes)
+{
+	bytea *datum = palloc(VARHDRSZ + bytes.len);
+
+	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
+	if (bytes.len > 0)
+		memcpy(VARDATA(datum), bytes.data, bytes.len);
+	return PointerGetDatum(datum);
+}

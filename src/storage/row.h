@@ -8,6 +8,7 @@
 #ifndef TIKV_STORAGE_ROW_H
 #define TIKV_STORAGE_ROW_H
 
+#include "core/base/bytes.h"
 #include "storage/tables.h"
 
 #include "access/htup.h"
@@ -64,5 +65,9 @@ extern void row_update(Relation heap, const TableIndexes *indexes,
 					   ItemPointer otid, HeapTuple tuple, const Datum *values,
 					   const bool *isnull);
 extern void row_delete(Relation heap, ItemPointer tid);
+
+/* The bytes of a column, and a column of bytes; in CurrentMemoryContext. */
+extern Bytes row_copy_bytea(Datum datum);
+extern Datum row_make_bytea(Bytes bytes);
 
 #endif /* TIKV_STORAGE_ROW_H */
