@@ -153,36 +153,51 @@ release_snapshot()
     wait "$HOLDER" || :
 }
 
-# Hot keys, raw and of transactions, are written all the time while a snapshot
-# grows old; then the same loads as without it are measured, and once more
-# after its end.
+# Hot keys, raw and of transactions, are overwritten for minutes and then
+# measured: first without an old snapshot, then while one grows old.  So both
+# have the same behind them, the versions and checkpoints of minutes; the
+# second has that of the first in addition.  Once more after its end.
 bench_old_snapshot()
 {
-    local began
-
-    step "a snapshot held for $OLD_SNAPSHOT_SECONDS s of writes to hot keys"
+    step "hot keys overwritten for $OLD_SNAPSHOT_SECONDS s"
+    overwrite_hot aged
+    bench_overwritten _aged
+    step "the same while a snapshot is held"
     hold_snapshot
-    began=$SECONDS
-    : >"$OUT/old_snapshot.tsv"
-    while [ $((SECONDS - began)) -lt "$OLD_SNAPSHOT_SECONDS" ]; do
-        load_store rawput --inflight 64 --hot 1 >"$OUT/rpc_aging.txt" 2>&1 ||
-            rpc_failed aging
-        load_store 2pc --inflight 64 "${TXN_HOT[@]}" \
-            >"$OUT/rpc_txn_aging.txt" 2>&1 || rpc_failed txn_aging
-        printf '%s\t%s\t%s\n' $((SECONDS - began)) \
-            "$(rpc_field aging ops_per_s)" "$(rpc_field txn_aging ops_per_s)" |
-            tee -a "$OUT/old_snapshot.tsv" | sed 's/^/    /'
-    done
-    # shellcheck disable=SC2153 # run.sh sets it
-    for ROUND in $(seq 1 "$ROUNDS"); do
-        bench_hot _old
-        bench_txn_hot _old
-        bench_rpc put_old rawput --inflight 64
-        bench_rpc get_old rawget --inflight 64
-    done
-    ROUND=1
+    overwrite_hot old
+    bench_overwritten _old
     [ "$(holders)" -eq 1 ] || die "the old snapshot was lost on the way"
     release_snapshot
     bench_hot _after
     bench_txn_hot _after
+}
+
+# Shows and keeps the rates of all spans in overwritten_$1.tsv.
+overwrite_hot()
+{
+    local began=$SECONDS name=overwritten_$1
+
+    : >"$OUT/$name.tsv"
+    while [ $((SECONDS - began)) -lt "$OLD_SNAPSHOT_SECONDS" ]; do
+        load_store rawput --inflight 64 --hot 1 >"$OUT/rpc_$name.txt" 2>&1 ||
+            rpc_failed "$name"
+        load_store 2pc --inflight 64 "${TXN_HOT[@]}" \
+            >"$OUT/rpc_txn_$name.txt" 2>&1 || rpc_failed "txn_$name"
+        printf '%s\t%s\t%s\n' $((SECONDS - began)) \
+            "$(rpc_field "$name" ops_per_s)" \
+            "$(rpc_field "txn_$name" ops_per_s)" |
+            tee -a "$OUT/$name.tsv" | sed 's/^/    /'
+    done
+}
+
+bench_overwritten()
+{
+    # shellcheck disable=SC2153 # run.sh sets it
+    for ROUND in $(seq 1 "$ROUNDS"); do
+        bench_hot "$1"
+        bench_txn_hot "$1"
+        bench_rpc "put$1" rawput --inflight 64
+        bench_rpc "get$1" rawget --inflight 64
+    done
+    ROUND=1
 }

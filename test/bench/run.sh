@@ -7,7 +7,7 @@
 #   tso scan tls replicas groups gc sizes sql fdw (default: all but sizes; quick
 #   leaves out build, ycsb and replicas)
 #
-# full     what docs/performance.md shows; about 40 minutes
+# full     what docs/performance.md shows; about 45 minutes
 # quick    two minutes: does everything work?  Its figures say little, and
 #          of streams it sees those with large messages only
 # profile  where the store's time goes, by perf
