@@ -52,6 +52,12 @@ place_pack(uint64 hash, const ItemPointerData *tid)
 		ItemPointerGetOffsetNumberNoCheck(tid);
 }
 
+static inline void
+unpack_place(uint64 word, ItemPointerData *tid)
+{
+	ItemPointerSet(tid, (BlockNumber) (word >> 16), (OffsetNumber) word);
+}
+
 static inline bool
 place_is_of(uint64 word, uint64 hash)
 {
@@ -80,20 +86,47 @@ place_find(uint64 hash, ItemPointerData found[PLACE_WAYS])
 
 		if (!place_is_of(word, hash))
 			continue;
-		ItemPointerSet(&found[n], (BlockNumber) (word >> 16),
-					   (OffsetNumber) word);
-		n++;
+		unpack_place(word, &found[n++]);
 	}
 	return n;
 }
 
 void
-place_prefetch(uint64 hash)
+place_hash_many(uint8 cf, const Bytes *keys, int n, uint64 *hashes)
 {
 	PlaceShared *shared = places();
 
-	if (shared != NULL)
-		__builtin_prefetch(place_bucket(shared, hash));
+	for (int i = 0; i < n; i++)
+	{
+		hashes[i] = place_hash(cf, keys[i]);
+		if (shared != NULL)
+			__builtin_prefetch(place_bucket(shared, hashes[i]));
+	}
+}
+
+void
+place_find_many(const uint64 *hashes, int n, ItemPointerData *newest)
+{
+	PlaceShared *shared = places();
+
+	for (int i = 0; i < n; i++)
+	{
+		pg_atomic_uint64 *bucket;
+
+		ItemPointerSetInvalid(&newest[i]);
+		if (shared == NULL)
+			continue;
+		bucket = place_bucket(shared, hashes[i]);
+		for (int way = 0; way < PLACE_WAYS; way++)
+		{
+			uint64 word = pg_atomic_read_u64(&bucket[way]);
+
+			if (!place_is_of(word, hashes[i]))
+				continue;
+			unpack_place(word, &newest[i]);
+			break;
+		}
+	}
 }
 
 /*

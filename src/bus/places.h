@@ -29,8 +29,13 @@ extern uint64 place_hash(uint8 cf, Bytes key);
  */
 extern int place_find(uint64 hash, ItemPointerData places[PLACE_WAYS]);
 
-/* Places of this key will be asked for soon. */
-extern void place_prefetch(uint64 hash);
+/*
+ * The same of many keys, from whose hashes on what comes next is fetched from
+ * memory: of each the newest place, invalid if none is known.
+ */
+extern void place_hash_many(uint8 cf, const Bytes *keys, int n, uint64 *hashes);
+extern void place_find_many(const uint64 *hashes, int n,
+							ItemPointerData *newest);
 
 /* The newest row is there now; what was newest becomes the one before. */
 extern void place_set(uint64 hash, const ItemPointerData *tid);

@@ -77,6 +77,8 @@ sql_user_key(Bytes stored)
 void
 sql_stored_keys(Bytes *keys, int n)
 {
+	if (sql_api() != API_V2)
+		return;
 	for (int i = 0; i < n; i++)
 		keys[i] = sql_stored_key(keys[i]);
 }

@@ -20,23 +20,22 @@
 
 #include "bus/places.h"
 #include "storage/raw_row.h"
+#include "storage/recent_page.h"
 
-/* Keys whose places are looked up together. */
-#define SOME_KEYS 64
+/* Keys whose places are looked up together, at most. */
+#define SOME_KEYS 256
 
-/* Line pointers to fetch ahead of a page, and bytes of a row. */
+/* Bytes of a row to fetch ahead. */
 #define CACHE_LINE 64
 #define ROW_LINES 3
 
-/* Between the steps of a run; with this many, a backend counts pins fast. */
-#define RUNS_AHEAD 2
-
-typedef struct Wanted
-{
-	uint64 hash;
-	ItemPointerData place; /* invalid: the cache knows none */
-	HeapTupleData tuple;   /* t_data NULL: not found there */
-} Wanted;
+/*
+ * How many runs behind the first step of a run the others are.  From the pin to
+ * the end there are so few that a backend counts pins fast.
+ */
+#define PIN_AFTER 2
+#define FETCH_AFTER 4
+#define TAKE_AFTER 6
 
 /* Neighbours whose rows are in one page. */
 typedef struct Run
@@ -52,9 +51,11 @@ typedef struct Batch
 	int64 now_s;
 	RawCf cf;
 	const Bytes *keys;
-	int first; /* of keys, the number of wanted[0] */
-	Wanted wanted[SOME_KEYS];
-	Run runs[SOME_KEYS];
+	int first;				 /* of keys, the number of the first of these: */
+	uint64 *hashes;			 /* of the keys */
+	ItemPointerData *places; /* invalid: the cache knows none */
+	HeapTupleData *tuples;	 /* t_data NULL: not found there */
+	Run *runs;
 	int n_runs;
 	bool (*emit)(void *arg, int i, const RawPair *pair);
 	void *arg;
@@ -64,34 +65,26 @@ typedef struct Batch
 /* ---------------------------------------------------------------- places */
 
 static bool
-same_page(const Wanted *a, const Wanted *b)
+same_page(const ItemPointerData *a, const ItemPointerData *b)
 {
-	return ItemPointerIsValid(&a->place) && ItemPointerIsValid(&b->place) &&
-		ItemPointerGetBlockNumberNoCheck(&a->place) ==
-		ItemPointerGetBlockNumberNoCheck(&b->place);
+	return ItemPointerIsValid(a) && ItemPointerIsValid(b) &&
+		ItemPointerGetBlockNumberNoCheck(a) ==
+		ItemPointerGetBlockNumberNoCheck(b);
 }
 
 static void
 look_up_places(Batch *batch, int n)
 {
-	const Bytes *keys = batch->keys + batch->first;
+	const ItemPointerData *places = batch->places;
 
-	for (int i = 0; i < n; i++)
-	{
-		batch->wanted[i].hash = place_hash((uint8) batch->cf, keys[i]);
-		place_prefetch(batch->wanted[i].hash);
-	}
+	place_hash_many((uint8) batch->cf, batch->keys + batch->first, n,
+					batch->hashes);
+	place_find_many(batch->hashes, n, batch->places);
 	batch->n_runs = 0;
 	for (int i = 0; i < n; i++)
 	{
-		Wanted *wanted = &batch->wanted[i];
-		ItemPointerData places[PLACE_WAYS];
-
-		wanted->tuple.t_data = NULL;
-		ItemPointerSetInvalid(&wanted->place);
-		if (place_find(wanted->hash, places) > 0)
-			wanted->place = places[0];
-		if (i > 0 && same_page(wanted - 1, wanted))
+		batch->tuples[i].t_data = NULL;
+		if (i > 0 && same_page(&places[i - 1], &places[i]))
 			batch->runs[batch->n_runs - 1].n++;
 		else
 			batch->runs[batch->n_runs++] = (Run){i, 1, InvalidBuffer};
@@ -100,12 +93,41 @@ look_up_places(Batch *batch, int n)
 
 /* ----------------------------------------------------------------- a run */
 
-/* First step: pin the page.  A place may be wrong, so there may be none. */
+/* Line pointers of the run, in what is the page or once was. */
+static void
+fetch_items(const Batch *batch, const Run *run, Page page)
+{
+	__builtin_prefetch(page);
+	for (int i = run->from; i < run->from + run->n; i++)
+	{
+		OffsetNumber offset =
+			ItemPointerGetOffsetNumberNoCheck(&batch->places[i]);
+
+		if (offset <= MaxHeapTuplesPerPage)
+			__builtin_prefetch(PageGetItemId(page, offset));
+	}
+}
+
+/* First step: have fetched from memory what the page is found with. */
+static void
+expect_page(const Batch *batch, const Run *run)
+{
+	const ItemPointerData *place = &batch->places[run->from];
+	Page page;
+
+	if (!ItemPointerIsValid(place))
+		return;
+	page = recent_page_guess(ItemPointerGetBlockNumberNoCheck(place));
+	if (page != NULL)
+		fetch_items(batch, run, page);
+}
+
+/* Second step: pin the page.  A place may be wrong, so there may be none. */
 static void
 pin_page(Batch *batch, Run *run)
 {
 	RawFinder *finder = batch->finder;
-	const ItemPointerData *place = &batch->wanted[run->from].place;
+	const ItemPointerData *place = &batch->places[run->from];
 	BlockNumber block;
 
 	if (!ItemPointerIsValid(place))
@@ -117,21 +139,12 @@ pin_page(Batch *batch, Run *run)
 		if (block >= finder->nblocks)
 			return;
 	}
-	run->buffer = ReadBuffer(finder->heap, block);
-	__builtin_prefetch(BufferGetPage(run->buffer));
-	for (int i = run->from; i < run->from + run->n; i++)
-	{
-		OffsetNumber offset =
-			ItemPointerGetOffsetNumberNoCheck(&batch->wanted[i].place);
-
-		if (offset <= MaxHeapTuplesPerPage)
-			__builtin_prefetch(PageGetItemId(BufferGetPage(run->buffer),
-											 offset));
-	}
+	run->buffer = recent_page_pin(finder->heap, block);
+	fetch_items(batch, run, BufferGetPage(run->buffer));
 }
 
 /*
- * Second step: have the rows fetched from memory.  The page is not locked, and
+ * Third step: have the rows fetched from memory.  The page is not locked, and
  * what is read may be wrong; it is only where to look.
  */
 static void
@@ -145,7 +158,7 @@ fetch_rows(const Batch *batch, const Run *run)
 	for (int i = run->from; i < run->from + run->n; i++)
 	{
 		OffsetNumber offset =
-			ItemPointerGetOffsetNumberNoCheck(&batch->wanted[i].place);
+			ItemPointerGetOffsetNumberNoCheck(&batch->places[i]);
 		const volatile ItemIdData *item;
 		unsigned at;
 
@@ -176,47 +189,47 @@ see_rows(Batch *batch, const Run *run)
 		PageIsAllVisible(page) && !finder->snapshot->takenDuringRecovery;
 	for (int i = run->from; i < run->from + run->n; i++)
 	{
-		Wanted *wanted = &batch->wanted[i];
+		HeapTuple tuple = &batch->tuples[i];
 
-		if (row_find_item(finder->heap, run->buffer, &wanted->place,
-						  &wanted->tuple) &&
+		if (row_find_item(finder->heap, run->buffer, &batch->places[i],
+						  tuple) &&
 			!all_visible &&
-			!HeapTupleSatisfiesVisibility(&wanted->tuple, finder->snapshot,
-										  run->buffer))
-			wanted->tuple.t_data = NULL;
+			!HeapTupleSatisfiesVisibility(tuple, finder->snapshot, run->buffer))
+			tuple->t_data = NULL;
 	}
 	LockBuffer(run->buffer, BUFFER_LOCK_UNLOCK);
 }
 
-/* The row of one key in the finder's slot, if there is one. */
+/* The row of one key, if there is one, held as long as the run and the slot. */
 static bool
-find_row(Batch *batch, const Run *run, int i)
+find_row(Batch *batch, int i, RawRow *row)
 {
 	RawFinder *finder = batch->finder;
-	Wanted *wanted = &batch->wanted[i];
 	Bytes key = batch->keys[batch->first + i];
 
-	if (wanted->tuple.t_data != NULL)
+	if (batch->tuples[i].t_data != NULL)
 	{
-		ExecStoreBufferHeapTuple(&wanted->tuple, finder->slot, run->buffer);
-		if (raw_finder_holds(finder, batch->cf, key))
+		raw_row_of_tuple(&batch->tuples[i], row);
+		if (raw_row_holds(row, batch->cf, key, finder->scratch))
 			return true;
 	}
-	return raw_finder_find(finder, batch->cf, key, wanted->hash);
+	if (!raw_finder_find(finder, batch->cf, key, batch->hashes[i]))
+		return false;
+	raw_row_of_slot(finder->slot, row);
+	return true;
 }
 
 static void
-emit_row(Batch *batch, int i)
+emit_row(Batch *batch, int i, const RawRow *row)
 {
-	RawFinder *finder = batch->finder;
 	RawPair pair;
 
-	pair.expires_at = raw_row_expires_at(finder->slot);
-	if (expiry_passed(pair.expires_at, batch->now_s))
+	if (expiry_passed(row->expires_at, batch->now_s))
 		return;
+	pair.expires_at = row->expires_at;
 	pair.key = batch->keys[batch->first + i];
-	pair.value = raw_row_value(finder->slot, finder->scratch);
-	pair.era = raw_row_era(finder->slot);
+	pair.value = fetch_bytes(row->value, batch->finder->scratch);
+	pair.era = row->era;
 	batch->enough = !batch->emit(batch->arg, batch->first + i, &pair);
 }
 
@@ -228,8 +241,10 @@ take_rows(Batch *batch, Run *run)
 		see_rows(batch, run);
 	for (int i = run->from; i < run->from + run->n && !batch->enough; i++)
 	{
-		if (find_row(batch, run, i))
-			emit_row(batch, i);
+		RawRow row;
+
+		if (find_row(batch, i, &row))
+			emit_row(batch, i, &row);
 		MemoryContextReset(batch->finder->scratch);
 	}
 	raw_finder_release(batch->finder);
@@ -245,18 +260,45 @@ static void
 take_runs(Batch *batch)
 {
 	int n = batch->n_runs;
+	Run *runs = batch->runs;
 
-	for (int i = 0; i < n + 2 * RUNS_AHEAD; i++)
+	for (int i = 0; i < n + TAKE_AFTER; i++)
 	{
 		if (batch->enough)
-			n = Min(n, i);
+			n = Min(n, i - PIN_AFTER);
 		if (i < n)
-			pin_page(batch, &batch->runs[i]);
-		if (i >= RUNS_AHEAD && i - RUNS_AHEAD < n)
-			fetch_rows(batch, &batch->runs[i - RUNS_AHEAD]);
-		if (i >= 2 * RUNS_AHEAD)
-			take_rows(batch, &batch->runs[i - 2 * RUNS_AHEAD]);
+			expect_page(batch, &runs[i]);
+		if (i >= PIN_AFTER && i - PIN_AFTER < n)
+			pin_page(batch, &runs[i - PIN_AFTER]);
+		if (i >= FETCH_AFTER && i - FETCH_AFTER < n)
+			fetch_rows(batch, &runs[i - FETCH_AFTER]);
+		if (i >= TAKE_AFTER && i - TAKE_AFTER < n)
+			take_rows(batch, &runs[i - TAKE_AFTER]);
 	}
+}
+
+static Batch *
+batch_new(RawFinder *finder, int n)
+{
+	Batch *batch = palloc(sizeof(Batch));
+
+	batch->finder = finder;
+	batch->hashes = palloc(sizeof(uint64) * n);
+	batch->places = palloc(sizeof(ItemPointerData) * n);
+	batch->tuples = palloc(sizeof(HeapTupleData) * n);
+	batch->runs = palloc(sizeof(Run) * n);
+	batch->enough = false;
+	return batch;
+}
+
+static void
+batch_free(Batch *batch)
+{
+	pfree(batch->hashes);
+	pfree(batch->places);
+	pfree(batch->tuples);
+	pfree(batch->runs);
+	pfree(batch);
 }
 
 void
@@ -264,20 +306,18 @@ raw_batch_get(RawFinder *finder, int64 now_s, RawCf cf, const Bytes *keys,
 			  int n, bool (*emit)(void *arg, int i, const RawPair *pair),
 			  void *arg)
 {
-	Batch *batch = palloc(sizeof(Batch));
+	Batch *batch = batch_new(finder, Min(n, SOME_KEYS));
 
-	batch->finder = finder;
 	batch->now_s = now_s;
 	batch->cf = cf;
 	batch->keys = keys;
 	batch->emit = emit;
 	batch->arg = arg;
-	batch->enough = false;
 	for (int from = 0; from < n && !batch->enough; from += SOME_KEYS)
 	{
 		batch->first = from;
 		look_up_places(batch, Min(SOME_KEYS, n - from));
 		take_runs(batch);
 	}
-	pfree(batch);
+	batch_free(batch);
 }

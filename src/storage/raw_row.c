@@ -9,8 +9,10 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
+#include "access/tupmacs.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -45,6 +47,60 @@ Size
 raw_row_length(TupleTableSlot *slot)
 {
 	return datum_length(raw_row_datum(slot, RAW_VALUE));
+}
+
+void
+raw_row_of_slot(TupleTableSlot *slot, RawRow *row)
+{
+	row->era = raw_row_era(slot);
+	row->expires_at = raw_row_expires_at(slot);
+	row->cf = raw_row_cf(slot);
+	row->key = raw_row_datum(slot, RAW_KEY);
+	row->rest = raw_row_datum(slot, RAW_KEY_REST);
+	row->has_rest = !slot->tts_isnull[RAW_KEY_REST - 1];
+	row->value = raw_row_datum(slot, RAW_VALUE);
+}
+
+/* The bytea at *offset of a row's data, or where it is padded to. */
+static Datum
+next_bytea(const char *data, Size *offset)
+{
+	const char *bytea;
+
+	*offset = att_align_pointer(*offset, TYPALIGN_INT, -1, data + *offset);
+	bytea = data + *offset;
+	*offset = att_addlength_pointer(*offset, -1, bytea);
+	return PointerGetDatum(bytea);
+}
+
+/*
+ * What a slot does for any table, in one go.  The columns that are never NULL
+ * and of one length come first, so they are at the same place in all rows.
+ */
+void
+raw_row_of_tuple(const HeapTupleData *tuple, RawRow *row)
+{
+	const HeapTupleHeaderData *header = tuple->t_data;
+	const char *data = (const char *) header + header->t_hoff;
+	Size offset = 2 * sizeof(int64) + sizeof(char);
+
+	memcpy(&row->era, data, sizeof(int64));
+	memcpy(&row->expires_at, data + sizeof(int64), sizeof(int64));
+	row->cf = (RawCf) data[2 * sizeof(int64)];
+	row->key = next_bytea(data, &offset);
+	row->has_rest = (header->t_infomask & HEAP_HASNULL) == 0 ||
+		!att_isnull(RAW_KEY_REST - 1, header->t_bits);
+	row->rest = row->has_rest ? next_bytea(data, &offset) : (Datum) 0;
+	row->value = next_bytea(data, &offset);
+}
+
+bool
+raw_row_holds(const RawRow *row, RawCf cf, Bytes key, MemoryContext scratch)
+{
+	StoredKey split = stored_key_split(key);
+
+	return row->cf == cf && bytes_eq(inline_bytes(row->key), split.prefix) &&
+		stored_rest_is(row->rest, !row->has_rest, split.rest, scratch);
 }
 
 RawFinder *
@@ -140,14 +196,6 @@ row_has_key(RawFinder *finder, RawCf cf, const StoredKey *key)
 	return raw_row_cf(finder->slot) == cf &&
 		bytes_eq(raw_row_prefix(finder->slot), key->prefix) &&
 		row_has_rest(finder, key->rest);
-}
-
-bool
-raw_finder_holds(RawFinder *finder, RawCf cf, Bytes key)
-{
-	StoredKey split = stored_key_split(key);
-
-	return row_has_key(finder, cf, &split);
 }
 
 /* As raw_finder_fetch; another key's row is as good as none. */

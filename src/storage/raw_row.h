@@ -14,6 +14,7 @@
 #include "storage/stored_key.h"
 
 #include "access/genam.h"
+#include "access/htup.h"
 #include "access/skey.h"
 #include "executor/tuptable.h"
 #include "storage/block.h"
@@ -71,6 +72,27 @@ raw_row_prefix(TupleTableSlot *slot)
 	return inline_bytes(raw_row_datum(slot, RAW_KEY));
 }
 
+/* A row's columns; key, rest and value point into the row. */
+typedef struct RawRow
+{
+	int64 era;
+	int64 expires_at;
+	RawCf cf;
+	bool has_rest;
+	Datum key;
+	Datum rest; /* undefined if there is none */
+	Datum value;
+} RawRow;
+
+extern void raw_row_of_slot(TupleTableSlot *slot, RawRow *row);
+
+/* The same without a slot, of a row in a page that is held. */
+extern void raw_row_of_tuple(const HeapTupleData *tuple, RawRow *row);
+
+/* Does the row have this key? */
+extern bool raw_row_holds(const RawRow *row, RawCf cf, Bytes key,
+						  MemoryContext scratch);
+
 /*
  * The rest of the key (empty if there is none) and the value, fetched into
  * `context` if they are stored elsewhere, which needs a registered snapshot.
@@ -118,9 +140,6 @@ extern void raw_finder_release(RawFinder *finder);
  */
 extern void raw_finder_begin(RawFinder *finder, RawCf cf, Bytes prefix);
 extern bool raw_finder_next(RawFinder *finder);
-
-/* Does the row in the slot have this key? */
-extern bool raw_finder_holds(RawFinder *finder, RawCf cf, Bytes key);
 
 /* The row version at a TID that came from such a scan. */
 extern RowFetch raw_finder_fetch(RawFinder *finder, ItemPointer tid);
