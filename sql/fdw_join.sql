@@ -45,6 +45,21 @@ EXPLAIN (COSTS OFF) SELECT l.n, k.value FROM line AS l JOIN kv AS k ON k.key = '
 SELECT count(*), min(k.value) FROM line AS l JOIN kv AS k ON k.key = 'fdw_join/kv/' || l.n;
 SELECT count(*) FROM line AS l JOIN kv AS k ON k.key = 'elsewhere/' || l.n;
 SELECT count(*) FROM (SELECT n::bigint * 10 AS x FROM line) AS l JOIN item AS i ON i.id = l.x;
+-- keys that are no rows, though nobody looks at the column: a value of the wider type
+CREATE FOREIGN TABLE wide (id bigint OPTIONS (key 'true'), name text, price numeric) SERVER fdw_join OPTIONS (prefix 'fdw_join/item/');
+CREATE FOREIGN TABLE narrow (id int OPTIONS (key 'true'), name text, price numeric) SERVER fdw_join OPTIONS (prefix 'fdw_join/item/', on_error 'null');
+INSERT INTO wide VALUES (5000000007, 'wide', 1);
+SET enable_hashjoin = off; SET enable_mergejoin = off;
+EXPLAIN (COSTS OFF) SELECT count(w.name), sum(w.price) FROM line AS l JOIN wide AS w ON w.id = l.item;
+SELECT count(w.name), sum(w.price) FROM line AS l JOIN wide AS w ON w.id = l.item;
+SELECT count(w.name), sum(w.price) FROM (SELECT n::smallint AS x FROM line) AS l JOIN wide AS w ON w.id = l.x;
+SELECT count(w.name), sum(w.price) FROM (SELECT n + 5000000000 AS x FROM line) AS l JOIN wide AS w ON w.id = l.x;
+EXPLAIN (COSTS OFF) SELECT count(r.name) FROM (SELECT n + 5000000000 AS x FROM line) AS l JOIN narrow AS r ON r.id = l.x;
+SELECT count(r.name) FROM (SELECT n + 5000000000 AS x FROM line) AS l JOIN narrow AS r ON r.id = l.x;
+SELECT count(*), count(r.name) FROM (SELECT n + 5000000000 AS x FROM line) AS l LEFT JOIN narrow AS r ON r.id = l.x;
+SELECT count(i.name) FROM (SELECT n + 5000000000 AS x FROM line) AS l JOIN item AS i ON i.id = l.x;
+RESET enable_hashjoin; RESET enable_mergejoin;
+DELETE FROM wide WHERE id = 5000000007;
 -- more conditions between both
 EXPLAIN (COSTS OFF) SELECT count(*) FROM line AS l JOIN item AS i ON i.id = l.item AND i.price > l.n;
 SELECT count(*) FROM line AS l JOIN item AS i ON i.id = l.item AND i.price > l.n;

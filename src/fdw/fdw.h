@@ -259,6 +259,11 @@ extern bool pair_to_row(const TableMap *map, ValueCodec *codec, Bytes key,
 						Bytes value, int64 expires_at, const bool *wanted,
 						bool wants_value, Datum *values, bool *nulls);
 
+/* The same without the columns of the key, which are left as they are. */
+extern void rest_to_row(const TableMap *map, ValueCodec *codec, Bytes key,
+						Bytes value, int64 expires_at, const bool *wanted,
+						bool wants_value, Datum *values, bool *nulls);
+
 /* ---- modify.c ---- */
 
 extern void tikvAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,

@@ -44,6 +44,7 @@ typedef struct KvPair
 	uint32 key_len;
 	uint32 value_len;
 	int64 expires_at; /* unix seconds, 0 never */
+	int asked;		  /* of a batch_get: the key's number in that call */
 } KvPair;
 
 typedef struct KvPage
@@ -55,8 +56,9 @@ typedef struct KvPage
 	KvPair *pairs;
 	int n;
 	int max;
-	Size pair_bytes; /* as it was when it was cleared */
-	bool wants_ttl;	 /* expires_at of pairs that other stores hold, too */
+	Size pair_bytes;  /* as it was when it was cleared */
+	bool wants_ttl;	  /* expires_at of pairs that other stores hold, too */
+	bool has_no_keys; /* they are known by `asked`, and left empty */
 } KvPage;
 
 extern KvPage *kv_page_new(MemoryContext context);
@@ -66,6 +68,10 @@ extern void kv_page_clear(KvPage *page);
 extern Size kv_page_pair_bytes(const KvPage *page);
 
 extern void kv_page_add(KvPage *page, Bytes key, Bytes value, int64 expires_at);
+
+/* The same of a key that was asked for by this number. */
+extern void kv_page_add_asked(KvPage *page, int asked, Bytes key, Bytes value,
+							  int64 expires_at);
 
 static inline Bytes
 kv_page_key(const KvPage *page, int i)

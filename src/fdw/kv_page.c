@@ -71,8 +71,17 @@ append(KvPage *page, Bytes bytes)
 void
 kv_page_add(KvPage *page, Bytes key, Bytes value, int64 expires_at)
 {
+	kv_page_add_asked(page, 0, key, value, expires_at);
+}
+
+void
+kv_page_add_asked(KvPage *page, int asked, Bytes key, Bytes value,
+				  int64 expires_at)
+{
 	KvPair *pair;
 
+	if (page->has_no_keys)
+		key = bytes_empty();
 	if (page->data == NULL || page->size - page->used < key.len + value.len)
 		make_room(page, key.len + value.len);
 	if (page->n == page->max)
@@ -82,6 +91,7 @@ kv_page_add(KvPage *page, Bytes key, Bytes value, int64 expires_at)
 	pair->key_len = (uint32) key.len;
 	pair->value_len = (uint32) value.len;
 	pair->expires_at = expires_at;
+	pair->asked = asked;
 	append(page, key);
 	append(page, value);
 }

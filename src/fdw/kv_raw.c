@@ -48,6 +48,7 @@ scratch_end(MemoryContext caller)
 typedef struct Getting
 {
 	const Bytes *keys;
+	int first; /* of all that were asked for, the number of the first of these */
 	KvPage *page;
 	Size end_used; /* of the page's buffer, when it is full */
 	int done;	   /* keys that were looked for */
@@ -59,7 +60,8 @@ keep_found(void *arg, int i, const RawPair *pair)
 	Getting *getting = arg;
 	KvPage *page = getting->page;
 
-	kv_page_add(page, getting->keys[i], pair->value, pair->expires_at);
+	kv_page_add_asked(page, getting->first + i, getting->keys[i], pair->value,
+					  pair->expires_at);
 	if (page->used < getting->end_used)
 		return true;
 	getting->done = i + 1;
@@ -81,9 +83,9 @@ get_each(RawReader *reader, const Bytes *stored, Getting *getting)
 }
 
 static int
-get_some(const Bytes *keys, int n, KvPage *page)
+get_some(const Bytes *keys, int first, int n, KvPage *page)
 {
-	Getting getting = {keys, page, page->used + KV_PAGE_BYTES, n};
+	Getting getting = {keys, first, page, page->used + KV_PAGE_BYTES, n};
 	MemoryContext caller = scratch_begin();
 	Bytes *stored = palloc(n * sizeof(Bytes));
 	SqlRound round;
@@ -114,7 +116,7 @@ raw_batch_get(const Bytes *keys, int n, KvPage *page, KvCounters *counters)
 	while (done < n && page->used < end_used)
 	{
 		CHECK_FOR_INTERRUPTS();
-		done += get_some(keys + done, Min(GET_KEYS, n - done), page);
+		done += get_some(keys + done, done, Min(GET_KEYS, n - done), page);
 		counters->requests++;
 	}
 	counters->keys_read += page->n - before;

@@ -65,11 +65,12 @@ stored_keys(const Bytes *keys, int n)
 /* ------------------------------------------------------------------- reads */
 
 static void
-keep_found(KvPage *page, const Bytes *keys, const TxnValue *values, int n)
+keep_found(KvPage *page, const Bytes *keys, int first, const TxnValue *values,
+		   int n)
 {
 	for (int i = 0; i < n; i++)
 		if (values[i].found)
-			kv_page_add(page, keys[i], values[i].value, 0);
+			kv_page_add_asked(page, first + i, keys[i], values[i].value, 0);
 }
 
 /* A request has its answer in memory: about a page's. */
@@ -99,7 +100,7 @@ kv_txn_batch_get(const Bytes *keys, int n, KvPage *page, KvCounters *counters)
 		CHECK_FOR_INTERRUPTS();
 		txn_batch_get(call.session, stored_keys(keys + done, some), some,
 					  values);
-		keep_found(page, keys + done, values, some);
+		keep_found(page, keys + done, done, values, some);
 		call_end(&call, counters);
 		done += some;
 	}
@@ -167,7 +168,7 @@ kv_txn_lock(const Bytes *keys, int n, bool no_wait, KvPage *page,
 		txn_lock_now(call.session, stored_keys(keys, n), n, values);
 	else
 		txn_lock_many(call.session, stored_keys(keys, n), n, values);
-	keep_found(page, keys, values, n);
+	keep_found(page, keys, 0, values, n);
 	call_end(&call, counters);
 }
 

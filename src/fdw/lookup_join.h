@@ -37,24 +37,56 @@ enum LookupExprs
 /* Most rows of one batch: the more, the more of them are neighbours. */
 #define LOOKUP_BATCH 16384
 
-/* A row of the other side: the key it looks for, and where that was found. */
-typedef struct Lookup
-{
-	Bytes key; /* NULL data: a part of it is NULL */
-	int found; /* in the page */
-	int row;
-} Lookup;
+/* ---- lookup_batch.c ---- */
+
+/* Rows of the other side, and the keys that they look for. */
+typedef struct LookupBatch LookupBatch;
+
+/* `arguments` are the expressions of the key's columns, over the join's rows. */
+extern LookupBatch *lookup_batch_new(const TableMap *map, PlanState *ps,
+									 TupleDesc desc, List *arguments);
+
+/* Are the values that keys are made of those of the table's own types? */
+extern bool lookup_batch_has_types(const LookupBatch *batch);
+
+/* Begin anew with room for so many rows; end: keep none. */
+extern void lookup_batch_begin(LookupBatch *batch, int most);
+extern void lookup_batch_end(LookupBatch *batch);
+
+/* Memory that goes with the rows, and how much they have taken. */
+extern MemoryContext lookup_batch_context(const LookupBatch *batch);
+extern Size lookup_batch_bytes(const LookupBatch *batch);
+
+/*
+ * Keep a row and its key; `row` is a slot for rows of the join, for the
+ * arguments that are computed.
+ */
+extern void lookup_batch_keep(LookupBatch *batch, TupleTableSlot *outer,
+							  ExprContext *context, TupleTableSlot *row);
+
+/* How many rows, and their keys: NULL data if a part of one is NULL. */
+extern int lookup_batch_n(const LookupBatch *batch);
+extern const Bytes *lookup_batch_keys(const LookupBatch *batch);
+
+/* The row will be asked for soon. */
+extern void lookup_batch_expect(const LookupBatch *batch, int i);
+
+/* A row of the join whose columns of the table are NULL. */
+extern void lookup_batch_row(const LookupBatch *batch, int i,
+							 TupleTableSlot *row);
 
 /* ---- lookup_sort.c ---- */
 
 typedef struct SortedLookup
 {
-	uint64 head; /* the sort's own */
-	Lookup *lookup;
+	uint64 head; /* of the key; equal keys have equal heads */
+	int row;	 /* of the batch */
+	int found;	 /* the caller's */
 } SortedLookup;
 
 /* By key; the first `skip` bytes are the same in all of them. */
-extern void lookup_sort(SortedLookup *sorted, int n, Size skip);
+extern void lookup_sort(const Bytes *keys, SortedLookup *sorted, int n,
+						Size skip);
 
 /* ---- lookup_scan.c ---- */
 

@@ -10,12 +10,12 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "utils/datum.h"
+#include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -31,6 +31,13 @@
 #define BATCH_BYTES ((Size) 8 << 20)
 #define PAGE_BYTES ((Size) 2 << 20)
 
+/* Rows lie in the order in which they came: fetch so many ahead. */
+#define ROWS_AHEAD 8
+
+/* Rows whose values are thrown away together, or as soon as they are large. */
+#define ROWS_AT_ONCE 32
+#define ROWS_BYTES ((Size) 64 << 10)
+
 typedef struct LookupState
 {
 	CustomScanState css;
@@ -43,20 +50,18 @@ typedef struct LookupState
 	int n_outer;
 	int n_columns;
 	AttrNumber *columns; /* of the table, in the order of the row */
-	bool *wanted;
+	bool *wanted;		 /* not all of those are looked at */
+	bool wants_key;
 	bool wants_value;
 	Datum *values; /* a row of the table */
 	bool *nulls;
-
-	ExprState **arguments; /* of the key columns */
-	Oid *types;
+	MemoryContext row; /* what they point to */
+	int n_rows;		   /* in there */
 	ExprState *match;
 
-	MemoryContext batch;
-	Lookup *lookups;
-	Datum *outer_values; /* of all rows, one behind the other */
-	bool *outer_nulls;
+	LookupBatch *batch;
 	SortedLookup *sorted; /* by key; those that can't be found come last */
+	int *found;			  /* of rows, if they are handed out in order */
 	int n_keys;			  /* that can be found, repeated ones as well */
 	int n;
 	int got; /* rows whose keys were got */
@@ -66,6 +71,8 @@ typedef struct LookupState
 	int size;
 	bool at_end;
 	KvPage *page;
+	Bytes *asked;	/* keys of one request, */
+	int *asked_are; /* and where they are in the page */
 	KvCounters counters;
 } LookupState;
 
@@ -91,42 +98,68 @@ table_index(const CustomScan *scan)
 	return (Index) member;
 }
 
-static void
-take_columns(LookupState *state, List *columns)
+/* Which columns of the join's rows anything looks at. */
+static Bitmapset *
+columns_looked_at(const CustomScan *scan)
 {
+	Bitmapset *columns = NULL;
+
+	pull_varattnos((Node *) scan->scan.plan.targetlist, INDEX_VAR, &columns);
+	pull_varattnos((Node *) scan->scan.plan.qual, INDEX_VAR, &columns);
+	pull_varattnos(list_nth(scan->custom_exprs, LOOKUP_JOIN_QUALS), INDEX_VAR,
+				   &columns);
+	return columns;
+}
+
+/* Some columns are in the row only for EXPLAIN to name them. */
+static void
+take_columns(LookupState *state, const CustomScan *scan)
+{
+	const TableMap *map = state->map;
+	List *columns = list_nth(scan->custom_private, LOOKUP_COLUMNS);
+	Bitmapset *looked_at = columns_looked_at(scan);
 	ListCell *cell;
 
 	state->n_columns = list_length(columns);
 	state->columns = palloc(sizeof(AttrNumber) * Max(state->n_columns, 1));
-	state->wanted = palloc0(sizeof(bool) * Max(state->map->desc->natts, 1));
-	state->values = palloc0(sizeof(Datum) * Max(state->map->desc->natts, 1));
-	state->nulls = palloc0(sizeof(bool) * Max(state->map->desc->natts, 1));
+	state->wanted = palloc0(sizeof(bool) * Max(map->desc->natts, 1));
+	state->values = palloc0(sizeof(Datum) * Max(map->desc->natts, 1));
+	state->nulls = palloc0(sizeof(bool) * Max(map->desc->natts, 1));
 	foreach (cell, columns)
 	{
 		AttrNumber attnum = (AttrNumber) lfirst_int(cell);
+		int place = state->n_outer + foreach_current_index(cell) + 1;
 
 		state->columns[foreach_current_index(cell)] = attnum;
+		if (!bms_is_member(place - FirstLowInvalidHeapAttributeNumber,
+						   looked_at))
+			continue;
 		state->wanted[attnum - 1] = true;
-		if (attnum != state->map->ttl && table_map_key(state->map, attnum) < 0)
+		if (table_map_key(map, attnum) >= 0)
+			state->wants_key = true;
+		else if (attnum != map->ttl)
 			state->wants_value = true;
 	}
 }
 
+/* Where rows are kept, and what their keys are got with. */
 static void
-take_arguments(LookupState *state, List *arguments, List *match_quals)
+make_room(LookupState *state, const CustomScan *scan, TupleDesc outer)
 {
-	ListCell *cell;
-
-	state->arguments = palloc(sizeof(ExprState *) * list_length(arguments));
-	state->types = palloc(sizeof(Oid) * list_length(arguments));
-	foreach (cell, arguments)
-	{
-		int i = foreach_current_index(cell);
-
-		state->arguments[i] = ExecInitExpr(lfirst(cell), &state->css.ss.ps);
-		state->types[i] = getBaseType(exprType(lfirst(cell)));
-	}
-	state->match = ExecInitQual(match_quals, &state->css.ss.ps);
+	state->batch =
+		lookup_batch_new(state->map, &state->css.ss.ps, outer,
+						 list_nth(scan->custom_exprs, LOOKUP_ARGUMENTS));
+	/* A key made of other types may be none of the table's. */
+	if (!lookup_batch_has_types(state->batch))
+		state->wants_key = true;
+	state->row = AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw row",
+									   ALLOCSET_DEFAULT_SIZES);
+	state->page = kv_page_new(CurrentMemoryContext);
+	state->page->has_no_keys = true;
+	state->page->wants_ttl =
+		state->map->ttl != 0 && state->wanted[state->map->ttl - 1];
+	state->asked = palloc(sizeof(Bytes) * LOOKUP_KEYS);
+	state->asked_are = palloc(sizeof(int) * LOOKUP_KEYS);
 }
 
 static void
@@ -146,14 +179,10 @@ begin_lookup(CustomScanState *node, EState *estate, int eflags)
 	state->user = OidIsValid(user) ? user : GetUserId();
 	state->n_outer = intVal(list_nth(scan->custom_private, LOOKUP_OUTER));
 	state->is_left = boolVal(list_nth(scan->custom_private, LOOKUP_LEFT));
-	take_columns(state, list_nth(scan->custom_private, LOOKUP_COLUMNS));
-	take_arguments(state, list_nth(scan->custom_exprs, LOOKUP_ARGUMENTS),
-				   list_nth(scan->custom_exprs, LOOKUP_JOIN_QUALS));
-	state->batch = AllocSetContextCreate(CurrentMemoryContext, "tikv_fdw batch",
-										 ALLOCSET_DEFAULT_SIZES);
-	state->page = kv_page_new(CurrentMemoryContext);
-	state->page->wants_ttl =
-		state->map->ttl != 0 && state->wanted[state->map->ttl - 1];
+	take_columns(state, scan);
+	state->match = ExecInitQual(list_nth(scan->custom_exprs, LOOKUP_JOIN_QUALS),
+								&state->css.ss.ps);
+	make_room(state, scan, ExecGetResultType(outer));
 	state->ordered = boolVal(list_nth(scan->custom_private, LOOKUP_ORDERED));
 	state->first = intVal(list_nth(scan->custom_private, LOOKUP_FIRST));
 	state->size = state->first;
@@ -161,106 +190,17 @@ begin_lookup(CustomScanState *node, EState *estate, int eflags)
 
 /* ----------------------------------------------------------------- batches */
 
-/* The row that expressions see, without the table's columns. */
-static TupleTableSlot *
-set_outer(LookupState *state, int i)
-{
-	TupleTableSlot *row = state->css.ss.ss_ScanTupleSlot;
-	Size n = (Size) state->n_outer;
-
-	ExecClearTuple(row);
-	memcpy(row->tts_values, state->outer_values + n * i, sizeof(Datum) * n);
-	memcpy(row->tts_isnull, state->outer_nulls + n * i, sizeof(bool) * n);
-	memset(row->tts_isnull + n, true, sizeof(bool) * (Size) state->n_columns);
-	ExecStoreVirtualTuple(row);
-	state->css.ss.ps.ps_ExprContext->ecxt_scantuple = row;
-	return row;
-}
-
-/* Keep a row of the other side, in the batch's memory. */
-static void
-keep_outer(LookupState *state, int i, TupleTableSlot *outer)
-{
-	Size n = (Size) state->n_outer;
-	Datum *values = state->outer_values + n * i;
-	bool *nulls = state->outer_nulls + n * i;
-
-	slot_getallattrs(outer);
-	memcpy(nulls, outer->tts_isnull, sizeof(bool) * n);
-	for (Size k = 0; k < n; k++)
-	{
-		Form_pg_attribute att = TupleDescAttr(outer->tts_tupleDescriptor, k);
-
-		values[k] = outer->tts_values[k];
-		if (!att->attbyval && !nulls[k])
-			values[k] = datumCopy(values[k], false, att->attlen);
-	}
-}
-
-/* The key that a row names, in the batch's memory. */
-static Bytes
-key_of_row(LookupState *state, ExprContext *context)
-{
-	const TableMap *map = state->map;
-	KeyPart parts[INDEX_MAX_KEYS];
-	Bytes prefix =
-		map->key_format == KEY_FORMAT_WHOLE ? bytes_empty() : map->prefix;
-	Size len = prefix.len;
-	uint8 *key;
-	uint8 *p;
-
-	for (int i = 0; i < map->n_keys; i++)
-	{
-		bool null;
-		Datum value =
-			ExecEvalExprSwitchContext(state->arguments[i], context, &null);
-
-		if (null)
-			return bytes_empty();
-		memset(&parts[i], 0, sizeof(KeyPart));
-		key_part_of_datum(state->types[i], value, &parts[i]);
-		len += key_part_len(map->keys[i].kind, &parts[i]);
-	}
-	p = key = MemoryContextAlloc(state->batch, len + 1);
-	if (prefix.len > 0)
-		memcpy(p, prefix.data, prefix.len);
-	p += prefix.len;
-	for (int i = 0; i < map->n_keys; i++)
-		p = key_part_put(p, map->keys[i].kind, &parts[i]);
-	return bytes_make(key, len);
-}
-
-/* Room for the rows of the next batch. */
-static void
-make_batch(LookupState *state)
-{
-	Size n = (Size) state->size;
-	Size n_outer = (Size) state->n_outer;
-
-	MemoryContextReset(state->batch);
-	state->n = 0;
-	state->got = 0;
-	state->at = 0;
-	state->lookups = MemoryContextAlloc(state->batch, sizeof(Lookup) * n);
-	state->outer_values =
-		MemoryContextAlloc(state->batch, sizeof(Datum) * n * n_outer + 1);
-	state->outer_nulls =
-		MemoryContextAlloc(state->batch, sizeof(bool) * n * n_outer + 1);
-}
-
 static void
 gather_rows(LookupState *state)
 {
 	PlanState *outer = linitial(state->css.custom_ps);
 	ExprContext *context = state->css.ss.ps.ps_ExprContext;
-	Size empty = MemoryContextMemAllocated(state->batch, false);
 
-	while (state->n < state->size &&
-		   MemoryContextMemAllocated(state->batch, false) - empty < BATCH_BYTES)
+	lookup_batch_begin(state->batch, state->size);
+	while (lookup_batch_n(state->batch) < state->size &&
+		   lookup_batch_bytes(state->batch) < BATCH_BYTES)
 	{
 		TupleTableSlot *slot = ExecProcNode(outer);
-		Lookup *lookup = &state->lookups[state->n];
-		MemoryContext caller;
 
 		if (TupIsNull(slot))
 		{
@@ -268,67 +208,87 @@ gather_rows(LookupState *state)
 			break;
 		}
 		ResetExprContext(context);
-		caller = MemoryContextSwitchTo(state->batch);
-		keep_outer(state, state->n, slot);
-		(void) set_outer(state, state->n);
-		MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
-		lookup->key = key_of_row(state, context);
-		MemoryContextSwitchTo(caller);
-		lookup->found = NOT_FOUND;
-		lookup->row = state->n++;
+		lookup_batch_keep(state->batch, slot, context,
+						  state->css.ss.ss_ScanTupleSlot);
 	}
+	state->n = lookup_batch_n(state->batch);
+	state->got = 0;
+	state->at = 0;
+}
+
+/* Keys that are made with the prefix are the table's, others may be any. */
+static bool
+is_in_table(const LookupState *state, const KvRange *table, Bytes key)
+{
+	if (key.data == NULL || state->map->key_format != KEY_FORMAT_WHOLE)
+		return key.data != NULL;
+	return bytes_cmp(key, table->lower) >= 0 &&
+		(table->upper.len == 0 || bytes_cmp(key, table->upper) < 0);
 }
 
 /* Rows that name a key of the table come first, in the order of their keys. */
 static void
 sort_lookups(LookupState *state)
 {
+	const Bytes *keys = lookup_batch_keys(state->batch);
 	KvRange table = table_map_range(state->map);
+	Size n = Max((Size) state->n, 1);
 	int others = state->n;
 
 	state->n_keys = 0;
-	state->sorted = palloc(sizeof(SortedLookup) * Max((Size) state->n, 1));
+	state->sorted = palloc(sizeof(SortedLookup) * n);
+	if (state->ordered)
+		state->found = palloc(sizeof(int) * n);
 	for (int i = 0; i < state->n; i++)
 	{
-		Lookup *lookup = &state->lookups[i];
-		Bytes key = lookup->key;
-
-		if (key.data != NULL && bytes_cmp(key, table.lower) >= 0 &&
-			(table.upper.len == 0 || bytes_cmp(key, table.upper) < 0))
-			state->sorted[state->n_keys++].lookup = lookup;
+		if (is_in_table(state, &table, keys[i]))
+			state->sorted[state->n_keys++].row = i;
 		else
-			state->sorted[--others].lookup = lookup;
+			state->sorted[--others] = (SortedLookup){0, i, NOT_FOUND};
 	}
-	lookup_sort(state->sorted, state->n_keys, state->map->prefix.len);
+	lookup_sort(keys, state->sorted, state->n_keys, state->map->prefix.len);
 }
 
-/* Both are in the order of keys; what was not found is not in the page. */
-static void
-assign_found(const KvPage *page, const SortedLookup *sorted, int n)
+/* Each key once; rows get the numbers of theirs. */
+static int
+ask_for(LookupState *state, SortedLookup *sorted, int n)
 {
-	int at = 0;
+	const Bytes *keys = lookup_batch_keys(state->batch);
+	Bytes *asked = state->asked;
+	int n_asked = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		Lookup *lookup = sorted[i].lookup;
+		Bytes key = keys[sorted[i].row];
 
-		/* The same key again, or the next one of the page. */
-		if (at > 0 && bytes_eq(kv_page_key(page, at - 1), lookup->key))
-			lookup->found = at - 1;
-		else if (at < page->n && bytes_eq(kv_page_key(page, at), lookup->key))
-			lookup->found = at++;
+		__builtin_prefetch(key.data);
+		if (i + ROWS_AHEAD < n)
+			__builtin_prefetch(&keys[sorted[i + ROWS_AHEAD].row]);
+		if (i == 0 || sorted[i - 1].head != sorted[i].head ||
+			!bytes_eq(asked[n_asked - 1], key))
+			asked[n_asked++] = key;
+		sorted[i].found = n_asked - 1;
 	}
+	return n_asked;
 }
 
-/* How many rows ask for keys before this one. */
+/* Get some of the keys that are asked for, behind the first `done`. */
 static int
-rows_before(const SortedLookup *sorted, Bytes key)
+get_asked(LookupState *state, int done, int n_asked)
 {
-	int n = 0;
+	KvPage *page = state->page;
+	int before = page->n;
+	int n = state->kv->batch_get(state->asked + done, n_asked - done, page,
+								 &state->counters);
 
-	while (!bytes_eq(sorted[n].lookup->key, key))
-		n++;
-	return n;
+	for (int i = done; i < done + n; i++)
+		state->asked_are[i] = NOT_FOUND;
+	for (int i = before; i < page->n; i++)
+	{
+		page->pairs[i].asked += done;
+		state->asked_are[page->pairs[i].asked] = i;
+	}
+	return done + n;
 }
 
 /*
@@ -336,38 +296,43 @@ rows_before(const SortedLookup *sorted, Bytes key)
  * those: returns of how many.  What the page had is gone.
  */
 static int
-get_keys(LookupState *state, const SortedLookup *sorted, int n)
+get_keys(LookupState *state, SortedLookup *sorted, int n)
 {
-	Bytes *keys = palloc(sizeof(Bytes) * (Size) n);
-	int n_keys = 0;
+	int n_asked = ask_for(state, sorted, n);
 	int done = 0;
+	int i;
 
-	for (int i = 0; i < n; i++)
-		if (n_keys == 0 || !bytes_eq(keys[n_keys - 1], sorted[i].lookup->key))
-			keys[n_keys++] = sorted[i].lookup->key;
-	allow_keys(state->user, GRANT_READ, keys, n_keys);
+	allow_keys(state->user, GRANT_READ, state->asked, n_asked);
 	kv_page_clear(state->page);
 	do
-		done += state->kv->batch_get(keys + done, n_keys - done, state->page,
-									 &state->counters);
-	while (state->ordered && done < n_keys);
-	if (done < n_keys)
-		n = rows_before(sorted, keys[done]);
-	assign_found(state->page, sorted, n);
-	pfree(keys);
-	return n;
+		done = get_asked(state, done, n_asked);
+	while (state->ordered && done < n_asked);
+	for (i = 0; i < n && sorted[i].found < done; i++)
+		sorted[i].found = state->asked_are[sorted[i].found];
+	return i;
+}
+
+/* In order, they are found by the row. */
+static void
+put_in_order(LookupState *state)
+{
+	for (int i = 0; i < state->n; i++)
+		state->found[state->sorted[i].row] = state->sorted[i].found;
 }
 
 /* Make some more rows ready; those of no key need nothing. */
 static void
 get_some(LookupState *state)
 {
-	MemoryContext caller = MemoryContextSwitchTo(state->batch);
+	MemoryContext caller =
+		MemoryContextSwitchTo(lookup_batch_context(state->batch));
 	int n = Min(state->n_keys - state->got, LOOKUP_KEYS);
 
 	if (n > 0)
 		n = get_keys(state, state->sorted + state->got, n);
 	state->got += n;
+	if (state->ordered)
+		put_in_order(state);
 	if (state->ordered || state->got == state->n_keys)
 		state->got = state->n;
 	MemoryContextSwitchTo(caller);
@@ -395,9 +360,8 @@ next_batch(LookupState *state)
 		return false;
 	if (state->n > 0)
 		grow(state);
-	make_batch(state);
 	gather_rows(state);
-	caller = MemoryContextSwitchTo(state->batch);
+	caller = MemoryContextSwitchTo(lookup_batch_context(state->batch));
 	sort_lookups(state);
 	MemoryContextSwitchTo(caller);
 	return state->n > 0;
@@ -416,27 +380,52 @@ has_row(LookupState *state)
 
 /* -------------------------------------------------------------------- rows */
 
+/* Memory for the values of a row; those of the one before are gone. */
+static MemoryContext
+row_memory(LookupState *state)
+{
+	if (++state->n_rows > ROWS_AT_ONCE ||
+		MemoryContextMemAllocated(state->row, false) > ROWS_BYTES)
+	{
+		MemoryContextReset(state->row);
+		state->n_rows = 1;
+	}
+	return state->row;
+}
+
+/* Decode a pair of the page; false if it is no row of the table. */
+static bool
+decode(LookupState *state, int found)
+{
+	const KvPage *page = state->page;
+	Bytes key = state->asked[page->pairs[found].asked];
+	Bytes value = kv_page_value(page, found);
+	int64 expires_at = page->pairs[found].expires_at;
+
+	if (state->wants_key)
+		return pair_to_row(state->map, state->codec, key, value, expires_at,
+						   state->wanted, state->wants_value, state->values,
+						   state->nulls);
+	memset(state->nulls, true, sizeof(bool) * state->map->desc->natts);
+	rest_to_row(state->map, state->codec, key, value, expires_at, state->wanted,
+				state->wants_value, state->values, state->nulls);
+	return true;
+}
+
 /* Put what was found behind the other side's columns. */
 static bool
 set_inner(LookupState *state, TupleTableSlot *row, int found)
 {
-	const KvPage *page = state->page;
-	ExprContext *context = state->css.ss.ps.ps_ExprContext;
-	MemoryContext caller =
-		MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
-	bool is_row =
-		pair_to_row(state->map, state->codec, kv_page_key(page, found),
-					kv_page_value(page, found), page->pairs[found].expires_at,
-					state->wanted, state->wants_value, state->values,
-					state->nulls);
+	MemoryContext caller = MemoryContextSwitchTo(row_memory(state));
+	bool is_row = decode(state, found);
 
 	MemoryContextSwitchTo(caller);
-	for (int i = 0; is_row && i < state->n_columns; i++)
+	for (int k = 0; is_row && k < state->n_columns; k++)
 	{
-		int a = state->columns[i] - 1;
+		int a = state->columns[k] - 1;
 
-		row->tts_values[state->n_outer + i] = state->values[a];
-		row->tts_isnull[state->n_outer + i] = state->nulls[a];
+		row->tts_values[state->n_outer + k] = state->values[a];
+		row->tts_isnull[state->n_outer + k] = state->nulls[a];
 	}
 	return is_row;
 }
@@ -445,28 +434,35 @@ static TupleTableSlot *
 next_row(ScanState *node)
 {
 	LookupState *state = (LookupState *) node;
+	TupleTableSlot *row = node->ss_ScanTupleSlot;
 	ExprContext *context = node->ps.ps_ExprContext;
 
 	for (;;)
 	{
-		const Lookup *lookup;
-		TupleTableSlot *row;
+		int at;
+		int i;
+		int found;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!has_row(state))
-			return ExecClearTuple(node->ss_ScanTupleSlot);
-		lookup = state->ordered ? &state->lookups[state->at] :
-								  state->sorted[state->at].lookup;
-		state->at++;
-		if (lookup->found == NOT_FOUND && !state->is_left)
+			return ExecClearTuple(row);
+		at = state->at++;
+		i = state->ordered ? at : state->sorted[at].row;
+		found = state->ordered ? state->found[at] : state->sorted[at].found;
+		if (at + ROWS_AHEAD < state->got && !state->ordered)
+			lookup_batch_expect(state->batch,
+								state->sorted[at + ROWS_AHEAD].row);
+		if (found == NOT_FOUND && !state->is_left)
 			continue;
-		row = set_outer(state, lookup->row);
-		if (lookup->found != NOT_FOUND &&
-			set_inner(state, row, lookup->found) &&
+		lookup_batch_row(state->batch, i, row);
+		context->ecxt_scantuple = row;
+		if (found != NOT_FOUND && set_inner(state, row, found) &&
 			ExecQual(state->match, context))
 			return row;
-		if (state->is_left)
-			return set_outer(state, lookup->row);
+		if (!state->is_left)
+			continue;
+		lookup_batch_row(state->batch, i, row);
+		return row;
 	}
 }
 
@@ -504,8 +500,7 @@ rescan_lookup(CustomScanState *node)
 	if (outer->chgParam == NULL)
 		ExecReScan(outer);
 	ExecScanReScan(&node->ss);
-	MemoryContextReset(state->batch);
-	state->lookups = NULL;
+	lookup_batch_end(state->batch);
 	state->n = state->got = state->at = 0;
 	state->at_end = false;
 	state->size = state->first;

@@ -35,14 +35,22 @@ head_of_key(Bytes key, Size skip)
 }
 
 static int
-compare_keys(const void *a, const void *b)
+compare_keys(const void *a, const void *b, void *arg)
 {
 	const SortedLookup *x = a;
 	const SortedLookup *y = b;
+	const Bytes *keys = arg;
 
 	if (x->head != y->head)
 		return x->head < y->head ? -1 : 1;
-	return bytes_cmp(x->lookup->key, y->lookup->key);
+	return bytes_cmp(keys[x->row], keys[y->row]);
+}
+
+static void
+sort_by_comparison(const Bytes *keys, SortedLookup *sorted, int n)
+{
+	qsort_arg(sorted, n, sizeof(SortedLookup), compare_keys,
+			  unconstify(Bytes *, keys));
 }
 
 static bool
@@ -60,55 +68,64 @@ digit_of(uint64 head, int digit)
 	return (int) (head >> digit * 8 & (DIGIT_VALUES - 1));
 }
 
-/* Move all by one digit, from the lowest counted place on. */
+/* Move all by one digit. */
 static void
-move_by_digit(const SortedLookup *from, SortedLookup *to, int n, int digit,
-			  const uint32 *counts)
+move_by_digit(const SortedLookup *from, SortedLookup *to, int n, int digit)
 {
-	uint32 places[DIGIT_VALUES];
+	uint32 places[DIGIT_VALUES] = {0};
 	uint32 place = 0;
 
+	for (int i = 0; i < n; i++)
+		places[digit_of(from[i].head, digit)]++;
 	for (int value = 0; value < DIGIT_VALUES; value++)
 	{
+		uint32 count = places[value];
+
 		places[value] = place;
-		place += counts[value];
+		place += count;
 	}
 	for (int i = 0; i < n; i++)
 		to[places[digit_of(from[i].head, digit)]++] = from[i];
+}
+
+/* Where the bits are 1, heads differ. */
+static uint64
+differing_bits(const SortedLookup *sorted, int n)
+{
+	uint64 bits = 0;
+
+	for (int i = 1; i < n; i++)
+		bits |= sorted[i].head ^ sorted[0].head;
+	return bits;
 }
 
 /* By the lowest digit first; one that all have in common moves none. */
 static void
 sort_by_digits(SortedLookup *sorted, int n)
 {
-	uint32(*counts)[DIGIT_VALUES] =
-		palloc0(sizeof(uint32) * DIGITS * DIGIT_VALUES);
+	uint64 differing = differing_bits(sorted, n);
 	SortedLookup *from = sorted;
 	SortedLookup *to = palloc(sizeof(SortedLookup) * (Size) n);
 	SortedLookup *spare = to;
 
-	for (int i = 0; i < n; i++)
-		for (int digit = 0; digit < DIGITS; digit++)
-			counts[digit][digit_of(sorted[i].head, digit)]++;
 	for (int digit = 0; digit < DIGITS; digit++)
 	{
 		SortedLookup *done = to;
 
-		if (counts[digit][digit_of(sorted[0].head, digit)] == (uint32) n)
+		if (digit_of(differing, digit) == 0)
 			continue;
-		move_by_digit(from, to, n, digit, counts[digit]);
+		move_by_digit(from, to, n, digit);
 		to = from;
 		from = done;
 	}
 	if (from != sorted)
 		memcpy(sorted, from, sizeof(SortedLookup) * (Size) n);
 	pfree(spare);
-	pfree(counts);
 }
 
 /* Those with the same head by the whole key. */
 static void
-sort_equal_heads(SortedLookup *sorted, int n)
+sort_equal_heads(const Bytes *keys, SortedLookup *sorted, int n)
 {
 	int from = 0;
 
@@ -117,22 +134,22 @@ sort_equal_heads(SortedLookup *sorted, int n)
 		if (i < n && sorted[i].head == sorted[from].head)
 			continue;
 		if (i - from > 1)
-			qsort(sorted + from, i - from, sizeof(SortedLookup), compare_keys);
+			sort_by_comparison(keys, sorted + from, i - from);
 		from = i;
 	}
 }
 
 void
-lookup_sort(SortedLookup *sorted, int n, Size skip)
+lookup_sort(const Bytes *keys, SortedLookup *sorted, int n, Size skip)
 {
 	for (int i = 0; i < n; i++)
-		sorted[i].head = head_of_key(sorted[i].lookup->key, skip);
+		sorted[i].head = head_of_key(keys[sorted[i].row], skip);
 	if (n < RADIX_MIN)
 	{
-		qsort(sorted, n, sizeof(SortedLookup), compare_keys);
+		sort_by_comparison(keys, sorted, n);
 		return;
 	}
 	if (!is_ordered(sorted, n))
 		sort_by_digits(sorted, n);
-	sort_equal_heads(sorted, n);
+	sort_equal_heads(keys, sorted, n);
 }

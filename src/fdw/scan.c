@@ -286,6 +286,17 @@ refuse_key(const TableMap *map, Bytes key)
 			 "Choose a prefix that other data do not have, or on_error 'null' to leave such keys out.")));
 }
 
+void
+rest_to_row(const TableMap *map, ValueCodec *codec, Bytes key, Bytes value,
+			int64 expires_at, const bool *wanted, bool wants_value,
+			Datum *values, bool *nulls)
+{
+	if (map->ttl != 0 && wanted[map->ttl - 1])
+		ttl_to_column(map, expires_at, values, nulls);
+	if (wants_value)
+		value_to_columns(codec, key, value, wanted, values, nulls);
+}
+
 bool
 pair_to_row(const TableMap *map, ValueCodec *codec, Bytes key, Bytes value,
 			int64 expires_at, const bool *wanted, bool wants_value,
@@ -298,10 +309,8 @@ pair_to_row(const TableMap *map, ValueCodec *codec, Bytes key, Bytes value,
 			refuse_key(map, key);
 		return false;
 	}
-	if (map->ttl != 0 && wanted[map->ttl - 1])
-		ttl_to_column(map, expires_at, values, nulls);
-	if (wants_value)
-		value_to_columns(codec, key, value, wanted, values, nulls);
+	rest_to_row(map, codec, key, value, expires_at, wanted, wants_value, values,
+				nulls);
 	return true;
 }
 
