@@ -22,6 +22,8 @@ CREATE FUNCTION storage_test_misplace(bytea, tid) RETURNS void
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_put(text, bytea, bytea, int8) RETURNS void
 	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_insert(bytea[]) RETURNS void
+	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_delete(text, bytea) RETURNS void
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_get(text, bytea, int8, bool) RETURNS bytea
@@ -513,6 +515,65 @@ SELECT right(storage_test_expired(0, 100, 30, 1), 20) LIKE '%/ 1 blocks%' AS one
 SELECT cardinality(regexp_split_to_array(storage_test_expired(1, 100, 30, 100), 'd:')) - 1 < 50 AS less_behind_it;
 SELECT cardinality(regexp_split_to_array(storage_test_expired(0, 100, 30, 100), 'd:')) - 1 AS of_all;
 SELECT right(storage_test_expired(1000, 5, 30, 100), 22);
+
+--
+-- Many new rows at once: their index entries go into a leaf while they belong
+-- there, whatever their order and whatever there is already
+--
+DELETE FROM tikv_internal.raw;
+VACUUM (TRUNCATE) tikv_internal.raw;
+CREATE EXTENSION amcheck;
+CREATE FUNCTION key_of(i int) RETURNS bytea LANGUAGE SQL IMMUTABLE AS
+	$$ SELECT convert_to('run' || lpad(i::text, 8, '0'), 'UTF8') $$;
+-- how many rows there are by the heap, by the index and by single gets
+CREATE FUNCTION rows_seen() RETURNS text LANGUAGE SQL AS $$
+	SELECT concat_ws(' ', bt_index_check('tikv_internal.raw_key', true),
+		(SELECT count(*) FROM tikv_internal.raw),
+		(SELECT count(*) FROM scan('', '')),
+		(SELECT count(*) FROM tikv_internal.raw AS r WHERE get(r.key || coalesce(r.key_rest, '')) = r.value),
+		(SELECT bool_and(before < key) FROM (SELECT key, lag(key) OVER () AS before FROM scan('', '')) AS s))
+$$;
+SELECT storage_test_cache('off');
+-- into an empty index, then in between: forwards, backwards, at random, in
+-- two runs that alternate, in one that leaps behind the others and back
+SELECT storage_test_insert(ARRAY[]::bytea[]), storage_test_insert(ARRAY[key_of(0)]);
+SELECT storage_test_insert(array_agg(key_of(i * 10) ORDER BY i)) FROM generate_series(1, 3000) AS i;
+SELECT rows_seen();
+SELECT storage_test_insert(array_agg(key_of(i * 10 + 1) ORDER BY i)) FROM generate_series(1, 3000) AS i;
+SELECT storage_test_insert(array_agg(key_of(i * 10 + 2) ORDER BY i DESC)) FROM generate_series(1, 3000) AS i;
+SELECT storage_test_insert(array_agg(key_of(i * 10 + 3) ORDER BY i * 7919 % 3001)) FROM generate_series(1, 3000) AS i;
+SELECT storage_test_insert(array_agg(key_of(i * 10 + 4) ORDER BY i % 1500, i)) FROM generate_series(1, 3000) AS i;
+SELECT storage_test_insert(array_agg(key_of(100000 + i) ORDER BY i) || array_agg(key_of(i * 10 + 5) ORDER BY i)
+	|| array_agg(key_of(200000 + i) ORDER BY i)) FROM generate_series(1, 500) AS i;
+SELECT rows_seen();
+-- an insert that is undone leaves its entries, of which one is now of a row
+BEGIN;
+SELECT storage_test_insert(array_agg(key_of(i * 10 + 6) ORDER BY i)) FROM generate_series(1, 300) AS i;
+ROLLBACK;
+SELECT storage_test_insert(array_agg(key_of(i * 10 + 6) ORDER BY i)) FROM generate_series(1, 300) AS i;
+SELECT rows_seen();
+-- entries that vary in length, and keys that fill their column, alike to the index
+SELECT storage_test_insert(array_agg(rep('v', i) ORDER BY i)) FROM generate_series(1, 2047) AS i;
+SELECT storage_test_insert(array_agg(rep('l', 2048) || key_of(i) ORDER BY i)) FROM generate_series(1, 1000) AS i;
+SELECT rows_seen();
+DELETE FROM tikv_internal.raw WHERE get_byte(key, 0) = 108 AND get_byte(key_rest, 10) % 2 = 0;
+VACUUM tikv_internal.raw;
+SELECT storage_test_insert(array_agg(rep('l', 2048) || key_of(i) ORDER BY i)) FROM generate_series(2001, 2600) AS i;
+SELECT rows_seen();
+-- entries of one key, as dead versions leave them, are packed in lists; new
+-- ones come to lie amid them
+INSERT INTO tikv_internal.raw (era, expires_at, cf, key, value)
+	SELECT 0, 0, cf, CASE i % 4 WHEN 0 THEN key_of(99999999) ELSE key_of(50000000 + i) END, 'v'
+	FROM generate_series(1, 8000) AS i, (SELECT cf FROM tikv_internal.raw LIMIT 1) AS r;
+DELETE FROM tikv_internal.raw WHERE key BETWEEN key_of(50000000) AND key_of(50008000);
+VACUUM tikv_internal.raw;
+SELECT storage_test_insert(array_agg(key_of(99999999))) FROM generate_series(1, 3000) AS i;
+SELECT bt_index_check('tikv_internal.raw_key', true), count(*) FROM tikv_internal.raw WHERE key = key_of(99999999);
+SELECT storage_test_cache('empty');
+DROP FUNCTION rows_seen();
+DROP EXTENSION amcheck;
+DELETE FROM tikv_internal.raw;
+VACUUM (TRUNCATE) tikv_internal.raw;
 
 --
 -- Not installed, as far as anyone else can tell

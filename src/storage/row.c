@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 #include "bus/failpoints.h"
+#include "storage/index_run.h"
 #include "storage/row.h"
 
 bool
@@ -129,36 +130,34 @@ row_fetch(Relation heap, BlockNumber *nblocks, const ItemPointerData *tid,
 }
 
 /*
- * Enter a row into the indexes.  `unchanged` says that the entry only follows
+ * Enter a row into an index.  `unchanged` says that the entry only follows
  * its row to another page: the btree then looks for dead duplicates before it
  * splits a page.  Nor is such an entry checked for uniqueness, which it cannot
  * break, while the check walks all dead versions that an old snapshot keeps.
  */
 static void
+enter_index(Relation heap, Relation index, ItemPointer tid, const Datum *values,
+			const bool *isnull, bool unchanged)
+{
+	Datum index_values[INDEX_MAX_KEYS];
+	bool index_isnull[INDEX_MAX_KEYS];
+
+	index_columns(index, values, isnull, index_values, index_isnull);
+
+	/* btree does not look at an IndexInfo, so none is built. */
+	(void) index_insert(index, index_values, index_isnull, tid, heap,
+						index->rd_index->indisunique && !unchanged ?
+							UNIQUE_CHECK_YES :
+							UNIQUE_CHECK_NO,
+						unchanged, NULL);
+}
+
+static void
 enter_row(Relation heap, const TableIndexes *indexes, ItemPointer tid,
 		  const Datum *values, const bool *isnull, bool unchanged)
 {
 	for (int i = 0; i < indexes->n; i++)
-	{
-		Relation index = indexes->rels[i];
-		Form_pg_index form = index->rd_index;
-		Datum index_values[INDEX_MAX_KEYS];
-		bool index_isnull[INDEX_MAX_KEYS];
-
-		for (int k = 0; k < form->indnatts; k++)
-		{
-			AttrNumber column = form->indkey.values[k];
-
-			index_values[k] = values[column - 1];
-			index_isnull[k] = isnull[column - 1];
-		}
-
-		/* btree does not look at an IndexInfo, so none is built. */
-		(void) index_insert(index, index_values, index_isnull, tid, heap,
-							form->indisunique && !unchanged ? UNIQUE_CHECK_YES :
-															  UNIQUE_CHECK_NO,
-							unchanged, NULL);
-	}
+		enter_index(heap, indexes->rels[i], tid, values, isnull, unchanged);
 }
 
 /* Say why a row could not be written, and end the transaction. */
@@ -215,9 +214,18 @@ row_insert_many(Relation heap, const TableIndexes *indexes,
 
 	before_insert();
 	heap_multi_insert(heap, slots, n, GetCurrentCommandId(true), 0, NULL);
-	for (int i = 0; i < n; i++)
-		enter_row(heap, indexes, &slots[i]->tts_tid, values + i * columns,
-				  isnull + i * columns, false);
+	for (int i = 0; i < indexes->n; i++)
+	{
+		Relation index = indexes->rels[i];
+
+		if (index_takes_runs(index))
+			index_insert_runs(heap, index, slots, n, values, isnull);
+		else
+			for (int row = 0; row < n; row++)
+				enter_index(heap, index, &slots[row]->tts_tid,
+							values + row * columns, isnull + row * columns,
+							false);
+	}
 }
 
 void

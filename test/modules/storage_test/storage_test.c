@@ -13,9 +13,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -31,6 +33,7 @@ extern void _PG_init(void);
 PG_FUNCTION_INFO_V1(storage_test_cache);
 PG_FUNCTION_INFO_V1(storage_test_misplace);
 PG_FUNCTION_INFO_V1(storage_test_put);
+PG_FUNCTION_INFO_V1(storage_test_insert);
 PG_FUNCTION_INFO_V1(storage_test_delete);
 PG_FUNCTION_INFO_V1(storage_test_get);
 PG_FUNCTION_INFO_V1(storage_test_scan);
@@ -163,7 +166,7 @@ arg_cf(text *name)
 /* ---- writes ---- */
 
 static void
-write_one(const RawModify *modify)
+write_all(const RawModify *modifies, int n)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 	Snapshot snapshot;
@@ -173,7 +176,8 @@ write_one(const RawModify *modify)
 	storage_test_tables(true, false, &tables);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	writer = raw_writer_open(&tables, snapshot);
-	raw_writer_apply(writer, modify);
+	for (int i = 0; i < n; i++)
+		raw_writer_apply(writer, &modifies[i]);
 	raw_writer_close(writer);
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, true);
@@ -193,7 +197,30 @@ storage_test_put(PG_FUNCTION_ARGS)
 		.expires_at = PG_GETARG_INT64(3),
 	};
 
-	write_one(&modify);
+	write_all(&modify, 1);
+	PG_RETURN_VOID();
+}
+
+/* storage_test_insert(keys bytea[]): keys that nobody has, as one turn */
+Datum
+storage_test_insert(PG_FUNCTION_ARGS)
+{
+	Datum *keys;
+	int n;
+	RawModify *modifies;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, -1, false,
+					  TYPALIGN_INT, &keys, NULL, &n);
+	modifies = palloc0(sizeof(RawModify) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		modifies[i].kind = RAW_PUT;
+		modifies[i].absent = true;
+		modifies[i].cf = RAW_CF_DEFAULT;
+		modifies[i].key = storage_test_arg(DatumGetByteaPP(keys[i]));
+		modifies[i].value = modifies[i].key;
+	}
+	write_all(modifies, n);
 	PG_RETURN_VOID();
 }
 
@@ -207,7 +234,7 @@ storage_test_delete(PG_FUNCTION_ARGS)
 		.key = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
 	};
 
-	write_one(&modify);
+	write_all(&modify, 1);
 	PG_RETURN_VOID();
 }
 

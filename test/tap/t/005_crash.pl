@@ -34,6 +34,18 @@ is(unflushed_writes($node, 20, sub { rawctl($node, 'put', "flush$_[0]", 'v') }),
 is(unflushed_writes($node, 10, sub { $node->safe_psql('postgres', "SELECT tikv_put('flush$_[0]', 'w')") }),
 	0, 'etcd-io/etcd#14370: and one by SQL');
 
+# ---- index entries of many rows, behind and amid others, are in the log
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION amcheck;
+	CREATE SERVER tikv FOREIGN DATA WRAPPER tikv_fdw;
+	CREATE FOREIGN TABLE many (id int OPTIONS (key 'true'), v text) SERVER tikv OPTIONS (prefix 'many/');
+	INSERT INTO many SELECT i * 4, 'first' FROM generate_series(1, 5000) AS i;
+	CHECKPOINT;
+	INSERT INTO many SELECT i * 4 + 1, 'amid' FROM generate_series(1, 5000) AS i;
+	INSERT INTO many SELECT i, 'behind' FROM generate_series(30001, 35000) AS i;
+	INSERT INTO many SELECT i * 4 + 2, 'down' FROM generate_series(5000, 1, -1) AS i;
+});
+
 # ---- each long-lived worker dies of SIGABRT: Postgres restarts all
 foreach my $worker ('tikv store', 'tikv pd')
 {
@@ -54,6 +66,11 @@ foreach my $worker ('tikv store', 'tikv pd')
 	is((rawctl($node, 'get', 'k'))[1], "before $worker", "nothing lost by SIGABRT of $worker");
 	is((rawctl($node, 'put', 'k', "after $worker"))[0], 0, "writes after SIGABRT of $worker");
 }
+
+is($node->safe_psql('postgres', q{
+	SELECT bt_index_check('tikv_internal.raw_key', true);
+	SELECT count(*), count(DISTINCT id), min(id), max(id) FROM many}), "\n20000|20000|4|35000",
+	'the index has all rows that were acknowledged, in order');
 
 # ---- a polite end of a worker: it is started again
 my ($pid) = pids($node, 'tikv store');

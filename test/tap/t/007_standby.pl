@@ -27,12 +27,24 @@ pass('a standby waits and says why');
 isnt($answer, 0, 'its functions do not write');
 isnt((rawctl($standby, 'get', 'k'))[0], 0, 'its ports do not serve');
 is((rawctl($primary, 'put', 'k', 'once more'))[0], 0, 'the primary is not disturbed');
+
+# index entries of many rows, amid others and behind them
+$primary->safe_psql('postgres', q{
+	CREATE EXTENSION amcheck;
+	CREATE SERVER tikv FOREIGN DATA WRAPPER tikv_fdw;
+	CREATE FOREIGN TABLE many (id int OPTIONS (key 'true'), v text) SERVER tikv OPTIONS (prefix 'many/');
+	INSERT INTO many SELECT i * 2, 'first' FROM generate_series(1, 5000) AS i;
+	INSERT INTO many SELECT i * 2 + 1, 'second' FROM generate_series(1, 7000) AS i;
+});
 $primary->wait_for_catchup($standby);
 
 $primary->stop;
 $standby->promote;
 wait_serving($standby);
 is((rawctl($standby, 'get', 'k'))[1], 'once more', 'promoted, it serves the data');
+is($standby->safe_psql('postgres', q{
+	SELECT bt_index_check('tikv_internal.raw_key', true);
+	SELECT count(*), count(DISTINCT id), min(id), max(id) FROM many}), "\n12000|12000|2|14001", 'and its index has all rows');
 is((rawctl($standby, 'put', 'k', 'of the standby'))[0], 0, 'and writes');
 is((rawctl($standby, 'get', 'k'))[1], 'of the standby', 'which last');
 
