@@ -25,6 +25,9 @@ typedef struct NewPlace
 	ItemPointerData tid;
 } NewPlace;
 
+/* Buckets of the place cache are fetched from memory so many places ahead. */
+#define PLACES_AHEAD 8
+
 /*
  * Rows whose keys nobody has are gathered, so that a page is locked and logged
  * once for all that go into it.
@@ -278,6 +281,8 @@ raw_writer_published(RawWriter *writer)
 	{
 		NewPlace *place = &writer->places[i];
 
+		if (i + PLACES_AHEAD < writer->n_places)
+			place_prefetch(place[PLACES_AHEAD].hash);
 		if (ItemPointerIsValid(&place->tid))
 			place_set(place->hash, &place->tid);
 		else
