@@ -164,7 +164,7 @@ typedef struct KvAccess
 	void (*delete_range)(const KvRange *range, KvCounters *counters);
 } KvAccess;
 
-#define KV_AHEAD_KEYS 1024
+#define KV_AHEAD_KEYS 2048
 #define KV_AHEAD_BYTES ((Size) 1 << 20)
 
 extern const KvAccess kv_raw;

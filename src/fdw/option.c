@@ -27,7 +27,7 @@
 PG_FUNCTION_INFO_V1(tikv_fdw_validator);
 
 #define DEFAULT_FETCH_SIZE 4096
-#define DEFAULT_BATCH_SIZE 1024
+#define DEFAULT_BATCH_SIZE 2048
 #define MAX_SIZE 100000
 
 typedef struct Option

@@ -110,9 +110,9 @@ my $bound = sql(q{SELECT quote_literal(key) FROM tikv_scan('wide/', 'wide0') OFF
 sql(qq{SELECT tikv_split($bound)});
 sql(q{TRUNCATE wide; INSERT INTO wide SELECT i, 'second' FROM generate_series(1, 3000) AS i});
 is(sql(q{SELECT count(*), min(id), max(id) FROM wide WHERE v = 'second'}), '3000|1|3000', 'rows on both sides of a bound');
-like(error_of(q{INSERT INTO wide SELECT i, 'third' FROM generate_series(5000, 2999, -1) AS i}), qr/duplicate key/,
+like(error_of(q{INSERT INTO wide SELECT i, 'third' FROM generate_series(6000, 2999, -1) AS i}), qr/duplicate key/,
 	'a key that exists beyond them');
-is(sql(q{SELECT count(*) FROM wide WHERE id > 3000 AND v = 'third'}), '1024', 'and what is before its batch');
+is(sql(q{SELECT count(*) FROM wide WHERE id > 3000 AND v = 'third'}), '2048', 'and what is before its batch');
 
 # ---- a store that does not answer
 my ($store) = pids($node, 'tikv store');
