@@ -105,6 +105,15 @@ place_hash_many(uint8 cf, const Bytes *keys, int n, uint64 *hashes)
 }
 
 void
+place_prefetch(uint64 hash)
+{
+	PlaceShared *shared = places();
+
+	if (shared != NULL)
+		__builtin_prefetch(place_bucket(shared, hash), 1);
+}
+
+void
 place_find_many(const uint64 *hashes, int n, ItemPointerData *newest)
 {
 	PlaceShared *shared = places();

@@ -37,6 +37,9 @@ extern void place_hash_many(uint8 cf, const Bytes *keys, int n, uint64 *hashes);
 extern void place_find_many(const uint64 *hashes, int n,
 							ItemPointerData *newest);
 
+/* Places of this key will be set soon: have them fetched from memory. */
+extern void place_prefetch(uint64 hash);
+
 /* The newest row is there now; what was newest becomes the one before. */
 extern void place_set(uint64 hash, const ItemPointerData *tid);
 extern void place_forget(uint64 hash);
