@@ -7,7 +7,8 @@ use PostgreSQL::Test::Cluster;
 use Test::More;
 use TikvTest;
 
-my $primary = new_node('primary', 'shared_buffers' => '16MB');
+# what the standby makes of the log of pages is compared with them
+my $primary = new_node('primary', 'shared_buffers' => '16MB', 'wal_consistency_checking' => 'heap,heap2,btree');
 my ($answer, $out, $err);
 
 $primary->start;
