@@ -45,64 +45,9 @@ const (
 	recoverPatience = 90 * time.Second
 )
 
-// focus is a key of the region that things are done to.
-func (t *trial) focus() string {
-	switch t.point.drive {
-	case "split", "deadlock", "flashback", "sleep", "silence", "size":
-		return highKey
-	}
-	return lowKey
-}
-
-func (t *trial) other(node int) int {
-	return (node + 1) % t.w.Nodes
-}
-
-func (t *trial) otherThan(a, b int) int {
-	for node := 0; node < t.w.Nodes; node++ {
-		if node != a && node != b {
-			return node
-		}
-	}
-	return t.other(a)
-}
-
 func (t *trial) crashed() bool {
 	_, crashed := t.w.hits(t.target, t.point.name)
 	return crashed
-}
-
-// castRoles has the leaders where they are wanted; the target is who crashes.
-func (t *trial) castRoles() error {
-	return wait(recoverPatience, "the roles", func() error {
-		leads, _, err := t.w.leaderNode(t.focus())
-		if err != nil {
-			return err
-		}
-		leadsPD, err := t.w.pdNode()
-		if err != nil {
-			return err
-		}
-		together := t.role == pdLeader && t.point.ofLeaders()
-		apart := t.role == leader || t.role == pdLeader && t.point.reachedBy(follower)
-		if together && leads != leadsPD {
-			_ = t.w.transferRegion(t.focus(), leadsPD)
-			return fmt.Errorf("node %d leads the region, node %d PD", leads, leadsPD)
-		}
-		if apart && leads == leadsPD {
-			_ = t.w.transferRegion(t.focus(), t.other(leads))
-			return fmt.Errorf("node %d leads both", leads)
-		}
-		switch t.role {
-		case leader:
-			t.target = leads
-		case follower:
-			t.target = t.otherThan(leads, leadsPD)
-		case pdLeader:
-			t.target = leadsPD
-		}
-		return nil
-	})
 }
 
 // run the trial; what was found wrong is in t.err.
@@ -159,6 +104,17 @@ func (t *trial) crashDuring(r *registers, random *rand.Rand) error {
 	return err
 }
 
+// drive once, by who still is what it was cast as.  A flashback that has begun
+// comes to its end first: nothing else goes on in its region.
+func (t *trial) drive() error {
+	if t.back == nil {
+		if err := t.keepRoles(); err != nil {
+			return err
+		}
+	}
+	return drives[t.point.drive](t)
+}
+
 // driveUntilCrash does what the point needs, beside the registers' clients.
 func (t *trial) driveUntilCrash() error {
 	stop, stopped := make(chan struct{}), make(chan error)
@@ -170,7 +126,7 @@ func (t *trial) driveUntilCrash() error {
 				stopped <- err
 				return
 			default:
-				err = drives[t.point.drive](t)
+				err = t.drive()
 				time.Sleep(20 * time.Millisecond)
 			}
 		}
