@@ -57,7 +57,7 @@ var drives = map[string]func(t *trial) error{
 	"silence":      (*trial).beSilent,
 	"size":         (*trial).grow,
 	"stale":        (*trial).goStale,
-	"join":         (*trial).join,
+	"join":         (*trial).joinAnew,
 	"leave":        (*trial).leave,
 }
 
@@ -324,7 +324,8 @@ func (t *trial) shrinkAndGrow() error {
 	}
 	_ = t.waitFor(20*time.Second, func(r *metapb.Region) bool { return len(r.Peers) == 1 })
 	time.Sleep(500 * time.Millisecond)
-	if err := t.w.setReplicas(3); err != nil {
+	// Without its peer the target could not get its role back.
+	if err := wait(20*time.Second, "the number of replicas", func() error { return t.w.setReplicas(3) }); err != nil {
 		return err
 	}
 	return t.waitFor(20*time.Second, func(r *metapb.Region) bool { return len(r.Peers) == 3 })

@@ -17,9 +17,10 @@ const extraPorts = 100
 
 // extraNode is one that joins and leaves, or that founds a cluster of its own.
 type extraNode struct {
-	w    *world // of the cluster; nil: it founds one
-	self *cluster.Cluster
-	join string
+	w      *world // of the cluster; nil: it founds one
+	self   *cluster.Cluster
+	join   string
+	joined bool
 }
 
 func newExtraNode(w *world, alone bool) *extraNode {
@@ -132,13 +133,38 @@ func (t *trial) join() error {
 	if err := t.extra.start(""); err != nil {
 		return err
 	}
+	t.extra.joined = true
 	// A voter's place, or a learner's, is found for it later.
 	time.Sleep(time.Second)
 	return nil
 }
 
-// leave: the node that came goes.
+// joinAnew: another one comes, if somebody else led PD when the last one did.
+func (t *trial) joinAnew() error {
+	t.forgetExtra()
+	if err := t.join(); err != nil {
+		return err
+	}
+	for began := time.Now(); time.Since(began) < 20*time.Second && !t.crashed(); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil
+}
+
+// forgetExtra: what has joined goes for good; what has not is to go on.
+func (t *trial) forgetExtra() {
+	if t.extra != nil && t.extra.joined {
+		t.extra.remove()
+		t.extra = nil
+	}
+}
+
+// leave: the node that came goes, or the next one if somebody else led PD.
 func (t *trial) leave() error {
+	if t.extra == nil || !t.extra.isMember() {
+		t.forgetExtra()
+		return t.join()
+	}
 	if err := t.extra.query(nil, "SELECT tikv_leave()"); err != nil {
 		return err
 	}

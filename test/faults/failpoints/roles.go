@@ -75,11 +75,7 @@ func (t *trial) leadsApart() bool {
 // movesRegion is true of what takes leadership of regions from the target, or
 // gives it; movesPD of that of PD.
 func movesRegion(drive string) bool {
-	switch drive {
-	case "transfer", "alone", "repair", "restart":
-		return true
-	}
-	return false
+	return drive == "transfer" || drive == "restart"
 }
 
 func movesPD(drive string) bool {

@@ -27,7 +27,7 @@ func TestKeepRegion(t *testing.T) {
 		{"P", "safepoint", pdLeader, 1, 1},
 		{"P", "safepoint", pdLeader, 0, 0},
 		{"LP", "transfer", leader, 0, 0},
-		{"LP", "alone", pdLeader, 0, 0},
+		{"LP", "alone", pdLeader, 0, 1},
 		{"LFP", "restart", follower, 1, 1},
 	} {
 		trial := &trial{w: &world{Cluster: &cluster.Cluster{Nodes: 3}}, role: test.role, target: 1,
