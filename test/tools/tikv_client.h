@@ -9,18 +9,10 @@
 #ifndef TIKV_TEST_TIKV_CLIENT_H
 #define TIKV_TEST_TIKV_CLIENT_H
 
-#include <errno.h>
-#include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
-#include <grpc/byte_buffer_reader.h>
-#include <grpc/support/alloc.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "grpc_call.h"
 #include "kvrpcpb.pb-c.h"
 #include "metapb.pb-c.h"
 #include "pdpb.pb-c.h"
@@ -34,23 +26,8 @@ typedef struct Client
 	grpc_channel *pd;
 	grpc_channel *store;
 	uint64_t cluster_id;
+	int timeout_s; /* of a call; 0: CALL_TIMEOUT_S */
 } Client;
-
-static void die(const char *fmt, ...)
-	__attribute__((noreturn, format(printf, 1, 2)));
-
-static inline void
-die(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	fprintf(stderr, "%s: ", program_invocation_short_name);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
 
 /* The text of a PEM file that a variable names; the process's for ever. */
 static inline char *
@@ -62,7 +39,8 @@ pem_of(const char *variable)
 	FILE *file = path == NULL ? NULL : fopen(path, "r");
 
 	if (file == NULL)
-		die("%s names no file that can be read", variable);
+		die("%s names no file that can be read: %s", variable,
+			path == NULL ? "" : path);
 	if (fread(texts[n], 1, MAX_PEM_BYTES - 1, file) == 0)
 		die("%s names an empty file", variable);
 	fclose(file);
@@ -89,12 +67,17 @@ tls_credentials(void)
 									   NULL, NULL);
 }
 
+static inline grpc_channel_credentials *
+make_credentials(void)
+{
+	return getenv("TIKV_CA") == NULL ? grpc_insecure_credentials_create() :
+									   tls_credentials();
+}
+
 static inline grpc_channel *
 open_channel(const char *target)
 {
-	grpc_channel_credentials *credentials = getenv("TIKV_CA") == NULL ?
-		grpc_insecure_credentials_create() :
-		tls_credentials();
+	grpc_channel_credentials *credentials = make_credentials();
 	grpc_arg no_limit = {.type = GRPC_ARG_INTEGER,
 						 .key = (char *) GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
 						 .value.integer = -1};
@@ -105,38 +88,6 @@ open_channel(const char *target)
 	return channel;
 }
 
-static inline grpc_byte_buffer *
-pack(const ProtobufCMessage *message)
-{
-	size_t len = protobuf_c_message_get_packed_size(message);
-	grpc_slice slice = grpc_slice_malloc(len);
-	grpc_byte_buffer *buffer;
-
-	protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(slice));
-	buffer = grpc_raw_byte_buffer_create(&slice, 1);
-	grpc_slice_unref(slice);
-	return buffer;
-}
-
-static inline ProtobufCMessage *
-unpack(grpc_byte_buffer *buffer, const ProtobufCMessageDescriptor *type)
-{
-	grpc_byte_buffer_reader reader;
-	grpc_slice slice;
-	ProtobufCMessage *message;
-
-	if (!grpc_byte_buffer_reader_init(&reader, buffer))
-		die("unreadable answer");
-	slice = grpc_byte_buffer_reader_readall(&reader);
-	message = protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(slice),
-										GRPC_SLICE_START_PTR(slice));
-	if (message == NULL)
-		die("answer is not a %s", type->name);
-	grpc_slice_unref(slice);
-	grpc_byte_buffer_reader_destroy(&reader);
-	return message;
-}
-
 /*
  * One unary call.  Ends the program unless the status is OK.  The answer is
  * the caller's to free with protobuf_c_message_free_unpacked.
@@ -145,55 +96,25 @@ static inline void *
 call_unary(Client *client, grpc_channel *channel, const char *method,
 		   const void *request, const ProtobufCMessageDescriptor *response)
 {
+	int timeout_s = client->timeout_s > 0 ? client->timeout_s : CALL_TIMEOUT_S;
 	gpr_timespec deadline =
 		gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-					 gpr_time_from_seconds(CALL_TIMEOUT_S, GPR_TIMESPAN));
-	grpc_slice path = grpc_slice_from_static_string(method);
-	grpc_call *call = grpc_channel_create_call(channel, NULL, 0, client->queue,
-											   path, NULL, deadline, NULL);
-	grpc_byte_buffer *sent = pack(request);
-	grpc_byte_buffer *received = NULL;
-	grpc_metadata_array initial;
-	grpc_metadata_array trailing;
-	grpc_status_code status;
-	grpc_slice details;
-	grpc_op ops[6];
+					 gpr_time_from_seconds(timeout_s, GPR_TIMESPAN));
+	UnaryCall u = {0};
 	void *message;
 
-	grpc_metadata_array_init(&initial);
-	grpc_metadata_array_init(&trailing);
-	memset(ops, 0, sizeof(ops));
-	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-	ops[1].op = GRPC_OP_SEND_MESSAGE;
-	ops[1].data.send_message.send_message = sent;
-	ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
-	ops[3].op = GRPC_OP_RECV_INITIAL_METADATA;
-	ops[3].data.recv_initial_metadata.recv_initial_metadata = &initial;
-	ops[4].op = GRPC_OP_RECV_MESSAGE;
-	ops[4].data.recv_message.recv_message = &received;
-	ops[5].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
-	ops[5].data.recv_status_on_client.trailing_metadata = &trailing;
-	ops[5].data.recv_status_on_client.status = &status;
-	ops[5].data.recv_status_on_client.status_details = &details;
-
-	if (grpc_call_start_batch(call, ops, 6, NULL, NULL) != GRPC_CALL_OK)
-		die("%s: cannot start the call", method);
-	grpc_completion_queue_next(client->queue,
-							   gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-	if (status != GRPC_STATUS_OK)
-		die("%s: status %d: %.*s", method, (int) status,
-			(int) GRPC_SLICE_LENGTH(details),
-			(const char *) GRPC_SLICE_START_PTR(details));
-	if (received == NULL)
+	unary_start(&u, create_call(channel, client->queue, method, deadline),
+				pack(request), NULL);
+	next_event(client->queue);
+	if (u.status != GRPC_STATUS_OK)
+		die("%s: status %d: %.*s", method, (int) u.status,
+			(int) GRPC_SLICE_LENGTH(u.text),
+			(const char *) GRPC_SLICE_START_PTR(u.text));
+	if (u.reply == NULL)
 		die("%s: no answer", method);
-	message = unpack(received, response);
-
-	grpc_byte_buffer_destroy(sent);
-	grpc_byte_buffer_destroy(received);
-	grpc_metadata_array_destroy(&initial);
-	grpc_metadata_array_destroy(&trailing);
-	grpc_slice_unref(details);
-	grpc_call_unref(call);
+	message = unpack(u.reply, response);
+	unary_end(&u);
+	unary_free(&u);
 	return message;
 }
 

@@ -10,17 +10,12 @@
  * It asks any member who leads, and the leader by GetMinTS; a call that fails
  * sends it back to the members, as real clients do.
  */
-#include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
-#include <grpc/byte_buffer_reader.h>
 #include <inttypes.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "grpc_call.h"
 #include "pdpb.pb-c.h"
 
 #define CALL_TIMEOUT_MS 1000
@@ -50,79 +45,25 @@ open_channel(const char *address)
 	return channel;
 }
 
-/* The answer's bytes, or NULL if the call failed. */
-static grpc_byte_buffer *
-call(grpc_channel *channel, const char *path, const ProtobufCMessage *request)
+/* The answer, or NULL if the call failed. */
+static ProtobufCMessage *
+call(grpc_channel *channel, const char *path, const ProtobufCMessage *request,
+	 const ProtobufCMessageDescriptor *type)
 {
 	gpr_timespec deadline =
 		gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
 					 gpr_time_from_millis(CALL_TIMEOUT_MS, GPR_TIMESPAN));
-	grpc_call *c = grpc_channel_create_call(channel, NULL, 0, queue,
-											grpc_slice_from_static_string(path),
-											NULL, deadline, NULL);
-	grpc_slice slice =
-		grpc_slice_malloc(protobuf_c_message_get_packed_size(request));
-	grpc_byte_buffer *out;
-	grpc_byte_buffer *in = NULL;
-	grpc_metadata_array initial;
-	grpc_metadata_array trailing;
-	grpc_status_code status = GRPC_STATUS_UNKNOWN;
-	grpc_slice details = grpc_empty_slice();
-	grpc_op ops[6];
+	ProtobufCMessage *answer = NULL;
+	UnaryCall u = {0};
 
-	protobuf_c_message_pack(request, GRPC_SLICE_START_PTR(slice));
-	out = grpc_raw_byte_buffer_create(&slice, 1);
-	grpc_metadata_array_init(&initial);
-	grpc_metadata_array_init(&trailing);
-	memset(ops, 0, sizeof(ops));
-	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-	ops[1].op = GRPC_OP_SEND_MESSAGE;
-	ops[1].data.send_message.send_message = out;
-	ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
-	ops[3].op = GRPC_OP_RECV_INITIAL_METADATA;
-	ops[3].data.recv_initial_metadata.recv_initial_metadata = &initial;
-	ops[4].op = GRPC_OP_RECV_MESSAGE;
-	ops[4].data.recv_message.recv_message = &in;
-	ops[5].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
-	ops[5].data.recv_status_on_client.trailing_metadata = &trailing;
-	ops[5].data.recv_status_on_client.status = &status;
-	ops[5].data.recv_status_on_client.status_details = &details;
-	(void) grpc_call_start_batch(c, ops, 6, c, NULL);
-	(void) grpc_completion_queue_next(queue,
-									  gpr_inf_future(GPR_CLOCK_MONOTONIC),
-									  NULL);
-	grpc_metadata_array_destroy(&initial);
-	grpc_metadata_array_destroy(&trailing);
-	grpc_slice_unref(details);
-	grpc_slice_unref(slice);
-	grpc_byte_buffer_destroy(out);
-	grpc_call_unref(c);
-	if (status == GRPC_STATUS_OK)
-		return in;
-	if (in != NULL)
-		grpc_byte_buffer_destroy(in);
-	return NULL;
-}
-
-static ProtobufCMessage *
-unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *bytes)
-{
-	grpc_byte_buffer_reader reader;
-	ProtobufCMessage *message = NULL;
-	grpc_slice all;
-
-	if (bytes == NULL)
-		return NULL;
-	if (grpc_byte_buffer_reader_init(&reader, bytes))
-	{
-		all = grpc_byte_buffer_reader_readall(&reader);
-		message = protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(all),
-											GRPC_SLICE_START_PTR(all));
-		grpc_slice_unref(all);
-		grpc_byte_buffer_reader_destroy(&reader);
-	}
-	grpc_byte_buffer_destroy(bytes);
-	return message;
+	unary_start(&u, create_call(channel, queue, path, deadline), pack(request),
+				NULL);
+	next_event(queue);
+	if (u.status == GRPC_STATUS_OK && u.reply != NULL)
+		answer = unpack(u.reply, type);
+	unary_end(&u);
+	unary_free(&u);
+	return answer;
 }
 
 /* Ask this member who leads. */
@@ -132,8 +73,8 @@ ask_member(const char *address)
 	Pdpb__GetMembersRequest request = PDPB__GET_MEMBERS_REQUEST__INIT;
 	grpc_channel *member = open_channel(address);
 	Pdpb__GetMembersResponse *in = (Pdpb__GetMembersResponse *)
-		unpack(&pdpb__get_members_response__descriptor,
-			   call(member, "/pdpb.PD/GetMembers", &request.base));
+		call(member, "/pdpb.PD/GetMembers", &request.base,
+			 &pdpb__get_members_response__descriptor);
 
 	if (in != NULL && in->leader != NULL && in->leader->n_client_urls > 0)
 	{
@@ -158,10 +99,9 @@ take_one(void)
 
 	header.cluster_id = cluster_id;
 	request.header = &header;
-	in =
-		(Pdpb__GetMinTSResponse *) unpack(&pdpb__get_min_tsresponse__descriptor,
-										  call(leader, "/pdpb.PD/GetMinTS",
-											   &request.base));
+	in = (Pdpb__GetMinTSResponse *) call(leader, "/pdpb.PD/GetMinTS",
+										 &request.base,
+										 &pdpb__get_min_tsresponse__descriptor);
 	if (in != NULL && in->timestamp != NULL)
 		printf("%" PRId64 " %" PRId64 " %" PRIu64 "\n", asked, now_ns(),
 			   (uint64_t) in->timestamp->physical << LOGICAL_BITS |

@@ -1,12 +1,7 @@
 /*
- * load_measure.h
+ * measure.c
  *	  What load generators measure: latencies, errors, CPU time.
  */
-#ifndef TIKV_BENCH_LOAD_MEASURE_H
-#define TIKV_BENCH_LOAD_MEASURE_H
-
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +9,15 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t
+#include "measure.h"
+
+uint64_t done;
+uint64_t errors;
+double own_s;
+double server_s;
+const char *server_pids;
+
+int64_t
 now_us(void)
 {
 	struct timespec ts;
@@ -23,7 +26,7 @@ now_us(void)
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static inline uint64_t
+uint64_t
 next_random(void)
 {
 	static uint64_t x = 88172645463325252ULL;
@@ -39,8 +42,6 @@ next_random(void)
 #define HISTOGRAM_SIZE (40 * HISTOGRAM_STEPS)
 
 static uint64_t histogram[HISTOGRAM_SIZE];
-static uint64_t done; /* in the measured time */
-static uint64_t errors;
 static bool measuring;
 
 static int
@@ -66,7 +67,7 @@ histogram_value(int slot)
 	return (int64_t) (HISTOGRAM_STEPS + slot % HISTOGRAM_STEPS) << (power - 1);
 }
 
-static int64_t
+int64_t
 percentile(double share)
 {
 	uint64_t total = 0;
@@ -83,7 +84,7 @@ percentile(double share)
 	return 0;
 }
 
-static void
+void
 count_one(int64_t us)
 {
 	if (!measuring)
@@ -92,7 +93,7 @@ count_one(int64_t us)
 	histogram[histogram_slot(us)]++;
 }
 
-static void
+void
 count_error(const char *what)
 {
 	if (errors++ == 0)
@@ -134,9 +135,6 @@ process_cpu_s(long pid)
 	return (double) (utime + stime) / (double) sysconf(_SC_CLK_TCK);
 }
 
-/* The processes whose CPU time to add up: "12,34"; NULL: none. */
-static const char *server_pids;
-
 static double
 server_cpu_s(void)
 {
@@ -153,12 +151,7 @@ server_cpu_s(void)
 	return sum;
 }
 
-/* What was used up to now, taken when measuring begins and ends. */
-static double own_s;
-static double server_s;
-
-/* Measure from warm_until to until; called with the time of each event. */
-static void
+void
 keep_time(int64_t now, int64_t warm_until, int64_t until)
 {
 	bool inside = now >= warm_until && now < until;
@@ -166,8 +159,7 @@ keep_time(int64_t now, int64_t warm_until, int64_t until)
 	if (inside == measuring)
 		return;
 	measuring = inside;
+	/* What was used up to now: when it begins, and less that when it ends. */
 	own_s = own_cpu_s() - own_s;
 	server_s = server_cpu_s() - server_s;
 }
-
-#endif /* TIKV_BENCH_LOAD_MEASURE_H */
