@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "storage/row.h"
+#include "storage/small_table.h"
 #include "storage/state_table.h"
 #include "storage/uint_datum.h"
 
@@ -91,18 +92,13 @@ bool
 group_state_load(uint64 region_id, GroupState *out)
 {
 	Relation rel = table_open_small("raft_state", NULL);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	Oid index = table_id_index(rel);
-	ScanKeyData key;
-	SysScanDesc scan;
+	SmallScan small;
 	HeapTuple tuple;
 	bool found;
 
-	ScanKeyInit(&key, STATE_REGION_ID, BTEqualStrategyNumber, F_INT8EQ,
-				uint64_to_int8(region_id, "region id"));
-	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &key);
-	tuple = systable_getnext(scan);
+	small_scan_begin_id(&small, rel, uint64_to_int8(region_id, "region id"));
+	tuple = small_scan_next(&small, NULL, NULL);
 	found = HeapTupleIsValid(tuple);
 	if (found)
 	{
@@ -110,9 +106,8 @@ group_state_load(uint64 region_id, GroupState *out)
 		read_row(slot, out);
 		out->place = tuple->t_self;
 	}
-	systable_endscan(scan);
+	small_scan_end(&small);
 	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
 	table_close_small(rel, NULL);
 	return found;
 }

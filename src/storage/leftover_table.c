@@ -2,19 +2,12 @@
  * leftover_table.c
  *	  Rows of tikv_internal.leftover, one per log or range of keys that is to
  *	  be removed.
- *
- * There are a few at most, so they are found by reading the table.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/xact.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
-
 #include "storage/leftover_table.h"
 #include "storage/row.h"
+#include "storage/small_table.h"
 
 enum
 {
@@ -29,8 +22,10 @@ enum
 #define TABLE_NAME "leftover"
 
 static void
-read_row(const Datum *values, LeftoverRow *out)
+read_row(const Datum *values, void *item)
 {
+	LeftoverRow *out = item;
+
 	out->number = (uint64) DatumGetInt64(values[LEFTOVER_NUMBER - 1]);
 	out->region_id = (uint64) DatumGetInt64(values[LEFTOVER_REGION - 1]);
 	out->is_log = DatumGetBool(values[LEFTOVER_IS_LOG - 1]);
@@ -41,85 +36,28 @@ read_row(const Datum *values, LeftoverRow *out)
 int
 leftover_table_load(LeftoverRow **out)
 {
-	Relation rel = table_open_small(TABLE_NAME, NULL);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SysScanDesc scan =
-		systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
-	Datum values[LEFTOVER_COLUMNS];
-	bool isnull[LEFTOVER_COLUMNS];
-	int room = 8;
-	int n = 0;
-	HeapTuple tuple;
+	void *rows;
+	int n = small_table_load(TABLE_NAME, sizeof(LeftoverRow), read_row, &rows);
 
-	*out = palloc(room * sizeof(LeftoverRow));
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		if (n == room)
-			*out = repalloc(*out, (room *= 2) * sizeof(LeftoverRow));
-		heap_deform_tuple(tuple, RelationGetDescr(rel), values, isnull);
-		read_row(values, &(*out)[n++]);
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close_small(rel, NULL);
+	*out = rows;
 	return n;
 }
 
 void
 leftover_table_add(const LeftoverRow *row)
 {
-	TableIndexes indexes;
-	Relation rel = table_open_small(TABLE_NAME, &indexes);
 	Datum values[LEFTOVER_COLUMNS];
-	bool isnull[LEFTOVER_COLUMNS] = {false};
-	HeapTuple tuple;
 
 	values[LEFTOVER_NUMBER - 1] = Int64GetDatum((int64) row->number);
 	values[LEFTOVER_REGION - 1] = Int64GetDatum((int64) row->region_id);
 	values[LEFTOVER_IS_LOG - 1] = BoolGetDatum(row->is_log);
 	values[LEFTOVER_START - 1] = row_make_bytea(row->range.start);
 	values[LEFTOVER_END - 1] = row_make_bytea(row->range.end);
-	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
-	row_insert(rel, &indexes, tuple, values, isnull);
-	heap_freetuple(tuple);
-	CommandCounterIncrement();
-	table_close_small(rel, &indexes);
-}
-
-/* Where the row is; invalid if there is none. */
-static ItemPointerData
-find_row(Relation rel, uint64 number)
-{
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SysScanDesc scan =
-		systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
-	ItemPointerData place;
-	HeapTuple tuple;
-	bool isnull;
-
-	ItemPointerSetInvalid(&place);
-	while (!ItemPointerIsValid(&place) &&
-		   HeapTupleIsValid(tuple = systable_getnext(scan)))
-		if ((uint64) DatumGetInt64(heap_getattr(tuple, LEFTOVER_NUMBER,
-												RelationGetDescr(rel),
-												&isnull)) == number)
-			place = tuple->t_self;
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	return place;
+	small_table_add(TABLE_NAME, values);
 }
 
 void
 leftover_table_remove(uint64 number)
 {
-	TableIndexes indexes;
-	Relation rel = table_open_small(TABLE_NAME, &indexes);
-	ItemPointerData place = find_row(rel, number);
-
-	if (ItemPointerIsValid(&place))
-	{
-		row_delete(rel, &place);
-		CommandCounterIncrement();
-	}
-	table_close_small(rel, &indexes);
+	small_table_remove(TABLE_NAME, Int64GetDatum((int64) number));
 }

@@ -2,25 +2,16 @@
  * meta_table.c
  *	  Which store this is and which regions it has: read at start, written
  *	  when they change.
- *
- * Rows are found by reading the table, which has one row or a few hundred.
- * No SQL is run: the tables refuse it, from whomever it comes.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
-#include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "storage/row.h"
+#include "storage/small_table.h"
 #include "storage/state_table.h"
 #include "storage/uint_datum.h"
 
@@ -57,75 +48,6 @@ enum
 	REGION_COLUMNS = REGION_STATE
 };
 
-/* A walk over all rows of a small table, as they are committed now. */
-typedef struct SmallScan
-{
-	Relation rel;
-	Snapshot snapshot;
-	SysScanDesc scan;
-} SmallScan;
-
-static void
-small_scan_begin(SmallScan *small, Relation rel)
-{
-	small->rel = rel;
-	small->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	small->scan =
-		systable_beginscan(rel, InvalidOid, false, small->snapshot, 0, NULL);
-}
-
-/* The row with this id, by the index if there is one. */
-static void
-small_scan_begin_id(SmallScan *small, Relation rel, uint64 id)
-{
-	Oid index = table_id_index(rel);
-	ScanKeyData key;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
-				uint64_to_int8(id, "region id"));
-	small->rel = rel;
-	small->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	small->scan = systable_beginscan(rel, index, OidIsValid(index),
-									 small->snapshot, 1, &key);
-}
-
-/* The next row, valid until the one after it; false at the end. */
-static bool
-small_scan_next(SmallScan *small, HeapTuple *tuple, Datum *values, bool *isnull)
-{
-	*tuple = systable_getnext(small->scan);
-	if (!HeapTupleIsValid(*tuple))
-		return false;
-	heap_deform_tuple(*tuple, RelationGetDescr(small->rel), values, isnull);
-	return true;
-}
-
-static void
-small_scan_end(SmallScan *small)
-{
-	systable_endscan(small->scan);
-	UnregisterSnapshot(small->snapshot);
-}
-
-/*
- * Write a row over the one at `old`, or as a new one if that is not valid,
- * and let this transaction see it.
- */
-static void
-save_row(Relation rel, const TableIndexes *indexes, ItemPointer old,
-		 Datum *values)
-{
-	bool isnull[REGION_COLUMNS] = {false};
-	HeapTuple tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
-
-	if (ItemPointerIsValid(old))
-		row_update(rel, indexes, old, tuple, values, isnull);
-	else
-		row_insert(rel, indexes, tuple, values, isnull);
-	heap_freetuple(tuple);
-	CommandCounterIncrement();
-}
-
 bool
 table_has_rows(const char *name)
 {
@@ -136,7 +58,7 @@ table_has_rows(const char *name)
 	if (rel == NULL)
 		return false;
 	small_scan_begin(&small, rel);
-	found = HeapTupleIsValid(systable_getnext(small.scan));
+	found = HeapTupleIsValid(small_scan_next(&small, NULL, NULL));
 	small_scan_end(&small);
 	table_close_small(rel, NULL);
 	return found;
@@ -151,11 +73,10 @@ store_meta_load(StoreMeta *out)
 	Datum values[META_COLUMNS];
 	bool isnull[META_COLUMNS];
 	SmallScan small;
-	HeapTuple tuple;
 
 	memset(out, 0, sizeof(*out));
 	small_scan_begin(&small, rel);
-	if (small_scan_next(&small, &tuple, values, isnull))
+	if (HeapTupleIsValid(small_scan_next(&small, values, isnull)))
 	{
 		out->cluster_id = numeric_to_uint64(values[META_CLUSTER_ID - 1]);
 		out->store_id = numeric_to_uint64(values[META_STORE_ID - 1]);
@@ -176,15 +97,14 @@ store_meta_load(StoreMeta *out)
 static ItemPointerData
 find_store_meta(Relation rel)
 {
-	Datum values[META_COLUMNS];
-	bool isnull[META_COLUMNS];
 	ItemPointerData place;
 	SmallScan small;
 	HeapTuple tuple;
 
 	ItemPointerSetInvalid(&place);
 	small_scan_begin(&small, rel);
-	if (small_scan_next(&small, &tuple, values, isnull))
+	tuple = small_scan_next(&small, NULL, NULL);
+	if (HeapTupleIsValid(tuple))
 		place = tuple->t_self;
 	small_scan_end(&small);
 	return place;
@@ -212,7 +132,7 @@ save_meta(const StoreMeta *meta, bool must_exist)
 	values[META_INODE - 1] = Int64GetDatum(meta->identity.inode);
 	values[META_TIMELINE - 1] = Int32GetDatum(meta->identity.timeline);
 	values[META_CLAIM_WORD - 1] = Int64GetDatum(meta->claim_word);
-	save_row(rel, &indexes, &place, values);
+	small_row_save(rel, &indexes, &place, values);
 	table_close_small(rel, &indexes);
 }
 
@@ -287,22 +207,13 @@ load_peers(const Datum *values, Region *region)
 	}
 }
 
-/* A copy of a region's bound. */
-static Bytes
-load_bound(Datum datum)
-{
-	bytea *bound = DatumGetByteaPCopy(datum);
-
-	return bytes_make(VARDATA(bound), VARSIZE(bound) - VARHDRSZ);
-}
-
 static void
 load_region(const Datum *values, Region *region)
 {
 	memset(region, 0, sizeof(*region));
 	region->id = (uint64) DatumGetInt64(values[REGION_ID - 1]);
-	region->start_key = load_bound(values[REGION_START_KEY - 1]);
-	region->end_key = load_bound(values[REGION_END_KEY - 1]);
+	region->start_key = row_copy_bytea(values[REGION_START_KEY - 1]);
+	region->end_key = row_copy_bytea(values[REGION_END_KEY - 1]);
 	region->epoch.conf_ver =
 		(uint64) DatumGetInt64(values[REGION_CONF_VER - 1]);
 	region->epoch.version = (uint64) DatumGetInt64(values[REGION_VERSION - 1]);
@@ -312,8 +223,9 @@ load_region(const Datum *values, Region *region)
 }
 
 static void
-load_region_row(const Datum *values, RegionRow *row)
+load_region_row(const Datum *values, void *item)
 {
+	RegionRow *row = item;
 	int32 state = DatumGetInt32(values[REGION_STATE - 1]);
 
 	load_region(values, &row->region);
@@ -334,57 +246,13 @@ compare_regions(const void *a, const void *b)
 int
 region_table_load(RegionRow **out)
 {
-	Relation rel = table_open_small("region", NULL);
-	Datum values[REGION_COLUMNS];
-	bool isnull[REGION_COLUMNS];
-	int max = 8;
-	int n = 0;
-	SmallScan small;
-	HeapTuple tuple;
+	void *rows;
+	int n =
+		small_table_load("region", sizeof(RegionRow), load_region_row, &rows);
 
-	*out = palloc(max * sizeof(RegionRow));
-	small_scan_begin(&small, rel);
-	while (small_scan_next(&small, &tuple, values, isnull))
-	{
-		if (n == max)
-		{
-			max *= 2;
-			*out = repalloc(*out, max * sizeof(RegionRow));
-		}
-		load_region_row(values, &(*out)[n++]);
-	}
-	small_scan_end(&small);
-	table_close_small(rel, NULL);
+	*out = rows;
 	qsort(*out, n, sizeof(RegionRow), compare_regions);
 	return n;
-}
-
-static ItemPointerData
-find_region(Relation rel, uint64 region_id)
-{
-	Datum values[REGION_COLUMNS];
-	bool isnull[REGION_COLUMNS];
-	ItemPointerData place;
-	SmallScan small;
-	HeapTuple tuple;
-
-	ItemPointerSetInvalid(&place);
-	small_scan_begin_id(&small, rel, region_id);
-	if (small_scan_next(&small, &tuple, values, isnull))
-		place = tuple->t_self;
-	small_scan_end(&small);
-	return place;
-}
-
-static Datum
-save_bound(Bytes bound)
-{
-	bytea *datum = palloc(VARHDRSZ + bound.len);
-
-	SET_VARSIZE(datum, VARHDRSZ + bound.len);
-	if (bound.len > 0)
-		memcpy(VARDATA(datum), bound.data, bound.len);
-	return PointerGetDatum(datum);
 }
 
 static Datum
@@ -421,15 +289,12 @@ save_peers(const Region *region, Datum *values)
 void
 region_table_save(const Region *region, uint64 peer_id, PeerState state)
 {
-	TableIndexes indexes;
-	Relation rel = table_open_small("region", &indexes);
-	ItemPointerData place = find_region(rel, region->id);
 	Datum values[REGION_COLUMNS];
 
 	values[REGION_ID - 1] = uint64_to_int8(region->id, "region id");
 	values[REGION_PEER_ID - 1] = uint64_to_int8(peer_id, "peer id");
-	values[REGION_START_KEY - 1] = save_bound(region->start_key);
-	values[REGION_END_KEY - 1] = save_bound(region->end_key);
+	values[REGION_START_KEY - 1] = row_make_bytea(region->start_key);
+	values[REGION_END_KEY - 1] = row_make_bytea(region->end_key);
 	values[REGION_CONF_VER - 1] =
 		uint64_to_int8(region->epoch.conf_ver, "conf_ver");
 	values[REGION_VERSION - 1] =
@@ -438,21 +303,11 @@ region_table_save(const Region *region, uint64 peer_id, PeerState state)
 		uint64_to_int8(region->flashback_start_ts, "flashback_start_ts");
 	save_peers(region, values);
 	values[REGION_STATE - 1] = Int32GetDatum((int32) state);
-	save_row(rel, &indexes, &place, values);
-	table_close_small(rel, &indexes);
+	small_table_save("region", values);
 }
 
 void
 region_table_remove(uint64 region_id)
 {
-	TableIndexes indexes;
-	Relation rel = table_open_small("region", &indexes);
-	ItemPointerData place = find_region(rel, region_id);
-
-	if (ItemPointerIsValid(&place))
-	{
-		row_delete(rel, &place);
-		CommandCounterIncrement();
-	}
-	table_close_small(rel, &indexes);
+	small_table_remove("region", uint64_to_int8(region_id, "region id"));
 }
