@@ -4,28 +4,10 @@
  */
 #include "pd/core/cut.h"
 #include "pd/core/scatter.h"
-#include "schedule_kit.h"
+#include "schedule_world.h"
 #include "unit.h"
 
-static PdState state;
-static Schedule schedule;
-static PdChanges changes;
-static int64_t now;
 static const char *why;
-
-static void
-begin(int n_stores)
-{
-	pd_state_free(&state);
-	schedule_free(&schedule);
-	state.cluster.bootstrapped = true;
-	state.cluster.max_peer_count = 3;
-	now = MINUTE;
-	schedule_lead(&schedule, now);
-	for (int id = 1; id <= n_stores; id++)
-		kit_store(&state.cluster, (uint64_t) id, STORE_UP, now);
-	pd_changes_init(&changes, &kit_arena);
-}
 
 static void
 know(PdRegion region)
@@ -39,8 +21,7 @@ scatter(uint64_t id, const char *group)
 	ScatterEnd end = scatter_region(&schedule, &state, id, group, false, now,
 									&changes, &why);
 
-	pd_state_apply_all(&state, &changes);
-	pd_changes_init(&changes, &kit_arena);
+	apply();
 	return end;
 }
 

@@ -3,34 +3,8 @@
  *	  Heartbeats and ticks: what begins, what limits it, what is told when.
  */
 #include "pd/core/schedule_internal.h"
-#include "schedule_kit.h"
+#include "schedule_world.h"
 #include "unit.h"
-
-static PdState state;
-static Schedule schedule;
-static PdChanges changes;
-static int64_t now;
-
-static void
-begin(int n_stores)
-{
-	pd_state_free(&state);
-	schedule_free(&schedule);
-	state.cluster.bootstrapped = true;
-	state.cluster.max_peer_count = 3;
-	now = MINUTE;
-	schedule_lead(&schedule, now);
-	for (int id = 1; id <= n_stores; id++)
-		kit_store(&state.cluster, (uint64_t) id, STORE_UP, now);
-	pd_changes_init(&changes, &kit_arena);
-}
-
-static void
-apply(void)
-{
-	pd_state_apply_all(&state, &changes);
-	pd_changes_init(&changes, &kit_arena);
-}
 
 static bool
 beat(PdRegion region, Order *order)
