@@ -12,39 +12,19 @@ use warnings;
 use Exporter 'import';
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TikvCopies;
 use TikvTest;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
-  make_group make_stores ask start_again leader wait_leader wait_same
+  make_group make_stores ask order start_again leader wait_leader wait_same
+  hold let_go received checks_clean
 );
 
 # Ids of the stores, and of the peers of region 2 where it has three.
 my @stores = (1, 4, 5);
 my @peers = (3, 6, 7);
 my @nodes;
-
-sub hex_of
-{
-	return unpack('H*', $_[0]);
-}
-
-# PD's record of store 1 as that of another store.
-sub seed_store
-{
-	my ($node, $from, $to, $id) = @_;
-	my $value = "encode(value, 'hex')";
-
-	foreach my $what (qw(addr peer_addr status_addr))
-	{
-		$value = sprintf "replace(%s, '%s', '%s')", $value,
-		  hex_of($from->{tikv}{"tikv.$what"}), hex_of($to->{tikv}{"tikv.$what"});
-	}
-	$value = sprintf "overlay(%s placing '08%02x' from 1)", $value, $id;
-	return sprintf
-	  "INSERT INTO tikv_internal.pd_kv SELECT 'raft/s/%020d', decode(%s, 'hex') FROM tikv_internal.pd_kv WHERE key = 'raft/s/%020d'",
-	  $id, $value, 1;
-}
 
 # A peer of the region on this node.
 sub seed_peer
@@ -69,34 +49,14 @@ sub seed_nothing
 sub seed
 {
 	my ($i, @more) = @_;
-	my $node = $nodes[$i];
-	my @sql = ("SET session_replication_role = replica",
+
+	before_start($nodes[$i],
 		"UPDATE tikv_internal.store_meta SET store_id = $stores[$i],
 			machine = 0, device = 0, inode = 0, timeline = 0",
 		@more,
 		"DELETE FROM tikv_internal.pd_kv WHERE key LIKE 'raft/r/%'",
-		seed_store($node, $nodes[0], $nodes[1], $stores[1]),
-		seed_store($node, $nodes[0], $nodes[2], $stores[2]));
-
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
-	$node->start;
-	$node->safe_psql('postgres', join(";\n", @sql));
-	$node->stop;
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'tikv_fdw'");
+		map { store_record($nodes[0], $nodes[$_], $stores[$_]) } 1, 2);
 }
-
-sub copy_data
-{
-	my ($from, $to) = @_;
-	my $conf = slurp_file($to->data_dir . '/postgresql.conf');
-	my $dir = $to->data_dir;
-
-	system('rm', '-rf', $dir) == 0 or die;
-	system('cp', '-a', $from->data_dir, $dir) == 0 or die;
-	unlink "$dir/postgresql.conf";
-	append_to_file("$dir/postgresql.conf", $conf);
-}
-
 
 sub make
 {
@@ -106,7 +66,7 @@ sub make
 	$nodes[0]->start;
 	serve($nodes[0]);
 	$nodes[0]->stop;
-	copy_data($nodes[0], $nodes[$_]) foreach 1, 2;
+	copy_node($nodes[0], $nodes[$_]) foreach 1, 2;
 	seed($_, $seed->($_)) foreach 0 .. 2;
 	$_->start foreach @nodes;
 	return @nodes;
@@ -134,6 +94,51 @@ sub ask
 	};
 
 	return defined $answer && $answer == 0 ? $out : undef;
+}
+
+# What a node is asked for until it does it.
+sub order
+{
+	my ($i, $sql, $what) = @_;
+
+	wait_for($what, sub { defined ask($i, "SELECT $sql") });
+	pass($what);
+}
+
+# A session that keeps others from a table of a node, and so its turns.
+sub hold
+{
+	my ($i, $table, $mode) = @_;
+	my $session = $nodes[$i]->background_psql('postgres');
+
+	$session->query_safe("BEGIN; LOCK TABLE tikv_internal.$table IN $mode MODE");
+	return $session;
+}
+
+sub let_go
+{
+	my ($session) = @_;
+
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+}
+
+# How many messages of groups have come to a node.
+sub received
+{
+	my ($i) = @_;
+
+	return $nodes[$i]->safe_psql('postgres', q{SELECT coalesce(sum(value), 0) FROM tikv.metrics WHERE name = 'tikv_fdw_raft_messages_received_total'});
+}
+
+# In the end: tables that are sound, and nothing bad in the logs.
+sub checks_clean
+{
+	foreach my $i (@_)
+	{
+		is(ask($i, 'SELECT count(*) FROM tikv_check()'), '0', "node $i checks clean");
+		unlike(slurp_file($nodes[$i]->logfile), qr/PANIC|TRAP|broken invariant/, "node $i has no assertion in its log");
+	}
 }
 
 # A killed postmaster's children may need a moment to notice.

@@ -182,10 +182,6 @@ $sum = ask($leads, "SELECT convert_from(coalesce(tikv_get('counter'), '0'), 'UTF
 note("counter $sum, $ok swaps acknowledged, $unknown unknown");
 cmp_ok($sum, '>=', $ok, 'every acknowledged swap counts');
 cmp_ok($sum, '<=', $ok + $unknown, 'and nothing else');
-foreach my $i (0 .. 2)
-{
-	is(ask($i, 'SELECT count(*) FROM tikv_check()'), '0', "node $i checks clean");
-	unlike(slurp_file($nodes[$i]->logfile), qr/PANIC|TRAP|CHECK/, "node $i has no assertion in its log");
-}
+checks_clean(0 .. 2);
 $_->stop foreach @nodes;
 done_testing();

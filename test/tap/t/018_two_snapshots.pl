@@ -38,6 +38,7 @@ sub seed_regions
 my @nodes;
 my %region_of = ($whole => 2, $piece => 10);
 my $dir;
+my @log_lock = ('raft_log', 'ACCESS EXCLUSIVE');
 
 sub one
 {
@@ -51,31 +52,6 @@ sub made
 	my ($i) = @_;
 
 	return grep { !/^\./ } slurp_dir($nodes[$i]->data_dir . '/tikv_snapshots');
-}
-
-sub received
-{
-	my ($i) = @_;
-
-	return one($i, q{SELECT coalesce(sum(value), 0) FROM tikv.metrics WHERE name = 'tikv_fdw_raft_messages_received_total'});
-}
-
-# A session that keeps the node's turns from going on.
-sub hold
-{
-	my ($i) = @_;
-	my $session = $nodes[$i]->background_psql('postgres');
-
-	$session->query_safe('BEGIN; LOCK TABLE tikv_internal.raft_log IN ACCESS EXCLUSIVE MODE');
-	return $session;
-}
-
-sub give_back
-{
-	my ($session) = @_;
-
-	$session->query_safe('ROLLBACK');
-	$session->quit;
 }
 
 # Both want to send a snapshot, and cannot.
@@ -105,7 +81,7 @@ sub send_both
 
 	kill 'STOP', $store;
 	sleep 1;
-	my %held = map { $_ => hold($_) } $whole, $piece;
+	my %held = map { $_ => hold($_, @log_lock) } $whole, $piece;
 	my %before = map { $_ => received($_) } keys %held;
 	kill 'CONT', $store;
 	foreach my $i (keys %held)
@@ -113,8 +89,8 @@ sub send_both
 		wait_for("answers to region $region_of{$i}", sub { received($i) > $before{$i} });
 	}
 	rename("$dir.away", $dir) or die;
-	my $session = hold($target);
-	give_back($_) foreach values %held;
+	my $session = hold($target, @log_lock);
+	let_go($_) foreach values %held;
 	return $session;
 }
 
@@ -143,7 +119,7 @@ foreach my $try (1 .. 4)
 	$came = both_came();
 	last if $came;
 	note("try $try: only one of them came");
-	give_back($session);
+	let_go($session);
 	$_->stop('immediate') foreach @nodes;
 }
 ok($came, 'two snapshots came while the store is held') or die;
@@ -151,7 +127,7 @@ ok($came, 'two snapshots came while the store is held') or die;
 my ($store) = pids($nodes[$target], 'tikv store');
 
 is(one($target, q{SELECT count(*) FROM tikv_internal.region WHERE peer_ids <> '{}'}), '0', 'two snapshots wait for one turn');
-give_back($session);
+let_go($session);
 wait_for('a region', sub {
 	return (ask($target, q{SELECT count(*) > 0 FROM tikv_internal.region WHERE peer_ids <> '{}'}) // '') eq 't';
 });

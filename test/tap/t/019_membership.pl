@@ -16,14 +16,6 @@ my @nodes = make_stores('member');
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my @stores = (1, 4, 5);
 
-sub order
-{
-	my ($i, $sql, $what) = @_;
-
-	wait_for($what, sub { defined ask($i, "SELECT $sql") });
-	pass($what);
-}
-
 # As the leader on node $i sees the peer of region 2 on a store.
 sub peer_is
 {
@@ -177,10 +169,6 @@ wait_for('its log to be gone', sub {
 	return (ask($leads, 'SELECT count(*) FROM tikv_internal.raft_log WHERE region_id = 2') // '') eq '0';
 });
 pass('without keeping a log');
-foreach my $i (0 .. 2)
-{
-	is(ask($i, 'SELECT count(*) FROM tikv_check()'), '0', "node $i checks clean");
-	unlike(slurp_file($nodes[$i]->logfile), qr/PANIC|TRAP|CHECK/, "node $i has no assertion in its log");
-}
+checks_clean(0 .. 2);
 $_->stop foreach @nodes;
 done_testing();
