@@ -14,8 +14,6 @@
 #include "load/measure.h"
 #include "test/tools/tikv_client.h"
 
-#define LOGICAL_BITS 18
-
 static const char *pd = "127.0.0.1:2379";
 static long n_streams = 16;
 static long count = 1;
@@ -76,8 +74,7 @@ take(TsoStream *s)
 		answer->count != (uint32_t) count)
 		count_error("an answer without timestamps");
 	else
-		newest = (uint64_t) answer->timestamp->physical << LOGICAL_BITS |
-			(uint64_t) answer->timestamp->logical;
+		newest = timestamp_of(answer->timestamp);
 	if (newest != 0 && newest < s->last + (uint64_t) count)
 		count_error("a timestamp went backwards");
 	if (answer != NULL)

@@ -158,6 +158,35 @@ fuzz_seed_bytes(Bytes b)
 	fuzz_seed(&seed);
 }
 
+/* ---- a target of many decoders: the first byte says which has the rest ---- */
+
+typedef void (*FuzzDecoder)(Bytes bytes, Arena *arena);
+
+static inline void
+fuzz_decode(const FuzzDecoder *decoders, size_t n, const uint8_t *data,
+			size_t size)
+{
+	FuzzInput in = fuzz_input(data, size);
+	uint8_t which = fuzz_u8(&in);
+	Bytes bytes = fuzz_own(fuzz_rest(&in));
+	Arena arena;
+
+	arena_init(&arena);
+	decoders[which % n](bytes, &arena);
+	arena_free(&arena);
+	fuzz_disown(bytes);
+}
+
+static inline void
+fuzz_seed_for(int which, Bytes bytes)
+{
+	FuzzSeed seed = {0};
+
+	seed_u8(&seed, which);
+	seed_add(&seed, bytes.data, bytes.len);
+	fuzz_seed(&seed);
+}
+
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {

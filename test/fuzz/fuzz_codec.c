@@ -98,39 +98,19 @@ proposal(Bytes bytes, Arena *arena)
 	CHECK(proposal_decode(&proposal, again) == STATUS_OK);
 }
 
-static void (*const decoders[])(Bytes bytes,
-								Arena *arena) = {lock_record,	write_record,
-												 lock_slot,		encoded_key,
-												 order_of_keys, proposal};
+static const FuzzDecoder decoders[] = {lock_record, write_record,  lock_slot,
+									   encoded_key, order_of_keys, proposal};
 
 #define N_DECODERS (sizeof(decoders) / sizeof(decoders[0]))
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	FuzzInput in = fuzz_input(data, size);
-	uint8_t which = fuzz_u8(&in);
-	Bytes bytes = fuzz_own(fuzz_rest(&in));
-	Arena arena;
-
-	arena_init(&arena);
-	decoders[which % N_DECODERS](bytes, &arena);
-	arena_free(&arena);
-	fuzz_disown(bytes);
+	fuzz_decode(decoders, N_DECODERS, data, size);
 	return 0;
 }
 
 /* ----------------------------------------------------------------- seeds */
-
-static void
-seed(int which, Bytes bytes)
-{
-	FuzzSeed seed = {0};
-
-	seed_u8(&seed, which);
-	seed_add(&seed, bytes.data, bytes.len);
-	fuzz_seed(&seed);
-}
 
 static void
 seed_locks(Arena *arena)
@@ -166,10 +146,10 @@ seed_locks(Arena *arena)
 	uint8_t *end = put_compact_bytes(slot, bytes_cstr("key"));
 
 	memcpy(end, record.data, record.len);
-	seed(0, record);
-	seed(0, lock_encode(&shared, arena));
-	seed(0, lock_encode(&member, arena));
-	seed(2, bytes_make(slot, (size_t) (end - slot) + record.len));
+	fuzz_seed_for(0, record);
+	fuzz_seed_for(0, lock_encode(&shared, arena));
+	fuzz_seed_for(0, lock_encode(&member, arena));
+	fuzz_seed_for(2, bytes_make(slot, (size_t) (end - slot) + record.len));
 }
 
 static void
@@ -191,12 +171,12 @@ write_seeds(void)
 
 	arena_init(&arena);
 	seed_locks(&arena);
-	seed(1, write_encode(&write, &arena));
-	seed(3, memcomparable_encode(bytes_cstr("a longer key"), &arena));
-	seed(4, bytes_make("\3abcabd", 7));
+	fuzz_seed_for(1, write_encode(&write, &arena));
+	fuzz_seed_for(3, memcomparable_encode(bytes_cstr("a longer key"), &arena));
+	fuzz_seed_for(4, bytes_make("\3abcabd", 7));
 	proposal_init(&proposal, &arena);
 	proposal_add(&proposal, &items[0]);
 	proposal_add(&proposal, &items[1]);
-	seed(5, proposal_encode(&proposal));
+	fuzz_seed_for(5, proposal_encode(&proposal));
 	arena_free(&arena);
 }

@@ -128,38 +128,19 @@ command(Bytes bytes, Arena *arena)
 	}
 }
 
-static void (*const decoders[])(Bytes bytes,
-								Arena *arena) = {message, conversation, entry,
-												 conf_state, command};
+static const FuzzDecoder decoders[] = {message, conversation, entry, conf_state,
+									   command};
 
 #define N_DECODERS (sizeof(decoders) / sizeof(decoders[0]))
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	FuzzInput in = fuzz_input(data, size);
-	uint8_t which = fuzz_u8(&in);
-	Bytes bytes = fuzz_own(fuzz_rest(&in));
-	Arena arena;
-
-	arena_init(&arena);
-	decoders[which % N_DECODERS](bytes, &arena);
-	arena_free(&arena);
-	fuzz_disown(bytes);
+	fuzz_decode(decoders, N_DECODERS, data, size);
 	return 0;
 }
 
 /* ----------------------------------------------------------------- seeds */
-
-static void
-seed(int which, Bytes bytes)
-{
-	FuzzSeed s = {0};
-
-	seed_u8(&s, which);
-	seed_add(&s, bytes.data, bytes.len);
-	fuzz_seed(&s);
-}
 
 /* A message of each type, alone and after a vote request. */
 static void
@@ -196,7 +177,7 @@ seed_messages(Arena *arena)
 		}
 		if (m.raft.type == RAFT_MSG_SNAPSHOT)
 			m.raft.snapshot = &snapshot;
-		seed(0, peer_message_encode(&m, arena));
+		fuzz_seed_for(0, peer_message_encode(&m, arena));
 		seed_u8(&s, 1);
 		seed_piece(&s, peer_message_encode(&m, arena));
 		m.raft.type = RAFT_MSG_APPEND;
@@ -209,7 +190,7 @@ seed_messages(Arena *arena)
 	for (int extra = 0; extra < 6; extra++)
 	{
 		m.extra = (ExtraType) extra;
-		seed(0, peer_message_encode(&m, arena));
+		fuzz_seed_for(0, peer_message_encode(&m, arena));
 	}
 }
 
@@ -241,11 +222,11 @@ seed_commands(Arena *arena)
 	for (int type = 1; type < 12; type++)
 	{
 		admin.type = (CmdAdminType) type;
-		seed(4, cmd_encode_admin(&header, &admin, arena));
+		fuzz_seed_for(4, cmd_encode_admin(&header, &admin, arena));
 	}
 	header.flags = CMD_FLAG_RAW;
-	seed(4, cmd_encode_raw(&header, &raw, 1, API_V1, arena));
-	seed(4, cmd_encode_raw_range(&header, &range, API_V1, arena));
+	fuzz_seed_for(4, cmd_encode_raw(&header, &raw, 1, API_V1, arena));
+	fuzz_seed_for(4, cmd_encode_raw_range(&header, &range, API_V1, arena));
 }
 
 static void
@@ -259,6 +240,6 @@ write_seeds(void)
 	seed_messages(&arena);
 	seed_commands(&arena);
 	e.data = raft_conf_change_encode(&cc, bytes_cstr("c"), &arena, &e.type);
-	seed(2, raft_entry_encode(&e, &arena));
+	fuzz_seed_for(2, raft_entry_encode(&e, &arena));
 	arena_free(&arena);
 }

@@ -272,22 +272,8 @@ collect(Client *client, const char *timestamp)
 static void
 print_timestamp(Client *client)
 {
-	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
-	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
-	Pdpb__TsoResponse *response;
-
-	header.cluster_id = client->cluster_id;
-	request.header = &header;
-	request.count = 1;
-	response = call_unary(client, client->pd, "/pdpb.PD/Tso", &request,
-						  &pdpb__tso_response__descriptor);
-	check_header(response->header, "Tso");
-	printf("%llu\n",
-		   (unsigned long long) ((uint64_t) response->timestamp->physical
-									 << 18 |
-								 (uint64_t) response->timestamp->logical));
+	printf("%llu\n", (unsigned long long) take_timestamps(client, 1));
 	fflush(stdout);
-	pdpb__tso_response__free_unpacked(response, NULL);
 }
 
 static bool

@@ -19,6 +19,7 @@
 
 #define CALL_TIMEOUT_S 10
 #define MAX_PEM_BYTES 65536
+#define TS_LOGICAL_BITS 18
 
 typedef struct Client
 {
@@ -204,6 +205,35 @@ fill_context(Kvrpcpb__Context *context, Pdpb__GetRegionResponse *found)
 	if (getenv("RAWCTL_MAX_MS") != NULL)
 		context->max_execution_duration_ms =
 			(uint64_t) atoi(getenv("RAWCTL_MAX_MS"));
+}
+
+static inline uint64_t
+timestamp_of(const Pdpb__Timestamp *timestamp)
+{
+	return (uint64_t) timestamp->physical << TS_LOGICAL_BITS |
+		(uint64_t) timestamp->logical;
+}
+
+/* New timestamps; returns the last of so many. */
+static inline uint64_t
+take_timestamps(Client *client, uint32_t n)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
+	Pdpb__TsoResponse *response;
+	uint64_t last;
+
+	header.cluster_id = client->cluster_id;
+	request.header = &header;
+	request.count = n;
+	response = call_unary(client, client->pd, "/pdpb.PD/Tso", &request,
+						  &pdpb__tso_response__descriptor);
+	check_header(response->header, "Tso");
+	if (response->timestamp == NULL || response->count != n)
+		die("Tso: no timestamps");
+	last = timestamp_of(response->timestamp);
+	pdpb__tso_response__free_unpacked(response, NULL);
+	return last;
 }
 
 static inline ProtobufCBinaryData

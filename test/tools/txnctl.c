@@ -105,26 +105,6 @@ print(ProtobufCBinaryData data)
 
 /* ------------------------------------------------------------- commands */
 
-/* A timestamp of the oracle, which answers one request of a stream. */
-static void
-print_ts(Client *client)
-{
-	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
-	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
-	Pdpb__TsoResponse *response;
-
-	header.cluster_id = client->cluster_id;
-	request.header = &header;
-	request.count = 1;
-	response = call_unary(client, client->pd, "/pdpb.PD/Tso", &request,
-						  &pdpb__tso_response__descriptor);
-	check_header(response->header, "Tso");
-	printf("%llu\n",
-		   (unsigned long long) (((uint64_t) response->timestamp->physical
-								  << 18) |
-								 (uint64_t) response->timestamp->logical));
-}
-
 static void *
 call_store(Client *client, const char *path, const void *request,
 		   const ProtobufCMessageDescriptor *response)
@@ -547,7 +527,7 @@ main(int argc, char **argv)
 	client.pd = open_channel(argv[2]);
 	fetch_cluster_id(&client);
 	if (verb == NULL)
-		print_ts(&client);
+		printf("%llu\n", (unsigned long long) take_timestamps(&client, 1));
 	else
 	{
 		fill_context(&context,

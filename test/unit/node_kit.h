@@ -229,4 +229,47 @@ kit_send(Node *from, uint64_t to, uint32_t number, size_t len)
 	return queued;
 }
 
+/* How a stream of a stranger ended. */
+typedef struct Ended
+{
+	int n;
+	RpcCode code;
+	char text[256];
+} Ended;
+
+static inline void
+kit_answer(ClientCall *call, Bytes message)
+{
+	(void) call, (void) message;
+}
+
+static inline void
+kit_closed(ClientCall *call, const ClientResult *result)
+{
+	Ended *ended = client_user(call);
+
+	ended->n++;
+	ended->code = result->code;
+	snprintf(ended->text, sizeof(ended->text), "%s", result->text);
+}
+
+/* Send messages to a node of the kit, and wait for the end. */
+static inline Ended
+kit_stream(Node *from, const Node *to, const char *path,
+		   const ClientOptions *options, const Bytes *messages, int n)
+{
+	static const ClientHandler handler = {.message = kit_answer,
+										  .closed = kit_closed};
+	ClientChannel *channel = client_open(from->server, to->addr);
+	Ended ended = {0};
+	ClientCall *call = client_stream(channel, path, options, &handler, &ended);
+
+	for (int i = 0; i < n; i++)
+		client_send_bytes(call, messages[i]);
+	client_half_close(call);
+	kit_until(&ended.n, 1);
+	client_close(channel);
+	return ended;
+}
+
 #endif /* TIKV_TEST_NODE_KIT_H */

@@ -1,7 +1,7 @@
 /*
  * raw_fixture.h
- *	  What tests of raw requests share: a request whose answer is kept, and a
- *	  reader over an array of pairs.
+ *	  What tests of raw requests share: limits, and a reader over an array of
+ *	  pairs.
  */
 #ifndef TIKV_TEST_RAW_FIXTURE_H
 #define TIKV_TEST_RAW_FIXTURE_H
@@ -12,7 +12,7 @@
 #include "errorpb.pb-c.h"
 #include "kvrpcpb.pb-c.h"
 #include "service/raw.h"
-#include "unit.h"
+#include "service_fixture.h"
 
 #define CLUSTER 77
 
@@ -31,63 +31,6 @@ static const RawLimits limits = {
 	.api = API_V1,
 	.now_s = fixture_clock,
 };
-
-/* ------------------------------------------------- a request and its answer */
-
-static Arena arena;
-static int answers;
-static int fail_code;
-static char fail_text[256];
-static uint8_t packed[65536];
-static size_t packed_len;
-static const ProtobufCMessageDescriptor *packed_type;
-
-static inline void
-on_done(Request *request, const ProtobufCMessage *reply)
-{
-	(void) request;
-	answers++;
-	packed_type = reply->descriptor;
-	packed_len = protobuf_c_message_pack(reply, packed);
-}
-
-static inline void
-on_fail(Request *request, int code, const char *text)
-{
-	(void) request;
-	answers++;
-	fail_code = code;
-	snprintf(fail_text, sizeof(fail_text), "%s", text);
-}
-
-static inline void *
-reply(void)
-{
-	return service_unpack(packed_type, bytes_make(packed, packed_len), &arena);
-}
-
-static inline Request
-request_of(int method, const ProtobufCMessage *message)
-{
-	Request r = {.method = service_method(method),
-				 .message = message,
-				 .arena = &arena,
-				 .done = on_done,
-				 .fail = on_fail,
-				 .deadline_us = INT64_MAX};
-
-	answers = 0;
-	fail_code = 0;
-	return r;
-}
-
-static inline ProtobufCBinaryData
-wire(const char *s)
-{
-	ProtobufCBinaryData b = {strlen(s), (uint8_t *) s};
-
-	return b;
-}
 
 /* ---------------------------------------------------- a reader over an array */
 

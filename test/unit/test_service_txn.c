@@ -9,7 +9,7 @@
 #include "errorpb.pb-c.h"
 #include "kvrpcpb.pb-c.h"
 #include "service/txn.h"
-#include "unit.h"
+#include "service_fixture.h"
 
 #define CLUSTER 77
 
@@ -19,62 +19,6 @@ static RawLimits limits = {
 	.cluster_id = CLUSTER,
 	.api = API_V1,
 };
-
-/* ------------------------------------------------- a request and its answer */
-
-static Arena arena;
-static int answers;
-static int fail_code;
-static uint8_t packed[65536];
-static size_t packed_len;
-static const ProtobufCMessageDescriptor *packed_type;
-
-static void
-on_done(Request *request, const ProtobufCMessage *reply)
-{
-	(void) request;
-	answers++;
-	packed_type = reply->descriptor;
-	packed_len = protobuf_c_message_pack(reply, packed);
-}
-
-static void
-on_fail(Request *request, int code, const char *text)
-{
-	(void) request;
-	(void) text;
-	answers++;
-	fail_code = code;
-}
-
-static void *
-reply(void)
-{
-	return service_unpack(packed_type, bytes_make(packed, packed_len), &arena);
-}
-
-static Request
-request_of(int method, const ProtobufCMessage *message)
-{
-	Request r = {.method = service_method(method),
-				 .message = message,
-				 .arena = &arena,
-				 .done = on_done,
-				 .fail = on_fail,
-				 .deadline_us = INT64_MAX};
-
-	answers = 0;
-	fail_code = 0;
-	return r;
-}
-
-static ProtobufCBinaryData
-wire(const char *s)
-{
-	ProtobufCBinaryData b = {strlen(s), (uint8_t *) s};
-
-	return b;
-}
 
 static bool
 is(ProtobufCBinaryData b, const char *s)

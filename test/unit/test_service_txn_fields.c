@@ -11,51 +11,13 @@
 
 #include "kvrpcpb.pb-c.h"
 #include "service/txn.h"
-#include "unit.h"
+#include "service_fixture.h"
 
 static RawLimits limits = {
 	.max_key_size = 100,
 	.max_entry_size = 1000,
 	.api = API_V1,
 };
-
-static Arena arena;
-static int answers;
-static uint8_t packed[4096];
-static size_t packed_len;
-static const ProtobufCMessageDescriptor *packed_type;
-
-static void
-on_done(Request *request, const ProtobufCMessage *reply)
-{
-	(void) request;
-	answers++;
-	packed_type = reply->descriptor;
-	packed_len = protobuf_c_message_pack(reply, packed);
-}
-
-static void
-on_fail(Request *request, int code, const char *text)
-{
-	(void) request;
-	(void) code;
-	(void) text;
-	answers++;
-}
-
-static Request
-request_of(int method, const ProtobufCMessage *message)
-{
-	Request r = {.method = service_method(method),
-				 .message = message,
-				 .arena = &arena,
-				 .done = on_done,
-				 .fail = on_fail,
-				 .deadline_us = INT64_MAX};
-
-	answers = 0;
-	return r;
-}
 
 /* The request as it was sent and received. */
 static TxnRequest *
@@ -76,14 +38,6 @@ decode(int method, const ProtobufCMessage *message)
 		exit(1);
 	}
 	return txn;
-}
-
-static ProtobufCBinaryData
-wire(const char *s)
-{
-	ProtobufCBinaryData b = {strlen(s), (uint8_t *) s};
-
-	return b;
 }
 
 static bool

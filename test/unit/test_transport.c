@@ -216,45 +216,13 @@ clones(void)
 
 /* ---- strangers ---- */
 
-typedef struct Ended
-{
-	int n;
-	RpcCode code;
-	char text[256];
-} Ended;
-
-static void
-on_message(ClientCall *call, Bytes message)
-{
-	(void) call, (void) message;
-}
-
-static void
-on_closed(ClientCall *call, const ClientResult *result)
-{
-	Ended *ended = client_user(call);
-
-	ended->n++;
-	ended->code = result->code;
-	snprintf(ended->text, sizeof(ended->text), "%s", result->text);
-}
-
 /* How a stream with these headers and one message ends. */
 static Ended
 stream(const char *path, const ClientHeader *headers, int n, Bytes message)
 {
-	static const ClientHandler handler = {.message = on_message,
-										  .closed = on_closed};
-	ClientChannel *channel = client_open(a->server, b->addr);
 	ClientOptions options = {headers, n, 2000};
-	Ended ended = {0};
-	ClientCall *call = client_stream(channel, path, &options, &handler, &ended);
 
-	client_send_bytes(call, message);
-	client_half_close(call);
-	kit_until(&ended.n, 1);
-	client_close(channel);
-	return ended;
+	return kit_stream(a, b, path, &options, &message, 1);
 }
 
 static void

@@ -239,51 +239,17 @@ broken_off(void)
 
 /* ---- strangers ---- */
 
-typedef struct Ended
-{
-	int n;
-	RpcCode code;
-	char text[256];
-} Ended;
-
-static void
-on_message(ClientCall *call, Bytes message)
-{
-	(void) call, (void) message;
-}
-
-static void
-on_closed(ClientCall *call, const ClientResult *result)
-{
-	Ended *e = client_user(call);
-
-	e->n++;
-	e->code = result->code;
-	snprintf(e->text, sizeof(e->text), "%s", result->text);
-}
-
 static RpcCode
 stream(const Bytes *chunks, int n, bool envelope)
 {
-	static const ClientHandler handler = {.message = on_message,
-										  .closed = on_closed};
 	static const ClientHeader headers[] = {{ENVELOPE_CLUSTER, "77"},
 										   {ENVELOPE_FROM, "1"},
 										   {ENVELOPE_TO, "2"},
 										   {ENVELOPE_START,
 											"6488064" /* 99 << 16 */}};
-	ClientChannel *channel = client_open(a->server, b->addr);
 	ClientOptions options = {headers, envelope ? 4 : 0, 5000};
-	Ended e = {0};
-	ClientCall *call =
-		client_stream(channel, "/tikvpb.Tikv/Snapshot", &options, &handler, &e);
 
-	for (int i = 0; i < n; i++)
-		client_send_bytes(call, chunks[i]);
-	client_half_close(call);
-	kit_until(&e.n, 1);
-	client_close(channel);
-	return e.code;
+	return kit_stream(a, b, "/tikvpb.Tikv/Snapshot", &options, chunks, n).code;
 }
 
 static void

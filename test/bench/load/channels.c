@@ -6,7 +6,6 @@
 #include "options.h"
 #include "request.h"
 
-#define TS_LOGICAL_BITS 18
 #define TS_BATCH 100000
 #define MAX_TS_PER_S 2000000 /* several times what one core answers */
 #define MAX_WAIT_S 600		 /* for PD, and for a split of many keys */
@@ -79,28 +78,6 @@ region_of_key(Client *client, uint64_t n)
 	return find_region(client, data);
 }
 
-/* A batch of timestamps, the answer naming the last one. */
-static void
-ask_timestamps(Client *client, TsRange *range)
-{
-	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
-	Pdpb__TsoRequest request = PDPB__TSO_REQUEST__INIT;
-	Pdpb__TsoResponse *reply;
-
-	header.cluster_id = client->cluster_id;
-	request.header = &header;
-	request.count = TS_BATCH;
-	reply = call_unary(client, client->pd, "/pdpb.PD/Tso", &request,
-					   &pdpb__tso_response__descriptor);
-	if (reply->timestamp == NULL || reply->count != TS_BATCH)
-		die("Tso: no timestamps");
-	range->end = ((uint64_t) reply->timestamp->physical << TS_LOGICAL_BITS |
-				  (uint64_t) reply->timestamp->logical) +
-		1;
-	range->next = range->end - TS_BATCH;
-	pdpb__tso_response__free_unpacked(reply, NULL);
-}
-
 /* More than any load takes in its time. */
 static void
 ask_all_timestamps(Client *client)
@@ -110,7 +87,10 @@ ask_all_timestamps(Client *client)
 	n_ts_ranges = (size_t) (wanted / TS_BATCH + 1);
 	ts_ranges = calloc(n_ts_ranges, sizeof(*ts_ranges));
 	for (size_t i = 0; i < n_ts_ranges; i++)
-		ask_timestamps(client, &ts_ranges[i]);
+	{
+		ts_ranges[i].end = take_timestamps(client, TS_BATCH) + 1;
+		ts_ranges[i].next = ts_ranges[i].end - TS_BATCH;
+	}
 }
 
 /* A region of a new node that knows no PD, where none is named. */
