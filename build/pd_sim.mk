@@ -3,6 +3,7 @@
 # It needs only a C compiler; pd-sim-asan runs a few seeds under sanitizers.
 
 PD_SIM_CORE := $(wildcard pd/core/*.c) src/core/region/region.c \
+	src/core/raft/empty_log.c \
 	src/core/base/arena.c src/core/base/check.c src/core/base/status.c \
 	src/core/base/fingerprint.c
 PD_SIM_C := $(wildcard test/sim/pd/*.c)

@@ -236,3 +236,18 @@ to_keyspace(const Keyspace *keyspace, Arena *arena)
 	}
 	return out;
 }
+
+MetaStoragepb__KeyValue *
+to_meta_item(const KvItem *item, Arena *arena)
+{
+	MetaStoragepb__KeyValue *out = NEW_MESSAGE(arena, MetaStoragepb__KeyValue,
+											   meta_storagepb__key_value__init);
+
+	out->key = to_binary(arena_copy(arena, item->key));
+	out->value = to_binary(arena_copy(arena, item->value));
+	out->create_revision = item->create_revision;
+	out->mod_revision = item->mod_revision;
+	out->version = item->version;
+	out->lease = item->lease;
+	return out;
+}

@@ -9,6 +9,7 @@
 #define TIKV_PD_CONVERT_H
 
 #include "keyspacepb.pb-c.h"
+#include "meta_storagepb.pb-c.h"
 #include "metapb.pb-c.h"
 #include "pd/core/record.h"
 #include "pdpb.pb-c.h"
@@ -57,5 +58,8 @@ extern void from_keyspace(const Keyspacepb__KeyspaceMeta *message,
 						  Keyspace *out, Arena *arena);
 extern Keyspacepb__KeyspaceMeta *to_keyspace(const Keyspace *keyspace,
 											 Arena *arena);
+
+/* A copy, in the arena. */
+extern MetaStoragepb__KeyValue *to_meta_item(const KvItem *item, Arena *arena);
 
 #endif /* TIKV_PD_CONVERT_H */

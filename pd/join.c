@@ -88,18 +88,25 @@ take_place(Pd *pd, const Pdpb__GetMembersResponse *in)
 	members_free(&members);
 }
 
+/* NULL if there is no answer that can be read. */
+static const Pdpb__GetMembersResponse *
+take_members(Pd *pd, const ClientResult *result)
+{
+	pd->join->call = NULL;
+	if (result->code != RPC_OK)
+		return NULL;
+	return (const Pdpb__GetMembersResponse *)
+		service_unpack(&pdpb__get_members_response__descriptor, result->reply,
+					   &pd->arena);
+}
+
 static void
 on_answer(void *arg, const ClientResult *result)
 {
 	Pd *pd = arg;
 	Join *join = pd->join;
-	const Pdpb__GetMembersResponse *in = NULL;
+	const Pdpb__GetMembersResponse *in = take_members(pd, result);
 
-	join->call = NULL;
-	if (result->code == RPC_OK)
-		in = (const Pdpb__GetMembersResponse *)
-			service_unpack(&pdpb__get_members_response__descriptor,
-						   result->reply, &pd->arena);
 	if (in == NULL || in->header == NULL)
 		snprintf(pd->reason, sizeof(pd->reason), "tikv.join: %s: %s",
 				 client_address(join->channel),
@@ -121,13 +128,8 @@ on_cluster(void *arg, const ClientResult *result)
 {
 	Pd *pd = arg;
 	Join *join = pd->join;
-	const Pdpb__GetMembersResponse *in = NULL;
+	const Pdpb__GetMembersResponse *in = take_members(pd, result);
 
-	join->call = NULL;
-	if (result->code == RPC_OK)
-		in = (const Pdpb__GetMembersResponse *)
-			service_unpack(&pdpb__get_members_response__descriptor,
-						   result->reply, &pd->arena);
 	client_close(join->channel);
 	join->channel = NULL;
 	if (in == NULL || in->header == NULL || in->header->cluster_id == 0)

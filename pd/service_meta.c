@@ -161,21 +161,6 @@ meta_header(PdAsk *ask, const KvTxn *txn, KvError error)
 	return out;
 }
 
-static MetaStoragepb__KeyValue *
-meta_item(const KvItem *item, Arena *arena)
-{
-	MetaStoragepb__KeyValue *out = NEW_MESSAGE(arena, MetaStoragepb__KeyValue,
-											   meta_storagepb__key_value__init);
-
-	out->key = to_binary(arena_copy(arena, item->key));
-	out->value = to_binary(arena_copy(arena, item->value));
-	out->create_revision = item->create_revision;
-	out->mod_revision = item->mod_revision;
-	out->version = item->version;
-	out->lease = item->lease;
-	return out;
-}
-
 static KvError
 check_key(ProtobufCBinaryData key)
 {
@@ -210,7 +195,7 @@ pd_meta_get(PdAsk *ask, const void *request, void *response)
 	}
 	out->kvs = arena_alloc(ask->arena, out->n_kvs * sizeof(*out->kvs));
 	for (size_t i = 0; i < out->n_kvs; i++)
-		out->kvs[i] = meta_item(items[i], ask->arena);
+		out->kvs[i] = to_meta_item(items[i], ask->arena);
 }
 
 /* The safe point is moved by its own RPCs. */
@@ -243,7 +228,7 @@ pd_meta_put(PdAsk *ask, const void *request, void *response)
 		error = kv_put(&txn, &put, &prev);
 	out->header = meta_header(ask, &txn, error);
 	if (error.code == RPC_OK && in->prev_kv && prev != NULL)
-		out->prev_kv = meta_item(prev, ask->arena);
+		out->prev_kv = to_meta_item(prev, ask->arena);
 	kv_end(&txn);
 }
 
@@ -269,7 +254,7 @@ pd_meta_delete(PdAsk *ask, const void *request, void *response)
 		out->n_prev_kvs = n;
 		out->prev_kvs = arena_alloc(ask->arena, n * sizeof(*out->prev_kvs));
 		for (size_t i = 0; i < n; i++)
-			out->prev_kvs[i] = meta_item(prevs[i], ask->arena);
+			out->prev_kvs[i] = to_meta_item(prevs[i], ask->arena);
 	}
 	kv_end(&txn);
 }

@@ -84,21 +84,6 @@ watch_tell_etcd(Pd *pd, const Watcher *watcher, WatchEvents events)
 	pd_reply(pd, &to, &out.base);
 }
 
-static MetaStoragepb__KeyValue *
-meta_item(const KvItem *item, Arena *arena)
-{
-	MetaStoragepb__KeyValue *out = NEW_MESSAGE(arena, MetaStoragepb__KeyValue,
-											   meta_storagepb__key_value__init);
-
-	out->key = to_binary(arena_copy(arena, item->key));
-	out->value = to_binary(arena_copy(arena, item->value));
-	out->create_revision = item->create_revision;
-	out->mod_revision = item->mod_revision;
-	out->version = item->version;
-	out->lease = item->lease;
-	return out;
-}
-
 static MetaStoragepb__ResponseHeader *
 meta_header(Pd *pd)
 {
@@ -128,9 +113,9 @@ tell_meta(Pd *pd, const Watcher *watcher, WatchEvents events)
 									meta_storagepb__event__init);
 		if (event->item->version == 0)
 			out.events[i]->type = META_STORAGEPB__EVENT__EVENT_TYPE__DELETE;
-		out.events[i]->kv = meta_item(event->item, &pd->arena);
+		out.events[i]->kv = to_meta_item(event->item, &pd->arena);
 		if (watcher->prev_kv && event->prev != NULL)
-			out.events[i]->prev_kv = meta_item(event->prev, &pd->arena);
+			out.events[i]->prev_kv = to_meta_item(event->prev, &pd->arena);
 	}
 	pd_reply(pd, &to, &out.base);
 }

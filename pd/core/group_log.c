@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/raft/empty_log.h"
 
 void
 group_log_init(GroupLog *log)
@@ -154,23 +155,11 @@ storage_last_index(void *arg)
 	return group_log_last(arg);
 }
 
-static Status
-no_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
-			RaftSnapshot *out)
-{
-	(void) arg;
-	(void) to;
-	(void) index;
-	(void) arena;
-	(void) out;
-	return STATUS_UNAVAILABLE;
-}
-
 RaftStorage
 group_log_storage(GroupLog *log)
 {
 	RaftStorage storage = {log, storage_entries, storage_term,
-						   storage_last_index, no_snapshot};
+						   storage_last_index, raft_no_snapshot};
 
 	return storage;
 }

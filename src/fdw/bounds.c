@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 
 #include "fdw/fdw.h"
+#include "sqlapi/sqlapi.h"
 
 typedef struct BoundMatch
 {
@@ -345,16 +346,6 @@ narrow(KvRange *range, Bytes start, const BoundMatch *match,
 	}
 }
 
-static Bytes
-copy_bytes(Bytes bytes)
-{
-	uint8 *copy = palloc(bytes.len + 1);
-
-	if (bytes.len > 0)
-		memcpy(copy, bytes.data, bytes.len);
-	return bytes_make(copy, bytes.len);
-}
-
 /* Of the range conditions, with bytes of their own; false if one is NULL. */
 static bool
 take_range_parts(Bounds *bounds, ExprContext *context)
@@ -367,7 +358,7 @@ take_range_parts(Bounds *bounds, ExprContext *context)
 		if (n == 0)
 			return false;
 		bounds->parts[i] = *part;
-		bounds->parts[i].bytes = copy_bytes(part->bytes);
+		bounds->parts[i].bytes = bytes_copy(part->bytes);
 	}
 	return true;
 }

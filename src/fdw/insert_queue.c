@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "fdw/insert_queue.h"
+#include "sqlapi/sqlapi.h"
 
 #define FIRST_ROWS 16
 
@@ -172,16 +173,6 @@ send(InsertQueue *queue)
 	queue->filling = &queue->batches[batch == &queue->batches[0]];
 }
 
-static Bytes
-copy_bytes(Bytes bytes)
-{
-	uint8 *copy = palloc(bytes.len + 1);
-
-	if (bytes.len > 0)
-		memcpy(copy, bytes.data, bytes.len);
-	return bytes_make(copy, bytes.len);
-}
-
 /* --------------------------------------------------------- the interface */
 
 InsertQueue *
@@ -213,8 +204,8 @@ insert_queue_add(InsertQueue *queue, const KvWrite *write)
 	if (batch->n == batch->room)
 		make_room(batch, queue->max);
 	copy = &batch->writes[batch->n++];
-	copy->key = copy_bytes(write->key);
-	copy->value = copy_bytes(write->value);
+	copy->key = bytes_copy(write->key);
+	copy->value = bytes_copy(write->value);
 	copy->ttl_s = write->ttl_s;
 	batch->bytes += write->key.len + write->value.len;
 	MemoryContextSwitchTo(caller);

@@ -510,21 +510,6 @@ raw_ahead_end(KvAhead *ahead, KvCounters *counters)
 	return true;
 }
 
-static ProtobufCMessage *
-build_delete(const SqlWrite *write, int from, int n, Kvrpcpb__Context *context,
-			 Arena *arena)
-{
-	Kvrpcpb__RawBatchDeleteRequest *del = arena_alloc(arena, sizeof(*del));
-
-	kvrpcpb__raw_batch_delete_request__init(del);
-	del->context = context;
-	del->n_keys = n;
-	del->keys = arena_alloc(arena, n * sizeof(*del->keys));
-	for (int i = 0; i < n; i++)
-		del->keys[i] = bytes_wire(write->keys[from + i]);
-	return &del->base;
-}
-
 static void
 delete_some(const Bytes *keys, int n)
 {
@@ -536,7 +521,7 @@ delete_some(const Bytes *keys, int n)
 		.response = &kvrpcpb__raw_batch_delete_response__descriptor,
 		.keys = stored,
 		.n = n,
-		.build = build_delete,
+		.build = sql_build_batch_delete,
 		.allowed = true,
 	};
 

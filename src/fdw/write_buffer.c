@@ -8,6 +8,7 @@
 #include "utils/memutils.h"
 
 #include "fdw/write_buffer.h"
+#include "sqlapi/sqlapi.h"
 
 #define BUFFER_BYTES ((Size) 1 << 20)
 
@@ -39,16 +40,6 @@ list_init(WriteList *list, MemoryContext parent)
 										  ALLOCSET_DEFAULT_SIZES);
 }
 
-static Bytes
-copy_bytes(Bytes bytes)
-{
-	uint8 *copy = palloc(bytes.len + 1);
-
-	if (bytes.len > 0)
-		memcpy(copy, bytes.data, bytes.len);
-	return bytes_make(copy, bytes.len);
-}
-
 static void
 list_add(WriteList *list, const KvWrite *write)
 {
@@ -63,8 +54,8 @@ list_add(WriteList *list, const KvWrite *write)
 			list->items =
 				repalloc_huge(list->items, list->max * sizeof(KvWrite));
 	}
-	list->items[list->n].key = copy_bytes(write->key);
-	list->items[list->n].value = copy_bytes(write->value);
+	list->items[list->n].key = bytes_copy(write->key);
+	list->items[list->n].value = bytes_copy(write->value);
 	list->items[list->n++].ttl_s = write->ttl_s;
 	list->bytes += write->key.len + write->value.len;
 	MemoryContextSwitchTo(caller);

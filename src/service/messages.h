@@ -23,7 +23,8 @@ extern const Kvrpcpb__Context *service_context(const ProtobufCMessage *message);
 extern void service_decode_context(const Kvrpcpb__Context *context,
 								   RequestContext *out);
 
-/* metapb.Region of a descriptor; keys are borrowed. */
+/* metapb.Peer; metapb.Region of a descriptor, whose keys are borrowed. */
+extern Metapb__Peer *service_peer_message(const RegionPeer *peer, Arena *arena);
 extern Metapb__Region *service_region_message(const Region *region,
 											  Arena *arena);
 

@@ -13,8 +13,8 @@
 
 typedef unsigned long long Llu;
 
-static Metapb__Peer *
-new_peer(const RegionPeer *peer, Arena *arena)
+Metapb__Peer *
+service_peer_message(const RegionPeer *peer, Arena *arena)
 {
 	Metapb__Peer *out = arena_alloc(arena, sizeof(*out));
 
@@ -52,7 +52,7 @@ service_region_message(const Region *region, Arena *arena)
 	out->n_peers = (size_t) region->n_peers;
 	out->peers = arena_alloc(arena, out->n_peers * sizeof(*out->peers));
 	for (int i = 0; i < region->n_peers; i++)
-		out->peers[i] = new_peer(&region->peers[i], arena);
+		out->peers[i] = service_peer_message(&region->peers[i], arena);
 	return out;
 }
 
@@ -64,7 +64,7 @@ not_leader(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	errorpb__not_leader__init(part);
 	part->region_id = error->region_id;
 	if (error->leader.id != 0)
-		part->leader = new_peer(&error->leader, arena);
+		part->leader = service_peer_message(&error->leader, arena);
 	out->not_leader = part;
 	out->message =
 		arena_printf(arena, "peer is not leader for region %llu, leader may %s",

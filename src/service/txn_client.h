@@ -27,4 +27,8 @@ extern void txn_client_lock_info(const Kvrpcpb__LockInfo *from, Arena *arena,
 extern void txn_client_key_error(const Kvrpcpb__KeyError *from, Arena *arena,
 								 TxnError *to);
 
+/* Keys are borrowed; NULL is nobody. */
+extern void txn_client_region(const Metapb__Region *from, Region *to);
+extern RegionPeer txn_client_peer(const Metapb__Peer *from);
+
 #endif /* TIKV_SERVICE_TXN_CLIENT_H */

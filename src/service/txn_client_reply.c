@@ -16,8 +16,8 @@ from_wire(ProtobufCBinaryData b)
 
 /* ------------------------------------------------------------ region errors */
 
-static RegionPeer
-peer_of(const Metapb__Peer *from)
+RegionPeer
+txn_client_peer(const Metapb__Peer *from)
 {
 	RegionPeer to = {0};
 
@@ -30,8 +30,8 @@ peer_of(const Metapb__Peer *from)
 	return to;
 }
 
-static void
-take_region(const Metapb__Region *from, Region *to)
+void
+txn_client_region(const Metapb__Region *from, Region *to)
 {
 	memset(to, 0, sizeof(*to));
 	to->id = from->id;
@@ -43,7 +43,7 @@ take_region(const Metapb__Region *from, Region *to)
 		to->epoch.version = from->region_epoch->version;
 	}
 	for (size_t i = 0; i < from->n_peers && i < REGION_MAX_PEERS; i++)
-		to->peers[to->n_peers++] = peer_of(from->peers[i]);
+		to->peers[to->n_peers++] = txn_client_peer(from->peers[i]);
 }
 
 static void
@@ -53,7 +53,7 @@ take_epoch(const Errorpb__EpochNotMatch *from, Arena *arena, ClientReply *reply)
 		arena_alloc(arena, from->n_current_regions * sizeof(*current));
 
 	for (size_t i = 0; i < from->n_current_regions; i++)
-		take_region(from->current_regions[i], &current[i]);
+		txn_client_region(from->current_regions[i], &current[i]);
 	reply->current = current;
 	reply->n_current = from->n_current_regions;
 }
@@ -102,7 +102,7 @@ take_region_error(const Errorpb__Error *error, Arena *arena, ClientReply *reply)
 	reply->region_error = region_error_kind(error);
 	reply->text = error->message;
 	if (error->not_leader != NULL)
-		reply->leader = peer_of(error->not_leader->leader);
+		reply->leader = txn_client_peer(error->not_leader->leader);
 	if (error->epoch_not_match != NULL)
 		take_epoch(error->epoch_not_match, arena, reply);
 	if (error->server_is_busy != NULL)

@@ -233,30 +233,16 @@ is_granted(Oid user, GrantPrivilege privilege, Bytes lower, Bytes upper,
 	return false;
 }
 
-/* As bytea is shown, cut where it gets long. */
-static char *
-hex(Bytes key)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, "\\x");
-	for (size_t i = 0; i < key.len && i < 64; i++)
-		appendStringInfo(&text, "%02x", key.data[i]);
-	if (key.len > 64)
-		appendStringInfoString(&text, "...");
-	return text.data;
-}
-
 static void
 refuse(Oid user, GrantPrivilege privilege, Bytes lower, Bytes upper,
 	   bool is_range)
 {
-	char *keys = hex(sql_user_key(lower));
+	char *keys = key_text(sql_user_key(lower));
 
 	if (is_range)
 		keys = psprintf("keys of [%s, %s)", keys,
-						upper.len == 0 ? "infinity" : hex(sql_user_key(upper)));
+						upper.len == 0 ? "infinity" :
+										 key_text(sql_user_key(upper)));
 	else
 		keys = psprintf("key %s", keys);
 	ereport(

@@ -71,9 +71,9 @@ build_batch_put(const SqlWrite *write, int from, int n,
 	return &put->base;
 }
 
-static ProtobufCMessage *
-build_batch_delete(const SqlWrite *write, int from, int n,
-				   Kvrpcpb__Context *context, Arena *arena)
+ProtobufCMessage *
+sql_build_batch_delete(const SqlWrite *write, int from, int n,
+					   Kvrpcpb__Context *context, Arena *arena)
 {
 	Kvrpcpb__RawBatchDeleteRequest *del = arena_alloc(arena, sizeof(*del));
 
@@ -183,7 +183,7 @@ tikv_batch_delete(PG_FUNCTION_ARGS)
 		.function = "tikv_batch_delete()",
 		.method = METHOD_RAW_BATCH_DELETE,
 		.response = &kvrpcpb__raw_batch_delete_response__descriptor,
-		.build = build_batch_delete,
+		.build = sql_build_batch_delete,
 	};
 
 	keys = bytea_array(PG_GETARG_DATUM(0), "keys", &write.n);

@@ -10,7 +10,6 @@
 
 #include "core/base/rpc_code.h"
 #include "guc.h"
-#include "lib/stringinfo.h"
 #include "sqlapi/sqlapi.h"
 
 void
@@ -159,21 +158,6 @@ report_region_error(const Errorpb__Error *error)
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
 			 errmsg("the store refused the write: %s", error->message)));
-}
-
-/* How the key is shown: as bytea is, cut where it gets long. */
-static char *
-key_text(Bytes key)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, "\\x");
-	for (size_t i = 0; i < key.len && i < 64; i++)
-		appendStringInfo(&text, "%02x", key.data[i]);
-	if (key.len > 64)
-		appendStringInfoString(&text, "...");
-	return text.data;
 }
 
 void

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "service/service.h"
+#include "service/txn_client.h"
 #include "sqlapi/route.h"
 
 /* Then the cache begins anew. */
@@ -53,33 +54,6 @@ remember(const Region *region, RegionPeer leader)
 
 /* --------------------------------------------------------------------- PD */
 
-static RegionPeer
-peer_of(const Metapb__Peer *from)
-{
-	RegionPeer to = {0};
-
-	to.id = from->id;
-	to.store_id = from->store_id;
-	to.role = (PeerRole) from->role;
-	return to;
-}
-
-static void
-region_of(const Metapb__Region *from, Region *to)
-{
-	memset(to, 0, sizeof(*to));
-	to->id = from->id;
-	to->start_key = bytes_make(from->start_key.data, from->start_key.len);
-	to->end_key = bytes_make(from->end_key.data, from->end_key.len);
-	if (from->region_epoch != NULL)
-	{
-		to->epoch.conf_ver = from->region_epoch->conf_ver;
-		to->epoch.version = from->region_epoch->version;
-	}
-	for (size_t i = 0; i < from->n_peers && i < REGION_MAX_PEERS; i++)
-		to->peers[to->n_peers++] = peer_of(from->peers[i]);
-}
-
 static void
 take_region(const Pdpb__GetRegionResponse *reply)
 {
@@ -88,8 +62,8 @@ take_region(const Pdpb__GetRegionResponse *reply)
 	if (reply->region == NULL || reply->leader == NULL ||
 		reply->leader->id == 0)
 		return;
-	region_of(reply->region, &region);
-	remember(&region, peer_of(reply->leader));
+	txn_client_region(reply->region, &region);
+	remember(&region, txn_client_peer(reply->leader));
 }
 
 static void
@@ -213,7 +187,7 @@ take_current(const Errorpb__EpochNotMatch *error, uint64 store_id)
 	{
 		Region region;
 
-		region_of(error->current_regions[i], &region);
+		txn_client_region(error->current_regions[i], &region);
 		for (int k = 0; k < region.n_peers; k++)
 			if (region.peers[k].store_id == store_id)
 				remember(&region, region.peers[k]);
@@ -227,7 +201,7 @@ route_failed(uint64 region_id, uint64 store_id, const Errorpb__Error *error)
 		error->not_leader->leader != NULL && error->not_leader->leader->id != 0)
 	{
 		region_cache_set_leader(&cache, region_id,
-								peer_of(error->not_leader->leader));
+								txn_client_peer(error->not_leader->leader));
 		return;
 	}
 	region_cache_drop(&cache, region_id);

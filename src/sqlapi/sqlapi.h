@@ -147,6 +147,14 @@ extern void sql_ahead_send(SqlAhead *ahead);
  */
 extern bool sql_ahead_end(SqlAhead *ahead);
 
+/* ---- put.c ---- */
+
+/* SqlWrite's `build` of a RawBatchDelete. */
+extern ProtobufCMessage *sql_build_batch_delete(const SqlWrite *write, int from,
+												int n,
+												Kvrpcpb__Context *context,
+												Arena *arena);
+
 /* ---- range.c ---- */
 
 /*
@@ -221,9 +229,18 @@ extern Datum bytes_bytea(Bytes bytes);
 
 extern ProtobufCBinaryData bytes_wire(Bytes bytes);
 
+/* palloc'd, of any length. */
+extern Bytes bytes_copy(Bytes bytes);
+
+/* How a key is shown: as bytea is, cut where it gets long. */
+extern char *key_text(Bytes key);
+
 /* An argument that must not be NULL; borrows. */
 extern Bytes not_null_argument(FunctionCallInfo fcinfo, int argument,
 							   const char *what);
+
+/* The third argument of a scan: how many pairs at most, NULL: all. */
+extern int64 limit_argument(FunctionCallInfo fcinfo);
 
 /* The elements of a bytea[]; throws on a NULL one. */
 extern Bytes *bytea_array(Datum array, const char *what, int *n);

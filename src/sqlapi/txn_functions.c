@@ -143,21 +143,6 @@ bound_argument(FunctionCallInfo fcinfo, int argument, bool is_end)
 	return bound;
 }
 
-static int64
-limit_argument(FunctionCallInfo fcinfo)
-{
-	int64 limit;
-
-	if (PG_ARGISNULL(2))
-		return PG_INT64_MAX;
-	limit = PG_GETARG_INT64(2);
-	if (limit < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the limit of a scan must not be negative")));
-	return limit;
-}
-
 static ScanCall *
 scan_begin(FunctionCallInfo fcinfo)
 {

@@ -15,21 +15,10 @@
 
 typedef unsigned long long Llu;
 
-#define KEY_SHOWN 64
-
 char *
 txn_key_text(Bytes stored)
 {
-	Bytes key = txn_user_key(stored);
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, "\\x");
-	for (size_t i = 0; i < key.len && i < KEY_SHOWN; i++)
-		appendStringInfo(&text, "%02x", key.data[i]);
-	if (key.len > KEY_SHOWN)
-		appendStringInfoString(&text, "...");
-	return text.data;
+	return key_text(txn_user_key(stored));
 }
 
 /* "transaction 4711 (process 12)". */

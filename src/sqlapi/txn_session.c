@@ -236,23 +236,14 @@ short_patience(TxnSession *session)
 	session->patience.end_us = board_now_us() + ms * INT64CONST(1000);
 }
 
+/* Undo the session's pessimistic locks of these keys. */
 static void
-undo_locks(TxnSession *session)
+roll_back(TxnSession *session, Bytes *keys, size_t n)
 {
 	TxnCommand command = {.kind = TXN_CMD_PESSIMISTIC_ROLLBACK};
-	size_t room = membuffer_n(session->buffer) + (size_t) session->n_stray;
-	Bytes *keys = arena_alloc(&session->arena, room * sizeof(Bytes));
-	size_t n = 0;
 	ClientResult result;
 	Backoff backoff;
 
-	for (const BufferEntry *entry =
-			 membuffer_from(session->buffer, bytes_empty());
-		 entry != NULL; entry = membuffer_next(entry))
-		if (entry->locked)
-			keys[n++] = entry->key;
-	for (int i = 0; i < session->n_stray; i++)
-		keys[n++] = session->stray[i];
 	if (n == 0)
 		return;
 	command.pessimistic_rollback.keys = keys;
@@ -263,15 +254,29 @@ undo_locks(TxnSession *session)
 	client_run(&session->client, &command, &backoff, &session->arena, &result);
 }
 
+static void
+undo_locks(TxnSession *session)
+{
+	size_t room = membuffer_n(session->buffer) + (size_t) session->n_stray;
+	Bytes *keys = arena_alloc(&session->arena, room * sizeof(Bytes));
+	size_t n = 0;
+
+	for (const BufferEntry *entry =
+			 membuffer_from(session->buffer, bytes_empty());
+		 entry != NULL; entry = membuffer_next(entry))
+		if (entry->locked)
+			keys[n++] = entry->key;
+	for (int i = 0; i < session->n_stray; i++)
+		keys[n++] = session->stray[i];
+	roll_back(session, keys, n);
+}
+
 /* Of those that were asked for and never came, the commit knows nothing. */
 static void
 drop_strays(TxnSession *session)
 {
-	TxnCommand command = {.kind = TXN_CMD_PESSIMISTIC_ROLLBACK};
 	Bytes *keys =
 		arena_alloc(&session->arena, (size_t) session->n_stray * sizeof(Bytes));
-	ClientResult result;
-	Backoff backoff;
 	size_t n = 0;
 
 	for (int i = 0; i < session->n_stray; i++)
@@ -282,14 +287,7 @@ drop_strays(TxnSession *session)
 		if (entry == NULL || !entry->locked)
 			keys[n++] = session->stray[i];
 	}
-	if (n == 0)
-		return;
-	command.pessimistic_rollback.keys = keys;
-	command.pessimistic_rollback.n_keys = n;
-	command.pessimistic_rollback.start_ts = session->start_ts;
-	command.pessimistic_rollback.for_update_ts = PG_UINT64_MAX;
-	backoff_init(&backoff, CLEANUP_MS, session->client.random++);
-	client_run(&session->client, &command, &backoff, &session->arena, &result);
+	roll_back(session, keys, n);
 }
 
 /*

@@ -175,16 +175,6 @@ lock_for_write(TxnSession *session, const Bytes *keys, int n)
 
 /* ------------------------------------------------------------------- reads */
 
-static Bytes
-copy_bytes(Bytes from)
-{
-	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	return bytes_make(to, from.len);
-}
-
 /* True if the buffer knows the answer. */
 static bool
 get_buffered(const TxnSession *session, Bytes key, TxnValue *value)
@@ -195,7 +185,7 @@ get_buffered(const TxnSession *session, Bytes key, TxnValue *value)
 		return false;
 	value->found = entry->op == BUFFER_PUT;
 	if (value->found)
-		value->value = copy_bytes(entry->value);
+		value->value = bytes_copy(entry->value);
 	return true;
 }
 
@@ -401,7 +391,7 @@ take_values(const Mutation *mutations, size_t n, const TxnAnswer *answer,
 		known[i] = true;
 		values[i].found = result->exists;
 		if (result->exists)
-			values[i].value = copy_bytes(result->value);
+			values[i].value = bytes_copy(result->value);
 	}
 }
 

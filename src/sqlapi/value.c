@@ -1,15 +1,18 @@
 /*
  * value.c
- *	  Between SQL's bytea and the core's Bytes.
+ *	  Between SQL's arguments and bytea, and the core's Bytes.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/array.h"
 
 #include "guc.h"
 #include "sqlapi/sqlapi.h"
+
+#define KEY_SHOWN 64 /* bytes */
 
 Bytes
 bytea_bytes(Datum datum)
@@ -98,4 +101,43 @@ call_arena(void)
 	}
 	arena_reset(&arena);
 	return &arena;
+}
+
+Bytes
+bytes_copy(Bytes from)
+{
+	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
+
+	if (from.len > 0)
+		memcpy(to, from.data, from.len);
+	return bytes_make(to, from.len);
+}
+
+char *
+key_text(Bytes key)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "\\x");
+	for (size_t i = 0; i < key.len && i < KEY_SHOWN; i++)
+		appendStringInfo(&text, "%02x", key.data[i]);
+	if (key.len > KEY_SHOWN)
+		appendStringInfoString(&text, "...");
+	return text.data;
+}
+
+int64
+limit_argument(FunctionCallInfo fcinfo)
+{
+	int64 limit;
+
+	if (PG_ARGISNULL(2))
+		return PG_INT64_MAX;
+	limit = PG_GETARG_INT64(2);
+	if (limit < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the limit of a scan must not be negative")));
+	return limit;
 }

@@ -107,25 +107,13 @@ find_peer(const Region *region, uint64 id)
 	return NULL;
 }
 
-static Metapb__Peer *
-peer_message(const RegionPeer *peer, Arena *arena)
-{
-	Metapb__Peer *out = arena_alloc(arena, sizeof(*out));
-
-	metapb__peer__init(out);
-	out->id = peer->id;
-	out->store_id = peer->store_id;
-	out->role = (Metapb__PeerRole) peer->role;
-	return out;
-}
-
 static Pdpb__PeerStats *
 down_message(const RegionPeer *peer, int64 silent_us, Arena *arena)
 {
 	Pdpb__PeerStats *out = arena_alloc(arena, sizeof(*out));
 
 	pdpb__peer_stats__init(out);
-	out->peer = peer_message(peer, arena);
+	out->peer = service_peer_message(peer, arena);
 	out->down_seconds = (uint64) (silent_us / 1000000);
 	return out;
 }
@@ -158,7 +146,7 @@ tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
 			continue;
 		if (it->match < status->truncated_index || it->match == 0)
 			out->pending_peers[out->n_pending_peers++] =
-				peer_message(of, arena);
+				service_peer_message(of, arena);
 		since = peer->sleep.asleep ? 0 : silent_since(peer, it, now_us);
 		if (since != 0 && now_us - since >= DOWN_US)
 			out->down_peers[out->n_down_peers++] =

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "core/base/check.h"
+#include "core/raft/empty_log.h"
 #include "core/raft/raft.h"
 
 #define MAX_LOG (1 << 21)
@@ -87,23 +88,11 @@ peer_last(void *arg)
 	return ((Peer *) arg)->last;
 }
 
-static Status
-peer_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
-			  RaftSnapshot *out)
-{
-	(void) arg;
-	(void) to;
-	(void) index;
-	(void) arena;
-	(void) out;
-	return STATUS_UNAVAILABLE;
-}
-
 static void
 peer_init(Peer *p, uint64_t id, int voters)
 {
 	RaftStorage storage = {p, peer_entries, peer_term, peer_last,
-						   peer_snapshot};
+						   raft_no_snapshot};
 	RaftAllocator alloc = {NULL, count_alloc, count_free};
 	RaftConfig c;
 

@@ -35,9 +35,9 @@ last_index(void *arg)
 	return *(const uint64_t *) arg;
 }
 
-static Status
-no_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
-			RaftSnapshot *out)
+Status
+raft_no_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
+				 RaftSnapshot *out)
 {
 	(void) arg;
 	(void) to;
@@ -51,7 +51,7 @@ RaftStorage
 raft_empty_log(const uint64_t *applied)
 {
 	RaftStorage storage = {(void *) (uintptr_t) applied, no_entries, no_term,
-						   last_index, no_snapshot};
+						   last_index, raft_no_snapshot};
 
 	return storage;
 }

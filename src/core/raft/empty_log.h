@@ -13,4 +13,8 @@
 /* `applied` must outlive the group; it is the driver's committed position. */
 extern RaftStorage raft_empty_log(const uint64_t *applied);
 
+/* The `snapshot` of a storage that never has one: UNAVAILABLE. */
+extern Status raft_no_snapshot(void *arg, uint64_t to, uint64_t index,
+							   Arena *arena, RaftSnapshot *out);
+
 #endif /* TIKV_RAFT_EMPTY_LOG_H */
