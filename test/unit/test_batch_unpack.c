@@ -8,18 +8,8 @@
 #include "kvrpcpb.pb-c.h"
 #include "service/service.h"
 #include "service/wire.h"
+#include "dice.h"
 #include "unit.h"
-
-static uint64_t
-next_random(void)
-{
-	static uint64_t x = 88172645463325252ULL;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return x;
-}
 
 static void
 test_table(void)

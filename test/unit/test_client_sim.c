@@ -12,6 +12,7 @@
 
 #include "client_kit.h"
 #include "core/mvcc/read.h"
+#include "dice.h"
 
 #define ACCOUNTS 6
 #define START 100
@@ -20,28 +21,12 @@
 #define MAX_DEPTH 3
 
 static const char *const names[ACCOUNTS] = {"a", "b", "m", "n", "y", "z"};
-static uint64_t rng;
 static int depth;
 static int n_left; /* transactions to begin */
 static size_t committed;
 static size_t unknown;
 static size_t refused;
 static const char *broken;
-
-static uint64_t
-next_random(void)
-{
-	rng ^= rng >> 12;
-	rng ^= rng << 25;
-	rng ^= rng >> 27;
-	return (rng * UINT64_C(2685821657736338717)) >> 33;
-}
-
-static bool
-chance(uint64_t percent)
-{
-	return next_random() % 100 < percent;
-}
 
 static void
 expect(bool holds, const char *what)
@@ -222,25 +207,25 @@ transfer(void)
 	Transfer t = {0};
 	int from = 0;
 	int to = 0;
-	size_t i = next_random() % ACCOUNTS;
+	size_t i = below(ACCOUNTS);
 
 	n_left--;
 	depth++;
 	/* Some have little time: their locks stay behind. */
-	world_left_ms = chance(20) ? 1 + next_random() % 200 : 20000;
+	world_left_ms = chance(20) ? 1 + below(200) : 20000;
 	arena_init(&t.arena);
 	t.buffer = membuffer_new();
 	t.pessimistic = chance(50);
 	t.committer.try_one_pc = chance(50);
 	t.committer.try_async = chance(60);
 	t.from = K(names[i]);
-	t.to = K(names[(i + 1 + next_random() % (ACCOUNTS - 1)) % ACCOUNTS]);
+	t.to = K(names[(i + 1 + below(ACCOUNTS - 1)) % ACCOUNTS]);
 	t.committer.start_ts = world_ts();
 	if (t.pessimistic)
 		t.committer.lock_ttl_ms = 3000;
 	if (get(&t, t.from, &from) && get(&t, t.to, &to))
 	{
-		int amount = (int) (next_random() % 10);
+		int amount = (int) below(10);
 
 		put(&t, t.from, from - amount);
 		put(&t, t.to, to + amount);
@@ -261,7 +246,7 @@ interfere(void)
 	if (chance(3) && n_regions < MAX_REGIONS)
 	{
 		static const char *const at[] = {"b", "c", "m", "n", "p", "y", "z"};
-		const char *bound = at[next_random() % 7];
+		const char *bound = at[below(7)];
 		const Region *region = world_region(K(bound));
 
 		if (region_cache_holds(region, K(bound)) &&
@@ -270,7 +255,7 @@ interfere(void)
 			world_split(bound);
 	}
 	if (chance(3))
-		leader_of[next_random() % n_regions] = 900 + next_random() % 3;
+		leader_of[below(n_regions)] = 900 + below(3);
 	while (depth < MAX_DEPTH && n_left > 0 && chance(25))
 		transfer();
 }
@@ -278,7 +263,7 @@ interfere(void)
 static Fault
 choose_fault(void)
 {
-	uint64_t at = next_random() % 100;
+	uint64_t at = below(100);
 
 	return at < 2 ? FAULT_UNSENT :
 		at < 5	  ? FAULT_LOST :
@@ -339,8 +324,7 @@ run_seed(uint64_t seed)
 	world_ms += 1000000;
 	expect(sum_at(world_ts()) == ACCOUNTS * START, "the sum stayed");
 	for (int i = 0; i < 10; i++)
-		expect(sum_at(MS(1000 + next_random() % (world_ms - 1000))) ==
-				   ACCOUNTS * START,
+		expect(sum_at(MS(1000 + below(world_ms - 1000))) == ACCOUNTS * START,
 			   "and was the same before");
 	world_free();
 }

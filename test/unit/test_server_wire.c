@@ -12,6 +12,7 @@
 
 #include "rpc_client.h"
 #include "rpc_server.h"
+#include "dice.h"
 #include "unit.h"
 
 enum FrameType
@@ -349,17 +350,6 @@ test_large_headers(void)
 	close(fd);
 	free(buf);
 	OK(server_is_well(), "huge headers do no harm");
-}
-
-static uint64_t
-next_random(void)
-{
-	static uint64_t x = 88172645463325252ULL;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return x;
 }
 
 /* A call's bytes with some replaced, or random frames after a good start. */

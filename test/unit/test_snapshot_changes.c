@@ -5,6 +5,7 @@
  */
 #include "codec_case.h"
 #include "core/snapshot/snapshot_changes.h"
+#include "snapshot_file.h"
 
 /* ---- a region of few keys, each in any table ---- */
 
@@ -177,18 +178,6 @@ random_entry(Rows *rows, uint64_t index)
 }
 
 /* ---- the reader of the file ---- */
-
-static uint8_t file[1 << 20];
-static size_t file_len;
-
-static bool
-write_file(void *arg, Bytes bytes)
-{
-	(void) arg;
-	memcpy(file + file_len, bytes.data, bytes.len);
-	file_len += bytes.len;
-	return true;
-}
 
 static int
 table_of_record(const SnapshotRecord *r)

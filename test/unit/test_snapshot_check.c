@@ -7,18 +7,7 @@
 #include "core/base/crc32.h"
 #include "core/codec/memcomparable.h"
 #include "core/snapshot/snapshot_check.h"
-
-static uint8_t file[1 << 20];
-static size_t file_len;
-
-static bool
-write_file(void *arg, Bytes bytes)
-{
-	(void) arg;
-	memcpy(file + file_len, bytes.data, bytes.len);
-	file_len += bytes.len;
-	return true;
-}
+#include "snapshot_file.h"
 
 static SnapshotRecord
 record(SnapshotOp op, const char *key, const char *bytes)

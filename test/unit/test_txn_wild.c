@@ -8,6 +8,7 @@
  *
  * Usage: test_txn_wild [first_seed [n_seeds]]
  */
+#include "dice.h"
 #include "txn_kit.h"
 
 #define N_KEYS 4
@@ -15,24 +16,8 @@
 #define STEPS 400
 
 static Kit kit;
-static uint64_t rng;
 static size_t n_ok;
 static size_t n_refused;
-
-static uint64_t
-next_random(void)
-{
-	rng ^= rng >> 12;
-	rng ^= rng << 25;
-	rng ^= rng >> 27;
-	return rng * UINT64_C(2685821657736338717);
-}
-
-static size_t
-below(size_t n)
-{
-	return (size_t) (next_random() >> 33) % n;
-}
 
 static bool
 coin(void)

@@ -7,6 +7,7 @@
 #define TIKV_TEST_TXN_WORLD_H
 
 #include "txn_kit.h"
+#include "dice.h"
 
 #define N_KEYS 4
 #define MAX_TXNS 64
@@ -62,7 +63,6 @@ typedef struct Read
 
 static Kit kit;
 static Arena world; /* of a seed: what requests refer to */
-static uint64_t rng;
 static uint64_t clock_ts;
 static Bytes all_keys[N_KEYS];
 static Txn txns[MAX_TXNS];
@@ -76,28 +76,6 @@ static bool verbose;
 static uint64_t suspect; /* the transaction that is looked at */
 static uint64_t n_commands;
 static const char *broken; /* the invariant that did not hold */
-
-static uint64_t
-next_random(void)
-{
-	/* xorshift64* */
-	rng ^= rng >> 12;
-	rng ^= rng << 25;
-	rng ^= rng >> 27;
-	return rng * UINT64_C(2685821657736338717);
-}
-
-static size_t
-below(size_t n)
-{
-	return (size_t) (next_random() >> 33) % n;
-}
-
-static bool
-chance(size_t percent)
-{
-	return below(100) < percent;
-}
 
 static uint64_t
 tso(void)
