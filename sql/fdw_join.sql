@@ -109,6 +109,8 @@ CREATE INDEX ON asked (id);
 SET enable_seqscan = off; SET enable_sort = off;
 EXPLAIN (COSTS OFF) SELECT a.id, m.n FROM asked AS a JOIN many AS m ON m.key = a.key ORDER BY a.id;
 SELECT count(*), count(*) FILTER (WHERE id < previous) AS disordered FROM (SELECT id, lag(id) OVER () AS previous FROM (SELECT a.id, m.n FROM asked AS a JOIN many AS m ON m.key = a.key ORDER BY a.id OFFSET 0) AS ordered) AS pairs;
+SELECT count(*) FROM ((SELECT id, n FROM single WHERE found IS NOT NULL EXCEPT ALL (SELECT a.id, m.n FROM asked AS a JOIN many AS m ON m.key = a.key ORDER BY a.id OFFSET 0))
+	UNION ALL ((SELECT a.id, m.n FROM asked AS a JOIN many AS m ON m.key = a.key ORDER BY a.id OFFSET 0) EXCEPT ALL SELECT id, n FROM single WHERE found IS NOT NULL)) AS differences;
 RESET enable_seqscan; RESET enable_sort;
 RESET enable_hashjoin; RESET enable_mergejoin;
 DROP TABLE asked, batched, batched_inner, single;

@@ -28,6 +28,8 @@ CREATE FUNCTION storage_test_delete(text, bytea) RETURNS void
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_get(text, bytea, int8, bool) RETURNS bytea
 	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_get_many(bytea[], int4) RETURNS int4
+	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_scan(text, bytea, bytea, bool, bool, int4, int8,
 	OUT key bytea, OUT value bytea, OUT expires_at int8) RETURNS SETOF record
 	AS :'module' LANGUAGE C STRICT;
@@ -552,7 +554,26 @@ SELECT storage_test_insert(array_agg(key_of(i * 10 + 6) ORDER BY i)) FROM genera
 ROLLBACK;
 SELECT storage_test_insert(array_agg(key_of(i * 10 + 6) ORDER BY i)) FROM generate_series(1, 300) AS i;
 SELECT rows_seen();
--- entries that vary in length, and keys that fill their column, alike to the index
+-- neighbours share the descent: fewer pages are looked at than there are entries
+SELECT pg_stat_force_next_flush();
+SELECT idx_blks_hit + idx_blks_read AS before FROM pg_statio_all_indexes WHERE indexrelname = 'raw_key' \gset
+SELECT storage_test_insert(array_agg(key_of(300000 + i) ORDER BY i)), pg_stat_force_next_flush() FROM generate_series(1, 3000) AS i;
+SELECT idx_blks_hit + idx_blks_read - :before BETWEEN 1 AND 2999 AS shared FROM pg_statio_all_indexes WHERE indexrelname = 'raw_key';
+-- many keys are got from many pages until it is enough: none is pinned afterwards
+SELECT storage_test_cache('empty');
+SELECT count(get(key_of(300000 + i * 100))) FROM generate_series(1, 30) AS i;
+SELECT count(DISTINCT (ctid::text::point)[0]) >= 20 AS many_pages FROM tikv_internal.raw
+	WHERE key IN (SELECT key_of(300000 + i * 100) FROM generate_series(1, 30) AS i);
+SELECT string_agg(storage_test_get_many(keys, enough)::text, ' ' ORDER BY enough) FROM generate_series(1, 31) AS enough,
+	(SELECT array_agg(key_of(300000 + i * 100) ORDER BY i) AS keys FROM generate_series(1, 30) AS i) AS k;
+SELECT storage_test_cache('off');
+-- an index of a user's, in which entries with a NULL come before others
+CREATE INDEX raw_rest ON tikv_internal.raw (key_rest);
+SELECT storage_test_insert(array_agg(CASE i % 2 WHEN 0 THEN key_of(400000 + i) ELSE rep('n', 2048) || key_of(i) END ORDER BY i))
+	FROM generate_series(1, 300) AS i;
+SELECT bt_index_check('tikv_internal.raw_rest', true);
+DROP INDEX tikv_internal.raw_rest;
+-- entries that vary in length up to those that the btree must look at itself
 SELECT storage_test_insert(array_agg(rep('v', i) ORDER BY i)) FROM generate_series(1, 2047) AS i;
 SELECT storage_test_insert(array_agg(rep('l', 2048) || key_of(i) ORDER BY i)) FROM generate_series(1, 1000) AS i;
 SELECT rows_seen();

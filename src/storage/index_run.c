@@ -180,7 +180,10 @@ add_to_leaf(Run *run, IndexTuple entry)
 
 /* ----------------------------------------------------------------- the run */
 
-/* The first entry's key, which the others change. */
+/*
+ * The first entry's key, which the others change.  None of them has a NULL,
+ * which the key would not forget.
+ */
 static void
 set_key(Run *run, IndexTuple entry, const Datum *values)
 {
@@ -191,12 +194,20 @@ set_key(Run *run, IndexTuple entry, const Datum *values)
 	run->key->scantid = &entry->t_tid;
 }
 
-/* An index of long ago, or an entry that the btree may refuse. */
+/* False: it is left to the btree, which may have to refuse it. */
 static bool
-is_plain(const Run *run, IndexTuple entry)
+add_entry_simply(Run *run, IndexTuple entry, const Datum *values)
 {
-	return run->key->heapkeyspace && !IndexTupleHasNulls(entry) &&
-		IndexTupleSize(entry) <= BLCKSZ / 4;
+	if (IndexTupleHasNulls(entry) || IndexTupleSize(entry) > BLCKSZ / 4)
+		return false;
+	set_key(run, entry, values);
+	/* An index of long ago is not in the order of heap TIDs. */
+	if (!run->key->heapkeyspace)
+		return false;
+	if (add_to_leaf(run, entry))
+		return true;
+	find_leaf(run);
+	return add_to_leaf(run, entry);
 }
 
 static void
@@ -206,15 +217,8 @@ insert_entry(Run *run, ItemPointer tid, Datum *values, bool *isnull)
 		index_form_tuple(RelationGetDescr(run->index), values, isnull);
 
 	entry->t_tid = *tid;
-	set_key(run, entry, values);
-	if (is_plain(run, entry))
-	{
-		if (add_to_leaf(run, entry))
-			return;
-		find_leaf(run);
-		if (add_to_leaf(run, entry))
-			return;
-	}
+	if (add_entry_simply(run, entry, values))
+		return;
 	leave_leaf(run);
 	(void) index_insert(run->index, values, isnull, tid, run->heap,
 						UNIQUE_CHECK_NO, false, NULL);

@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(storage_test_put);
 PG_FUNCTION_INFO_V1(storage_test_insert);
 PG_FUNCTION_INFO_V1(storage_test_delete);
 PG_FUNCTION_INFO_V1(storage_test_get);
+PG_FUNCTION_INFO_V1(storage_test_get_many);
 PG_FUNCTION_INFO_V1(storage_test_scan);
 PG_FUNCTION_INFO_V1(storage_test_check);
 PG_FUNCTION_INFO_V1(storage_test_blocker);
@@ -201,23 +202,35 @@ storage_test_put(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+static Bytes *
+arg_keys(ArrayType *array, int *n)
+{
+	Datum *elements;
+	Bytes *keys;
+
+	deconstruct_array(array, BYTEAOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  n);
+	keys = palloc(sizeof(Bytes) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+		keys[i] = storage_test_arg(DatumGetByteaPP(elements[i]));
+	return keys;
+}
+
 /* storage_test_insert(keys bytea[]): keys that nobody has, as one turn */
 Datum
 storage_test_insert(PG_FUNCTION_ARGS)
 {
-	Datum *keys;
 	int n;
+	Bytes *keys = arg_keys(PG_GETARG_ARRAYTYPE_P(0), &n);
 	RawModify *modifies;
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, -1, false,
-					  TYPALIGN_INT, &keys, NULL, &n);
 	modifies = palloc0(sizeof(RawModify) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
 		modifies[i].kind = RAW_PUT;
 		modifies[i].absent = true;
 		modifies[i].cf = RAW_CF_DEFAULT;
-		modifies[i].key = storage_test_arg(DatumGetByteaPP(keys[i]));
+		modifies[i].key = keys[i];
 		modifies[i].value = modifies[i].key;
 	}
 	write_all(modifies, n);
@@ -318,6 +331,38 @@ storage_test_get(PG_FUNCTION_ARGS)
 	if (!found)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+static bool
+count_pair(void *arg, int i, const RawPair *pair)
+{
+	Expected *expected = arg;
+
+	(void) i;
+	(void) pair;
+	return ++expected->seen < expected->enough;
+}
+
+/* storage_test_get_many(keys bytea[], enough int): how many it finds until it
+ * is enough.  A page that is still pinned then is warned of. */
+Datum
+storage_test_get_many(PG_FUNCTION_ARGS)
+{
+	int n;
+	Bytes *keys = arg_keys(PG_GETARG_ARRAYTYPE_P(0), &n);
+	Expected expected = {NULL, 0, PG_GETARG_INT32(1)};
+	Snapshot snapshot;
+	OpenTables tables;
+	RawReader *reader;
+
+	storage_test_tables(false, true, &tables);
+	snapshot = read_snapshot(true);
+	reader = raw_reader_open(&tables, snapshot, 0);
+	reader->get_many(reader, RAW_CF_DEFAULT, keys, n, count_pair, &expected);
+	raw_reader_close(reader);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, false);
+	PG_RETURN_INT32(expected.seen);
 }
 
 static bool
