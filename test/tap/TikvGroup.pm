@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   make_group make_stores ask order start_again leader wait_leader wait_same
-  hold let_go received checks_clean
+  hold_table let_table_go received checks_clean
 );
 
 # Ids of the stores, and of the peers of region 2 where it has three.
@@ -106,7 +106,7 @@ sub order
 }
 
 # A session that keeps others from a table of a node, and so its turns.
-sub hold
+sub hold_table
 {
 	my ($i, $table, $mode) = @_;
 	my $session = $nodes[$i]->background_psql('postgres');
@@ -115,7 +115,7 @@ sub hold
 	return $session;
 }
 
-sub let_go
+sub let_table_go
 {
 	my ($session) = @_;
 

@@ -81,7 +81,7 @@ sub send_both
 
 	kill 'STOP', $store;
 	sleep 1;
-	my %held = map { $_ => hold($_, @log_lock) } $whole, $piece;
+	my %held = map { $_ => hold_table($_, @log_lock) } $whole, $piece;
 	my %before = map { $_ => received($_) } keys %held;
 	kill 'CONT', $store;
 	foreach my $i (keys %held)
@@ -89,8 +89,8 @@ sub send_both
 		wait_for("answers to region $region_of{$i}", sub { received($i) > $before{$i} });
 	}
 	rename("$dir.away", $dir) or die;
-	my $session = hold($target, @log_lock);
-	let_go($_) foreach values %held;
+	my $session = hold_table($target, @log_lock);
+	let_table_go($_) foreach values %held;
 	return $session;
 }
 
@@ -119,7 +119,7 @@ foreach my $try (1 .. 4)
 	$came = both_came();
 	last if $came;
 	note("try $try: only one of them came");
-	let_go($session);
+	let_table_go($session);
 	$_->stop('immediate') foreach @nodes;
 }
 ok($came, 'two snapshots came while the store is held') or die;
@@ -127,7 +127,7 @@ ok($came, 'two snapshots came while the store is held') or die;
 my ($store) = pids($nodes[$target], 'tikv store');
 
 is(one($target, q{SELECT count(*) FROM tikv_internal.region WHERE peer_ids <> '{}'}), '0', 'two snapshots wait for one turn');
-let_go($session);
+let_table_go($session);
 wait_for('a region', sub {
 	return (ask($target, q{SELECT count(*) > 0 FROM tikv_internal.region WHERE peer_ids <> '{}'}) // '') eq 't';
 });

@@ -63,13 +63,13 @@ my ($store) = pids($nodes[$late], 'tikv store');
 # What the leader waits for is an answer: it comes while that is held.
 kill 'STOP', $store;
 sleep 1;
-my $leader_held = hold($leads, 'raft_log', 'ACCESS EXCLUSIVE');
+my $leader_held = hold_table($leads, 'raft_log', 'ACCESS EXCLUSIVE');
 my $before = received($leads);
 kill 'CONT', $store;
 wait_for('an answer', sub { received($leads) > $before });
 rename("$dir.away", $dir) or die;
-my $late_held = hold($late, 'raft_log', 'ACCESS EXCLUSIVE');
-let_go($leader_held);
+my $late_held = hold_table($late, 'raft_log', 'ACCESS EXCLUSIVE');
+let_table_go($leader_held);
 wait_for('the snapshot to come', sub { grep { /\.snap$/ } slurp_dir($dir) });
 space('1000TB');
 
@@ -79,7 +79,7 @@ order($leads, q{tikv_split('u', true)}, 'the split');
 my $piece = wait_for('the piece', sub { ask($leads, q{SELECT region_id FROM tikv.regions WHERE region_id <> 2}) });
 is(ask($leads, "SELECT start_key FROM tikv.regions WHERE region_id = $piece"), '\x', 'it is the lower one');
 sleep 3; # messages of the piece come after the snapshot
-let_go($late_held);
+let_table_go($late_held);
 wait_for("the piece's peer, before the split", sub { rows_on($late, 'raft_state') eq '2' });
 is(all_rows_on($late), '0 0 0', 'nothing is installed yet');
 order($leads, "tikv_remove_peer($piece, $late_store)", 'the late store loses it');
@@ -89,13 +89,13 @@ is(rows_on($late, 'leftover'), '0', 'it has left nothing behind: it had nothing'
 # ---- the late store comes to the split when it is installed
 
 my $since = -s $nodes[$late]->logfile;
-my $holder = hold($late, 'leftover', 'SHARE');
+my $holder = hold_table($late, 'leftover', 'SHARE');
 space('-1');
 wait_in_vain('the split', $nodes[$late], $since);
 is(all_rows_on($late), $all, 'the snapshot has the rows from before the split');
 space('1000TB');
 sleep 1;
-let_go($holder);
+let_table_go($holder);
 wait_for('the split', sub { rows_on($late, 'leftover') > 0 });
 is(ask($late, q{SELECT count(*) FROM tikv_internal.raft_state}), '1', 'no peer of the piece begins');
 is(all_rows_on($late), $all, 'its rows are there, and belong to nobody');
@@ -106,7 +106,7 @@ crash();
 is(rows_on($late, 'leftover'), '1', 'what is left is known after a crash');
 is(all_rows_on($late), $all, '... and is there');
 $since = -s $nodes[$late]->logfile;
-$holder = hold($late, 'leftover', 'SHARE');
+$holder = hold_table($late, 'leftover', 'SHARE');
 space('-1');
 wait_in_vain('the last slice', $nodes[$late], $since);
 wait_last_slice($late, $kept);

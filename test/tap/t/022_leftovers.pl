@@ -61,7 +61,7 @@ wait_for('the peer to be gone', sub { rows_on(2, 'leftover') > 0 });
 is(all_rows_on(2), $all, 'nothing is removed while the disk is full');
 my $since = -s $nodes[2]->logfile;
 # its row cannot be taken away: the last slice does not end
-my $holder = hold(2, 'leftover', 'SHARE');
+my $holder = hold_table(2, 'leftover', 'SHARE');
 $nodes[2]->append_conf('postgresql.conf', 'tikv.reserve_space = -1');
 $nodes[2]->reload;
 wait_in_vain('the last slice', $nodes[2], $since);
