@@ -107,7 +107,7 @@ CLUSTER_SETTINGS=(
     --set max_wal_size=8GB
     --set checkpoint_timeout=1h
     --set max_connections=200
-    --set tikv.region_split_size=0
+    --set tikv.region_split_size=0 --set tikv.region_split_keys=1000000000
 )
 
 finish()
