@@ -12,6 +12,7 @@
 #include "utils/ruleutils.h"
 
 #include "fdw/fdw.h"
+#include "sqlapi/sqlapi.h"
 #include "fdw/scan_state.h"
 
 #define SHOWN_RANGES 5
@@ -48,9 +49,9 @@ is_constant(List *arguments)
 static char *
 range_text(const KvRange *range)
 {
-	return psprintf("[%s, %s)", key_display(range->lower),
+	return psprintf("[%s, %s)", key_text(range->lower),
 					range->upper.len == 0 ? "infinity" :
-											key_display(range->upper));
+											key_text(range->upper));
 }
 
 /* The first keys or ranges, and how many there are. */
@@ -66,7 +67,7 @@ explain_bounds(Bounds *bounds, ExplainState *es)
 	for (int i = 0; i < SHOWN_RANGES; i++)
 	{
 		if (keys && bounds_next_keys(bounds, &key, 1) > 0)
-			shown = lappend(shown, key_display(key));
+			shown = lappend(shown, key_text(key));
 		else if (!keys && bounds_next_range(bounds, &range))
 			shown = lappend(shown, range_text(&range));
 	}

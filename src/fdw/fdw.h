@@ -93,9 +93,6 @@ extern Bytes key_of_values(const TableMap *map, const Datum *values,
 extern bool key_to_values(const TableMap *map, Bytes key, const bool *wanted,
 						  Datum *values, bool *nulls);
 
-/* How a key is shown in messages. */
-extern char *key_display(Bytes key);
-
 /* ---- value_column.c ---- */
 
 typedef struct ValueCodec ValueCodec;

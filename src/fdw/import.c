@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "fdw/allow.h"
+#include "sqlapi/sqlapi.h"
 #include "fdw/fdw.h"
 
 typedef struct Import
@@ -131,7 +132,7 @@ add_table(Import *import, Bytes part, Bytes prefix)
 		ereport(
 			WARNING,
 			(errmsg("prefix %s is not imported: it gives no name of a table",
-					key_display(prefix))));
+					key_text(prefix))));
 		return;
 	}
 	name = pnstrdup((const char *) part.data, part.len);

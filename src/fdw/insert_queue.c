@@ -93,7 +93,7 @@ insert_refuse(const TableMap *map, Bytes key)
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("duplicate key in foreign table \"%s\"",
 					get_rel_name(map->relid)),
-			 errdetail("Key %s already exists.", key_display(key))));
+			 errdetail("Key %s already exists.", key_text(key))));
 }
 
 /* Refuse the first of the writes that is flagged. */

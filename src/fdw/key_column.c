@@ -12,8 +12,7 @@
 #include "utils/uuid.h"
 
 #include "fdw/fdw.h"
-
-#define DISPLAY_BYTES 64
+#include "sqlapi/sqlapi.h"
 
 bool
 key_kind_of_type(Oid type, KeyKind *kind)
@@ -79,20 +78,6 @@ key_part_of_datum(Oid type, Datum value, KeyPart *part)
 	}
 }
 
-char *
-key_display(Bytes key)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, "\\x");
-	for (size_t i = 0; i < key.len && i < DISPLAY_BYTES; i++)
-		appendStringInfo(&text, "%02x", key.data[i]);
-	if (key.len > DISPLAY_BYTES)
-		appendStringInfoString(&text, "...");
-	return text.data;
-}
-
 /* ------------------------------------------------------- columns to a key */
 
 static void
@@ -119,7 +104,7 @@ whole_key(const TableMap *map, const KeyPart *part)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("key is outside the foreign table"),
 				 errdetail("Key %s does not begin with the prefix %s.",
-						   key_display(key), key_display(map->prefix))));
+						   key_text(key), key_text(map->prefix))));
 	return key;
 }
 

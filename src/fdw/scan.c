@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 
 #include "fdw/allow.h"
+#include "sqlapi/sqlapi.h"
 #include "fdw/fdw.h"
 #include "fdw/scan_state.h"
 
@@ -278,10 +279,10 @@ refuse_key(const TableMap *map, Bytes key)
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-		 errmsg("key %s is no key of the foreign table", key_display(key)),
+		 errmsg("key %s is no key of the foreign table", key_text(key)),
 		 errdetail(
 			 "What follows the prefix %s is not what its %d key columns are encoded as.",
-			 key_display(map->prefix), map->n_keys),
+			 key_text(map->prefix), map->n_keys),
 		 errhint(
 			 "Choose a prefix that other data do not have, or on_error 'null' to leave such keys out.")));
 }

@@ -218,12 +218,12 @@ add_context(void *arg)
 
 	if (codec->attnum == 0)
 		errcontext("value of key %s in foreign table \"%s\"",
-				   key_display(codec->key), get_rel_name(codec->map->relid));
+				   key_text(codec->key), get_rel_name(codec->map->relid));
 	else
 		errcontext("column \"%s\" of key %s in foreign table \"%s\"",
 				   NameStr(TupleDescAttr(codec->map->desc, codec->attnum - 1)
 							   ->attname),
-				   key_display(codec->key), get_rel_name(codec->map->relid));
+				   key_text(codec->key), get_rel_name(codec->map->relid));
 }
 
 /* What does not decode without anybody having thrown. */
@@ -235,7 +235,7 @@ refuse(const ValueCodec *codec, const char *what)
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-		 errmsg("value of key %s is not %s", key_display(codec->key), what),
+		 errmsg("value of key %s is not %s", key_text(codec->key), what),
 		 errhint(
 			 "The table's option value_format says how values are stored; with on_error 'null' such columns are NULL.")));
 }
@@ -553,7 +553,7 @@ read_object(ValueCodec *codec, void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_JSON_TEXT),
 				 errmsg("value of key %s is not a JSON object",
-						key_display(codec->key))));
+						key_text(codec->key))));
 	InitFunctionCallInfoData(*call, &codec->populate, 2, InvalidOid, NULL,
 							 NULL);
 	call->args[0].value = codec->empty_object;

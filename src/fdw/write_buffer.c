@@ -170,7 +170,7 @@ refuse_existing(const WriteBuffer *buffer, Bytes key)
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("duplicate key in foreign table \"%s\"",
 					get_rel_name(buffer->map->relid)),
-			 errdetail("Key %s already exists.", key_display(key))));
+			 errdetail("Key %s already exists.", key_text(key))));
 }
 
 static Bytes *

@@ -8,6 +8,7 @@
 #include "storage/leftover_table.h"
 #include "storage/row.h"
 #include "storage/small_table.h"
+#include "storage/stored_key.h"
 
 enum
 {
@@ -51,8 +52,8 @@ leftover_table_add(const LeftoverRow *row)
 	values[LEFTOVER_NUMBER - 1] = Int64GetDatum((int64) row->number);
 	values[LEFTOVER_REGION - 1] = Int64GetDatum((int64) row->region_id);
 	values[LEFTOVER_IS_LOG - 1] = BoolGetDatum(row->is_log);
-	values[LEFTOVER_START - 1] = row_make_bytea(row->range.start);
-	values[LEFTOVER_END - 1] = row_make_bytea(row->range.end);
+	values[LEFTOVER_START - 1] = bytea_datum(row->range.start);
+	values[LEFTOVER_END - 1] = bytea_datum(row->range.end);
 	small_table_add(TABLE_NAME, values);
 }
 

@@ -12,6 +12,7 @@
 
 #include "storage/row.h"
 #include "storage/small_table.h"
+#include "storage/stored_key.h"
 #include "storage/state_table.h"
 #include "storage/uint_datum.h"
 
@@ -293,8 +294,8 @@ region_table_save(const Region *region, uint64 peer_id, PeerState state)
 
 	values[REGION_ID - 1] = uint64_to_int8(region->id, "region id");
 	values[REGION_PEER_ID - 1] = uint64_to_int8(peer_id, "peer id");
-	values[REGION_START_KEY - 1] = row_make_bytea(region->start_key);
-	values[REGION_END_KEY - 1] = row_make_bytea(region->end_key);
+	values[REGION_START_KEY - 1] = bytea_datum(region->start_key);
+	values[REGION_END_KEY - 1] = bytea_datum(region->end_key);
 	values[REGION_CONF_VER - 1] =
 		uint64_to_int8(region->epoch.conf_ver, "conf_ver");
 	values[REGION_VERSION - 1] =

@@ -7,6 +7,7 @@
 #include "storage/range_delete_table.h"
 #include "storage/row.h"
 #include "storage/small_table.h"
+#include "storage/stored_key.h"
 
 enum
 {
@@ -60,8 +61,8 @@ range_delete_table_save(const RangeDelete *item)
 	values[RANGE_ERA - 1] = Int64GetDatum(item->era);
 	values[RANGE_DONE - 1] = BoolGetDatum(item->done);
 	values[RANGE_CF - 1] = CharGetDatum((char) item->cf);
-	values[RANGE_NEXT - 1] = row_make_bytea(item->next);
-	values[RANGE_UPPER - 1] = row_make_bytea(item->upper);
+	values[RANGE_NEXT - 1] = bytea_datum(item->next);
+	values[RANGE_UPPER - 1] = bytea_datum(item->upper);
 	small_table_save(TABLE_NAME, values);
 }
 

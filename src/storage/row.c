@@ -267,14 +267,3 @@ row_copy_bytea(Datum datum)
 
 	return bytes_make(VARDATA(copy), VARSIZE(copy) - VARHDRSZ);
 }
-
-Datum
-row_make_bytea(Bytes bytes)
-{
-	bytea *datum = palloc(VARHDRSZ + bytes.len);
-
-	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
-	if (bytes.len > 0)
-		memcpy(VARDATA(datum), bytes.data, bytes.len);
-	return PointerGetDatum(datum);
-}

@@ -66,8 +66,7 @@ extern void row_update(Relation heap, const TableIndexes *indexes,
 					   const bool *isnull);
 extern void row_delete(Relation heap, ItemPointer tid);
 
-/* The bytes of a column, and a column of bytes; in CurrentMemoryContext. */
+/* A copy of the bytes of a column, in CurrentMemoryContext. */
 extern Bytes row_copy_bytea(Datum datum);
-extern Datum row_make_bytea(Bytes bytes);
 
 #endif /* TIKV_STORAGE_ROW_H */
