@@ -20,6 +20,7 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "bus/board.h"
 #include "bus/bus.h"
@@ -214,6 +215,7 @@ worker_wake_fd(WorkerKind kind)
 void
 worker_sleep_begin(WorkerKind kind)
 {
+	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	pg_atomic_write_u32(&tikv_shmem()->workers[kind].sleeping, 1);
 	pg_memory_barrier();
 }
@@ -222,6 +224,7 @@ void
 worker_sleep_end(WorkerKind kind)
 {
 	pg_atomic_write_u32(&tikv_shmem()->workers[kind].sleeping, 0);
+	pgstat_report_wait_end();
 }
 
 /* ----------------------------------------------------------------- states */

@@ -134,7 +134,8 @@ extern void worker_wake_all(void);
 /*
  * Around a worker's sleep.  After worker_sleep_begin the worker looks once
  * more for work (bus_pending and its own queues) and sleeps only if there is
- * none; who brings work later finds it marked asleep.
+ * none; who brings work later finds it marked asleep.  Between the two,
+ * pg_stat_activity has the wait event Extension, and no Postgres lock is held.
  */
 extern void worker_sleep_begin(WorkerKind kind);
 extern void worker_sleep_end(WorkerKind kind);

@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node configure_node serve wait_serving wait_for wait_state status
-  pids rawctl txnctl txnctl_start try_query elapsed_note unflushed_writes
+  pids hold_still rawctl txnctl txnctl_start try_query elapsed_note unflushed_writes
 );
 
 my $wait_s = 60;
@@ -153,6 +153,35 @@ sub pids
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = '$worker'");
 }
 
+# Stop processes of a node where they wait for work.  One that is stopped
+# elsewhere may hold a lock that others of the same server then wait for, with
+# no end.  A test lets them go with SIGCONT.
+sub hold_still
+{
+	my ($node, @pids) = @_;
+
+	foreach my $pid (@pids)
+	{
+		wait_for("process $pid to wait for work", sub {
+			kill 'STOP', $pid;
+			return 1 if waits_for_work($node, $pid);
+			kill 'CONT', $pid;
+			return 0;
+		});
+	}
+}
+
+sub waits_for_work
+{
+	my ($node, $pid) = @_;
+	my ($out, $timed_out) = ('', 0);
+
+	$node->psql('postgres',
+		"SELECT wait_event_type IN ('Activity', 'Extension') FROM pg_stat_activity WHERE pid = $pid",
+		stdout => \$out, timeout => 5, timed_out => \$timed_out);
+	return !$timed_out && $out eq 't';
+}
+
 # Run a tool against the node's PD; returns (exit status, stdout, stderr).
 sub run_tool
 {
@@ -204,7 +233,7 @@ sub unflushed_writes
 	my ($walwriter) = pids($node, 'walwriter');
 	my $unflushed = 0;
 
-	kill 'STOP', $walwriter;
+	hold_still($node, $walwriter);
 	foreach my $i (1 .. $n)
 	{
 		my $before = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');

@@ -197,7 +197,7 @@ sub try_restart_unseen
 	my $commit = begin_commit($id);
 	my $pid = wait_stopped($commit, 'sql_granted', 'B', $store);
 
-	kill 'STOP', $store;
+	hold_still($node, $store);
 	kill 'CONT', $pid;
 	wait_for('the end of its transaction', sub {
 		return state_of($pid) eq 'T' && query("SELECT count(*) FROM orders WHERE id = $id") eq '1';

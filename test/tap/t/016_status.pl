@@ -135,6 +135,12 @@ serve($node);
 is($sql->(q{SELECT state || ' ' || address FROM tikv_status() WHERE worker = 'status'}),
 	"serving $node->{tikv}{'tikv.status_addr'}", 'tikv_status() has the worker');
 is(scalar(pids($node, 'tikv status')), 1, 'so has pg_stat_activity');
+foreach my $worker ('tikv store', 'tikv pd', 'tikv status')
+{
+	ok(wait_for("$worker to wait", sub {
+		return $sql->("SELECT wait_event FROM pg_stat_activity WHERE backend_type = '$worker'") eq 'Extension';
+	}), "$worker is shown waiting when it has nothing to do");
+}
 
 # ---- metrics
 my ($code, $type, $text) = page($node, 'metrics');

@@ -116,7 +116,7 @@ is(value('order/2000'), '', 'nor a key');
 
 # ---- the store does not answer at all: no hang, and nothing is left behind
 my ($store) = pids($node, 'tikv store');
-kill 'STOP', $store;
+hold_still($node, $store);
 ($answer, $out, $err) = $node->psql('postgres',
 	"SET tikv.request_timeout = '1s'; SELECT tikv_txn_put('silent', 'x')");
 isnt($answer, 0, 'a write fails when the store is silent');

@@ -79,7 +79,7 @@ sub send_both
 {
 	my ($store) = pids($nodes[$target], 'tikv store');
 
-	kill 'STOP', $store;
+	hold_still($nodes[$target], $store);
 	sleep 1;
 	my %held = map { $_ => hold_table($_, @log_lock) } $whole, $piece;
 	my %before = map { $_ => received($_) } keys %held;

@@ -116,7 +116,7 @@ is(sql(q{SELECT count(*) FROM wide WHERE id > 3000 AND v = 'third'}), '2048', 'a
 
 # ---- a store that does not answer
 my ($store) = pids($node, 'tikv store');
-kill 'STOP', $store;
+hold_still($node, $store);
 like(error_of(q{SET tikv.request_timeout = '1s'; INSERT INTO item VALUES (5000, 'x')}),
 	qr/did not answer within 1000 ms.*outcome is unknown|is busy.*Nothing was done/s,
 	'a write gives up in time and says what may have happened');

@@ -61,7 +61,7 @@ wait_for('a snapshot', sub { grep { !/^\./ } slurp_dir($nodes[$leads]->data_dir 
 my ($store) = pids($nodes[$late], 'tikv store');
 
 # What the leader waits for is an answer: it comes while that is held.
-kill 'STOP', $store;
+hold_still($nodes[$late], $store);
 sleep 1;
 my $leader_held = hold_table($leads, 'raft_log', 'ACCESS EXCLUSIVE');
 my $before = received($leads);
