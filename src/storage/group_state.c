@@ -132,16 +132,7 @@ group_state_insert(GroupState *state)
 void
 group_state_remove(uint64 region_id)
 {
-	GroupState state;
-	TableIndexes indexes;
-	Relation rel;
-
-	if (!group_state_load(region_id, &state))
-		return;
-	rel = table_open_small("raft_state", &indexes);
-	row_delete(rel, &state.place);
-	CommandCounterIncrement();
-	table_close_small(rel, &indexes);
+	small_table_remove("raft_state", uint64_to_int8(region_id, "region id"));
 }
 
 /* The remembered row may have been moved by VACUUM FULL: ask the index. */

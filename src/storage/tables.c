@@ -93,6 +93,28 @@ static const TableDef table_defs[] = {
 	 TABLES_SPILL | TABLES_TXN},
 };
 
+/* A table that is opened by its name where it is needed. */
+typedef struct SmallDef
+{
+	const char *name;
+	Size oid;	   /* in TableOids */
+	bool in_turns; /* groups' turns write to it */
+} SmallDef;
+
+static const SmallDef small_defs[] = {
+	{"region", offsetof(TableOids, region), true},
+	{"store_meta", offsetof(TableOids, store_meta), false},
+	{"range_delete", offsetof(TableOids, range_delete), true},
+	{"snapshot_install", offsetof(TableOids, snapshot_install), true},
+	{"leftover", offsetof(TableOids, leftover), true},
+};
+
+static Oid
+small_oid(const SmallDef *def, const TableOids *oids)
+{
+	return *(const Oid *) ((const char *) oids + def->oid);
+}
+
 static Oid
 def_oid(const TableDef *def, const TableOids *oids)
 {
@@ -194,6 +216,15 @@ resolve_table(const TableDef *def, Oid schema, TableOids *out)
 	return OidIsValid(oid[1]);
 }
 
+static bool
+resolve_small(const SmallDef *def, Oid schema, TableOids *out)
+{
+	Oid *oid = (Oid *) ((char *) out + def->oid);
+
+	*oid = get_relname_relid(def->name, schema);
+	return OidIsValid(*oid);
+}
+
 bool
 tables_resolve(TableOids *out)
 {
@@ -217,10 +248,9 @@ tables_resolve(TableOids *out)
 	for (int i = 0; i < (int) lengthof(table_defs); i++)
 		if (!resolve_table(&table_defs[i], schema, out))
 			return false;
-	out->region = get_relname_relid("region", schema);
-	out->store_meta = get_relname_relid("store_meta", schema);
-	if (!OidIsValid(out->region) || !OidIsValid(out->store_meta))
-		return false;
+	for (int i = 0; i < (int) lengthof(small_defs); i++)
+		if (!resolve_small(&small_defs[i], schema, out))
+			return false;
 
 	/* Nobody can serve tables that may yet be rolled back. */
 	return !is_uncommitted(schema);
@@ -506,6 +536,22 @@ tables_close(OpenTables *tables, bool write)
 	close_tables(tables, write ? NoLock : AccessShareLock);
 }
 
+/*
+ * The tables alone: whoever locks an index or a TOAST table has locked its
+ * table first, but for commands that name it, which nobody has a reason for.
+ */
+TablesAnswer
+tables_lock_small(const TableOids *oids)
+{
+	unusable[0] = '\0';
+	for (int i = 0; i < (int) lengthof(small_defs); i++)
+		if (small_defs[i].in_turns &&
+			!ConditionalLockRelationOid(small_oid(&small_defs[i], oids),
+										RowExclusiveLock))
+			return TABLES_LOCKED;
+	return TABLES_OK;
+}
+
 Relation
 table_open_small(const char *name, TableIndexes *indexes)
 {
@@ -665,6 +711,9 @@ find_blocker(const TableOids *oids, char *out, Size size)
 	out[0] = '\0';
 	for (int i = 0; i < (int) lengthof(table_defs) && out[0] == '\0'; i++)
 		find_table_blocker(def_oid(&table_defs[i], oids), out, size);
+	for (int i = 0; i < (int) lengthof(small_defs) && out[0] == '\0'; i++)
+		if (small_defs[i].in_turns)
+			find_table_blocker(small_oid(&small_defs[i], oids), out, size);
 }
 
 void

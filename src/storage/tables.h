@@ -31,8 +31,12 @@ typedef struct TableOids
 	Oid lock_slot;
 	Oid lock_spill;
 	Oid lock_spill_index;
+	/* The small ones. */
 	Oid region;
 	Oid store_meta;
+	Oid range_delete;
+	Oid snapshot_install;
+	Oid leftover;
 } TableOids;
 
 typedef enum TablesAnswer
@@ -116,6 +120,14 @@ extern TablesAnswer tables_open(const TableOids *oids, int what, bool write,
 extern void tables_close(OpenTables *tables, bool write);
 
 /*
+ * Lock the small tables that a group's turn may write to, without waiting:
+ * TABLES_OK or TABLES_LOCKED.  A turn that has these locks is not refused by
+ * table_open_small later on, where it could not be undone any more.  They stay
+ * until the transaction ends, those of a refusal as well.
+ */
+extern TablesAnswer tables_lock_small(const TableOids *oids);
+
+/*
  * Open one of the small tables by name, for reading or, with `indexes`, for
  * writing.  The lock is tried, not waited for, and held until the transaction
  * ends.  Raises ERRCODE_LOCK_NOT_AVAILABLE or ERRCODE_UNDEFINED_TABLE.
@@ -143,8 +155,9 @@ extern void tables_describe_blocker(Oid relation, LOCKMODE mode, char *out,
 									Size size);
 
 /*
- * A sentence about what kept tables_open(write) from its last success: the
- * index that made it TABLES_UNUSABLE, or who holds the locks.  Never empty.
+ * A sentence about what kept tables_open(write) from its last success, or
+ * tables_lock_small: the index that made it TABLES_UNUSABLE, or who holds the
+ * locks.  Never empty.
  */
 extern void tables_describe_blockers(const TableOids *oids, char *out,
 									 Size size);

@@ -55,7 +55,7 @@ look_begin(LogLook *look, Store *store)
 	StartTransactionCommand();
 	if (tables_open(&store->tables, TABLES_LOG, false, false, &look->own) !=
 		TABLES_OK)
-		ereport(FATAL,
+		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the Raft log is locked by another session")));
 	look->tables = &look->own;

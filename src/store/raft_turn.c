@@ -617,6 +617,7 @@ after_commit(RaftTurn *turn)
 
 /* ------------------------------------------------------------------- the turn */
 
+/* All it may write to is locked by then: a ready cannot be taken back. */
 static bool
 open_turn(RaftTurn *turn)
 {
@@ -625,8 +626,11 @@ open_turn(RaftTurn *turn)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(store->turn_context);
-	answer = tables_open(&store->tables, TABLES_RAW | TABLES_TXN | TABLES_LOG,
-						 true, false, &turn->tables);
+	answer = tables_lock_small(&store->tables);
+	if (answer == TABLES_OK)
+		answer =
+			tables_open(&store->tables, TABLES_RAW | TABLES_TXN | TABLES_LOG,
+						true, false, &turn->tables);
 	if (answer != TABLES_OK)
 	{
 		store_report_blocker(store, answer);

@@ -59,6 +59,28 @@ $split->{run}->finish;
 is($split->{err}, '', 'the split is made when the lock is gone');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM tikv.regions'), '2', 'and there are two regions');
 
+# ---- so it is with each table that a turn of groups may write to
+
+my @pids = pids($node, 'tikv store');
+my $bound = 'n';
+
+foreach my $table (qw(region range_delete snapshot_install leftover raft_state))
+{
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my $met = blocked_turns();
+
+	$session->query_safe("BEGIN; LOCK TABLE tikv_internal.$table IN ACCESS EXCLUSIVE MODE");
+	$split = begin("SELECT tikv_split('$bound', transactional => true)");
+	wait_for("the split to meet the lock of $table", sub { blocked_turns() > $met });
+	wait_state($node, 'store', 'serving', qr/locked by process $pid\b/);
+	$session->query_safe('ROLLBACK');
+	$split->{run}->finish;
+	is($split->{err}, '', "$table: the split is made when the lock is gone");
+	$bound++;
+}
+is_deeply([ pids($node, 'tikv store') ], \@pids, 'no lock has ended the store');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM tikv.regions'), '7', 'all splits are made');
+
 # ---- the store is stopped while an order waits: who gave it is told why
 
 $session->query_safe('BEGIN; LOCK TABLE tikv_internal.raft_log IN ACCESS EXCLUSIVE MODE');
@@ -69,10 +91,18 @@ my ($store) = pids($node, 'tikv store');
 kill 'TERM', $store;
 $order->{run}->finish;
 like($order->{err}, qr/the worker is stopping/, 'an order is answered when the store stops');
+wait_for('the store to end', sub { return !kill 0, $store; });
+
+# ---- nor does it begin without its log
+
+wait_state($node, 'store', 'waiting', qr/the Raft log is locked/);
+@pids = pids($node, 'tikv store');
+sleep 1;
+is_deeply([ pids($node, 'tikv store') ], \@pids, 'a store waits for its log to be let go');
 $session->query_safe('ROLLBACK');
 $session->quit;
-wait_for('the store to end', sub { return !kill 0, $store; });
 wait_serving($node);
+is_deeply([ pids($node, 'tikv store') ], \@pids, 'and serves then');
 
 # ---- cursors of snapshots whose peers are gone, or have everything; and PD's
 # time is an hour ahead of this node's clock

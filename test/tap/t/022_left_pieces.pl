@@ -88,15 +88,18 @@ is(rows_on($late, 'leftover'), '0', 'it has left nothing behind: it had nothing'
 
 # ---- the late store comes to the split when it is installed
 
-my $since = -s $nodes[$late]->logfile;
+($store) = pids($nodes[$late], 'tikv store');
 my $holder = hold_table($late, 'leftover', 'SHARE');
 space('-1');
-wait_in_vain('the split', $nodes[$late], $since);
-is(all_rows_on($late), $all, 'the snapshot has the rows from before the split');
+wait_for('the rows from before the split', sub { all_rows_on($late) eq $all });
+wait_for('the snapshot to be done with', sub { rows_on($late, 'snapshot_install') eq '0' });
+wait_state($nodes[$late], 'store', 'serving', qr/locked by process/);
+is(rows_on($late, 'leftover'), '0', 'the split waits for the table that it writes to');
 space('1000TB');
 sleep 1;
 let_table_go($holder);
 wait_for('the split', sub { rows_on($late, 'leftover') > 0 });
+is_deeply([ pids($nodes[$late], 'tikv store') ], [$store], 'the store has outlived the lock');
 is(ask($late, q{SELECT count(*) FROM tikv_internal.raft_state}), '1', 'no peer of the piece begins');
 is(all_rows_on($late), $all, 'its rows are there, and belong to nobody');
 
@@ -105,7 +108,7 @@ is(all_rows_on($late), $all, 'its rows are there, and belong to nobody');
 crash();
 is(rows_on($late, 'leftover'), '1', 'what is left is known after a crash');
 is(all_rows_on($late), $all, '... and is there');
-$since = -s $nodes[$late]->logfile;
+my $since = -s $nodes[$late]->logfile;
 $holder = hold_table($late, 'leftover', 'SHARE');
 space('-1');
 wait_in_vain('the last slice', $nodes[$late], $since);

@@ -41,7 +41,16 @@ is(all_rows_on(1), $all, 'a replica has all of them');
 
 # ---- the region moves away
 
+# Held up meanwhile: what it leaves behind cannot be written down.
+my ($store) = pids($nodes[1], 'tikv store');
+my $lock = hold_table(1, 'leftover', 'ACCESS EXCLUSIVE');
+
 order(0, 'tikv_remove_peer(2, 4)', 'store 4 loses its peer');
+wait_state($nodes[1], 'store', 'serving', qr/locked by process/);
+sleep 1;
+is(rows_on(1, 'raft_state'), '1', 'its state stays while a session holds a table');
+let_table_go($lock);
+is_deeply([ pids($nodes[1], 'tikv store') ], [$store], 'and the store lives');
 wait_for('all its rows to go', sub { all_rows_on(1) eq '0 0 0' });
 wait_for('that to be over', sub { task(1, 'waiting') eq '0' });
 cmp_ok(task(1, 'removed'), '>=', 8000, 'they are counted');
