@@ -18,6 +18,7 @@
 #include "service/service.h"
 #include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_cas);
 
@@ -61,7 +62,7 @@ take_answer(const SqlWrite *write, const ProtobufCMessage *message)
 	swap->existed = !reply->previous_not_exist;
 	if (swap->existed)
 		swap->previous =
-			DatumGetByteaPP(bytes_bytea(bytes_make(reply->previous_value.data,
+			DatumGetByteaPP(bytea_datum(bytes_make(reply->previous_value.data,
 												   reply->previous_value.len)));
 }
 

@@ -19,6 +19,7 @@
 #include "guc.h"
 #include "service/service.h"
 #include "sqlapi/txn_internal.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_gc);
 PG_FUNCTION_INFO_V1(tikv_gc_barriers);
@@ -281,5 +282,5 @@ tikv_txn_get_as_of(PG_FUNCTION_ARGS)
 	txn_read_keys(session, &key, 1, ts, &value);
 	if (!value.found)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(bytes_bytea(value.value));
+	PG_RETURN_DATUM(bytea_datum(value.value));
 }

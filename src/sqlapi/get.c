@@ -12,6 +12,7 @@
 
 #include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_get);
 PG_FUNCTION_INFO_V1(tikv_batch_get);
@@ -33,7 +34,7 @@ tikv_get(PG_FUNCTION_ARGS)
 	sql_round_begin(&round, &key, 1, false);
 	found = round.reader->get(round.reader, RAW_CF_DEFAULT, key, arena, &pair);
 	if (found)
-		value = bytes_bytea(pair.value);
+		value = bytea_datum(pair.value);
 	sql_round_end(&round);
 	arena_reset(arena);
 	if (!found)
@@ -55,8 +56,8 @@ put_pairs(ReturnSetInfo *result, RawReader *reader, const Bytes *keys, int n)
 		CHECK_FOR_INTERRUPTS();
 		if (!reader->get(reader, RAW_CF_DEFAULT, keys[i], arena, &pair))
 			continue;
-		values[0] = bytes_bytea(sql_user_key(keys[i]));
-		values[1] = bytes_bytea(pair.value);
+		values[0] = bytea_datum(sql_user_key(keys[i]));
+		values[1] = bytea_datum(pair.value);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		pfree(DatumGetPointer(values[0]));
 		pfree(DatumGetPointer(values[1]));

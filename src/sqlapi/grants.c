@@ -31,6 +31,7 @@
 #include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
 #include "storage/fresh_snapshot.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_grant);
 PG_FUNCTION_INFO_V1(tikv_revoke);
@@ -348,7 +349,7 @@ write_row(Relation table, HeapTuple old, Oid role, Bytes prefix, int privileges)
 	HeapTuple tuple;
 
 	values[GRANT_ROLE - 1] = ObjectIdGetDatum(role);
-	values[GRANT_PREFIX - 1] = bytes_bytea(prefix);
+	values[GRANT_PREFIX - 1] = bytea_datum(prefix);
 	values[GRANT_PRIVILEGES - 1] = Int32GetDatum(privileges);
 	tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
 	if (old != NULL)

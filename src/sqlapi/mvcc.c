@@ -21,6 +21,7 @@
 #include "core/mvcc/inspect.h"
 #include "sqlapi/route.h"
 #include "sqlapi/txn_internal.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_mvcc);
 PG_FUNCTION_INFO_V1(tikv_locks);
@@ -273,14 +274,14 @@ put_lock_row(Inspection *in, Bytes key, const Lock *lock)
 	Datum values[MVCC_COLUMNS] = {0};
 	bool nulls[MVCC_COLUMNS] = {false};
 
-	values[0] = bytes_bytea(txn_user_key(key));
+	values[0] = bytea_datum(txn_user_key(key));
 	values[1] = CStringGetTextDatum("lock");
 	values[2] = CStringGetTextDatum(lock_name(lock->type));
 	values[3] = Int64GetDatum((int64) lock->start_ts);
 	nulls[4] = nulls[5] = true;
 	nulls[6] = !lock->has_short_value;
 	if (lock->has_short_value)
-		values[6] = bytes_bytea(lock->short_value);
+		values[6] = bytea_datum(lock->short_value);
 	tuplestore_putvalues(in->result->setResult, in->result->setDesc, values,
 						 nulls);
 }
@@ -293,7 +294,7 @@ put_version_row(Inspection *in, MvccReader *reader, Bytes key,
 	bool nulls[MVCC_COLUMNS] = {false};
 	Bytes value;
 
-	values[0] = bytes_bytea(txn_user_key(key));
+	values[0] = bytea_datum(txn_user_key(key));
 	values[1] = CStringGetTextDatum("version");
 	values[2] = CStringGetTextDatum(write_name(at->write.type));
 	values[3] = Int64GetDatum((int64) at->write.start_ts);
@@ -302,7 +303,7 @@ put_version_row(Inspection *in, MvccReader *reader, Bytes key,
 	nulls[6] = at->write.type != WRITE_TYPE_PUT ||
 		!mvcc_load_value(reader, key, &at->write, &in->arena, &value);
 	if (!nulls[6])
-		values[6] = bytes_bytea(value);
+		values[6] = bytea_datum(value);
 	tuplestore_putvalues(in->result->setResult, in->result->setDesc, values,
 						 nulls);
 }
@@ -420,11 +421,11 @@ put_lock_values(Inspection *in, Bytes key, const Lock *lock)
 	VirtualTransactionId vxid;
 	int pid = 0;
 
-	values[0] = bytes_bytea(key);
+	values[0] = bytea_datum(key);
 	values[1] = CStringGetTextDatum(lock_name(lock->type));
 	values[2] = Int64GetDatum((int64) lock->start_ts);
 	values[3] = ts_time(lock->start_ts);
-	values[4] = bytes_bytea(lock->primary);
+	values[4] = bytea_datum(lock->primary);
 	values[5] = Int64GetDatum((int64) lock->ttl_ms);
 	values[6] = Int64GetDatum((int64) lock->for_update_ts);
 	nulls[6] = lock->for_update_ts == 0;

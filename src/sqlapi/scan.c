@@ -17,6 +17,7 @@
 
 #include "sqlapi/grants.h"
 #include "sqlapi/sqlapi.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_scan);
 
@@ -50,9 +51,9 @@ keep_pair(void *arg, const RawPair *pair)
 	KeyScan *scan = arg;
 	MemoryContext old = MemoryContextSwitchTo(scan->page);
 
-	scan->keys[scan->n] = bytes_bytea(pair->key);
+	scan->keys[scan->n] = bytea_datum(pair->key);
 	if (!scan->key_only)
-		scan->values[scan->n] = bytes_bytea(pair->value);
+		scan->values[scan->n] = bytea_datum(pair->value);
 	MemoryContextSwitchTo(old);
 	scan->n++;
 	scan->bytes += pair->key.len + pair->value.len;
@@ -212,7 +213,7 @@ scan_row(KeyScan *scan, TupleDesc desc)
 	Datum values[2];
 	bool nulls[2] = {false, scan->key_only};
 
-	values[0] = bytes_bytea(sql_user_key(bytea_bytes(scan->keys[scan->next])));
+	values[0] = bytea_datum(sql_user_key(bytea_bytes(scan->keys[scan->next])));
 	values[1] = scan->key_only ? (Datum) 0 : scan->values[scan->next];
 	scan->next++;
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));

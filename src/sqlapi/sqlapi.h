@@ -225,7 +225,6 @@ extern void check_state(DefectReport defect, void *arg);
 
 /* Borrowed from the (detoasted) datum. */
 extern Bytes bytea_bytes(Datum datum);
-extern Datum bytes_bytea(Bytes bytes);
 
 extern ProtobufCBinaryData bytes_wire(Bytes bytes);
 

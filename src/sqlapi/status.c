@@ -20,6 +20,7 @@
 
 #include "guc.h"
 #include "sqlapi/sqlapi.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_status);
 PG_FUNCTION_INFO_V1(tikv_regions);
@@ -170,8 +171,8 @@ put_region(ReturnSetInfo *result, const BoardRegion *entry)
 	BoardRaft raft = {0};
 
 	values[0] = Int64GetDatum((int64) region->id);
-	values[1] = bytes_bytea(region->start_key);
-	values[2] = bytes_bytea(region->end_key);
+	values[1] = bytea_datum(region->start_key);
+	values[2] = bytea_datum(region->end_key);
 	nulls[2] = region->end_key.len == 0;
 	values[3] = Int64GetDatum((int64) region->epoch.conf_ver);
 	values[4] = Int64GetDatum((int64) region->epoch.version);

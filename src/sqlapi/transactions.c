@@ -18,6 +18,7 @@
 #include "deadlock.pb-c.h"
 #include "service/service.h"
 #include "sqlapi/sqlapi.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_transactions);
 PG_FUNCTION_INFO_V1(tikv_lock_waits);
@@ -50,7 +51,7 @@ put_transaction(ReturnSetInfo *result, const SqlTxnView *view)
 	values[6] = CStringGetTextDatum(view->repeatable_read ? "repeatable read" :
 															"read committed");
 	nulls[7] = primary.len == 0;
-	values[7] = bytes_bytea(primary);
+	values[7] = bytea_datum(primary);
 	values[8] = Int64GetDatum((int64) view->n_writes);
 	values[9] = Int64GetDatum((int64) view->n_locks);
 	values[10] = Int64GetDatum((int64) view->beats);
@@ -93,7 +94,7 @@ put_wait(ReturnSetInfo *result, uint64 txn, uint64 holder, Bytes key,
 	values[1] = pid_of(txn, &nulls[1]);
 	values[2] = Int64GetDatum((int64) holder);
 	values[3] = pid_of(holder, &nulls[3]);
-	values[4] = bytes_bytea(key);
+	values[4] = bytea_datum(key);
 	values[5] = TimestampTzGetDatum(since);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

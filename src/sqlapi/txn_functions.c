@@ -11,6 +11,7 @@
 
 #include "sqlapi/grants.h"
 #include "sqlapi/txn_internal.h"
+#include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_txn_get);
 PG_FUNCTION_INFO_V1(tikv_txn_put);
@@ -43,7 +44,7 @@ tikv_txn_get(PG_FUNCTION_ARGS)
 	key = key_argument(fcinfo, GRANT_READ);
 	if (!txn_get(session, key, &value))
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(bytes_bytea(value));
+	PG_RETURN_DATUM(bytea_datum(value));
 }
 
 Datum
@@ -87,7 +88,7 @@ tikv_txn_lock(PG_FUNCTION_ARGS)
 	grants_need_keys(GetUserId(), GRANT_READ, &key, 1);
 	if (!txn_lock(session, key, &value))
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(bytes_bytea(value));
+	PG_RETURN_DATUM(bytea_datum(value));
 }
 
 Datum
@@ -113,8 +114,8 @@ tikv_txn_batch_get(PG_FUNCTION_ARGS)
 
 		if (!found[i].found)
 			continue;
-		values[0] = bytes_bytea(txn_user_key(keys[i]));
-		values[1] = bytes_bytea(found[i].value);
+		values[0] = bytea_datum(txn_user_key(keys[i]));
+		values[1] = bytea_datum(found[i].value);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		pfree(DatumGetPointer(values[0]));
 		pfree(DatumGetPointer(values[1]));
@@ -193,9 +194,9 @@ tikv_txn_scan(PG_FUNCTION_ARGS)
 		SRF_RETURN_DONE(calls);
 	}
 	call->left--;
-	values[0] = bytes_bytea(txn_user_key(key));
+	values[0] = bytea_datum(txn_user_key(key));
 	nulls[1] = call->key_only;
-	values[1] = call->key_only ? (Datum) 0 : bytes_bytea(value);
+	values[1] = call->key_only ? (Datum) 0 : bytea_datum(value);
 	SRF_RETURN_NEXT(calls,
 					HeapTupleGetDatum(heap_form_tuple(calls->tuple_desc, values,
 													  nulls)));

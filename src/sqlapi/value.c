@@ -22,17 +22,6 @@ bytea_bytes(Datum datum)
 	return bytes_make(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
-Datum
-bytes_bytea(Bytes bytes)
-{
-	bytea *value = palloc(VARHDRSZ + bytes.len);
-
-	SET_VARSIZE(value, VARHDRSZ + bytes.len);
-	if (bytes.len > 0)
-		memcpy(VARDATA(value), bytes.data, bytes.len);
-	return PointerGetDatum(value);
-}
-
 ProtobufCBinaryData
 bytes_wire(Bytes bytes)
 {
