@@ -119,42 +119,41 @@ begin_task(PdAsk *ask, const RegionTaskWish *wish)
 	ask->text = "too many regions are to be split or scattered";
 }
 
-static const Bytes *
-take_keys(const ProtobufCBinaryData *keys, size_t n, Arena *arena)
+/* Split where the keys are; without any there is nothing to wait for. */
+static void
+begin_split(PdAsk *ask, RegionTaskWish *wish, const ProtobufCBinaryData *keys,
+			size_t n)
 {
-	Bytes *out = arena_alloc(arena, n * sizeof(Bytes));
+	Bytes *copy = arena_alloc(ask->arena, n * sizeof(Bytes));
 
 	for (size_t i = 0; i < n; i++)
-		out[i] = from_binary(keys[i]);
-	return out;
+		copy[i] = from_binary(keys[i]);
+	wish->keys = copy;
+	wish->n_keys = n;
+	if (n > 0)
+		begin_task(ask, wish);
 }
 
 void
 pd_split_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__SplitRegionsRequest *in = request;
-	RegionTaskWish wish = {.n_keys = in->n_split_keys,
-						   .retry_limit = in->retry_limit};
+	RegionTaskWish wish = {.retry_limit = in->retry_limit};
 
 	(void) response;
-	wish.keys = take_keys(in->split_keys, in->n_split_keys, ask->arena);
-	if (in->n_split_keys > 0)
-		begin_task(ask, &wish);
+	begin_split(ask, &wish, in->split_keys, in->n_split_keys);
 }
 
 void
 pd_split_and_scatter_regions(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__SplitAndScatterRegionsRequest *in = request;
-	RegionTaskWish wish = {.n_keys = in->n_split_keys,
-						   .scatter = true,
+	RegionTaskWish wish = {.scatter = true,
 						   .group = in->group,
 						   .retry_limit = in->retry_limit};
 
 	(void) response;
-	wish.keys = take_keys(in->split_keys, in->n_split_keys, ask->arena);
-	if (in->n_split_keys > 0)
-		begin_task(ask, &wish);
+	begin_split(ask, &wish, in->split_keys, in->n_split_keys);
 }
 
 void

@@ -96,6 +96,24 @@ key_error(const Kvrpcpb__KeyError *error)
 	return EXIT_KEY_ERROR;
 }
 
+/* What came of a call: the first of the errors there are, or none. */
+static int
+outcome(const Errorpb__Error *region, const Kvrpcpb__KeyError *key)
+{
+	if (region != NULL)
+		return region_error(region);
+	return key != NULL ? key_error(key) : 0;
+}
+
+/* The same where the other error is a text, empty if there is none. */
+static int
+text_outcome(const Errorpb__Error *region, const char *text)
+{
+	if (region != NULL)
+		return region_error(region);
+	return text[0] != '\0' ? text_error(text) : 0;
+}
+
 static void
 print(ProtobufCBinaryData data)
 {
@@ -164,26 +182,33 @@ scan(Client *client, Kvrpcpb__Context *context, char **argv)
 }
 
 static int
+send_prewrite(Client *client, Kvrpcpb__PrewriteRequest *request,
+			  Kvrpcpb__Mutation **mutations, size_t n)
+{
+	Kvrpcpb__PrewriteResponse *response;
+
+	request->mutations = mutations;
+	request->n_mutations = n;
+	request->lock_ttl = LOCK_TTL_MS;
+	request->txn_size = n;
+	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", request,
+						  &kvrpcpb__prewrite_response__descriptor);
+	return outcome(response->region_error,
+				   response->n_errors > 0 ? response->errors[0] : NULL);
+}
+
+static int
 prewrite_one(Client *client, Kvrpcpb__PrewriteRequest *request, char **argv,
 			 char *primary)
 {
 	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
 	Kvrpcpb__Mutation *mutations = &mutation;
-	Kvrpcpb__PrewriteResponse *response;
 
 	mutation.key = binary(argv[2]);
 	mutation.value = binary(argv[3]);
 	request->start_version = number(argv[1]);
-	request->mutations = &mutations;
-	request->n_mutations = 1;
 	request->primary_lock = binary(primary);
-	request->lock_ttl = LOCK_TTL_MS;
-	request->txn_size = 1;
-	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", request,
-						  &kvrpcpb__prewrite_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+	return send_prewrite(client, request, &mutations, 1);
 }
 
 static int
@@ -230,7 +255,6 @@ prewrite_many(Client *client, Kvrpcpb__Context *context, char **argv)
 	size_t n = number(argv[3]);
 	Kvrpcpb__Mutation *mutations = calloc(n + 1, sizeof(*mutations));
 	Kvrpcpb__Mutation **list = calloc(n + 1, sizeof(*list));
-	Kvrpcpb__PrewriteResponse *response;
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -245,16 +269,8 @@ prewrite_many(Client *client, Kvrpcpb__Context *context, char **argv)
 	}
 	request.context = context;
 	request.start_version = number(argv[1]);
-	request.mutations = list;
-	request.n_mutations = n;
 	request.primary_lock = mutations[0].key;
-	request.lock_ttl = LOCK_TTL_MS;
-	request.txn_size = n;
-	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", &request,
-						  &kvrpcpb__prewrite_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+	return send_prewrite(client, &request, list, n);
 }
 
 static int
@@ -268,9 +284,7 @@ resolve(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.commit_version = number(argv[2]);
 	response = call_store(client, "/tikvpb.Tikv/KvResolveLock", &request,
 						  &kvrpcpb__resolve_lock_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->error != NULL ? key_error(response->error) : 0;
+	return outcome(response->region_error, response->error);
 }
 
 static int
@@ -284,9 +298,8 @@ lock_one(Client *client, Kvrpcpb__PessimisticLockRequest *request,
 	request->lock_ttl = LOCK_TTL_MS;
 	response = call_store(client, "/tikvpb.Tikv/KvPessimisticLock", request,
 						  &kvrpcpb__pessimistic_lock_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->n_errors > 0 ? key_error(response->errors[0]) : 0;
+	return outcome(response->region_error,
+				   response->n_errors > 0 ? response->errors[0] : NULL);
 }
 
 static int
@@ -344,9 +357,7 @@ commit(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.n_keys = 1;
 	response = call_store(client, "/tikvpb.Tikv/KvCommit", &request,
 						  &kvrpcpb__commit_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->error != NULL ? key_error(response->error) : 0;
+	return outcome(response->region_error, response->error);
 }
 
 static int
@@ -363,9 +374,7 @@ roll_back(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.n_keys = 1;
 	response = call_store(client, "/tikvpb.Tikv/KvBatchRollback", &request,
 						  &kvrpcpb__batch_rollback_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->error != NULL ? key_error(response->error) : 0;
+	return outcome(response->region_error, response->error);
 }
 
 static int
@@ -379,9 +388,7 @@ delete_range(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.end_key = binary(argv[2]);
 	response = call_store(client, "/tikvpb.Tikv/KvDeleteRange", &request,
 						  &kvrpcpb__delete_range_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->error[0] != '\0' ? text_error(response->error) : 0;
+	return text_outcome(response->region_error, response->error);
 }
 
 static int
@@ -396,9 +403,7 @@ destroy_range(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.end_key = binary(argv[2]);
 	response = call_store(client, "/tikvpb.Tikv/UnsafeDestroyRange", &request,
 						  &kvrpcpb__unsafe_destroy_range_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->error[0] != '\0' ? text_error(response->error) : 0;
+	return text_outcome(response->region_error, response->error);
 }
 
 static int
@@ -416,9 +421,7 @@ prepare_flashback(Client *client, Kvrpcpb__Context *context, char **argv)
 	response =
 		call_store(client, "/tikvpb.Tikv/KvPrepareFlashbackToVersion", &request,
 				   &kvrpcpb__prepare_flashback_to_version_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->error[0] != '\0' ? text_error(response->error) : 0;
+	return text_outcome(response->region_error, response->error);
 }
 
 static int
@@ -436,9 +439,7 @@ flash_back(Client *client, Kvrpcpb__Context *context, char **argv)
 	request.end_key = binary(argv[5]);
 	response = call_store(client, "/tikvpb.Tikv/KvFlashbackToVersion", &request,
 						  &kvrpcpb__flashback_to_version_response__descriptor);
-	if (response->region_error != NULL)
-		return region_error(response->region_error);
-	return response->error[0] != '\0' ? text_error(response->error) : 0;
+	return text_outcome(response->region_error, response->error);
 }
 
 static int
