@@ -11,11 +11,12 @@
 #include "fdw/kv.h"
 #include "sqlapi/txn_session.h"
 
+/* Of one request, of small values and of large ones. */
 #define SOME_KEYS 1024
-
-/* Of a first request, when nothing is known of the values, and of large ones. */
-#define FIRST_KEYS 128
 #define FEWEST_KEYS 16
+
+/* A pair is taken for so large until one was seen. */
+#define GUESSED_PAIR_BYTES ((Size) 8192)
 
 /* A call on its way: what it costs is known behind it. */
 typedef struct TxnCall
@@ -80,7 +81,7 @@ keys_at_once(const KvPage *page)
 	Size bytes = kv_page_pair_bytes(page);
 
 	if (bytes == 0)
-		return FIRST_KEYS;
+		bytes = GUESSED_PAIR_BYTES;
 	return (int) Max(Min(KV_PAGE_BYTES / bytes, SOME_KEYS), FEWEST_KEYS);
 }
 
