@@ -3,6 +3,7 @@
  *	  Regions that begin at every key.
  */
 #include "channels.h"
+#include "core/codec/memcomparable.h"
 #include "measure.h"
 #include "options.h"
 #include "request.h"
@@ -19,6 +20,8 @@ typedef struct SplitTarget
 	Metapb__RegionEpoch epoch;
 	Metapb__Peer leader;
 	uint64_t next; /* key to split at */
+	bool encoded;  /* beside transactions bounds are encoded keys */
+	Arena arena;
 } SplitTarget;
 
 /* The number behind the last key. */
@@ -28,27 +31,66 @@ split_end(void)
 	return (uint64_t) opt.first + (uint64_t) opt.keys;
 }
 
+/* None of the keys here has this form: their ninth byte is a digit. */
+static bool
+is_encoded(SplitTarget *target, const ProtobufCBinaryData *bound)
+{
+	Bytes key;
+
+	return bound->len > 0 &&
+		memcomparable_decode(bytes_make(bound->data, bound->len),
+							 &target->arena, &key, NULL) == STATUS_OK;
+}
+
+static bool
+is_behind(const SplitTarget *target, Bytes key, Bytes bound)
+{
+	return (target->encoded ? memcomparable_cmp(key, bound) :
+							  bytes_cmp(key, bound)) > 0;
+}
+
 /* Where a region begins already nothing is split. */
 static void
 skip_bounds(SplitTarget *target, const ProtobufCBinaryData *start)
 {
 	uint8_t key[4096];
 
+	target->encoded |= is_encoded(target, start);
 	for (; target->next < split_end(); target->next++)
 	{
 		write_key(key, target->next);
-		if (bytes_cmp(bytes_make(key, (size_t) opt.key_size),
-					  bytes_make(start->data, start->len)) > 0)
+		if (is_behind(target, bytes_make(key, (size_t) opt.key_size),
+					  bytes_make(start->data, start->len)))
 			return;
 	}
+}
+
+static Pdpb__GetRegionResponse *
+region_of_last(SplitTarget *target)
+{
+	uint8_t key[4096];
+	Bytes last = bytes_make(key, (size_t) opt.key_size);
+	ProtobufCBinaryData data;
+
+	write_key(key, split_end() - 1);
+	if (target->encoded)
+		last = memcomparable_encode(last, &target->arena);
+	data.len = last.len;
+	data.data = (uint8_t *) (uintptr_t) last.data;
+	return find_region(&target->client, data);
 }
 
 static void
 find_target(SplitTarget *target)
 {
-	Pdpb__GetRegionResponse *found =
-		region_of_key(&target->client, split_end() - 1);
+	Pdpb__GetRegionResponse *found = region_of_last(target);
 
+	if (!target->encoded && is_encoded(target, &found->region->end_key))
+	{
+		target->encoded = true;
+		pdpb__get_region_response__free_unpacked(found, NULL);
+		found = region_of_last(target);
+	}
 	if (found->region->region_epoch == NULL)
 		die("GetRegion: no epoch");
 	target->region_id = found->region->id;
@@ -74,8 +116,11 @@ write_split_keys(uint64_t first, uint8_t *room, ProtobufCBinaryData *keys)
 	return n;
 }
 
-/* False: the region is not as it was known, or cannot be split now. */
-static bool
+/*
+ * How many regions have begun, by the store's answer; 0: the region is not as
+ * it was known, or cannot be split now.
+ */
+static uint64_t
 split_once(SplitTarget *target)
 {
 	Kvrpcpb__SplitRegionRequest request = KVRPCPB__SPLIT_REGION_REQUEST__INIT;
@@ -83,7 +128,7 @@ split_once(SplitTarget *target)
 	Kvrpcpb__Context ctx = KVRPCPB__CONTEXT__INIT;
 	ProtobufCBinaryData keys[MAX_SPLIT_KEYS];
 	uint8_t *room = malloc((size_t) opt.batch * (size_t) opt.key_size);
-	bool ok;
+	uint64_t made = 0;
 
 	ctx.region_id = target->region_id;
 	ctx.region_epoch = &target->epoch;
@@ -95,12 +140,12 @@ split_once(SplitTarget *target)
 	reply = call_unary(&target->client, target->client.store,
 					   "/tikvpb.Tikv/SplitRegion", &request,
 					   &kvrpcpb__split_region_response__descriptor);
-	ok = reply->region_error == NULL && reply->n_regions > 0 &&
-		reply->regions[reply->n_regions - 1]->region_epoch != NULL;
-	if (ok)
+	if (reply->region_error == NULL && reply->n_regions > 1 &&
+		reply->regions[reply->n_regions - 1]->region_epoch != NULL)
 	{
 		const Metapb__Region *last = reply->regions[reply->n_regions - 1];
 
+		made = reply->n_regions - 1;
 		target->epoch = *last->region_epoch;
 		skip_bounds(target, &last->start_key);
 	}
@@ -108,7 +153,7 @@ split_once(SplitTarget *target)
 		fprintf(stderr, "SplitRegion: %s\n", reply->region_error->message);
 	kvrpcpb__split_region_response__free_unpacked(reply, NULL);
 	free(room);
-	return ok;
+	return made;
 }
 
 /* The last piece keeps id and leader: PD is asked once, if all goes well. */
@@ -121,14 +166,16 @@ split_all(void)
 	int64_t progress = began;
 	uint64_t splits = 0;
 
+	arena_init(&target.arena);
 	find_target(&target);
 	while (target.next < split_end())
 	{
-		uint64_t before = target.next;
+		uint64_t made = split_once(&target);
 
-		if (split_once(&target))
+		arena_reset(&target.arena);
+		splits += made;
+		if (made > 0)
 		{
-			splits += target.next - before;
 			progress = now_us();
 			continue;
 		}
@@ -139,6 +186,7 @@ split_all(void)
 	}
 	printf("mode=split splits=%llu seconds=%.2f\n", (unsigned long long) splits,
 		   (double) (now_us() - began) / 1e6);
+	arena_free(&target.arena);
 	grpc_channel_destroy(target.client.store);
 	grpc_channel_destroy(target.client.pd);
 }

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use HTTP::Tiny;
+use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -42,6 +43,18 @@ sub bounds
 
 	return $node->safe_psql('postgres',
 		q{SELECT string_agg(start_key::text, ' ' ORDER BY start_key) FROM tikv.regions WHERE start_key <> ''});
+}
+
+# Regions that begin at keys of the load generator: how many it says it made.
+sub rpc_load_splits
+{
+	my ($node, $n_keys) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ $ENV{RPC_LOAD}, '--mode', 'split', '--pd', $node->{tikv}{'tikv.pd_addr'},
+			'--keys', $n_keys, '--batch', 4 ], '<', \undef, '>', \$out, '2>', \$err);
+	is($?, 0, 'rpc_load splits') or diag($err);
+	return $out =~ /splits=(\d+)/ ? $1 : $out;
 }
 
 sub sound
@@ -119,6 +132,14 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM tikv_txn_scan('', '', 100
 # A store that begins anew knows it again.
 $node->safe_psql('postgres', q{SELECT tikv_split('q')});
 like(bounds($node), qr/\Q@{[hex_of(encoded('q'))]}\E/, 'versions of before count');
+
+# The load generator's keys share their first eight bytes.
+my $regions = $node->safe_psql('postgres', 'SELECT count(*) FROM tikv.regions');
+
+is(rpc_load_splits($node, 10), '9', 'rpc_load makes a region of every key beside transactions, too');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM tikv.regions') - $regions, 9, '... and counts those that were made');
+is(rpc_load_splits($node, 10), '0', 'none is made twice');
+sound($node, 'load');
 $node->stop;
 
 # ---- who knows what will come says so
