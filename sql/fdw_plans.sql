@@ -213,6 +213,7 @@ SELECT count(plans.compare(query, true)) FROM unnest(ARRAY[
 	'SELECT src, dst FROM edge WHERE src IN (''d'', ''a'') AND dst IN (9, 2, 200) ORDER BY src, dst',
 	'SELECT src, dst FROM edge WHERE src IN (''d'', ''a'') ORDER BY dst, src LIMIT 20',
 	'SELECT src, dst FROM edge WHERE src IN (''e'', NULL, ''b'', ''zz'', ''b'') AND dst = ANY (ARRAY(SELECT big FROM line)) ORDER BY src DESC, dst DESC LIMIT 40',
+	format('SELECT src, dst FROM edge WHERE src = ANY (%L) AND dst = ANY (%L) ORDER BY src DESC, dst DESC LIMIT 40', (SELECT array_agg(chr(97 + i % 26) || repeat('x', i / 26)) FROM generate_series(0, 299) AS i), (SELECT array_agg(i * 3) FROM generate_series(0, 299) AS i)),
 	'SELECT at, who, loud FROM event WHERE at = ANY (ARRAY(SELECT at FROM line)) AND who = ANY (ARRAY(SELECT who FROM line)) AND loud IN (true, false) ORDER BY at, who, loud',
 	'SELECT at, who, loud FROM event WHERE at = ANY (ARRAY(SELECT at FROM line)) AND who = ANY (ARRAY(SELECT who FROM line)) ORDER BY at DESC, who DESC, loud DESC OFFSET 10',
 	'SELECT src, count(*) FROM edge GROUP BY src ORDER BY src',

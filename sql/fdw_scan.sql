@@ -93,19 +93,54 @@ END
 $$;
 SELECT pg_temp.memory_after_one(format('SELECT src, dst FROM edge WHERE src = ANY (ARRAY(SELECT %L || i FROM generate_series(1, 2000) AS i) || %L::text) AND dst = ANY (ARRAY(SELECT j FROM generate_series(-1, 1998) AS j)) %s', others, wanted, orders))
 	FROM (VALUES ('f', 'a', ''), ('A', 'e', 'ORDER BY src DESC, dst DESC')) AS lists(others, wanted, orders);
-CREATE FUNCTION pg_temp.more_keys(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+-- what is too much to ask for by name is read behind the first lists
+CREATE FOREIGN TABLE grid (a int OPTIONS (key '1'), b int OPTIONS (key '2'), c int OPTIONS (key '3'), n int)
+	SERVER fdw_scan OPTIONS (prefix 'fdw_scan/grid/');
+INSERT INTO grid SELECT a, b, c, a * 10000 + b * 100 + c FROM generate_series(1, 20) AS a, generate_series(1, 20) AS b, generate_series(1, 5) AS c;
+CREATE FUNCTION pg_temp.list(first int, last int, step int) RETURNS text LANGUAGE sql AS $$
+	SELECT quote_literal(array_agg(i)::text) || '::int[]' FROM generate_series(first, last, step) AS i
+$$;
+-- of the plan the conditions, how keys are read, and of how many first ones
+CREATE FUNCTION pg_temp.shape(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
 	line text;
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF, VERBOSE) ' || query LOOP
-		IF line LIKE '%Keys:%' THEN
-			RETURN NEXT substring(line FROM 'and \d+ more');
+		IF line ~ '(Keys|Ranges): ' THEN
+			RETURN NEXT regexp_replace(line, '^ *(Keys|Ranges): .* and', '\1: and');
+		ELSIF line ~ '(Access|Key Cond|Filter): ' THEN
+			RETURN NEXT regexp_replace(ltrim(line), '\{[^}]{80,}\}', '{..}', 'g');
 		END IF;
 	END LOOP;
 END
 $$;
-SELECT pg_temp.more_keys(format('SELECT dst FROM edge WHERE src = ANY (%L) AND dst = ANY (%L)',
-	(SELECT array_agg('a' || i) FROM generate_series(1, 2000) AS i), (SELECT array_agg(i) FROM generate_series(1, 3000) AS i)));
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s) AND b = ANY (%s) AND c = 2', pg_temp.list(1, 200, 1), pg_temp.list(1, 300, 1)));
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s) AND b = ANY (%s) AND c = 2', pg_temp.list(1, 1000, 1), pg_temp.list(1, 1000, 1)));
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = 3 AND b = ANY (%s) AND c = ANY (%s)', pg_temp.list(1, 1000, 1), pg_temp.list(1, 1000, 1)));
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s) AND b = ANY (%s) AND c = ANY (%s)', pg_temp.list(1, 100, 1), pg_temp.list(1, 100, 1), pg_temp.list(1, 100, 1)));
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s) AND b = ANY (%s) ORDER BY a DESC, b DESC', pg_temp.list(1, 1000, 1), pg_temp.list(1, 1000, 1)));
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s)', pg_temp.list(1, 100000, 1)));
+-- ... but not where that locks more, or is known to be more
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s) AND b = ANY (%s) AND c = 2 FOR UPDATE', pg_temp.list(1, 1000, 1), pg_temp.list(1, 1000, 1)));
+SELECT pg_temp.shape(format('UPDATE grid SET n = 0 WHERE a = ANY (%s) AND b = ANY (%s) AND c = 2', pg_temp.list(1, 1000, 1), pg_temp.list(1, 1000, 1)));
+ANALYZE grid;
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s) AND b = ANY (%s) AND c = 2', pg_temp.list(1, 1000, 1), pg_temp.list(1, 1000, 1)));
+UPDATE pg_class SET reltuples = 1e9 WHERE oid = 'grid'::regclass;
+SELECT pg_temp.shape(format('SELECT n FROM grid WHERE a = ANY (%s) AND b = ANY (%s) AND c = 2', pg_temp.list(1, 1000, 1), pg_temp.list(1, 1000, 1)));
+UPDATE pg_class SET reltuples = -1 WHERE oid = 'grid'::regclass;
+-- the rows are the same ones
+CREATE FUNCTION pg_temp.rows_of(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+BEGIN
+	EXECUTE format('SELECT count(*) || '' rows, '' || md5(string_agg(n::text, '','')) FROM (%s) AS q', query) INTO answer;
+	RETURN answer;
+END
+$$;
+CREATE TEMP TABLE heap_grid AS SELECT * FROM grid;
+SELECT step, pg_temp.rows_of(format(query, 'grid')) AS found, pg_temp.rows_of(format(query, 'grid')) = pg_temp.rows_of(format(query, 'heap_grid')) AS same
+	FROM (SELECT step, format('SELECT n FROM %%s WHERE a = ANY (%s) AND b = ANY (%s) AND %s', pg_temp.list(2, 1000, step), pg_temp.list(3, 1000, step), condition) AS query
+		FROM unnest('{1,7}'::int[]) AS step, unnest('{c = 2 ORDER BY a\, b,"c = ANY (''{5,1,NULL,5}'') ORDER BY a DESC, b DESC, c DESC",c > 3 ORDER BY a\, b\, c,"true ORDER BY a, b, c OFFSET 3 LIMIT 50"}'::text[]) AS condition) AS queries(step, query);
 SELECT pg_temp.plan('SELECT src, dst FROM edge WHERE src >= ''d'' ORDER BY src, dst');
 SELECT src, count(*) FROM edge WHERE src > 'c' GROUP BY src ORDER BY src;
 EXPLAIN (COSTS OFF) SELECT src, dst FROM edge ORDER BY src, dst DESC;

@@ -151,9 +151,15 @@ typedef struct MatchedKeys
 	bool has_any;	/* some to several values */
 } MatchedKeys;
 
-/* Clauses are RestrictInfos, those of a join among them. */
+/*
+ * Clauses are RestrictInfos, those of a join among them.  Lists that would make
+ * too many combinations are not among the matches.
+ */
 extern MatchedKeys *match_keys(PlannerInfo *root, RelOptInfo *rel,
 							   const TableMap *map, List *clauses);
+
+/* How many values, or sets of them, the equalities and lists name. */
+extern double match_combinations(const List *matches);
 
 /* Does a clause bound a key column?  For parameterised paths. */
 extern bool match_clause(PlannerInfo *root, RelOptInfo *rel,
@@ -181,6 +187,8 @@ typedef struct RelPlan
 	Bitmapset *columns; /* to be fetched, as pull_varattnos has them */
 	bool key_only;
 	bool reads_ahead; /* what it reads is known without other tables, too */
+	bool locks;		  /* what is read */
+	double tuples;	  /* of the table by its last ANALYZE; -1: there was none */
 } RelPlan;
 
 /* Costs, in the planner's unit. */

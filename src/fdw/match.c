@@ -21,9 +21,16 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/pg_locale.h"
+#include "utils/selfuncs.h"
 #include "utils/typcache.h"
 
 #include "fdw/fdw.h"
+
+/*
+ * Several lists name so many keys, or ranges, at most; looking for them takes
+ * some 60 ms, or two seconds.
+ */
+#define MOST_COMBINATIONS 65536.0
 
 /* text ^@ text; Postgres has no macro for it. */
 #define TEXT_STARTS_WITH_OP 3877
@@ -363,6 +370,90 @@ take_matches(MatchedKeys *matched, const TableMap *map, List *found)
 	matched->all_equal = true;
 }
 
+/* ------------------------------------------------- combinations of lists */
+
+static double
+list_length_of(const Match *match)
+{
+	if (match->kind != MATCH_ANY)
+		return 1;
+	return Max(estimate_array_length((Node *) match->argument), 1);
+}
+
+double
+match_combinations(const List *matches)
+{
+	double n = 1;
+	ListCell *cell;
+
+	foreach (cell, matches)
+		n *= list_length_of(lfirst(cell));
+	return n;
+}
+
+/* How many matches, from the first on, make few enough: one list at least. */
+static int
+affordable_matches(const List *matches)
+{
+	double n = 1;
+	int used = 0;
+	ListCell *cell;
+
+	foreach (cell, matches)
+	{
+		double length = list_length_of(lfirst(cell));
+
+		if (n > 1 && length > 1 && n * length > MOST_COMBINATIONS)
+			break;
+		n *= length;
+		used++;
+	}
+	return used;
+}
+
+/* Keys of the table that the matches leave; 0 if it was never analyzed. */
+static double
+known_keys(const Matching *m, const List *matches)
+{
+	const RelPlan *plan = m->rel->fdw_private;
+	List *clauses = NIL;
+	ListCell *cell;
+
+	if (plan->tuples <= 0)
+		return 0;
+	foreach (cell, matches)
+		clauses = lappend(clauses, ((const Match *) lfirst(cell))->clause);
+	return plan->tuples *
+		clauselist_selectivity(m->root, clauses, 0, JOIN_INNER, NULL);
+}
+
+/*
+ * A product of lists that is too large is cut: the ranges of its first lists
+ * are read and the others checked, unless that is known to be more.  What is
+ * locked is named: keys between would be locked, too.
+ */
+static void
+bound_combinations(const Matching *m, MatchedKeys *matched)
+{
+	const RelPlan *plan = m->rel->fdw_private;
+	int n = affordable_matches(matched->matches);
+	double asked = match_combinations(matched->matches);
+	List *kept;
+
+	if (n == list_length(matched->matches) || plan->locks)
+		return;
+	if (!matched->all_equal)
+		asked *= COST_REQUEST / COST_KEY;
+	kept = list_truncate(list_copy(matched->matches), n);
+	if (known_keys(m, kept) > asked)
+		return;
+	matched->matches = kept;
+	matched->n_equal = n;
+	matched->all_equal = false;
+}
+
+/* ------------------------------------------------------------ what is left */
+
 /* Columns of a key are never NULL; min() and max() ask. */
 static bool
 is_always_true(const Matching *m, const RestrictInfo *clause)
@@ -407,6 +498,7 @@ match_keys(PlannerInfo *root, RelOptInfo *rel, const TableMap *map,
 			found = lappend(found, match);
 	}
 	take_matches(matched, map, found);
+	bound_combinations(&m, matched);
 	foreach (cell, clauses)
 		if (!is_settled(matched, lfirst(cell)) &&
 			!is_always_true(&m, lfirst(cell)))

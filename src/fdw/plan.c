@@ -26,7 +26,6 @@
 #include "optimizer/restrictinfo.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/selfuncs.h"
 #include "utils/typcache.h"
 
 #include "fdw/fdw.h"
@@ -74,19 +73,17 @@ clauses_columns(List *clauses, Index relid, Bitmapset **columns)
 static double
 named_keys(const MatchedKeys *matched)
 {
-	double n = 1;
-	ListCell *cell;
+	return matched->all_equal ? match_combinations(matched->matches) : -1;
+}
 
-	if (!matched->all_equal)
-		return -1;
-	foreach (cell, matched->matches)
-	{
-		const Match *match = lfirst(cell);
+/* Will the rows be written, or does the query say FOR UPDATE or SHARE? */
+static bool
+wants_locks(PlannerInfo *root, const RelOptInfo *baserel)
+{
+	PlanRowMark *mark = get_plan_rowmark(root->rowMarks, baserel->relid);
 
-		if (match->kind == MATCH_ANY)
-			n *= estimate_array_length((Node *) match->argument);
-	}
-	return n;
+	return bms_is_member((int) baserel->relid, root->all_result_relids) ||
+		(mark != NULL && mark->strength != LCS_NONE);
 }
 
 void
@@ -102,6 +99,8 @@ tikvGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 	plan->map->desc = CreateTupleDescCopyConstr(RelationGetDescr(relation));
 	table_close(relation, NoLock);
 	plan->reads_ahead = reads_itself(root, baserel, plan->map);
+	plan->locks = wants_locks(root, baserel);
+	plan->tuples = baserel->tuples;
 	baserel->fdw_private = plan;
 	matched = match_keys(root, baserel, plan->map, baserel->baserestrictinfo);
 	pull_varattnos((Node *) baserel->reltarget->exprs, baserel->relid,
@@ -135,12 +134,14 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const MatchedKeys *matched,
 {
 	ScanCost cost;
 	double keys = named_keys(matched);
+	double ranges = 1;
 	double requests;
 	List *bounding = NIL;
 	ListCell *cell;
 
 	if (keys < 0)
 	{
+		ranges = match_combinations(matched->matches);
 		foreach (cell, matched->matches)
 			bounding = lappend(bounding, ((Match *) lfirst(cell))->clause);
 		keys = clamp_row_est(baserel->tuples *
@@ -148,7 +149,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const MatchedKeys *matched,
 													JOIN_INNER, NULL));
 	}
 	keys = Max(keys, rows);
-	requests = ceil(keys / KEYS_PER_REQUEST);
+	requests = Max(ceil(keys / KEYS_PER_REQUEST), ranges);
 	cost.startup = COST_REQUEST + baserel->baserestrictcost.startup +
 		baserel->reltarget->cost.startup;
 	cost.total = cost.startup + (requests - 1) * COST_REQUEST +
@@ -447,16 +448,6 @@ wants_no_wait(PlannerInfo *root, const RelOptInfo *baserel, const TableMap *map)
 	return mark->waitPolicy == LockWaitError;
 }
 
-/* Will the rows be written, or does the query say FOR UPDATE or SHARE? */
-static bool
-wants_locks(PlannerInfo *root, const RelOptInfo *baserel)
-{
-	PlanRowMark *mark = get_plan_rowmark(root->rowMarks, baserel->relid);
-
-	return bms_is_member((int) baserel->relid, root->all_result_relids) ||
-		(mark != NULL && mark->strength != LCS_NONE);
-}
-
 ForeignScan *
 tikvGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 				   ForeignPath *best_path, List *tlist, List *scan_clauses,
@@ -485,7 +476,7 @@ tikvGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	private = list_make5(matches, plan_columns(plan->map, columns),
 						 linitial(best_path->fdw_private),
 						 makeInteger(wanted_rows(root, baserel, matched)),
-						 makeBoolean(wants_locks(root, baserel)));
+						 makeBoolean(plan->locks));
 	private =
 		lappend(private, makeBoolean(wants_no_wait(root, baserel, plan->map)));
 	return make_foreignscan(tlist,
