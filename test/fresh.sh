@@ -157,15 +157,27 @@ check_clean()
 $changes"
 }
 
+# The process id of the quickstart's server.
+server_pid()
+{
+    case $1 in
+        root) head -n 1 "$ROOT/var/lib/tikv_fdw/node0/data/postmaster.pid" ;;
+        *) head -n 1 "$ROOT$(home_of "$1")/.tikv_fdw/node0/data/postmaster.pid" ;;
+    esac
+}
+
 # Both commands, and both again.
 try_commands()
 {
-    local user=$1 round steps=()
+    local user=$1 round pid='' steps=()
 
     read -ra steps <<<"${STEPS:-}"
     for round in first again; do
         step "scripts/quickstart as $user, $round"
         run_as "$user" scripts/quickstart
+        [ "$(server_pid "$user")" = "${pid:-$(server_pid "$user")}" ] ||
+            die 'scripts/quickstart restarts a node that runs what is installed'
+        pid=$(server_pid "$user")
         run_as "$user" scripts/cluster status
         [ "${STEPS:-}" != none ] || continue
         step "scripts/check ${STEPS:-} as $user, $round"

@@ -92,6 +92,32 @@ like(cluster('start', '--nodes', 2), qr/1 node/, 'so is another number of nodes'
 isnt($answer, 0, 'with an error');
 like(cluster('start', '--set', 'nonsense'), qr/name=value/, 'a setting has a name and a value');
 
+# ---- what runs is what is installed: a node that was started with other
+# libraries is restarted.  The libraries are copies, of which it knows nothing.
+my $real = $ENV{PG_CONFIG};
+my $lib = "$home/lib";
+
+mkdir $lib;
+chomp(my $installed = `$real --pkglibdir`);
+foreach my $name (qw(tikv_fdw tikv_worker tikv_status))
+{
+	append_to_file("$lib/$name.so", slurp_file("$installed/$name.so"));
+}
+append_to_file("$home/pg_config", qq{#!/bin/sh\n[ "\$*" != --pkglibdir ] || exec echo '$lib'\nexec '$real' "\$@"\n});
+chmod 0755, "$home/pg_config";
+$ENV{PG_CONFIG} = "$home/pg_config";
+unlike(cluster('start'), qr/restarted/, 'the same libraries, written anew, are no change');
+is($answer, 0, 'starting it with them is harmless');
+is(ask(q{SELECT pid FROM tikv_status() WHERE worker = 'store'}), $pid, 'and restarts nothing');
+append_to_file("$lib/tikv_status.so", 'new');
+like(cluster('start'), qr/node 0 is restarted.*installed is not what it was started with/, 'another build restarts the node, and says why');
+is($answer, 0, 'it serves again');
+isnt(ask(q{SELECT pid FROM tikv_status() WHERE worker = 'store'}), $pid, 'with new processes');
+is(ask(q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'and its data');
+unlike(cluster('start'), qr/restarted/, 'once');
+$ENV{PG_CONFIG} = $real;
+like(cluster('start'), qr/restarted/, 'so does the build before');
+
 # ---- settings are applied and remembered; of few worker processes the store
 # and PD come first
 cluster('start', '--set', 'max_worker_processes=3', '--set', 'tikv.server_workers=2',
