@@ -438,7 +438,9 @@ drop_abandoned(Store *store)
 	{
 		Write *next = write->next;
 
-		if (!turn_drop_abandoned(write) && !is_too_late(write))
+		if (turn_is_abandoned(write))
+			turn_drop(write);
+		else if (!is_too_late(write))
 			add_held(store, write);
 		write = next;
 	}

@@ -441,9 +441,10 @@ decide(RaftTurn *turn, Write *write)
 
 	if (write->request->begun_us == 0)
 		turn_count_begin(write, turn->begun_us);
-	if (turn_drop_abandoned(write))
+	if (turn_is_abandoned(write))
 	{
 		raft_write_release(store, write);
+		turn_drop(write);
 		return;
 	}
 	if (!turn_check_write(store, write, &error))

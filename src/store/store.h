@@ -438,8 +438,11 @@ extern bool turn_check_write(Store *store, Write *write, RegionError *error);
 /* Answer all in the outbox. */
 extern void turn_send_outbox(Store *store);
 
-/* The abandoned are told so; true if it was. */
-extern bool turn_drop_abandoned(Write *write);
+/* Does nobody wait for its answer any more? */
+extern bool turn_is_abandoned(const Write *write);
+
+/* Tell an abandoned one so.  As with every answer, the write is gone then. */
+extern void turn_drop(Write *write);
 
 /* The write's first turn begins. */
 extern void turn_count_begin(Write *write, int64 now_us);

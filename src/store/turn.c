@@ -346,14 +346,19 @@ turn_count_begin(Write *write, int64 now_us)
 }
 
 bool
-turn_drop_abandoned(Write *write)
+turn_is_abandoned(const Write *write)
 {
 	Request *request = write->request;
 
-	if (request->abandoned == NULL || !request->abandoned(request))
-		return false;
+	return request->abandoned != NULL && request->abandoned(request);
+}
+
+void
+turn_drop(Write *write)
+{
+	Request *request = write->request;
+
 	request->fail(request, RPC_CANCELLED, "the client is gone");
-	return true;
 }
 
 /*
@@ -371,8 +376,11 @@ decide(Turn *turn, Write *write)
 	/* What goes on over several turns began with the first. */
 	if (write->request->begun_us == 0)
 		turn_count_begin(write, turn->begun_us);
-	if (turn_drop_abandoned(write))
+	if (turn_is_abandoned(write))
+	{
+		turn_drop(write);
 		return;
+	}
 	if (!turn_check_write(store, write, &error))
 	{
 		service_region_error(write->request, &error);
