@@ -362,7 +362,6 @@ take_batch(Store *store, WriteQueue *batch)
 {
 	WriteQueue *queue = &store->replicas->queue;
 
-	write_queue_init(batch);
 	while (queue->head != NULL && batch->n < TURN_MAX_WRITES &&
 		   (batch->n == 0 ||
 			batch->bytes + queue->head->bytes <= TURN_MAX_BYTES))
@@ -662,6 +661,8 @@ run_turn(RaftTurn *turn, WriteQueue *batch)
 	FAILPOINT("store_after_tick");
 	run_jobs(turn);
 	FAILPOINT("store_before_decide");
+	/* Not before: messages destroy peers, which refuses what is in the queue. */
+	take_batch(store, batch);
 	raft_write_decide(turn, batch);
 	store->decided_us = dispatch_now_us();
 	FAILPOINT("store_after_decide");
@@ -703,6 +704,7 @@ refuse_unopened(Store *store, WriteQueue *batch)
 
 	store->replicas->blocked_until_us = dispatch_now_us() + BLOCKED_RETRY_US;
 	metrics_add(VALUE_BLOCKED_TURNS, 1);
+	take_batch(store, batch);
 	while ((write = write_queue_pop(batch)) != NULL)
 	{
 		raft_write_release(store, write);
@@ -724,7 +726,7 @@ raft_turn_run(Store *store)
 		return told;
 	}
 	guard_refresh(&store->guard, turn.begun_us);
-	take_batch(store, &batch);
+	write_queue_init(&batch);
 	PG_TRY();
 	{
 		if (open_turn(&turn))

@@ -2,11 +2,12 @@
 # Everything that can happen at each step of a commit of keys and tables as
 # one (commit_steps.pl), beside it (commit_beside.pl), with its locks on disk
 # (commit_spilled.pl), and when its region moves to other nodes
-# (commit_moved.pl), with a build that has failpoints, in a copy of Postgres.
+# (commit_moved.pl), or its leader stands still until it has no peer any more
+# (commit_gone.pl), with a build that has failpoints, in a copy of Postgres.
 #
 # usage: test/faults/commit/run.sh [point...]     names of points.txt, or one of
-#                                                 beside, spilled, moved; default
-#                                                 all
+#                                                 beside, spilled, moved, gone;
+#                                                 default all
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
 
@@ -46,8 +47,8 @@ as_server chmod 755 "$work/bin/txnctl"
 # They mostly wait, so all at once.
 files=("$work/faults/commit/commit_steps.pl")
 case "$*" in
-    '') files+=("$work"/faults/commit/commit_{beside,spilled,moved}.pl) ;;
-    beside | spilled | moved) files=("$work/faults/commit/commit_$*.pl") ;;
+    '') files+=("$work"/faults/commit/commit_{beside,spilled,moved,gone}.pl) ;;
+    beside | spilled | moved | gone) files=("$work/faults/commit/commit_$*.pl") ;;
 esac
 as_server env -C "$work" TESTDIR="$work" TXNCTL="$work/bin/txnctl" POINTS="$*" \
     PATH="$work/pg$("$PG_CONFIG" --bindir):$PATH" PGPORT=65431 \
