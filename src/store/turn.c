@@ -520,10 +520,15 @@ commit_turn(Turn *turn)
 
 /* ------------------------------------------------------ step 4: replies */
 
-/* The region was another one when the entry was applied: nothing happened. */
+/*
+ * The region was another one when the entry was applied: nothing happened.
+ * After the commit the current memory context is one that is never reset, so
+ * the answer is made in the turn's.
+ */
 static void
 refuse_mismatch(Store *store, Write *write)
 {
+	MemoryContext before = MemoryContextSwitchTo(store->turn_context);
 	RegionError error = {.kind = REGION_EPOCH_NOT_MATCH,
 						 .region_id = context_of(write)->region_id};
 	Peer *peer = store_find_peer(store, error.region_id);
@@ -536,6 +541,7 @@ refuse_mismatch(Store *store, Write *write)
 		read_add_siblings(context_of(write), &error);
 	}
 	service_region_error(write->request, &error);
+	MemoryContextSwitchTo(before);
 }
 
 void

@@ -1,5 +1,5 @@
-# Groups where something is odd: a log that grew before a restart, and a split
-# that no other store can hear of.
+# Groups where something is odd: a log that grew before a restart, a split that
+# no other store can hear of, and writes behind one.
 
 use strict;
 use warnings;
@@ -17,6 +17,30 @@ sub one
 	my ($i, $sql) = @_;
 
 	return $nodes[$i]->safe_psql('postgres', $sql);
+}
+
+# Bytes that the store of a node holds for as long as it lives.
+sub lasting_memory
+{
+	my ($i) = @_;
+	my ($pid) = pids($nodes[$i], 'tikv store');
+	my $seen = length slurp_file($nodes[$i]->logfile);
+
+	one($i, "SELECT pg_log_backend_memory_contexts($pid)");
+	return wait_for('what the store holds', sub {
+		return substr(slurp_file($nodes[$i]->logfile), $seen) =~ /\[$pid\].*TopMemoryContext: .* (\d+) used/ && $1;
+	});
+}
+
+# A statement that runs beside others.
+sub start_sql
+{
+	my ($i, $sql) = @_;
+	my ($out, $err) = ('', '');
+
+	return IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $nodes[$i]->connstr('postgres'), '-c', $sql ],
+		'<', \undef, '>', \$out, '2>', \$err);
 }
 
 # ---- a log that is too large gives up its older half, whatever a restart forgot
@@ -63,10 +87,7 @@ my $last = "SELECT coalesce(max(log_index), 0) FROM tikv_internal.raft_log WHERE
 is(ask($leads, "SELECT tikv_put('a', '1')"), '', 'a write, and the lease that comes of it');
 kill 'STOP', @stopped;
 my $before = one($leads, $last);
-my ($out, $err) = ('', '');
-my $split = IPC::Run::start(
-	[ 'psql', '-XAtq', '-d', $nodes[$leads]->connstr('postgres'), '-c', q{SELECT tikv_split('m')} ],
-	'<', \undef, '>', \$out, '2>', \$err);
+my $split = start_sql($leads, q{SELECT tikv_split('m')});
 wait_for('the split to be in the log', sub { one($leads, $last) > $before });
 my ($answer) = $nodes[$leads]->psql('postgres', q{SET tikv.request_timeout = '2s'; SELECT tikv_get('a')});
 kill 'CONT', @stopped;
@@ -79,6 +100,23 @@ wait_for('reads afterwards', sub {
 	return (ask($leads, "SELECT convert_from(tikv_get('a'), 'UTF8')") // '') eq '1';
 });
 pass('and reads again when it is made');
+
+# ---- writes that come behind a split in the log are told of all its pieces
+
+$leads = wait_leader();
+@stopped = map { pids($nodes[$_], 'tikv store') } grep { $_ != $leads } 0 .. 2;
+is(ask($leads, "SELECT tikv_put('o', '1')"), '', 'another write');
+my $held = lasting_memory($leads);
+kill 'STOP', @stopped;
+$before = one($leads, $last);
+$split = start_sql($leads, q{SELECT tikv_split('t')});
+wait_for('another split in the log', sub { one($leads, $last) > $before });
+my @puts = map { start_sql($leads, "SELECT tikv_put('p$_', '1')") } 1 .. 10;
+wait_for('writes behind it', sub { one($leads, $last) >= $before + 11 });
+kill 'CONT', @stopped;
+$_->finish foreach $split, @puts;
+is(scalar(grep { $_->result(0) == 0 } @puts), 10, 'they are tried again, and done');
+cmp_ok(lasting_memory($leads) - $held, '<', 50_000, 'and leave nothing in the memory of the store');
 
 foreach my $i (0 .. 2)
 {
