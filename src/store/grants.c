@@ -338,7 +338,8 @@ finish_committed(Store *store, int grant, const GrantView *view)
 	Size at = 0;
 	GrantKey *key;
 
-	status_cache_put(store->status_cache, view->start_ts, view->commit_ts);
+	status_cache_put(store->status_cache, view->start_ts, view->commit_ts,
+					 dispatch_now_us());
 	gc_note_commit(store, view->n_keys, view->commit_ts);
 	while ((key = grant_next_key(grant, &at)) != NULL)
 	{

@@ -39,8 +39,12 @@ PGDLLEXPORT void tikv_store_main(Datum arg);
 /* What a connection's writes may cost while those of others wait. */
 #define WRITE_TURN_COST (64 * 1024)
 
-/* Of the transaction status cache. */
+/*
+ * Of the transaction status cache: room for 30 s of 2,000 transactions per
+ * second, and for as long of 35,000 (32 MiB) where there are that many.
+ */
 #define STATUS_CACHE_TXNS 65536
+#define STATUS_CACHE_MAX_TXNS 1048576
 
 /* -------------------------------------------------------------- the start */
 
@@ -101,7 +105,9 @@ store_init(Store *store)
 	write_queue_init(&store->outbox);
 	overlay_init(&store->overlay);
 	txn_overlay_init(&store->txn_overlay);
-	store->status_cache = status_cache_new(STATUS_CACHE_TXNS);
+	store->status_cache =
+		status_cache_new(STATUS_CACHE_TXNS, STATUS_CACHE_MAX_TXNS,
+						 STATUS_CACHE_KEEP_US);
 	lock_waits_start(store);
 	grants_init(store);
 	gc_init(store);

@@ -251,7 +251,7 @@ publish_one(Store *store, const TxnEffects *effects)
 	gc_note(store, effects);
 	for (size_t i = 0; i < effects->n_known; i++)
 		status_cache_put(store->status_cache, effects->known[i].start_ts,
-						 effects->known[i].commit_ts);
+						 effects->known[i].commit_ts, dispatch_now_us());
 }
 
 void
@@ -304,7 +304,7 @@ txn_turn_take_status(Store *store, Request *request)
 	for (size_t i = 0; i < from->n_txn_status; i++)
 		if (from->txn_status[i]->commit_ts != 0)
 			status_cache_put(store->status_cache, from->txn_status[i]->start_ts,
-							 from->txn_status[i]->commit_ts);
+							 from->txn_status[i]->commit_ts, dispatch_now_us());
 	request->done(request,
 				  service_new_message(request->method->response,
 									  request->arena));

@@ -43,7 +43,7 @@ static void
 status_cache_makes_a_retry(void)
 {
 	Case c;
-	TxnStatusCache *cache = status_cache_new(4);
+	TxnStatusCache *cache = status_cache_new(4, 4, 0);
 
 	case_init(&c);
 	c.env.status_cache = cache;
@@ -53,7 +53,7 @@ status_cache_makes_a_retry(void)
 	run_prewrite(&c);
 	OK(put_lock(&c, "i") != NULL,
 	   "a key guarded by another's lock is not looked up");
-	status_cache_put(cache, 10, 20);
+	status_cache_put(cache, 10, 20, 0);
 	EQ_U64(run_prewrite(&c), TXN_OK,
 		   "txn-semantics 8.1 row 1: known to be committed, it succeeds");
 	OK(nothing_left(&c), "as a repetition, writing nothing");

@@ -211,7 +211,7 @@ all_or_nothing(void)
 	txn_commit(&c.env, &command, &c.answer);
 	OK(c.answer.n_errors == 1 && !c.answer.keep_effects &&
 		   c.effects.n_known == 0,
-	   "one failing key fails the command");
+	   "txn-semantics 6 all or nothing: one failing key fails the command");
 	case_free(&c);
 }
 
@@ -220,24 +220,24 @@ all_or_nothing(void)
 static void
 status_cache(void)
 {
-	TxnStatusCache *cache = status_cache_new(3);
+	TxnStatusCache *cache = status_cache_new(3, 3, 0);
 
 	EQ_U64(status_cache_get(cache, 1), 0, "an empty cache knows nothing");
-	status_cache_put(cache, 1, 11);
-	status_cache_put(cache, 2, 12);
-	status_cache_put(cache, 3, 13);
+	status_cache_put(cache, 1, 11, 0);
+	status_cache_put(cache, 2, 12, 0);
+	status_cache_put(cache, 3, 13, 0);
 	EQ_U64(status_cache_get(cache, 1), 11, "three fit");
-	status_cache_put(cache, 4, 14);
+	status_cache_put(cache, 4, 14, 0);
 	EQ_U64(status_cache_get(cache, 1), 0, "the oldest makes room");
 	EQ_U64(status_cache_get(cache, 4), 14, "for the newest");
-	status_cache_put(cache, 2, 12);
-	status_cache_put(cache, 5, 15);
+	status_cache_put(cache, 2, 12, 0);
+	status_cache_put(cache, 5, 15, 0);
 	EQ_U64(status_cache_get(cache, 2), 12, "what arrives again is new again");
 	EQ_U64(status_cache_get(cache, 3), 0, "so another leaves");
 	for (int i = 0; i < 3; i++)
 	{
-		status_cache_put(cache, 6, 0);
-		status_cache_put(cache, 0, 5);
+		status_cache_put(cache, 6, 0, 0);
+		status_cache_put(cache, 0, 5, 0);
 	}
 	OK(status_cache_get(cache, 6) == 0 && status_cache_get(cache, 0) == 0 &&
 		   status_cache_get(cache, 5) == 15 && status_cache_get(cache, 2) == 12,
@@ -246,13 +246,57 @@ status_cache(void)
 	status_cache_free(NULL);
 }
 
+/* The numbers of those of 1 to `last` that it knows, added up. */
+static uint64_t
+known_up_to(const TxnStatusCache *cache, uint64_t last)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t ts = 1; ts <= last; ts++)
+		if (status_cache_get(cache, ts) == 100 + ts)
+			sum += ts;
+	return sum;
+}
+
+/*
+ * txn-semantics 6 status cache: as long as a request may be under way an entry
+ * stays, however many others come: 30 here.
+ */
+static void
+status_cache_keeps(void)
+{
+	TxnStatusCache *cache = status_cache_new(2, 9, 30);
+
+	for (uint64_t ts = 1; ts <= 4; ts++)
+		status_cache_put(cache, ts, 100 + ts, 0);
+	EQ_U64(known_up_to(cache, 4), 10, "more than its room, all of them young");
+	status_cache_put(cache, 5, 105, 29);
+	EQ_U64(known_up_to(cache, 5), 15, "in the last moment, too");
+	for (uint64_t ts = 6; ts <= 9; ts++)
+		status_cache_put(cache, ts, 100 + ts, 29);
+	EQ_U64(known_up_to(cache, 9), 45, "up to its bound");
+	status_cache_put(cache, 10, 110, 29);
+	EQ_U64(known_up_to(cache, 10), 54, "where the oldest leaves all the same");
+	status_cache_free(cache);
+
+	cache = status_cache_new(2, 1000, 30);
+	for (uint64_t ts = 1; ts <= 9; ts++)
+		status_cache_put(cache, ts, 100 + ts, 0);
+	/* Room for 16 by now. */
+	for (uint64_t ts = 10; ts <= 19; ts++)
+		status_cache_put(cache, ts, 100 + ts, 30);
+	EQ_U64(known_up_to(cache, 19), 19 * 20 / 2 - 6,
+		   "what is old makes room for others first");
+	status_cache_free(cache);
+}
+
 #define ROOM 64
 #define SPREAD 200
 
 static void
 status_cache_random(void)
 {
-	TxnStatusCache *cache = status_cache_new(ROOM);
+	TxnStatusCache *cache = status_cache_new(ROOM, ROOM, 0);
 	uint64_t arrived[SPREAD + 1] = {0}; /* when, counted from 1 */
 	size_t wrong = 0;
 
@@ -261,7 +305,7 @@ status_cache_random(void)
 	{
 		uint64_t ts = 1 + (uint64_t) rand() % SPREAD;
 
-		status_cache_put(cache, ts, ts + 1000);
+		status_cache_put(cache, ts, ts + 1000, 0);
 		arrived[ts] = now;
 		ts = 1 + (uint64_t) rand() % SPREAD;
 		if (status_cache_get(cache, ts) !=
@@ -269,6 +313,35 @@ status_cache_random(void)
 			wrong++;
 	}
 	EQ_U64(wrong, 0, "it knows exactly the last arrivals");
+	status_cache_free(cache);
+}
+
+#define KEEP 300
+
+/* Growing again and again, with what arrives twice between: none is missed. */
+static void
+status_cache_random_growth(void)
+{
+	TxnStatusCache *cache = status_cache_new(1, 100000, KEEP);
+	static int64_t arrived[4001];
+	size_t wrong = 0;
+	int64_t now = 1000;
+
+	srand(8);
+	for (int i = 0; i < 20000; i++)
+	{
+		uint64_t ts = 1 + (uint64_t) rand() % 4000;
+
+		/* Thrice as many in the middle. */
+		now += i % 9 == 0 || (i < 6000 && i % 3 == 0);
+		status_cache_put(cache, ts, ts + 1000, now);
+		arrived[ts] = now;
+		ts = 1 + (uint64_t) rand() % 4000;
+		if (now - arrived[ts] < KEEP &&
+			status_cache_get(cache, ts) != ts + 1000)
+			wrong++;
+	}
+	EQ_U64(wrong, 0, "it knows all who arrived lately");
 	status_cache_free(cache);
 }
 
@@ -283,6 +356,8 @@ main(void)
 	missing();
 	all_or_nothing();
 	status_cache();
+	status_cache_keeps();
 	status_cache_random();
+	status_cache_random_growth();
 	return unit_done();
 }

@@ -247,7 +247,7 @@ no_lock_beside_its_commit(void)
 	Mutation lock_a = {.op = MUTATION_PESSIMISTIC_LOCK, .key = K("a")};
 	PessimisticAction action;
 	PrewriteCommand command = prewrite_of(&a, 1, 10);
-	TxnStatusCache *cache = status_cache_new(16);
+	TxnStatusCache *cache = status_cache_new(16, 4096, STATUS_CACHE_KEEP_US);
 
 	begin();
 	PUT("a", 20, 10, "v");
@@ -258,7 +258,10 @@ no_lock_beside_its_commit(void)
 	command.for_update_ts = 15;
 	command.actions = &action;
 	command.n_actions = 1;
-	status_cache_put(cache, 10, 20);
+	status_cache_put(cache, 10, 20, 0);
+	/* A busy store: thousands commit while the repetition is on its way. */
+	for (uint64_t ts = 1000; ts < 4000; ts++)
+		status_cache_put(cache, ts, ts + 5000, STATUS_CACHE_KEEP_US - 1);
 	for (int known = 0; known < 2; known++)
 	{
 		/* Known to the client or to the store. */

@@ -71,7 +71,8 @@ test_limit_of_a_region(void)
 	one = bytes_of_one(&f);
 	f.limits.region = 3 * one;
 
-	OK(request(&f, 2, 1, &f.region), "two locks fit");
+	OK(request(&f, 2, 1, &f.region),
+	   "txn-semantics 6 memory locks: two locks fit");
 	EQ_U64(n_in_memory(&f), 2, "and stay in memory");
 	EQ_U64(f.effects.modifies[0].region_id, REGION, "as the region's");
 	EQ_U64(f.effects.modifies[2].region_id, 0, "the durable one is nobody's");

@@ -115,7 +115,8 @@ locks(void)
 	effects_put_lock(&t.effects, bytes_cstr("s"), &shared);
 	take_in(&t);
 	OK(!get_lock(&t, "b", &seen), "a deleted lock does not");
-	OK(get_lock(&t, "a", &seen) && seen.start_ts == 10, "a new lock shows");
+	OK(get_lock(&t, "a", &seen) && seen.start_ts == 10,
+	   "txn-semantics 6 one by one: a new lock shows");
 	OK(get_lock(&t, "s", &seen) && seen.members[0].start_ts == 12,
 	   "so do "
 	   "members");

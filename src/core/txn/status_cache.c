@@ -3,7 +3,8 @@
  *	  start_ts -> commit_ts of transactions this store saw commit lately.
  *
  * A ring keeps them in order of arrival, an index of open addressing finds
- * them: the oldest leaves when the ring is full, whatever its timestamps.
+ * them: the oldest leaves when the ring is full, whatever its timestamps, or
+ * the ring gets twice its size while that one is too young to leave.
  */
 #include "core/txn/status_cache.h"
 
@@ -16,32 +17,44 @@ typedef struct CacheEntry
 {
 	uint64_t start_ts; /* 0: nothing, or it arrived again since */
 	uint64_t commit_ts;
+	int64_t arrived_us;
 } CacheEntry;
 
 struct TxnStatusCache
 {
 	CacheEntry *ring;
 	size_t n_ring;
-	size_t next;	 /* where the next arrival goes */
+	size_t max; /* of n_ring */
+	int64_t keep_us;
+	size_t next;	 /* where the next arrival goes: the oldest */
 	uint32_t *index; /* place in the ring + 1; 0: free */
 	size_t mask;
 };
 
-TxnStatusCache *
-status_cache_new(size_t n)
+static void
+make_room(TxnStatusCache *cache, size_t n)
 {
-	TxnStatusCache *cache = calloc(1, sizeof(*cache));
 	size_t n_index = 2;
 
-	CHECK(n > 0 && n < UINT32_MAX / 4);
 	while (n_index < 2 * n)
 		n_index *= 2;
-	CHECK(cache != NULL);
 	cache->ring = calloc(n, sizeof(CacheEntry));
 	cache->index = calloc(n_index, sizeof(uint32_t));
 	CHECK(cache->ring != NULL && cache->index != NULL);
 	cache->n_ring = n;
 	cache->mask = n_index - 1;
+}
+
+TxnStatusCache *
+status_cache_new(size_t n, size_t max, int64_t keep_us)
+{
+	TxnStatusCache *cache = calloc(1, sizeof(*cache));
+
+	CHECK(n > 0 && n <= max && max < UINT32_MAX / 4);
+	CHECK(cache != NULL);
+	cache->max = max;
+	cache->keep_us = keep_us;
+	make_room(cache, n);
 	return cache;
 }
 
@@ -98,8 +111,31 @@ erase(TxnStatusCache *cache, size_t hole)
 	cache->index[hole] = 0;
 }
 
+/* The oldest first, as they are; behind them is room for as many again. */
+static void
+grow(TxnStatusCache *cache)
+{
+	CacheEntry *old = cache->ring;
+	size_t n = cache->n_ring;
+	size_t first = cache->next;
+
+	free(cache->index);
+	make_room(cache, 2 * n < cache->max ? 2 * n : cache->max);
+	for (size_t i = 0; i < n; i++)
+	{
+		CacheEntry *entry = &cache->ring[i];
+
+		*entry = old[(first + i) % n];
+		if (entry->start_ts != 0)
+			cache->index[find(cache, entry->start_ts)] = (uint32_t) i + 1;
+	}
+	cache->next = n;
+	free(old);
+}
+
 void
-status_cache_put(TxnStatusCache *cache, uint64_t start_ts, uint64_t commit_ts)
+status_cache_put(TxnStatusCache *cache, uint64_t start_ts, uint64_t commit_ts,
+				 int64_t now_us)
 {
 	CacheEntry *entry = &cache->ring[cache->next];
 	size_t i;
@@ -109,10 +145,15 @@ status_cache_put(TxnStatusCache *cache, uint64_t start_ts, uint64_t commit_ts)
 	i = find(cache, start_ts);
 	if (cache->index[i] != 0)
 		erase(cache, i);
+	if (entry->start_ts != 0 && cache->n_ring < cache->max &&
+		now_us - entry->arrived_us < cache->keep_us)
+		grow(cache);
+	entry = &cache->ring[cache->next];
 	if (entry->start_ts != 0)
 		erase(cache, find(cache, entry->start_ts));
 	entry->start_ts = start_ts;
 	entry->commit_ts = commit_ts;
+	entry->arrived_us = now_us;
 	cache->index[find(cache, start_ts)] = (uint32_t) cache->next + 1;
 	cache->next = (cache->next + 1) % cache->n_ring;
 }

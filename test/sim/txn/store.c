@@ -87,7 +87,7 @@ store_init(void)
 	if (sim_chance(0.2))
 		sim->work.max_guards = 2;
 	sim->cm = (ConcurrencyManager){raise_max_ts, publish, retract, find_guard};
-	sim->status_cache = status_cache_new(64);
+	sim->status_cache = status_cache_new(64, 64, 0);
 	sim->waits = lock_wait_new(&config);
 	sim->max_ts_synced = true;
 	arena_init(&sim->turn_arena);
@@ -389,7 +389,7 @@ finish(Rpc *rpc)
 {
 	for (size_t i = 0; i < rpc->effects.n_known; i++)
 		status_cache_put(sim->status_cache, rpc->effects.known[i].start_ts,
-						 rpc->effects.known[i].commit_ts);
+						 rpc->effects.known[i].commit_ts, sim->now);
 	if (!rpc->answer.more)
 	{
 		reply(rpc, REPLY_ANSWER);
@@ -560,7 +560,7 @@ store_lose_leadership(void)
 	sim->work.max_ts = 0;
 	sim->max_ts_synced = false;
 	status_cache_free(sim->status_cache);
-	sim->status_cache = status_cache_new(64);
+	sim->status_cache = status_cache_new(64, 64, 0);
 	/* Their clients time out. */
 	lock_wait_free(sim->waits);
 	sim->waits = lock_wait_new(&config);
