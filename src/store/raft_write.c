@@ -361,19 +361,33 @@ decide_raw(RaftTurn *turn, Write *write)
 											&store->arena));
 }
 
+/*
+ * What was decided is needed until it is applied: it lives as long as the
+ * request, or, of a command that takes many turns, as long as this slice.
+ */
+static Arena *
+arena_of_decision(Write *write)
+{
+	Arena *arena = write->request->arena;
+
+	if (!txn_needs_clean_overlay(&write->txn->command))
+		return arena;
+	arena_charge(&write->slice, arena->account);
+	return &write->slice;
+}
+
 static void
-fill_env(RaftTurn *turn, Write *write, Decided *decided, TxnEnv *env)
+fill_env(RaftTurn *turn, Write *write, Arena *arena, TxnEnv *env)
 {
 	Store *store = turn->store;
 	Peer *peer = write->peer;
-	Arena *arena = write->request->arena;
 
 	memset(env, 0, sizeof(*env));
 	env->reader = txn_turn_base(&turn->txn);
 	env->cm = lock_table_cm();
 	env->status_cache = store->status_cache;
 	env->arena = arena;
-	env->effects = &decided->effects;
+	env->effects = &write->decided->effects;
 	env->max_ts_synced = peer->max_ts_term == raft_term(peer->raft);
 
 	/* They would be lost with the leader, and found again when it is back. */
@@ -385,12 +399,11 @@ fill_env(RaftTurn *turn, Write *write, Decided *decided, TxnEnv *env)
 	env->region = txn_region_range(&peer->region, arena);
 }
 
-/* What it decided lives as long as the request: it is needed at the apply. */
 static void
 decide_txn(RaftTurn *turn, Write *write)
 {
 	Store *store = turn->store;
-	Arena *arena = write->request->arena;
+	Arena *arena = arena_of_decision(write);
 	Decided *decided = arena_zalloc(arena, sizeof(Decided));
 	CmdHeader header;
 	CmdAdmin admin;
@@ -398,8 +411,8 @@ decide_txn(RaftTurn *turn, Write *write)
 
 	decided->before = write->txn->command;
 	effects_init(&decided->effects, arena);
-	fill_env(turn, write, decided, &env);
 	write->decided = decided;
+	fill_env(turn, write, arena, &env);
 	if (flashback_is_too_late(write))
 	{
 		answer_read(turn, write);

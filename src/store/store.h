@@ -190,6 +190,7 @@ typedef struct Write
 	uint64 term;
 	uint64 life_number; /* of its peer */
 	struct Write *next_proposal;
+	Arena slice; /* of a command over a range: what this slice of it decided */
 
 	struct Write *next;
 	FairLink link;

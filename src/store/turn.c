@@ -533,6 +533,7 @@ refuse_mismatch(Store *store, Write *write)
 						 .region_id = context_of(write)->region_id};
 	Peer *peer = store_find_peer(store, error.region_id);
 
+	arena_free(&write->slice);
 	if (peer == NULL)
 		error.kind = REGION_NOT_FOUND;
 	else

@@ -220,6 +220,7 @@ txn_turn_undo(Write *write)
 	retract_guards(&write->decided->effects);
 	write->txn->command = write->decided->before;
 	write->decided = NULL;
+	arena_free(&write->slice);
 }
 
 /* --------------------------------------------------------------- writing */
@@ -275,24 +276,42 @@ go_on(Store *store, Write *write)
 {
 	txn_command_keep(&write->txn->command, write->request->arena);
 	write->decided = NULL;
+	arena_free(&write->slice);
 	write_queue_push(&store->queue, write);
+}
+
+/* For the last answer: neither the write nor its account outlives that. */
+static Arena
+take_slice(Write *write)
+{
+	Arena slice = write->slice;
+
+	arena_charge(&slice, NULL);
+	arena_init(&write->slice);
+	return slice;
 }
 
 void
 txn_turn_reply(Store *store, Write *write)
 {
 	Decided *decided = write->decided;
+	Arena slice;
 
 	FAILPOINT_PASS("store_before_txn_reply");
 	lock_waits_released(store, &decided->effects);
+	if (write->inside == NULL && decided->answer.more)
+	{
+		go_on(store, write);
+		return;
+	}
+	slice = take_slice(write);
 	if (write->inside != NULL)
 		write->inside(store, write, &decided->answer);
-	else if (decided->answer.more)
-		go_on(store, write);
 	else if (decided->answer.may_wait)
 		lock_waits_park(store, write);
 	else
 		txn_answer(write->request, write->txn, &decided->answer);
+	arena_free(&slice);
 }
 
 void

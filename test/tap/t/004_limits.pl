@@ -93,6 +93,10 @@ wait_for('large writes again', sub {
 });
 
 # ---- reserve space: no disk has that much
+my ($ends, $given_up, $left) = map { (txnctl($node, 'ts'))[1] } 1 .. 3;
+is((txnctl($node, 'prewrite', $ends, 'ends', 'v'))[0], 0, 'a transaction that will commit');
+is((txnctl($node, 'prewrite', $given_up, 'given up', 'v'))[0], 0, 'one that will not');
+is((txnctl($node, 'prewrite', $left, 'left', 'v'))[0], 0, 'and one that others will end');
 $node->append_conf('postgresql.conf', "tikv.reserve_space = '1000TB'");
 $node->reload;
 wait_for('writes refused for lack of space', sub {
@@ -110,6 +114,28 @@ like($err, qr/disk|space/i, 'SQL, too');
 is((rawctl($node, 'get', 'bus'))[1], 'free', 'reads go on over gRPC');
 is($node->safe_psql('postgres', q{SELECT convert_from(tikv_get('bus'), 'UTF8')}),
 	'free', 'and in SQL');
+
+# txn-semantics 6 disk full: what begins a transaction is refused, what ends one
+# is not, or the disk could never be cleared.
+foreach my $begins ([ 'prewrite', 'other', 'v' ], [ 'lock' ])
+{
+	my ($command, @rest) = @$begins;
+	my $ts = (txnctl($node, 'ts'))[1];
+
+	@rest = ($ts, -1, 'other') if $command eq 'lock';
+	($answer, $out, $err) = txnctl($node, $command, $ts, @rest);
+	is($answer, 4, "$command below the reserve: a region error");
+	like($err, qr/disk|space/i, "$command: which says that the disk is full");
+}
+is((txnctl($node, 'commit', $ends, (txnctl($node, 'ts'))[1], 'ends'))[0], 0,
+	'a commit goes on below the reserve');
+is((txnctl($node, 'get', (txnctl($node, 'ts'))[1], 'ends'))[1], 'v', 'and can be read');
+is((txnctl($node, 'rollback', $given_up, 'given up'))[0], 0, 'so does a rollback');
+is((txnctl($node, 'resolve', $left, 0, 'left'))[0], 0, 'and what resolves locks');
+is((txnctl($node, 'get', (txnctl($node, 'ts'))[1], $_))[0], 2, "nothing is left of '$_'")
+  foreach 'given up', 'left';
+is((txnctl($node, 'delete-range', 'ends', 'ends~'))[0], 0, 'ranges can be deleted');
+is((txnctl($node, 'get', (txnctl($node, 'ts'))[1], 'ends'))[0], 2, 'and are gone');
 $node->append_conf('postgresql.conf', 'tikv.reserve_space = -1');
 $node->reload;
 wait_for('writes again', sub { return (rawctl($node, 'put', 'full', 'no more'))[0] == 0; });
