@@ -183,6 +183,13 @@ how_long_ago_the_lock_changed(void)
 	lock_wait_acquired(wait_, &lock, 1000 * MS - 1);
 	due(1000 * MS);
 	EQ_U64(last.blocker.duration_to_last_update_ms, 1, "at least one");
+	park("k", 1, 8, 0);
+	lock.lock.ttl_ms = lock.ttl_ms = 9000;
+	lock_wait_acquired(wait_, &lock, 900 * MS);
+	due(1000 * MS);
+	OK(last.blocker.duration_to_last_update_ms == 0 &&
+		   last.blocker.ttl_ms == 9000,
+	   "a holder that prolongs its lock is no news, but its lock is told");
 	park("k", 5, 7, 0);
 	park("k", 6, 8, 100);
 	due(1000 * MS);

@@ -224,13 +224,17 @@ notify_all(LockWait *wait, WaitQueue *queue)
 	wait_queue_drop_if_empty(wait, queue);
 }
 
-/* A waiter learns of the new holder; a report if that closes a cycle. */
+/*
+ * A waiter learns of the new holder; a report if that closes a cycle.  A lock
+ * that its holder rewrites (heartbeat, prewrite, a pushed min_commit_ts) is no
+ * news: clients take a recent change for a holder that need not be asked about.
+ */
 static Report *
 change_blocker(LockWait *wait, Waiter *waiter, const Lock *lock, int64_t now_us)
 {
-	waiter->updated_us = now_us;
 	if (waiter_has_blockers(waiter, lock))
 		return NULL;
+	waiter->updated_us = now_us;
 	waiter_forget_edges(wait, waiter);
 	waiter_set_blockers(waiter, lock);
 
