@@ -18,7 +18,7 @@ run_check()
 }
 
 failed=0
-[ $# -gt 0 ] || set -- format layers exports tests_listed failpoints docs contract marks shell
+[ $# -gt 0 ] || set -- format layers exports tests_listed txn_rows failpoints docs contract marks shell
 for check in "$@"; do
     run_check "$check"
 done

@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.." || exit 1
 
 named=$(mktemp)
 trap 'rm -f "$named"' EXIT
-find test sql -type f ! -name txn_rows.index -exec cat {} + |
+tools/files.sh | grep -E '^(test|sql)/' | grep -v '/txn_rows\.index$' |
+    xargs -d '\n' cat |
     sed -n 's/txn-semantics [0-9]/\n&/gp' |
     grep -a '^txn-semantics [0-9]' | sort -u >"$named"
 

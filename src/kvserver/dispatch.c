@@ -312,7 +312,7 @@ look(Dispatch *dispatch, ReadRound *round, Read *reads, int n)
 		read_round_want(round, read->txn != NULL ? READ_TXN : READ_RAW);
 		if (read->txn == NULL)
 			continue;
-		answer = txn_look(read->request, read->txn, &read->seen->region,
+		answer = txn_look(round, read->request, read->txn, &read->seen->region,
 						  &read->look);
 		if (answer != TXN_LOOK_OK)
 			give_up(read, answer);

@@ -194,6 +194,12 @@ read_round_valid(const ReadRound *round, const BoardRegion *board, bool indexed)
 	return false;
 }
 
+bool
+read_round_begun(const ReadRound *round)
+{
+	return round->snapshot != NULL;
+}
+
 RawReader *
 read_round_reader(ReadRound *round)
 {

@@ -6,6 +6,7 @@
  * requests over one fresh snapshot:
  *
  *		read_round_look		per request: board, region check, lease
+ *		txn_look			per request at a timestamp: the locks
  *		read_round_begin	locks, snapshot, reader; then the board again
  *		read_round_valid	per request: what it saw still holds
  *		... reads through read_round_reader ...
@@ -32,7 +33,7 @@ typedef struct ReadRound ReadRound;
 
 /*
  * In CurrentMemoryContext, which must outlive the round.  More may be wanted
- * until read_round_begin; the looks at the locks (txn_look) come before it.
+ * until read_round_begin.
  */
 extern ReadRound *read_round_new(int wanted);
 extern void read_round_want(ReadRound *round, int wanted);
@@ -68,6 +69,9 @@ extern TablesAnswer read_round_begin(ReadRound *round, const TableOids *oids,
  */
 extern bool read_round_valid(const ReadRound *round, const BoardRegion *seen,
 							 bool indexed);
+
+/* Is the snapshot taken?  It is too late for looks at the locks then. */
+extern bool read_round_begun(const ReadRound *round);
 
 /* Of what was wanted. */
 extern RawReader *read_round_reader(ReadRound *round);

@@ -213,9 +213,10 @@ look_at_range(const Request *request, const TxnRequest *txn,
 }
 
 TxnLookAnswer
-txn_look(const Request *request, const TxnRequest *txn, const Region *region,
-		 TxnLook *look)
+txn_look(const ReadRound *round, const Request *request, const TxnRequest *txn,
+		 const Region *region, TxnLook *look)
 {
+	CHECK(!read_round_begun(round));
 	memset(look, 0, sizeof(*look));
 	if (!raise_max_ts(txn->read.ts))
 		return TXN_LOOK_TS_TOO_NEW;

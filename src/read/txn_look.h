@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "read/read.h"
 #include "service/txn.h"
 
 typedef enum TxnLookAnswer
@@ -40,10 +41,12 @@ extern bool txn_read_is_collected(const TxnRequest *txn, uint64 *safe_point);
 
 /*
  * Raise max_ts to the read's timestamp and find the locks that matter to it.
- * Memory is the request's arena.
+ * Memory is the request's arena.  The round, which will read, must not have
+ * begun: this is checked.
  */
-extern TxnLookAnswer txn_look(const Request *request, const TxnRequest *txn,
-							  const Region *region, TxnLook *look);
+extern TxnLookAnswer txn_look(const ReadRound *round, const Request *request,
+							  const TxnRequest *txn, const Region *region,
+							  TxnLook *look);
 
 /*
  * The same for the locks of lock_spill, through a reader that was opened with

@@ -174,7 +174,7 @@ note_trouble(TxnRound *round, const ReadResult *result)
 static bool
 take_look(TxnRound *round)
 {
-	TxnLookAnswer answer = txn_look(&round->request, &round->txn,
+	TxnLookAnswer answer = txn_look(round->round, &round->request, &round->txn,
 									&round->seen->region, &round->look);
 
 	if (answer != TXN_LOOK_OK && answer != TXN_LOOK_NOT_YET)

@@ -23,6 +23,7 @@
 #include "bus/board.h"
 #include "bus/bus.h"
 #include "bus/lock_table.h"
+#include "bus/tso_shared.h"
 #include "guc.h"
 #include "shims.h"
 
@@ -289,9 +290,28 @@ pg_qsort(void *base, size_t nel, size_t elsize,
 }
 
 void *
+MemoryContextAlloc(MemoryContext context, Size size)
+{
+	(void) context;
+	return malloc(size);
+}
+
+void *
 palloc(Size size)
 {
 	return malloc(size);
+}
+
+void *
+palloc0(Size size)
+{
+	return calloc(1, size);
+}
+
+void
+pfree(void *pointer)
+{
+	free(pointer);
 }
 
 void
@@ -394,6 +414,7 @@ shim_start(int bus_slots, int bus_memory_kb)
 	board_shmem_init(tikv_fdw_shmem, false);
 	tikv_fdw_settings.lock_memory_kb = 1024;
 	lock_table_shmem_init(tikv_fdw_shmem, false);
+	tso_shmem_init(tikv_fdw_shmem, false);
 }
 
 void

@@ -5,10 +5,10 @@
  *
  * The store's process runs transactions of all kinds.  What a Postgres commit
  * makes visible is a log of events here, and a snapshot is its length.  A
- * reader takes T from the clock, raises max_ts, looks, asks for spilled locks,
- * takes its snapshot, and if nothing blocked it, writes down (T, key,
- * snapshot).  In the end every commit of the key that its snapshot did not
- * have must lie above T.
+ * reader takes T from the clock and reads as the server does (order_reader.c):
+ * it raises max_ts, looks, asks for spilled locks and takes its snapshot.  If
+ * nothing blocked it, it writes down (T, key, snapshot).  In the end every
+ * commit of the key that its snapshot did not have must lie above T.
  */
 #include "postgres.h"
 
@@ -20,6 +20,7 @@
 #include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "core/txn/env.h"
+#include "order_reader.h"
 #include "shims.h"
 #include "unit.h"
 
@@ -63,7 +64,7 @@ typedef struct World
 
 	/* per reader */
 	uint32 n_reads[N_READERS];
-	uint64 blocked[N_READERS][4]; /* by guard, lock, spilled lock; not */
+	uint64 ended[N_READERS][READ_ENDS];
 	Read reads[N_READERS][MAX_READS];
 } World;
 
@@ -89,19 +90,12 @@ now_ts(void)
 static void
 pause_sometimes(void)
 {
-	switch (below(100))
-	{
-		case 0:
-			usleep(1);
-			break;
-		case 1:
-		case 2:
-		case 3:
-			sched_yield();
-			break;
-		default:
-			break;
-	}
+	uint64 n = below(100);
+
+	if (n == 0)
+		usleep(1);
+	else if (n < 12)
+		sched_yield();
 }
 
 /* --------------------------------------------------------------- the writer */
@@ -161,6 +155,7 @@ publish(uint64 start_ts, int first, int n, Lock *locks)
 	ConcurrencyManager *cm = lock_table_cm();
 	uint64 commit_ts = 0;
 
+	pause_sometimes();
 	for (int i = 0; i < n; i++)
 	{
 		locks[i] = make_lock(start_ts);
@@ -310,90 +305,66 @@ run_writer(void)
 
 /* ------------------------------------------------------------------- readers */
 
+static uint32
+snapshot_now(void)
+{
+	uint32 snapshot = pg_atomic_read_u32(&world->n_events);
+
+	pg_memory_barrier();
+	return snapshot;
+}
+
+/* The spilled lock of the key in the snapshot. */
 static bool
-blocks(const Lock *lock, uint64 ts)
-{
-	return lock->start_ts <= ts && lock->min_commit_ts <= ts;
-}
-
-/* Look at a key by itself or with a range; what it was blocked by, or 3. */
-static int
-look(int key, uint64 ts)
-{
-	LockLook found;
-
-	CHECK(lock_table_look(keys[key], &arena, &found));
-	for (size_t i = 0; i < found.n_guards; i++)
-		if (blocks(&found.guards[i], ts))
-			return 0;
-	return found.has_lock && blocks(&found.lock, ts) ? 1 : 3;
-}
-
-static int
-filter(void *arg, Bytes key, const Lock *lock, LockKind kind)
-{
-	(void) key;
-	if (!blocks(lock, *(uint64 *) arg))
-		return 0;
-	return kind == LOCK_KIND_GUARD ? 1 : 2;
-}
-
-static int
-look_at_range(int key, uint64 ts)
-{
-	LockScan scan = {
-		.range = {keys[key], key + 1 < N_KEYS ? keys[key + 1] : bytes_empty()},
-		.reverse = below(2) == 0,
-		.filter = filter,
-		.arg = &ts,
-	};
-	LockScanResult result;
-
-	CHECK(lock_table_scan(&scan, &arena, &result));
-	return result.n == 0 ? 3 : result.met[0].verdict - 1;
-}
-
-/* Is there a spilled lock of the key in the snapshot? */
-static bool
-is_spilled(uint32 snapshot, int key, uint64 ts)
+spilled_in(uint32 snapshot, Bytes key, Lock *lock)
 {
 	for (uint32 at = snapshot; at > 0; at--)
 	{
 		const Event *event = &world->events[at - 1];
 
-		if (event->key == key && event->kind != EVENT_COMMIT)
-			return event->kind == EVENT_SPILL && event->ts <= ts;
+		if (event->kind == EVENT_COMMIT || !bytes_eq(keys[event->key], key))
+			continue;
+		*lock = make_lock(event->ts);
+		return event->kind == EVENT_SPILL;
 	}
 	return false;
+}
+
+static const OrderTables tables = {pause_sometimes, snapshot_now, spilled_in};
+
+static OrderRead
+make_read(int key, bool scan)
+{
+	OrderRead read = {.ts = now_ts(),
+					  .key = keys[key],
+					  .next = bytes_empty(),
+					  .scan = scan,
+					  .reverse = scan && below(2) == 0};
+
+	if (key + 1 < N_KEYS)
+		read.next = keys[key + 1];
+	return read;
 }
 
 static void
 read_once(int reader)
 {
 	int key = (int) below(N_KEYS);
-	uint64 ts = now_ts();
-	bool spilled;
+	OrderRead read = make_read(key, below(3) == 0);
 	uint32 snapshot;
-	int outcome;
+	ReadEnd end;
 
 	arena_reset(&arena);
 	pause_sometimes();
-	lock_table_raise_max_ts(ts);
-	outcome = below(3) == 0 ? look_at_range(key, ts) : look(key, ts);
-	pause_sometimes();
-	spilled = lock_table_n_spilled() > 0;
-	snapshot = pg_atomic_read_u32(&world->n_events);
-	pg_memory_barrier();
-	if (outcome == 3 && spilled && is_spilled(snapshot, key, ts))
-		outcome = 2;
-	world->blocked[reader][outcome]++;
-	if (outcome == 3 && world->n_reads[reader] < MAX_READS)
+	end = order_read(&tables, &read, &arena, &snapshot);
+	world->ended[reader][end]++;
+	if (end == READ_MET_NOTHING && world->n_reads[reader] < MAX_READS)
 	{
-		Read *read = &world->reads[reader][world->n_reads[reader]++];
+		Read *note = &world->reads[reader][world->n_reads[reader]++];
 
-		read->ts = ts;
-		read->key = key;
-		read->snapshot = snapshot;
+		note->ts = read.ts;
+		note->key = key;
+		note->snapshot = snapshot;
 	}
 }
 
@@ -451,19 +422,42 @@ count_missed(void)
 static void
 report(void)
 {
-	uint64 sum[4] = {0};
+	uint64 sum[READ_ENDS] = {0};
 
 	for (int reader = 0; reader < N_READERS; reader++)
-		for (int i = 0; i < 4; i++)
-			sum[i] += world->blocked[reader][i];
+		for (int i = 0; i < READ_ENDS; i++)
+			sum[i] += world->ended[reader][i];
 	printf("# reads blocked by guards %llu, locks %llu, spilled locks %llu; "
 		   "not blocked %llu\n",
-		   (unsigned long long) sum[0], (unsigned long long) sum[1],
-		   (unsigned long long) sum[2], (unsigned long long) sum[3]);
-	OK(sum[0] > 0 && sum[1] > 0 && sum[2] > 0 && sum[3] > 100,
+		   (unsigned long long) sum[READ_MET_GUARD],
+		   (unsigned long long) sum[READ_MET_LOCK],
+		   (unsigned long long) sum[READ_MET_SPILLED],
+		   (unsigned long long) sum[READ_MET_NOTHING]);
+	OK(sum[READ_MET_GUARD] > 0 && sum[READ_MET_LOCK] > 0 &&
+		   sum[READ_MET_SPILLED] > 0 && sum[READ_MET_NOTHING] > 100,
 	   "reads of every outcome");
 	EQ_U64(count_missed(), 0,
-		   "no read missed a lock and what it committed at or below T");
+		   "txn-semantics 23.1 row 1, txn-semantics 23.1 row 2: no read missed "
+		   "a lock and what it committed at or below T");
+}
+
+static void
+a_look_after_the_snapshot(void)
+{
+	OrderRead read = make_read(0, false);
+	pid_t child = fork();
+	int status;
+
+	if (child == 0)
+	{
+		if (freopen("/dev/null", "w", stderr) == NULL)
+			_exit(1);
+		order_read_late(&tables, &read, &arena);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+	   "txn-semantics 23.1 row 3: whoever looks after the snapshot is stopped");
 }
 
 int
@@ -480,6 +474,7 @@ main(void)
 	lock_table_reset();
 	lock_table_open();
 	arena_init(&arena);
+	a_look_after_the_snapshot();
 	for (int i = 0; i < N_READERS; i++)
 	{
 		readers[i] = fork();
