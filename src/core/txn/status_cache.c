@@ -31,18 +31,28 @@ struct TxnStatusCache
 	size_t mask;
 };
 
-static void
+/* False, and nothing is changed: there is no memory. */
+static bool
 make_room(TxnStatusCache *cache, size_t n)
 {
 	size_t n_index = 2;
+	CacheEntry *ring = calloc(n, sizeof(CacheEntry));
+	uint32_t *index;
 
 	while (n_index < 2 * n)
 		n_index *= 2;
-	cache->ring = calloc(n, sizeof(CacheEntry));
-	cache->index = calloc(n_index, sizeof(uint32_t));
-	CHECK(cache->ring != NULL && cache->index != NULL);
+	index = calloc(n_index, sizeof(uint32_t));
+	if (ring == NULL || index == NULL)
+	{
+		free(ring);
+		free(index);
+		return false;
+	}
+	cache->ring = ring;
+	cache->index = index;
 	cache->n_ring = n;
 	cache->mask = n_index - 1;
+	return true;
 }
 
 TxnStatusCache *
@@ -54,7 +64,7 @@ status_cache_new(size_t n, size_t max, int64_t keep_us)
 	CHECK(cache != NULL);
 	cache->max = max;
 	cache->keep_us = keep_us;
-	make_room(cache, n);
+	CHECK(make_room(cache, n));
 	return cache;
 }
 
@@ -116,11 +126,12 @@ static void
 grow(TxnStatusCache *cache)
 {
 	CacheEntry *old = cache->ring;
+	uint32_t *old_index = cache->index;
 	size_t n = cache->n_ring;
 	size_t first = cache->next;
 
-	free(cache->index);
-	make_room(cache, 2 * n < cache->max ? 2 * n : cache->max);
+	if (!make_room(cache, 2 * n < cache->max ? 2 * n : cache->max))
+		return;
 	for (size_t i = 0; i < n; i++)
 	{
 		CacheEntry *entry = &cache->ring[i];
@@ -131,6 +142,7 @@ grow(TxnStatusCache *cache)
 	}
 	cache->next = n;
 	free(old);
+	free(old_index);
 }
 
 void
