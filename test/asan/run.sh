@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The SQL tests and the TAP files about SQL against modules that are built with
-# ASan and UBSan, in a copy of Postgres: any report fails it.
+# The SQL tests, the TAP files about SQL and some about groups of stores against
+# modules that are built with ASan and UBSan, in a copy of Postgres: any report
+# fails it.
 #
 # usage: test/asan/run.sh [test...]     names of sql/ or of test/tap/t
 #
@@ -13,9 +14,11 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 
-# All that SQL does: functions, transactions, foreign tables.
+# All that SQL does: functions, transactions, foreign tables.  Requests that wait
+# for others, peers that come and go, snapshots.
 mapfile -t TESTS < <(cd "$TOP/sql" && ls fdw_*.sql sqlapi_*.sql sqltxn_*.sql)
-TESTS=("${TESTS[@]%.sql}" 017_sql_transactions 020_fdw)
+TESTS=("${TESTS[@]%.sql}" 017_sql_transactions 020_fdw
+    018_group_abandoned 018_snapshots 019_membership)
 
 need_postgres
 runtime=$(gcc -print-file-name=libasan.so)
