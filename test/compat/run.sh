@@ -34,14 +34,15 @@ FAILED=no
 BUILT=()
 IDLE=
 
-# Run a command under a name: one line for people, the rest into a log.
+# Run a command under a name: one line for people, the rest into a log.  Java
+# and Go programs that hang write there where: SIGQUIT makes them.
 report()
 {
     local name=$1 seconds=$2 began=$SECONDS answer=0 log
 
     shift 2
     log=$LOGS/${name// /-}.log
-    timeout "$seconds" "$@" >"$log" 2>&1 || answer=$?
+    timeout --signal=QUIT --kill-after=10 "$seconds" "$@" >"$log" 2>&1 || answer=$?
     if [ $answer -eq 0 ]; then
         printf 'ok      %4d s  %-22s %s\n' $((SECONDS - began)) "$name" \
             "$(tail -n 1 "$log" | sed 's/\x1b\[[0-9;]*m//g')"
@@ -49,8 +50,9 @@ report()
     fi
     FAILED=yes
     printf 'FAILED  %4d s  %-22s exit status %d%s\n' $((SECONDS - began)) \
-        "$name" $answer "$([ $answer -ne 124 ] || echo ', it took too long')"
+        "$name" $answer "$([[ ! $answer =~ ^1(24|37)$ ]] || echo ', it took too long')"
     tail -n 15 "$log" | cut -c 1-300 | sed 's/^/        /'
+    grep -E '^\s+at compat\.' "$log" | head -n 20 || :
     return 1
 }
 

@@ -52,12 +52,20 @@ impl Run {
     }
 
     /// Commits pairs in one transaction and gives its commit timestamp.
+    /// The client commits secondary keys behind the caller's back.  A pessimistic lock that
+    /// meets one of them waits for it and then fails by a write conflict, which this client
+    /// leaves to the caller; so they are read, which ends their locks.
     pub async fn store(&self, model: &Model) -> Result<Timestamp, String> {
         let mut txn = self.begin(TransactionOptions::new_optimistic()).await?;
         for (key, value) in model {
             text(txn.put(key.clone(), value.clone()).await, "put")?;
         }
-        text(txn.commit().await, "commit")?.ok_or("no commit timestamp".into())
+        let commit = text(txn.commit().await, "commit")?.ok_or("no commit timestamp")?;
+        let options = TransactionOptions::new_optimistic().read_only();
+        let mut snapshot = self.client.snapshot(commit.clone(), options);
+        let got = text(snapshot.batch_get(model.keys().cloned()).await, "batch get")?.count();
+        same(got, model.len(), "pairs stored")?;
+        Ok(commit)
     }
 
     pub async fn expect_at(&self, at: Timestamp, key: &[u8], want: Option<&[u8]>) -> Outcome {
