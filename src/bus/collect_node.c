@@ -16,11 +16,8 @@
 #include "bus/lock_table.h"
 #include "bus/process_stats.h"
 #include "bus/slot.h"
+#include "bus/versions.h"
 #include "core/base/version.h"
-
-#if PG_VERSION_NUM >= 170000
-#define ShmemVariableCache TransamVariables
-#endif
 
 /* One family with one label of some values. */
 static void

@@ -72,6 +72,16 @@ sample_pair(Sampling *sampling, const KvPage *page, int i)
 	MemoryContextReset(sampling->row);
 }
 
+static void
+delay_point(void)
+{
+#if PG_VERSION_NUM >= 180000
+	vacuum_delay_point(true);
+#else
+	vacuum_delay_point();
+#endif
+}
+
 static int
 acquire_sample(Relation relation, int elevel, HeapTuple *rows, int wanted,
 			   double *total, double *dead)
@@ -100,7 +110,7 @@ acquire_sample(Relation relation, int elevel, HeapTuple *rows, int wanted,
 	cursor = kv->open(&range, false, false);
 	while (kv->fetch(cursor, sampling.map->fetch_size, page, &counters))
 	{
-		vacuum_delay_point();
+		delay_point();
 		for (int i = 0; i < page->n; i++)
 			sample_pair(&sampling, page, i);
 		kv_page_clear(page);
@@ -128,7 +138,7 @@ count_pages(const TableMap *map)
 
 	while (kv->fetch(cursor, map->fetch_size, page, &counters))
 	{
-		vacuum_delay_point();
+		delay_point();
 		bytes += page->used;
 		kv_page_clear(page);
 	}

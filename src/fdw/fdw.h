@@ -159,7 +159,7 @@ extern MatchedKeys *match_keys(PlannerInfo *root, RelOptInfo *rel,
 							   const TableMap *map, List *clauses);
 
 /* How many values, or sets of them, the equalities and lists name. */
-extern double match_combinations(const List *matches);
+extern double match_combinations(PlannerInfo *root, const List *matches);
 
 /* Does a clause bound a key column?  For parameterised paths. */
 extern bool match_clause(PlannerInfo *root, RelOptInfo *rel,

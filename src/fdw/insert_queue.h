@@ -6,6 +6,7 @@
 #ifndef TIKV_FDW_INSERT_QUEUE_H
 #define TIKV_FDW_INSERT_QUEUE_H
 
+#include "bus/versions.h"
 #include "fdw/fdw.h"
 
 typedef struct InsertQueue InsertQueue;

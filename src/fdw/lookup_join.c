@@ -381,6 +381,8 @@ plan_lookup(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 				   makeBoolean(join.type == JOIN_LEFT),
 				   makeInteger(first_batch(root, outer, ordered)));
 	scan->custom_private = lappend(scan->custom_private, makeBoolean(ordered));
+	scan->custom_private =
+		lappend(scan->custom_private, list_make1_oid(join.inner->userid));
 	scan->methods = &lookup_scan_methods;
 	return &scan->scan.plan;
 }

@@ -17,7 +17,8 @@ enum LookupPrivate
 	LOOKUP_COLUMNS, /* int list: those of the table, behind them in a row */
 	LOOKUP_LEFT,	/* Boolean: rows without a match are kept */
 	LOOKUP_FIRST,	/* Integer: rows of the first batch */
-	LOOKUP_ORDERED	/* Boolean: in the order of the other side */
+	LOOKUP_ORDERED, /* Boolean: in the order of the other side */
+	LOOKUP_USER		/* Oid list of one: whose rights count; 0: the session's */
 };
 
 /* custom_exprs of the plan, each a list of expressions. */

@@ -12,6 +12,10 @@
 
 #include "access/sysattr.h"
 #include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -170,10 +174,16 @@ begin_lookup(CustomScanState *node, EState *estate, int eflags)
 	Index table = table_index(scan);
 	PlanState *outer =
 		ExecInitNode(linitial(scan->custom_plans), estate, eflags);
-	Oid user = exec_rt_fetch(table, estate)->checkAsUser;
+	Oid user = linitial_oid(list_nth(scan->custom_private, LOOKUP_USER));
+	Relation relation;
 
 	node->custom_ps = list_make1(outer);
-	state->map = table_map(ExecGetRangeTableRelation(estate, table));
+#if PG_VERSION_NUM >= 180000
+	relation = ExecGetRangeTableRelation(estate, table, false);
+#else
+	relation = ExecGetRangeTableRelation(estate, table);
+#endif
+	state->map = table_map(relation);
 	state->kv = kv_access(state->map->mode);
 	state->codec = value_codec_new(state->map);
 	state->user = OidIsValid(user) ? user : GetUserId();

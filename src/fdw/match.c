@@ -48,7 +48,13 @@ key_is_ordered(const KeyColumn *column, Oid collation)
 {
 	if (column->type != TEXTOID && column->type != VARCHAROID)
 		return true;
-	return OidIsValid(collation) && lc_collate_is_c(collation);
+	if (!OidIsValid(collation))
+		return false;
+#if PG_VERSION_NUM >= 180000
+	return pg_newlocale_from_collation(collation)->collate_is_c;
+#else
+	return lc_collate_is_c(collation);
+#endif
 }
 
 /* The key column that the expression is, or NULL. */
@@ -373,27 +379,35 @@ take_matches(MatchedKeys *matched, const TableMap *map, List *found)
 /* ------------------------------------------------- combinations of lists */
 
 static double
-list_length_of(const Match *match)
+list_length_of(PlannerInfo *root, const Match *match)
 {
+	double length = 1;
+
 	if (match->kind != MATCH_ANY)
 		return 1;
-	return Max(estimate_array_length((Node *) match->argument), 1);
+#if PG_VERSION_NUM >= 170000
+	length = estimate_array_length(root, (Node *) match->argument);
+#else
+	(void) root;
+	length = estimate_array_length((Node *) match->argument);
+#endif
+	return Max(length, 1);
 }
 
 double
-match_combinations(const List *matches)
+match_combinations(PlannerInfo *root, const List *matches)
 {
 	double n = 1;
 	ListCell *cell;
 
 	foreach (cell, matches)
-		n *= list_length_of(lfirst(cell));
+		n *= list_length_of(root, lfirst(cell));
 	return n;
 }
 
 /* How many matches, from the first on, make few enough: one list at least. */
 static int
-affordable_matches(const List *matches)
+affordable_matches(PlannerInfo *root, const List *matches)
 {
 	double n = 1;
 	int used = 0;
@@ -401,7 +415,7 @@ affordable_matches(const List *matches)
 
 	foreach (cell, matches)
 	{
-		double length = list_length_of(lfirst(cell));
+		double length = list_length_of(root, lfirst(cell));
 
 		if (n > 1 && length > 1 && n * length > MOST_COMBINATIONS)
 			break;
@@ -436,8 +450,8 @@ static void
 bound_combinations(const Matching *m, MatchedKeys *matched)
 {
 	const RelPlan *plan = m->rel->fdw_private;
-	int n = affordable_matches(matched->matches);
-	double asked = match_combinations(matched->matches);
+	int n = affordable_matches(m->root, matched->matches);
+	double asked = match_combinations(m->root, matched->matches);
 	List *kept;
 
 	if (n == list_length(matched->matches) || plan->locks)

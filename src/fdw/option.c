@@ -17,6 +17,7 @@
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/pg_locale.h"
 #include "utils/rel.h"

@@ -71,9 +71,9 @@ clauses_columns(List *clauses, Index relid, Bitmapset **columns)
 
 /* Keys that equalities of all columns can name; -1 if they do not. */
 static double
-named_keys(const MatchedKeys *matched)
+named_keys(PlannerInfo *root, const MatchedKeys *matched)
 {
-	return matched->all_equal ? match_combinations(matched->matches) : -1;
+	return matched->all_equal ? match_combinations(root, matched->matches) : -1;
 }
 
 /* Will the rows be written, or does the query say FOR UPDATE or SHARE? */
@@ -114,7 +114,7 @@ tikvGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 			(baserel->reltarget->width + MAXALIGN(SizeofHeapTupleHeader));
 	}
 	set_baserel_size_estimates(root, baserel);
-	keys = named_keys(matched);
+	keys = named_keys(root, matched);
 	if (keys >= 0)
 		baserel->rows = clamp_row_est(Min(baserel->rows, keys));
 }
@@ -133,7 +133,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const MatchedKeys *matched,
 		  double rows)
 {
 	ScanCost cost;
-	double keys = named_keys(matched);
+	double keys = named_keys(root, matched);
 	double ranges = 1;
 	double requests;
 	List *bounding = NIL;
@@ -141,7 +141,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const MatchedKeys *matched,
 
 	if (keys < 0)
 	{
-		ranges = match_combinations(matched->matches);
+		ranges = match_combinations(root, matched->matches);
 		foreach (cell, matched->matches)
 			bounding = lappend(bounding, ((Match *) lfirst(cell))->clause);
 		keys = clamp_row_est(baserel->tuples *
@@ -229,13 +229,23 @@ add_scan_path(PlannerInfo *root, RelOptInfo *baserel,
 			  bool reverse, Relids required_outer)
 {
 	ScanCost cost = cost_scan(root, baserel, matched, rows);
+	List *private = list_make1(makeBoolean(reverse));
+	ForeignPath *path;
 
-	add_path(baserel,
-			 (Path *)
-				 create_foreignscan_path(root, baserel, NULL, rows,
-										 cost.startup, cost.total, pathkeys,
-										 required_outer, NULL,
-										 list_make1(makeBoolean(reverse))));
+#if PG_VERSION_NUM >= 180000
+	path = create_foreignscan_path(root, baserel, NULL, rows, 0, cost.startup,
+								   cost.total, pathkeys, required_outer, NULL,
+								   NIL, private);
+#elif PG_VERSION_NUM >= 170000
+	path = create_foreignscan_path(root, baserel, NULL, rows, cost.startup,
+								   cost.total, pathkeys, required_outer, NULL,
+								   NIL, private);
+#else
+	path = create_foreignscan_path(root, baserel, NULL, rows, cost.startup,
+								   cost.total, pathkeys, required_outer, NULL,
+								   private);
+#endif
+	add_path(baserel, (Path *) path);
 }
 
 static void

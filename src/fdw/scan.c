@@ -104,14 +104,17 @@ void
 tikvBeginForeignScan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
-	EState *estate = node->ss.ps.state;
-	RangeTblEntry *rte = exec_rt_fetch(plan->scan.scanrelid, estate);
-	Oid user = OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+	TikvScan *scan;
+	Oid user;
 
-	TikvScan *scan =
-		scan_state_new(node->ss.ss_currentRelation, plan->fdw_private,
-					   plan->fdw_exprs, &node->ss.ps, user);
-
+#if PG_VERSION_NUM >= 160000
+	user = plan->checkAsUser;
+#else
+	user = exec_rt_fetch(plan->scan.scanrelid, node->ss.ps.state)->checkAsUser;
+#endif
+	scan = scan_state_new(node->ss.ss_currentRelation, plan->fdw_private,
+						  plan->fdw_exprs, &node->ss.ps,
+						  OidIsValid(user) ? user : GetUserId());
 	node->fdw_state = scan;
 	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0 &&
 		boolVal(list_nth(plan->fdw_private, SCAN_AHEAD)))

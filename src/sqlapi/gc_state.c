@@ -16,6 +16,7 @@
 
 #include "bus/sql_txns.h"
 #include "bus/tasks.h"
+#include "bus/versions.h"
 #include "guc.h"
 #include "service/service.h"
 #include "sqlapi/txn_internal.h"

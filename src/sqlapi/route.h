@@ -9,6 +9,7 @@
 #ifndef TIKV_SQLAPI_ROUTE_H
 #define TIKV_SQLAPI_ROUTE_H
 
+#include "bus/versions.h"
 #include "core/client/client.h"
 #include "sqlapi/sqlapi.h"
 

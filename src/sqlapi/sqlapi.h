@@ -14,6 +14,7 @@
 
 #include "bus/board.h"
 #include "bus/bus.h"
+#include "bus/versions.h"
 #include "fmgr.h"
 #include "kvrpcpb.pb-c.h"
 #include "pdpb.pb-c.h"

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "bus/failpoints.h"
+#include "bus/versions.h"
 #include "guc.h"
 #include "service/service.h"
 #include "service/txn_client.h"

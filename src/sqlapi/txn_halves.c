@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "bus/lock_table.h"
+#include "bus/versions.h"
 #include "sqlapi/txn_internal.h"
 
 /* The store is at one for so long. */

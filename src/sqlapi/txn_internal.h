@@ -10,6 +10,7 @@
 #include "sqlapi/sqlapi.h"
 #include "sqlapi/txn_session.h"
 #include "bus/sql_commits.h"
+#include "bus/versions.h"
 #include "storage/grant_rows.h"
 #include "storage/lock.h"
 

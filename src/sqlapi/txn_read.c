@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 
 #include "bus/metrics.h"
+#include "bus/versions.h"
 #include "core/codec/memcomparable.h"
 #include "service/service.h"
 #include "sqlapi/route.h"

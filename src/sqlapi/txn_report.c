@@ -10,6 +10,7 @@
 #include "lib/stringinfo.h"
 
 #include "bus/sql_txns.h"
+#include "bus/versions.h"
 #include "guc.h"
 #include "sqlapi/txn_internal.h"
 

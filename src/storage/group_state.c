@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "bus/versions.h"
 #include "storage/row.h"
 #include "storage/small_table.h"
 #include "storage/state_table.h"

@@ -12,6 +12,7 @@
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
+#include "bus/versions.h"
 #include "core/cmd/raft_codec.h"
 #include "storage/raft_log_table.h"
 #include "storage/row.h"

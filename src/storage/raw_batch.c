@@ -150,7 +150,7 @@ pin_page(Batch *batch, Run *run)
 static void
 fetch_rows(const Batch *batch, const Run *run)
 {
-	const char *page;
+	Page page;
 
 	if (!BufferIsValid(run->buffer))
 		return;

@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 
 #include "bus/places.h"
+#include "bus/versions.h"
 #include "storage/raw_row.h"
 
 /*

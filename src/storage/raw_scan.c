@@ -16,6 +16,7 @@
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 
+#include "bus/versions.h"
 #include "storage/group.h"
 #include "storage/raw_row.h"
 

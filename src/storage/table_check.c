@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "bus/versions.h"
 #include "storage/stored_key.h"
 #include "storage/table_check.h"
 

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "bus/versions.h"
 #include "storage/version_hint.h"
 #include "storage/version_row.h"
 

@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "bus/versions.h"
 #include "storage/group.h"
 #include "storage/version_row.h"
 

@@ -12,6 +12,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "bus/failpoints.h"
+#include "bus/versions.h"
 #include "storage/lwlock.h"
 #include "store/guard.h"
 

@@ -129,6 +129,21 @@ struct dsa_area
 
 static dsa_area the_area;
 
+#if PG_VERSION_NUM >= 170000
+dsa_area *
+dsa_create_in_place_ext(void *place, size_t size, int tranche_id,
+						dsm_segment *segment, size_t first_bytes,
+						size_t most_bytes)
+{
+	(void) place;
+	(void) size;
+	(void) tranche_id;
+	(void) segment;
+	(void) first_bytes;
+	(void) most_bytes;
+	return &the_area;
+}
+#else
 dsa_area *
 dsa_create_in_place(void *place, size_t size, int tranche_id,
 					dsm_segment *segment)
@@ -139,6 +154,7 @@ dsa_create_in_place(void *place, size_t size, int tranche_id,
 	(void) segment;
 	return &the_area;
 }
+#endif
 
 dsa_area *
 dsa_attach_in_place(void *place, dsm_segment *segment)
