@@ -424,11 +424,14 @@ void
 collect_garbage(Client *c)
 {
 	uint64_t safe_point = sim_tso();
+	uint64_t deletable;
 
 	if (sim_chance(0.7))
 		safe_point = deletion_point(safe_point);
 	if (safe_point <= sim->safe_point)
 		return;
+	/* By now: a prewrite may come behind the scan of its region's locks. */
+	deletable = deletion_point(safe_point);
 	for (int region = 0; region < 2; region++)
 		if (!resolve_up_to(c, safe_point, region))
 			return;
@@ -441,7 +444,7 @@ collect_garbage(Client *c)
 		TxnCommand command = {.kind = TXN_CMD_GC};
 
 		client_may_die(c);
-		command.gc.safe_point = deletion_point(safe_point);
+		command.gc.safe_point = deletable;
 		if (command.gc.safe_point > sim->deleted_up_to)
 			sim->deleted_up_to = command.gc.safe_point;
 		command.gc.range = region_range(region);
