@@ -41,6 +41,7 @@
 #include "bus/metrics.h"
 #include "core/base/check.h"
 #include "guc.h"
+#include "server/helper.h"
 #include "worker_common.h"
 
 PG_MODULE_MAGIC;
@@ -50,6 +51,9 @@ PG_MODULE_MAGIC;
 
 /* What a worker asks for, if the hard limit allows it. */
 #define MAX_DESCRIPTORS 65536
+
+/* How long a helper thread that failed waits for the main thread's end. */
+#define HELPER_PATIENCE_MS 10000
 
 /* For the signal handlers. */
 static WorkerKind self_kind;
@@ -81,6 +85,40 @@ bool
 worker_should_stop(void)
 {
 	return ShutdownRequestPending;
+}
+
+/* ------------------------------------------------------- broken invariants */
+
+static void
+wake_main_thread(void)
+{
+	worker_wake_self(self_kind);
+}
+
+/*
+ * A broken invariant ends this process alone: its successor starts from what
+ * is durable.
+ */
+static void
+check_failed_fatal(const char *expr, const char *file, int line)
+{
+	HelperFailure failure = {.expr = expr, .file = file, .line = line};
+
+	if (!helper_is_main_thread())
+		helper_failed(&failure, wake_main_thread, HELPER_PATIENCE_MS);
+	ereport(FATAL,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg_internal("%s: broken invariant %s at %s:%d",
+							 worker_name(self_kind), expr, file, line)));
+}
+
+static void
+end_for_helpers(void)
+{
+	HelperFailure failure;
+
+	if (helper_has_failed(&failure))
+		check_failed_fatal(failure.expr, failure.file, failure.line);
 }
 
 /* --------------------------------------------------------------- settings */
@@ -150,6 +188,7 @@ worker_handle_interrupts(void)
 	/* Without the postmaster nobody may serve, lest a second one does. */
 	if (!postmaster_lives())
 		proc_exit(1);
+	end_for_helpers();
 	CHECK_FOR_INTERRUPTS();
 	if (catchupInterruptPending)
 		ProcessCatchupInterrupt();
@@ -291,19 +330,6 @@ leave_slot(int code, Datum kind)
 {
 	(void) code;
 	worker_leave((WorkerKind) DatumGetInt32(kind));
-}
-
-/*
- * A broken invariant ends this process alone: its successor starts from what
- * is durable.
- */
-static void
-check_failed_fatal(const char *expr, const char *file, int line)
-{
-	ereport(FATAL,
-			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg_internal("%s: broken invariant %s at %s:%d",
-							 worker_name(self_kind), expr, file, line)));
 }
 
 /*

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "core/base/check.h"
-
 /* Connections that were shut down and are not cleaned up yet. */
 #define MAX_LEAVING 256
 
@@ -67,16 +65,36 @@ http_guests_admit(void *cls, const struct sockaddr *addr, socklen_t addr_len)
 }
 
 static HttpGuest *
+new_guest(HttpGuests *guests, struct MHD_Connection *connection)
+{
+	HttpGuest *guest = calloc(1, sizeof(*guest));
+
+	if (guest == NULL || guests->tls == NULL)
+		return guest;
+	guest->material = http_tls_begin(guests->tls, connection);
+	if (guest->material != NULL)
+		return guest;
+	free(guest);
+	return NULL;
+}
+
+/*
+ * On libmicrohttpd's thread: without memory for a newcomer it is that one who
+ * goes, and no more.  A connection that was shut down says nothing new.
+ */
+static HttpGuest *
 enter(HttpGuests *guests, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	HttpGuest *guest = calloc(1, sizeof(*guest));
+	HttpGuest *guest = new_guest(guests, connection);
 
-	CHECK(guest != NULL && info != NULL);
+	if (guest == NULL)
+	{
+		(void) shutdown(info->connect_fd, SHUT_RDWR);
+		return NULL;
+	}
 	guest->fd = info->connect_fd;
-	if (guests->tls != NULL)
-		guest->material = http_tls_begin(guests->tls, connection);
 	link_init(&guest->link);
 	pthread_mutex_lock(&guests->mutex);
 	link_move_to(&guests->idle, &guest->link);

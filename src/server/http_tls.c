@@ -11,7 +11,6 @@
 #include <microhttpd.h>
 #include <string.h>
 
-#include "core/base/check.h"
 #include "server/tls_internal.h"
 
 #define MAX_NAME 256
@@ -34,15 +33,16 @@ verify_client(gnutls_session_t session)
 	return 0;
 }
 
-static void
+/* False if there is no memory for it. */
+static bool
 begin_session(gnutls_session_t session, TlsMaterial *material)
 {
-	int rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE,
-									material->gnutls);
-
-	CHECK(rc == 0);
+	if (gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE,
+							   material->gnutls) != 0)
+		return false;
 	gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
 	gnutls_session_set_verify_function(session, verify_client);
+	return true;
 }
 
 static gnutls_session_t
@@ -58,8 +58,10 @@ http_tls_begin(Tls *tls, struct MHD_Connection *connection)
 {
 	TlsMaterial *material = tls_hold(tls);
 
-	begin_session(session_of(connection), material);
-	return material;
+	if (begin_session(session_of(connection), material))
+		return material;
+	tls_release(material);
+	return NULL;
 }
 
 TlsMaterial *

@@ -60,6 +60,7 @@ extern TlsMaterial *http_tls_options(Tls *tls, struct MHD_OptionItem *options);
 
 /*
  * Before a connection's handshake: what it uses, to be released at its end.
+ * NULL if there is no memory: the connection must not go on.
  */
 extern TlsMaterial *http_tls_begin(Tls *tls, struct MHD_Connection *connection);
 

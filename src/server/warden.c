@@ -146,19 +146,25 @@ look_at(const Warden *warden, int fd, Sight *out)
 	return true;
 }
 
-static void
+/* False if there is no memory for more of them. */
+static bool
 add_sight(Sights *sights, Sight sight)
 {
 	if (sights->n == sights->cap)
 	{
-		sights->cap = sights->cap == 0 ? 64 : 2 * sights->cap;
-		sights->items =
-			realloc(sights->items, sights->cap * sizeof(*sights->items));
-		CHECK(sights->items != NULL);
+		size_t cap = sights->cap == 0 ? 64 : 2 * sights->cap;
+		Sight *items = realloc(sights->items, cap * sizeof(*items));
+
+		if (items == NULL)
+			return false;
+		sights->items = items;
+		sights->cap = cap;
 	}
 	sights->items[sights->n++] = sight;
+	return true;
 }
 
+/* Who does not fit into the memory that can be had is not seen this time. */
 static void
 look_at_all(const Warden *warden, Sights *out)
 {
@@ -173,8 +179,9 @@ look_at_all(const Warden *warden, Sights *out)
 		Sight sight;
 
 		if (entry->d_name[0] != '.' &&
-			look_at(warden, atoi(entry->d_name), &sight))
-			add_sight(out, sight);
+			look_at(warden, atoi(entry->d_name), &sight) &&
+			!add_sight(out, sight))
+			break;
 	}
 	closedir(dir);
 }

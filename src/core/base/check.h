@@ -5,7 +5,8 @@
  * A broken invariant of the core means that going on could lose data.  CHECK
  * calls a hook which must not return: tests leave the default, which prints
  * and aborts; a worker installs one that ends the process with FATAL, so that
- * it restarts from what is durable instead of taking Postgres down.
+ * it restarts from what is durable instead of taking Postgres down.  The hook
+ * runs on the thread that failed, whichever that is.
  */
 #ifndef TIKV_BASE_CHECK_H
 #define TIKV_BASE_CHECK_H
