@@ -372,6 +372,7 @@ begin(Call *call)
 	char text[STATUS_TEXT_MAX];
 
 	call->source = source_of(call);
+	call->life = call->source->life;
 	server->n_live++;
 	link_move_to(&server->live, &call->link);
 	call->received_us = server_now_us();

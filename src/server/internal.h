@@ -71,6 +71,7 @@ struct Call
 	ServerMethod *method;
 	grpc_call *grpc; /* NULL when gRPC is done with it */
 	Source *source;	 /* NULL before the call begins and after its end */
+	uint32_t life;	 /* the source's when the call began */
 	Call *todo_next;
 	void *user;
 	int refs;

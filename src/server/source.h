@@ -19,9 +19,10 @@ typedef struct Source
 	Account account; /* a child of all sources' */
 	uint64_t id;	 /* never 0, and the same for all its calls */
 	int refs;
-	bool condemned;	   /* it is being disconnected */
+	uint32_t life;	   /* which connection of this name, as far as we know */
 	int64_t credit;	   /* see waste.c */
 	int64_t credit_us; /* when it was counted; 0: never */
+	int64_t look_us;   /* nothing is charged before; it was not found */
 	struct Source *chain;
 
 	bool is_idle; /* in the list of those; see source.c */

@@ -13,6 +13,10 @@
  * second, and once more for each call that it lets be answered.  A call whose
  * deadline has passed counts little, for that happens to the clients of a
  * server that is too slow.
+ *
+ * A connection that was ended leaves calls which end only then; they cost
+ * nothing any more.  Who connects from the same address and port afterwards is
+ * known as the same source and begins its next life, as a newcomer.
  */
 #include <grpc/support/alloc.h>
 #include <stdlib.h>
@@ -33,6 +37,9 @@
 #define ALARMED_CREDIT (256 * CALL)
 #define ALARM_US INT64_C(60000000)
 
+/* Who was looked for in vain is not charged for this time. */
+#define LOOK_AGAIN_US INT64_C(100000)
+
 static void
 refill(Server *server, Source *source)
 {
@@ -51,15 +58,29 @@ refill(Server *server, Source *source)
 	source->credit_us = now;
 }
 
+/*
+ * It may have gone by itself, or the process has no descriptor left to pin it:
+ * then nothing is charged for a moment, for a look is one at all connections,
+ * and what is left of it may be much.
+ */
 static void
 disconnect(Call *call)
 {
 	Server *server = call->server;
+	Source *source = call->source;
 	char *peer = grpc_call_get_peer(call->grpc);
 
-	call->source->condemned = true;
 	if (peer != NULL && warden_end_peer(server->warden, peer))
-		server->alarm_until_us = server_now_us() + ALARM_US;
+	{
+		server->alarm_until_us = source->credit_us + ALARM_US;
+		source->life++;
+		source->credit_us = 0;
+	}
+	else
+	{
+		source->credit = 0;
+		source->look_us = source->credit_us + LOOK_AGAIN_US;
+	}
 	gpr_free(peer);
 }
 
@@ -78,9 +99,11 @@ waste_note(Call *call)
 {
 	Source *source = call->source;
 
-	if (call->server->stopping || source->condemned)
+	if (call->server->stopping || call->life != source->life)
 		return;
 	refill(call->server, source);
+	if (source->credit_us < source->look_us)
+		return;
 	source->credit -= cost(call, source->credit_us);
 	if (source->credit < 0)
 		disconnect(call);

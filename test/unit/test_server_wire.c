@@ -66,20 +66,43 @@ typedef struct Frame
 	uint8_t payload[65536];
 } Frame;
 
+/* From a port of the client's; 0: any. */
 static int
-connect_raw(void)
+connect_from(int local_port)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET,
-							 .sin_port = htons((uint16_t) t.port)};
+							 .sin_port = htons((uint16_t) local_port)};
 	struct timeval timeout = {.tv_sec = 5};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int on = 1;
 
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || connect(fd, (struct sockaddr *) &sa, sizeof(sa)) != 0)
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (fd < 0 || bind(fd, (struct sockaddr *) &sa, sizeof(sa)) != 0)
+		abort();
+	sa.sin_port = htons((uint16_t) t.port);
+	if (connect(fd, (struct sockaddr *) &sa, sizeof(sa)) != 0)
 		abort();
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	return fd;
+}
+
+static int
+connect_raw(void)
+{
+	return connect_from(0);
+}
+
+static int
+local_port_of(int fd)
+{
+	struct sockaddr_in sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *) &sa, &len) != 0)
+		abort();
+	return ntohs(sa.sin_port);
 }
 
 /* False if the server has closed the connection, which may well be right. */
@@ -158,14 +181,19 @@ read_frame(int fd, Frame *f)
 }
 
 static int
-open_http2(void)
+begin_http2(int fd)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-	int fd = connect_raw();
 
 	write_all(fd, preface, sizeof(preface) - 1);
 	write_frame(fd, FRAME_SETTINGS, 0, 0, NULL, 0);
 	return fd;
+}
+
+static int
+open_http2(void)
+{
+	return begin_http2(connect_raw());
 }
 
 /* HPACK: a literal field that is not indexed, no Huffman code. */
@@ -491,23 +519,25 @@ test_cancelling_client(void)
 	close(fd);
 }
 
-/* CVE-2023-44487, without an end; `pause`: not as fast as it can. */
-static void
-test_rapid_reset(bool pause)
+/*
+ * CVE-2023-44487, without an end; `pause`: not as fast as it can.  True once
+ * the server has closed the connection.
+ */
+static bool
+flood_with_resets(int fd, bool pause)
 {
 	enum
 	{
-		MOST = 4000000,
-		BURST = 50
+		BURST = 50,
+		MOST_US = 20000000
 	};
-	uint64_t before = ended_connections();
+	int64_t end = test_now_us() + MOST_US;
 	uint8_t headers[512];
 	uint32_t len = hold_headers(headers);
-	int fd = open_http2();
 	uint32_t stream = 1;
 	bool open = true;
 
-	while (open && stream < MOST)
+	while (open && test_now_us() < end)
 	{
 		for (int i = 0; i < BURST && open; i++, stream += 2)
 			open = write_frame(fd, FRAME_HEADERS, FLAG_END_HEADERS, stream,
@@ -516,10 +546,46 @@ test_rapid_reset(bool pause)
 		if (pause)
 			poll(NULL, 0, 5);
 	}
-	OK(!open, "who resets all that it opens is disconnected");
+	return !open;
+}
+
+static void
+test_rapid_reset(bool pause)
+{
+	uint64_t before = ended_connections();
+	int fd = open_http2();
+
+	OK(flood_with_resets(fd, pause),
+	   "who resets all that it opens is disconnected");
 	OK(ended_connections() > before, "and counted");
 	close(fd);
 	OK(server_is_well(), "others are served");
+}
+
+/* What was ended once is known by its port, and no less a flood for that. */
+static void
+test_flood_comes_back(void)
+{
+	uint64_t before = ended_connections();
+	int fd = open_http2();
+	int port = local_port_of(fd);
+
+	OK(flood_with_resets(fd, true), "a flood is disconnected");
+	for (int i = 1; i <= 3; i++)
+	{
+		EQ_U64(ended_connections(), before + (uint64_t) i, "and counted once");
+		close(fd);
+		fd = begin_http2(connect_from(port));
+		OK(flood_with_resets(fd, true),
+		   "from the same port again it is disconnected again");
+	}
+	close(fd);
+	/* What is left of the flood may still count to the port. */
+	poll(NULL, 0, 500);
+	fd = begin_http2(connect_from(port));
+	send_call(fd, 1, "application/grpc", 0);
+	OK(call_is_answered(fd, 1), "who calls from that port then is answered");
+	close(fd);
 }
 
 int
@@ -538,6 +604,7 @@ main(void)
 	test_cancelling_client();
 	test_rapid_reset(false);
 	test_rapid_reset(true);
+	test_flood_comes_back();
 	test_server_stop(&t);
 	grpc_shutdown();
 	return unit_done();
