@@ -32,7 +32,6 @@
 #define MAX_AUTOMATIC_MEMORY ((size_t) 2 << 30)
 #define MIN_AUTOMATIC_MEMORY ((size_t) 256 << 20)
 #define MAX_MESSAGE_BYTES ((size_t) 64 << 20)
-#define MAX_UNARY_CALLS 16384
 #define MAX_BATCH_INFLIGHT 16384
 #define STOP_MS 500
 #define BUS_REQUESTS_PER_ROUND 1024
@@ -129,7 +128,7 @@ kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 	config.wake_fd = worker_wake_fd(self);
 	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
 	config.max_message = MAX_MESSAGE_BYTES;
-	config.max_calls = MAX_UNARY_CALLS;
+	config.max_calls = KVSERVER_MAX_CALLS;
 	config.max_memory = kvserver_memory_limit();
 	config.tls = tls;
 	config.arg = dispatch;

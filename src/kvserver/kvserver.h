@@ -13,6 +13,9 @@
 #include "kvserver/dispatch.h"
 #include "server/server.h"
 
+/* Unary calls that one worker has in flight at most. */
+#define KVSERVER_MAX_CALLS 16384
+
 /*
  * Listen on tikv.addr, the store on tikv.peer_addr, too, with TLS unless tls is
  * NULL.  Throws if an address can't be used: the message names it and what

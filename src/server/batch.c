@@ -391,6 +391,7 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 {
 	const ServiceMethod *method;
 	Command *command;
+	const char *refusal;
 	Bytes body;
 
 	if (!envelope_parse_command(bytes, &method, &body))
@@ -408,9 +409,10 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 		answer_busy(stream, id, method->id, "too many commands in flight");
 		return;
 	}
-	if (method->id != METHOD_EMPTY && unsent_refuses(stream->call))
+	refusal = method->id == METHOD_EMPTY ? NULL : call_refusal(stream->call);
+	if (refusal != NULL)
 	{
-		answer_busy(stream, id, method->id, SUBMIT_OVERLOADED);
+		answer_busy(stream, id, method->id, refusal);
 		return;
 	}
 	command = new_command(stream, method, id, memory);

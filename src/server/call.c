@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/share.h"
 #include "server/inflate.h"
 #include "server/internal.h"
 
@@ -320,11 +321,22 @@ refuse_unknown(Call *call)
 	call_set_status(call, RPC_UNIMPLEMENTED, text);
 }
 
+const char *
+call_refusal(const Call *call)
+{
+	if (call->crowded)
+		return "scheduler is busy: too many calls are in flight";
+	if (unsent_refuses(call))
+		return "scheduler is busy: requests and answers hold too much memory";
+	return NULL;
+}
+
 static void
 begin_unary(Call *call)
 {
 	Bytes message;
 	Server *server = call->server;
+	Source *source = call->source;
 
 	server->counters.calls++;
 	if (call->received == NULL)
@@ -333,21 +345,21 @@ begin_unary(Call *call)
 		call_set_status(call, RPC_INTERNAL, "the request message is missing");
 		return;
 	}
-	if (!call->method->unbounded &&
-		server->counters.inflight >= (uint64_t) server->config.max_calls)
-	{
-		server->counters.refused++;
-		call_set_status(call, RPC_UNAVAILABLE, "server is busy");
-		return;
-	}
+	call->crowded =
+		!share_admits(source->n_calls, server->counters.inflight,
+					  server->n_callers, (size_t) server->config.max_calls);
 	if (!call->method->unbounded && !call->method->handler->refuses_itself &&
-		unsent_refuses(call))
+		call_refusal(call) != NULL)
 	{
 		server->counters.refused++;
-		call_set_status(call, RPC_RESOURCE_EXHAUSTED, "server is busy");
+		call_set_status(call,
+						call->crowded ? RPC_UNAVAILABLE :
+										RPC_RESOURCE_EXHAUSTED,
+						"server is busy");
 		return;
 	}
 	server->counters.inflight++;
+	server->n_callers += source->n_calls++ == 0;
 	call->counted = true;
 	call->delivered = true;
 	link_move_to(&server->fresh, &call->link);
@@ -426,9 +438,13 @@ call_is_done(const Call *call)
 static void
 stop_counting(Call *call)
 {
-	if (call->counted)
-		call->server->counters.inflight--;
+	Server *server = call->server;
+
+	if (!call->counted)
+		return;
 	call->counted = false;
+	server->counters.inflight--;
+	server->n_callers -= --call->source->n_calls == 0;
 }
 
 void
@@ -460,7 +476,7 @@ tell_closed(Call *call)
 	if (!call->delivered)
 		return;
 	if (call->method->kind == RPC_STREAM)
-		call->server->counters.open_streams--;
+		stream_end(call);
 	if (handler->closed != NULL)
 		handler->closed(call);
 }

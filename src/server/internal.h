@@ -82,7 +82,8 @@ struct Call
 	bool in_todo;
 	bool delivered; /* the handler has seen it */
 	bool told;		/* the handler knows that it is over */
-	bool counted;	/* in server->inflight */
+	bool counted;	/* in flight, of the server and of its source */
+	bool crowded;	/* unary: its source has its share of those in flight */
 	bool unread;	/* it came without its message */
 	bool answered;	/* a status is decided */
 	bool status_started;
@@ -183,6 +184,8 @@ struct Server
 	int64_t alarm_until_us; /* see waste.c */
 
 	ServerCounters counters;
+	size_t n_callers;	/* sources with unary calls in flight */
+	size_t n_streamers; /* ... with open streams */
 };
 
 /* ---- server.c ---- */
@@ -268,6 +271,12 @@ extern void call_start(Call *call, const grpc_op *ops, size_t n_ops,
 extern bool call_received_bytes(Call *call, Bytes *out);
 extern void call_drop_received(Call *call);
 
+/*
+ * Why another request of this call's client is too much, as the reason of a
+ * ServerIsBusy; NULL: it is not.
+ */
+extern const char *call_refusal(const Call *call);
+
 /* The client is gone or has its status: nothing can be sent any more. */
 extern bool call_is_done(const Call *call);
 
@@ -281,6 +290,7 @@ extern grpc_op call_close_op(Call *call);
 /* ---- stream.c ---- */
 
 extern void stream_begin(Call *call);
+extern void stream_end(Call *call);
 extern void stream_event(Call *call, OpKind kind, bool success);
 extern void stream_advance(Call *call);
 extern void stream_drop_queue(Call *call);

@@ -38,7 +38,7 @@ typedef struct CallHandler
 	/* The call is over (answered, cancelled, broken).  May be NULL. */
 	void (*closed)(Call *call);
 
-	/* Unary: sees requests to an overloaded server, too, and refuses them. */
+	/* Unary: sees those that are to be refused, too, and does so. */
 	bool refuses_itself;
 } CallHandler;
 
@@ -66,6 +66,7 @@ typedef struct ServerConfig
 	int parent_fd;		   /* readable when the parent died; -1 none */
 	size_t max_message;	   /* bytes of one request message */
 	int max_calls;		   /* unary calls in flight; more: UNAVAILABLE */
+	int max_streams;	   /* open ones, likewise; 0: 16,384 */
 	size_t max_reply;	   /* bytes of one answer; 0: 512 MiB; at most 2 GiB */
 	size_t max_unsent;	   /* bytes of all answers not taken yet; 0: 1 GiB */
 	size_t max_memory;	   /* of all that clients make us hold; 0: no limit */

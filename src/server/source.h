@@ -19,6 +19,8 @@ typedef struct Source
 	Account account; /* a child of all sources' */
 	uint64_t id;	 /* never 0, and the same for all its calls */
 	int refs;
+	size_t n_calls;	   /* unary, in flight */
+	size_t n_streams;  /* open */
 	uint32_t life;	   /* which connection of this name, as far as we know */
 	int64_t credit;	   /* see waste.c */
 	int64_t credit_us; /* when it was counted; 0: never */

@@ -10,25 +10,45 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/share.h"
 #include "server/internal.h"
 
-#define MAX_STREAMS 16384
+#define MAX_STREAMS_DEFAULT 16384
 #define MAX_QUEUED_BYTES ((size_t) 64 * 1024 * 1024)
 
+/*
+ * Silent streams cost little, and so a connection may have thousands; but not
+ * what others need.
+ */
 void
 stream_begin(Call *call)
 {
 	Server *server = call->server;
+	Source *source = call->source;
+	int most = server->config.max_streams;
 
-	if (server->counters.open_streams >= MAX_STREAMS)
+	if (!share_admits(source->n_streams, server->counters.open_streams,
+					  server->n_streamers,
+					  most > 0 ? (size_t) most : MAX_STREAMS_DEFAULT))
 	{
 		server->counters.refused++;
 		call_set_status(call, RPC_UNAVAILABLE, "too many streams");
 		return;
 	}
+	server->n_streamers += source->n_streams++ == 0;
 	server->counters.open_streams++;
 	call->delivered = true;
 	pump_todo(call);
+}
+
+/* One that began is over. */
+void
+stream_end(Call *call)
+{
+	Server *server = call->server;
+
+	server->counters.open_streams--;
+	server->n_streamers -= --call->source->n_streams == 0;
 }
 
 /* ---- sending ---- */

@@ -34,9 +34,6 @@ extern int submit_max_inflight(void);
 extern void submit_observe(const Request *request,
 						   const ProtobufCMessage *reply, int code);
 
-#define SUBMIT_OVERLOADED \
-	"scheduler is busy: requests and answers hold too much memory"
-
 /*
  * The response of any KV method whose region error says ServerIsBusy, with
  * this reason; valid until the next call.

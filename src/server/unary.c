@@ -74,16 +74,18 @@ unary_message(Call *call, Bytes bytes)
 	RequestMemory *memory;
 	UnaryRequest *unary;
 	ProtobufCMessage *message;
+	const char *refusal;
 
 	if (method == NULL)
 	{
 		call_fail(call, RPC_UNIMPLEMENTED, "not implemented");
 		return;
 	}
-	if (unsent_refuses(call))
+	refusal = call_refusal(call);
+	if (refusal != NULL)
 	{
 		call->server->counters.refused++;
-		call_reply_bytes(call, submit_busy_response(SUBMIT_OVERLOADED));
+		call_reply_bytes(call, submit_busy_response(refusal));
 		return;
 	}
 	memory = request_memory_get(call->source);

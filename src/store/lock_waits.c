@@ -12,6 +12,7 @@
 #include "bus/failpoints.h"
 #include "bus/metrics.h"
 #include "guc.h"
+#include "kvserver/kvserver.h"
 #include "store/detector.h"
 #include "store/txn_turn.h"
 
@@ -19,14 +20,23 @@
 #define WAIT_TIMEOUT_US INT64CONST(1000000)
 #define WAKE_UP_DELAY_US INT64CONST(20000)
 
+/*
+ * Who waits keeps a call of its worker's open.  Half of them are left for those
+ * who end what the others wait for, and of the waits none is all one client's.
+ */
 void
 lock_waits_start(Store *store)
 {
 	LockWaitConfig config = {.wake_up_delay_us = WAKE_UP_DELAY_US,
 							 .default_timeout_us = WAIT_TIMEOUT_US};
 
-	config.max_waiters = (size_t) tikv_fdw_settings.max_pending_writes;
+	config.max_waiters = (size_t)
+		Max(Min(tikv_fdw_settings.max_pending_writes, KVSERVER_MAX_CALLS) / 2,
+			1);
 	store->waits = lock_wait_new(&config);
+	shares_init(&store->parked_shares, config.max_waiters);
+	shares_init(&store->parked_bus_shares,
+				(size_t) tikv_fdw_settings.bus_slots / 2);
 }
 
 /* ------------------------------------------------- the list of the parked */
@@ -40,7 +50,9 @@ list_add(Store *store, Write *write)
 		store->parked->parked_before = write;
 	store->parked = write;
 	store->parked_bytes += write->bytes;
-	store->parked_over_bus += write->request->over_bus;
+	shares_add(&store->parked_shares, write->request->source);
+	if (write->request->over_bus)
+		shares_add(&store->parked_bus_shares, write->request->source);
 }
 
 static void
@@ -53,7 +65,9 @@ list_remove(Store *store, Write *write)
 	if (write->parked_after != NULL)
 		write->parked_after->parked_before = write->parked_before;
 	store->parked_bytes -= write->bytes;
-	store->parked_over_bus -= write->request->over_bus;
+	shares_remove(&store->parked_shares, write->request->source);
+	if (write->request->over_bus)
+		shares_remove(&store->parked_bus_shares, write->request->source);
 }
 
 void
@@ -70,6 +84,8 @@ lock_waits_stop(Store *store, const char *reason)
 	}
 	lock_wait_free(store->waits);
 	store->waits = NULL;
+	shares_free(&store->parked_shares);
+	shares_free(&store->parked_bus_shares);
 }
 
 /* ----------------------------------------------------------------- events */
@@ -132,11 +148,13 @@ static bool
 has_room(const Store *store, const Write *write)
 {
 	size_t most = (size_t) tikv_fdw_settings.max_pending_kb * 1024;
+	uint64 source = write->request->source;
 
 	if (write->request->over_bus &&
-		store->parked_over_bus >= tikv_fdw_settings.bus_slots / 2)
+		!shares_admit(&store->parked_bus_shares, source))
 		return false;
-	return store->parked_bytes + write->bytes <= most;
+	return shares_admit(&store->parked_shares, source) &&
+		store->parked_bytes + write->bytes <= most;
 }
 
 void

@@ -14,6 +14,7 @@
 #include "access/xlogdefs.h"
 #include "bus/board.h"
 #include "core/base/fair.h"
+#include "core/base/share.h"
 #include "core/cmd/peer_message.h"
 #include "core/kv/latches.h"
 #include "core/kv/overlay.h"
@@ -244,7 +245,8 @@ struct Store
 	LockWait *waits;			  /* for locks */
 	Write *parked;				  /* those who wait */
 	size_t parked_bytes;		  /* of theirs */
-	int parked_over_bus;		  /* how many hold a slot of the bus */
+	Shares parked_shares;		  /* ... and how many each client's are */
+	Shares parked_bus_shares;	  /* of those that hold a slot of the bus */
 	TxnStatusCache *status_cache; /* who committed lately */
 	bool max_ts_synced;			  /* async commit and 1PC may begin */
 	Gc gc;

@@ -13,7 +13,7 @@ use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_SNDTIMEO SO_RCVTIMEO SO_RCVBUF);
 
 our @EXPORT = qw(
-  frame header_block call_headers grpc_message varint field
+  frame header_block call_headers grpc_message varint field region_context
   connect_plain connect_http2 write_all flood
 );
 
@@ -102,6 +102,19 @@ sub field
 
 	return varint($number << 3) . varint($value) unless $is_bytes;
 	return varint($number << 3 | 2) . varint(length $value) . $value;
+}
+
+# kvrpcpb.Context of a node's only region, as another client would get it from
+# PD.
+sub region_context
+{
+	my ($node) = @_;
+	my ($id, $conf_ver, $version, $peer, $store) = split /\|/,
+	  $node->safe_psql('postgres', q{SELECT region_id, conf_ver, version, peer_id,
+		(SELECT store_id FROM tikv.stores) FROM tikv.regions});
+
+	return field(1, $id) . field(2, field(1, $conf_ver) . field(2, $version), 1)
+	  . field(3, field(1, $peer) . field(2, $store), 1);
 }
 
 # ---- connections

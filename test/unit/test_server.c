@@ -378,10 +378,10 @@ test_busy(RpcClient *client)
 		rpc_send(&s[i], bytes_cstr("x"));
 		rpc_half_close(&s[i]);
 	}
-	OK(test_wait_for(&n_held, N), "max_calls calls are held");
+	OK(test_wait_for(&n_held, N), "half of max_calls calls are held");
 	EQ_U64(rpc_unary(client, "/test.T/Echo", bytes_cstr("x"), 5000, NULL, text,
 					 sizeof(text)),
-		   RPC_UNAVAILABLE, "one more is refused");
+		   RPC_UNAVAILABLE, "one more of the same client is refused");
 	EQ_STR(text, "server is busy", "as busy");
 	EQ_U64(rpc_unary(client, "/grpc.health.v1.Health/Check", bytes_empty(),
 					 5000, NULL, NULL, 0),
@@ -597,7 +597,7 @@ main(void)
 	RpcClient client;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	t.config.max_calls = 20;
+	t.config.max_calls = 40;
 	t.config.max_message = 4 * 1024 * 1024;
 	OK(test_server_start(&t, methods, N_METHODS), "the server starts");
 	grpc_init();

@@ -4,8 +4,10 @@
 use strict;
 use warnings;
 
+use Http2 qw(frame call_headers grpc_message field region_context connect_http2 write_all);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Socket qw(MSG_DONTWAIT);
 use Test::More;
 use TikvTest;
 
@@ -160,6 +162,41 @@ foreach my $flood (@floods)
 	$flood->{run}->finish;
 }
 pass('they are');
+
+# One that asks for a lock over and over may wait, but not instead of others:
+# these get in line, and the lock's holder ends what all wait for.
+my $holder = (txnctl($node, 'ts'))[1];
+is((txnctl($node, 'prewrite', $holder, 'hot', 'v'))[0], 0, 'a key is locked');
+my $waiter = (txnctl($node, 'ts'))[1];
+my $ask = grpc_message(field(1, region_context($node), 1)
+	. field(2, field(1, 5) . field(2, 'hot', 1), 1) . field(3, 'hot', 1)
+	. field(4, $waiter) . field(5, 20000) . field(6, $waiter) . field(7, 1) . field(8, 1000));
+my $socket = connect_http2($node->{tikv}{'tikv.addr'});
+write_all($socket, frame('WINDOW_UPDATE', 0, 0, pack 'N', 0x7fff0000));
+my ($stream, $in_line) = (1, 0);
+foreach my $attempt (1 .. 5)
+{
+	foreach my $burst (1 .. 8)
+	{
+		write_all($socket, join '', map {
+			my $one = $stream + 2 * $_;
+
+			frame('HEADERS', 4, $one, call_headers('/tikvpb.Tikv/KvPessimisticLock'))
+			  . frame('DATA', 1, $one, $ask);
+		} 0 .. 19);
+		$stream += 40;
+		select undef, undef, undef, 0.01;
+	}
+	my ($answer, $out, $err) = txnctl($node, 'lock', $waiter, $waiter, 1, 'hot');
+
+	$in_line++ if $err =~ /locked by $holder/;
+	note($err);
+	recv $socket, my $answers, 1 << 20, MSG_DONTWAIT;
+}
+is($in_line, 5, 'beside one that fills the line for a lock others get into it');
+is((txnctl($node, 'commit', $holder, (txnctl($node, 'ts'))[1], 'hot'))[0], 0,
+	'and who holds the lock can commit');
+close $socket;
 
 $node->stop;
 done_testing();

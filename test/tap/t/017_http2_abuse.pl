@@ -52,18 +52,7 @@ sub all_resident
 
 # ---- requests
 
-# kvrpcpb.Context of the region, as another client would get it from PD.
-sub context
-{
-	my ($id, $conf_ver, $version, $peer, $store) = split /\|/,
-	  $node->safe_psql('postgres', q{SELECT region_id, conf_ver, version, peer_id,
-		(SELECT store_id FROM tikv.stores) FROM tikv.regions});
-
-	return field(1, $id) . field(2, field(1, $conf_ver) . field(2, $version), 1)
-	  . field(3, field(1, $peer) . field(2, $store), 1);
-}
-
-my $context = context();
+my $context = region_context($node);
 my $big_get = grpc_message(field(1, $context, 1) . field(2, 'big', 1));
 my $members = grpc_message('');
 my %path = ($kv => '/tikvpb.Tikv/RawGet', $pd => '/pdpb.PD/GetMembers');
