@@ -58,9 +58,22 @@ typedef struct Sending
 	int from;
 	Latch *latch;
 	uint64 tag;
-	uint32 index; /* the slot, once there is one */
+	const BusOrigin *origin; /* NULL: this process, without a deadline */
+	uint32 index;			 /* the slot, once there is one */
 	uint64 generation;
 } Sending;
+
+static BusOrigin
+origin_of(const Sending *sending)
+{
+	BusOrigin origin = {.deadline_us = PG_INT64_MAX};
+
+	if (sending->origin != NULL)
+		origin = *sending->origin;
+	if (origin.source == 0)
+		origin.source = (uint64) MyProcPid;
+	return origin;
+}
 
 /* True if the bytes fit; a system error frees the slot and goes on up. */
 static bool
@@ -71,6 +84,7 @@ fill_slot(const Sending *sending, BusSlot *slot)
 	slot->method = sending->method;
 	slot->from = sending->from;
 	slot->from_pid = MyProcPid;
+	slot->origin = origin_of(sending);
 	slot->latch = sending->latch;
 	slot->tag = sending->tag;
 	PG_TRY();
@@ -130,7 +144,8 @@ send_request(Sending *sending)
 }
 
 BusCode
-bus_send(WorkerKind self, WorkerKind to, int method, Bytes request, uint64 tag)
+bus_send_for(WorkerKind self, WorkerKind to, int method, Bytes request,
+			 uint64 tag, const BusOrigin *origin)
 {
 	Sending sending = {
 		.to = to,
@@ -138,9 +153,16 @@ bus_send(WorkerKind self, WorkerKind to, int method, Bytes request, uint64 tag)
 		.request = request,
 		.from = self,
 		.tag = tag,
+		.origin = origin,
 	};
 
 	return send_request(&sending);
+}
+
+BusCode
+bus_send(WorkerKind self, WorkerKind to, int method, Bytes request, uint64 tag)
+{
+	return bus_send_for(self, to, method, request, tag, NULL);
 }
 
 WorkerKind
@@ -379,7 +401,7 @@ bus_take(WorkerKind self, BusRequest *request)
 		request->slot = index;
 		request->generation = generation;
 		request->method = slot->method;
-		request->source = (uint64) slot->from_pid;
+		request->origin = slot->origin;
 		request->bytes = slot_get(&slot->request);
 		return true;
 	}

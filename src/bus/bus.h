@@ -79,6 +79,17 @@ extern void bus_abandon(const BusTicket *ticket, int patience_ms);
 extern BusCode bus_send(WorkerKind self, WorkerKind to, int method,
 						Bytes request, uint64 tag);
 
+/* For whom a worker sends: what the request had when it came to the worker. */
+typedef struct BusOrigin
+{
+	uint64 source;	   /* connection or process; 0: this process */
+	int64 deadline_us; /* CLOCK_MONOTONIC; INT64_MAX: none */
+} BusOrigin;
+
+/* As bus_send, for somebody else. */
+extern BusCode bus_send_for(WorkerKind self, WorkerKind to, int method,
+							Bytes request, uint64 tag, const BusOrigin *origin);
+
 /*
  * Of several workers from `first` on that do the same, the one to send to: it
  * serves and has the least to do.  WORKER_KINDS if none serves.
@@ -101,8 +112,8 @@ typedef struct BusRequest
 	uint32 slot;
 	uint64 generation; /* of the slot: a late answer is recognised */
 	int method;
-	uint64 source; /* the same for all requests of one process */
-	Bytes bytes;   /* in shared memory until bus_answer */
+	BusOrigin origin; /* its source is never 0 */
+	Bytes bytes;	  /* in shared memory until bus_answer */
 } BusRequest;
 
 /* The next request for this worker, if any. */

@@ -49,6 +49,7 @@ typedef struct BusSlot
 	int to;	  /* WorkerKind */
 	int from; /* WorkerKind, or FROM_LATCH */
 	int from_pid;
+	BusOrigin origin;
 	Latch *latch; /* FROM_LATCH: to be set by the answer */
 	uint64 tag;
 	BusCode code;

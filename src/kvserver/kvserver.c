@@ -276,11 +276,11 @@ take_one(const BusRequest *bus, Dispatch *dispatch)
 	call->request.method = method;
 	call->request.message = service_unpack(method->request, bus->bytes, &arena);
 	call->request.received_us = dispatch_now_us();
-	call->request.deadline_us = INT64_MAX;
+	call->request.deadline_us = bus->origin.deadline_us;
 	call->request.done = bus_done;
 	call->request.done_packed = bus_done_packed;
 	call->request.fail = bus_fail;
-	call->request.source = bus->source;
+	call->request.source = bus->origin.source;
 	call->request.over_bus = true;
 	call->request.owner = call;
 	call->request.arena = &call->arena;

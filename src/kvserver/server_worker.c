@@ -86,6 +86,8 @@ static bool
 send_to_store(ServerWorker *worker, Request *request)
 {
 	size_t len = protobuf_c_message_get_packed_size(request->message);
+	BusOrigin origin = {.source = request->source,
+						.deadline_us = request->deadline_us};
 	uint8 *bytes;
 	uint32 use;
 	uint32 index;
@@ -98,9 +100,9 @@ send_to_store(ServerWorker *worker, Request *request)
 	slot = &worker->slots[index];
 	bytes = packing_room(worker, len);
 	protobuf_c_message_pack(request->message, bytes);
-	if (bus_send(worker->self, WORKER_STORE, request->method->id,
-				 bytes_make(bytes, len),
-				 ((uint64) use << 32) | index) != BUS_OK)
+	if (bus_send_for(worker->self, WORKER_STORE, request->method->id,
+					 bytes_make(bytes, len), ((uint64) use << 32) | index,
+					 &origin) != BUS_OK)
 		return false;
 	worker->n_free--;
 	slot->request = request;

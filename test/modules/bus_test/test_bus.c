@@ -89,6 +89,34 @@ test_echo(void)
 	check_echo(bytes_make(long_bytes, LONG_BYTES), "a long one, in the area");
 }
 
+/* For whom a request is, as the worker that takes it sees it. */
+static void
+test_origin(void)
+{
+	BusOrigin origin = {.source = UINT64CONST(0xfedcba9876543210),
+						.deadline_us = 123456789};
+	BusRequest request;
+	BusAnswer answer;
+
+	OK(bus_send_for(WORKER_PD, WORKER_STORE, 15, bytes_cstr("x"), 1, &origin) ==
+		   BUS_OK,
+	   "sent for somebody");
+	OK(bus_take(WORKER_STORE, &request), "taken");
+	EQ_U64(request.origin.source, origin.source, "it is known for whom");
+	EQ_U64(request.origin.deadline_us, origin.deadline_us, "and until when");
+	bus_answer(&request, BUS_OK, 0, bytes_empty());
+	OK(bus_take_reply(WORKER_PD, &answer), "answered");
+	free_reply(&answer.reply);
+	bus_send(WORKER_PD, WORKER_STORE, 15, bytes_cstr("x"), 2);
+	OK(bus_take(WORKER_STORE, &request), "taken");
+	EQ_U64(request.origin.source, BACKEND_PID, "one's own is the process's");
+	EQ_U64(request.origin.deadline_us, PG_INT64_MAX, "and has no deadline");
+	bus_answer(&request, BUS_OK, 0, bytes_empty());
+	OK(bus_take_reply(WORKER_PD, &answer), "answered");
+	free_reply(&answer.reply);
+	OK(all_free(), "nothing is left behind");
+}
+
 static void
 test_any_order(void)
 {
@@ -563,6 +591,7 @@ main(void)
 	OK(bus_send(WORKER_PD, WORKER_STORE, 1, bytes_empty(), 0) == BUS_DOWN,
 	   "a worker that does not serve gets nothing");
 	test_echo();
+	test_origin();
 	test_any_order();
 	test_bounds();
 	test_no_memory();

@@ -114,12 +114,6 @@ scan_is(1_000_000, $whole, 'a long scan of a server or the store') foreach 1 .. 
 cmp_ok(metric('tikv_fdw_long_reads_total', 'store') + metric('tikv_fdw_long_reads_total', 'server 1'),
 	'>=', 4, 'was handed over');
 
-# Three clients that want more than the queue of writes holds are refused; one
-# that wants little, beside them, never is.
-configure_node($node, 'tikv.max_pending_writes' => '64', 'tikv.server_workers' => '0');
-$node->restart;
-wait_serving($node);
-
 sub flood
 {
 	my $flood = { out => '', err => '' };
@@ -131,37 +125,52 @@ sub flood
 	return $flood;
 }
 
-my @floods = map { flood() } 1 .. 3;
-my ($good, $busy) = (0, 0);
-foreach my $i (1 .. 40)
+# Three clients that want more than the queue of writes holds are refused; one
+# that wants little, beside them, never is, wherever they are connected.
+sub beside_floods
 {
-	my ($answer, $out, $err) = rawctl($node, 'put', "light$i", 'v');
+	my ($workers) = @_;
+	my $where = "$workers server worker(s)";
 
-	$good++ if $answer == 0;
-	$busy++ if $err =~ /busy/;
+	configure_node($node, 'tikv.max_pending_writes' => '64',
+		'tikv.server_workers' => $workers, 'max_worker_processes' => '16');
+	$node->restart;
+	wait_serving($node);
+	my @floods = map { flood() } 1 .. 3;
+	my ($good, $busy) = (0, 0);
 
-	# They end by themselves when they have been refused often enough.
+	foreach my $i (1 .. 40)
+	{
+		my ($answer, $out, $err) = rawctl($node, 'put', "light$i", 'v');
+
+		$good++ if $answer == 0;
+		$busy++ if $err =~ /busy/;
+
+		# They end by themselves when they have been refused often enough.
+		foreach my $flood (@floods)
+		{
+			$flood->{run}->pump_nb;
+			next if $flood->{run}->pumpable;
+			$flood->{run}->finish;
+			$flood->{refused}++ if $flood->{err} =~ /busy/;
+			%$flood = (%{ flood() }, refused => $flood->{refused});
+		}
+	}
+	is($good, 40, "$where: beside floods a client can write");
+	is($busy, 0, "$where: and is never told that the server is busy");
 	foreach my $flood (@floods)
 	{
-		$flood->{run}->pump_nb;
-		next if $flood->{run}->pumpable;
+		wait_for('a flood to be refused', sub {
+			$flood->{run}->pump_nb;
+			return $flood->{refused} || $flood->{err} =~ /busy/;
+		});
+		$flood->{run}->signal('KILL');
 		$flood->{run}->finish;
-		$flood->{refused}++ if $flood->{err} =~ /busy/;
-		%$flood = (%{ flood() }, refused => $flood->{refused});
 	}
+	pass("$where: they are");
 }
-is($good, 40, 'beside floods a client can write');
-is($busy, 0, 'and is never told that the server is busy');
-foreach my $flood (@floods)
-{
-	wait_for('a flood to be refused', sub {
-		$flood->{run}->pump_nb;
-		return $flood->{refused} || $flood->{err} =~ /busy/;
-	});
-	$flood->{run}->signal('KILL');
-	$flood->{run}->finish;
-}
-pass('they are');
+
+beside_floods($_) foreach 1, 0;
 
 # One that asks for a lock over and over may wait, but not instead of others:
 # these get in line, and the lock's holder ends what all wait for.
