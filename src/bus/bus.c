@@ -145,7 +145,7 @@ send_request(Sending *sending)
 
 BusCode
 bus_send_for(WorkerKind self, WorkerKind to, int method, Bytes request,
-			 uint64 tag, const BusOrigin *origin)
+			 uint64 tag, const BusOrigin *origin, BusTicket *ticket)
 {
 	Sending sending = {
 		.to = to,
@@ -155,14 +155,19 @@ bus_send_for(WorkerKind self, WorkerKind to, int method, Bytes request,
 		.tag = tag,
 		.origin = origin,
 	};
+	BusCode code = send_request(&sending);
 
-	return send_request(&sending);
+	if (ticket != NULL)
+		*ticket = (BusTicket){.to = to,
+							  .slot = sending.index,
+							  .generation = sending.generation};
+	return code;
 }
 
 BusCode
 bus_send(WorkerKind self, WorkerKind to, int method, Bytes request, uint64 tag)
 {
-	return bus_send_for(self, to, method, request, tag, NULL);
+	return bus_send_for(self, to, method, request, tag, NULL, NULL);
 }
 
 WorkerKind
@@ -224,6 +229,12 @@ leave_slot(const BusTicket *ticket)
 	if (slot_move(slot, ticket->generation, SLOT_TAKEN, SLOT_LEFT_TAKEN))
 		return BUS_TIMEOUT;
 	return BUS_OK;
+}
+
+void
+bus_withdraw(const BusTicket *ticket)
+{
+	(void) leave_slot(ticket);
 }
 
 /* An error or the end of the process while waiting. */
@@ -484,6 +495,13 @@ in_hand(const BusSlot *slot, uint64 generation)
 
 	return word == slot_word(generation, SLOT_TAKEN) ||
 		word == slot_word(generation, SLOT_LEFT_TAKEN);
+}
+
+bool
+bus_is_withdrawn(const BusRequest *request)
+{
+	return pg_atomic_read_u64(&bus()->slots[request->slot].word) !=
+		slot_word(request->generation, SLOT_TAKEN);
 }
 
 void

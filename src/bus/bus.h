@@ -86,9 +86,16 @@ typedef struct BusOrigin
 	int64 deadline_us; /* CLOCK_MONOTONIC; INT64_MAX: none */
 } BusOrigin;
 
-/* As bus_send, for somebody else. */
+/* As bus_send, for somebody else; *ticket (may be NULL) is for bus_withdraw. */
 extern BusCode bus_send_for(WorkerKind self, WorkerKind to, int method,
-							Bytes request, uint64 tag, const BusOrigin *origin);
+							Bytes request, uint64 tag, const BusOrigin *origin,
+							BusTicket *ticket);
+
+/*
+ * Nobody wants the answer any more: what the worker has not taken it skips, and
+ * of what it has taken it can know.  An answer that is on its way comes.
+ */
+extern void bus_withdraw(const BusTicket *ticket);
 
 /*
  * Of several workers from `first` on that do the same, the one to send to: it
@@ -128,6 +135,9 @@ extern void bus_answer(const BusRequest *request, BusCode code, int grpc_code,
  * still in hand, if there is no memory for the answer now.
  */
 extern bool bus_try_answer(const BusRequest *request, Bytes reply);
+
+/* Does nobody want the answer any more? */
+extern bool bus_is_withdrawn(const BusRequest *request);
 
 /* What may be taken of tikv.bus_memory by one answer of bus_try_answer. */
 extern Size bus_answer_limit(void);

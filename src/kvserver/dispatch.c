@@ -174,14 +174,16 @@ pop_read(Dispatch *dispatch)
 						  (Request *) ((char *) link - offsetof(Request, link));
 }
 
-static bool
-timed_out(const Request *request, const RequestContext *context, int64 now_us)
+/* Until when the answer is of use. */
+static int64
+deadline_of(const Request *request, const RequestContext *context)
 {
 	uint64 limit_ms = context->max_execution_ms;
 
-	return now_us >= request->deadline_us ||
-		(limit_ms > 0 && limit_ms < PG_INT32_MAX &&
-		 now_us - request->received_us > (int64) limit_ms * 1000);
+	if (limit_ms == 0 || limit_ms >= PG_INT32_MAX)
+		return request->deadline_us;
+	return Min(request->deadline_us,
+			   request->received_us + (int64) limit_ms * 1000);
 }
 
 /* Does nobody wait for it any more?  Then it was answered here. */
@@ -240,7 +242,8 @@ take_reads(Dispatch *dispatch, Read *reads)
 			if (request->begun_us == 0)
 				request->begun_us = now_us;
 			context_of_read(read)->indexed = request->indexed;
-			if (timed_out(request, context_of(read), now_us))
+			request->deadline_us = deadline_of(request, context_of(read));
+			if (now_us >= request->deadline_us)
 				service_busy(request, SERVICE_TOO_LATE);
 			else
 				n++;
@@ -460,6 +463,7 @@ dispatch_run_reads(Dispatch *dispatch)
 	Read *reads;
 	int n;
 
+	long_reads_tend();
 	if (dispatch->reads.n == 0)
 		return 0;
 	reads = MemoryContextAllocZero(dispatch->context,

@@ -200,7 +200,8 @@ answer_with_patience(const BusCall *call, Bytes bytes)
 	}
 	while (!bus_try_answer(&call->bus, bytes))
 	{
-		if (waited_ms >= ROOM_WAIT_MS || worker_should_stop())
+		if (waited_ms >= ROOM_WAIT_MS || worker_should_stop() ||
+			bus_is_withdrawn(&call->bus))
 		{
 			bus_answer(&call->bus, BUS_BUSY, 0, bytes_empty());
 			return;
@@ -246,6 +247,15 @@ bus_fail(Request *request, int code, const char *text)
 	bus_call_end(call);
 }
 
+/* Of a reader's: the worker that sent it says so. */
+static bool
+bus_abandoned(Request *request)
+{
+	BusCall *call = request->owner;
+
+	return bus_is_withdrawn(&call->bus);
+}
+
 static void
 refuse_bus(const BusRequest *request, RpcCode code, const char *text)
 {
@@ -281,6 +291,8 @@ take_one(const BusRequest *bus, Dispatch *dispatch)
 	call->request.done_packed = bus_done_packed;
 	call->request.fail = bus_fail;
 	call->request.source = bus->origin.source;
+	if (worker_is_reader(metrics_kind()))
+		call->request.abandoned = bus_abandoned;
 	call->request.over_bus = true;
 	call->request.owner = call;
 	call->request.arena = &call->arena;

@@ -10,6 +10,7 @@
 
 #include "bus/metrics.h"
 #include "core/base/rpc_code.h"
+#include "core/base/share.h"
 #include "guc.h"
 #include "kvserver/long_reads.h"
 
@@ -26,10 +27,13 @@ typedef struct LongRead
 {
 	Request *request; /* NULL: free */
 	uint32 use;
+	BusTicket ticket;
 } LongRead;
 
 static LongRead long_reads[MAX_LONG_READS];
-static int n_long_reads;
+
+/* By connection: one that scans and scans leaves places to others. */
+static Shares shares = {.limit = MAX_LONG_READS};
 
 /* Never starts over: late answers of the worker's former life are none. */
 static uint32 last_use;
@@ -43,16 +47,18 @@ long_reads_possible(void)
 int
 long_reads_count(void)
 {
-	return n_long_reads;
+	return (int) shares.n;
 }
 
+/* There is one, as shares are not more than places. */
 static int
 free_place(void)
 {
-	for (int i = 0; i < MAX_LONG_READS; i++)
-		if (long_reads[i].request == NULL)
-			return i;
-	return -1;
+	int i = 0;
+
+	while (long_reads[i].request != NULL)
+		i++;
+	return i;
 }
 
 void
@@ -60,27 +66,41 @@ long_reads_send(WorkerKind self, Request *request)
 {
 	WorkerKind reader = bus_least_busy(WORKER_READER, TIKV_MAX_READERS);
 	size_t len = protobuf_c_message_get_packed_size(request->message);
-	int place = free_place();
+	BusOrigin origin = {.source = request->source,
+						.deadline_us = request->deadline_us};
 	uint32 use = ++last_use & 0x7fffffff;
+	BusTicket ticket;
 	uint8 *bytes;
+	int place;
 
-	if (reader == WORKER_KINDS || place < 0)
+	if (reader == WORKER_KINDS || !shares_admit(&shares, request->source))
 	{
 		service_busy(request, "scheduler is busy: too many long reads");
 		return;
 	}
+	place = free_place();
 	bytes = arena_alloc(request->arena, len);
 	protobuf_c_message_pack(request->message, bytes);
-	if (bus_send(self, reader, request->method->id, bytes_make(bytes, len),
-				 LONG_READ_TAG | (uint64) use << 32 | (uint32) place) != BUS_OK)
+	if (bus_send_for(self, reader, request->method->id, bytes_make(bytes, len),
+					 LONG_READ_TAG | (uint64) use << 32 | (uint32) place,
+					 &origin, &ticket) != BUS_OK)
 	{
 		service_busy(request, "scheduler is busy: too many long reads");
 		return;
 	}
 	long_reads[place].request = request;
 	long_reads[place].use = use;
-	n_long_reads++;
+	long_reads[place].ticket = ticket;
+	shares_add(&shares, request->source);
 	metrics_add(VALUE_LONG_READS, 1);
+}
+
+static void
+free_it(LongRead *read)
+{
+	if (read->request != NULL)
+		shares_remove(&shares, read->request->source);
+	read->request = NULL;
 }
 
 static Request *
@@ -93,9 +113,7 @@ take_request(uint64 tag)
 	if (place >= MAX_LONG_READS || long_reads[place].use != use)
 		return NULL;
 	request = long_reads[place].request;
-	if (request != NULL)
-		n_long_reads--;
-	long_reads[place].request = NULL;
+	free_it(&long_reads[place]);
 	return request;
 }
 
@@ -154,6 +172,38 @@ long_reads_take(Dispatch *dispatch, const BusAnswer *answer)
 	return true;
 }
 
+/*
+ * The reader that has it hears of that in the middle, too.  An answer that is on
+ * its way finds nobody.
+ */
+static void
+withdraw(LongRead *read)
+{
+	Request *request = read->request;
+
+	bus_withdraw(&read->ticket);
+	free_it(read);
+	request->fail(request, RPC_CANCELLED, "the client is gone");
+}
+
+/* Every round, as the end of a client is an event that wakes the worker. */
+void
+long_reads_tend(void)
+{
+	size_t left = shares.n;
+
+	for (int i = 0; left > 0; i++)
+	{
+		Request *request = long_reads[i].request;
+
+		if (request == NULL)
+			continue;
+		left--;
+		if (request->abandoned != NULL && request->abandoned(request))
+			withdraw(&long_reads[i]);
+	}
+}
+
 void
 long_reads_stop(const char *reason)
 {
@@ -161,9 +211,10 @@ long_reads_stop(const char *reason)
 	{
 		Request *request = long_reads[i].request;
 
-		long_reads[i].request = NULL;
-		if (request != NULL)
-			service_busy(request, reason);
+		if (request == NULL)
+			continue;
+		bus_withdraw(&long_reads[i].ticket);
+		free_it(&long_reads[i]);
+		service_busy(request, reason);
 	}
-	n_long_reads = 0;
 }

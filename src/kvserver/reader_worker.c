@@ -19,6 +19,9 @@ PGDLLEXPORT void tikv_reader_main(Datum arg);
 
 #define CHECK_INTERVAL_MS 1000
 
+/* Of one connection, while those of others wait. */
+#define READS_IN_TURN 1
+
 /* Answers meanwhile go to the log of slow requests, and wait for room. */
 #define READS_AT_A_TIME 1
 
@@ -61,6 +64,7 @@ reader_init(Reader *reader, WorkerKind self, MemoryContext context)
 	memset(reader, 0, sizeof(*reader));
 	reader->self = self;
 	dispatch_init(&reader->dispatch, context);
+	fair_init(&reader->dispatch.reads, READS_IN_TURN);
 	reader->dispatch.write = refuse_write;
 	reader->dispatch.write_txn = refuse_txn;
 	reader->dispatch.ask_store = refuse_other;

@@ -102,7 +102,7 @@ send_to_store(ServerWorker *worker, Request *request)
 	protobuf_c_message_pack(request->message, bytes);
 	if (bus_send_for(worker->self, WORKER_STORE, request->method->id,
 					 bytes_make(bytes, len), ((uint64) use << 32) | index,
-					 &origin) != BUS_OK)
+					 &origin, NULL) != BUS_OK)
 		return false;
 	worker->n_free--;
 	slot->request = request;

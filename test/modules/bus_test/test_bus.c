@@ -98,8 +98,8 @@ test_origin(void)
 	BusRequest request;
 	BusAnswer answer;
 
-	OK(bus_send_for(WORKER_PD, WORKER_STORE, 15, bytes_cstr("x"), 1, &origin) ==
-		   BUS_OK,
+	OK(bus_send_for(WORKER_PD, WORKER_STORE, 15, bytes_cstr("x"), 1, &origin,
+					NULL) == BUS_OK,
 	   "sent for somebody");
 	OK(bus_take(WORKER_STORE, &request), "taken");
 	EQ_U64(request.origin.source, origin.source, "it is known for whom");
@@ -115,6 +115,42 @@ test_origin(void)
 	OK(bus_take_reply(WORKER_PD, &answer), "answered");
 	free_reply(&answer.reply);
 	OK(all_free(), "nothing is left behind");
+}
+
+/* A worker that sends gives up what nobody wants any more. */
+static void
+test_withdrawn(void)
+{
+	BusOrigin origin = {.source = 1, .deadline_us = PG_INT64_MAX};
+	BusRequest request;
+	BusTicket ticket;
+	BusAnswer answer;
+
+	bus_send_for(WORKER_PD, WORKER_STORE, 15,
+				 bytes_make(long_bytes, LONG_BYTES), 1, &origin, &ticket);
+	bus_withdraw(&ticket);
+	OK(!bus_take(WORKER_STORE, &request), "what was withdrawn is not taken");
+	OK(all_free(), "and leaves nothing behind");
+
+	bus_send_for(WORKER_PD, WORKER_STORE, 15, bytes_cstr("x"), 2, &origin,
+				 &ticket);
+	OK(bus_take(WORKER_STORE, &request), "what was taken");
+	OK(!bus_is_withdrawn(&request), "is wanted");
+	bus_withdraw(&ticket);
+	OK(bus_is_withdrawn(&request), "until it is withdrawn");
+	bus_answer(&request, BUS_OK, 0, bytes_make(long_bytes, LONG_BYTES));
+	OK(!bus_take_reply(WORKER_PD, &answer), "its answer reaches nobody");
+	OK(all_free(), "and leaves nothing behind, too");
+
+	bus_send_for(WORKER_PD, WORKER_STORE, 15, bytes_cstr("x"), 3, &origin,
+				 &ticket);
+	OK(echo_one(), "what was answered");
+	bus_withdraw(&ticket);
+	OK(bus_take_reply(WORKER_PD, &answer) && answer.tag == 3,
+	   "is answered all the same");
+	free_reply(&answer.reply);
+	bus_withdraw(&ticket);
+	OK(all_free(), "and once over it cannot be withdrawn");
 }
 
 static void
@@ -592,6 +628,7 @@ main(void)
 	   "a worker that does not serve gets nothing");
 	test_echo();
 	test_origin();
+	test_withdrawn();
 	test_any_order();
 	test_bounds();
 	test_no_memory();

@@ -125,6 +125,70 @@ sub flood
 	return $flood;
 }
 
+# One that asks for long scans over and over has its share of what may be with
+# the readers; when it has gone, its scans are not begun; nor are those that are
+# too late.
+configure_node($node, 'tikv.readers' => '1', 'tikv.server_workers' => '0');
+$node->restart;
+wait_serving($node);
+
+sub read_by_reader
+{
+	return $node->safe_psql('postgres', q{
+		SELECT coalesce(sum(value), 0)::int8 FROM tikv.metrics
+		WHERE name = 'tikv_fdw_bus_requests_total' AND labels->>'worker' = 'reader 1'});
+}
+
+# In a process of its own, tried once only.
+sub scan_start
+{
+	my ($max_ms) = @_;
+	my ($out, $err) = ('', '');
+
+	local $ENV{RAWCTL_MAX_MS} = $max_ms;
+	return { out => \$out, err => \$err,
+		run => IPC::Run::start([ $ENV{RAWCTL}, '--pd', $node->{tikv}{'tikv.pd_addr'},
+				'scan', 'key', 1_000_000 ], '<', \undef, '>', \$out, '2>', \$err) };
+}
+
+scan_is(1_000_000, $whole, 'a scan before');
+($reader) = pids($node, 'tikv reader');
+$before = long_reads();
+my $read_before = read_by_reader();
+hold_still($node, $reader);
+my $scan = grpc_message(field(1, region_context($node), 1) . field(2, 'key', 1)
+	. field(3, 1_000_000) . field(4, 1));
+my $scans = connect_http2($node->{tikv}{'tikv.addr'});
+write_all($scans, join '', map {
+	frame('HEADERS', 4, 2 * $_ + 1, call_headers('/tikvpb.Tikv/RawScan'))
+	  . frame('DATA', 1, 2 * $_ + 1, $scan);
+} 0 .. 299);
+wait_for('long scans to be handed over', sub { return long_reads() >= $before + 128; });
+sleep 1;
+is(long_reads(), $before + 128, 'of 300 long scans of one connection 128 are with the reader');
+my $other = scan_start(60_000);
+wait_for('the scan of another', sub { return long_reads() > $before + 128; });
+pass('that of another gets there');
+my $held = metric('tikv_fdw_request_memory_bytes', 'store');
+close $scans;
+wait_for('the scans of who has gone to be forgotten', sub {
+	return metric('tikv_fdw_request_memory_bytes', 'store') < $held / 4;
+});
+kill 'CONT', $reader;
+$other->{run}->finish;
+is(${ $other->{out} }, "$whole\n", 'and is answered') or diag(${ $other->{err} });
+is(read_by_reader(), $read_before + 1, 'the scans of who has gone are not begun');
+
+hold_still($node, $reader);
+$before = long_reads();
+my $late = scan_start(500);
+wait_for('another long scan', sub { return long_reads() > $before; });
+sleep 1;
+kill 'CONT', $reader;
+$late->{run}->finish;
+like(${ $late->{err} }, qr/deadline is exceeded/i, 'a scan that is too late is not begun');
+scan_is(1_000_000, $whole, 'one that is not is whole');
+
 # Three clients that want more than the queue of writes holds are refused; one
 # that wants little, beside them, never is, wherever they are connected.
 sub beside_floods
@@ -199,7 +263,6 @@ foreach my $attempt (1 .. 5)
 	my ($answer, $out, $err) = txnctl($node, 'lock', $waiter, $waiter, 1, 'hot');
 
 	$in_line++ if $err =~ /locked by $holder/;
-	note($err);
 	recv $socket, my $answers, 1 << 20, MSG_DONTWAIT;
 }
 is($in_line, 5, 'beside one that fills the line for a lock others get into it');
