@@ -24,7 +24,7 @@ pair_list_may_add(PairList *list, size_t bytes)
 {
 	const RawLimits *limits = list->limits;
 
-	list->bytes += bytes;
+	list->bytes += bytes + PAIR_LIST_COST;
 	if (limits->max_reply_size > 0 && list->bytes > limits->max_reply_size)
 		list->too_large = true;
 	else if (limits->interrupted != NULL &&
@@ -35,6 +35,16 @@ pair_list_may_add(PairList *list, size_t bytes)
 		list->interrupted = limits->interrupted(list->request);
 	}
 	return !list->too_large && list->interrupted == NULL;
+}
+
+bool
+pair_list_goes_on(PairList *list, size_t n)
+{
+	const RawLimits *limits = list->limits;
+
+	if (n % RAW_LOOK_EVERY == RAW_LOOK_EVERY - 1 && limits->interrupted != NULL)
+		list->interrupted = limits->interrupted(list->request);
+	return list->interrupted == NULL;
 }
 
 Kvrpcpb__KvPair *

@@ -16,7 +16,7 @@ typedef struct RawLimits
 	size_t max_entry_size; /* bytes of one write, 8 MiB in TiKV */
 	uint64_t cluster_id;   /* a request that names another is refused */
 	ApiVersion api;		   /* of the data */
-	size_t max_reply_size; /* keys and values of one answer; 0: no limit */
+	size_t max_reply_size; /* memory of one answer's pairs; 0: no limit */
 
 	/* The clock that keys expire by: unix seconds. */
 	int64_t (*now_s)(void);

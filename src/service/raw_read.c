@@ -61,7 +61,7 @@ read_batch_get(Request *request, const RawCommand *command, RawReader *reader,
 	PairList list = {.request = request, .limits = limits};
 	RawPair pair;
 
-	for (size_t i = 0; i < command->n_keys; i++)
+	for (size_t i = 0; i < command->n_keys && pair_list_goes_on(&list, i); i++)
 	{
 		Bytes key = command->keys[i];
 

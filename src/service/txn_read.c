@@ -174,6 +174,7 @@ typedef struct TxnPairs
 {
 	PairList list;
 	const TxnRequest *txn;
+	bool lasting;			  /* keys and values last as long as the request */
 	Kvrpcpb__KeyError *error; /* of the whole answer */
 } TxnPairs;
 
@@ -182,16 +183,28 @@ static size_t
 lock_bytes(const ReadResult *result)
 {
 	const Lock *lock;
-	size_t bytes;
+	size_t bytes = sizeof(Kvrpcpb__KeyError) + sizeof(Kvrpcpb__LockInfo);
 
 	if (result->outcome != READ_LOCKED)
 		return 0;
 	lock = &result->met->lock;
-	bytes = lock->primary.len + lock->n_secondaries * sizeof(Bytes) +
-		lock->n_members * sizeof(Lock);
+	bytes += lock->primary.len +
+		lock->n_secondaries * sizeof(ProtobufCBinaryData) +
+		lock->n_members *
+			(sizeof(Kvrpcpb__LockInfo) + sizeof(Kvrpcpb__LockInfo *) +
+			 result->key.len);
 	for (size_t i = 0; i < lock->n_secondaries; i++)
 		bytes += lock->secondaries[i].len;
+	for (size_t i = 0; i < lock->n_members; i++)
+		bytes += lock->members[i].primary.len;
 	return bytes;
+}
+
+static ProtobufCBinaryData
+keep(const TxnPairs *pairs, Bytes b)
+{
+	return to_wire(pairs->lasting ? b :
+									arena_copy(pairs->list.request->arena, b));
 }
 
 /* One result joins; false when the answer is complete or given up. */
@@ -209,8 +222,8 @@ take(TxnPairs *pairs, const ReadResult *result)
 	if (result->outcome == READ_FOUND)
 	{
 		pair = pair_list_add(list);
-		pair->key = to_wire(arena_copy(arena, result->key));
-		pair->value = to_wire(arena_copy(arena, result->value));
+		pair->key = keep(pairs, result->key);
+		pair->value = keep(pairs, result->value);
 		if (pairs->txn->read.need_commit_ts)
 			pair->commit_ts = result->commit_ts;
 		return true;
@@ -235,17 +248,22 @@ read_batch_get(Request *request, const TxnRequest *txn, const TxnLook *look,
 	TxnPairs pairs = {.list = {.request = request, .limits = limits},
 					  .txn = txn};
 	size_t next = 0;
+	Arena arena; /* of one key: the versions that were looked at */
 
-	for (size_t i = 0; i < txn->n_keys; i++)
+	arena_init(&arena);
+	for (size_t i = 0; i < txn->n_keys && pair_list_goes_on(&pairs.list, i);
+		 i++)
 	{
 		ReadResult result;
 
 		mvcc_get(reader, &txn->read, txn->keys[i],
-				 next_met(look, &next, txn->keys[i]), request->arena, &result);
+				 next_met(look, &next, txn->keys[i]), &arena, &result);
 		result.key = txn->keys[i];
 		if (result.outcome != READ_NOT_FOUND && !take(&pairs, &result))
 			break;
+		arena_reset(&arena);
 	}
+	arena_free(&arena);
 	if (!pair_list_is_whole(&pairs.list, txn_answer_abort))
 		return;
 	reply.pairs = pairs.list.pairs;
@@ -349,7 +367,8 @@ read_buffered(Request *request, const TxnRequest *txn, const TxnLook *look,
 						 .base = base,
 						 .look = look};
 	TxnPairs pairs = {.list = {.request = request, .limits = limits},
-					  .txn = txn};
+					  .txn = txn,
+					  .lasting = true};
 	ReadResult result = {.outcome = READ_LOCKED, .met = first_blocking(look)};
 	BufferedPair *found;
 	size_t n;

@@ -53,7 +53,7 @@ fuzz_limits(uint8_t settings)
 						.max_entry_size = 1000,
 						.cluster_id = FUZZ_CLUSTER,
 						.api = apis[settings % 3],
-						.max_reply_size = (settings & 4) != 0 ? 100 : 0,
+						.max_reply_size = (settings & 4) != 0 ? 1000 : 0,
 						.now_s = fuzz_clock};
 
 	return limits;

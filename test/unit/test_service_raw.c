@@ -243,16 +243,17 @@ give_up(const Request *request)
 	return ++looks == 2 ? "the worker is stopping" : NULL;
 }
 
+static RawPair endless_pair = {.key = {(const uint8_t *) "k", 1},
+							   .value = {(const uint8_t *) "0123456789", 10}};
+
 /* A scan that never ends by itself. */
 static void
 endless_scan(RawReader *reader, const RawScan *scan,
 			 bool (*emit)(void *arg, const RawPair *pair), void *arg)
 {
-	RawPair pair = {.key = bytes_cstr("k"), .value = bytes_cstr("0123456789")};
-
 	(void) reader;
 	(void) scan;
-	while (emit(arg, &pair))
+	while (emit(arg, &endless_pair))
 		;
 }
 
@@ -291,6 +292,81 @@ long_reads(void)
 		   answer->region_error->server_is_busy != NULL,
 	   "a read is given up when the worker stops");
 	EQ_U64(looks, 2, "which is looked at now and then");
+}
+
+/* A pair is a hundred bytes and more, however small its key is. */
+static void
+small_pairs(void)
+{
+	RawLimits bounds = limits;
+	Bytes value = endless_pair.value;
+	size_t before = arena.allocated;
+	Kvrpcpb__RawScanResponse *answer;
+
+	bounds.max_reply_size = 1024 * 1024;
+	endless_pair.value = bytes_empty();
+	answer = scan_endlessly(&bounds);
+	endless_pair.value = value;
+	OK(answer->n_kvs == 1 && answer->kvs[0]->error != NULL,
+	   "an answer of too many small pairs is an error");
+	OK(arena.allocated - before <= 2 * bounds.max_reply_size,
+	   "and its memory is within the limit, but for the last list");
+}
+
+#define MANY 1000
+
+static void
+many_ranges(void)
+{
+	Kvrpcpb__RawBatchScanRequest message =
+		KVRPCPB__RAW_BATCH_SCAN_REQUEST__INIT;
+	Kvrpcpb__KeyRange range = KVRPCPB__KEY_RANGE__INIT;
+	Kvrpcpb__KeyRange *ranges[MANY];
+	Kvrpcpb__RawBatchScanResponse *answer;
+	RawLimits bounds = limits;
+	Region region = whole();
+	Request request;
+	RawCommand command;
+
+	for (int i = 0; i < MANY; i++)
+		ranges[i] = &range;
+	message.ranges = ranges;
+	message.n_ranges = MANY;
+	message.each_limit = 1000;
+	bounds.max_reply_size = 256 * 1024;
+	request = request_of(METHOD_RAW_BATCH_SCAN, &message.base);
+	OK(raw_decode(&request, &bounds, &command), "many empty ranges decode");
+	raw_read(&request, &command, &region, &array.base, &bounds);
+	answer = reply();
+	OK(answer->n_kvs == 1 && answer->kvs[0]->error != NULL,
+	   "the same pairs again and again are too large an answer");
+}
+
+static void
+absent_keys(void)
+{
+	Kvrpcpb__RawBatchGetRequest message = KVRPCPB__RAW_BATCH_GET_REQUEST__INIT;
+	ProtobufCBinaryData keys[MANY];
+	Kvrpcpb__RawBatchGetResponse *answer;
+	RawLimits bounds = limits;
+	Region region = whole();
+	Request request;
+	RawCommand command;
+
+	for (int i = 0; i < MANY; i++)
+		keys[i] = wire("absent");
+	message.keys = keys;
+	message.n_keys = MANY;
+	bounds.interrupted = give_up;
+	looks = 0;
+	request = request_of(METHOD_RAW_BATCH_GET, &message.base);
+	OK(raw_decode(&request, &bounds, &command), "many absent keys decode");
+	raw_read(&request, &command, &region, &array.base, &bounds);
+	answer = reply();
+	OK(answer->region_error != NULL &&
+		   answer->region_error->server_is_busy != NULL,
+	   "a read that finds nothing is given up, too");
+	EQ_U64(looks, 2, "when the worker stops");
 }
 
 static void
@@ -355,6 +431,9 @@ main(void)
 	batches();
 	scans();
 	long_reads();
+	small_pairs();
+	many_ranges();
+	absent_keys();
 	late();
 	siblings();
 	arena_free(&arena);

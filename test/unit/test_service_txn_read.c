@@ -151,6 +151,64 @@ batch_gets(MvccMemory *memory)
 	   "txn-semantics 23.4 row 2, tikv/tikv#9069: a memory lock ends the request");
 }
 
+/* One key, named again and again. */
+static Kvrpcpb__BatchGetResponse *
+get_many(MvccMemory *memory, const char *key, MetLock *met, size_t n_met,
+		 const RawLimits *bounds)
+{
+	Kvrpcpb__BatchGetRequest message = KVRPCPB__BATCH_GET_REQUEST__INIT;
+	TxnRequest txn = {.read = {.ts = 10, .isolation = ISOLATION_SI},
+					  .n_keys = KEYS};
+	Region region = {.id = 2};
+	TxnLook look = {met, n_met};
+	Request request = request_of(METHOD_KV_BATCH_GET, &message.base);
+
+	txn.keys = arena_alloc(&arena, KEYS * sizeof(Bytes));
+	for (size_t i = 0; i < KEYS; i++)
+		txn.keys[i] = bytes_cstr(key);
+	txn_read(&request, &txn, &look, &region, &memory->reader, bounds);
+	return reply();
+}
+
+static void
+large_answers(MvccMemory *memory)
+{
+	MetLock *met = arena_alloc(&arena, KEYS * sizeof(*met));
+	RawLimits bounds = limits;
+	Kvrpcpb__BatchGetResponse *answer;
+	size_t before;
+
+	/* KEYS pairs, which have 4 kB of keys and values. */
+	bounds.max_reply_size = KEYS * 100;
+	before = arena.allocated;
+	answer = get_many(memory, "a", NULL, 0, &bounds);
+	OK(answer->n_pairs == 0 && answer->error != NULL &&
+		   strstr(answer->error->abort, "200000 bytes") != NULL,
+	   "too many small pairs are too large an answer");
+	OK(arena.allocated - before <= 3 * bounds.max_reply_size,
+	   "which was not made");
+	/* 300 bytes hold a pair, and not a lock. */
+	for (size_t i = 0; i < KEYS; i++)
+		met[i] = (MetLock){.key = bytes_cstr("b"),
+						   .lock = a_lock("p"),
+						   .verdict = LOCK_BLOCKS};
+	bounds.max_reply_size = KEYS * 300;
+	answer = get_many(memory, "a", NULL, 0, &bounds);
+	EQ_U64(answer->n_pairs, KEYS, "others are answered");
+	answer = get_many(memory, "b", met, KEYS, &bounds);
+	OK(answer->error != NULL &&
+		   strstr(answer->error->abort, "600000 bytes") != NULL,
+	   "what is told of locks counts as well");
+	bounds.interrupted = interrupted;
+	looks = 0;
+	gone = true;
+	answer = get_many(memory, "absent", NULL, 0, &bounds);
+	OK(answer->region_error != NULL &&
+		   answer->region_error->server_is_busy != NULL,
+	   "a read of absent keys is given up when nobody waits");
+	EQ_U64(looks, 1, "at once");
+}
+
 /* Below the GC safe point: each kind of answer has its place for that. */
 static void
 collected(void)
@@ -191,6 +249,7 @@ main(void)
 	scans(&memory);
 	searches(&memory);
 	batch_gets(&memory);
+	large_answers(&memory);
 	collected();
 	(void) array; /* the raw tests' */
 	memory_free(&memory);
