@@ -7,6 +7,7 @@
  * what needs rows comes through the core's RawReader.
  */
 #include "core/base/rpc_code.h"
+#include "core/cmd/command.h"
 #include "core/kv/expiry.h"
 #include "service/messages.h"
 #include "service/raw_internal.h"
@@ -151,7 +152,7 @@ decode_batch_delete(RawDecoder *decoder)
 	return true;
 }
 
-/* A write with its keys and values must fit into a log entry. */
+/* A write must fit into a log entry, small keys with what each takes there. */
 static bool
 check_write_size(RawDecoder *decoder)
 {
@@ -159,7 +160,7 @@ check_write_size(RawDecoder *decoder)
 	size_t bytes = command->write_bytes;
 
 	for (size_t i = 0; i < command->n_modifies; i++)
-		bytes += command->modifies[i].key.len + command->modifies[i].value.len;
+		bytes += cmd_raw_room(&command->modifies[i], decoder->limits->api);
 	return raw_check_entry_size(decoder, bytes);
 }
 

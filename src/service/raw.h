@@ -13,7 +13,7 @@
 typedef struct RawLimits
 {
 	size_t max_key_size;
-	size_t max_entry_size; /* bytes of one write, 8 MiB in TiKV */
+	size_t max_entry_size; /* bytes of one write in the log, 8 MiB in TiKV */
 	uint64_t cluster_id;   /* a request that names another is refused */
 	ApiVersion api;		   /* of the data */
 	size_t max_reply_size; /* memory of one answer's pairs; 0: no limit */
@@ -41,7 +41,7 @@ typedef struct RawCommand
 	/* writes */
 	RawModify *modifies;
 	size_t n_modifies;
-	size_t write_bytes;	 /* keys and values */
+	size_t write_bytes;	 /* what it takes in the log, at most */
 	bool atomic;		 /* for_cas: in one order with CAS of the key */
 	bool must_be_absent; /* METHOD_SQL_(BATCH_)INSERT: fail if a key exists */
 	RawCas *cas;		 /* METHOD_RAW_CAS; its swap is no modify yet */

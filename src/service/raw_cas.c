@@ -2,6 +2,7 @@
  * raw_cas.c
  *	  RawCompareAndSwap: its message, and its answer.
  */
+#include "core/cmd/command.h"
 #include "core/kv/expiry.h"
 #include "service/raw_internal.h"
 
@@ -31,7 +32,7 @@ raw_decode_cas(RawDecoder *decoder)
 	command->atomic = true;
 	command->keys = &cas->swap.key;
 	command->n_keys = 1;
-	command->write_bytes = cas->swap.key.len + cas->swap.value.len;
+	command->write_bytes = cmd_raw_room(&cas->swap, decoder->limits->api);
 	return raw_check_key_mode(decoder, cas->swap.key) &&
 		raw_check_key_size(decoder, cas->swap.key) &&
 		raw_check_ttl(decoder, message->ttl);

@@ -8,6 +8,7 @@
  * decoded bounds.
  */
 #include "core/base/check.h"
+#include "core/cmd/command.h"
 #include "core/codec/memcomparable.h"
 #include "service/raw_internal.h"
 
@@ -161,7 +162,8 @@ raw_decode_delete_range(RawDecoder *decoder)
 	command->deletes_range = true;
 	command->lower = raw_from_wire(message->start_key);
 	command->upper = raw_from_wire(message->end_key);
-	command->write_bytes = command->lower.len + command->upper.len;
+	command->write_bytes =
+		command->lower.len + command->upper.len + CMD_REQUEST_ROOM;
 	if (!raw_check_key_size(decoder, command->lower) ||
 		!raw_check_key_size(decoder, command->upper) ||
 		!raw_check_key_range(decoder, command->lower, command->upper) ||

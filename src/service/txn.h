@@ -29,7 +29,7 @@ typedef struct TxnRequest
 	MvccScan scan;		/* KvScan, not yet cut to the region */
 	uint64_t start_ts;	/* MvccGetByStartTs */
 	TxnCommand command; /* SERVICE_WRITE */
-	size_t write_bytes; /* keys and values of a command */
+	size_t write_bytes; /* what a command takes in the log, about */
 } TxnRequest;
 
 /* True for the methods that this file serves. */

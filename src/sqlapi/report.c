@@ -143,13 +143,14 @@ report_region_error(const Errorpb__Error *error)
 						   error->disk_full->reason),
 				 errhint("Free space; tikv.reserve_space is the bound.")));
 	if (error->raft_entry_too_large != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the write is too large"),
-				 errdetail(
-					 "Its keys and values have %llu bytes; 8 MiB is the limit.",
-					 (unsigned long long)
-						 error->raft_entry_too_large->entry_size)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("the write is too large"),
+			 errdetail(
+				 "Its keys and values take %llu bytes in the log; 8 MiB is the limit.",
+				 (unsigned long long)
+					 error->raft_entry_too_large->entry_size)));
 	if (error->stale_command != NULL || error->undetermined_result != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),

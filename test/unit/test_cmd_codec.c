@@ -55,6 +55,40 @@ raw_golden(void)
 			 "a command without effects");
 }
 
+/* What is counted for an entry, before it is made, is never too little. */
+static void
+raw_rooms(void)
+{
+	static const ApiVersion apis[] = {API_V1, API_V1TTL, API_V2};
+	static const RawCf families[] = {RAW_CF_DEFAULT, RAW_CF_LOCK, RAW_CF_WRITE};
+	static const size_t sizes[] = {0,	1,	  7,	8,	   9,	   127,
+								   128, 8192, 9000, 16383, 300000, 3000000};
+	uint8_t *data = arena_zalloc(&arena, 3000000);
+	size_t empty = cmd_encode_raw(&header, NULL, 0, API_V1, &arena).len;
+	bool enough = true;
+	bool fits = true;
+
+	for (int i = 0; i < 12 * 9 * 2; i++)
+	{
+		ApiVersion api = apis[i / 12 % 3];
+		RawModify modify = {.kind = i >= 12 * 9 ? RAW_DELETE : RAW_PUT,
+							.cf = families[i / 36 % 3],
+							.key = bytes_make(data, sizes[i % 9]),
+							.expires_at = INT64_MAX};
+		size_t room;
+		size_t len;
+
+		if (modify.kind == RAW_PUT)
+			modify.value = bytes_make(data, sizes[i % 12]);
+		room = cmd_raw_room(&modify, api);
+		len = cmd_encode_raw(&header, &modify, 1, api, &arena).len - empty;
+		enough = enough && len <= room;
+		fits = fits && room - len <= CMD_REQUEST_ROOM;
+	}
+	OK(enough, "no modification takes more than its room");
+	OK(fits, "nor much less");
+}
+
 static void
 txn_golden(void)
 {
@@ -620,6 +654,7 @@ main(void)
 {
 	arena_init(&arena);
 	raw_golden();
+	raw_rooms();
 	txn_golden();
 	admin_golden();
 	message_golden();

@@ -3,6 +3,7 @@
  *	  Raw requests: what is refused, with which words, and what reads answer.
  */
 #include "core/base/rpc_code.h"
+#include "core/cmd/command.h"
 #include "raw_fixture.h"
 #include "service/raw.h"
 
@@ -100,13 +101,14 @@ refusals(void)
 	answer = reply();
 	OK(answer->region_error != NULL &&
 		   answer->region_error->raft_entry_too_large != NULL &&
-		   answer->region_error->raft_entry_too_large->entry_size == 1001,
+		   answer->region_error->raft_entry_too_large->entry_size ==
+			   1001 + CMD_REQUEST_ROOM,
 	   "with raft_entry_too_large");
 	put.value = wire("v");
 	request = request_of(METHOD_RAW_PUT, &put.base);
 	OK(raw_decode(&request, &limits, &command) && answers == 0 &&
 		   command.n_modifies == 1 && command.cf == RAW_CF_LOCK &&
-		   command.write_bytes == 2,
+		   command.write_bytes == 2 + CMD_REQUEST_ROOM,
 	   "what is left decodes");
 }
 
@@ -158,6 +160,45 @@ batches(void)
 	get_answer = reply();
 	OK(get_answer->n_pairs == 1 && get_answer->pairs[0]->error != NULL,
 	   "so its first pair carries the error");
+}
+
+/* However small, each takes its place in the log and a row. */
+static void
+many_pairs(void)
+{
+	Kvrpcpb__KvPair pair = KVRPCPB__KV_PAIR__INIT;
+	Kvrpcpb__KvPair *pairs[21];
+	ProtobufCBinaryData keys[21];
+	Kvrpcpb__RawBatchPutRequest put = KVRPCPB__RAW_BATCH_PUT_REQUEST__INIT;
+	Kvrpcpb__RawBatchDeleteRequest del =
+		KVRPCPB__RAW_BATCH_DELETE_REQUEST__INIT;
+	Kvrpcpb__RawBatchPutResponse *answer;
+	Request request;
+	RawCommand command;
+
+	pair.key = wire("k");
+	for (int i = 0; i < 21; i++)
+	{
+		pairs[i] = &pair;
+		keys[i] = pair.key;
+	}
+	put.pairs = pairs;
+	put.n_pairs = 20;
+	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
+	OK(raw_decode(&request, &limits, &command) &&
+		   command.write_bytes == 20 * (1 + CMD_REQUEST_ROOM),
+	   "pairs of one byte count with what they take in the log");
+	put.n_pairs = 21;
+	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
+	OK(!raw_decode(&request, &limits, &command), "one more is too many");
+	answer = reply();
+	OK(answer->region_error != NULL &&
+		   answer->region_error->raft_entry_too_large != NULL,
+	   "with raft_entry_too_large");
+	del.keys = keys;
+	del.n_keys = 21;
+	request = request_of(METHOD_RAW_BATCH_DELETE, &del.base);
+	OK(!raw_decode(&request, &limits, &command), "and so it is to delete");
 }
 
 static char *
@@ -429,6 +470,7 @@ main(void)
 	gets();
 	refusals();
 	batches();
+	many_pairs();
 	scans();
 	long_reads();
 	small_pairs();

@@ -5,6 +5,7 @@
  *	  named by a test, here or where its name says.
  */
 #include "core/base/crc64.h"
+#include "core/cmd/command.h"
 #include "core/codec/memcomparable.h"
 #include "raw_fixture.h"
 #include "service/raw.h"
@@ -214,7 +215,7 @@ compare_and_swap(void)
 		   command.n_modifies == 0 && command.cas != NULL &&
 		   command.cas->swap.kind == RAW_PUT &&
 		   command.cas->swap.expires_at == fixture_now + 2 &&
-		   command.write_bytes == 4,
+		   command.write_bytes == 4 + CMD_REQUEST_ROOM,
 	   "it decodes to a swap that is no effect yet");
 	OK(!raw_check_range(&command, METHOD_RAW_CAS, &part, &error) &&
 		   error.kind == REGION_KEY_NOT_IN_REGION,

@@ -338,6 +338,48 @@ test_mutations(void)
 		   "a timestamp beyond int8 cannot be written");
 }
 
+#define MANY 16
+
+/* However small its keys are, a command of many takes much in the log. */
+static void
+test_many_keys(void)
+{
+	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
+	Kvrpcpb__Mutation *mutations[MANY];
+	ProtobufCBinaryData keys[MANY];
+	Kvrpcpb__PrewriteRequest prewrite = KVRPCPB__PREWRITE_REQUEST__INIT;
+	Kvrpcpb__CommitRequest commit = KVRPCPB__COMMIT_REQUEST__INIT;
+	Kvrpcpb__BatchRollbackRequest rollback =
+		KVRPCPB__BATCH_ROLLBACK_REQUEST__INIT;
+
+	mutation.key = wire("k");
+	for (int i = 0; i < MANY; i++)
+	{
+		mutations[i] = &mutation;
+		keys[i] = mutation.key;
+	}
+	prewrite.mutations = mutations;
+	prewrite.n_mutations = MANY - 2;
+	prewrite.primary_lock = mutation.key;
+	prewrite.start_version = commit.start_version = rollback.start_version = 5;
+	commit.commit_version = 6;
+	commit.keys = rollback.keys = keys;
+	commit.n_keys = rollback.n_keys = MANY - 1;
+	EQ_STR(refused(METHOD_KV_PREWRITE, &prewrite.base), "",
+		   "a prewrite of some keys");
+	EQ_STR(refused(METHOD_KV_COMMIT, &commit.base), "", "a commit");
+	EQ_STR(refused(METHOD_KV_BATCH_ROLLBACK, &rollback.base), "", "a rollback");
+	prewrite.n_mutations = commit.n_keys = rollback.n_keys = MANY;
+	EQ_STR(refused(METHOD_KV_PREWRITE, &prewrite.base), "region error",
+		   "of more, whose locks are too large an entry");
+	EQ_STR(refused(METHOD_KV_COMMIT, &commit.base), "region error",
+		   "and so are their records");
+	EQ_STR(refused(METHOD_KV_BATCH_ROLLBACK, &rollback.base), "region error",
+		   "of a rollback, too");
+	EQ_STR(refused(METHOD_SQL_GRANT, &prewrite.base), "",
+		   "a grant is no entry: its keys alone count");
+}
+
 static void
 test_versions(void)
 {
@@ -455,6 +497,7 @@ main(void)
 	test_region_errors();
 	test_no_place_for_a_region_error();
 	test_mutations();
+	test_many_keys();
 	test_versions();
 	test_refusals();
 	test_ranges();

@@ -4,8 +4,6 @@
  */
 #include "core/cmd/command.h"
 
-#include "core/codec/memcomparable.h"
-
 /* Of raft_cmdpb.CmdType. */
 #define CMD_TYPE_PUT 3
 #define CMD_TYPE_DELETE 4
@@ -22,7 +20,6 @@
 #define RAW_META_DELETED 0x2
 
 #define HEADER_ROOM 96
-#define REQUEST_ROOM 48
 
 /* A modification as it stands in the log. */
 typedef struct Stored
@@ -67,7 +64,7 @@ put_cf(ProtoWriter *w, char cf)
 static void
 put_request(ProtoWriter *w, const Stored *s)
 {
-	size_t room = s->key.len + s->value.len + REQUEST_ROOM;
+	size_t room = s->key.len + s->value.len + CMD_REQUEST_ROOM;
 	ProtoMark request = proto_begin(w, 2, room);
 	ProtoMark body;
 
@@ -147,7 +144,7 @@ cmd_encode_raw(const CmdHeader *header, const RawModify *modifies, size_t n,
 	ProtoWriter w;
 
 	for (size_t i = 0; i < n; i++)
-		room += modifies[i].key.len * 2 + modifies[i].value.len + REQUEST_ROOM;
+		room += cmd_raw_room(&modifies[i], api);
 	w = begin(&raw, room, arena);
 	for (size_t i = 0; i < n; i++)
 	{
@@ -178,7 +175,7 @@ cmd_encode_raw_range(const CmdHeader *header, const CmdRange *range,
 									raw_key(range->lower, api, arena);
 	s.value = range->upper.len == 0 ? bytes_empty() :
 									  raw_key(range->upper, api, arena);
-	w = begin(&raw, s.key.len + s.value.len + REQUEST_ROOM, arena);
+	w = begin(&raw, s.key.len + s.value.len + CMD_REQUEST_ROOM, arena);
 	put_request(&w, &s);
 	return proto_written(&w);
 }
@@ -278,7 +275,8 @@ cmd_encode_txn(const CmdHeader *header, const TxnModify *modifies, size_t n,
 	ProtoWriter w;
 
 	for (size_t i = 0; i < n; i++)
-		room += modifies[i].key.len * 2 + modifies[i].bytes.len + REQUEST_ROOM;
+		room +=
+			modifies[i].key.len * 2 + modifies[i].bytes.len + CMD_REQUEST_ROOM;
 	w = begin(header, room, arena);
 	for (size_t i = 0; i < n; i++)
 	{

@@ -15,6 +15,7 @@
 #ifndef TIKV_CMD_COMMAND_H
 #define TIKV_CMD_COMMAND_H
 
+#include "core/codec/memcomparable.h"
 #include "core/codec/proto.h"
 #include "core/kv/api_version.h"
 #include "core/kv/raw.h"
@@ -98,6 +99,22 @@ typedef struct Command
 	TxnModify *txn;
 	size_t n_txn;
 } Command;
+
+/* What a modification takes in the log beside its key and value, at most. */
+#define CMD_REQUEST_ROOM ((size_t) 48)
+
+/*
+ * What a raw modification takes in the log, at most: of small ones it is their
+ * number that counts.
+ */
+static inline size_t
+cmd_raw_room(const RawModify *modify, ApiVersion api)
+{
+	size_t key = modify->key.len;
+
+	return (api == API_V2 ? memcomparable_len(key) : key) + modify->value.len +
+		CMD_REQUEST_ROOM;
+}
 
 /* Also used without modifies: an entry that only takes its place. */
 extern Bytes cmd_encode_raw(const CmdHeader *header, const RawModify *modifies,

@@ -44,6 +44,21 @@ isnt($answer, 0, 'an entry over 8 MiB is refused');
 is($node->safe_psql('postgres', q{SELECT length(tikv_get('big'))}), '6000000',
 	'and the value before it kept');
 
+# ---- many keys, each of which takes its place in the log
+sub put_many
+{
+	my ($n) = @_;
+
+	return $node->psql('postgres', qq{
+		SELECT tikv_batch_put(array_agg(int4send(i)), array_agg(''::bytea)) FROM generate_series(1, $n) i});
+}
+($answer, $out, $err) = put_many(170_000);
+isnt($answer, 0, 'a write of very many small keys is refused');
+like($err, qr/the write is too large/, 'as too large');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM tikv_scan('', 'a', 10)}), '0', 'with nothing written');
+is((put_many(150_000))[0], 0, 'one of many is not');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM tikv_scan('', 'a', 1000000)}), '150000', 'and is all there');
+
 # ---- more callers than the bus has slots: some are refused, none hangs
 my @sessions = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 20;
 my $lock = $node->background_psql('postgres');
