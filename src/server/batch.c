@@ -253,13 +253,20 @@ answer_nothing(BatchStream *stream, uint64_t id)
 	after_answer(stream);
 }
 
+/* Where busy cannot be said, clients take an empty Response for an error. */
 static void
-answer_busy(BatchStream *stream, uint64_t id, int member, const char *reason)
+answer_busy(BatchStream *stream, uint64_t id, const ServiceMethod *method,
+			const char *reason)
 {
 	Bytes response = submit_busy_response(reason);
 
 	stream->call->server->counters.refused++;
-	memcpy(begin_answer(stream, id, member, response.len), response.data,
+	if (!service_has_region_error(method))
+	{
+		answer_nothing(stream, id);
+		return;
+	}
+	memcpy(begin_answer(stream, id, method->id, response.len), response.data,
 		   response.len);
 	after_answer(stream);
 }
@@ -406,13 +413,13 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 	}
 	if (stream->inflight >= submit_max_inflight() && method->id != METHOD_EMPTY)
 	{
-		answer_busy(stream, id, method->id, "too many commands in flight");
+		answer_busy(stream, id, method, "too many commands in flight");
 		return;
 	}
 	refusal = method->id == METHOD_EMPTY ? NULL : call_refusal(stream->call);
 	if (refusal != NULL)
 	{
-		answer_busy(stream, id, method->id, refusal);
+		answer_busy(stream, id, method, refusal);
 		return;
 	}
 	command = new_command(stream, method, id, memory);

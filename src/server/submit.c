@@ -88,7 +88,7 @@ request_memory_release(RequestMemory *memory)
 	n_pool++;
 }
 
-/* Every KV response has its region error in field 1. */
+/* A region error is in field 1, whatever the response. */
 Bytes
 submit_busy_response(const char *reason)
 {

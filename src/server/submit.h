@@ -35,8 +35,8 @@ extern void submit_observe(const Request *request,
 						   const ProtobufCMessage *reply, int code);
 
 /*
- * The response of any KV method whose region error says ServerIsBusy, with
- * this reason; valid until the next call.
+ * The response whose region error says ServerIsBusy, with this reason, of any
+ * method that service_has_region_error; valid until the next call.
  */
 extern Bytes submit_busy_response(const char *reason);
 

@@ -68,6 +68,16 @@ unary_abandoned(Request *request)
 }
 
 static void
+refuse(Call *call, const ServiceMethod *method, const char *reason)
+{
+	call->server->counters.refused++;
+	if (service_has_region_error(method))
+		call_reply_bytes(call, submit_busy_response(reason));
+	else
+		call_fail(call, RPC_UNAVAILABLE, reason);
+}
+
+static void
 unary_message(Call *call, Bytes bytes)
 {
 	const ServiceMethod *method = service_method(call_method(call));
@@ -84,8 +94,7 @@ unary_message(Call *call, Bytes bytes)
 	refusal = call_refusal(call);
 	if (refusal != NULL)
 	{
-		call->server->counters.refused++;
-		call_reply_bytes(call, submit_busy_response(refusal));
+		refuse(call, method, refusal);
 		return;
 	}
 	memory = request_memory_get(call->source);

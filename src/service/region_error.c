@@ -334,18 +334,17 @@ error_message(const RegionError *error, Arena *arena)
 void
 service_region_error(Request *request, const RegionError *error)
 {
-	ProtobufCMessage *reply =
-		service_new_message(request->method->response, request->arena);
-	const ProtobufCFieldDescriptor *field =
-		protobuf_c_message_descriptor_get_field(reply->descriptor, 1);
+	ProtobufCMessage *reply;
+	const ProtobufCFieldDescriptor *field;
 
-	/* BroadcastTxnStatus has no place for one. */
-	if (field == NULL || field->descriptor != &errorpb__error__descriptor)
+	if (!service_has_region_error(request->method))
 	{
 		request->fail(request, RPC_UNAVAILABLE,
 					  error_message(error, request->arena)->message);
 		return;
 	}
+	reply = service_new_message(request->method->response, request->arena);
+	field = protobuf_c_message_descriptor_get_field(reply->descriptor, 1);
 	*(Errorpb__Error **) ((uint8_t *) reply + field->offset) =
 		error_message(error, request->arena);
 	request->done(request, reply);

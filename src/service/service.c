@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "errorpb.pb-c.h"
 #include "kvrpcpb.pb-c.h"
 #include "pdpb.pb-c.h"
 #include "raft_cmdpb.pb-c.h"
@@ -126,6 +127,15 @@ service_method(int id)
 		filled = true;
 	}
 	return id >= 0 && id < METHOD_ID_MAX ? by_id[id] : NULL;
+}
+
+bool
+service_has_region_error(const ServiceMethod *method)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field(method->response, 1);
+
+	return field != NULL && field->descriptor == &errorpb__error__descriptor;
 }
 
 /* ---- memory ---- */

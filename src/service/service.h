@@ -140,6 +140,12 @@ extern const int service_n_methods;
 /* NULL if there is no such method. */
 extern const ServiceMethod *service_method(int id);
 
+/*
+ * Has the method's response a region error, in field 1?  Of the others field 1
+ * is something else (GetStoreSafeTS, Empty), or there is no field at all.
+ */
+extern bool service_has_region_error(const ServiceMethod *method);
+
 typedef struct Request Request;
 
 struct Request

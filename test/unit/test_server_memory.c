@@ -10,6 +10,8 @@
 #include "rpc_client.h"
 #include "rpc_server.h"
 #include "server/tikv_methods.h"
+#include "service/wire.h"
+#include "tikvpb.pb-c.h"
 #include "unit.h"
 
 #define MIB ((size_t) 1024 * 1024)
@@ -140,6 +142,20 @@ ends_busy(RpcStream *s)
 	return busy;
 }
 
+static RpcStream
+open_stream(RpcClient *client)
+{
+	return rpc_open(client, "/tikvpb.Tikv/BatchCommands", -1, NULL, 0);
+}
+
+static void
+close_stream(RpcStream *s)
+{
+	grpc_call_cancel(s->call, NULL);
+	rpc_status(s);
+	rpc_close(s);
+}
+
 /* Wait until no more of them come in. */
 static long
 held(long least)
@@ -163,6 +179,69 @@ count_busy(RpcStream *streams, int n)
 	for (int i = 0; i < n; i++)
 		busy += ends_busy(&streams[i]);
 	return busy;
+}
+
+/* ---- refusals ---- */
+
+static bool
+says_busy(const ServiceMethod *method, const RpcMessage *m)
+{
+	ProtobufCMessage *reply =
+		protobuf_c_message_unpack(method->response, NULL, m->len, m->data);
+	const Errorpb__Error *error =
+		reply == NULL ? NULL : service_field(reply, "region_error");
+	bool busy = error != NULL && error->server_is_busy != NULL;
+
+	if (reply != NULL)
+		protobuf_c_message_free_unpacked(reply, NULL);
+	return busy;
+}
+
+/* Every response can be read by who has asked, and says that it is refused. */
+static void
+test_refusals(RpcClient *client)
+{
+	int n_failed = 0;
+
+	for (int i = 0; i < tikv_n_methods; i++)
+	{
+		const RpcMethod *m = &tikv_methods[i];
+		const ServiceMethod *method = service_method(m->id);
+		RpcMessage reply;
+		int code;
+
+		if (m->handler != &unary_handler)
+			continue;
+		code = rpc_unary(client, m->path, bytes_empty(), 5000, &reply, NULL, 0);
+		n_failed += code == RPC_UNAVAILABLE;
+		if (code == RPC_UNAVAILABLE ? service_has_region_error(method) :
+									  !says_busy(method, &reply))
+			OK(false, m->path);
+		free(reply.data);
+	}
+	EQ_U64(n_failed, 2,
+		   "GetStoreSafeTS and BroadcastTxnStatus are refused by a status");
+}
+
+static void
+test_refused_broadcast(RpcClient *client)
+{
+	/* one command, of number 40 and without content, and its id */
+	static const uint8_t message[] = {0x0a, 3, 0xc2, 0x02, 0, 0x10, 7};
+	RpcStream s = open_stream(client);
+	Tikvpb__BatchCommandsResponse *all;
+	RpcMessage m;
+
+	rpc_send(&s, bytes_make(message, sizeof(message)));
+	m = rpc_recv(&s);
+	all = tikvpb__batch_commands_response__unpack(NULL, m.len, m.data);
+	OK(all != NULL && all->n_responses == 1 && all->request_ids[0] == 7 &&
+		   all->responses[0]->cmd_case ==
+			   TIKVPB__BATCH_COMMANDS_RESPONSE__RESPONSE__CMD__NOT_SET,
+	   "where busy has no place a command is not answered as done");
+	tikvpb__batch_commands_response__free_unpacked(all, NULL);
+	free(m.data);
+	close_stream(&s);
 }
 
 static void
@@ -191,6 +270,8 @@ test_flood(RpcClient *flood, RpcClient *other)
 	OK(memory_now() > (long) (30 * MIB), "what is held is counted");
 	OK(atomic_load(&most) <= (long) ADMITTED + 2 * (long) MIB,
 	   "and is within the limit");
+	test_refusals(flood);
+	test_refused_broadcast(flood);
 
 	atomic_store(&release, true);
 	server_wake(t.server);
