@@ -11,7 +11,8 @@
  *
  * What a stream may hold is bounded: commands in flight by the service's
  * max_inflight, answers in bytes by first reading no more and at last ending
- * the stream.
+ * the stream.  An Empty that may not wait, by these bounds or its own
+ * (empty.h), is answered before its time: its answer has no place for an error.
  */
 #include "server/batch.h"
 
@@ -19,7 +20,7 @@
 #include <string.h>
 
 #include "core/base/check.h"
-#include "server/delay.h"
+#include "server/empty.h"
 #include "server/envelope.h"
 #include "server/internal.h"
 #include "server/submit.h"
@@ -40,7 +41,6 @@
 #define ID_BYTES_MAX ((size_t) 10)
 
 #define FEEDBACK_EVERY_US 1000000
-#define MAX_DELAY_MS 60000
 
 /* Fields of BatchCommandsResponse. */
 #define FIELD_RESPONSES 1
@@ -133,7 +133,9 @@ drop_gathered(BatchStream *stream)
 {
 	count_gathered(stream, 0);
 	outbuf_free(&stream->out);
-	stream->n_ids = 0;
+	free(stream->ids);
+	stream->ids = NULL;
+	stream->n_ids = stream->cap_ids = 0;
 }
 
 static void
@@ -274,15 +276,21 @@ answer_busy(BatchStream *stream, uint64_t id, const ServiceMethod *method,
 /* ---- commands in flight ---- */
 
 static void
+one_less(BatchStream *stream)
+{
+	stream->inflight--;
+	if (stream->half_closed && !stream->over)
+		mark_dirty(stream);
+	free_if_unused(stream);
+}
+
+static void
 end_command(Command *command)
 {
 	BatchStream *stream = command->stream;
 
-	stream->inflight--;
-	if (stream->half_closed && !stream->over)
-		mark_dirty(stream);
 	request_memory_release(command->memory);
-	free_if_unused(stream);
+	one_less(stream);
 }
 
 static void
@@ -342,31 +350,36 @@ command_abandoned(Request *request)
 }
 
 static void
-answer_empty(Command *command)
+answer_empty(const EmptyCommand *empty)
 {
-	const Tikvpb__BatchCommandsEmptyRequest *request =
-		(const Tikvpb__BatchCommandsEmptyRequest *) command->request.message;
+	BatchStream *stream = empty->stream;
+	Tikvpb__BatchCommandsEmptyRequest message =
+		TIKVPB__BATCH_COMMANDS_EMPTY_REQUEST__INIT;
 	Tikvpb__BatchCommandsEmptyResponse reply =
 		TIKVPB__BATCH_COMMANDS_EMPTY_RESPONSE__INIT;
+	Request request = {.method = service_method(METHOD_EMPTY),
+					   .message = &message.base,
+					   .received_us = empty->received_us};
 
-	reply.test_id = request->test_id;
-	command_done(&command->request, &reply.base);
+	message.test_id = reply.test_id = empty->test_id;
+	submit_observe(&request, &reply.base, RPC_OK);
+	if (!stream->over)
+		answer(stream, empty->id, METHOD_EMPTY, &reply.base);
 }
 
 static void
-delay_empty(Command *command)
+run_empty(BatchStream *stream, uint64_t id, Bytes body, int64_t now_us)
 {
-	const Tikvpb__BatchCommandsEmptyRequest *request =
-		(const Tikvpb__BatchCommandsEmptyRequest *) command->request.message;
-	uint64_t delay_ms = request->delay_time;
+	EmptyCommand empty = {.stream = stream, .id = id, .received_us = now_us};
 
-	if (delay_ms > MAX_DELAY_MS)
-		delay_ms = MAX_DELAY_MS;
-	if (delay_ms == 0)
-		answer_empty(command);
+	if (!empty_parse(body, &empty))
+		end_stream(stream, RPC_INVALID_ARGUMENT, "malformed command");
+	else if (empty.delay_ms > 0 && stream->inflight < submit_max_inflight() &&
+			 !unsent_refuses(stream->call) &&
+			 empty_wait(&empty, stream->call->source))
+		stream->inflight++;
 	else
-		delay_add(command->request.received_us + (int64_t) delay_ms * 1000,
-				  command);
+		answer_empty(&empty);
 }
 
 static Command *
@@ -411,12 +424,17 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 		answer_nothing(stream, id);
 		return;
 	}
-	if (stream->inflight >= submit_max_inflight() && method->id != METHOD_EMPTY)
+	if (method->id == METHOD_EMPTY)
+	{
+		run_empty(stream, id, body, now_us);
+		return;
+	}
+	if (stream->inflight >= submit_max_inflight())
 	{
 		answer_busy(stream, id, method, "too many commands in flight");
 		return;
 	}
-	refusal = method->id == METHOD_EMPTY ? NULL : call_refusal(stream->call);
+	refusal = call_refusal(stream->call);
 	if (refusal != NULL)
 	{
 		answer_busy(stream, id, method, refusal);
@@ -427,18 +445,14 @@ run_command(BatchStream *stream, uint64_t id, Bytes bytes,
 	command->request.message =
 		service_unpack(method->request, body, &memory->arena);
 	if (command->request.message == NULL)
+	{
 		command_fail(&command->request, RPC_INVALID_ARGUMENT,
 					 "malformed command");
-	else if (method->id != METHOD_EMPTY)
-	{
-		if (method->id == METHOD_GET_HEALTH_FEEDBACK)
-			stream->want_feedback = true;
-		submit_request(&command->request);
+		return;
 	}
-	else if (stream->inflight > submit_max_inflight())
-		answer_empty(command);
-	else
-		delay_empty(command);
+	if (method->id == METHOD_GET_HEALTH_FEEDBACK)
+		stream->want_feedback = true;
+	submit_request(&command->request);
 }
 
 /* ---- messages of the client ---- */
@@ -548,11 +562,12 @@ tend_stream(BatchStream *stream, int64_t now_us)
 static void
 answer_due(int64_t now_us)
 {
-	while (delay_next() <= now_us)
-	{
-		Command *command = delay_take();
+	EmptyCommand empty;
 
-		answer_empty(command);
+	while (empty_take(now_us, &empty))
+	{
+		answer_empty(&empty);
+		one_less(empty.stream);
 	}
 }
 
@@ -560,14 +575,14 @@ answer_due(int64_t now_us)
 static void
 wake_for_delays(void)
 {
-	if (delay_next() == INT64_MAX)
+	if (empty_next_us() == INT64_MAX)
 		return;
 	for (Link *l = open_streams.next; l != &open_streams; l = l->next)
 	{
 		BatchStream *stream =
 			(BatchStream *) ((char *) l - offsetof(BatchStream, open_link));
 
-		server_wake_at(call_server(stream->call), delay_next());
+		server_wake_at(call_server(stream->call), empty_next_us());
 	}
 }
 
@@ -576,7 +591,7 @@ batch_flush(void)
 {
 	int64_t now_us;
 
-	if (link_empty(&dirty) && delay_next() == INT64_MAX)
+	if (link_empty(&dirty) && empty_next_us() == INT64_MAX)
 		return;
 	now_us = server_now_us();
 	answer_due(now_us);

@@ -2,8 +2,8 @@
  * delay.c
  *	  Moments at which something is due: a binary heap.
  *
- * Only BatchCommands' Empty command waits here, so it is bounded by what
- * streams may have in flight.
+ * Only BatchCommands' Empty command waits here, so it is bounded by
+ * EMPTY_MAX.
  */
 #include "server/delay.h"
 

@@ -21,6 +21,7 @@ typedef struct Source
 	int refs;
 	size_t n_calls;	   /* unary, in flight */
 	size_t n_streams;  /* open */
+	int n_empty;	   /* see empty.c */
 	uint32_t life;	   /* which connection of this name, as far as we know */
 	int64_t credit;	   /* see waste.c */
 	int64_t credit_us; /* when it was counted; 0: never */

@@ -5,10 +5,12 @@
  */
 #include "server/batch.h"
 
+#include "core/base/check.h"
 #include "errorpb.pb-c.h"
 #include "kvrpcpb.pb-c.h"
 #include "rpc_client.h"
 #include "rpc_server.h"
+#include "server/empty.h"
 #include "server/tikv_methods.h"
 #include "service/wire.h"
 #include "tikvpb.pb-c.h"
@@ -290,6 +292,123 @@ test_recovery(RpcClient *flood)
 	OK(!ends_busy(&again), "and who flooded is served again");
 }
 
+/* ---- Empty ---- */
+
+#define DELAY_MS 1000
+
+static uint8_t *
+write_bytes_field(uint8_t *p, uint32_t number, const uint8_t *data, size_t len)
+{
+	p = wire_write_varint(p, wire_key(number, WIRE_BYTES));
+	p = wire_write_varint(p, len);
+	memcpy(p, data, len);
+	return p + len;
+}
+
+static uint8_t *
+write_number_field(uint8_t *p, uint32_t number, uint64_t value)
+{
+	p = wire_write_varint(p, wire_key(number, WIRE_VARINT));
+	return wire_write_varint(p, value);
+}
+
+/* One BatchCommandsRequest of n Empties, with a field that nobody knows. */
+static void
+send_empties(RpcStream *s, int n, uint64_t delay_ms, size_t unknown)
+{
+	size_t room = 64 + unknown;
+	uint8_t *body = malloc(room);
+	uint8_t *command = malloc(room);
+	uint8_t *message = malloc((size_t) n * room);
+	uint8_t *nothing = calloc(1, unknown + 1);
+	uint8_t *end = message;
+
+	for (int i = 0; i < n; i++)
+	{
+		uint8_t *p = write_number_field(body, 1, (uint64_t) i);
+
+		p = write_number_field(p, 2, delay_ms);
+		p = write_bytes_field(p, 3, nothing, unknown);
+		p = write_bytes_field(command, METHOD_EMPTY, body, (size_t) (p - body));
+		end = write_bytes_field(end, 1, command, (size_t) (p - command));
+		end = write_number_field(end, 2, (uint64_t) i);
+	}
+	rpc_send(s, bytes_make(message, (size_t) (end - message)));
+	free(body);
+	free(command);
+	free(message);
+	free(nothing);
+}
+
+/* Take one message; how many answers of Empty are in it? */
+static size_t
+take_empties(RpcStream *s)
+{
+	RpcMessage m = rpc_recv(s);
+	Tikvpb__BatchCommandsResponse *all =
+		tikvpb__batch_commands_response__unpack(NULL, m.len, m.data);
+	size_t n = 0;
+
+	CHECK(all != NULL);
+	for (size_t i = 0; i < all->n_responses; i++)
+		n += all->responses[i]->cmd_case ==
+				TIKVPB__BATCH_COMMANDS_RESPONSE__RESPONSE__CMD_EMPTY &&
+			all->responses[i]->empty->test_id == all->request_ids[i];
+	tikvpb__batch_commands_response__free_unpacked(all, NULL);
+	free(m.data);
+	return n;
+}
+
+/* What waits is a number, whatever came with it. */
+static void
+test_large_empties(RpcClient *client, RpcClient *other)
+{
+	RpcStream s = open_stream(client);
+	RpcStream after;
+	size_t n = 0;
+
+	for (int i = 0; i < 2; i++)
+		send_empties(&s, 1, DELAY_MS, 24 * MIB);
+	send_empties(&s, 1, 0, 0);
+	EQ_U64(take_empties(&s), 1, "two long Empties wait");
+	OK(memory_now() <= 4096, "and hold next to nothing");
+	after = put_a_megabyte(other);
+	OK(!ends_busy(&after), "so another client is served");
+	while (n < 2)
+		n += take_empties(&s);
+	EQ_U64(n, 2, "they are answered at their time");
+	EQ_U64(memory_left(), 0, "and hold nothing any more");
+	close_stream(&s);
+}
+
+/* More than may wait are answered early. */
+static void
+test_many_empties(RpcClient *client)
+{
+	RpcStream s[] = {open_stream(client), open_stream(client)};
+	size_t early = 0;
+	size_t late = 0;
+	int64_t begin = test_now_us();
+
+	send_empties(&s[0], 900, DELAY_MS, 0);
+	send_empties(&s[0], 1, 0, 0);
+	EQ_U64(take_empties(&s[0]), 1, "many Empties wait");
+	send_empties(&s[1], 900, DELAY_MS, 0);
+	while (early < 1800 - EMPTY_MAX_OF_SOURCE)
+		early += take_empties(&s[1]);
+	OK(test_now_us() - begin < DELAY_MS * 1000,
+	   "Empties beyond what a connection may have waiting are answered early");
+	EQ_U64(early, 1800 - EMPTY_MAX_OF_SOURCE, "those and no others");
+	while (late < 900)
+		late += take_empties(&s[0]);
+	while (late < EMPTY_MAX_OF_SOURCE)
+		late += take_empties(&s[1]);
+	OK(test_now_us() - begin >= DELAY_MS * 1000, "the others at their time");
+	EQ_U64(memory_left(), 0, "and then none waits");
+	close_stream(&s[0]);
+	close_stream(&s[1]);
+}
+
 int
 main(void)
 {
@@ -313,6 +432,8 @@ main(void)
 	other = rpc_connect(t.port, &args);
 	test_flood(&flood, &other);
 	test_recovery(&flood);
+	test_large_empties(&flood, &other);
+	test_many_empties(&other);
 	rpc_disconnect(&flood);
 	rpc_disconnect(&other);
 	test_server_stop(&t);
