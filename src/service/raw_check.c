@@ -76,18 +76,23 @@ raw_check_cf(RawDecoder *decoder, const char *name)
 	return false;
 }
 
+/* A text has this much of a key, which may be as long as a message. */
+#define SHOWN_KEY_BYTES ((size_t) 64)
+
 /* The bytes as TiKV prints keys. */
 static const char *
 hex(Bytes key, Arena *arena)
 {
-	char *out = arena_alloc(arena, 2 * key.len + 1);
+	bool is_whole = key.len <= SHOWN_KEY_BYTES;
+	size_t n = is_whole ? key.len : SHOWN_KEY_BYTES;
+	char *out = arena_alloc(arena, 2 * n + sizeof("..."));
 
-	for (size_t i = 0; i < key.len; i++)
+	for (size_t i = 0; i < n; i++)
 	{
 		out[2 * i] = "0123456789ABCDEF"[key.data[i] >> 4];
 		out[2 * i + 1] = "0123456789ABCDEF"[key.data[i] & 15];
 	}
-	out[2 * key.len] = '\0';
+	strcpy(out + 2 * n, is_whole ? "" : "...");
 	return out;
 }
 

@@ -471,6 +471,28 @@ v2_requests(void)
 		   "and in no named family");
 }
 
+/* A key that is refused may have the size of a message. */
+static void
+v2_long_keys(void)
+{
+	RawLimits v2 = limits_of(API_V2);
+	Region all = whole();
+	char key[90];
+	const char *text;
+	size_t len;
+
+	memset(key, 'x', sizeof(key));
+	key[sizeof(key) - 1] = '\0';
+	text = v2_get(key, "", 2);
+	len = strlen(text);
+	OK(len < 220 && strcmp(text + len - 11, "78787878...") == 0,
+	   "a text shows the beginning of a long key");
+	text = delete_range(key, "", &all, &v2);
+	len = strlen(text);
+	OK(len < 250 && strstr(text, "7878...\"), Some(\"\")") != NULL,
+	   "and of bounds");
+}
+
 static void
 v2_ranges(void)
 {
@@ -558,6 +580,7 @@ main(void)
 	batch_deletes();
 	coprocessor();
 	v2_requests();
+	v2_long_keys();
 	v2_ranges();
 	v2_scan_in_region();
 	arena_free(&arena);
