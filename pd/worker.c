@@ -31,6 +31,8 @@ PGDLLEXPORT void tikv_pd_main(Datum arg);
 
 #define MAX_HTTP_PER_ROUND 256
 #define MAX_HTTP_BODY ((size_t) 4 << 20)
+#define MAX_HTTP_BODIES ((size_t) 64 << 20)
+#define MAX_HTTP_ANSWERS ((size_t) 256 << 20)
 #define MAX_HTTP_CONNECTIONS 512
 #define HTTP_IDLE_S 120
 
@@ -63,6 +65,8 @@ start_http(Tls *tls)
 	config.addr = tls != NULL ? tikv_fdw_settings.pd_http_addr : NULL;
 	config.wake_fd = worker_wake_fd(WORKER_PD);
 	config.max_body = MAX_HTTP_BODY;
+	config.max_bodies = MAX_HTTP_BODIES;
+	config.max_answers = MAX_HTTP_ANSWERS;
 	config.max_connections = MAX_HTTP_CONNECTIONS;
 	config.idle_s = HTTP_IDLE_S;
 	http = http_start(&config, error, sizeof(error));

@@ -3,8 +3,8 @@
  *	  Writing and reading JSON, as far as PD's HTTP interface needs it.
  *
  * The writer puts the commas; it is told keys and values in order.  The
- * reader makes a tree in an arena; it takes RFC 8259 and nothing else, with
- * a bound on depth.
+ * reader makes a tree in an arena, of up to a hundred bytes for each byte that
+ * it reads; it takes RFC 8259 and nothing else, with bounds on depth and values.
  */
 #ifndef TIKV_PD_CORE_JSON_H
 #define TIKV_PD_CORE_JSON_H
@@ -14,6 +14,9 @@
 /* ---- writing ---- */
 
 #define JSON_MAX_DEPTH 32
+
+/* Of what is read; more than the keys that may be split at in one request. */
+#define JSON_MAX_VALUES 262144
 
 typedef struct JsonWriter
 {
@@ -70,7 +73,10 @@ typedef struct JsonValue
 	size_t n; /* of an array or object */
 } JsonValue;
 
-/* NULL: it is not JSON, or too deep; strings hold no zero byte. */
+/*
+ * NULL: it is not JSON, too deep, or of too many values; strings hold no zero
+ * byte.
+ */
 extern const JsonValue *json_parse(Bytes text, Arena *arena);
 
 /* The value of a key of an object (the last one), or NULL. */

@@ -12,6 +12,7 @@ typedef struct Reader
 	const uint8_t *at;
 	const uint8_t *end;
 	Arena *arena;
+	size_t values; /* so far */
 } Reader;
 
 static bool read_value(Reader *reader, JsonValue *out, int depth);
@@ -259,7 +260,7 @@ static bool
 read_value(Reader *reader, JsonValue *out, int depth)
 {
 	memset(out, 0, sizeof(*out));
-	if (depth > JSON_MAX_DEPTH)
+	if (depth > JSON_MAX_DEPTH || ++reader->values > JSON_MAX_VALUES)
 		return false;
 	skip_space(reader);
 	if (accept(reader, '"'))
@@ -288,7 +289,9 @@ read_value(Reader *reader, JsonValue *out, int depth)
 const JsonValue *
 json_parse(Bytes text, Arena *arena)
 {
-	Reader reader = {text.data, text.data + text.len, arena};
+	Reader reader = {.at = text.data,
+					 .end = text.data + text.len,
+					 .arena = arena};
 	JsonValue *value = arena_alloc(arena, sizeof(*value));
 
 	if (text.len == 0 || !read_value(&reader, value, 0))

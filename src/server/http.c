@@ -42,8 +42,8 @@ struct HttpRequest
 	size_t body_size;
 	bool begun;
 	bool handed; /* counted in server->in_flight */
-	bool too_large;
 	bool answered;
+	int refused; /* a status, as soon as all of it has come; 0: no */
 
 	int status;
 	const char *type;
@@ -57,23 +57,34 @@ struct HttpServer
 	struct MHD_Daemon *daemon;
 	TlsMaterial *first; /* the library keeps what it points to */
 	HttpGuests guests;
+	size_t bodies;		   /* bytes of all requests; the library's thread */
 	pthread_mutex_t mutex; /* guards what follows */
 	HttpRequest *waiting;
 	HttpRequest **waiting_tail;
 	HttpRequest *taken;
-	int in_flight; /* handed to the worker and not finished */
+	int in_flight;	/* handed to the worker and not finished */
+	size_t answers; /* bytes given and not finished */
 	bool stopping;
 };
 
 /* ---- libmicrohttpd's thread ---- */
 
 static void
+drop_body(HttpRequest *request)
+{
+	request->server->bodies -= request->body_size;
+	free(request->body);
+	request->body = NULL;
+	request->body_len = request->body_size = 0;
+}
+
+static void
 free_request(HttpRequest *request)
 {
 	if (request == NULL)
 		return;
+	drop_body(request);
 	free(request->uri);
-	free(request->body);
 	free(request->answer);
 	free(request);
 }
@@ -111,6 +122,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
 	{
 		pthread_mutex_lock(&http->mutex);
 		http->in_flight--;
+		http->answers -= request->answer_len;
 		pthread_mutex_unlock(&http->mutex);
 	}
 	free_request(request);
@@ -146,30 +158,45 @@ refuse(struct MHD_Connection *connection, int status, const char *text)
 					   strlen(text), MHD_RESPMEM_PERSISTENT);
 }
 
+/* Have room for a body of this size: 0, or what to refuse the request with. */
+static int
+make_room(HttpRequest *request, size_t size)
+{
+	HttpServer *http = request->server;
+	size_t room = size * 2;
+	size_t others = http->bodies - request->body_size;
+	uint8_t *grown;
+
+	if (size > http->config.max_body)
+		return MHD_HTTP_CONTENT_TOO_LARGE;
+	if (size <= request->body_size)
+		return 0;
+	if (room > http->config.max_body)
+		room = http->config.max_body;
+	if (http->config.max_bodies != 0 && others + room > http->config.max_bodies)
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	grown = realloc(request->body, room);
+	if (grown == NULL)
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	request->body = grown;
+	request->body_size = room;
+	http->bodies = others + room;
+	return 0;
+}
+
 static void
 keep_body(HttpRequest *request, const char *data, size_t len)
 {
-	size_t size = request->body_len + len;
-
-	if (request->too_large || size > request->server->config.max_body)
+	if (request->refused != 0)
+		return;
+	request->refused = make_room(request, request->body_len + len);
+	if (request->refused != 0)
 	{
-		request->too_large = true;
+		drop_body(request);
 		return;
 	}
-	if (size > request->body_size)
-	{
-		uint8_t *grown = realloc(request->body, size * 2);
-
-		if (grown == NULL)
-		{
-			request->too_large = true;
-			return;
-		}
-		request->body = grown;
-		request->body_size = size * 2;
-	}
 	memcpy(request->body + request->body_len, data, len);
-	request->body_len = size;
+	request->body_len += len;
 }
 
 /* The connection is suspended before anybody can find the request. */
@@ -207,6 +234,7 @@ give_answer(HttpRequest *request)
 
 	http_guests_busy(&request->server->guests, request->connection, false);
 	request->answer = NULL;
+	drop_body(request);
 	return send_answer(request->connection, request->status, request->type,
 					   body, request->answer_len, MHD_RESPMEM_MUST_FREE);
 }
@@ -242,9 +270,11 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 	}
 	if (request->answered)
 		return give_answer(request);
-	if (request->too_large)
-		return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE,
-					  "the request is too large");
+	if (request->refused != 0)
+		return refuse(connection, request->refused,
+					  request->refused == MHD_HTTP_CONTENT_TOO_LARGE ?
+						  "the request is too large" :
+						  "too many requests are being received");
 	return hand_over(request);
 }
 
@@ -420,12 +450,31 @@ http_body(const HttpRequest *request)
 	return bytes_make(request->body, request->body_len);
 }
 
+/* Count an answer of this size; false: there is no room for it.  Locked. */
+static bool
+count_answer(HttpServer *http, size_t len)
+{
+	size_t most = http->config.max_answers;
+
+	if (most != 0 && http->answers > 0 && http->answers + len > most)
+		return false;
+	http->answers += len;
+	return true;
+}
+
 void
 http_answer(HttpRequest *request, int status, const char *type, Bytes body)
 {
 	HttpServer *http = request->server;
 
 	pthread_mutex_lock(&http->mutex);
+	if (!count_answer(http, body.len))
+	{
+		status = MHD_HTTP_SERVICE_UNAVAILABLE;
+		type = "text/plain";
+		body = bytes_cstr("too many answers wait to be read");
+		http->answers += body.len;
+	}
 	if (request->prev != NULL)
 		request->prev->next = request->next;
 	else

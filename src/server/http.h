@@ -23,6 +23,8 @@ typedef struct HttpConfig
 	const char *addr;	 /* NULL: only what http_adopt brings */
 	int wake_fd;		 /* eventfd of the worker */
 	size_t max_body;	 /* bytes of a request; more: 413 */
+	size_t max_bodies;	 /* of all of them; more: 503; 0: no limit */
+	size_t max_answers;	 /* not taken by their clients; as max_bodies */
 	int max_connections; /* more: the one idle longest is closed */
 	unsigned int idle_s; /* a silent connection is closed */
 	Tls *tls;			 /* usable; NULL: plain */
@@ -53,7 +55,10 @@ extern Bytes http_body(const HttpRequest *request);
 /* An answer whose body is the address to ask instead, by the same method. */
 #define HTTP_REDIRECT 307
 
-/* Answer it, once; the body is copied.  `type` is static. */
+/*
+ * Answer it, once; the body is copied.  `type` is static.  While too much
+ * waits for its clients the answer is another one, 503.
+ */
 extern void http_answer(HttpRequest *request, int status, const char *type,
 						Bytes body);
 

@@ -164,6 +164,34 @@ test_not_json(void)
 	OK(true, "nothing is read beyond its end");
 }
 
+/* "[0,0, ... 0]" */
+static const JsonValue *
+parse_zeros(size_t n)
+{
+	size_t len = 2 * n + 1;
+	char *text = arena_alloc(&arena, len);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		text[2 * i] = ',';
+		text[2 * i + 1] = '0';
+	}
+	text[0] = '[';
+	text[len - 1] = ']';
+	return json_parse(bytes_make(text, len), &arena);
+}
+
+/* Each takes many times its two bytes. */
+static void
+test_many_values(void)
+{
+	const JsonValue *value = parse_zeros(JSON_MAX_VALUES - 1);
+
+	OK(value != NULL && value->n == JSON_MAX_VALUES - 1, "very many values");
+	OK(parse_zeros(JSON_MAX_VALUES) == NULL, "too many");
+	arena_reset(&arena);
+}
+
 static void
 test_url(void)
 {
@@ -207,6 +235,7 @@ main(void)
 	test_write_no_text();
 	test_read();
 	test_not_json();
+	test_many_values();
 	test_url();
 	arena_free(&arena);
 	return unit_done();

@@ -20,6 +20,9 @@ static HttpServer *http;
 static HttpServer *alone; /* on a port of its own; NULL: none */
 static atomic_bool hold;  /* leave requests unanswered */
 static atomic_long held;
+static size_t max_bodies; /* of the next server */
+static size_t max_answers;
+static uint8_t large[8 << 20];
 
 static HttpRequest *
 take(void)
@@ -44,6 +47,12 @@ answer_http(TestServer *t)
 		{
 			/* Taken and kept: http_stop answers it. */
 			atomic_fetch_add(&held, 1);
+			continue;
+		}
+		if (strcmp(http_uri(request), "/large") == 0)
+		{
+			http_answer(request, 200, "text/plain",
+						bytes_make(large, sizeof(large)));
 			continue;
 		}
 		snprintf(text, sizeof(text), "%s %s %zu", http_method(request),
@@ -72,6 +81,8 @@ start(const char *addr)
 
 	memset(&server, 0, sizeof(server));
 	config.wake_fd = wake_fd;
+	config.max_bodies = max_bodies;
+	config.max_answers = max_answers;
 	http = http_start(&config, err, sizeof(err));
 	if (http == NULL)
 		return false;
@@ -356,6 +367,80 @@ test_full(void)
 	http_stop(small);
 }
 
+static int
+begin_body(void)
+{
+	static char bytes[901];
+	int fd = dial();
+
+	memset(bytes, 'b', 900);
+	say(fd, "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 910\r\n\r\n");
+	say(fd, bytes);
+	return fd;
+}
+
+/* Bodies that are begun and not ended: room for three of them. */
+static void
+test_bodies(void)
+{
+	int fds[3];
+	int fd;
+
+	max_bodies = 3000;
+	OK(start("127.0.0.1:0"), "start");
+	for (int i = 0; i < 3; i++)
+		fds[i] = begin_body();
+	poll(NULL, 0, 200);
+	fd = begin_body();
+	say(fd, "0123456789");
+	OK(hear(fd, "too many requests"), "one body more is refused");
+	close(fd);
+	OK(get_works(), "what has no body is not");
+	say(fds[0], "0123456789");
+	OK(hear(fds[0], "POST /p 910"), "those that were begun go on");
+	close(fds[1]);
+	poll(NULL, 0, 200);
+	fd = begin_body();
+	say(fd, "0123456789");
+	OK(hear(fd, "POST /p 910"), "and others when there is room");
+	close(fd);
+	close(fds[0]);
+	close(fds[2]);
+	stop();
+	max_bodies = 0;
+}
+
+/* Answers of 8 MiB that nobody reads: room for two of them. */
+static void
+test_answers(void)
+{
+	int fds[2];
+	int fd;
+
+	max_answers = sizeof(large) * 5 / 2;
+	OK(start("127.0.0.1:0"), "start");
+	for (int i = 0; i < 2; i++)
+	{
+		fds[i] = dial();
+		say(fds[i], "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+	}
+	poll(NULL, 0, 300);
+	fd = dial();
+	say(fd, "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fd, "too many answers"), "one more is refused");
+	close(fd);
+	OK(get_works(), "a small one is not");
+	close(fds[0]);
+	poll(NULL, 0, 300);
+	fd = dial();
+	say(fd, "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+	OK(hear(fd, "200 OK"), "and others when there is room");
+	close(fd);
+	close(fds[1]);
+	stop();
+	max_answers = 0;
+}
+
 static void
 test_stop(void)
 {
@@ -419,6 +504,8 @@ main(void)
 	test_many_silent();
 	test_stop();
 	test_full();
+	test_bodies();
+	test_answers();
 	test_addresses();
 	grpc_shutdown_blocking();
 	return unit_done();
