@@ -196,9 +196,12 @@ pd_etcd_range(PdAsk *ask, const void *request, void *response)
 
 /* ---- Put ---- */
 
-/* Old GC drivers announce the safe point by writing the key. */
+/*
+ * Old GC drivers announce the safe point by writing the key, which follows if
+ * that moves it (pd_state_mirror_safe_point).
+ */
 static KvError
-put_safe_point(PdAsk *ask, Bytes value)
+put_safe_point(PdAsk *ask, KvTxn *txn, Bytes value)
 {
 	uint64_t target;
 	GcAdvance advance;
@@ -211,6 +214,8 @@ put_safe_point(PdAsk *ask, Bytes value)
 									  &ask->changes, &advance);
 	if (error.type != PD_OK)
 		return kv_error(RPC_FAILED_PRECONDITION, error.text);
+	if (advance.new_point != advance.old_point)
+		kv_will_write(txn);
 	return kv_ok();
 }
 
@@ -229,7 +234,7 @@ etcd_do_put(PdAsk *ask, KvTxn *txn, const Etcdserverpb__PutRequest *in,
 	if (bytes_eq(put.key, bytes_cstr(PD_SAFE_POINT_KEY)))
 	{
 		prev = kv_get(txn, put.key);
-		error = put_safe_point(ask, put.value);
+		error = put_safe_point(ask, txn, put.value);
 	}
 	else
 		error = kv_put(txn, &put, &prev);
@@ -237,7 +242,7 @@ etcd_do_put(PdAsk *ask, KvTxn *txn, const Etcdserverpb__PutRequest *in,
 		return error;
 	if (in->prev_kv && prev != NULL)
 		out->prev_kv = etcd_item(prev, true, ask->arena);
-	out->header = etcd_header(ask, ask->pd->state.kv.revision + 1);
+	out->header = etcd_header(ask, kv_revision(txn));
 	return kv_ok();
 }
 

@@ -122,7 +122,6 @@ all_hold(const KvTxn *txn, const Etcdserverpb__TxnRequest *in)
 /* What the puts and deletes of the steps so far touch. */
 typedef struct Touched
 {
-	Arena *arena;
 	Bytes *puts;
 	size_t n_puts;
 	KvRange *deletes;
@@ -155,16 +154,24 @@ touch_delete(Touched *touched, KvRange range)
 	return true;
 }
 
-static KvError check_txn(const Etcdserverpb__TxnRequest *in, Arena *arena,
-						 int depth);
+/* A request while it is looked at. */
+typedef struct TxnCheck
+{
+	Arena *arena;
+	size_t steps; /* so far, with compares, in all its transactions */
+} TxnCheck;
+
+static KvError check_txn(TxnCheck *check, const Etcdserverpb__TxnRequest *in,
+						 size_t most, int depth);
 
 static KvError
-check_ops(Etcdserverpb__RequestOp **ops, size_t n, Arena *arena, int depth)
+check_ops(TxnCheck *check, Etcdserverpb__RequestOp **ops, size_t n, size_t most,
+		  int depth)
 {
-	Touched touched = {.arena = arena, .room = n};
+	Touched touched = {.room = n};
 
-	touched.puts = arena_alloc(arena, n * sizeof(Bytes));
-	touched.deletes = arena_alloc(arena, n * sizeof(KvRange));
+	touched.puts = arena_alloc(check->arena, n * sizeof(Bytes));
+	touched.deletes = arena_alloc(check->arena, n * sizeof(KvRange));
 	for (size_t i = 0; i < n; i++)
 	{
 		bool once = true;
@@ -183,7 +190,7 @@ check_ops(Etcdserverpb__RequestOp **ops, size_t n, Arena *arena, int depth)
 							   ops[i]->request_delete_range->range_end));
 				break;
 			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
-				error = check_txn(ops[i]->request_txn, arena, depth + 1);
+				error = check_txn(check, ops[i]->request_txn, most, depth + 1);
 				break;
 			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
 				break;
@@ -200,23 +207,32 @@ check_ops(Etcdserverpb__RequestOp **ops, size_t n, Arena *arena, int depth)
 	return kv_ok();
 }
 
+/*
+ * As etcd (server/etcdserver/api/v3rpc/key.go, checkTxnRequest) each list has
+ * at most so many elements, and one inside has what the longest list around it
+ * leaves.  That alone would allow 32 to the fourth.
+ */
 static KvError
-check_txn(const Etcdserverpb__TxnRequest *in, Arena *arena, int depth)
+check_txn(TxnCheck *check, const Etcdserverpb__TxnRequest *in, size_t most,
+		  int depth)
 {
+	size_t longest = Max(in->n_compare, Max(in->n_success, in->n_failure));
 	KvError error;
 
-	if (depth > MAX_TXN_DEPTH || in->n_compare > KV_MAX_TXN_OPS ||
-		in->n_success > KV_MAX_TXN_OPS || in->n_failure > KV_MAX_TXN_OPS)
+	check->steps += in->n_compare + in->n_success + in->n_failure;
+	if (depth > MAX_TXN_DEPTH || longest > most ||
+		check->steps > KV_MAX_TXN_STEPS)
 		return kv_error(RPC_INVALID_ARGUMENT,
 						"etcdserver: too many operations in txn request");
 	for (size_t i = 0; i < in->n_compare; i++)
 		if (in->compare[i]->key.len == 0)
 			return kv_error(RPC_INVALID_ARGUMENT,
 							"etcdserver: key is not provided");
-	error = check_ops(in->success, in->n_success, arena, depth);
+	most -= longest;
+	error = check_ops(check, in->success, in->n_success, most, depth);
 	if (error.code != RPC_OK)
 		return error;
-	return check_ops(in->failure, in->n_failure, arena, depth);
+	return check_ops(check, in->failure, in->n_failure, most, depth);
 }
 
 /* ---- Txn: its steps ---- */
@@ -277,8 +293,10 @@ do_txn(PdAsk *ask, KvTxn *txn, const Etcdserverpb__TxnRequest *in,
 	out->responses = arena_alloc(ask->arena, n * sizeof(*out->responses));
 	for (size_t i = 0; i < n; i++)
 	{
-		KvError error;
+		KvError error = kv_check_work(txn);
 
+		if (error.code != RPC_OK)
+			return error;
 		out->responses[i] = NEW_MESSAGE(ask->arena, Etcdserverpb__ResponseOp,
 										etcdserverpb__response_op__init);
 		error = do_op(ask, txn, ops[i], out->responses[i]);
@@ -294,8 +312,9 @@ void
 pd_etcd_txn(PdAsk *ask, const void *request, void *response)
 {
 	KvTxn txn = etcd_begin(ask);
+	TxnCheck check = {.arena = ask->arena};
 
-	if (!kv_failed(ask, check_txn(request, ask->arena, 0)) &&
+	if (!kv_failed(ask, check_txn(&check, request, KV_MAX_TXN_OPS, 0)) &&
 		!kv_failed(ask, do_txn(ask, &txn, request, response)))
 		kv_end(&txn);
 }

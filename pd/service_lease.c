@@ -12,6 +12,13 @@
 /* How long to wait with a lease whose end could not be saved. */
 #define RETRY_US INT64CONST(1000000)
 
+/*
+ * What ends in one round, so that timestamps need not wait for all of it when
+ * many leases run out together.
+ */
+#define LEASES_PER_ROUND 256
+#define KEYS_PER_ROUND 1024
+
 static void *
 header_now(PdAsk *ask)
 {
@@ -92,9 +99,9 @@ pd_etcd_lease_time_to_live(PdAsk *ask, const void *request, void *response)
 		return;
 	out->keys = arena_alloc(ask->arena, store->n * sizeof(*out->keys));
 	for (size_t i = 0; i < store->n; i++)
-		if (store->items[i]->lease == in->id)
+		if (kv_store_item(store, i)->lease == in->id)
 			out->keys[out->n_keys++] =
-				to_binary(arena_copy(ask->arena, store->items[i]->key));
+				to_binary(arena_copy(ask->arena, kv_store_item(store, i)->key));
 }
 
 void
@@ -119,24 +126,21 @@ void
 lease_tick(Pd *pd)
 {
 	int64 now = board_now_us();
-	const Lease *lease;
+	int64_t ids[LEASES_PER_ROUND];
+	PdChanges changes;
+	KvTxn txn;
+	const char *why;
+	size_t n;
 
 	if (!pd->leading || now < pd->lease_retry_us)
 		return;
-	while ((lease = leases_expired(&pd->state.leases, now)) != NULL)
-	{
-		PdChanges changes;
-		KvTxn txn;
-		const char *why;
-
-		pd_changes_init(&changes, &pd->arena);
-		kv_begin(&txn, &pd->state.kv, &pd->state.leases, &changes);
-		(void) kv_revoke(&txn, lease->id);
-		kv_end(&txn);
-		if (!pd_change(pd, &changes, &why))
-		{
-			pd->lease_retry_us = now + RETRY_US;
-			return;
-		}
-	}
+	n = leases_expired(&pd->state.leases, now, ids, LEASES_PER_ROUND);
+	if (n == 0)
+		return;
+	pd_changes_init(&changes, &pd->arena);
+	kv_begin(&txn, &pd->state.kv, &pd->state.leases, &changes);
+	(void) kv_revoke_some(&txn, ids, n, KEYS_PER_ROUND);
+	kv_end(&txn);
+	if (!pd_change(pd, &changes, &why))
+		pd->lease_retry_us = now + RETRY_US;
 }

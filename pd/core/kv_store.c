@@ -1,6 +1,9 @@
 /*
  * kv_store.c
  *	  Keys with revisions, as etcd's clients know them.
+ *
+ * The items are an array with a gap where it was changed last, so that keys
+ * that come or go in order, as those of a range do, do not move all behind.
  */
 #include "pd/core/kv_store.h"
 
@@ -40,7 +43,7 @@ kv_store_free(KvStore *store)
 	while (store->n_events > 0)
 		drop_oldest_event(store);
 	for (size_t i = 0; i < store->n; i++)
-		free(store->items[i]);
+		free(kv_store_item(store, i));
 	free(store->events);
 	free(store->items);
 	kv_store_init(store);
@@ -58,7 +61,7 @@ kv_store_seek(const KvStore *store, Bytes key)
 	{
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (bytes_cmp(store->items[mid]->key, key) >= 0)
+		if (bytes_cmp(kv_store_item(store, mid)->key, key) >= 0)
 			hi = mid;
 		else
 			lo = mid + 1;
@@ -71,8 +74,8 @@ kv_store_get(const KvStore *store, Bytes key)
 {
 	size_t at = kv_store_seek(store, key);
 
-	if (at < store->n && bytes_eq(store->items[at]->key, key))
-		return store->items[at];
+	if (at < store->n && bytes_eq(kv_store_item(store, at)->key, key))
+		return kv_store_item(store, at);
 	return NULL;
 }
 
@@ -155,6 +158,37 @@ remember(KvStore *store, const KvItem *item, KvItem *prev)
 	store->n_events++;
 }
 
+/* The gap is before the item at this place from now on. */
+static void
+move_gap(KvStore *store, size_t at)
+{
+	KvItem **items = store->items;
+	size_t gap = store->gap;
+	size_t len = store->size - store->n;
+
+	if (at < gap)
+		memmove(items + at + len, items + at, (gap - at) * sizeof(*items));
+	else if (at > gap)
+		memmove(items + gap, items + gap + len, (at - gap) * sizeof(*items));
+	store->gap = at;
+}
+
+static void
+insert_item(KvStore *store, size_t at, KvItem *item)
+{
+	if (store->n == store->size)
+	{
+		/* There is no gap now; the new one is at the end. */
+		store->gap = store->n;
+		store->size = store->size == 0 ? 64 : store->size * 2;
+		store->items = realloc(store->items, store->size * sizeof(KvItem *));
+		CHECK(store->items != NULL);
+	}
+	move_gap(store, at);
+	store->items[store->gap++] = item;
+	store->n++;
+}
+
 static void
 put_item(KvStore *store, const KvItem *from)
 {
@@ -162,25 +196,14 @@ put_item(KvStore *store, const KvItem *from)
 	size_t at = kv_store_seek(store, item->key);
 	KvItem *prev = NULL;
 
-	if (at < store->n && bytes_eq(store->items[at]->key, item->key))
+	if (at < store->n && bytes_eq(kv_store_item(store, at)->key, item->key))
 	{
-		prev = store->items[at];
+		prev = kv_store_item(store, at);
+		*kv_store_place(store, at) = item;
 		store->bytes -= item_bytes(prev);
 	}
 	else
-	{
-		if (store->n == store->size)
-		{
-			store->size = store->size == 0 ? 64 : store->size * 2;
-			store->items =
-				realloc(store->items, store->size * sizeof(KvItem *));
-			CHECK(store->items != NULL);
-		}
-		memmove(store->items + at + 1, store->items + at,
-				(store->n - at) * sizeof(KvItem *));
-		store->n++;
-	}
-	store->items[at] = item;
+		insert_item(store, at, item);
 	store->bytes += item_bytes(item);
 	remember(store, item, prev);
 }
@@ -192,13 +215,12 @@ remove_item(KvStore *store, const KvItem *gone)
 	KvItem tombstone = *gone;
 	KvItem *prev;
 
-	if (at == store->n || !bytes_eq(store->items[at]->key, gone->key))
+	if (at == store->n || !bytes_eq(kv_store_item(store, at)->key, gone->key))
 		return;
-	prev = store->items[at];
+	move_gap(store, at);
+	prev = kv_store_item(store, at);
 	store->bytes -= item_bytes(prev);
-	memmove(store->items + at, store->items + at + 1,
-			(store->n - at - 1) * sizeof(KvItem *));
-	store->n--;
+	store->n--; /* its place is the gap's */
 	tombstone.key = prev->key;
 	tombstone.value = bytes_empty();
 	tombstone.version = tombstone.create_revision = tombstone.lease = 0;

@@ -17,6 +17,7 @@
 
 /* Bounds of what is kept. */
 #define KV_MAX_BYTES ((size_t) 64 << 20)
+#define KV_MAX_KEYS ((size_t) 1 << 20) /* each takes more than its bytes */
 #define KV_MAX_EVENTS 16384
 #define KV_MAX_EVENT_BYTES ((size_t) 16 << 20)
 
@@ -27,6 +28,13 @@
 #define KV_MAX_REQUEST_BYTES ((size_t) 3 << 19)
 #define KV_MAX_TXN_OPS 128
 
+/*
+ * Of a transaction with all that are in it: compares and steps, and keys that
+ * these go through before the last of them.  etcd bounds neither.
+ */
+#define KV_MAX_TXN_STEPS 8192
+#define KV_MAX_TXN_WORK ((size_t) 4 << 20)
+
 /* One change that is remembered; removed keys have version 0. */
 typedef struct KvEvent
 {
@@ -36,9 +44,10 @@ typedef struct KvEvent
 
 typedef struct KvStore
 {
-	KvItem **items; /* by key; the store owns them */
+	KvItem **items; /* by key, with a gap: kv_store_item; owned */
 	size_t n;
-	size_t size;
+	size_t size;	  /* places, those in the gap too */
+	size_t gap;		  /* so many items are before it */
 	size_t bytes;	  /* of keys and values */
 	int64_t revision; /* of the newest change; 1 before the first */
 	int64_t compacted;
@@ -65,6 +74,19 @@ extern bool kv_store_apply(KvStore *store, const PdRecord *record);
 
 /* All that was saved is applied: changes are remembered from here on. */
 extern void kv_store_loaded(KvStore *store);
+
+/* The i-th item by key, and where it is until the next change. */
+static inline KvItem **
+kv_store_place(const KvStore *store, size_t i)
+{
+	return &store->items[i < store->gap ? i : i + (store->size - store->n)];
+}
+
+static inline KvItem *
+kv_store_item(const KvStore *store, size_t i)
+{
+	return *kv_store_place(store, i);
+}
 
 extern const KvItem *kv_store_get(const KvStore *store, Bytes key);
 

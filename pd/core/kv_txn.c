@@ -7,6 +7,21 @@
 
 #include <stdlib.h>
 
+#include "core/base/hash.h"
+
+/*
+ * Where the newest own change of a key is: open addressing, filled up to the
+ * last change when it is asked.
+ */
+typedef struct KvOwn
+{
+	uint32_t *slots; /* place among the changes + 1; 0: free */
+	size_t n_slots;	 /* a power of 2, or 0 */
+	size_t n_keys;
+	size_t seen; /* changes before this are in it */
+	size_t work; /* keys and changes that scans went through */
+} KvOwn;
+
 void
 kv_begin(KvTxn *txn, const KvStore *store, const Leases *leases,
 		 PdChanges *changes)
@@ -16,12 +31,29 @@ kv_begin(KvTxn *txn, const KvStore *store, const Leases *leases,
 	txn->leases = leases;
 	txn->changes = changes;
 	txn->first = changes->n;
+	txn->own = arena_zalloc(changes->arena, sizeof(KvOwn));
+	txn->own->seen = changes->n;
 }
 
 int64_t
 kv_revision(const KvTxn *txn)
 {
 	return txn->store->revision + (txn->wrote ? 1 : 0);
+}
+
+void
+kv_will_write(KvTxn *txn)
+{
+	txn->wrote = true;
+}
+
+KvError
+kv_check_work(const KvTxn *txn)
+{
+	if (txn->own->work > KV_MAX_TXN_WORK)
+		return kv_error(RPC_INVALID_ARGUMENT,
+						"etcdserver: too many operations in txn request");
+	return kv_ok();
 }
 
 KvError
@@ -39,18 +71,58 @@ kv_check_revision(const KvTxn *txn, int64_t revision)
 
 /* ---- reading ---- */
 
+/* The slot of the key, or the free one where it belongs. */
+static uint32_t *
+own_slot(const KvTxn *txn, Bytes key)
+{
+	const KvOwn *own = txn->own;
+	size_t mask = own->n_slots - 1;
+	size_t at = (size_t) hash_bytes64(key, 0) & mask;
+
+	while (own->slots[at] != 0 &&
+		   !bytes_eq(txn->changes->records[own->slots[at] - 1].kv->key, key))
+		at = (at + 1) & mask;
+	return &own->slots[at];
+}
+
+static void
+grow_own(const KvTxn *txn)
+{
+	KvOwn *own = txn->own;
+	uint32_t *old = own->slots;
+	size_t n_old = own->n_slots;
+
+	own->n_slots = n_old == 0 ? 64 : n_old * 2;
+	own->slots =
+		arena_zalloc(txn->changes->arena, own->n_slots * sizeof(uint32_t));
+	for (size_t i = 0; i < n_old; i++)
+		if (old[i] != 0)
+			*own_slot(txn, txn->changes->records[old[i] - 1].kv->key) = old[i];
+}
+
 /* The newest change of the key by this transaction, or NULL. */
 static const PdRecord *
 own_change(const KvTxn *txn, Bytes key)
 {
-	for (size_t i = txn->changes->n; i > txn->first; i--)
-	{
-		const PdRecord *record = &txn->changes->records[i - 1];
+	const PdRecord *records = txn->changes->records;
+	KvOwn *own = txn->own;
+	uint32_t *slot;
 
-		if (record->kind == PD_RECORD_KV && bytes_eq(record->kv->key, key))
-			return record;
+	for (; own->seen < txn->changes->n; own->seen++)
+	{
+		if (records[own->seen].kind != PD_RECORD_KV)
+			continue;
+		if (2 * own->n_keys >= own->n_slots)
+			grow_own(txn);
+		slot = own_slot(txn, records[own->seen].kv->key);
+		if (*slot == 0)
+			own->n_keys++;
+		*slot = (uint32_t) own->seen + 1;
 	}
-	return NULL;
+	if (own->n_keys == 0)
+		return NULL;
+	slot = own_slot(txn, key);
+	return *slot == 0 ? NULL : &records[*slot - 1];
 }
 
 const KvItem *
@@ -109,19 +181,44 @@ own_changes(const KvTxn *txn, KvRange range, Own **out)
 	return kept;
 }
 
+static size_t
+scan_key(const KvTxn *txn, Bytes key, const KvItem ***out)
+{
+	const KvItem *item = kv_get(txn, key);
+
+	*out = arena_alloc(txn->changes->arena, sizeof(KvItem *));
+	**out = item;
+	return item != NULL ? 1 : 0;
+}
+
+/* Behind the last item of a range whose first one is at `at`. */
+static size_t
+range_end(const KvStore *store, KvRange range, size_t at)
+{
+	size_t end = range.end.len == 1 && range.end.data[0] == 0 ?
+		store->n :
+		kv_store_seek(store, range.end);
+
+	return end > at ? end : at;
+}
+
 /* Merge two lists that are in order of the keys; own changes win. */
 size_t
 kv_scan(const KvTxn *txn, KvRange range, const KvItem ***out)
 {
 	const KvStore *store = txn->store;
-	size_t at = kv_store_seek(store, range.key);
-	size_t end = at;
+	size_t at;
+	size_t end;
 	Own *own;
-	size_t n_own = own_changes(txn, range, &own);
+	size_t n_own;
 	size_t n = 0;
 
-	while (end < store->n && kv_range_has(range, store->items[end]->key))
-		end++;
+	if (range.end.len == 0)
+		return scan_key(txn, range.key, out);
+	at = kv_store_seek(store, range.key);
+	end = range_end(store, range, at);
+	n_own = own_changes(txn, range, &own);
+	txn->own->work += end - at + txn->changes->n - txn->first;
 	*out =
 		arena_alloc(txn->changes->arena, (end - at + n_own) * sizeof(KvItem *));
 	for (size_t i = 0; at < end || i < n_own;)
@@ -129,11 +226,11 @@ kv_scan(const KvTxn *txn, KvRange range, const KvItem ***out)
 		const KvItem *item = i < n_own ? own[i].record->kv : NULL;
 		int order = at == end ? 1 :
 			item == NULL	  ? -1 :
-								bytes_cmp(store->items[at]->key, item->key);
+						   bytes_cmp(kv_store_item(store, at)->key, item->key);
 
 		if (order < 0)
 		{
-			(*out)[n++] = store->items[at++];
+			(*out)[n++] = kv_store_item(store, at++);
 			continue;
 		}
 		at += order == 0 ? 1 : 0;
@@ -177,7 +274,8 @@ check_put(const KvTxn *txn, const KvPut *put, const KvItem *old)
 		return kv_error(RPC_INVALID_ARGUMENT,
 						"etcdserver: request is too large");
 	if (txn->store->bytes + txn->added + put->key.len + put->value.len >
-		KV_MAX_BYTES)
+			KV_MAX_BYTES ||
+		(old == NULL && txn->store->n + txn->made >= KV_MAX_KEYS))
 		return kv_error(RPC_RESOURCE_EXHAUSTED,
 						"etcdserver: mvcc: database space exceeded");
 	return kv_ok();
@@ -201,6 +299,8 @@ kv_put(KvTxn *txn, const KvPut *put, const KvItem **prev)
 		old == NULL ? txn->store->revision + 1 : old->create_revision;
 	item.version = old == NULL ? 1 : old->version + 1;
 	txn->added += item.key.len + item.value.len;
+	if (old == NULL)
+		txn->made++;
 	add_change(txn, &item, false);
 	return kv_ok();
 }
@@ -228,7 +328,7 @@ kv_revoke(KvTxn *txn, int64_t lease)
 		return kv_error(RPC_NOT_FOUND, "etcdserver: requested lease not found");
 	for (size_t i = 0; i < txn->store->n; i++)
 	{
-		const KvItem *item = txn->store->items[i];
+		const KvItem *item = kv_store_item(txn->store, i);
 		KvItem gone = {.key = item->key};
 
 		if (item->lease == lease)
@@ -237,6 +337,70 @@ kv_revoke(KvTxn *txn, int64_t lease)
 	record.lease.id = lease;
 	pd_changes_add(txn->changes, &record);
 	return kv_ok();
+}
+
+/* The place of an id in a list in order; n: it is not there. */
+static size_t
+find_id(const int64_t *ids, size_t n, int64_t id)
+{
+	size_t lo = 0;
+	size_t hi = n;
+
+	while (lo < hi)
+	{
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (ids[mid] >= id)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo < n && ids[lo] == id ? lo : n;
+}
+
+/* So many of the leases have max_keys together, but one at least. */
+static size_t
+choose_leases(const KvTxn *txn, const int64_t *ids, size_t n, size_t max_keys)
+{
+	size_t *keys = arena_zalloc(txn->changes->arena, (n + 1) * sizeof(*keys));
+	size_t chosen = 1;
+	size_t sum;
+
+	for (size_t i = 0; i < txn->store->n; i++)
+	{
+		int64_t lease = kv_store_item(txn->store, i)->lease;
+
+		if (lease != 0)
+			keys[find_id(ids, n, lease)]++;
+	}
+	sum = keys[0];
+	while (chosen < n && sum + keys[chosen] <= max_keys)
+		sum += keys[chosen++];
+	return chosen;
+}
+
+size_t
+kv_revoke_some(KvTxn *txn, const int64_t *ids, size_t n, size_t max_keys)
+{
+	if (n == 0)
+		return 0;
+	n = choose_leases(txn, ids, n, max_keys);
+	for (size_t i = 0; i < txn->store->n; i++)
+	{
+		const KvItem *item = kv_store_item(txn->store, i);
+		KvItem gone = {.key = item->key};
+
+		if (item->lease != 0 && find_id(ids, n, item->lease) < n)
+			add_change(txn, &gone, true);
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		PdRecord record = {.kind = PD_RECORD_LEASE, .removed = true};
+
+		record.lease.id = ids[i];
+		pd_changes_add(txn->changes, &record);
+	}
+	return n;
 }
 
 KvError

@@ -20,7 +20,9 @@ typedef struct KvTxn
 	PdChanges *changes;
 	size_t first; /* where its own changes begin */
 	size_t added; /* bytes that its puts add at most */
+	size_t made;  /* keys that they make at most */
 	bool wrote;
+	struct KvOwn *own; /* what it has looked up; the arena's */
 } KvTxn;
 
 extern void kv_begin(KvTxn *txn, const KvStore *store, const Leases *leases,
@@ -28,6 +30,12 @@ extern void kv_begin(KvTxn *txn, const KvStore *store, const Leases *leases,
 
 /* The revision that a reader is told: with its own changes, if any. */
 extern int64_t kv_revision(const KvTxn *txn);
+
+/* A key of its own revision is written elsewhere, when it is taken over. */
+extern void kv_will_write(KvTxn *txn);
+
+/* Refuse another step of one that has gone through too many keys. */
+extern KvError kv_check_work(const KvTxn *txn);
 
 /* Refuse reads of a revision that is not the newest. */
 extern KvError kv_check_revision(const KvTxn *txn, int64_t revision);
@@ -54,6 +62,13 @@ extern size_t kv_delete(KvTxn *txn, KvRange range, const KvItem ***prevs);
 
 /* Remove a lease with all its keys. */
 extern KvError kv_revoke(KvTxn *txn, int64_t lease);
+
+/*
+ * The same for the first of some leases, which are in order of their ids: as
+ * many as have max_keys together, but one at least.  Returns how many.
+ */
+extern size_t kv_revoke_some(KvTxn *txn, const int64_t *ids, size_t n,
+							 size_t max_keys);
 
 /* Forget what is older than a revision. */
 extern KvError kv_compact(KvTxn *txn, int64_t revision);

@@ -175,27 +175,21 @@ leases_refresh_all(Leases *leases, int64_t now_us)
 	}
 }
 
-static const Lease *
-first_to_expire(const Leases *leases)
+size_t
+leases_expired(Leases *leases, int64_t now_us, int64_t *ids, size_t max)
 {
-	const Lease *first = NULL;
-
-	for (size_t i = 0; i < leases->n; i++)
-		if (first == NULL || leases->items[i].expire_us < first->expire_us)
-			first = &leases->items[i];
-	return first;
-}
-
-const Lease *
-leases_expired(Leases *leases, int64_t now_us)
-{
-	const Lease *first;
+	size_t n = 0;
 
 	if (now_us < leases->next_us)
-		return NULL;
-	first = first_to_expire(leases);
-	leases->next_us = first == NULL ? INT64_MAX : first->expire_us;
-	return first != NULL && first->expire_us <= now_us ? first : NULL;
+		return 0;
+	leases->next_us = INT64_MAX;
+	for (size_t i = 0; i < leases->n; i++)
+	{
+		if (leases->items[i].expire_us <= now_us && n < max)
+			ids[n++] = leases->items[i].id;
+		note_expiry(leases, &leases->items[i]);
+	}
+	return n;
 }
 
 int64_t

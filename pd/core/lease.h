@@ -67,8 +67,9 @@ extern bool lease_refresh(Leases *leases, int64_t id, int64_t now_us);
 /* All of them do: leadership begins. */
 extern void leases_refresh_all(Leases *leases, int64_t now_us);
 
-/* The one that has run out for longest, or NULL; cheap if there is none. */
-extern const Lease *leases_expired(Leases *leases, int64_t now_us);
+/* Some that have run out, at most `max`, by id; cheap if there are none. */
+extern size_t leases_expired(Leases *leases, int64_t now_us, int64_t *ids,
+							 size_t max);
 
 /* None runs out before this time; INT64_MAX: none will. */
 extern int64_t leases_next_expiry(const Leases *leases);

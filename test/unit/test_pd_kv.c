@@ -2,6 +2,8 @@
  * test_pd_kv.c
  *	  Keys, revisions, the history of changes, and leases.
  */
+#include <time.h>
+
 #include "pd/core/state.h"
 
 #include "unit.h"
@@ -260,6 +262,7 @@ test_leases(void)
 {
 	Lease lease;
 	int64_t now = 1000000;
+	int64_t ids[8];
 
 	begin();
 	EQ_U64(lease_grant(&leases, 0, 77, 10, &changes, &lease).code, RPC_OK,
@@ -287,10 +290,14 @@ test_leases(void)
 	EQ_U64(put("l/3", "v", 0), RPC_OK, "one without");
 	commit();
 	EQ_U64(leases_next_expiry(&leases), now + 2000000, "the shorter one first");
-	OK(leases_expired(&leases, now + 1999999) == NULL, "not yet");
-	EQ_U64(leases_expired(&leases, now + 2000000)->id, 78, "now");
+	EQ_U64(leases_expired(&leases, now + 1999999, ids, 8), 0, "not yet");
+	EQ_U64(leases_expired(&leases, now + 2000000, ids, 8), 1, "now");
+	EQ_U64(ids[0], 78, "the one that was short");
+	EQ_U64(leases_expired(&leases, now + 2000000, ids, 0), 0,
+		   "no more than are wanted");
+	EQ_U64(leases_expired(&leases, now + 2000000, ids, 8), 1, "and again");
 	OK(lease_refresh(&leases, 78, now + 2000000), "it is kept alive");
-	OK(leases_expired(&leases, now + 2000001) == NULL, "and lives");
+	EQ_U64(leases_expired(&leases, now + 2000001, ids, 8), 0, "and lives");
 	OK(!lease_refresh(&leases, 99, now), "an unknown one does not");
 
 	begin();
@@ -303,6 +310,168 @@ test_leases(void)
 	EQ_U64(kv_revoke(&txn, 77).code, RPC_NOT_FOUND, "once");
 	leases_refresh_all(&leases, 5000000);
 	EQ_U64(leases_next_expiry(&leases), 7000000, "a start gives all the time");
+}
+
+static void
+grant_with_keys(int64_t id, int n_keys)
+{
+	Lease lease;
+
+	begin();
+	EQ_U64(lease_grant(&leases, id, 0, 10, &changes, &lease).code, RPC_OK,
+		   "a lease");
+	commit();
+	begin();
+	for (int i = 0; i < n_keys; i++)
+		EQ_U64(put(arena_printf(&arena, "s/%d/%d", i, (int) id), "v", id),
+			   RPC_OK, "its key");
+	commit();
+}
+
+static size_t
+revoke_some(const int64_t *ids, size_t n, size_t max_keys)
+{
+	size_t done;
+
+	begin();
+	done = kv_revoke_some(&txn, ids, n, max_keys);
+	commit();
+	return done;
+}
+
+/* Several at once, as far as they do not have too many keys. */
+static void
+test_revoke_some(void)
+{
+	static const int64_t ids[] = {101, 102, 103, 104};
+	int64_t revision;
+
+	grant_with_keys(101, 3);
+	grant_with_keys(102, 2);
+	grant_with_keys(103, 0);
+	grant_with_keys(104, 9);
+	grant_with_keys(105, 1);
+	revision = store.revision;
+	EQ_U64(revoke_some(ids, 4, 6), 3, "those that have six keys together");
+	EQ_U64(store.revision, revision + 1, "in one revision");
+	OK(leases_get(&leases, 101) == NULL && leases_get(&leases, 103) == NULL &&
+		   leases_get(&leases, 104) != NULL,
+	   "are gone");
+	OK(get("s/0/101") == NULL && get("s/2/101") == NULL &&
+		   get("s/1/102") == NULL && get("s/0/104") != NULL &&
+		   get("s/0/105") != NULL,
+	   "with their keys and no others");
+	EQ_U64(revoke_some(ids + 3, 1, 6), 1, "one of many keys ends all the same");
+	OK(get("s/8/104") == NULL, "and has no keys any more");
+	EQ_U64(revoke_some(ids, 0, 6), 0, "none");
+	delete_range("s", "t");
+}
+
+/* Keys come and go all over the place, and the order stays. */
+static void
+test_order(void)
+{
+	bool here[500] = {false};
+	size_t n = 0;
+	bool ordered = true;
+	uint32_t dice = 1;
+
+	delete_range("a", "z");
+	for (int i = 0; i < 4000; i++)
+	{
+		int at = (int) ((dice = dice * 1664525 + 1013904223) >> 8) % 500;
+		const char *key = arena_printf(&arena, "o%03d", at);
+
+		if (here[at])
+			delete_range(key, "");
+		else
+			put_one(key, key);
+		here[at] = !here[at];
+	}
+	for (size_t i = 0; i < 500; i++)
+	{
+		const char *key = arena_printf(&arena, "o%03d", (int) i);
+
+		n += here[i] ? 1 : 0;
+		ordered = ordered && has_value(get(key), key) == here[i];
+	}
+	EQ_U64(store.n, n, "as many as should be");
+	for (size_t i = 1; i < store.n; i++)
+		ordered = ordered &&
+			bytes_cmp(kv_store_item(&store, i - 1)->key,
+					  kv_store_item(&store, i)->key) < 0;
+	OK(ordered, "each where it should be");
+	delete_range("o", "p");
+	EQ_U64(store.n, 0, "and none");
+}
+
+/* Removing a range takes time in proportion to it, also from the front. */
+static void
+test_large_range(void)
+{
+	enum
+	{
+		N = 200000
+	};
+	clock_t began;
+	double took;
+
+	for (int from = 0; from < N; from += 1000)
+	{
+		begin();
+		for (int i = from; i < from + 1000; i++)
+			(void) put(arena_printf(&arena, "r%06d", i), "", 0);
+		kv_end(&txn);
+		for (size_t k = 0; k < changes.n; k++)
+			kv_store_apply(&store, &changes.records[k]);
+		arena_reset(&arena);
+	}
+	begin();
+	{
+		const KvItem **prevs;
+
+		EQ_U64(kv_delete(&txn, range("r", "s"), &prevs), N, "delete all");
+	}
+	kv_end(&txn);
+	began = clock();
+	for (size_t k = 0; k < changes.n; k++)
+		kv_store_apply(&store, &changes.records[k]);
+	took = (double) (clock() - began) / CLOCKS_PER_SEC;
+	printf("# %.2f s\n", took);
+	EQ_U64(store.n, 0, "they are gone");
+	OK(took < 4, "soon");
+	arena_reset(&arena);
+}
+
+/* Looking for own changes among very many costs no more than among few. */
+static void
+test_many_own_changes(void)
+{
+	enum
+	{
+		N = 100000
+	};
+	clock_t began = clock();
+	double took;
+	const KvItem *prev;
+
+	begin();
+	for (int i = 0; i < N; i++)
+	{
+		KvPut one = {.key =
+						 bytes_cstr(arena_printf(&arena, "q%d", i % (N / 2)))};
+
+		(void) kv_put(&txn, &one, &prev);
+		if (i == N / 2 + 7)
+			OK(prev != NULL && prev->version == 1,
+			   "the second change of a key");
+	}
+	EQ_U64(kv_get(&txn, bytes_cstr("q77"))->version, 2, "the newest counts");
+	OK(kv_get(&txn, bytes_cstr("q")) == NULL, "what is not there is not there");
+	took = (double) (clock() - began) / CLOCKS_PER_SEC;
+	printf("# %.2f s\n", took);
+	OK(took < 10, "soon");
+	arena_reset(&arena);
 }
 
 static size_t
@@ -363,6 +532,10 @@ main(void)
 	test_full();
 	test_history();
 	test_leases();
+	test_revoke_some();
+	test_order();
+	test_large_range();
+	test_many_own_changes();
 	test_safe_point();
 	kv_store_free(&store);
 	leases_free(&leases);
