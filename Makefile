@@ -19,6 +19,7 @@ include build/test.mk
 -include build/bus_test.mk
 -include build/asan.mk
 -include build/fuzz.mk
+-include build/pd_test.mk
 -include build/deb.mk
 
 .PHONY: all install uninstall clean help

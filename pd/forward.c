@@ -51,6 +51,7 @@ forward_new(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 	if (to->call != NULL)
 		call_hold(to->call);
 	pd->forward->n_calls++;
+	account_add(server_memory_account(), f->len);
 	return f;
 }
 
@@ -58,6 +59,7 @@ void
 forward_free(Forwarded *f)
 {
 	f->pd->forward->n_calls--;
+	account_sub(server_memory_account(), f->len);
 	if (f->to.call != NULL)
 		call_release(f->to.call);
 	free(f);

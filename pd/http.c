@@ -270,6 +270,12 @@ http_serve(Pd *pd, HttpRequest *request)
 	metrics_add(VALUE_HTTP_REQUESTS, 1);
 	if (redirect(pd, request))
 		return;
+	if (server_memory_is_short())
+	{
+		pd_reply_http(pd, &to, HTTP_UNAVAILABLE, "text/plain",
+					  bytes_cstr("server is busy"));
+		return;
+	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	ask.now = now.tv_sec;
 	ask.now_ns = (int64) now.tv_sec * 1000000000 + now.tv_nsec;

@@ -144,6 +144,8 @@ typedef struct Pd
 
 	struct Watcher *watchers; /* see watch.c */
 	int64 next_watcher_us;	  /* when one of them has something to do */
+	bool watchers_behind;	  /* some were not told of all changes yet */
+	bool watchers_wait;		  /* ... and not because they do not read */
 	struct RegionTask *tasks; /* see region_tasks.c */
 	int64 next_task_us;
 	int64 lease_retry_us;		 /* an expired lease could not be removed */
@@ -151,8 +153,9 @@ typedef struct Pd
 
 	/* the round */
 	Arena arena;
-	bool changing;	 /* something was decided */
-	bool round_sole; /* and a transaction is open, locks are held */
+	size_t max_answer; /* bytes of it for one request; 0: no limit */
+	bool changing;	   /* something was decided */
+	bool round_sole;   /* and a transaction is open, locks are held */
 	Proposal proposal;
 	Reply *outbox;
 	Reply **outbox_tail;
@@ -185,6 +188,9 @@ extern bool pd_data_moved(void);
  */
 extern void pd_serve(Pd *pd, const struct PdMethod *method, Bytes bytes,
 					 const ReplyTo *to);
+
+/* It holds so much that it should end before anything else is decided. */
+extern bool pd_round_is_full(const Pd *pd);
 
 /* Answers, in order: at once, or behind what the round has changed. */
 extern void pd_reply(Pd *pd, const ReplyTo *to,
@@ -241,6 +247,9 @@ extern void watch_forget(Pd *pd, const Call *call);
 
 /* Signs of life that are due; then, when the next one is. */
 extern void watch_tick(Pd *pd);
+
+/* How long the loop may sleep for the sake of watchers; -1 for ever. */
+extern int64 watch_sleep_us(const Pd *pd);
 
 /* The process stops serving: all watches end. */
 extern void watch_end_all(Pd *pd);

@@ -21,6 +21,12 @@
 #include "service/service.h"
 #include "utils/memutils.h"
 
+/*
+ * What requests and their answers may take together before a round ends; one
+ * alone may take more.
+ */
+#define MAX_ROUND_BYTES ((size_t) 64 << 20)
+
 /* What HTTP calls RPC_UNAVAILABLE. */
 #define HTTP_UNAVAILABLE 503
 
@@ -309,10 +315,21 @@ free_waiting(Reply *reply)
 {
 	if (reply->to.call != NULL)
 		call_release(reply->to.call);
+	account_sub(server_memory_account(), reply->bytes.len);
 	free((void *) reply->bytes.data);
 	if (reply->kind != REPLY_HTTP)
 		free((void *) reply->text);
 	free(reply);
+}
+
+static void
+wait_for_entry(Pd *pd, Reply *reply)
+{
+	reply->index = pd->proposed_index;
+	reply->next = NULL;
+	account_add(server_memory_account(), reply->bytes.len);
+	*pd->waiting_tail = reply;
+	pd->waiting_tail = &reply->next;
 }
 
 void
@@ -330,10 +347,7 @@ pd_keep_outbox(Pd *pd)
 		if (reply->text != NULL && reply->kind != REPLY_HTTP)
 			kept->text =
 				(const char *) copy_bytes(reply->text, strlen(reply->text));
-		kept->index = pd->proposed_index;
-		kept->next = NULL;
-		*pd->waiting_tail = kept;
-		pd->waiting_tail = &kept->next;
+		wait_for_entry(pd, kept);
 	}
 	pd->outbox = NULL;
 	pd->outbox_tail = &pd->outbox;
@@ -459,9 +473,26 @@ ask_init(PdAsk *ask, Pd *pd, const ReplyTo *to)
 	ask->to = to;
 	ask->arena = &pd->arena;
 	ask->code = RPC_OK;
+	ask->most =
+		pd->max_answer == 0 ? SIZE_MAX : pd->arena.allocated + pd->max_answer;
 	ask->now = now.tv_sec;
 	ask->now_ns = (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
 	pd_changes_init(&ask->changes, ask->arena);
+}
+
+KvError
+pd_check_room(const PdAsk *ask)
+{
+	if (ask->arena->allocated <= ask->most)
+		return kv_ok();
+	return kv_error(RPC_RESOURCE_EXHAUSTED,
+					"the answer would take too much memory, ask for less");
+}
+
+bool
+pd_round_is_full(const Pd *pd)
+{
+	return pd->arena.allocated > MAX_ROUND_BYTES;
 }
 
 bool
@@ -527,8 +558,8 @@ is_for_any(const Pd *pd, const PdMethod *method)
 		pd->state.members.n > 0;
 }
 
-void
-pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *from)
+static void
+serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *from)
 {
 	ReplyTo timed = *from;
 	const ReplyTo *to = &timed;
@@ -567,4 +598,12 @@ pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *from)
 	(void) take_effect(&ask);
 	timed.error = ask.error.type != PD_OK;
 	answer(&ask, method, to, response);
+}
+
+void
+pd_serve(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *from)
+{
+	serve(pd, method, bytes, from);
+	if (pd_round_is_full(pd) && pd->server != NULL)
+		server_yield(pd->server);
 }

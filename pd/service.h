@@ -31,6 +31,7 @@ typedef struct PdAsk
 	const struct ReplyTo *to; /* for those who answer themselves */
 	int64_t now;			  /* unix seconds */
 	int64_t now_ns;
+	size_t most; /* arena->allocated beyond which the answer is too large */
 } PdAsk;
 
 /* `response` is initialised; its header is the caller's business. */
@@ -175,6 +176,9 @@ extern void *etcd_header(PdAsk *ask, int64_t revision);
 
 /* An item as a message of etcd; copied. */
 extern void *etcd_item(const KvItem *item, bool with_value, Arena *arena);
+
+/* An error if what was put together for the answer is too much. */
+extern KvError pd_check_room(const PdAsk *ask);
 
 /* True if it is an error, which then is the answer. */
 extern bool kv_failed(PdAsk *ask, KvError error);

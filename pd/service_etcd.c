@@ -181,9 +181,12 @@ etcd_do_range(PdAsk *ask, const KvTxn *txn,
 		out->more = true;
 	}
 	out->kvs = arena_alloc(ask->arena, out->n_kvs * sizeof(*out->kvs));
-	for (size_t i = 0; i < out->n_kvs; i++)
+	for (size_t i = 0; i < out->n_kvs && error.code == RPC_OK; i++)
+	{
 		out->kvs[i] = etcd_item(items[i], !in->keys_only, ask->arena);
-	return kv_ok();
+		error = pd_check_room(ask);
+	}
+	return error;
 }
 
 void
@@ -280,7 +283,13 @@ etcd_do_delete(PdAsk *ask, KvTxn *txn,
 		out->n_prev_kvs = n;
 		out->prev_kvs = arena_alloc(ask->arena, n * sizeof(*out->prev_kvs));
 		for (size_t i = 0; i < n; i++)
+		{
+			KvError error = pd_check_room(ask);
+
+			if (error.code != RPC_OK)
+				return error;
 			out->prev_kvs[i] = etcd_item(prevs[i], true, ask->arena);
+		}
 	}
 	out->header = etcd_header(ask, kv_revision(txn));
 	return kv_ok();

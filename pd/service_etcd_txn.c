@@ -295,6 +295,8 @@ do_txn(PdAsk *ask, KvTxn *txn, const Etcdserverpb__TxnRequest *in,
 	{
 		KvError error = kv_check_work(txn);
 
+		if (error.code == RPC_OK)
+			error = pd_check_room(ask);
 		if (error.code != RPC_OK)
 			return error;
 		out->responses[i] = NEW_MESSAGE(ask->arena, Etcdserverpb__ResponseOp,

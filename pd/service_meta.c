@@ -195,7 +195,11 @@ pd_meta_get(PdAsk *ask, const void *request, void *response)
 	}
 	out->kvs = arena_alloc(ask->arena, out->n_kvs * sizeof(*out->kvs));
 	for (size_t i = 0; i < out->n_kvs; i++)
+	{
 		out->kvs[i] = to_meta_item(items[i], ask->arena);
+		if (kv_failed(ask, pd_check_room(ask)))
+			return;
+	}
 }
 
 /* The safe point is moved by its own RPCs. */
@@ -254,7 +258,11 @@ pd_meta_delete(PdAsk *ask, const void *request, void *response)
 		out->n_prev_kvs = n;
 		out->prev_kvs = arena_alloc(ask->arena, n * sizeof(*out->prev_kvs));
 		for (size_t i = 0; i < n; i++)
+		{
 			out->prev_kvs[i] = to_meta_item(prevs[i], ask->arena);
+			if (kv_failed(ask, pd_check_room(ask)))
+				return;
+		}
 	}
 	kv_end(&txn);
 }
@@ -381,6 +389,8 @@ load_named(PdAsk *ask, const KvTxn *txn, const char *path,
 				arena_printf(ask->arena, "key %s not found", to->name);
 		}
 		out->items[out->n_items++] = to;
+		if (kv_failed(ask, pd_check_room(ask)))
+			return;
 	}
 }
 
@@ -413,7 +423,11 @@ pd_load_global_config(PdAsk *ask, const void *request, void *response)
 	n = kv_scan(&txn, kv_prefix(bytes_cstr(path), ask->arena), &items);
 	out->items = arena_alloc(ask->arena, n * sizeof(*out->items));
 	for (size_t i = 0; i < n; i++)
+	{
 		out->items[out->n_items++] =
 			global_config_item(items[i]->key, items[i]->value, false,
 							   ask->arena);
+		if (kv_failed(ask, pd_check_room(ask)))
+			return;
+	}
 }

@@ -4,8 +4,13 @@
  *
  * Watchers of keys (etcd's Watch, MetaStorage, the global configuration), of
  * keyspaces, and the stores' heartbeat streams.  What a watcher is told
- * leaves with the round that made the change, so nobody hears of a change
- * that is not durable.  A client that does not read is cut off (service.c).
+ * leaves with the round that made the change, or a later one, so nobody hears
+ * of a change that is not durable.
+ *
+ * A change is made into a message for each of its watchers, which together may
+ * be much: beyond some memory per round, and for who does not read, watchers
+ * of keys fall behind and are told later, from the changes that are
+ * remembered; who is behind those, too, is told "compacted", as by etcd.
  */
 #include "postgres.h"
 
@@ -18,6 +23,12 @@
 
 /* All watchers of a process; every change looks at each of them. */
 #define MAX_WATCHERS 16384
+
+/* With so much unread a client is told nothing more. */
+#define MAX_UNREAD ((size_t) 4 << 20)
+
+/* How soon to look again when there was no room. */
+#define ROOM_US INT64CONST(10000)
 
 /* A sign of life on heartbeat streams, as tikv/pd sends it. */
 #define HEARTBEAT_US INT64CONST(60000000)
@@ -35,18 +46,32 @@ count_watchers(const Pd *pd)
 	return n;
 }
 
-/* NULL: there are too many, or the call is not gRPC's. */
+/* NULL: all is well.  The end of a prefix is no longer than the prefix. */
+static const char *
+why_not_add(const PdAsk *ask, WatchKind kind, KvRange range)
+{
+	if (ask->to->call == NULL || count_watchers(ask->pd) >= MAX_WATCHERS)
+		return "too many watches";
+	if (kind != WATCH_HEARTBEATS && server_memory_is_short())
+		return "server is busy";
+	if (range.key.len > KV_MAX_KEY_BYTES || range.end.len > KV_MAX_KEY_BYTES)
+		return "no key is that long";
+	return NULL;
+}
+
+/* NULL: it is refused. */
 Watcher *
 watch_add(PdAsk *ask, WatchKind kind, KvRange range)
 {
 	Pd *pd = ask->pd;
+	const char *why = why_not_add(ask, kind, range);
 	Watcher *watcher;
 	uint8_t *bytes;
 
-	if (ask->to->call == NULL || count_watchers(pd) >= MAX_WATCHERS)
+	if (why != NULL)
 	{
 		ask->code = RPC_RESOURCE_EXHAUSTED;
-		ask->text = "too many watches";
+		ask->text = why;
 		return NULL;
 	}
 	watcher = calloc(1, sizeof(*watcher) + range.key.len + range.end.len);
@@ -105,33 +130,111 @@ watch_end_all(Pd *pd)
 
 /* ---- changes ---- */
 
-void
-watch_notify(Pd *pd, int64 since_revision, const PdChanges *changes)
+static bool
+is_behind(const Pd *pd, const Watcher *watcher)
 {
-	const KvStore *store = &pd->state.kv;
-	bool keys = store->revision > since_revision;
-	bool lost = kv_store_first_revision(store) > since_revision + 1;
-	Watcher **place = &pd->watchers;
+	return watcher->kind != WATCH_KEYSPACES &&
+		watcher->kind != WATCH_HEARTBEATS &&
+		watcher->from <= pd->state.kv.revision;
+}
 
+static bool
+lacks_memory(const Pd *pd)
+{
+	return pd_round_is_full(pd) || server_memory_is_short();
+}
+
+/* False: it is still behind. */
+static bool
+catch_up(Pd *pd, Watcher *watcher)
+{
+	WatchEvents events;
+
+	if (call_send_queued(watcher->call) > MAX_UNREAD)
+		return false;
+	if (lacks_memory(pd))
+	{
+		pd->watchers_wait = true;
+		return false;
+	}
+	events = watch_events_since(pd, watcher, watcher->from - 1, &pd->arena);
+	watch_tell(pd, watcher, events);
+	watcher->from = pd->state.kv.revision + 1;
+	return true;
+}
+
+/* Who was told is last from then on, so that all get their turn. */
+void
+watch_pump(Pd *pd)
+{
+	int64 first = kv_store_first_revision(&pd->state.kv);
+	Watcher **place = &pd->watchers;
+	Watcher *told = NULL;
+	Watcher **told_tail = &told;
+
+	pd->watchers_behind = pd->watchers_wait = false;
 	while (*place != NULL)
 	{
 		Watcher *watcher = *place;
 
+		if (is_behind(pd, watcher) && watcher->from < first)
+		{
+			watch_tell_compacted(pd, watcher, first);
+			watch_drop(place);
+		}
+		else if (is_behind(pd, watcher) && catch_up(pd, watcher))
+		{
+			*place = watcher->next;
+			watcher->next = NULL;
+			*told_tail = watcher;
+			told_tail = &watcher->next;
+		}
+		else
+		{
+			pd->watchers_behind |= is_behind(pd, watcher);
+			place = &watcher->next;
+		}
+	}
+	*place = told;
+}
+
+int64
+watch_sleep_us(const Pd *pd)
+{
+	return pd->leading && pd->watchers_wait ? ROOM_US : -1;
+}
+
+int64
+watch_told(const Pd *pd, const Call *call)
+{
+	int64 told = pd->state.kv.revision;
+
+	for (const Watcher *watcher = pd->watchers; watcher != NULL;
+		 watcher = watcher->next)
+		if (watcher->kind == WATCH_ETCD && watcher->call == call)
+			told = Min(told, watcher->from - 1);
+	return told;
+}
+
+static void
+notify_keyspaces(Pd *pd, const PdChanges *changes)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < changes->n; i++)
+		any |= changes->records[i].kind == PD_RECORD_KEYSPACE;
+	for (Watcher *watcher = pd->watchers; any && watcher != NULL;
+		 watcher = watcher->next)
 		if (watcher->kind == WATCH_KEYSPACES)
 			watch_tell_keyspaces(pd, watcher, changes);
-		else if (watcher->kind != WATCH_HEARTBEATS && keys && lost)
-		{
-			/* One transaction was more than is remembered. */
-			watch_tell_compacted(pd, watcher, kv_store_first_revision(store));
-			watch_drop(place);
-			continue;
-		}
-		else if (watcher->kind != WATCH_HEARTBEATS && keys)
-			watch_tell(pd, watcher,
-					   watch_events_since(pd, watcher, since_revision,
-										  &pd->arena));
-		place = &watcher->next;
-	}
+}
+
+void
+watch_notify(Pd *pd, int64 since_revision, const PdChanges *changes)
+{
+	notify_keyspaces(pd, changes);
+	if (pd->state.kv.revision > since_revision)
+		watch_pump(pd);
 }
 
 /* ---- signs of life ---- */
@@ -144,7 +247,9 @@ give_sign(Pd *pd, Watcher *watcher)
 
 	if (watcher->kind == WATCH_ETCD)
 	{
-		watch_tell_etcd(pd, watcher, (WatchEvents){NULL, 0});
+		/* It says that all up to now was told. */
+		if (!is_behind(pd, watcher))
+			watch_tell_etcd(pd, watcher, (WatchEvents){NULL, 0});
 		watcher->due_us += PROGRESS_US;
 		return;
 	}
@@ -158,6 +263,8 @@ watch_tick(Pd *pd)
 {
 	int64 now = board_now_us();
 
+	if (pd->watchers_behind)
+		watch_pump(pd);
 	if (now < pd->next_watcher_us)
 		return;
 	pd->next_watcher_us = INT64_MAX;

@@ -27,7 +27,7 @@ typedef struct Watcher
 	int64 id;		 /* WATCH_ETCD: within the call */
 	uint64 store_id; /* WATCH_HEARTBEATS */
 	int64 due_us;	 /* the next sign of life; INT64_MAX: none */
-	int64 from;		 /* the first revision it wants to hear of */
+	int64 from;		 /* the first revision that it is yet to hear of */
 	bool no_put;	 /* events left out */
 	bool no_delete;
 	bool prev_kv;
@@ -45,6 +45,15 @@ typedef struct WatchEvents
 
 /* NULL: there are too many, or the call is not gRPC's. */
 extern Watcher *watch_add(PdAsk *ask, WatchKind kind, KvRange range);
+
+/*
+ * Tell those that are behind, as far as there is room for what they are told;
+ * whose changes are not remembered any more hears that, and is dropped.
+ */
+extern void watch_pump(Pd *pd);
+
+/* How far all etcd watches of a call have been told. */
+extern int64 watch_told(const Pd *pd, const Call *call);
 
 /* Take it out of the list and let it go. */
 extern void watch_drop(Watcher **place);

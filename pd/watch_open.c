@@ -20,24 +20,11 @@
 static void
 watch_begin_at(Pd *pd, Watcher *watcher, int64 revision)
 {
-	const KvStore *store = &pd->state.kv;
+	int64 now = pd->state.kv.revision;
 
-	watcher->from = revision > 0 ? revision : store->revision + 1;
-	if (watcher->from > store->revision)
-		return;
-	if (watcher->from < kv_store_first_revision(store))
-	{
-		watch_tell_compacted(pd, watcher, kv_store_first_revision(store));
-		for (Watcher **place = &pd->watchers; *place != NULL;
-			 place = &(*place)->next)
-			if (*place == watcher)
-			{
-				watch_drop(place);
-				return;
-			}
-	}
-	watch_tell(pd, watcher,
-			   watch_events_since(pd, watcher, watcher->from - 1, &pd->arena));
+	watcher->from = revision > 0 ? revision : now + 1;
+	if (watcher->from <= now)
+		watch_pump(pd);
 }
 
 /* ---- handlers ---- */
@@ -125,8 +112,11 @@ static void
 answer_watch(PdAsk *ask, int64 id, bool created, const char *cancel_reason)
 {
 	Etcdserverpb__WatchResponse out = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+	bool progress = !created && cancel_reason == NULL;
 
-	out.header = etcd_header(ask, ask->pd->state.kv.revision);
+	out.header = etcd_header(ask,
+							 progress ? watch_told(ask->pd, ask->to->call) :
+										ask->pd->state.kv.revision);
 	out.watch_id = id;
 	out.created = created;
 	out.canceled = cancel_reason != NULL;

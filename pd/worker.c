@@ -27,6 +27,11 @@ PGDLLEXPORT void tikv_pd_main(Datum arg);
 #define MAX_MESSAGE_BYTES ((size_t) 150 << 20)
 #define MAX_UNARY_CALLS 16384
 #define STOP_MS 500
+
+/* Of keys, values and what else one answer holds before it is packed ... */
+#define MAX_ANSWER_BYTES ((size_t) 256 << 20)
+/* ... and no more than this part of the memory that all may hold. */
+#define ANSWER_SHARE 4
 #define RETRY_MS 100
 
 #define MAX_HTTP_PER_ROUND 256
@@ -89,6 +94,7 @@ start_server(Pd *pd)
 	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
 	config.max_message = MAX_MESSAGE_BYTES;
 	config.max_calls = MAX_UNARY_CALLS;
+	config.max_memory = worker_memory_limit();
 	config.http = pd->tls != NULL ? NULL : pd->http;
 	config.tls = pd->tls;
 	config.peer_methods = transport_methods;
@@ -103,13 +109,20 @@ start_server(Pd *pd)
 	return server;
 }
 
+/* One at least, so that what comes another way cannot keep it out. */
+static bool
+may_take(const Pd *pd, int n, int most)
+{
+	return n == 0 || (n < most && !pd_round_is_full(pd));
+}
+
 static int
 take_bus(Pd *pd)
 {
 	BusRequest request;
 	int n = 0;
 
-	while (n < MAX_BUS_PER_ROUND && bus_take(WORKER_PD, &request))
+	while (may_take(pd, n, MAX_BUS_PER_ROUND) && bus_take(WORKER_PD, &request))
 	{
 		const PdMethod *method = pd_bus_method(request.method);
 		ReplyTo to = {.bus = request};
@@ -142,7 +155,8 @@ take_http(Pd *pd)
 
 	if (pd->http == NULL)
 		return 0;
-	while (n < MAX_HTTP_PER_ROUND && (request = http_take(pd->http)) != NULL)
+	while (may_take(pd, n, MAX_HTTP_PER_ROUND) &&
+		   (request = http_take(pd->http)) != NULL)
 	{
 		http_serve(pd, request);
 		n++;
@@ -231,8 +245,12 @@ sleep_round(Pd *pd, int64 next_check_us)
 	int64 tso = tso_sleep_us(pd);
 	int64 lease =
 		Max(leases_next_expiry(&pd->state.leases), pd->lease_retry_us);
-	int64 others[] = {tso, group_sleep_us(pd), forward_sleep_us(pd),
-					  join_sleep_us(pd), region_tasks_sleep_us(pd)};
+	int64 others[] = {tso,
+					  group_sleep_us(pd),
+					  forward_sleep_us(pd),
+					  join_sleep_us(pd),
+					  region_tasks_sleep_us(pd),
+					  watch_sleep_us(pd)};
 
 	if (pd->leading)
 		wait = Min(wait, Max(Min(lease, pd->next_watcher_us) - now, 1));
@@ -323,6 +341,15 @@ bring_down(Pd *pd, const char *reason)
 	bus_worker_reset(WORKER_PD);
 }
 
+static size_t
+max_answer(void)
+{
+	size_t limit = worker_memory_limit();
+
+	return limit == 0 ? MAX_ANSWER_BYTES :
+						Min(MAX_ANSWER_BYTES, limit / ANSWER_SHARE);
+}
+
 /* One life: from the extension's creation to its drop, or to a stop. */
 static void
 run_pd(Pd *pd)
@@ -356,6 +383,7 @@ run_pd(Pd *pd)
 	else
 		tso_resign(pd);
 	pd->start_time = (int64) time(NULL);
+	pd->max_answer = max_answer();
 	pd->http = start_http(pd->tls);
 	pd->server = start_server(pd);
 	worker_report(WORKER_PD, WORKER_SERVING, "",
@@ -377,6 +405,7 @@ tikv_pd_main(Datum arg)
 	{
 		memset(pd, 0, sizeof(*pd));
 		arena_init(&pd->arena);
+		arena_charge(&pd->arena, server_memory_account());
 		pd->outbox_tail = &pd->outbox;
 		pd->waiting_tail = &pd->waiting;
 		pd->tso_waits_tail = &pd->tso_waits;

@@ -46,6 +46,8 @@
 
 PG_MODULE_MAGIC;
 
+#define MAX_AUTOMATIC_MEMORY ((size_t) 2 << 30)
+#define MIN_AUTOMATIC_MEMORY ((size_t) 256 << 20)
 #define LOOK_INTERVAL_MS 1000
 #define LOOK_AT_PARENT_US INT64CONST(100000)
 
@@ -438,6 +440,18 @@ tell_ended(const ServerCounters *counters)
 				   counters->last_ended,
 				   (unsigned long long) counters->ended)));
 	told = counters->ended;
+}
+
+/* -1 is a quarter of the machine's, 2 GB at most. */
+size_t
+worker_memory_limit(void)
+{
+	size_t all =
+		(size_t) sysconf(_SC_PHYS_PAGES) * (size_t) sysconf(_SC_PAGESIZE);
+
+	if (tikv_fdw_settings.memory_limit_mb >= 0)
+		return (size_t) tikv_fdw_settings.memory_limit_mb << 20;
+	return Max(Min(all / 4, MAX_AUTOMATIC_MEMORY), MIN_AUTOMATIC_MEMORY);
 }
 
 void

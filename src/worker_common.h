@@ -46,6 +46,9 @@ extern void worker_handle_interrupts(void);
  */
 extern void worker_sleep(WorkerKind kind, long timeout_ms);
 
+/* tikv.memory_limit in bytes, with what -1 stands for; 0: no limit. */
+extern size_t worker_memory_limit(void);
+
 /* Once per round of a worker's loop: what its gRPC server counts. */
 extern void worker_count_server(const ServerCounters *counters,
 								size_t unsent_bytes);

@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include <unistd.h>
-
 #include "bus/board.h"
 #include "bus/bus.h"
 #include "bus/metrics.h"
@@ -29,8 +27,6 @@
 #define MAX_REPLY_BYTES ((size_t) 256 << 20)
 /* ... and no more than this part of the memory that all may hold. */
 #define REPLY_SHARE 8
-#define MAX_AUTOMATIC_MEMORY ((size_t) 2 << 30)
-#define MIN_AUTOMATIC_MEMORY ((size_t) 256 << 20)
 #define MAX_MESSAGE_BYTES ((size_t) 64 << 20)
 #define MAX_BATCH_INFLIGHT 16384
 #define STOP_MS 500
@@ -51,18 +47,6 @@ our_store_id(void *arg)
 	return store.store_id;
 }
 
-/* tikv.memory_limit; -1 is a quarter of the machine's, 2 GB at most. */
-static size_t
-kvserver_memory_limit(void)
-{
-	size_t all =
-		(size_t) sysconf(_SC_PHYS_PAGES) * (size_t) sysconf(_SC_PAGESIZE);
-
-	if (tikv_fdw_settings.memory_limit_mb >= 0)
-		return (size_t) tikv_fdw_settings.memory_limit_mb << 20;
-	return Max(Min(all / 4, MAX_AUTOMATIC_MEMORY), MIN_AUTOMATIC_MEMORY);
-}
-
 void
 kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 {
@@ -71,7 +55,7 @@ kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 	limits->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
 	limits->max_entry_size = MAX_ENTRY_BYTES;
 	limits->max_reply_size =
-		Min(MAX_REPLY_BYTES, kvserver_memory_limit() / REPLY_SHARE);
+		Min(MAX_REPLY_BYTES, worker_memory_limit() / REPLY_SHARE);
 }
 
 bool
@@ -129,7 +113,7 @@ kvserver_start(WorkerKind self, Dispatch *dispatch, Tls *tls)
 	config.parent_fd = postmaster_alive_fds[POSTMASTER_FD_WATCH];
 	config.max_message = MAX_MESSAGE_BYTES;
 	config.max_calls = KVSERVER_MAX_CALLS;
-	config.max_memory = kvserver_memory_limit();
+	config.max_memory = worker_memory_limit();
 	config.tls = tls;
 	config.arg = dispatch;
 	if (self == WORKER_STORE)

@@ -173,6 +173,7 @@ struct Server
 	int n_events;
 	int next_event;
 	bool woken;			 /* a kick was seen outside server_wait */
+	bool yields;		 /* server_poll is to return */
 	int64_t wake_at_us;	 /* server_wait ends by then */
 	sigset_t saved_mask; /* of the worker, while inside gRPC */
 	int entered;
@@ -297,9 +298,6 @@ extern void stream_drop_queue(Call *call);
 
 /* Take over what outbuf holds as one message; as call_send. */
 extern bool call_send_outbuf(Call *call, OutBuf *out);
-
-/* Bytes queued and not yet taken by gRPC. */
-extern size_t call_send_queued(const Call *call);
 
 /* ---- unsent.c ---- */
 

@@ -147,7 +147,9 @@ server_poll(Server *server, int max_events)
 	warden_watch(server->warden);
 	if (!link_empty(&server->fresh))
 		watch_calls(server, server_now_us() - WATCH_AFTER_US);
-	while (handled < max_events && (has_events(server) || refill(server)))
+	server->yields = false;
+	while (handled < max_events && !server->yields &&
+		   (has_events(server) || refill(server)))
 	{
 		grpc_event event = server->events[server->next_event++];
 		uintptr_t tag = (uintptr_t) event.tag;
@@ -216,6 +218,12 @@ server_wait(Server *server, int64_t timeout_us)
 	}
 	server->woken = false;
 	server->wake_at_us = INT64_MAX;
+}
+
+void
+server_yield(Server *server)
+{
+	server->yields = true;
 }
 
 void

@@ -106,6 +106,9 @@ extern int server_peer_port(Server *server);
  */
 extern int server_poll(Server *server, int max_events);
 
+/* From a handler: the server_poll that runs returns after this event. */
+extern void server_yield(Server *server);
+
 /*
  * Sleep until there is an event, wake_fd or parent_fd is readable, or
  * timeout_us passes (-1: no limit; gRPC counts in milliseconds and rounds
@@ -213,6 +216,9 @@ extern void call_fail(Call *call, RpcCode code, const char *text);
 extern bool call_send(Call *call, size_t len,
 					  void (*pack)(void *arg, uint8_t *out), void *arg);
 extern bool call_send_bytes(Call *call, Bytes message);
+
+/* Streams: bytes queued and not yet taken by gRPC. */
+extern size_t call_send_queued(const Call *call);
 
 /* Streams: nothing queued waits for the client, so another may be built. */
 extern bool call_send_idle(Call *call);

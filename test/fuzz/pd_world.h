@@ -2,6 +2,8 @@
  * pd_world.h
  *	  The whole of PD's service without its tables, its ports and Postgres.
  *
+ * For fuzzing, and for test/modules/pd_test.
+ *
  * Stands in for pd/group.c (a round is encoded and decoded, as a follower or
  * the next start would do it), for src/server (answers are looked at and
  * counted), for shared memory and for the few functions of the backend that
@@ -39,6 +41,8 @@ struct Call
 	bool ended; /* the client sends no more */
 	int holds;
 	int answers;
+	int code;	   /* that it ended with */
+	size_t unread; /* bytes that its client has not read */
 };
 
 struct HttpRequest
@@ -47,6 +51,7 @@ struct HttpRequest
 	const char *uri;
 	Bytes body;
 	int answers;
+	int status;
 };
 
 #define WORLD_CALLS 32
@@ -54,6 +59,12 @@ struct HttpRequest
 static Pd world;
 static Server world_server = {&world};
 static Call world_calls[WORLD_CALLS];
+static bool world_lacks_memory;
+static int world_yields;
+static Account world_account;
+
+/* Sees every message that is sent; NULL: nobody does. */
+static void (*world_hears)(Call *call, Bytes message);
 
 /* A message that leaves must be one that its reader understands. */
 static void
@@ -110,6 +121,8 @@ call_reply_bytes(Call *call, Bytes message)
 {
 	CHECK(pd_methods[call->method].kind == RPC_UNARY && call->answers == 0);
 	look_at_answer(call, message);
+	if (world_hears != NULL)
+		world_hears(call, message);
 	call->answers++;
 	call->over = true;
 }
@@ -121,8 +134,35 @@ call_send_bytes(Call *call, Bytes message)
 	if (call->over)
 		return false;
 	look_at_answer(call, message);
+	if (world_hears != NULL)
+		world_hears(call, message);
 	call->answers++;
 	return true;
+}
+
+size_t
+call_send_queued(const Call *call)
+{
+	return call->unread;
+}
+
+void
+server_yield(Server *server)
+{
+	(void) server;
+	world_yields++;
+}
+
+bool
+server_memory_is_short(void)
+{
+	return world_lacks_memory;
+}
+
+Account *
+server_memory_account(void)
+{
+	return &world_account;
 }
 
 void
@@ -132,6 +172,7 @@ call_fail(Call *call, RpcCode code, const char *text)
 	CHECK(pd_methods[call->method].kind == RPC_STREAM || call->answers == 0);
 	call->answers++;
 	call->over = true;
+	call->code = code;
 }
 
 void
@@ -139,6 +180,7 @@ call_finish(Call *call, RpcCode code, const char *text)
 {
 	CHECK(text != NULL || code == RPC_OK);
 	call->over = true;
+	call->code = code;
 }
 
 void
@@ -177,9 +219,11 @@ http_answer(HttpRequest *request, int status, const char *type, Bytes body)
 	CHECK(request->answers == 0 && type != NULL);
 	CHECK(status >= 200 && status < 600);
 	arena_init(&arena);
-	CHECK(body.len == 0 || json_parse(body, &arena) != NULL);
+	CHECK(body.len == 0 || strcmp(type, HTTP_JSON) != 0 ||
+		  json_parse(body, &arena) != NULL);
 	arena_free(&arena);
 	request->answers++;
+	request->status = status;
 }
 
 BusCode
@@ -506,8 +550,11 @@ world_begin(bool bootstrapped)
 					 .version = "8.5.0",
 					 .git_hash = "",
 					 .deploy_path = ""};
-	PdMember member = {1, "pd", "http://127.0.0.1:1", "http://127.0.0.1:1",
-					   "8.5.0"};
+	PdMember member = {.id = 1,
+					   .name = "pd",
+					   .client_url = "http://127.0.0.1:1",
+					   .peer_url = "http://127.0.0.1:1",
+					   .version = "8.5.0"};
 
 	memset(&world, 0, sizeof(world));
 	memset(&world_tso, 0, sizeof(world_tso));
@@ -519,6 +566,7 @@ world_begin(bool bootstrapped)
 	world.waiting_tail = &world.waiting;
 	world.next_watcher_us = PG_INT64_MAX;
 	pd_state_init(&world.state);
+	pd_state_loaded(&world.state);
 	pd_changes_init(&changes, &world.arena);
 	pd_changes_number(&changes, PD_RECORD_CLUSTER_ID, FUZZ_CLUSTER);
 	keyspaces_first(1000, &changes);

@@ -18,7 +18,8 @@ enum
 	FAIL,
 	SUM,   /* stream: one answer per message, OK at the end */
 	FLOOD, /* stream: sends until it may not */
-	SLOW   /* stream: pauses after each message */
+	SLOW,  /* stream: pauses after each message */
+	YIELD  /* has the poll return */
 };
 
 static Call *held_calls[2048];
@@ -28,6 +29,8 @@ static atomic_long n_half_closed;
 static atomic_long n_received;
 static atomic_long flood_sent;
 static atomic_long user_seen;
+static atomic_long n_yielded;
+static atomic_long most_in_round;
 
 static void
 echo_message(Call *call, Bytes message)
@@ -39,6 +42,14 @@ echo_message(Call *call, Bytes message)
 	else
 		call_reply_bytes(call, message);
 	call_reply_bytes(call, bytes_cstr("a second answer is ignored"));
+}
+
+static void
+yield_message(Call *call, Bytes message)
+{
+	atomic_fetch_add(&n_yielded, 1);
+	server_yield(call_server(call));
+	call_reply_bytes(call, message);
 }
 
 static void
@@ -115,6 +126,7 @@ static const CallHandler echo = {.message = echo_message};
 static const CallHandler hold = {.message = hold_message,
 								 .closed = hold_closed};
 static const CallHandler fail = {.message = fail_message};
+static const CallHandler yield = {.message = yield_message};
 static const CallHandler sum = {.message = sum_message,
 								.half_close = sum_half_close,
 								.closed = count_closed};
@@ -127,6 +139,7 @@ static const RpcMethod methods[] = {
 	{"/test.T/Echo", RPC_UNARY, ECHO, &echo},
 	{"/test.T/Hold", RPC_UNARY, HOLD, &hold},
 	{"/test.T/Fail", RPC_UNARY, FAIL, &fail},
+	{"/test.T/Yield", RPC_UNARY, YIELD, &yield},
 	{"/test.T/Sum", RPC_STREAM, SUM, &sum},
 	{"/test.T/Flood", RPC_STREAM, FLOOD, &flood},
 	{"/test.T/Slow", RPC_STREAM, SLOW, &slow},
@@ -405,6 +418,58 @@ test_busy(RpcClient *client)
 	EQ_U64(counters.inflight, 0, "nothing is in flight");
 }
 
+static long yielded_before;
+
+static void
+count_round(TestServer *ts)
+{
+	long now = atomic_load(&n_yielded);
+
+	(void) ts;
+	if (now - yielded_before > atomic_load(&most_in_round))
+		atomic_store(&most_in_round, now - yielded_before);
+	yielded_before = now;
+}
+
+/* Long enough for requests to gather. */
+static void
+stall(TestServer *ts)
+{
+	atomic_store(&ts->round, count_round);
+	yielded_before = atomic_load(&n_yielded);
+	poll(NULL, 0, 300);
+}
+
+static void
+test_yield(RpcClient *client)
+{
+	enum
+	{
+		N = 10
+	};
+	RpcStream s[N];
+
+	atomic_store(&t.round, stall);
+	server_wake(t.server);
+	for (int i = 0; i < N; i++)
+	{
+		s[i] = rpc_open(client, "/test.T/Yield", -1, NULL, 0);
+		rpc_send(&s[i], bytes_cstr("x"));
+		rpc_half_close(&s[i]);
+	}
+	OK(test_wait_for(&n_yielded, N), "all requests are handled");
+	EQ_U64(atomic_load(&most_in_round), 1,
+		   "but one at a time, if the handler wants it");
+	for (int i = 0; i < N; i++)
+	{
+		free(rpc_recv(&s[i]).data);
+		if (rpc_status(&s[i]) != 0)
+			OK(false, "all are answered");
+		rpc_close(&s[i]);
+	}
+	atomic_store(&t.round, NULL);
+}
+
 /* ---- streams ---- */
 
 static void
@@ -611,6 +676,7 @@ main(void)
 	test_cancel(&client);
 	test_deadline(&client);
 	test_busy(&client);
+	test_yield(&client);
 	test_stream(&client);
 	test_unary_style(&client);
 	test_stream_errors(&client);

@@ -1,0 +1,26 @@
+# PD's service, from bytes to answers, without a server: what stands in for the
+# rest is test/fuzz/pd_world.h, which a source package leaves out.
+
+PD_TEST := $(if $(wildcard test/fuzz/pd_world.h),$(OUT)/asan/bin/test_pd_service)
+
+ifneq ($(PD_TEST),)
+
+$(OUT)/asan/test/modules/pd_test/%.o: test/modules/pd_test/%.c \
+		$(FLAGS_STAMP) | $(GEN_H)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(PG_CFLAGS) $(ASAN_CFLAGS) -Wno-unused-function $(INCLUDES) \
+		-Itest/unit -Itest/fuzz -MMD -MP -c -o $@ $<
+
+$(PD_TEST): $(OUT)/asan/test/modules/pd_test/test_pd_service.o \
+		$(FUZZ_PD_C:%.c=$(OUT)/asan/%.o) $(OUT)/asan/libtikvserver.a \
+		$(OUT)/asan/libtikvservice.a $(OUT)/asan/libtikvcore.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ASAN_CFLAGS) -Wl,--as-needed -o $@ $^ \
+		-L$(PG_LIBDIR) -L$(PG_PKGLIBDIR) -lpgcommon -lpgport \
+		-lgrpc -lgpr -lprotobuf-c -lmicrohttpd -lgnutls -lssl -lcrypto -lz \
+		-lm -lpthread
+
+unit: $(PD_TEST)
+endif

@@ -1,0 +1,647 @@
+/*
+ * test_pd_service.c
+ *	  What one client may make the Placement Driver hold and do: answers and
+ *	  rounds that are bounded, watchers that fall behind, leases that end
+ *	  together, transactions in transactions.
+ */
+#include "pd_world.h"
+
+#include <time.h>
+
+#include "etcdserverpb.pb-c.h"
+#include "meta_storagepb.pb-c.h"
+#include "unit.h"
+
+#define MIB ((size_t) 1 << 20)
+#define LARGE (MIB + MIB / 4)
+#define MAX_ANSWER (64 * MIB)
+
+/* The one request at a time, and what was said to it. */
+#define ASKER (&world_calls[0])
+#define WATCHER (&world_calls[1])
+
+static Arena arena;
+static Bytes answer;
+static size_t watch_bytes; /* heard by WATCHER */
+static int watch_events;
+static int watch_cancels;
+static int64 watch_revision; /* of the last message */
+
+/* fuzz.h wants it. */
+static void
+write_seeds(void)
+{
+}
+
+static int
+method_of(const char *path)
+{
+	int method = 0;
+
+	while (strcmp(pd_methods[method].path, path) != 0)
+		method++;
+	return method;
+}
+
+static void
+hear(Call *call, Bytes message)
+{
+	Etcdserverpb__WatchResponse *told;
+	Arena local;
+
+	if (call == ASKER)
+	{
+		answer = arena_copy(&arena, message);
+		return;
+	}
+	arena_init(&local);
+	told = (Etcdserverpb__WatchResponse *)
+		service_unpack(&etcdserverpb__watch_response__descriptor, message,
+					   &local);
+	watch_bytes += message.len;
+	watch_events += (int) told->n_events;
+	watch_cancels += told->canceled;
+	watch_revision = told->header->revision;
+	arena_free(&local);
+}
+
+static Bytes
+packed(const void *message)
+{
+	size_t len = protobuf_c_message_get_packed_size(message);
+	uint8_t *out = arena_alloc(&arena, len);
+
+	protobuf_c_message_pack(message, out);
+	return bytes_make(out, len);
+}
+
+/* Ask, without an end of the round; the answer's gRPC status. */
+static int
+ask_on(Call *call, const char *path, const void *message)
+{
+	int method = method_of(path);
+
+	if (call == ASKER)
+	{
+		CHECK(call->holds == 0);
+		memset(call, 0, sizeof(*call));
+		answer = bytes_empty();
+	}
+	call->method = method;
+	pd_rpc_methods()[method].handler->message(call, packed(message));
+	return call->code;
+}
+
+static int
+ask(const char *path, const void *message)
+{
+	int code = ask_on(ASKER, path, message);
+
+	world_round();
+	return ASKER->code != 0 ? ASKER->code : code;
+}
+
+static void *
+answered(const ProtobufCMessageDescriptor *type)
+{
+	return service_unpack(type, answer, &arena);
+}
+
+/* ---- requests ---- */
+
+static ProtobufCBinaryData
+binary(const char *text)
+{
+	return to_binary(bytes_cstr(text));
+}
+
+static ProtobufCBinaryData
+large_value(void)
+{
+	return to_binary(bytes_make(arena_zalloc(&arena, LARGE), LARGE));
+}
+
+static Etcdserverpb__RequestOp *
+new_op(int kind)
+{
+	Etcdserverpb__RequestOp *op = NEW_MESSAGE(&arena, Etcdserverpb__RequestOp,
+											  etcdserverpb__request_op__init);
+
+	op->request_case = kind;
+	return op;
+}
+
+static Etcdserverpb__RequestOp *
+put_op(const char *key)
+{
+	Etcdserverpb__RequestOp *op =
+		new_op(ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT);
+
+	op->request_put = NEW_MESSAGE(&arena, Etcdserverpb__PutRequest,
+								  etcdserverpb__put_request__init);
+	op->request_put->key = binary(key);
+	return op;
+}
+
+static Etcdserverpb__RequestOp *
+range_op(bool count_only)
+{
+	Etcdserverpb__RequestOp *op =
+		new_op(ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE);
+
+	op->request_range = NEW_MESSAGE(&arena, Etcdserverpb__RangeRequest,
+									etcdserverpb__range_request__init);
+	op->request_range->key = binary("k");
+	op->request_range->range_end = binary("l");
+	op->request_range->count_only = count_only;
+	return op;
+}
+
+static Etcdserverpb__TxnRequest *
+new_txn(size_t n)
+{
+	Etcdserverpb__TxnRequest *txn =
+		NEW_MESSAGE(&arena, Etcdserverpb__TxnRequest,
+					etcdserverpb__txn_request__init);
+
+	txn->n_success = n;
+	txn->success = arena_alloc(&arena, n * sizeof(*txn->success));
+	return txn;
+}
+
+static Etcdserverpb__TxnRequest *
+ranges(size_t n, bool count_only)
+{
+	Etcdserverpb__TxnRequest *txn = new_txn(n);
+
+	for (size_t i = 0; i < n; i++)
+		txn->success[i] = range_op(count_only);
+	return txn;
+}
+
+/* Of `width` transactions with `leaves` puts in each. */
+static Etcdserverpb__TxnRequest *
+nested(size_t width, size_t leaves)
+{
+	Etcdserverpb__TxnRequest *txn = new_txn(width);
+
+	for (size_t i = 0; i < width; i++)
+	{
+		txn->success[i] = new_op(ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN);
+		txn->success[i]->request_txn = new_txn(leaves);
+		for (size_t k = 0; k < leaves; k++)
+			txn->success[i]->request_txn->success[k] =
+				put_op(arena_printf(&arena, "n%zu/%zu", i, k));
+	}
+	return txn;
+}
+
+static int
+put(const char *key, ProtobufCBinaryData value, int64 lease)
+{
+	Etcdserverpb__PutRequest in = ETCDSERVERPB__PUT_REQUEST__INIT;
+
+	in.key = binary(key);
+	in.value = value;
+	in.lease = lease;
+	return ask("/etcdserverpb.KV/Put", &in);
+}
+
+/* Keys that begin with "k", and with a lease each if `lease` is not 0. */
+static void
+fill_from(size_t from, size_t n, int64 lease)
+{
+	PdChanges changes;
+
+	pd_changes_init(&changes, &world.arena);
+	for (size_t i = from; i < from + n; i++)
+	{
+		KvItem *item = arena_zalloc(&world.arena, sizeof(*item));
+		PdRecord record = {.kind = PD_RECORD_KV, .kv = item};
+
+		item->key = bytes_cstr(arena_printf(&world.arena, "k%07zu", i));
+		item->create_revision = item->mod_revision = 2;
+		item->version = 1;
+		item->lease = lease == 0 ? 0 : lease + (int64) i;
+		pd_changes_add(&changes, &record);
+	}
+	pd_state_apply_all(&world.state, &changes);
+	arena_reset(&world.arena);
+}
+
+static void
+fill(size_t n, int64 lease)
+{
+	fill_from(0, n, lease);
+}
+
+static void
+begin(void)
+{
+	arena_init(&arena);
+	world_begin(true);
+	world.max_answer = MAX_ANSWER;
+	world.server = &world_server;
+	world_hears = hear;
+	world_yields = 0;
+	watch_bytes = 0;
+	watch_events = watch_cancels = 0;
+	watch_revision = 0;
+}
+
+static void
+end(void)
+{
+	watch_forget(&world, WATCHER);
+	world.server = NULL;
+	world_end();
+	arena_free(&arena);
+}
+
+/* ---- answers ---- */
+
+static void
+test_named_settings(void)
+{
+	Pdpb__StoreGlobalConfigRequest store =
+		PDPB__STORE_GLOBAL_CONFIG_REQUEST__INIT;
+	Pdpb__LoadGlobalConfigRequest load = PDPB__LOAD_GLOBAL_CONFIG_REQUEST__INIT;
+	Pdpb__GlobalConfigItem item = PDPB__GLOBAL_CONFIG_ITEM__INIT;
+	Pdpb__GlobalConfigItem *items[] = {&item};
+	char *names[200];
+
+	begin();
+	item.name = (char *) "x";
+	item.payload = large_value();
+	store.n_changes = 1;
+	store.changes = items;
+	EQ_U64(ask("/pdpb.PD/StoreGlobalConfig", &store), RPC_OK, "a setting");
+	for (int i = 0; i < (int) lengthof(names); i++)
+		names[i] = (char *) "x";
+	load.names = names;
+	load.n_names = 10;
+	EQ_U64(ask("/pdpb.PD/LoadGlobalConfig", &load), RPC_OK,
+		   "is loaded under ten names");
+	load.n_names = lengthof(names);
+	EQ_U64(ask_on(ASKER, "/pdpb.PD/LoadGlobalConfig", &load),
+		   RPC_RESOURCE_EXHAUSTED, "but not under many");
+	OK(world.arena.allocated < MAX_ANSWER + 2 * LARGE,
+	   "as the answer would be too large");
+	OK(world_yields > 0, "and the round ends, to give its memory back");
+	world_round();
+	end();
+}
+
+static void
+test_ranges(void)
+{
+	Etcdserverpb__RangeRequest all = ETCDSERVERPB__RANGE_REQUEST__INIT;
+	Etcdserverpb__DeleteRangeRequest gone =
+		ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
+	MetaStoragepb__GetRequest get = META_STORAGEPB__GET_REQUEST__INIT;
+	ProtobufCBinaryData value;
+
+	begin();
+	value = large_value();
+	for (int i = 0; i < 40; i++)
+		CHECK(put(arena_printf(&arena, "k%d", i), value, 0) == RPC_OK);
+	EQ_U64(ask("/etcdserverpb.KV/Txn", ranges(1, false)), RPC_OK,
+		   "a range of much");
+	EQ_U64(ask_on(ASKER, "/etcdserverpb.KV/Txn", ranges(100, false)),
+		   RPC_RESOURCE_EXHAUSTED, "not a hundred times in one answer");
+	OK(world.arena.allocated < MAX_ANSWER + 2 * LARGE, "as that is too much");
+	world_round();
+
+	world.max_answer = 8 * MIB;
+	all.key = get.key = gone.key = binary("k");
+	all.range_end = get.range_end = gone.range_end = binary("l");
+	gone.prev_kv = true;
+	EQ_U64(ask("/etcdserverpb.KV/Range", &all), RPC_RESOURCE_EXHAUSTED,
+		   "a range that is too much");
+	EQ_U64(ask("/meta_storagepb.MetaStorage/Get", &get), RPC_RESOURCE_EXHAUSTED,
+		   "MetaStorage's, too");
+	EQ_U64(ask("/etcdserverpb.KV/DeleteRange", &gone), RPC_RESOURCE_EXHAUSTED,
+		   "a deletion that is to tell what it deleted");
+	all.keys_only = true;
+	EQ_U64(ask("/etcdserverpb.KV/Range", &all), RPC_OK, "its keys alone");
+	EQ_U64(((Etcdserverpb__RangeResponse *)
+				answered(&etcdserverpb__range_response__descriptor))
+			   ->count,
+		   40, "are all there");
+	end();
+}
+
+/* ---- watches ---- */
+
+static void
+watch(int n)
+{
+	Etcdserverpb__WatchCreateRequest create =
+		ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+	Etcdserverpb__WatchRequest in = ETCDSERVERPB__WATCH_REQUEST__INIT;
+
+	create.key = binary("w");
+	in.request_union_case =
+		ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+	in.create_request = &create;
+	for (int i = 0; i < n; i++)
+		CHECK(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in) == RPC_OK);
+	world_round();
+	watch_bytes = 0;
+}
+
+static void
+ask_for_progress(void)
+{
+	Etcdserverpb__WatchProgressRequest progress =
+		ETCDSERVERPB__WATCH_PROGRESS_REQUEST__INIT;
+	Etcdserverpb__WatchRequest in = ETCDSERVERPB__WATCH_REQUEST__INIT;
+
+	in.request_union_case =
+		ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST;
+	in.progress_request = &progress;
+	CHECK(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in) == RPC_OK);
+}
+
+/* Many on one key: they are told, but not all in one round. */
+static void
+test_many_watchers(void)
+{
+	Etcdserverpb__PutRequest in = ETCDSERVERPB__PUT_REQUEST__INIT;
+	int rounds = 0;
+
+	begin();
+	watch(100);
+	in.key = binary("w");
+	in.value = large_value();
+	CHECK(ask_on(ASKER, "/etcdserverpb.KV/Put", &in) == RPC_OK);
+	OK(world.arena.allocated < 80 * MIB,
+	   "what watchers are told in a round is bounded");
+	world_round();
+	OK(watch_events > 0 && watch_events < 100, "some of them were told");
+	OK(watch_sleep_us(&world) >= 0, "there is more to do");
+	while (watch_events < 100 && rounds++ < 100)
+		world_round();
+	EQ_U64(watch_events, 100, "then the others");
+	OK(watch_sleep_us(&world) < 0 && !world.watchers_behind,
+	   "and there is nothing more to do");
+	world_round();
+	EQ_U64(watch_events, 100, "each once");
+	EQ_U64(watch_cancels, 0, "none was cancelled");
+	end();
+}
+
+static void
+test_silent_reader(void)
+{
+	int64 before;
+
+	begin();
+	watch(3);
+	WATCHER->unread = 5 * MIB;
+	before = world.state.kv.revision;
+	CHECK(put("w", binary("1"), 0) == RPC_OK);
+	CHECK(put("w", binary("2"), 0) == RPC_OK);
+	EQ_U64(watch_events, 0, "who does not read is told nothing more");
+	OK(watch_sleep_us(&world) < 0, "and is not waited for");
+	ask_for_progress();
+	EQ_U64(watch_revision, before, "nor is it said to know");
+	WATCHER->unread = 0;
+	world_round();
+	EQ_U64(watch_events, 6, "when it reads it is told all");
+	ask_for_progress();
+	EQ_U64(watch_revision, before + 2, "and knows");
+
+	WATCHER->unread = 5 * MIB;
+	for (int i = 0; i < 20; i++)
+	{
+		CHECK(put("w", large_value(), 0) == RPC_OK);
+		arena_reset(&arena);
+	}
+	EQ_U64(watch_cancels, 3, "who is far behind is cancelled, as by etcd");
+	EQ_U64(watch_events, 6, "without more events");
+	OK(world.watchers == NULL, "and forgotten");
+	end();
+}
+
+static void
+test_watch_bounds(void)
+{
+	Etcdserverpb__WatchCreateRequest create =
+		ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+	Etcdserverpb__WatchRequest in = ETCDSERVERPB__WATCH_REQUEST__INIT;
+
+	begin();
+	in.request_union_case =
+		ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+	in.create_request = &create;
+	create.key = large_value();
+	EQ_U64(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in),
+		   RPC_RESOURCE_EXHAUSTED, "a key that cannot be");
+	memset(WATCHER, 0, sizeof(*WATCHER));
+	create.key = binary("w");
+	world_lacks_memory = true;
+	EQ_U64(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in),
+		   RPC_RESOURCE_EXHAUSTED, "memory is short");
+	world_lacks_memory = false;
+	world_round();
+	end();
+}
+
+/* ---- HTTP ---- */
+
+static void
+test_http_memory(void)
+{
+	HttpRequest request = {.method = "GET", .uri = "/pd/api/v1/stores"};
+
+	begin();
+	world_lacks_memory = true;
+	http_serve(&world, &request);
+	EQ_U64(request.status, 503, "HTTP is refused while memory is short");
+	world_lacks_memory = false;
+	request.answers = 0;
+	http_serve(&world, &request);
+	EQ_U64(request.status, 200, "and served when it is not");
+	end();
+}
+
+/* ---- leases ---- */
+
+static void
+grant(int64 id)
+{
+	Etcdserverpb__LeaseGrantRequest in =
+		ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
+
+	in.id = id;
+	in.ttl = 10;
+	CHECK(ask("/etcdserverpb.Lease/LeaseGrant", &in) == RPC_OK);
+}
+
+static void
+test_leases(void)
+{
+	size_t before;
+	int rounds = 0;
+
+	begin();
+	for (int64 id = 1; id <= 2000; id++)
+		grant(id);
+	world_round();
+	fill(2000, 1);
+	before = world.state.kv.n;
+	CHECK(world.state.leases.n == 2000);
+	world_us += 20 * INT64CONST(1000000);
+	world_round();
+	OK(world.state.leases.n < 2000 && world.state.leases.n >= 1700,
+	   "leases that run out together do not all end in one round");
+	OK(before - world.state.kv.n == 2000 - world.state.leases.n,
+	   "with their keys");
+	OK(leases_next_expiry(&world.state.leases) <= world_us,
+	   "the others end in the next ones");
+	while (world.state.leases.n > 0 && rounds++ < 50)
+		world_round();
+	EQ_U64(world.state.leases.n, 0, "until all have");
+	EQ_U64(world.state.kv.n, before - 2000, "and their keys are gone");
+	world_round();
+	EQ_U64(leases_next_expiry(&world.state.leases), INT64_MAX,
+		   "nothing is left to do");
+	end();
+}
+
+/* ---- transactions ---- */
+
+static double
+seconds(void)
+{
+	return (double) clock() / CLOCKS_PER_SEC;
+}
+
+static void
+test_nested(void)
+{
+	Etcdserverpb__TxnRequest *txn;
+	double began;
+
+	begin();
+	began = seconds();
+	EQ_U64(ask("/etcdserverpb.KV/Txn", nested(64, 64)), RPC_OK,
+		   "128 steps in depth, as etcd takes them");
+	EQ_U64(world.state.kv.n, 64 * 64, "are done");
+	printf("# %.2f s\n", seconds() - began);
+	EQ_U64(ask("/etcdserverpb.KV/Txn", nested(64, 65)), RPC_INVALID_ARGUMENT,
+		   "not one more");
+	txn = new_txn(3);
+	for (int i = 0; i < 3; i++)
+	{
+		txn->success[i] = new_op(ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN);
+		txn->success[i]->request_txn = nested(62, 62);
+	}
+	EQ_U64(ask("/etcdserverpb.KV/Txn", txn), RPC_INVALID_ARGUMENT,
+		   "and not thousands, whatever the depth");
+	end();
+}
+
+static void
+test_much_work(void)
+{
+	Etcdserverpb__TxnRequest *txn;
+
+	begin();
+	fill(100000, 0);
+	EQ_U64(ask("/etcdserverpb.KV/Txn", ranges(20, true)), RPC_OK,
+		   "many keys are counted many times");
+	EQ_U64(ask("/etcdserverpb.KV/Txn", ranges(128, true)), RPC_INVALID_ARGUMENT,
+		   "but there is a bound");
+
+	/* Each put looks for what this transaction has changed already. */
+	txn = new_txn(128);
+	txn->success[0] =
+		new_op(ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE);
+	txn->success[0]->request_delete_range =
+		NEW_MESSAGE(&arena, Etcdserverpb__DeleteRangeRequest,
+					etcdserverpb__delete_range_request__init);
+	txn->success[0]->request_delete_range->key = binary("k");
+	txn->success[0]->request_delete_range->range_end = binary("l");
+	for (int i = 1; i < 128; i++)
+		txn->success[i] = put_op(arena_printf(&arena, "m%d", i));
+	EQ_U64(ask("/etcdserverpb.KV/Txn", txn), RPC_OK, "delete all and put some");
+	EQ_U64(world.state.kv.n, 127, "which is done");
+	end();
+}
+
+static void
+test_many_keys(void)
+{
+	begin();
+	for (size_t i = 0; i < KV_MAX_KEYS; i += KV_MAX_KEYS / 16)
+		fill_from(i, KV_MAX_KEYS / 16, 0);
+	EQ_U64(put("more", binary(""), 0), RPC_RESOURCE_EXHAUSTED,
+		   "so many keys, and not one more");
+	EQ_U64(put("k0000000", binary("v"), 0), RPC_OK, "those there are change");
+	end();
+}
+
+/* ---- the safe point ---- */
+
+static int64
+put_safe_point(const char *point)
+{
+	CHECK(put(PD_SAFE_POINT_KEY, binary(point), 0) == RPC_OK);
+	return ((Etcdserverpb__PutResponse *)
+				answered(&etcdserverpb__put_response__descriptor))
+		->header->revision;
+}
+
+static int
+read_at(int64 revision)
+{
+	Etcdserverpb__RangeRequest in = ETCDSERVERPB__RANGE_REQUEST__INIT;
+
+	in.key = binary(PD_SAFE_POINT_KEY);
+	in.revision = revision;
+	return ask("/etcdserverpb.KV/Range", &in);
+}
+
+static void
+test_safe_point(void)
+{
+	Pdpb__SetGCBarrierRequest barrier = PDPB__SET_GCBARRIER_REQUEST__INIT;
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	int64 before;
+
+	begin();
+	before = world.state.kv.revision;
+	EQ_U64(put_safe_point("100"), before + 1, "a safe point is a revision");
+	EQ_U64(read_at(before + 1), RPC_OK, "that can be read");
+	EQ_U64(put_safe_point("100"), before + 1, "the same one is none");
+	header.cluster_id = FUZZ_CLUSTER;
+	barrier.header = &header;
+	barrier.barrier_id = (char *) "b";
+	barrier.barrier_ts = 100;
+	barrier.ttl_seconds = 1000;
+	EQ_U64(ask("/pdpb.PD/SetGCBarrier", &barrier), RPC_OK, "a barrier");
+	EQ_U64(put_safe_point("200"), before + 1, "nor is one that is held back");
+	EQ_U64(read_at(before + 1), RPC_OK, "what was answered can be read");
+	EQ_U64(world.state.kv.revision, before + 1, "nothing else was written");
+	end();
+}
+
+int
+main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	test_named_settings();
+	test_ranges();
+	test_many_watchers();
+	test_silent_reader();
+	test_watch_bounds();
+	test_http_memory();
+	test_leases();
+	test_nested();
+	test_much_work();
+	test_many_keys();
+	test_safe_point();
+	return unit_done();
+}

@@ -1,0 +1,166 @@
+# What one client can make the Placement Driver hold is bounded: answers that
+# repeat one value, ranges in a transaction, many watchers of one key, bodies
+# over HTTP that do not end.  Others are served meanwhile.
+
+use strict;
+use warnings;
+
+use HTTP::Tiny;
+use Http2;
+use IPC::Run;
+use Test::More;
+use TikvTest;
+use Time::HiRes qw(usleep);
+
+my $node = new_node('pdmem', 'tikv.memory_limit' => '300MB');
+my $address = $node->{tikv}{'tikv.pd_addr'};
+my $value = 'v' x 1_400_000;
+
+local $SIG{PIPE} = 'IGNORE';
+
+# Standard output and error of etcdctl, with its input.
+sub etcd
+{
+	my ($input, @arguments) = @_;
+	my ($out, $err) = ('', '');
+
+	local $ENV{ETCDCTL_API} = 3;
+	IPC::Run::run([ 'etcdctl', "--endpoints=http://$address", '--command-timeout=60s', @arguments ],
+		'<', \$input, '>', \$out, '2>', \$err);
+	chomp $out;
+	return ($out, $err);
+}
+
+my $pid;
+
+# Private memory of the process: now, or the most that it was since it began.
+sub memory_mb
+{
+	my ($what) = @_;
+
+	open my $file, '<', "/proc/$pid/status" or return 0;
+	my ($kb) = map { /^$what:\s+(\d+)/ ? $1 : () } <$file>;
+	return $kb / 1024;
+}
+
+# The most is counted anew from here on.
+sub begin
+{
+	open my $file, '>', "/proc/$pid/clear_refs" or return;
+	print $file '5';
+	close $file;
+	return memory_mb('VmHWM');
+}
+
+sub is_bounded
+{
+	my ($what, $before, $limit) = @_;
+	my $most = memory_mb('VmHWM');
+
+	cmp_ok($most - $before, '<', $limit, sprintf '%s: %.0f MB more', $what, $most - $before);
+	is(join(' ', pids($node, 'tikv pd')), $pid, "$what: it lives");
+	is(HTTP::Tiny->new(timeout => 30)->get("http://$address/pd/api/v1/health")->{status}, 200,
+		"$what: others are served");
+}
+
+# A connection on which a call was made, with these messages.
+sub call
+{
+	my ($path, $ends, @messages) = @_;
+	my $socket = connect_http2($address, 4 => 0x7fffffff) or die 'no connection';
+	my $bytes = frame('WINDOW_UPDATE', 0, 0, pack 'N', 0x7fff0000);
+
+	$bytes .= frame('HEADERS', 4, 1, call_headers($path));
+	foreach my $i (0 .. $#messages)
+	{
+		my $message = grpc_message($messages[$i]);
+
+		while ($message ne '')
+		{
+			my $piece = substr $message, 0, 16_000, '';
+
+			$bytes .= frame('DATA', $ends && $i == $#messages && $message eq '', 1, $piece);
+		}
+	}
+	write_all($socket, $bytes);
+	return $socket;
+}
+
+# The names of trailers are not compressed by who we are, but may be by the
+# server: what counts is that an end comes, and how many bytes before it.
+sub read_all
+{
+	my ($socket, $seconds) = @_;
+	my $n = 0;
+	my $silent = 0;
+
+	while ($silent < $seconds)
+	{
+		my $got = sysread $socket, my $bytes, 1 << 20;
+
+		last if defined $got && $got == 0;
+		$silent = defined $got ? 0 : $silent + 1;
+		$n += $got // 0;
+	}
+	return $n;
+}
+
+$node->start;
+serve($node);
+wait_for('PD to answer', sub { (etcd('', 'endpoint', 'status'))[0] ne '' });
+($pid) = pids($node, 'tikv pd');
+
+# ---- a safe point that stays where it is makes no revision
+my $safe_point = '/tidb/store/gcworker/saved_safe_point';
+my $revision = sub { (etcd('', @_, '-w', 'json'))[0] =~ /"revision":(\d+)/ ? $1 : 0 };
+my $first = $revision->('put', $safe_point, '400000');
+is($revision->('put', $safe_point, '400000'), $first, 'the same safe point: the same revision');
+like((etcd('', 'get', $safe_point, "--rev=$first"))[0], qr/400000/, 'which can be read');
+
+# ---- one setting, four hundred times
+is((etcd($value, 'put', '/global/config/x'))[0], 'OK', 'a large setting');
+my $before = begin();
+my $socket = call('/pdpb.PD/LoadGlobalConfig', 1, field(1, "x", 1) x 400);
+cmp_ok(read_all($socket, 3), '<', 1_000_000, 'it is not sent four hundred times');
+is_bounded('a setting many times', $before, 300);
+close $socket;
+$socket = call('/pdpb.PD/LoadGlobalConfig', 1, field(1, 'x', 1) x 3);
+cmp_ok(read_all($socket, 3), '>', 3 * length $value, 'but three times');
+close $socket;
+
+# ---- ranges in a transaction
+etcd($value, 'put', sprintf 'big%02d', $_) foreach 1 .. 25;
+$before = begin();
+my ($out, $err) = etcd("\n" . "get --prefix big\n" x 20 . "\n\n", 'txn');
+like($err, qr/too much memory/, 'twenty ranges of much in a transaction are refused');
+is_bounded('ranges', $before, 400);
+($out, $err) = etcd("\n" . "get --prefix big\n\n\n", 'txn');
+cmp_ok(length $out, '>', 25 * length $value, 'one is answered');
+etcd('', 'del', '--prefix', 'big');
+
+# ---- watchers of one key, who do not read
+$before = begin();
+$socket = call('/etcdserverpb.Watch/Watch', 0, (field(1, field(1, "w", 1), 1)) x 400);
+usleep(1_000_000);
+is((etcd($value, 'put', 'w'))[0], 'OK', 'what many watch is written') foreach 1 .. 3;
+usleep(1_000_000);
+is_bounded('watchers', $before, 450);
+close $socket;
+
+# ---- bodies that do not end
+$before = begin();
+my @held = map {
+	my $body = connect_plain($address);
+
+	write_all($body, "POST /pd/api/v1/config HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+		. ' ' x 3_900_000);
+	$body;
+} 1 .. 60;
+is_bounded('bodies', $before, 150);
+write_all($held[-1], ' ' x 100_000);
+sysread $held[-1], my $answer, 4096;
+like($answer, qr/ 503 .*too many requests/s, 'the last one is refused');
+close $_ foreach @held;
+
+$node->stop;
+done_testing();
