@@ -26,6 +26,10 @@
  * transaction in the region of the key, commit timestamp 0 rolls them back.
  * Nothing is tried again and no lock is resolved: what the store says is
  * printed, and the exit status says what it was.
+ *
+ * With TXNCTL_STORE in the environment the store of that id is asked, whether it
+ * leads or not, and only when a line has come on standard input: PD, which said
+ * where it is, may be silent by then.
  */
 #include "errorpb.pb-c.h"
 #include "tikv_client.h"
@@ -479,6 +483,27 @@ encoded(ProtobufCBinaryData key)
 	return out;
 }
 
+/* Of all stores that one, in its own time. */
+static void
+wait_for_line(Client *client, Pdpb__GetRegionResponse *found, uint64_t store)
+{
+	const Metapb__Region *region = found->region;
+	int c;
+
+	connect_store(client, store);
+	for (size_t i = 0; i < region->n_peers; i++)
+		if (region->peers[i]->store_id == store)
+			found->leader = region->peers[i];
+	if (found->leader->store_id != store)
+		die("no peer of the region is at store %llu",
+			(unsigned long long) store);
+	puts("ready");
+	fflush(stdout);
+	do
+		c = getchar();
+	while (c != '\n' && c != EOF);
+}
+
 /* --------------------------------------------------------------- the table */
 
 typedef struct Verb
@@ -531,9 +556,12 @@ main(int argc, char **argv)
 		printf("%llu\n", (unsigned long long) take_timestamps(&client, 1));
 	else
 	{
-		fill_context(&context,
-					 find_region(&client,
-								 encoded(binary(argv[3 + verb->key]))));
+		Pdpb__GetRegionResponse *found =
+			find_region(&client, encoded(binary(argv[3 + verb->key])));
+
+		if (getenv("TXNCTL_STORE") != NULL)
+			wait_for_line(&client, found, number(getenv("TXNCTL_STORE")));
+		fill_context(&context, found);
 		exit_status = verb->run(&client, &context, argv + 3);
 	}
 	fflush(stdout);

@@ -1,0 +1,69 @@
+# A region's new leader does not know up to which timestamp reads were served
+# elsewhere until PD has told it one: async commits and one phase have to wait,
+# and are told so; all else goes on.
+
+use strict;
+use warnings;
+
+use IPC::Run;
+use Test::More;
+use TikvSpread;
+use TikvTest;
+
+my @nodes = make_spread('maxts', [], [ 0 ]);
+my ($region) = map { $_->[0] } regions_of();
+my @pd = map { [ $_, (pids($_, 'tikv pd'))[0] ] } @nodes;
+
+# A client that has asked PD for everything by the time PD is silent.
+sub prepare
+{
+	my (@arguments) = @_;
+	my %client = (in => '', out => '', err => '');
+
+	local $ENV{TXNCTL_STORE} = store_of(1);
+	$client{run} = IPC::Run::start([ $ENV{TXNCTL}, '--pd', $nodes[0]{tikv}{'tikv.pd_addr'}, @arguments ],
+		'<', \$client{in}, '>', \$client{out}, '2>', \$client{err}, IPC::Run::timeout(60));
+	IPC::Run::pump($client{run}) until $client{out} =~ /ready/;
+	return \%client;
+}
+
+sub finish
+{
+	my ($client) = @_;
+
+	$client->{in} .= "\n";
+	IPC::Run::finish($client->{run});
+	return ($client->{run}->result(0), $client->{err});
+}
+
+sub ts
+{
+	my ($answer, $out) = txnctl($nodes[0], 'ts');
+
+	die 'no timestamp' if $answer != 0;
+	return $out;
+}
+
+my ($async, $plain) = (ts(), ts());
+my $first = prepare('prewrite-async', $async, 'a', 'v', 'a', 'a2');
+my $second = prepare('prewrite', $plain, 'b', 'v');
+
+hold_still(@$_) foreach @pd;
+wait_for('node 1 to lead', sub {
+	try_sql(0, "SELECT tikv_transfer_leader($region, " . store_of(1) . ')');
+	return sql(1, "SELECT is_leader FROM tikv.regions WHERE region_id = $region") eq 't';
+});
+
+my ($answer, $err) = finish($first);
+is($answer, 4, 'the region refuses an async commit');
+like($err, qr/max timestamp of region $region is not synced yet/, 'since it does not know the greatest timestamp');
+($answer, $err) = finish($second);
+is($answer, 0, 'a prewrite of two phases is carried out') or diag($err);
+
+kill 'CONT', map { $_->[1] } @pd;
+wait_for('PD to say so', sub {
+	(txnctl($nodes[0], 'prewrite-async', $async, 'a', 'v', 'a', 'a2'))[0] == 0;
+});
+pass('once PD is back it is carried out');
+$_->stop('immediate') foreach @nodes;
+done_testing();
