@@ -5,12 +5,12 @@
 # usage: test/compat/run.sh [part...]
 #
 # Parts, in their order: descriptors (needs no node), pdcheck, pdhttp, pdctl,
-# etcdctl, errors, txnwire, pdclient, idle, go, go-2022, rust, java, badbytes,
-# txnabuse.  Those of a client with -raw or -txn behind it (go-raw) are its
+# etcdctl, health, errors, txnwire, pdclient, idle, go, go-2022, rust, java,
+# badbytes, txnabuse.  Those of a client with -raw or -txn behind it (go-raw) are its
 # checks of raw commands or transactions alone, in one mode: for the other API
 # versions, which TIKV_API names; java-basics is a quick part of them.  With
-# TIKV_CA, TIKV_CERT and TIKV_KEY the clients, etcdctl and pdctl speak TLS, pdctl
-# to TIKV_PD_HTTP.  `build` instead only builds; `ride` starts three nodes of
+# TIKV_CA, TIKV_CERT and TIKV_KEY the clients, health, etcdctl and pdctl speak
+# TLS, pdctl to TIKV_PD_HTTP.  `build` instead only builds; `ride` starts three nodes of
 # its own and has the clients work while each is killed and stopped.  One line is printed for each
 # program; its output is in
 # out/compat/<program>.log.  A part whose toolchain is missing fails.
@@ -19,8 +19,8 @@
 # shellcheck source=toolchains.sh
 . "$TOP/test/compat/toolchains.sh"
 
-PARTS=(descriptors pdcheck pdhttp pdctl etcdctl errors txnwire pdclient idle go
-    go-2022 rust java badbytes txnabuse)
+PARTS=(descriptors pdcheck pdhttp pdctl etcdctl health errors txnwire pdclient
+    idle go go-2022 rust java badbytes txnabuse)
 
 LOGS=$TOP/out/compat
 BIN=$LOGS/bin
@@ -145,6 +145,11 @@ part_etcdctl()
     program etcdctl "$TOP/test/compat/etcdctl.sh"
 }
 
+part_health()
+{
+    wire_program health
+}
+
 part_errors()
 {
     wire_program errors
@@ -201,6 +206,12 @@ part_go-raw()
     program "go kvcheck raw" "$BIN/go/kvcheck" -mode batch
 }
 
+part_go-2022-txn()
+{
+    build_go go-2022 || return 0
+    program "go-2022 txncheck" "$BIN/go-2022/txncheck" -mode unary
+}
+
 part_go-2022-raw()
 {
     build_go go-2022 || return 0
@@ -228,6 +239,15 @@ part_java-raw()
     build_java || return 0
     program "java kvcheck raw" java -cp "$java/classes:$java/lib/*" \
         compat.Main kvcheck
+}
+
+part_java-txn()
+{
+    local java=$TOP/test/compat/java/target
+
+    build_java || return 0
+    program "java txncheck" java -cp "$java/classes:$java/lib/*" \
+        compat.Main txncheck
 }
 
 part_java-basics()

@@ -75,7 +75,7 @@ async fn timestamps(endpoints: Vec<String>) -> Outcome {
 }
 
 async fn transactional(endpoints: Vec<String>) -> Result<TransactionClient, String> {
-    let mut config = Config::default().with_timeout(Duration::from_secs(20));
+    let mut config = secured(Config::default()).with_timeout(Duration::from_secs(20));
     if store_from_env()? == Store::V2 {
         config = config.with_default_keyspace();
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tikv_client::{CheckLevel, Config, RawClient, TransactionClient, TransactionOptions};
 
 use crate::model::nanos;
-use crate::Outcome;
+use crate::{secured, Outcome};
 
 /// Of one call.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -119,7 +119,7 @@ async fn work_txn(work: Arc<Work>, client: TransactionClient, key: String) -> Ou
 }
 
 pub async fn run(endpoints: Vec<String>) -> Outcome {
-    let config = Config::default().with_timeout(Duration::from_secs(5));
+    let config = secured(Config::default()).with_timeout(Duration::from_secs(5));
     let raw = RawClient::new_with_config(endpoints.clone(), config.clone())
         .await
         .map_err(|e| format!("connect: {e}"))?;

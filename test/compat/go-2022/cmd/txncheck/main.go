@@ -38,6 +38,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "txncheck: TIKV_PD:", addrs, err)
 		os.Exit(2)
 	}
+	config.UpdateGlobal(func(c *config.Config) { c.Security = security() })
 	atomic.StoreUint64(&transaction.ManagedLockTTL, uint64(suite.LockTTL.Milliseconds()))
 	if *die != "" {
 		client, err := connect(store)
@@ -83,7 +84,7 @@ func runMode(store suite.Store, name string, batchSize uint, seed int64) error {
 		return err
 	}
 	defer client.Close()
-	raw, err := rawkv.NewClientWithOpts(context.Background(), addresses())
+	raw, err := rawkv.NewClientWithOpts(context.Background(), addresses(), rawkv.WithSecurity(security()))
 	if err != nil {
 		return err
 	}
@@ -93,6 +94,11 @@ func runMode(store suite.Store, name string, batchSize uint, seed int64) error {
 
 func addresses() []string {
 	return strings.Split(os.Getenv("TIKV_PD"), ",")
+}
+
+// security is what TIKV_CA, TIKV_CERT and TIKV_KEY name: TLS, if they are set.
+func security() config.Security {
+	return config.NewSecurity(os.Getenv("TIKV_CA"), os.Getenv("TIKV_CERT"), os.Getenv("TIKV_KEY"), nil)
 }
 
 func connect(store suite.Store) (suite.Txns, error) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pingcap/log"
+	"github.com/tikv/client-go/v2/config"
 	tikverr "github.com/tikv/client-go/v2/error"
 	"github.com/tikv/client-go/v2/rawkv"
 	"github.com/tikv/client-go/v2/txnkv"
@@ -32,9 +33,11 @@ var raws, txns, failed atomic.Int64
 
 func main() {
 	log.SetLevel(zapcore.FatalLevel) // a fault makes the client talk
+	security := config.NewSecurity(os.Getenv("TIKV_CA"), os.Getenv("TIKV_CERT"), os.Getenv("TIKV_KEY"), nil)
+	config.UpdateGlobal(func(c *config.Config) { c.Security = security })
 	addresses := strings.Split(os.Getenv("TIKV_PD"), ",")
 	ctx, cancel := context.WithCancel(context.Background())
-	raw, err := rawkv.NewClientWithOpts(ctx, addresses)
+	raw, err := rawkv.NewClientWithOpts(ctx, addresses, rawkv.WithSecurity(security))
 	if err != nil {
 		fail(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"github.com/tikv/client-go/v2/config"
 	tikverr "github.com/tikv/client-go/v2/error"
 	"github.com/tikv/client-go/v2/txnkv"
 	"github.com/tikv/client-go/v2/txnkv/transaction"
@@ -152,6 +153,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sqlcheck: TIKV_PD:", os.Getenv("TIKV_PD"), err)
 		os.Exit(2)
 	}
+	config.UpdateGlobal(func(c *config.Config) { c.Security = security() })
 	atomic.StoreUint64(&transaction.ManagedLockTTL, uint64(suite.LockTTL.Milliseconds()))
 	var options []txnkv.ClientOpt
 	if store.API == "V2" {
@@ -172,6 +174,11 @@ func main() {
 	_ = client.Close()
 	time.Sleep(100 * time.Millisecond) // what the client logs at its end comes first
 	fmt.Printf("sqlcheck: %d checks\n", len(checks))
+}
+
+// security is what TIKV_CA, TIKV_CERT and TIKV_KEY name: TLS, if they are set.
+func security() config.Security {
+	return config.NewSecurity(os.Getenv("TIKV_CA"), os.Getenv("TIKV_CERT"), os.Getenv("TIKV_KEY"), nil)
 }
 
 func runCheck(client *txnkv.Client, c check) (err error) {

@@ -34,7 +34,7 @@ func main() {
 	t.checkClusterID()
 	t.checkBatch()
 	t.checkTransport()
-	t.checkHealth()
+	t.CheckHealth(ctx, report)
 	t.checkSplit()
 	report.Check("the node still answers", n.Alive(ctx))
 	report.Exit()

@@ -163,16 +163,3 @@ func (t *tester) checkForms() {
 	}
 	t.Check("unusual authority", err)
 }
-
-func (t *tester) checkHealth() {
-	for port, conn := range map[string]*grpc.ClientConn{"store": t.StoreConn, "PD": t.PDConn} {
-		client := grpc_health_v1.NewHealthClient(conn)
-		got, err := client.Check(t.ctx, &grpc_health_v1.HealthCheckRequest{})
-		if err == nil {
-			err = node.Expect(got.Status == grpc_health_v1.HealthCheckResponse_SERVING, "got %v", got)
-		}
-		t.Check("health of "+port, err)
-		_, err = client.Check(t.ctx, &grpc_health_v1.HealthCheckRequest{Service: "tikvpb.Nothing"})
-		t.Check("health of an unknown service of "+port, node.WantStatus(err, codes.NotFound))
-	}
-}

@@ -15,7 +15,6 @@ import (
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/pingcap/kvproto/pkg/tikvpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 // MaxMessageBytes is how large an answer may be.
@@ -35,10 +34,15 @@ type Node struct {
 	KV                tikvpb.TikvClient
 }
 
-// Dial opens a plain connection; nothing is sent before the first call.
+// Dial opens a connection, with TLS if the environment names certificates;
+// nothing is sent before the first call.
 func Dial(addr string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	secured, err := transport()
+	if err != nil {
+		return nil, err
+	}
 	options = append(options,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(secured),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes),
 			grpc.MaxCallSendMsgSize(MaxMessageBytes)))
 	return grpc.NewClient("passthrough:///"+addr, options...)

@@ -32,7 +32,7 @@ public final class Main {
     }
     String[] parts = args.length > 0 ? args : new String[] {"kvcheck", "tso", "txncheck"};
     if (parts[0].equals("die")) {
-      try (TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints))) {
+      try (TiSession session = transactional(endpoints)) {
         Killed.die(session, parts[1], parts[2]);
       }
     }
@@ -93,7 +93,7 @@ public final class Main {
   }
 
   /** With TLS if TIKV_CA, TIKV_CERT and TIKV_KEY name files. */
-  private static TiConfiguration secured(TiConfiguration conf) {
+  static TiConfiguration secured(TiConfiguration conf) {
     if (System.getenv("TIKV_CA") != null) {
       conf.setTlsEnable(true);
       conf.setTrustCertCollectionFile(System.getenv("TIKV_CA"));
@@ -103,14 +103,18 @@ public final class Main {
     return conf;
   }
 
+  private static TiSession transactional(String endpoints) {
+    return TiSession.create(secured(TiConfiguration.createDefault(endpoints)));
+  }
+
   private static void tso(String endpoints) throws Exception {
-    try (TiSession session = TiSession.create(secured(TiConfiguration.createDefault(endpoints)))) {
+    try (TiSession session = transactional(endpoints)) {
       TimestampCheck.run(session, 16, 200);
     }
   }
 
   private static void txncheck(String endpoints) throws Exception {
-    try (TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints));
+    try (TiSession session = transactional(endpoints);
         KVClient client = session.createKVClient()) {
       new TxnChecks(session, client, TXN_PREFIX + System.nanoTime() + "/").run();
     }

@@ -41,9 +41,11 @@ final class Ride {
   }
 
   void run() throws Exception {
-    try (TiSession rawSession = TiSession.create(TiConfiguration.createRawDefault(endpoints));
+    TiConfiguration rawConf = Main.secured(TiConfiguration.createRawDefault(endpoints));
+    TiConfiguration conf = Main.secured(TiConfiguration.createDefault(endpoints));
+    try (TiSession rawSession = TiSession.create(rawConf);
         RawKVClient raw = rawSession.createRawClient();
-        TiSession session = TiSession.create(TiConfiguration.createDefault(endpoints));
+        TiSession session = TiSession.create(conf);
         KVClient txn = session.createKVClient()) {
       Thread rawWork = start(() -> workRaw(raw));
       Thread txnWork = start(() -> workTxn(session, txn));
