@@ -7,10 +7,14 @@ import (
 	"sync"
 )
 
-// Checks of compare and swap, and of commands over ranges.
-var rangeSteps = []step{
+// Checks of compare and swap.
+var swapSteps = []step{
 	{"compare and swap", checkSwap},
 	{"counter", checkCounter},
+}
+
+// Checks of commands over ranges.
+var rangeSteps = []step{
 	{"delete range", checkDeleteRange},
 	{"delete a big range", checkDeleteBigRange},
 	{"checksum", checkChecksum},
@@ -50,6 +54,16 @@ func checkSwap(r *run) {
 	r.expectSwap(key, two, big, two, true)
 	r.expectSwap(key, big, one, big, true)
 	r.expect(key, one)
+}
+
+// checkNoSwap makes sure that a client that is not in atomic mode swaps nothing.
+func checkNoSwap(r *run) {
+	key := r.key("k")
+	r.put(key, []byte("one"))
+	if _, _, err := r.client.CompareAndSwap(r.ctx, key, []byte("one"), []byte("two")); err == nil {
+		r.fail("a swap without atomic mode was accepted")
+	}
+	r.expect(key, []byte("one"))
 }
 
 // checkCounter raises one number from several tasks by swaps alone: none may

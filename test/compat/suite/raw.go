@@ -13,9 +13,9 @@ import (
 
 // Raw is a raw key-value client. An absent key reads as a nil value, an empty
 // value as an empty slice that is not nil. Scan goes from start up to end,
-// ReverseScan from below start down to end. It is in the mode in which writes
-// and CompareAndSwap of one key have an order; an absent key is expected and
-// told as nil there, and told as nil by GetKeyTTL.
+// ReverseScan from below start down to end. Unless the store says NoCAS it is in
+// the mode in which writes and CompareAndSwap of one key have an order; an absent
+// key is expected and told as nil there, and told as nil by GetKeyTTL.
 type Raw interface {
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	BatchGet(ctx context.Context, keys [][]byte) ([][]byte, error)

@@ -10,6 +10,7 @@ type Store struct {
 	API      string // V1, V1TTL or V2, as TIKV_API says
 	TTL      bool   // keys may expire
 	Families bool   // requests may name a column family
+	NoCAS    bool   // the client is not in the mode that CompareAndSwap needs
 	Prefix   []byte // of a key of the default keyspace, in requests
 }
 
@@ -31,6 +32,11 @@ func StoreFromEnv() (Store, error) {
 func (s Store) all() []step {
 	list := append([]step{}, steps...)
 	list = append(list, rangeSteps...)
+	if s.NoCAS {
+		list = append(list, step{"no compare and swap", checkNoSwap})
+	} else {
+		list = append(list, swapSteps...)
+	}
 	if s.Families {
 		list = append(list, step{"column families", checkFamilies})
 	}

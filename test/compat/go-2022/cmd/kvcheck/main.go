@@ -1,5 +1,6 @@
 // kvcheck asks everything of the raw commands through a Go client of January
-// 2023, over the batch stream and over single calls, plain and compressed.
+// 2023, over the batch stream and over single calls, plain and compressed, in
+// atomic mode and once without.
 package main
 
 import (
@@ -22,6 +23,7 @@ type mode struct {
 	name        string
 	batchSize   uint
 	compression string
+	noCAS       bool // without the mode that CompareAndSwap needs
 }
 
 // security is what TIKV_CA, TIKV_CERT and TIKV_KEY name: TLS, if they are set.
@@ -30,10 +32,11 @@ func security() config.Security {
 }
 
 var modes = []mode{
-	{"batch", 128, "none"},
-	{"unary", 0, "none"},
-	{"batch-gzip", 128, "gzip"},
-	{"unary-gzip", 0, "gzip"},
+	{"batch", 128, "none", false},
+	{"unary", 0, "none", false},
+	{"batch-gzip", 128, "gzip", false},
+	{"unary-gzip", 0, "gzip", false},
+	{"unary-no-cas", 0, "none", true},
 }
 
 func main() {
@@ -84,7 +87,8 @@ func runMode(addrs []string, store suite.Store, m mode, seed int64) error {
 		return err
 	}
 	defer client.Close()
-	return suite.RunRaw(adapter{client.SetAtomicForCAS(true), ""}, store, "go-2022-"+m.name, seed)
+	store.NoCAS = m.noCAS
+	return suite.RunRaw(adapter{client.SetAtomicForCAS(!m.noCAS), ""}, store, "go-2022-"+m.name, seed)
 }
 
 // adapter gives the client the form that the shared checks know, for one

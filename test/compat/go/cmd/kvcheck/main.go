@@ -1,6 +1,7 @@
 // kvcheck asks everything of the raw commands through the newest Go client:
 // over the batch stream and over single calls, plain and compressed, with
-// regions looked up one by one and over PD's stream.
+// regions looked up one by one and over PD's stream, in atomic mode and once
+// without.
 package main
 
 import (
@@ -25,6 +26,7 @@ type mode struct {
 	batchSize   uint
 	compression string
 	router      bool
+	noCAS       bool // without the mode that CompareAndSwap needs
 }
 
 // options are those of a client of the store's API version.
@@ -42,10 +44,11 @@ func security() config.Security {
 }
 
 var modes = []mode{
-	{"batch", 128, "none", false},
-	{"unary", 0, "none", false},
-	{"batch-gzip", 128, "gzip", true},
-	{"unary-gzip", 0, "gzip", true},
+	{"batch", 128, "none", false, false},
+	{"unary", 0, "none", false, false},
+	{"batch-gzip", 128, "gzip", true, false},
+	{"unary-gzip", 0, "gzip", true, false},
+	{"batch-no-cas", 128, "none", false, true},
 }
 
 func main() {
@@ -92,7 +95,8 @@ func runMode(addrs []string, store suite.Store, m mode, seed int64) error {
 		return err
 	}
 	defer client.Close()
-	return suite.RunRaw(adapter{client.SetAtomicForCAS(true), ""}, store, "go-"+m.name, seed)
+	store.NoCAS = m.noCAS
+	return suite.RunRaw(adapter{client.SetAtomicForCAS(!m.noCAS), ""}, store, "go-"+m.name, seed)
 }
 
 // adapter gives the client the form that the shared checks know, for one

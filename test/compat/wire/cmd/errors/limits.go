@@ -22,14 +22,14 @@ func textWith(text string) func(answer) error {
 
 // hasText names the commands whose response has room for a text.
 func hasText(cmd command) bool {
-	return cmd.name != "RawBatchGet" && cmd.name != "RawScan"
+	return cmd.name != "RawBatchGet" && cmd.name != "RawScan" && cmd.name != "RawBatchScan"
 }
 
 // checkLimits tries keys and entries up to and beyond what is taken.
 func (t *tester) checkLimits() {
 	longest := append([]byte(t.prefix), bytes.Repeat([]byte{0xfe}, 4096-len(t.prefix))...)
 	tooLong := bytes.Repeat([]byte{'k'}, 64<<10)
-	for _, cmd := range commands {
+	for _, cmd := range t.commands {
 		t.both("key of 4096 bytes", cmd, t.Context(), longest, []byte("v"), success)
 		if hasText(cmd) {
 			t.both("key of 64 KiB", cmd, t.Context(), tooLong, []byte("v"), textWith("key size"))
@@ -38,8 +38,8 @@ func (t *tester) checkLimits() {
 
 	key := []byte(t.prefix + "big")
 	large, tooLarge := make([]byte, 6<<20), make([]byte, 9<<20)
-	for _, cmd := range commands {
-		if cmd.name != "RawPut" && cmd.name != "RawBatchPut" {
+	for _, cmd := range t.commands {
+		if cmd.name != "RawPut" && cmd.name != "RawBatchPut" && cmd.name != "RawCompareAndSwap" {
 			continue
 		}
 		t.both("value of 6 MiB", cmd, t.Context(), key, large, success)
@@ -77,7 +77,7 @@ func (t *tester) checkRefusals(key []byte) {
 	}{
 		"cf default": {func(r *kvrpcpb.RawPutRequest) { r.Cf = "default" }, success},
 		"cf unknown": {func(r *kvrpcpb.RawPutRequest) { r.Cf = "nonsense" }, textWith("cf")},
-		"ttl":        {func(r *kvrpcpb.RawPutRequest) { r.Ttl = 5 }, textWith("ttl is not enabled")},
+		"ttl":        {func(r *kvrpcpb.RawPutRequest) { r.Ttl = 5 }, t.ofTTL},
 		"api version 2": {func(r *kvrpcpb.RawPutRequest) { r.Context.ApiVersion = kvrpcpb.APIVersion_V2 },
 			textWith("Api version in request does not match with TiKV storage")},
 	} {
@@ -89,14 +89,30 @@ func (t *tester) checkRefusals(key []byte) {
 	}
 }
 
+// ofTTL is what comes of a command with a time to live.
+func (t *tester) ofTTL(a answer) error {
+	if t.expires {
+		return success(a)
+	}
+	return textWith("ttl is not enabled")(a)
+}
+
+// checkNoTTL: where keys do not expire nobody is told for how long they stay.
+func (t *tester) checkNoTTL() {
+	t.both("keys that do not expire", keyTTL, t.Context(), []byte(t.prefix+"ttl"), nil, t.ofTTL)
+}
+
 // checkClusterID: a store refuses another cluster's requests with a status,
 // which inside a batch ends the whole stream.
 func (t *tester) checkClusterID() {
-	for _, cmd := range commands {
+	for _, cmd := range t.commands {
 		c := t.Context()
 		c.ClusterId++
 		_, err := cmd.unary(t.ctx, t.KV, c, []byte(t.prefix+"cluster"), []byte("v"))
 		t.Check("wrong cluster, "+cmd.name, node.WantStatus(err, codes.InvalidArgument))
+		if cmd.batch == nil {
+			continue
+		}
 		_, err = t.sendOne(cmd.batch(c, []byte(t.prefix+"cluster"), []byte("v")))
 		t.Check("wrong cluster, "+cmd.name+" in a batch", node.WantStatus(err, codes.InvalidArgument))
 	}
@@ -121,7 +137,10 @@ func (t *tester) checkBatch() {
 		request.RequestIds = append(request.RequestIds, id)
 	}
 	for i := 0; i < n; i++ {
-		cmd := commands[i%len(commands)]
+		cmd := t.commands[i%len(t.commands)]
+		if cmd.batch == nil {
+			continue
+		}
 		add(cmd.name, cmd.batch(t.Context(), []byte(t.prefix+"batch"), []byte("v")))
 	}
 	add("nothing", &tikvpb.BatchCommandsRequest_Request{})

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"tikv_fdw/test/compat/wire/internal/node"
@@ -17,6 +18,9 @@ type tester struct {
 	ctx    context.Context
 	prefix string
 	now    int64
+
+	expires  bool // keys may expire, and there are no transactions
+	commands []command
 }
 
 func main() {
@@ -26,16 +30,25 @@ func main() {
 	n, err := node.Connect(ctx)
 	report.Fatal(err)
 	now := time.Now().UnixNano()
-	t := &tester{n, report, ctx, fmt.Sprintf("compat/errors/%d/", now), now}
+	t := &tester{Node: n, Report: report, ctx: ctx, prefix: fmt.Sprintf("compat/errors/%d/", now), now: now,
+		expires: os.Getenv("TIKV_API") == "V1TTL", commands: commands}
+	if t.expires {
+		t.commands = append(t.commands, keyTTL)
+	} else {
+		t.checkNoTTL()
+	}
 
 	t.checkRegionErrors()
 	t.checkTimeLimit()
+	t.checkSwap()
 	t.checkLimits()
 	t.checkClusterID()
 	t.checkBatch()
 	t.checkTransport()
 	t.CheckHealth(ctx, report)
-	t.checkSplit()
+	if !t.expires {
+		t.checkSplit()
+	}
 	report.Check("the node still answers", n.Alive(ctx))
 	report.Exit()
 }

@@ -68,7 +68,7 @@ func (t *tester) checkRegionErrors() {
 		{"peer before epoch", func(c *kvrpcpb.Context) { c.Peer.Id += 9; c.RegionEpoch.Version++ }, only(badPeer)},
 	}
 	for _, s := range spoil {
-		for _, cmd := range commands {
+		for _, cmd := range t.commands {
 			c := t.Context()
 			s.change(c)
 			t.both(s.what, cmd, c, key, value, s.check)
@@ -128,7 +128,7 @@ func (t *tester) checkHarmless(key, value []byte) {
 		},
 	}
 	for what, change := range harmless {
-		for _, cmd := range commands {
+		for _, cmd := range t.commands {
 			c := t.Context()
 			change(c)
 			t.both(what, cmd, c, key, value, success)

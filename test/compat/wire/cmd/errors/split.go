@@ -50,7 +50,7 @@ func (t *tester) checkSplit() {
 	}
 	outside := only(&errorpb.Error{KeyNotInRegion: &errorpb.KeyNotInRegion{Key: key, RegionId: got.Left.Id,
 		StartKey: got.Left.StartKey, EndKey: got.Left.EndKey}})
-	for _, cmd := range commands {
+	for _, cmd := range t.commands {
 		t.both("a key of the other piece", cmd, t.contextOf(got.Left, got.Left.RegionEpoch.Version), key, value, outside)
 		t.both("the region as it was", cmd, t.contextOf(got.Right, old), key, value, func(a answer) error {
 			return bothPieces(a, got.Left, got.Right)

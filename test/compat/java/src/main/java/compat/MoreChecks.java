@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.NavigableMap;
 import java.util.Optional;
 import org.tikv.common.exception.RawCASConflictException;
+import org.tikv.common.util.Pair;
 import org.tikv.common.util.ScanOption;
 import org.tikv.kvproto.Kvrpcpb.KvPair;
 import org.tikv.raw.RawKVClient;
@@ -126,9 +127,46 @@ final class MoreChecks {
       got.get(i).forEach(pair -> pairs.put(pair.getKey(), pair.getValue()));
       Keys.same("range " + i + " of a batch scan", pairs, want);
     }
+    batchScanKeys(k, model, bounds);
+    scansInOtherWords(k);
+  }
+
+  private void batchScanKeys(
+      Keys k, NavigableMap<ByteString, ByteString> model, String[][] bounds) {
+    List<Pair<ByteString, ByteString>> ranges = new ArrayList<>();
+    for (String[] range : bounds) {
+      ranges.add(Pair.create(k.key(range[0]), k.key(range[1])));
+    }
+    List<List<ByteString>> got = client.batchScanKeys(ranges, 20);
+    Keys.same("ranges of a batch scan of keys", got.size(), bounds.length);
+    for (int i = 0; i < bounds.length; i++) {
+      List<ByteString> want =
+          model.subMap(k.key(bounds[i][0]), k.key(bounds[i][1])).keySet().stream()
+              .limit(20)
+              .toList();
+      Keys.same("range " + i + " of a batch scan of keys", got.get(i), want);
+    }
+  }
+
+  /** The scans that the others are not made of. */
+  private void scansInOtherWords(Keys k) {
     List<KvPair> prefix = client.scanPrefix(k.key("001"));
     Keys.same("keys of a prefix", prefix.size(), 10);
     Keys.same("first key of a prefix", prefix.get(0).getKey(), k.key("0010"));
+    Keys.same("keys of a prefix, alone", client.scanPrefix(k.key("001"), true), keysOf(prefix));
+    Keys.same(
+        "first keys of a prefix", client.scanPrefix(k.key("001"), 3, false), prefix.subList(0, 3));
+    Keys.same("to a bound", client.scan(k.key("0010"), k.key("0020")), prefix);
+    Keys.same("to a bound, keys", client.scan(k.key("0010"), k.key("0020"), true), keysOf(prefix));
+    Keys.same("so many", client.scan(k.key("0010"), 10), prefix);
+    Keys.same("so many keys", client.scan(k.key("0010"), 10, true), keysOf(prefix));
+    List<KvPair> walked = new ArrayList<>();
+    client.scan0(k.key("0010"), k.key("0020")).forEachRemaining(walked::add);
+    Keys.same("one after another", walked, prefix);
+  }
+
+  private static List<KvPair> keysOf(List<KvPair> pairs) {
+    return pairs.stream().map(p -> p.toBuilder().clearValue().build()).toList();
   }
 
   void timeToLive(Keys k) throws InterruptedException {
@@ -137,10 +175,7 @@ final class MoreChecks {
     k.put(key, bytes("v"));
     Keys.same("ttl of a key that stays", client.getKeyTTL(key), Optional.of(0L));
     client.put(key, bytes("v"), 1000);
-    long left = client.getKeyTTL(key).orElse(-1L);
-    if (left < 800 || left > 1000) {
-      throw new CheckFailed(left + " s are left of 1000");
-    }
+    expectTtl(key, "put");
     client.batchPut(Map.of(key, bytes("1"), k.key("other"), bytes("2")), 1);
     client.put(k.key("other"), bytes("3"));
     for (int i = 0; k.get(key).isPresent(); i++) {
@@ -153,6 +188,21 @@ final class MoreChecks {
     k.expect(k.key("other"), bytes("3"));
     Keys.same("put if absent", client.putIfAbsent(key, bytes("x"), 1000), Optional.empty());
     k.expect(key, bytes("x"));
+    expectTtl(key, "put if absent");
+    client.put(key, bytes("x"));
+    client.compareAndSet(key, Optional.of(bytes("x")), bytes("y"), 1000);
+    k.expect(key, bytes("y"));
+    expectTtl(key, "compare and set");
+    client.compareAndSet(key, Optional.of(bytes("y")), bytes("z"));
+    Keys.same("ttl of what was set without", client.getKeyTTL(key), Optional.of(0L));
+  }
+
+  /** The key was stored with 1000 s a moment ago. */
+  private void expectTtl(ByteString key, String by) {
+    long left = client.getKeyTTL(key).orElse(-1L);
+    if (left < 800 || left > 1000) {
+      throw new CheckFailed(left + " s are left of 1000 by " + by);
+    }
   }
 
   void noTimeToLive(Keys k) {
