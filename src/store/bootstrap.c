@@ -4,8 +4,9 @@
  *
  * First start: an id from PD, then region 1's descriptor is saved, then PD is
  * asked to bootstrap with it; a crash between any two of these resumes where
- * it stopped (raftstore-and-pd 20).  Every start registers the store again,
- * with its present addresses.
+ * it stopped (raftstore-and-pd 20).  Another store may have been faster by
+ * then: see core/region/first_region.h.  Every start registers the store
+ * again, with its present addresses.
  */
 #include "postgres.h"
 
@@ -16,6 +17,7 @@
 #include "bus/failpoints.h"
 #include "bus/lock_table.h"
 #include "bus/tso_shared.h"
+#include "core/region/first_region.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
@@ -23,10 +25,6 @@
 #include "store/store.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-
-/* raftstore-and-pd 1: where every new region's log begins. */
-#define RAFT_INIT_LOG_INDEX 5
-#define RAFT_INIT_LOG_TERM 5
 
 #define PD_CALL_TIMEOUT_MS 10000
 
@@ -283,12 +281,12 @@ save_first_region(Store *store, uint64 region_id, uint64 peer_id)
 	region.peers[0].store_id = store->meta.store_id;
 	region.peers[0].role = PEER_VOTER;
 	state.region_id = region_id;
-	state.term = RAFT_INIT_LOG_TERM;
-	state.commit_index = RAFT_INIT_LOG_INDEX;
-	state.applied_index = RAFT_INIT_LOG_INDEX;
-	state.applied_term = RAFT_INIT_LOG_TERM;
-	state.truncated_index = RAFT_INIT_LOG_INDEX;
-	state.truncated_term = RAFT_INIT_LOG_TERM;
+	state.term = FIRST_LOG_TERM;
+	state.commit_index = FIRST_LOG_INDEX;
+	state.applied_index = FIRST_LOG_INDEX;
+	state.applied_term = FIRST_LOG_TERM;
+	state.truncated_index = FIRST_LOG_INDEX;
+	state.truncated_term = FIRST_LOG_TERM;
 	begin();
 	region_table_save(&region, peer_id, PEER_STATE_NORMAL);
 	group_state_insert(&state);
@@ -440,30 +438,125 @@ load_background(Store *store)
 	end();
 }
 
-/* Make region 1 if there is none, and have PD know it. */
+/* ------------------------------------------------------ the first region */
+
+/* Which region has the first key; PD that knows of none is not believed. */
+static bool
+pd_first_region(Arena *arena, Pdpb__RequestHeader *header, uint64 *id,
+				char *reason, Size size)
+{
+	Pdpb__GetRegionRequest request = PDPB__GET_REGION_REQUEST__INIT;
+	Pdpb__GetRegionResponse *reply;
+
+	request.header = header;
+	reply = (Pdpb__GetRegionResponse *)
+		store_pd_call(METHOD_PD_GET_REGION, &request.base,
+					  &pdpb__get_region_response__descriptor, arena, reason,
+					  size);
+	if (reply == NULL || !header_ok(reply->header, reason, size))
+		return false;
+	*id = reply->region == NULL ? 0 : reply->region->id;
+	if (*id == 0)
+		snprintf(
+			reason, size,
+			"the placement driver says that the cluster has a first region, and does not know which");
+	return *id != 0;
+}
+
+static bool
+prepare_first_region(Store *store, Arena *arena, Pdpb__RequestHeader *header,
+					 char *reason, Size size)
+{
+	uint64 region_id;
+	uint64 peer_id;
+
+	if (!pd_alloc_id(arena, header, &region_id, reason, size) ||
+		!pd_alloc_id(arena, header, &peer_id, reason, size))
+		return false;
+	FAILPOINT("store_before_first_region");
+	save_first_region(store, region_id, peer_id);
+	FAILPOINT("store_after_first_region");
+	load_peers(store);
+	return true;
+}
+
+/* The one that was prepared goes if the cluster began with another one. */
+static bool
+compare_first_region(Store *store, Arena *arena, Pdpb__RequestHeader *header,
+					 char *reason, Size size)
+{
+	uint64 ours = store->peers[0]->region.id;
+	uint64 first;
+
+	if (!pd_first_region(arena, header, &first, reason, size))
+		return false;
+	if (first == ours)
+		return true;
+	ereport(
+		LOG,
+		(errmsg(
+			"tikv store %llu gives up region %llu, which it had prepared: the cluster has begun with region %llu",
+			(unsigned long long) store->meta.store_id,
+			(unsigned long long) ours, (unsigned long long) first)));
+	begin();
+	region_table_remove(ours);
+	group_state_remove(ours);
+	end();
+	load_peers(store);
+	return true;
+}
+
+static FirstRegionView
+first_region_view(const Store *store, bool bootstrapped)
+{
+	FirstRegionView view = {.bootstrapped = bootstrapped,
+							.n_regions = store->n_peers};
+
+	view.joins = tikv_fdw_settings.join[0] != '\0' &&
+		tikv_fdw_settings.pd_endpoints[0] == '\0';
+	if (store->n_peers == 1)
+	{
+		const Peer *peer = store->peers[0];
+
+		view.prepared = peer->life == PEER_STATE_NORMAL &&
+			first_region_is_prepared(&peer->region, store->meta.store_id,
+									 peer->saved.term,
+									 peer->saved.applied_index);
+	}
+	return view;
+}
+
+/* See that the cluster has a first region, and this store no second one. */
 static bool
 bootstrap_cluster(Store *store, Arena *arena, Pdpb__RequestHeader *header,
 				  char *reason, Size size)
 {
+	FirstRegionView view;
 	bool bootstrapped;
-	uint64 region_id;
-	uint64 peer_id;
 
 	if (!pd_is_bootstrapped(arena, header, &bootstrapped, reason, size))
 		return false;
-	if (store->n_peers == 0 && !bootstrapped)
+	view = first_region_view(store, bootstrapped);
+	switch (first_region_step(&view))
 	{
-		if (!pd_alloc_id(arena, header, &region_id, reason, size) ||
-			!pd_alloc_id(arena, header, &peer_id, reason, size))
+		case FIRST_REGION_SETTLED:
+			return true;
+		case FIRST_REGION_COMPARE:
+			return compare_first_region(store, arena, header, reason, size);
+		case FIRST_REGION_WAIT:
+			snprintf(
+				reason, size,
+				"the cluster of tikv.join has no first region yet: a node without tikv.join has to make it");
 			return false;
-		FAILPOINT("store_before_first_region");
-		save_first_region(store, region_id, peer_id);
-		FAILPOINT("store_after_first_region");
-		load_peers(store);
+		case FIRST_REGION_PREPARE:
+			if (!prepare_first_region(store, arena, header, reason, size))
+				return false;
+			break;
+		case FIRST_REGION_ASK:
+			break;
 	}
-	return bootstrapped ||
-		pd_bootstrap(store, &store->peers[0]->region, arena, header, reason,
-					 size);
+	return pd_bootstrap(store, &store->peers[0]->region, arena, header, reason,
+						size);
 }
 
 bool

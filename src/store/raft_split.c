@@ -12,11 +12,8 @@
 #include "access/xact.h"
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
+#include "core/region/first_region.h"
 #include "store/leftovers.h"
-
-/* raftstore-and-pd 1: where every new region's log begins. */
-#define RAFT_INIT_LOG_INDEX 5
-#define RAFT_INIT_LOG_TERM 5
 
 /*
  * Does a peer of the piece begin here?  It may have come and gone already, or
@@ -47,10 +44,10 @@ first_state(Store *store, const Region *piece, GroupState *state)
 
 	memset(state, 0, sizeof(*state));
 	state->region_id = piece->id;
-	state->term = RAFT_INIT_LOG_TERM;
+	state->term = FIRST_LOG_TERM;
 	state->commit_index = state->applied_index = state->truncated_index =
-		RAFT_INIT_LOG_INDEX;
-	state->applied_term = state->truncated_term = RAFT_INIT_LOG_TERM;
+		FIRST_LOG_INDEX;
+	state->applied_term = state->truncated_term = FIRST_LOG_TERM;
 	state->approximate_size = state->approximate_keys = -1;
 	if (present != NULL && present->state.term > state->term)
 	{
