@@ -212,7 +212,7 @@ group_load_state(Pd *pd)
 	pd_state_free(&pd->state);
 	group_table_load_records(&pd->state, &pd->arena);
 	pd_state_loaded(&pd->state);
-	pd->moved = pd_data_moved();
+	pd->moved = pd_data_moved(pd->moved_how, sizeof(pd->moved_how));
 	pd->revision = pd->saved.applied_index;
 }
 
@@ -265,11 +265,87 @@ lead_alone(Pd *pd)
 	return group_commit(pd);
 }
 
-/* One of several: follow until it is elected. */
+/* ---- one of several ---- */
+
+/* Has it others beside it, also by what its log may yet make of the group? */
+static bool
+has_company(const Pd *pd)
+{
+	const RaftConfState *conf = &pd->saved.conf;
+
+	if (conf->voters.n != 1 || conf->voters.id[0] != pd->saved.member_id ||
+		conf->learners.n > 0 || conf->voters_outgoing.n > 0)
+		return true;
+	for (size_t i = 0; i < pd->log.n; i++)
+		if (pd->log.entries[i].index > pd->saved.applied_index &&
+			pd->log.entries[i].type != RAFT_ENTRY_NORMAL)
+			return true;
+	return false;
+}
+
+/*
+ * A voter among others is heard of where they know it to be, and nowhere else,
+ * so it cannot have moved by its settings; its copy may have.  A lone voter
+ * leads all the same, and tells its new address.
+ */
+static bool
+is_known_elsewhere(Pd *pd)
+{
+	const PdMember *self =
+		members_find(&pd->state.members, pd->saved.member_id);
+
+	return self != NULL && pd->saved.conf.voters.n > 1 &&
+		strcmp(url_address(self->peer_url, &pd->arena),
+			   url_address(pd->client_url, &pd->arena)) != 0;
+}
+
+/*
+ * A copy has a start that the others have not seen, so they would take it for
+ * a restart, and their answers would end the original: it must not say a word.
+ * False with a reason, or fenced.
+ */
+static bool
+may_take_part(Pd *pd)
+{
+	const char *how = pd->moved_how;
+
+	if (!has_company(pd))
+		return true;
+	if (pd->moved == PD_MOVED_UNKNOWN)
+	{
+		snprintf(pd->reason, sizeof(pd->reason),
+				 "tikv_internal.store_meta is locked");
+		return false;
+	}
+	if (pd->moved == PD_MOVED_NOT)
+	{
+		if (!is_known_elsewhere(pd))
+			return true;
+		how = arena_printf(&pd->arena, "the others know this member at %s",
+						   url_address(members_find(&pd->state.members,
+													pd->saved.member_id)
+										   ->peer_url,
+									   &pd->arena));
+	}
+	snprintf(
+		pd->fenced, sizeof(pd->fenced),
+		"the data are a copy (%s) and the placement driver has other members: stop the copy, or have it begin anew, empty, with tikv_reset_store()",
+		how);
+	ereport(WARNING,
+			(errmsg("tikv pd: this member takes no part: %s", pd->fenced)));
+	return false;
+}
+
+/* Follow until it is elected. */
 static bool
 follow(Pd *pd)
 {
 	group_table_load_log(&pd->log, &pd->arena);
+	if (!may_take_part(pd))
+	{
+		give_up_start(pd);
+		return false;
+	}
 	group_table_write_row(&pd->saved, true);
 	group_table_end();
 	start_raft(pd, true);

@@ -24,9 +24,8 @@ number(int column)
 									   SPI_tuptable->tupdesc, column, &isnull));
 }
 
-/* Where the table cannot be read at once, the careful answer is yes. */
-bool
-pd_data_moved(void)
+PdMoved
+pd_data_moved(char *how, Size size)
 {
 	Oid schema = get_namespace_oid("tikv_internal", true);
 	Oid table = OidIsValid(schema) ? get_relname_relid("store_meta", schema) :
@@ -35,19 +34,22 @@ pd_data_moved(void)
 	DataIdentity here;
 
 	if (!OidIsValid(table))
-		return false;
+		return PD_MOVED_NOT;
 	if (!ConditionalLockRelationOid(table, AccessShareLock))
-		return true;
+		return PD_MOVED_UNKNOWN;
 	if (SPI_execute("SELECT machine, device, inode, timeline::int8"
 					" FROM tikv_internal.store_meta",
 					true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read tikv_internal.store_meta");
 	if (SPI_processed == 0)
-		return false;
+		return PD_MOVED_NOT;
 	stored.machine = number(1);
 	stored.device = number(2);
 	stored.inode = number(3);
 	stored.timeline = (int32) number(4);
 	identity_here(&here);
-	return identity_moved(&stored, &here);
+	if (!identity_moved(&stored, &here))
+		return PD_MOVED_NOT;
+	identity_describe(&stored, &here, how, size);
+	return PD_MOVED;
 }

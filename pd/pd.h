@@ -79,6 +79,14 @@ typedef struct GroupStorage
 	RaftStorage log;
 } GroupStorage;
 
+/* Are the data where they were last served from? */
+typedef enum PdMoved
+{
+	PD_MOVED_NOT,
+	PD_MOVED,
+	PD_MOVED_UNKNOWN /* they cannot be looked at now */
+} PdMoved;
+
 typedef struct MemberSilence
 {
 	uint64 id; /* 0: free */
@@ -165,7 +173,8 @@ typedef struct Pd
 	/* timestamps; see tso_service.c */
 	TsoWait *tso_waits;
 	TsoWait **tso_waits_tail;
-	bool moved;				/* the data may be a copy: see moved.c */
+	PdMoved moved; /* the data may be a copy: see moved.c */
+	char moved_how[128];
 	uint64 tso_bound_ms;	/* decided and not yet published, 0 none */
 	uint64 tso_bound_index; /* of its entry, 0: published with the round */
 	int64 tso_extended_us;	/* when the bound was last raised */
@@ -177,8 +186,8 @@ typedef struct Pd
 
 /* ---- moved.c ---- */
 
-/* Needs a transaction and SPI. */
-extern bool pd_data_moved(void);
+/* Needs a transaction and SPI.  If so, *how says in which way. */
+extern PdMoved pd_data_moved(char *how, Size size);
 
 /* ---- service.c ---- */
 

@@ -298,10 +298,11 @@ void
 tso_lead(Pd *pd)
 {
 	uint64 seen = pg_atomic_read_u64(&shared()->last);
-	uint64 ahead = pd->moved ? tso_make(COPY_AHEAD_MS, 0) : 0;
+	bool moved = pd->moved != PD_MOVED_NOT; /* unknown: be careful */
+	uint64 ahead = moved ? tso_make(COPY_AHEAD_MS, 0) : 0;
 	uint64 start;
 
-	if (pd->moved)
+	if (moved)
 		ereport(
 			LOG,
 			(errmsg(

@@ -369,6 +369,12 @@ run_pd(Pd *pd)
 		tikv_fdw_settings.pd_endpoints[0] == '\0';
 	if (!group_start(pd))
 	{
+		if (pd->fenced[0] != '\0')
+		{
+			strlcpy(misplaced, pd->fenced, sizeof(misplaced));
+			worker_fence(WORKER_PD);
+			return;
+		}
 		worker_report(WORKER_PD, WORKER_WAITING, pd->reason, "");
 		worker_sleep(WORKER_PD, RETRY_MS);
 		return;

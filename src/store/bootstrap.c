@@ -580,7 +580,7 @@ store_bootstrap(Store *store, char *reason, Size size)
 	if (ok)
 	{
 		load_peers(store);
-		ok = store_adopt(store, reason, size);
+		ok = store_adopt(store, cluster_id, &arena, reason, size);
 		FAILPOINT("store_peers_loaded");
 	}
 	if (ok)

@@ -290,9 +290,11 @@ extern bool store_bootstrap(Store *store, char *reason, Size size);
 
 /*
  * Compare the data directory with the one in store->meta, and put the new one
- * there, to be saved.  False with a reason if the store must not be served.
+ * there, to be saved.  False with a reason if the store must not be served,
+ * or PD does not say whether there are others.
  */
-extern bool store_adopt(Store *store, char *reason, Size size);
+extern bool store_adopt(Store *store, uint64 cluster_id, Arena *arena,
+						char *reason, Size size);
 
 /* One request to PD; the reply is in the arena, NULL with a reason. */
 extern ProtobufCMessage *store_pd_call(int method,

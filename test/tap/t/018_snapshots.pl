@@ -32,7 +32,7 @@ my @transactions = (
 $_->append_conf('postgresql.conf', 'tikv.gc_life_time = 0') foreach $first, $second;
 before_start($first, store_record($first, $second, $other), @transactions);
 before_start($second, store_record($first, $second, $other),
-	"UPDATE tikv_internal.store_meta SET store_id = $other",
+	"UPDATE tikv_internal.store_meta SET store_id = $other, machine = 0, device = 0, inode = 0, timeline = 0",
 	'DELETE FROM tikv_internal.region',
 	'DELETE FROM tikv_internal.raft_state',
 	'DELETE FROM tikv_internal.raw',

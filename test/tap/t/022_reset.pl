@@ -150,7 +150,7 @@ serve($outside);
 $outside->stop('fast');
 my $clone = new_node('clone', 'tikv.pd_endpoints' => $node{two}{tikv}{'tikv.pd_addr'});
 copy_node($outside, $clone);
-before_start($clone, 'UPDATE tikv_internal.store_meta SET start_seq = start_seq + 5');
+before_start($clone, 'UPDATE tikv_internal.store_meta SET start_seq = start_seq + 5, machine = 0, device = 0, inode = 0, timeline = 0');
 $outside->start;
 wait_serving($outside);
 $clone->start;
