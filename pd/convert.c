@@ -145,6 +145,16 @@ to_store(const PdStore *store, Arena *arena)
 	return out;
 }
 
+const char *
+url_address(const char *url, Arena *arena)
+{
+	const char *at = strstr(url, "://");
+	char *out = arena_strdup(arena, at == NULL ? url : at + 3);
+
+	out[strcspn(out, "/")] = '\0';
+	return out;
+}
+
 /* pdpb.Member has no field for it; nobody is to prefer it as a leader. */
 #define LEAVING_PRIORITY (-1)
 

@@ -50,6 +50,9 @@ extern void from_store(const Metapb__Store *message, PdStore *out,
 					   Arena *arena);
 extern Metapb__Store *to_store(const PdStore *store, Arena *arena);
 
+/* "http://host:port/..." without what stands around host:port. */
+extern const char *url_address(const char *url, Arena *arena);
+
 /* One URL of each kind; the first if there are more. */
 extern void from_member(const Pdpb__Member *message, PdMember *out);
 extern Pdpb__Member *to_member(const PdMember *member, Arena *arena);

@@ -14,6 +14,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "bus/failpoints.h"
+#include "pd/convert.h"
 #include "pd/group_internal.h"
 #include "pd/group_lock.h"
 #include "pd/group_table.h"
@@ -150,6 +151,7 @@ random_id(void)
 static void
 first_row(GroupRow *row)
 {
+	memset(row, 0, sizeof(*row));
 	row->member_id = random_id();
 	row->hard.term = row->applied_term = row->truncated_term = FIRST_TERM;
 	row->hard.commit = row->applied_index = row->truncated_index = FIRST_INDEX;
@@ -352,9 +354,37 @@ follow(Pd *pd)
 	return true;
 }
 
+/*
+ * It waits for its place in somebody else's group.  What it asks with is saved
+ * before, so that it asks for the same place after a crash, and for another
+ * one when its tables have been emptied.
+ */
+static void
+wait_for_place(Pd *pd)
+{
+	GroupRow *row = &pd->saved;
+	bool asks = tikv_fdw_settings.join[0] != '\0' &&
+		tikv_fdw_settings.pd_endpoints[0] == '\0';
+
+	if (asks && !row->asks)
+	{
+		row->asks = true;
+		row->member_id = random_id();
+		group_table_write_row(row, false);
+		group_table_end();
+	}
+	else
+		AbortCurrentTransaction();
+	pd->place_word = asks ? row->member_id : 0;
+	memset(row, 0, sizeof(*row));
+	pd_state_init(&pd->state);
+}
+
 bool
 group_start(Pd *pd)
 {
+	bool asked;
+
 	snprintf(pd->client_url, sizeof(pd->client_url), "%s://%s",
 			 pd->tls != NULL ? "https" : "http", advertised_address());
 	snprintf(pd->name, sizeof(pd->name), "pd-%s", advertised_address());
@@ -364,12 +394,11 @@ group_start(Pd *pd)
 	group_table_load_row(&pd->saved);
 	if (!pd->saved.found && !pd->may_found)
 	{
-		/* It waits for its place in somebody else's group. */
-		AbortCurrentTransaction();
-		pd_state_init(&pd->state);
+		wait_for_place(pd);
 		return true;
 	}
 	pd_state_init(&pd->state);
+	asked = pd->saved.asks;
 	if (!pd->saved.found)
 		first_row(&pd->saved);
 	pd->saved.start_seq++;
@@ -378,11 +407,13 @@ group_start(Pd *pd)
 		complete_row(&pd->saved, pd->state.member.id);
 	group_log_reset(&pd->log, pd->saved.truncated_index,
 					pd->saved.truncated_term);
-	if (!group_lock_row(pd, pd->saved.found))
+	if (!group_lock_row(pd, pd->saved.found || asked))
 	{
 		give_up_start(pd);
 		return false;
 	}
+	if (asked)
+		group_table_remove_row();
 	return is_sole_row(&pd->saved) ? lead_alone(pd) : follow(pd);
 }
 
@@ -398,6 +429,11 @@ group_join(Pd *pd, uint64 member_id, uint64 cluster_id, const Members *members)
 
 	if (!group_table_begin(pd))
 		return false;
+	if (!group_lock_row(pd, pd->place_word != 0))
+	{
+		AbortCurrentTransaction();
+		return false;
+	}
 	memset(&pd->saved, 0, sizeof(pd->saved));
 	pd->saved.member_id = member_id;
 	pd->saved.start_seq = 1;
@@ -414,7 +450,7 @@ group_join(Pd *pd, uint64 member_id, uint64 cluster_id, const Members *members)
 		pd_state_apply(&pd->state, &record);
 	}
 	FAILPOINT("pd_before_joined");
-	group_table_write_row(&pd->saved, false);
+	group_table_write_row(&pd->saved, pd->place_word != 0);
 	group_table_end();
 	FAILPOINT_PASS("pd_after_joined");
 	pd->saved.found = true;

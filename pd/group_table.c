@@ -84,6 +84,9 @@ int_column(uint64 row, int i)
 	" truncated_index, truncated_term, member_id, start_seq, conf"
 #define N_ROW_COLUMNS 10
 
+/* In start_seq: the member has no place yet, and asks for one. */
+#define SEQ_ASKS INT64CONST(-1)
+
 void
 group_table_load_row(GroupRow *row)
 {
@@ -108,6 +111,12 @@ group_table_load_row(GroupRow *row)
 	row->start_seq = (uint64) int_column(0, 9);
 	if (raft_conf_state_decode(bytes_column(0, 10), &row->conf) != STATUS_OK)
 		corrupted("pd_raft_state");
+	if ((int64) row->start_seq == SEQ_ASKS)
+	{
+		row->asks = true;
+		row->found = false;
+		row->start_seq = 0;
+	}
 }
 
 static Bytes
@@ -144,13 +153,21 @@ group_table_write_row(const GroupRow *row, bool exists)
 	values[5] = Int64GetDatum((int64) row->truncated_index);
 	values[6] = Int64GetDatum((int64) row->truncated_term);
 	values[7] = Int64GetDatum((int64) row->member_id);
-	values[8] = Int64GetDatum((int64) row->start_seq);
+	values[8] = Int64GetDatum(row->asks ? SEQ_ASKS : (int64) row->start_seq);
 	values[9] = make_varlena(conf_bytes(&row->conf, &arena));
 	arena_free(&arena);
 	rc = SPI_execute_with_args(exists ? update : insert, N_ROW_COLUMNS, types,
 							   values, NULL, false, 0);
 	if ((rc != SPI_OK_INSERT && rc != SPI_OK_UPDATE) || SPI_processed != 1)
 		elog(ERROR, "could not write tikv_internal.pd_raft_state");
+}
+
+void
+group_table_remove_row(void)
+{
+	if (SPI_execute("DELETE FROM tikv_internal.pd_raft_state", false, 0) !=
+		SPI_OK_DELETE)
+		elog(ERROR, "could not empty tikv_internal.pd_raft_state");
 }
 
 /* ---- records ---- */

@@ -14,8 +14,10 @@
 extern bool group_table_begin(Pd *pd);
 extern void group_table_end(void);
 
+/* A row of a member that asks for its place counts as none. */
 extern void group_table_load_row(GroupRow *row);
 extern void group_table_write_row(const GroupRow *row, bool exists);
+extern void group_table_remove_row(void);
 
 /* All records, into the state. */
 extern void group_table_load_records(PdState *state, Arena *arena);

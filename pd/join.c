@@ -3,8 +3,11 @@
  *	  A new node asks for its place among the Placement Driver's members.
  *
  * It asks the addresses of tikv.join in turn; whoever it meets passes it on to
- * the leader.  The member id follows from the data directory and the address,
- * so that a node that asks again after a crash is the same member.
+ * the leader.  The member id follows from the data directory, the address and
+ * a word that is saved before the first question: a node that asks again after
+ * a crash is the same member, and one whose tables were emptied is another.
+ * Its starts begin anew, and members that were down have not forgotten those
+ * of the old one.
  */
 #include "postgres.h"
 
@@ -217,7 +220,8 @@ own_id(const Pd *pd)
 	const char *url = pd->client_url;
 	uint64 id = DatumGetUInt64(hash_any_extended((const unsigned char *) url,
 												 (int) strlen(url),
-												 GetSystemIdentifier()));
+												 GetSystemIdentifier() ^
+													 pd->place_word));
 
 	return (id >> 1) | 1;
 }

@@ -62,7 +62,8 @@ typedef struct Reply
 typedef struct GroupRow
 {
 	bool found;
-	uint64 member_id;
+	bool asks;		  /* there is one, for a member that has no place yet */
+	uint64 member_id; /* ... the word that it asks with */
 	uint64 start_seq; /* grows at every start: see transport/fence.h */
 	RaftHardState hard;
 	uint64 applied_index;
@@ -128,6 +129,7 @@ typedef struct Pd
 	GroupStorage storage;
 	struct Transport *transport;
 	bool may_found;		   /* no tikv.join, no tikv.pd_endpoints */
+	uint64 place_word;	   /* it asks for a place with: see join.c; else 0 */
 	bool in_ready;		   /* the tables are open for a ready */
 	bool must_reload;	   /* the state holds what was never applied */
 	bool members_stale;	   /* a member was removed from the tables */
@@ -385,9 +387,6 @@ extern void members_tick(Pd *pd);
 
 /* Who has started lately is known to all members, and outlives them. */
 extern void starts_tick(Pd *pd);
-
-/* host:port of a URL, in the arena. */
-extern const char *url_address(const char *url, Arena *arena);
 
 /* ---- service_member.c ---- */
 

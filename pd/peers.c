@@ -12,6 +12,7 @@
 #include "bus/failpoints.h"
 #include "core/cmd/peer_message.h"
 #include "core/cmd/raft_codec.h"
+#include "pd/convert.h"
 #include "pd/pd.h"
 #include "transport/fence.h"
 #include "transport/transport.h"
@@ -26,17 +27,6 @@
 #define LOST_US INT64CONST(60000000)
 
 /* ---- messages ---- */
-
-/* "http://host:port/..." without what stands around host:port. */
-const char *
-url_address(const char *url, Arena *arena)
-{
-	const char *at = strstr(url, "://");
-	char *out = arena_strdup(arena, at == NULL ? url : at + 3);
-
-	out[strcspn(out, "/")] = '\0';
-	return out;
-}
 
 static void
 resolve(void *arg, uint64_t id)

@@ -51,11 +51,31 @@ pd_get_members(PdAsk *ask, const void *request, void *response)
 	fill_members(ask, response);
 }
 
+/* Who has the place of one that joins, or has had it as the same member. */
+static const PdMember *
+member_in_the_way(PdAsk *ask, const PdMember *joins)
+{
+	const Members *members = &ask->pd->state.members;
+	const char *address = url_address(joins->peer_url, ask->arena);
+
+	for (size_t i = 0; i < members->n; i++)
+	{
+		const PdMember *member = &members->items[i]->member;
+
+		if (member->id == joins->id ?
+				member->start != 0 :
+				strcmp(url_address(member->peer_url, ask->arena), address) == 0)
+			return member;
+	}
+	return NULL;
+}
+
 void
 pd_join(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__GetMembersResponse *in = request;
 	const PdMember *known;
+	const PdMember *lost;
 	PdMember member;
 
 	if (in->n_members != 1)
@@ -76,14 +96,15 @@ pd_join(PdAsk *ask, const void *request, void *response)
 	from_member(in->members[0], &member);
 	member.leaving = false;
 	known = members_find(&ask->pd->state.members, member.id);
-	if (known != NULL && known->start != 0)
+	lost = member_in_the_way(ask, &member);
+	if (lost != NULL)
 	{
 		/* It has voted, and does not know any more for whom. */
 		ask->error =
 			pd_errorf(ask->arena, PD_INVALID_VALUE,
 					  "member %llu was here and has lost its data: remove it "
 					  "first (pd-ctl member delete name %s)",
-					  (unsigned long long) member.id, known->name);
+					  (unsigned long long) lost->id, lost->name);
 		return;
 	}
 	ask->error = pd_state_put_member(&ask->pd->state, &member, &ask->changes);
