@@ -50,8 +50,8 @@ reload_state(Pd *pd)
 }
 
 /*
- * An entry of this term is applied: all that earlier leaders have committed is
- * in the tables, and timestamps begin behind their saved bound.
+ * All entries are applied, one of this term among them: all that was committed
+ * is in the tables, and timestamps begin behind the saved bound.
  */
 static bool
 begin_to_lead(Pd *pd)
@@ -78,6 +78,25 @@ begin_to_lead(Pd *pd)
 	(void) pd_change(pd, &changes, &why);
 	pd_note_local_regions(pd);
 	return true;
+}
+
+/*
+ * Only an entry of this term says what earlier ones have committed.  And what
+ * this member proposed before it stopped in the same term is still under way:
+ * the state would be loaded without it, and never get it.  While leadership is
+ * handed over, nothing can be proposed.
+ */
+static bool
+may_begin(const Pd *pd)
+{
+	RaftStatus status;
+
+	if (raft_role(pd->raft) != RAFT_LEADER)
+		return false;
+	raft_status(pd->raft, &status);
+	return pd->saved.applied_term == status.hard_state.term &&
+		pd->saved.applied_index >= status.last_index &&
+		status.transferee == RAFT_NONE;
 }
 
 /* What waits will not be answered by this member any more. */
@@ -108,8 +127,7 @@ follow_leadership(Pd *pd)
 		stop_leading(pd);
 	if (pd->must_reload && !pd->leading)
 		pd->must_reload = !reload_state(pd);
-	if (!pd->leading && leader && !pd->must_reload &&
-		pd->saved.applied_term == raft_term(pd->raft))
+	if (!pd->leading && !pd->must_reload && may_begin(pd))
 		(void) begin_to_lead(pd);
 	if (pd->leading)
 		tso_lease(pd, raft_lease_end_us(pd->raft));

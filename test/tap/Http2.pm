@@ -11,10 +11,11 @@ use warnings;
 use Exporter 'import';
 use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_SNDTIMEO SO_RCVTIMEO SO_RCVBUF);
+use Time::HiRes qw(time);
 
 our @EXPORT = qw(
   frame header_block call_headers grpc_message varint field region_context
-  connect_plain connect_http2 write_all flood
+  connect_plain connect_http2 write_all flood begin_call end_call
 );
 
 our %TYPE = (DATA => 0, HEADERS => 1, PRIORITY => 2, RST_STREAM => 3, SETTINGS => 4,
@@ -158,6 +159,59 @@ sub write_all
 		$at += $n;
 	}
 	return 1;
+}
+
+# ---- one call
+
+# A unary call on a connection of its own, whose answer end_call waits for.
+sub begin_call
+{
+	my ($address, $path, $message) = @_;
+	my $socket = connect_http2($address) or die "cannot connect to $address";
+
+	write_all($socket, frame('HEADERS', $FLAG{END_HEADERS}, 1, call_headers($path))
+		  . frame('DATA', $FLAG{END_STREAM}, 1, grpc_message($message)));
+	return { socket => $socket, in => '', data => '', over => 0 };
+}
+
+# The message that it is answered with; undef if none has come in so many
+# seconds, or the call is over ({over}) with an error.
+sub end_call
+{
+	my ($call, $seconds) = @_;
+	my $end = time() + $seconds;
+
+	take_frames($call);
+	while (!$call->{over} && (my $left = $end - time()) > 0)
+	{
+		my $readable = '';
+
+		vec($readable, fileno $call->{socket}, 1) = 1;
+		next if select($readable, undef, undef, $left) <= 0;
+		sysread($call->{socket}, $call->{in}, 1 << 16, length $call->{in}) or last;
+		take_frames($call);
+	}
+	return $call->{over} && length $call->{data} >= 5 ? substr($call->{data}, 5) : undef;
+}
+
+sub take_frames
+{
+	my ($call) = @_;
+
+	while (length $call->{in} >= 9)
+	{
+		my $length = unpack 'N', "\0" . substr $call->{in}, 0, 3;
+		my ($type, $flags, $stream) = unpack 'CCN', substr $call->{in}, 3, 6;
+
+		return if length $call->{in} < 9 + $length;
+		if ($stream == 1)
+		{
+			$call->{data} .= substr $call->{in}, 9, $length if $type == $TYPE{DATA};
+			$call->{over} = 1 if $type == $TYPE{RST_STREAM}
+			  || $flags & $FLAG{END_STREAM} && ($type == $TYPE{DATA} || $type == $TYPE{HEADERS});
+		}
+		substr $call->{in}, 0, 9 + $length, '';
+	}
 }
 
 # The same bytes many times; returns how often they went out.

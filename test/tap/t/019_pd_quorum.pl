@@ -1,0 +1,111 @@
+# What a leader of the Placement Driver has decided, and a quorum does not have
+# yet: nobody is shown it, and it is not forgotten by a leader that begins anew
+# in the same term.
+
+use strict;
+use warnings;
+
+use Http2;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvSpread;
+use TikvTest;
+use Time::HiRes qw(time usleep);
+
+my $leads = start_first('quorum');
+my @nodes = join_others('quorum');
+my $address = $leads->{tikv}{'tikv.pd_addr'};
+
+wait_for('three voters of PD', sub {
+	return 2 == (() = slurp_file($leads->logfile) =~ /becomes a voter/g);
+});
+my @pids = map { (pids($_, 'tikv pd'))[0] } @nodes;
+
+# A key that goes with its lease, in so many seconds; returns when that began.
+sub lease_key
+{
+	my ($id, $key, $seconds) = @_;
+	my $began = time();
+
+	foreach my $call (
+		[ 'Lease/LeaseGrant', field(1, $seconds) . field(2, $id) ],
+		[ 'KV/Put', field(1, $key, 1) . field(2, 'leased-value', 1) . field(3, $id) ])
+	{
+		defined end_call(begin_call($address, "/etcdserverpb.$call->[0]", $call->[1]), 10)
+		  or die "$call->[0] was not answered";
+	}
+	return $began;
+}
+
+sub log_end { return $leads->safe_psql('postgres', 'SELECT coalesce(max(index), 0) FROM tikv_internal.pd_raft_log'); }
+
+# An entry of the leader's log with this text in it, behind this one.
+sub wait_entry
+{
+	my ($text, $behind) = @_;
+
+	wait_for("an entry of $text", sub {
+		$leads->safe_psql('postgres',
+			"SELECT count(*) FROM tikv_internal.pd_raft_log WHERE index > $behind AND position('$text'::bytea IN entry) > 0") > 0;
+	});
+}
+
+sub sleep_until
+{
+	my ($end) = @_;
+	my $left = $end - time();
+
+	usleep($left * 1e6) if $left > 0;
+}
+
+# The other members answer no more.
+sub stop_others { hold_still($nodes[$_], $pids[$_]) foreach 1, 2; }
+
+# ---- a leader that cannot hand over goes on with all that it has decided
+
+my $from = -s $leads->logfile;
+my $began = lease_key(100, 'refused', 4);
+my $before = log_end();
+my $name = "pd-$nodes[1]{tikv}{'tikv.pd_addr'}";
+my @kept;
+
+# Nobody waits for these answers.
+sub post
+{
+	my ($path, $body) = @_;
+	my $socket = connect_plain($address) or die "cannot connect to $address";
+
+	write_all($socket, "POST /pd/api/$path HTTP/1.1\r\nHost: pd\r\nContent-Length: "
+		  . length($body) . "\r\n\r\n$body");
+	push @kept, $socket;
+}
+
+sleep_until($began + 2.5);
+stop_others();
+post('v2/keyspaces', '{"name": "first"}');
+wait_entry('first', $before);
+post("v1/leader/transfer/$name", '');
+
+# The end of the lease is refused.  Then one of the others goes on, and the one
+# that was to lead does not.
+wait_for('the leader to stop leading', sub {
+	return slurp_file($leads->logfile, $from) =~ /leads the placement driver no more/;
+});
+kill 'CONT', $pids[2];
+wait_for('the first keyspace', sub {
+	return $leads->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv_internal.pd_kv WHERE position('first'::bytea IN value) > 0}) eq '1';
+});
+wait_for('a leader', sub { defined try_query($leads, 'SELECT count(*) FROM tikv.keyspaces') });
+my $second = $leads->safe_psql('postgres', q{SELECT tikv_create_keyspace('second')});
+kill 'CONT', $pids[1];
+is($leads->safe_psql('postgres',
+		q{SELECT string_agg(name || '=' || keyspace_id, ' ' ORDER BY keyspace_id) FROM tikv.keyspaces WHERE name ~ 'first|second'}),
+	'first=1 second=2', 'it knows what it had proposed before, and takes no id twice');
+is($second, '2', 'as who asked was told');
+unlike(slurp_file($leads->logfile, $from),
+	qr/(?:leads the placement driver no more(?s:.*)){3}/, 'nor has it begun anew over and over');
+
+is_deeply([ map { (pids($_, 'tikv pd'))[0] } @nodes ], \@pids, 'no member had to start again');
+$_->stop('immediate') foreach @nodes;
+done_testing();
