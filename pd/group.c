@@ -109,6 +109,7 @@ stop_leading(Pd *pd)
 	FAILPOINT_PASS("pd_before_resign");
 	pd->leading = false;
 	pd->changing = false;
+	pd->decided_index = 0;
 	proposal_init(&pd->proposal, &pd->arena);
 	tso_resign(pd);
 	watch_end_all(pd);
@@ -161,6 +162,7 @@ group_begin(Pd *pd, const char **why)
 		*why = arena_strdup(&pd->arena, pd->reason);
 		return false;
 	}
+	pd->deciding = false;
 	proposal_init(&pd->proposal, &pd->arena);
 	return true;
 }
@@ -216,6 +218,8 @@ propose_round(Pd *pd)
 		return;
 	}
 	FAILPOINT_PASS("pd_after_propose");
+	if (pd->deciding)
+		pd->decided_index = pd->proposed_index;
 	if (pd->tso_bound_ms != 0 && pd->tso_bound_index == 0)
 		pd->tso_bound_index = pd->proposed_index;
 	pd->changing = false;

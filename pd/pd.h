@@ -136,6 +136,7 @@ typedef struct Pd
 	uint64 term;		   /* that it leads */
 	uint64 revision;	   /* index of the last applied entry */
 	uint64 proposed_index; /* of the last entry proposed */
+	uint64 decided_index;  /* of the last one that answers may show */
 	int64 next_tick_us;
 	int64 retry_us;		  /* the tables could not be had: try again then */
 	int64 lease_asked_us; /* a round of heartbeats was asked for */
@@ -165,6 +166,7 @@ typedef struct Pd
 	Arena arena;
 	size_t max_answer; /* bytes of it for one request; 0: no limit */
 	bool changing;	   /* something was decided */
+	bool deciding;	   /* and it is more than a bound of timestamps */
 	bool round_sole;   /* and a transaction is open, locks are held */
 	Proposal proposal;
 	Reply *outbox;

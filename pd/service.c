@@ -156,6 +156,7 @@ send_now(const Reply *reply)
 {
 	const ReplyTo *to = &reply->to;
 
+	FAILPOINT_PASS("pd_before_reply");
 	if (to->asked != NULL && reply->kind != REPLY_FINISH)
 		observe_reply(to, reply->kind == REPLY_FAIL);
 	if (to->http != NULL)
@@ -194,12 +195,38 @@ send_now(const Reply *reply)
 				  "too many responses wait to be read");
 }
 
+/* The state holds what was proposed and may yet be lost. */
+static bool
+in_doubt(const Pd *pd)
+{
+	return pd->leading && pd->decided_index > pd->saved.applied_index;
+}
+
+/*
+ * Timestamps lie below a bound that a quorum has; a stream's answers all leave
+ * at once, so they keep their order.  Those of other streams keep it by waiting
+ * behind each other.
+ */
+static bool
+has_to_wait(const Pd *pd, const ReplyTo *to)
+{
+	int flags = to->asked != NULL ? to->asked->flags : 0;
+
+	if (flags & PD_TSO)
+		return false;
+	if (pd->changing)
+		return true;
+	if (flags & PD_AT_ONCE)
+		return to->stream && pd->waiting != NULL;
+	return pd->waiting != NULL || in_doubt(pd);
+}
+
 static void
 put_reply(Pd *pd, const Reply *reply)
 {
 	Reply *kept;
 
-	if (!pd->changing && pd->waiting == NULL)
+	if (!has_to_wait(pd, &reply->to))
 	{
 		send_now(reply);
 		return;
@@ -287,7 +314,6 @@ pd_flush_outbox(Pd *pd, bool committed)
 			reply->code = RPC_UNAVAILABLE;
 			reply->text = "the change could not be saved";
 		}
-		FAILPOINT_PASS("pd_before_reply");
 		send_now(reply);
 		if (reply->to.call != NULL)
 			call_release(reply->to.call);
@@ -335,7 +361,7 @@ wait_for_entry(Pd *pd, Reply *reply)
 void
 pd_keep_outbox(Pd *pd)
 {
-	if (group_is_sole(pd))
+	if (group_is_sole(pd) && !in_doubt(pd))
 		return;
 	for (Reply *reply = pd->outbox; reply != NULL; reply = reply->next)
 	{
@@ -505,6 +531,7 @@ pd_change(Pd *pd, PdChanges *changes, const char **why)
 		return true;
 	if (!group_begin(pd, why) || !group_change(pd, changes, why))
 		return false;
+	pd->deciding = true;
 	FAILPOINT_PASS("pd_changed");
 	watch_notify(pd, revision, changes);
 	return true;

@@ -46,7 +46,8 @@ typedef enum PdFlags
 	PD_ANSWERS_LAST = 16,  /* many requests, an answer at their end */
 	PD_KEEPS_PAYLOAD = 32, /* with an error in the header, too */
 	PD_ANY_MEMBER = 64,	   /* answered by every member, leader or not */
-	PD_NAMES_SENDER = 128  /* passed on with this member's id */
+	PD_NAMES_SENDER = 128, /* passed on with this member's id */
+	PD_AT_ONCE = 256	   /* the answer shows no state that is saved */
 } PdFlags;
 
 /* What has no place in TiKV's protocols, between members of ours. */

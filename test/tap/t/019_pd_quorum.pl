@@ -61,6 +61,40 @@ sub sleep_until
 # The other members answer no more.
 sub stop_others { hold_still($nodes[$_], $pids[$_]) foreach 1, 2; }
 
+# ---- a deletion that nobody asked for is not shown before a quorum has it
+
+my ($shown, $in_time) = (0, 0);
+my $region = field(1, field(1, (pd('GET', 'cluster'))[1]{id}), 1) . field(2, 'k', 1);
+
+foreach my $round (1 .. 3)
+{
+	my $key = "leased$round";
+	my $began = lease_key($round, $key, 2);
+	my $before = log_end();
+
+	sleep_until($began + 1.2);
+	stop_others();
+	wait_entry($key, $before);
+	my $read = begin_call($address, '/etcdserverpb.KV/Range', field(1, $key, 1));
+	usleep(100_000);
+	my $routed = end_call(begin_call($address, '/pdpb.PD/GetRegion', $region), 0.3);
+	my ($answer) = rawctl($leads, 'timestamp');
+	my $told = defined end_call($read, 0);
+	my $saved = $leads->safe_psql('postgres', "SELECT count(*) FROM tikv_internal.pd_kv WHERE key = 'kv/key/$key'");
+	$shown++ if $told && $saved eq '1';
+	kill 'CONT', @pids[1, 2];
+	my $late = end_call($read, 10);
+
+	# Unless its lease has ended meanwhile: then it answers nothing, rightly.  Or
+	# the others were not still in time.
+	next if $saved ne '1' || !defined $routed || $answer != 0 || !defined $late;
+	unlike($late, qr/leased-value/, 'the key is gone when it is told');
+	$in_time = 1;
+	last;
+}
+is($shown, 0, 'a read is not answered by what may be lost');
+ok($in_time, 'while places and timestamps are told at once');
+
 # ---- a leader that cannot hand over goes on with all that it has decided
 
 my $from = -s $leads->logfile;
