@@ -1,7 +1,8 @@
 # The bus and the board with many processes and without a server.
 
 BUS_TESTS := $(OUT)/asan/bin/test_bus $(OUT)/asan/bin/test_board \
-	$(OUT)/asan/bin/test_locks $(OUT)/asan/bin/test_lock_order
+	$(OUT)/asan/bin/test_locks $(OUT)/asan/bin/test_lock_order \
+	$(OUT)/asan/bin/test_tso
 BUS_TEST_O := $(patsubst %.c,$(OUT)/asan/%.o,test/modules/bus_test/shims.c \
 	src/bus/bus.c src/bus/slot.c src/bus/board.c src/bus/board_write.c \
 	src/bus/lock_table.c src/bus/lock_change.c src/bus/lock_order.c \
@@ -20,7 +21,10 @@ $(OUT)/asan/test/modules/bus_test/%.o: test/modules/bus_test/%.c \
 	$(Q)$(CC) $(PG_CFLAGS) $(ASAN_CFLAGS) $(INCLUDES) -Itest/unit -I$(<D) \
 		-MMD -MP -c -o $@ $<
 
-$(filter-out $(LOCK_ORDER),$(BUS_TESTS)): $(OUT)/asan/bin/%: \
+# Its clock is the test's.
+TSO_TEST := $(OUT)/asan/bin/test_tso
+
+$(filter-out $(LOCK_ORDER) $(TSO_TEST),$(BUS_TESTS)): $(OUT)/asan/bin/%: \
 		$(OUT)/asan/test/modules/bus_test/%.o $(BUS_TEST_O) $(OUT)/asan/libtikvcore.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -32,5 +36,11 @@ $(LOCK_ORDER): $(LOCK_ORDER_O) $(BUS_TEST_O) $(OUT)/asan/libtikvservice.a \
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ASAN_CFLAGS) -Wl,--wrap=lock_table_raise_max_ts -o $@ $^ \
 		-lprotobuf-c -lm
+
+$(TSO_TEST): $(OUT)/asan/test/modules/bus_test/test_tso.o \
+		$(OUT)/asan/pd/tso_local.o $(BUS_TEST_O) $(OUT)/asan/libtikvcore.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ASAN_CFLAGS) -Wl,--wrap=board_now_us -o $@ $^ -lm
 
 unit: $(BUS_TESTS)

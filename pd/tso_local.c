@@ -21,16 +21,32 @@ tso_now_ms(void)
 }
 
 /*
- * Leadership is looked at after the timestamp is taken: if it had ended
- * before, a successor may already hand out greater ones.
+ * Has this node led from before the timestamp was taken until now?  Taken
+ * behind the end of its lease, a timestamp may lie below those of another
+ * leader, however long this process stood still since, and though this node
+ * leads again: `epoch` is that of before.  Who begins to lead raises it first
+ * and gives the lease last, so they are read the other way round.
  */
+static bool
+still_leads(TsoShared *tso, uint64 epoch)
+{
+	uint64 now_us = (uint64) board_now_us();
+	uint64 until_us = pg_atomic_read_u64(&tso->lead_until_us);
+
+	pg_read_barrier();
+	return until_us > now_us && pg_atomic_read_u64(&tso->lead_epoch) == epoch;
+}
+
 TsoResult
 tso_take(uint32 count, uint64 *last)
 {
 	TsoShared *tso = tikv_shmem()->tso;
-	uint64 seen = pg_atomic_read_u64(&tso->last);
+	uint64 epoch = pg_atomic_read_u64(&tso->lead_epoch);
+	uint64 seen;
 	uint64 next;
 
+	pg_read_barrier();
+	seen = pg_atomic_read_u64(&tso->last);
 	do
 	{
 		uint64 bound_ms = pg_atomic_read_u64(&tso->bound_ms);
@@ -40,10 +56,27 @@ tso_take(uint32 count, uint64 *last)
 			return result;
 	} while (!pg_atomic_compare_exchange_u64(&tso->last, &seen, next));
 
-	if (pg_atomic_read_u64(&tso->lead_until_us) <= (uint64) board_now_us())
+	if (!still_leads(tso, epoch))
 		return TSO_NO_WINDOW;
 	*last = next;
 	return TSO_OK;
+}
+
+uint64
+tso_begin(uint64 saved_ms, uint64 ahead)
+{
+	TsoShared *tso = tikv_shmem()->tso;
+	uint64 seen;
+	uint64 start;
+
+	pg_atomic_write_u64(&tso->lead_until_us, 0);
+	pg_atomic_write_u64(&tso->bound_ms, 0);
+	(void) pg_atomic_fetch_add_u64(&tso->lead_epoch, 1);
+	seen = pg_atomic_read_u64(&tso->last);
+	do
+		start = tso_start(seen, saved_ms, tso_now_ms()) + ahead;
+	while (!pg_atomic_compare_exchange_u64(&tso->last, &seen, start));
+	return start;
 }
 
 bool

@@ -23,6 +23,13 @@ extern bool tso_allocate(uint32 count, uint64 *last);
 /* The same for `tikv pd` itself, which wants to know why not. */
 extern TsoResult tso_take(uint32 count, uint64 *last);
 
+/*
+ * Leadership begins: nobody gets a timestamp until a bound and a lease are
+ * given, nor who took one before.  Timestamps go on behind saved_ms and what
+ * was ever taken here, by `ahead` more; returned is the last one before them.
+ */
+extern uint64 tso_begin(uint64 saved_ms, uint64 ahead);
+
 /* Wall clock in milliseconds, as timestamps count it. */
 extern uint64 tso_now_ms(void);
 

@@ -297,9 +297,7 @@ tso_after_commit(Pd *pd)
 void
 tso_lead(Pd *pd)
 {
-	uint64 seen = pg_atomic_read_u64(&shared()->last);
 	bool moved = pd->moved != PD_MOVED_NOT; /* unknown: be careful */
-	uint64 ahead = moved ? tso_make(COPY_AHEAD_MS, 0) : 0;
 	uint64 start;
 
 	if (moved)
@@ -308,10 +306,8 @@ tso_lead(Pd *pd)
 			(errmsg(
 				"tikv pd: the data may be a copy: timestamps go on %d s ahead of the clock",
 				COPY_AHEAD_MS / 1000)));
-	pg_atomic_write_u64(&shared()->bound_ms, 0);
-	do
-		start = tso_start(seen, pd->state.tso_saved_ms, tso_now_ms()) + ahead;
-	while (!pg_atomic_compare_exchange_u64(&shared()->last, &seen, start));
+	start = tso_begin(pd->state.tso_saved_ms,
+					  moved ? tso_make(COPY_AHEAD_MS, 0) : 0);
 	FAILPOINT_PASS("pd_tso_lead");
 	pd->tso_last_seen = start;
 	pd->tso_extended_us = 0;

@@ -31,6 +31,7 @@ tso_shmem_init(TikvShmem *shmem, bool found)
 	pg_atomic_init_u64(&shmem->tso->last, 0);
 	pg_atomic_init_u64(&shmem->tso->bound_ms, 0);
 	pg_atomic_init_u64(&shmem->tso->lead_until_us, 0);
+	pg_atomic_init_u64(&shmem->tso->lead_epoch, 0);
 	pg_atomic_init_u64(&shmem->tso->heard_offset_ms, 0);
 }
 

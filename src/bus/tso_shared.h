@@ -16,6 +16,7 @@ struct TsoShared
 	pg_atomic_uint64 last;	   /* newest timestamp handed out (TiKV form) */
 	pg_atomic_uint64 bound_ms; /* physical must stay below; 0: not leading */
 	pg_atomic_uint64 lead_until_us; /* CLOCK_MONOTONIC_RAW end of leadership */
+	pg_atomic_uint64 lead_epoch;	/* grows each time that it begins */
 
 	/* How far the leading PD's time is from board_now_us(), as last heard. */
 	pg_atomic_uint64 heard_offset_ms; /* 0: nothing was heard */
