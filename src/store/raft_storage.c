@@ -3,8 +3,10 @@
  *	  The stored log and state of groups with several peers.
  *
  * core/raft reads its log through these functions, and only within a turn,
- * whose tables are open then.  A group of one peer has no rows: nothing below
- * its applied index is ever asked for.
+ * whose tables are open then, or at the start: what a store asks a group in
+ * between needs no entry (raft_has_ready, raft_persisted, raft_status), since a
+ * table that somebody has locked would be an error there.  A group of one peer
+ * has no rows: nothing below its applied index is ever asked for.
  */
 #include "postgres.h"
 
@@ -33,7 +35,7 @@ raft_storage_close(Store *store)
 
 /* ------------------------------------------------------- what Raft asks for */
 
-/* The tables of the running turn, or opened for one look. */
+/* The tables of the running turn, or at the start opened for one look. */
 typedef struct LogLook
 {
 	OpenTables *tables;

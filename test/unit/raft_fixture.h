@@ -33,6 +33,7 @@ typedef struct Fixture
 	RaftEntry log[FIXTURE_MAX]; /* log[i] has index i */
 	uint64_t last;
 	bool snapshot_ready;
+	bool locked; /* nothing of the log can be read */
 } Fixture;
 
 static inline void *
@@ -56,6 +57,8 @@ fixture_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 	Fixture *f = arg;
 	size_t bytes = 0;
 
+	if (f->locked)
+		return STATUS_UNAVAILABLE;
 	if (low <= f->truncated_index || high > f->last + 1)
 		return STATUS_CORRUPT;
 	*out = arena_alloc(arena, (size_t) (high - low) * sizeof(RaftEntry));
@@ -74,6 +77,8 @@ fixture_term(void *arg, uint64_t index, uint64_t *term)
 {
 	Fixture *f = arg;
 
+	if (f->locked)
+		return STATUS_UNAVAILABLE;
 	if (index <= f->truncated_index || index > f->last)
 		return STATUS_NOT_FOUND;
 	*term = f->log[index].term;

@@ -73,13 +73,11 @@ raft_round_acked(Raft *r, RaftProgress *p, uint64_t round)
 	raft_rounds_advance(r);
 }
 
+/* Of a leader. */
 bool
 raft_committed_own_term(const Raft *r)
 {
-	uint64_t term;
-
-	return raft_log_term(&r->log, r->log.commit, &term) == STATUS_OK &&
-		term == r->term;
+	return r->log.commit >= r->first_own;
 }
 
 static bool

@@ -79,9 +79,11 @@ raft_log_term(const RaftLog *log, uint64_t index, uint64_t *term)
 uint64_t
 raft_log_last_term(const RaftLog *log)
 {
-	uint64_t term = 0;
+	uint64_t last = raft_log_last(log);
+	uint64_t term = log->last_term;
 
-	CHECK(raft_log_term(log, raft_log_last(log), &term) == STATUS_OK);
+	if (last == log->truncated_index || last == log->applied || term == 0)
+		CHECK(raft_log_term(log, last, &term) == STATUS_OK);
 	return term;
 }
 
@@ -177,6 +179,7 @@ raft_log_append(RaftLog *log, const RaftEntry *e)
 		grow_slots(log);
 	log->slots[(log->head + log->n) & (log->cap - 1)] = copy;
 	log->n++;
+	log->last_term = e->term;
 	log->bytes += raft_entry_bytes(&copy);
 	log->unstored_bytes += raft_entry_bytes(&copy);
 	if (e->type != RAFT_ENTRY_NORMAL)
@@ -204,6 +207,8 @@ raft_log_cut(RaftLog *log, uint64_t from)
 		log->lent = from - 1;
 	if (log->n == 0 && log->first > from)
 		log->first = from;
+	if (raft_log_term(log, from - 1, &log->last_term) != STATUS_OK)
+		log->last_term = 0;
 	if (log->stored >= from)
 		log->stored = from - 1;
 	if (log->persisted >= from)

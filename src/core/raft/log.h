@@ -42,6 +42,7 @@ typedef struct RaftLog
 	uint64_t persisted;
 	uint64_t persisted_term; /* the newest term known to be flushed */
 	uint64_t conf_index;	 /* no conf change entry above it */
+	uint64_t last_term;		 /* of the last entry; 0: ask the driver's log */
 
 	RaftEntry *slots; /* the tail, a ring */
 	size_t cap;		  /* a power of two */
@@ -83,6 +84,8 @@ raft_log_last(const RaftLog *log)
 /* NOT_FOUND: truncated or beyond the end; UNAVAILABLE: ask again later. */
 extern Status raft_log_term(const RaftLog *log, uint64_t index,
 							uint64_t *term) MUST_CHECK;
+
+/* Needs no look at the driver's log, once that was asked at the start. */
 extern uint64_t raft_log_last_term(const RaftLog *log);
 extern bool raft_log_matches(const RaftLog *log, uint64_t index, uint64_t term);
 extern bool raft_log_up_to_date(const RaftLog *log, uint64_t index,

@@ -172,6 +172,7 @@ raft_log_restore(RaftLog *log, const RaftSnapshot *snapshot)
 	log->truncated_term = snapshot->meta.term;
 	log->stored = log->persisted = index;
 	log->conf_index = index;
+	log->last_term = snapshot->meta.term;
 }
 
 /* Nothing is on its way to the disk or the driver: keep no room for it. */
@@ -206,4 +207,7 @@ raft_log_check(const RaftLog *log)
 	CHECK(log->unstored_bytes <= log->bytes);
 	CHECK(log->snapshot == NULL ||
 		  log->snapshot->meta.index == log->truncated_index);
+	CHECK(log->n == 0 ||
+		  log->slots[(log->head + log->n - 1) & (log->cap - 1)].term ==
+			  log->last_term);
 }

@@ -123,7 +123,7 @@ start_log(Raft *r, const RaftStorage *storage)
 	log->stored = log->persisted = last;
 	log->persisted_term = c->hard_state.term;
 	log->conf_index = last; /* any stored entry may be a change */
-	return STATUS_OK;
+	return raft_log_term(log, last, &log->last_term);
 }
 
 Status
@@ -282,6 +282,7 @@ raft_become_leader(Raft *r)
 	self->match = r->log.persisted;
 	raft_progress_replicate(self);
 	r->pending_conf_index = raft_log_last(&r->log);
+	r->first_own = raft_log_last(&r->log) + 1;
 	raft_append_own(r, &empty);
 	raft_want_append_all(r);
 	r->round_wanted = true;

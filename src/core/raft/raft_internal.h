@@ -64,6 +64,7 @@ struct Raft
 	uint64_t vote;
 	RaftRole role;
 	uint64_t leader;
+	uint64_t first_own; /* of a leader: where its term begins in the log */
 
 	/* Time, in ticks. */
 	int election_elapsed; /* since contact, vote or campaign */

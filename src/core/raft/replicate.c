@@ -48,19 +48,18 @@ raft_propose(Raft *r, const RaftEntry *e, uint64_t *index, uint64_t *term)
 
 /*
  * Commit what a quorum has.  Only an entry of the own term may be counted:
- * one of an earlier term can still be overwritten (Raft paper figure 8).
+ * one of an earlier term can still be overwritten (Raft paper figure 8).  The
+ * stored log is not asked, which the driver may be unable to read just now.
  */
 void
 raft_commit_advance(Raft *r)
 {
 	uint64_t index = raft_joint_acked(&r->conf, raft_peer_match, r);
-	uint64_t term;
 
-	if (index <= r->log.commit ||
-		raft_log_term(&r->log, index, &term) != STATUS_OK)
+	if (index <= r->log.commit || index > raft_log_last(&r->log))
 		return;
 #ifndef RAFT_MUTATION_COMMIT_OLD_TERM
-	if (term != r->term)
+	if (index < r->first_own)
 		return;
 #endif
 	r->log.commit = index;

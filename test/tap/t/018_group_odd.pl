@@ -78,6 +78,31 @@ pass('a log that is too large gives up its older half after a restart, too');
 $nodes[$away]->start;
 wait_same('and who was away has all');
 
+# ---- the log is locked while its end is nowhere but in the table
+
+$leads = wait_leader();
+my @store = pids($nodes[$leads], 'tikv store');
+my @quiet = map { pids($nodes[$_], 'tikv store') } grep { $_ != $leads } 0 .. 2;
+my $end = "SELECT coalesce(max(log_index), 0) FROM tikv_internal.raft_log WHERE region_id = 2";
+
+kill 'STOP', @quiet;
+my $stored = one($leads, $end);
+my $put = start_sql($leads, q{SELECT tikv_put('big', convert_to(repeat('y', 3000000), 'UTF8'))});
+wait_for('a large value in the log', sub { one($leads, $end) > $stored });
+my $session = hold_table($leads, 'raft_log', 'ACCESS EXCLUSIVE');
+
+# Longer than the second between two looks of what people may know of groups.
+sleep 3;
+is_deeply([ pids($nodes[$leads], 'tikv store') ], \@store, 'a store whose log is locked goes on');
+kill 'CONT', @quiet;
+sleep 1;
+let_table_go($session);
+wait_for('the value', sub {
+	return (ask($leads, q{SELECT length(tikv_get('big'))}) // 0) == 3_000_000;
+});
+$put->finish;
+is_deeply([ pids($nodes[$leads], 'tikv store') ], \@store, 'and has never ended');
+
 # ---- from the proposal of a split to its application a leader has no lease
 
 $leads = wait_leader();
