@@ -119,6 +119,7 @@ static const char *const result_names[METRIC_RESULTS] = {
 	[RESULT_EPOCH_NOT_MATCH] = "epoch_not_match",
 	[RESULT_SERVER_IS_BUSY] = "server_is_busy",
 	[RESULT_STALE_COMMAND] = "stale_command",
+	[RESULT_UNDETERMINED] = "undetermined_result",
 	[RESULT_STORE_NOT_MATCH] = "store_not_match",
 	[RESULT_RAFT_ENTRY_TOO_LARGE] = "raft_entry_too_large",
 	[RESULT_DISK_FULL] = "disk_full",

@@ -123,6 +123,8 @@ region_error_result(const Errorpb__Error *error)
 		return RESULT_SERVER_IS_BUSY;
 	if (error->stale_command != NULL)
 		return RESULT_STALE_COMMAND;
+	if (error->undetermined_result != NULL)
+		return RESULT_UNDETERMINED;
 	if (error->store_not_match != NULL)
 		return RESULT_STORE_NOT_MATCH;
 	if (error->raft_entry_too_large != NULL)

@@ -203,6 +203,17 @@ stale_command(Errorpb__Error *out, Arena *arena)
 }
 
 static void
+undetermined_result(Errorpb__Error *out, const RegionError *error, Arena *arena)
+{
+	Errorpb__UndeterminedResult *part = arena_alloc(arena, sizeof(*part));
+
+	errorpb__undetermined_result__init(part);
+	part->message = arena_strdup(arena, error->reason);
+	out->undetermined_result = part;
+	out->message = arena_printf(arena, "%s: outcome unknown", error->reason);
+}
+
+static void
 read_index_not_ready(Errorpb__Error *out, const RegionError *error,
 					 Arena *arena)
 {
@@ -293,6 +304,9 @@ error_message(const RegionError *error, Arena *arena)
 			break;
 		case REGION_STALE_COMMAND:
 			stale_command(out, arena);
+			break;
+		case REGION_UNDETERMINED:
+			undetermined_result(out, error, arena);
 			break;
 		case REGION_STORE_NOT_MATCH:
 			store_not_match(out, error, arena);

@@ -72,8 +72,10 @@ region_error_kind(const Errorpb__Error *error)
 		return REGION_NOT_FOUND;
 	if (error->key_not_in_region != NULL)
 		return REGION_KEY_NOT_IN_REGION;
-	if (error->stale_command != NULL || error->undetermined_result != NULL)
+	if (error->stale_command != NULL)
 		return REGION_STALE_COMMAND;
+	if (error->undetermined_result != NULL)
+		return REGION_UNDETERMINED;
 	if (error->store_not_match != NULL)
 		return REGION_STORE_NOT_MATCH;
 	if (error->mismatch_peer_id != NULL)

@@ -151,7 +151,13 @@ report_region_error(const Errorpb__Error *error)
 				 "Its keys and values take %llu bytes in the log; 8 MiB is the limit.",
 				 (unsigned long long)
 					 error->raft_entry_too_large->entry_size)));
-	if (error->stale_command != NULL || error->undetermined_result != NULL)
+	if (error->undetermined_result != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+				 errmsg("the outcome of the write is unknown"),
+				 errdetail("It may yet be carried out: %s.",
+						   error->undetermined_result->message)));
+	if (error->stale_command != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 				 errmsg("the region changed while the write was on its way"),

@@ -114,6 +114,7 @@ learn(Asking *asking, const ClientReply *reply)
 			retry(asking, BACKOFF_SERVER_BUSY);
 			return true;
 		case REGION_STALE_COMMAND:
+		case REGION_UNDETERMINED:
 			retry(asking, BACKOFF_STALE_COMMAND);
 			return true;
 		case REGION_MAX_TS_NOT_SYNCED:

@@ -12,6 +12,7 @@
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
+#include "core/base/rpc_code.h"
 #include "core/codec/memcomparable.h"
 #include "guc.h"
 #include "pd/tso_local.h"
@@ -241,7 +242,8 @@ judge(const TxnCommand *command, const BusReply *bus, Arena *arena,
 		case BUS_ERROR:
 			break;
 	}
-	if (may_commit(command))
+	/* UNAVAILABLE: it was begun, and its store stopped (raft_write.c). */
+	if (may_commit(command) || bus->grpc_code == RPC_UNAVAILABLE)
 		return SUBMIT_UNKNOWN;
 	report_bus(WORKER_STORE, bus);
 }

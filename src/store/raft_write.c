@@ -9,7 +9,9 @@
  * its place in the log, and it is answered when that is applied.
  *
  * Once proposed, a write is told that it failed only when another entry was
- * committed in its place, or when one of a later term was.
+ * committed in its place, or when one of a later term was.  Who will not learn
+ * that here is told that the outcome is unknown, and never StaleCommand, which
+ * clients take for "send it again": a swap would then meet its own value.
  */
 #include "postgres.h"
 
@@ -222,13 +224,31 @@ refuse_not_leader(Store *store, Write *write)
 	refuse(store, write, &error);
 }
 
+/*
+ * Its entry may be committed by a later leader, or is already.  The commands of
+ * transactions may be sent twice: of a call that failed client-go remembers
+ * that it may have committed, and asks again until it knows, whereas
+ * UndeterminedResult ends a commit at once (internal/locate/region_request.go,
+ * txnkv/transaction/commit.go).  TiKV ends such calls unanswered, too.  Raw
+ * commands may not, and of a failed call every client knows no better than to
+ * send it again; who knows UndeterminedResult does not (tikv/client-rust#555).
+ */
 static void
-refuse_stale(Store *store, Write *write)
+refuse_unknown(Store *store, Write *write, const char *reason)
 {
-	RegionError error = {.kind = REGION_STALE_COMMAND,
-						 .region_id = write->peer->region.id};
+	RegionError error = {.kind = REGION_UNDETERMINED,
+						 .region_id = write->peer->region.id,
+						 .reason = reason};
+	Request *request = write->request;
 
-	refuse(store, write, &error);
+	if (write->txn == NULL)
+	{
+		refuse(store, write, &error);
+		return;
+	}
+	raft_write_release(store, write);
+	request->fail(request, RPC_UNAVAILABLE,
+				  arena_printf(request->arena, "%s: outcome unknown", reason));
 }
 
 /* Its guards are shown to readers until now. */
@@ -559,7 +579,8 @@ raft_write_covered(Peer *peer, uint64 index)
 		Write *write = first_proposal(peer);
 
 		drop_decision(write);
-		refuse_stale(peer->store, write);
+		refuse_unknown(peer->store, write,
+					   "a snapshot has taken the place of the region's log");
 	}
 }
 
@@ -626,13 +647,12 @@ raft_write_abandon(Peer *peer, const char *reason)
 	Store *store = peer->store;
 	Write *write;
 
-	(void) reason;
 	raft_write_lost(peer);
 	while (peer->proposals != NULL)
 	{
 		write = first_proposal(peer);
 		drop_decision(write);
-		refuse_stale(store, write);
+		refuse_unknown(store, write, reason);
 	}
 	refuse_queued(store, peer);
 	CHECK(peer->gate.inside == 0 && peer->gate.waiting == NULL);

@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node configure_node serve wait_serving wait_for wait_state status
-  pids hold_still rawctl txnctl txnctl_start try_query elapsed_note unflushed_writes
+  pids hold_still rawctl rawctl_start txnctl txnctl_start try_query elapsed_note unflushed_writes
 );
 
 my $wait_s = 60;
@@ -217,8 +217,22 @@ sub txnctl
 sub txnctl_start
 {
 	my ($node, @arguments) = @_;
+
+	return start_tool($node, $ENV{TXNCTL}, @arguments);
+}
+
+sub rawctl_start
+{
+	my ($node, @arguments) = @_;
+
+	return start_tool($node, $ENV{RAWCTL}, @arguments);
+}
+
+sub start_tool
+{
+	my ($node, $tool, @arguments) = @_;
 	my ($out, $err) = ('', '');
-	my $run = IPC::Run::start([ $ENV{TXNCTL}, '--pd',
+	my $run = IPC::Run::start([ $tool, '--pd',
 			$node->{tikv}{'tikv.pd_addr'}, @arguments ],
 		'<', \undef, '>', \$out, '2>', \$err);
 

@@ -107,7 +107,7 @@ test_region_errors(void)
 		{REGION_STORE_NOT_MATCH, true},	   {REGION_DISK_FULL, false},
 		{REGION_MISMATCH_PEER_ID, true},   {REGION_READ_INDEX_NOT_READY, false},
 		{REGION_DATA_IS_NOT_READY, false}, {REGION_MAX_TS_NOT_SYNCED, false},
-		{REGION_MESSAGE_ONLY, true},
+		{REGION_MESSAGE_ONLY, true},	   {REGION_UNDETERMINED, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -204,6 +204,13 @@ test_lost(void)
 	plan_fault(FAULT_UNSENT);
 	call();
 	OK(result.outcome == CLIENT_GAVE_UP, "no time: nothing happened");
+	end();
+
+	begin();
+	world_left_ms = 1;
+	plan_error(REGION_UNDETERMINED);
+	call();
+	OK(result.outcome == CLIENT_UNKNOWN, "no time: the store does not know");
 	end();
 
 	begin();

@@ -82,6 +82,7 @@ test_variants(void)
 		{REGION_EPOCH_NOT_MATCH, "epoch_not_match"},
 		{REGION_SERVER_IS_BUSY, "server_is_busy"},
 		{REGION_STALE_COMMAND, "stale_command"},
+		{REGION_UNDETERMINED, "undetermined_result"},
 		{REGION_STORE_NOT_MATCH, "store_not_match"},
 		{REGION_ENTRY_TOO_LARGE, "raft_entry_too_large"},
 		{REGION_DISK_FULL, "disk_full"},

@@ -520,6 +520,7 @@ test_region_errors(void)
 	ClientReply got = region_reply(&from);
 	static const RegionErrorKind kinds[] = {REGION_NOT_FOUND,
 											REGION_STALE_COMMAND,
+											REGION_UNDETERMINED,
 											REGION_STORE_NOT_MATCH,
 											REGION_ENTRY_TOO_LARGE,
 											REGION_DISK_FULL,

@@ -278,6 +278,7 @@ learn(Client *client, const CachedRegion *region, const ClientReply *reply,
 			*reason = BACKOFF_SERVER_BUSY;
 			return true;
 		case REGION_STALE_COMMAND:
+		case REGION_UNDETERMINED:
 			*reason = BACKOFF_STALE_COMMAND;
 			return true;
 		case REGION_DISK_FULL:
@@ -424,8 +425,12 @@ send_part(Call *call)
 		call->result->outcome = CLIENT_REGION;
 		return false;
 	}
-	/* It may have been proposed before the leader lost its place. */
-	if (reply.region_error == REGION_STALE_COMMAND)
+	/*
+	 * It may have been proposed before the leader lost its place: TiKV calls
+	 * that StaleCommand, too (tikv/tikv#10353).
+	 */
+	if (reply.region_error == REGION_STALE_COMMAND ||
+		reply.region_error == REGION_UNDETERMINED)
 		call->unknown = call->is_retry = true;
 	return retry(call, reason, reply.backoff_ms);
 }

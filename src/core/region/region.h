@@ -94,6 +94,7 @@ typedef enum RegionErrorKind
 	REGION_EPOCH_NOT_MATCH,
 	REGION_SERVER_IS_BUSY,
 	REGION_STALE_COMMAND,
+	REGION_UNDETERMINED, /* a write that may yet be carried out */
 	REGION_STORE_NOT_MATCH,
 	REGION_ENTRY_TOO_LARGE,
 	REGION_DISK_FULL,
@@ -119,7 +120,9 @@ typedef struct RegionError
 	/* EPOCH_NOT_MATCH: what was split off it since, to its left */
 	const Region *const *siblings;
 	int n_siblings;
-	const char *reason;	 /* SERVER_IS_BUSY, DISK_FULL, MESSAGE_ONLY */
+
+	/* SERVER_IS_BUSY, DISK_FULL, UNDETERMINED, MESSAGE_ONLY */
+	const char *reason;
 	uint64_t backoff_ms; /* SERVER_IS_BUSY */
 } RegionError;
 

@@ -119,8 +119,9 @@ func (c *client) note(e *errorpb.Error) error {
 		return nil
 	}
 	c.router.Region = nil
-	// The entry may be committed by a later leader (tikv/tikv#10353).
-	if e.GetStaleCommand() != nil {
+	// The entry may be committed by a later leader; who says StaleCommand
+	// knows that it cannot be (tikv/tikv#10353).
+	if e.GetUndeterminedResult() != nil {
 		return errors.New(e.String())
 	}
 	return nil

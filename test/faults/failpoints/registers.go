@@ -294,7 +294,7 @@ func (c *rawClient) attempt(in input) (out output, done bool, err error) {
 			return out, false, nil
 		}
 		c.place = nil
-		if e.GetStaleCommand() != nil {
+		if e.GetUndeterminedResult() != nil {
 			return out, false, errors.New("a later leader may commit it")
 		}
 		return out, false, nil

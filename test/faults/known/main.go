@@ -36,6 +36,7 @@ var tests = []struct {
 	{"tikv/tikv#964", "a process that was stopped does not read by its old lease", leaseAfterStop},
 	{"tikv/tikv#9351", "no follower reads an old index after a transfer", indexAfterTransfer},
 	{"tikv/tikv#10353", "no write is told that it failed and is committed", failedAndCommitted},
+	{"tikv/client-rust#555", "no swap is told that it did not happen over its own value", swapsWhileNodesStop},
 	{"ryogrid/gookv: proposal", "a proposal that fails is no success", failedProposal},
 	{"ryogrid/gookv: prewrite", "a prewrite checked before a split is not carried out after it", prewriteAroundSplit},
 	{"ryogrid/gookv: scan", "no scan leaks over the border of its region", scanAtBorder},

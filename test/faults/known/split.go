@@ -100,7 +100,7 @@ func prewriteAroundSplit(t *test) error {
 				cancel()
 				text := "ok"
 				switch {
-				case err != nil || r.RegionError.GetStaleCommand() != nil:
+				case err != nil || r.RegionError.GetUndeterminedResult() != nil:
 					text = "unknown"
 				case r.RegionError != nil:
 					text = "refused"

@@ -19,8 +19,9 @@ type pending struct {
 }
 
 // mayBeThere: the answer leaves open whether the write takes effect.
+// StaleCommand does not: clients send again what was told that.
 func (p *pending) mayBeThere() bool {
-	return p.err != nil || p.regionError == nil || p.regionError.GetStaleCommand() != nil
+	return p.err != nil || p.regionError == nil || p.regionError.GetUndeterminedResult() != nil
 }
 
 // A leader that is heard and hears nothing: what it proposes is in the others'
