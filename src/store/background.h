@@ -20,15 +20,18 @@
 
 /*
  * Deletions that may be on their way at once; more are told to wait.  A
- * replica takes what the leader has accepted, however far behind it is.
+ * replica takes what the leader has accepted, however far behind it is: with
+ * as many as RANGE_DELETES_FULL, and those of one ready more, its groups apply
+ * nothing until slices have carried out half of them.
  */
 #define RANGE_DELETES_MAX 64
-#define RANGE_DELETES_ROOM 4096
+#define RANGE_DELETES_FULL 4096
 
 typedef struct RangeDeletes
 {
-	RangeDelete items[RANGE_DELETES_ROOM];	   /* oldest first */
-	struct Write *waiters[RANGE_DELETES_ROOM]; /* NULL: nobody waits */
+	RangeDelete *items;		/* oldest first */
+	struct Write **waiters; /* NULL: nobody waits */
+	int room;				/* of both */
 	int n;
 	int n_new;	  /* the last of them: accepted by the running turn */
 	int64 era;	  /* the newest one, of the running turn, too */

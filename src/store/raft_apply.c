@@ -126,6 +126,43 @@ apply_normal(RaftTurn *turn, Peer *peer, const RaftEntry *entry, Write *write)
 	}
 }
 
+/*
+ * Deletions of ranges are kept in memory until slices have carried them out,
+ * and none is while the disk is nearly full.
+ */
+void
+raft_apply_hold(Peer *peer)
+{
+	Store *store = peer->store;
+	Replicas *replicas = store->replicas;
+
+	if (!replicas->apply_held && store->ranges.n < RANGE_DELETES_FULL)
+		return;
+	if (!replicas->apply_held)
+		ereport(
+			LOG,
+			(errmsg(
+				 "tikv store %llu: what is committed waits for %d deletions of ranges",
+				 (unsigned long long) store->meta.store_id, store->ranges.n),
+			 errhint("Slices carry them out while there are disk space and "
+					 "transaction ids; tikv.tasks shows how many are left.")));
+	replicas->apply_held = true;
+	raft_pause_apply(peer->raft, true);
+}
+
+/* Who installs a snapshot goes on when that is done. */
+void
+raft_apply_let_go(Store *store)
+{
+	if (!store->replicas->apply_held ||
+		store->ranges.n > RANGE_DELETES_FULL / 2)
+		return;
+	store->replicas->apply_held = false;
+	for (int i = 0; i < store->n_peers; i++)
+		if (store->peers[i]->life != PEER_STATE_APPLYING)
+			raft_pause_apply(store->peers[i]->raft, false);
+}
+
 void
 raft_apply(RaftTurn *turn, Peer *peer)
 {

@@ -386,8 +386,10 @@ take_ready(RaftTurn *turn, Peer *peer)
 	Store *store = turn->store;
 
 	peer->has_ready = false;
-	if (!peer->grouped || peer->replaced ||
-		!raft_ready(peer->raft, &store->arena, (uint64) board_now_us(),
+	if (!peer->grouped || peer->replaced)
+		return;
+	raft_apply_hold(peer);
+	if (!raft_ready(peer->raft, &store->arena, (uint64) board_now_us(),
 					&peer->ready))
 		return;
 	peer->has_ready = true;
@@ -548,9 +550,10 @@ finish_ready(Store *store, Peer *peer)
 static void
 ungroup(Store *store, Peer *peer)
 {
-	if (!raft_takes_payload(peer->raft) || peer->proposals != NULL ||
-		peer->gate.inside > 0 || peer->gate.waiting != NULL ||
-		peer->early->n > 0 || raft_has_ready(peer->raft) ||
+	if (store->replicas->apply_held || !raft_takes_payload(peer->raft) ||
+		peer->proposals != NULL || peer->gate.inside > 0 ||
+		peer->gate.waiting != NULL || peer->early->n > 0 ||
+		raft_has_ready(peer->raft) ||
 		peer->saved.truncated_index != peer->saved.applied_index ||
 		raft_last_index(peer->raft) != peer->saved.applied_index ||
 		peer_has_others_deletions(peer) ||
@@ -737,6 +740,7 @@ raft_turn_run(Store *store)
 	RaftTurn turn = {.store = store, .begun_us = dispatch_now_us()};
 	WriteQueue batch;
 
+	raft_apply_let_go(store);
 	if (!work_waits(store))
 	{
 		int told = raft_flushed_run(store);

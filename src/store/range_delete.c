@@ -38,16 +38,42 @@ free_item(RangeDelete *item)
 	pfree(unconstify(uint8 *, item->upper.data));
 }
 
+/* One more, without a waiter.  Pointers to the others end here. */
+static RangeDelete *
+add_item(Store *store)
+{
+	RangeDeletes *ranges = &store->ranges;
+
+	if (ranges->room == 0)
+	{
+		ranges->room = RANGE_DELETES_MAX;
+		ranges->items =
+			MemoryContextAlloc(store->context,
+							   (Size) ranges->room * sizeof(RangeDelete));
+		ranges->waiters =
+			MemoryContextAlloc(store->context,
+							   (Size) ranges->room * sizeof(Write *));
+	}
+	else if (ranges->n == ranges->room)
+	{
+		ranges->room *= 2;
+		ranges->items =
+			repalloc_huge(ranges->items,
+						  (Size) ranges->room * sizeof(RangeDelete));
+		ranges->waiters = repalloc_huge(ranges->waiters,
+										(Size) ranges->room * sizeof(Write *));
+	}
+	ranges->waiters[ranges->n] = NULL;
+	return &ranges->items[ranges->n++];
+}
+
+/* Of a committed entry, too: it takes whatever comes. */
 int64
 range_delete_begin(Store *store, RawCf cf, Bytes lower, Bytes upper)
 {
 	RangeDeletes *ranges = &store->ranges;
-	RangeDelete *item = &ranges->items[ranges->n];
+	RangeDelete *item = add_item(store);
 
-	if (ranges->n == RANGE_DELETES_ROOM)
-		elog(ERROR, "too many deletions of ranges are on their way");
-	ranges->waiters[ranges->n] = NULL;
-	ranges->n++;
 	ranges->n_new++;
 	item->era = ++ranges->era;
 	item->cf = cf;
@@ -231,12 +257,9 @@ range_delete_load(Store *store)
 			ranges->kept = items[i].era;
 			continue;
 		}
-		if (ranges->n == RANGE_DELETES_ROOM)
-			elog(ERROR, "too many deletions of ranges are stored");
 		items[i].next = keep_bytes(store, items[i].next);
 		items[i].upper = keep_bytes(store, items[i].upper);
-		ranges->waiters[ranges->n] = NULL;
-		ranges->items[ranges->n++] = items[i];
+		*add_item(store) = items[i];
 	}
 	ranges->due_us = ranges->n > 0 ? 0 : PG_INT64_MAX;
 	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);

@@ -134,6 +134,7 @@ typedef struct Replicas
 	int n_grouped; /* peers of such groups */
 	uint64 turns;
 	XLogRecPtr commit_lsn; /* of the newest turn that wrote */
+	bool apply_held;	   /* committed entries wait for deletions of ranges */
 	AdminJob *jobs;
 	AdminJob **jobs_end;
 	InMessage *early_votes; /* for regions that a split will make here */
@@ -245,6 +246,13 @@ extern void raft_storage_trim(RaftTurn *turn, Peer *peer);
 
 /* Apply the ready's committed entries to the overlays and the peer. */
 extern void raft_apply(RaftTurn *turn, Peer *peer);
+
+/*
+ * Before each ready: with too many deletions of ranges on their way it has
+ * nothing to apply.  Before each turn: go on, if there is room again.
+ */
+extern void raft_apply_hold(Peer *peer);
+extern void raft_apply_let_go(Store *store);
 
 /* ---- raft_write.c ---- */
 
