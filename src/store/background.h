@@ -13,6 +13,7 @@
 
 #include "core/kv/expiry_map.h"
 #include "core/kv/range_delete.h"
+#include "core/kv/steady_clock.h"
 #include "storage/raw_table.h"
 
 /* After a slice that could not run: locked tables, an error, no space. */
@@ -43,7 +44,8 @@ typedef struct RangeDeletes
 typedef struct Sweeper
 {
 	bool enabled;
-	ExpiryMap map;	 /* in segments of SWEEP_BLOCKS */
+	ExpiryMap map; /* in segments of SWEEP_BLOCKS */
+	SteadyClock clock;
 	Oid file;		 /* of the table that the map is about */
 	int64 due_us;	 /* when to look again, monotonic */
 	int64 told_us;	 /* when progress was told, monotonic */

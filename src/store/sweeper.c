@@ -8,6 +8,9 @@
  * be done, and when rows expire faster than it removes them.  Which blocks are worth a look is
  * the expiry map's to say; it is made anew after every start, since nothing of
  * it is stored, and when the table was rewritten.
+ *
+ * A clock that is ahead must not remove what has not expired: it is gone for
+ * good, and here alone if the region has other replicas.
  */
 #include "postgres.h"
 
@@ -15,7 +18,8 @@
 
 #include "bus/failpoints.h"
 #include "bus/tasks.h"
-#include "store/store.h"
+#include "bus/tso_shared.h"
+#include "store/replicas.h"
 
 /* Blocks of a segment: 256 kB. */
 #define SWEEP_BLOCKS 32
@@ -171,13 +175,29 @@ pause_us(const Store *store, int64 slice_us)
 	return Max(PAUSE_MIN_US, factor * slice_us);
 }
 
+/*
+ * What has expired by then is removed: by this node's clock, of which a step
+ * forward counts after an hour or two, and where there are other replicas by
+ * PD's time as well; 0 while that is not known.
+ */
+static int64
+sweep_time_s(Store *store)
+{
+	int64 now_s = steady_clock_now(&store->sweeper.clock,
+								   (int64) time(NULL) + FAILPOINT_CLOCK_S,
+								   dispatch_now_us() / 1000000);
+
+	if (store->replicas->n_grouped == 0)
+		return now_s;
+	return Min(now_s, (int64) (tso_heard_now_ms() / 1000));
+}
+
 void
 sweeper_run(Store *store)
 {
 	Sweeper *sweeper = &store->sweeper;
 	int64 began_us = dispatch_now_us();
-	SweepTurn turn = {.store = store,
-					  .now_s = ((int64) time(NULL) + FAILPOINT_CLOCK_S)};
+	SweepTurn turn = {.store = store, .now_s = sweep_time_s(store)};
 	TurnOwn own = {decide_sweep, sweep_committed, &turn};
 	int64 ended_us;
 
