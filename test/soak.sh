@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for scripts/check: many crashes, a node that idles, a
-# table under an old snapshot, the sizes of transactions' tables, an hour of
+# What takes too long for scripts/check: many crashes, clients at work on nodes
+# that fail, a node that idles, and clients that do, with TLS and without, a table under an old snapshot, the sizes of transactions' tables, an hour of
 # mixed load, many seeds of the simulation, hours of fuzzing.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
@@ -10,8 +10,8 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash txn_crash chaos failpoints idle idle_streams idle_clients old_snapshot sizes
-    hour simulation http2_abuse fdw_asan fuzz_planted fuzz)
+STEPS=(crash worker_crash txn_crash chaos ride failpoints idle idle_streams idle_clients old_snapshot
+    sizes hour simulation http2_abuse fdw_asan fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
 SNAPSHOT_S=${SNAPSHOT_S:-300}
@@ -62,6 +62,12 @@ soak_chaos()
         "$TOP/test/faults/run.sh" chaos 0 -minutes "${CHAOS_MINUTES:-30}" \
             -nodes $nodes
     done
+}
+
+# Go, Rust and Java at once, while each of three nodes is killed, shut down, stopped.
+soak_ride()
+{
+    "$TOP/test/compat/run.sh" ride
 }
 
 # A crash at every failpoint, as each who reaches it.
@@ -120,22 +126,41 @@ soak_http2_abuse()
         TESTS=017_http2_abuse
 }
 
-# Clients that did nothing for ten minutes work on.  The Go client refuses all
-# reads once it has not learned the safe point for 90 s.
+# Clients that did nothing for ten minutes work on, without TLS and with it.  The
+# Go client refuses all reads once it has not learned the safe point for 90 s.
 soak_idle_clients()
 {
-    local quiet=${CLIENT_IDLE_S:-600}s bin=$TOP/out/compat/bin client pids=() pid
+    local certs
 
     "$TOP/test/compat/run.sh" build
-    start_node
+    idle_clients plain
+    certs=$(make_server_tmp tikv_certs)
+    idle_clients tls --tls "$certs"
+    rm -rf "$certs"
+    unset TIKV_CA TIKV_CERT TIKV_KEY
+}
+
+# usage: idle_clients NAME [option of scripts/cluster start...]
+idle_clients()
+{
+    local quiet=${CLIENT_IDLE_S:-600} bin=$TOP/out/compat/bin java=$TOP/test/compat/java/target
+    local name=$1 logs=$TOP/out/compat client pids=() pid
+
+    shift
+    start_node "$@"
     for client in go go-2022; do
-        "$bin/$client/txncheck" -idle "$quiet" >"$TOP/out/compat/$client-idle.log" 2>&1 &
+        "$bin/$client/txncheck" -idle "${quiet}s" >"$logs/$client-idle-$name.log" 2>&1 &
         pids+=($!)
     done
+    "$TOP/test/compat/rust/target/debug/compat" idle "$quiet" >"$logs/rust-idle-$name.log" 2>&1 &
+    pids+=($!)
+    java -cp "$java/classes:$java/lib/*" compat.Main idle "$quiet" >"$logs/java-idle-$name.log" 2>&1 &
+    pids+=($!)
     for pid in "${pids[@]}"; do
-        wait "$pid" || die "a client does not work after $quiet: see out/compat/*-idle.log"
+        wait "$pid" ||
+            die "a client does not work after $quiet s: see out/compat/*-idle-$name.log"
     done
-    tail -qn 1 "$TOP"/out/compat/*-idle.log
+    tail -qn 1 "$logs"/*-idle-"$name".log
     stop_node
 }
 

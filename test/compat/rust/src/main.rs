@@ -3,6 +3,7 @@
 //!
 //!     compat [kvcheck] [tso] [txncheck]
 //!     compat ride       works while nodes fail, until its input ends
+//!     compat idle S     does nothing for so many seconds, and works on
 //!     compat die MOMENT PREFIX
 //!                       is the client that is killed at this moment of a commit
 //!
@@ -12,6 +13,7 @@
 //! fails is named and ends the program.
 
 mod checks;
+mod idle;
 mod killed;
 mod model;
 mod more;
@@ -54,17 +56,18 @@ fn secured(config: Config) -> Config {
     }
 }
 
-async fn kvcheck(endpoints: Vec<String>) -> Outcome {
-    let store = store_from_env()?;
+async fn raw(endpoints: Vec<String>) -> Result<RawClient, String> {
     let mut config = secured(Config::default())
         .with_timeout(Duration::from_secs(20))
         .with_grpc_max_decoding_message_size(MAX_MESSAGE_BYTES);
-    if store == Store::V2 {
+    if store_from_env()? == Store::V2 {
         config = config.with_default_keyspace();
     }
-    let client =
-        RawClient::new_with_config(endpoints, config).await.map_err(|e| format!("connect: {e}"))?;
-    checks::run(&client, store).await
+    RawClient::new_with_config(endpoints, config).await.map_err(|e| format!("connect: {e}"))
+}
+
+async fn kvcheck(endpoints: Vec<String>) -> Outcome {
+    checks::run(&raw(endpoints).await?, store_from_env()?).await
 }
 
 async fn timestamps(endpoints: Vec<String>) -> Outcome {
@@ -86,6 +89,12 @@ async fn txncheck(endpoints: Vec<String>) -> Outcome {
     txn::run(transactional(endpoints).await?).await
 }
 
+async fn idle(endpoints: Vec<String>, seconds: &str) -> Outcome {
+    let quiet = seconds.parse().map_err(|_| format!("{seconds} is no number of seconds"))?;
+    let client = transactional(endpoints.clone()).await?;
+    idle::run(raw(endpoints).await?, client, Duration::from_secs(quiet)).await
+}
+
 async fn die(endpoints: Vec<String>, moment: &str, prefix: &str) -> Outcome {
     killed::die(transactional(endpoints).await?, moment, prefix).await
 }
@@ -105,6 +114,16 @@ async fn main() {
             let outcome = die(endpoints, moment, prefix).await;
             eprintln!("die: lives on: {outcome:?}");
             std::process::exit(1);
+        }
+    }
+    if let [part, seconds] = &parts[..] {
+        if part == "idle" {
+            if let Err(text) = idle(endpoints, seconds).await {
+                eprintln!("idle: {text}");
+                std::process::exit(1);
+            }
+            println!("idle: works after {seconds} s");
+            return;
         }
     }
     if parts.is_empty() {

@@ -150,7 +150,7 @@ fn refused<T>(result: tikv_client::Result<T>, expected: fn(&Error) -> bool, what
     }
 }
 
-fn every_way() -> Vec<(String, TransactionOptions)> {
+pub fn every_way() -> Vec<(String, TransactionOptions)> {
     let mut all = vec![];
     for n in 0..8 {
         let mut options = match n & 4 {

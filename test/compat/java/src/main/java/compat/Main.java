@@ -4,6 +4,7 @@ import java.util.List;
 import org.tikv.common.TiConfiguration;
 import org.tikv.common.TiSession;
 import org.tikv.raw.RawKVClient;
+import org.tikv.shade.com.google.protobuf.ByteString;
 import org.tikv.txn.KVClient;
 
 /**
@@ -11,7 +12,8 @@ import org.tikv.txn.KVClient;
  * client.
  *
  * <p>Arguments: kvcheck, tso, txncheck; none means all; basics is a part of kvcheck, without big
- * values; ride works while nodes fail, until its input ends; die, a moment and a prefix are the
+ * values; ride works while nodes fail, until its input ends; idle and seconds do nothing for so
+ * long and work on; die, a moment and a prefix are the
  * client that is killed in a commit. TIKV_PD names the PD endpoints, separated by commas,
  * TIKV_API what the store speaks: V1 (if it is not set), V1TTL or V2. The first check that fails is named and ends the program.
  */
@@ -36,9 +38,14 @@ public final class Main {
         Killed.die(session, parts[1], parts[2]);
       }
     }
-    for (String part : parts) {
+    boolean idles = parts[0].equals("idle");
+    for (String part : idles ? List.of("idle") : List.of(parts)) {
       try {
-        run(part, endpoints);
+        if (idles) {
+          idle(endpoints, Long.parseLong(parts[1]));
+        } else {
+          run(part, endpoints);
+        }
       } catch (CheckFailed e) {
         System.err.println(part + ": " + e.getMessage());
         System.exit(1);
@@ -110,6 +117,27 @@ public final class Main {
   private static void tso(String endpoints) throws Exception {
     try (TiSession session = transactional(endpoints)) {
       TimestampCheck.run(session, 16, 200);
+    }
+  }
+
+  private static void idle(String endpoints, long seconds) throws Exception {
+    TiConfiguration conf = secured(TiConfiguration.createRawDefault(endpoints));
+    try (TiSession rawSession = TiSession.create(conf);
+        RawKVClient raw = rawSession.createRawClient();
+        TiSession session = transactional(endpoints);
+        KVClient client = session.createKVClient()) {
+      ByteString key = Keys.bytes("compat/java/" + System.nanoTime() + "/idle");
+      TxnChecks checks = new TxnChecks(session, client, TXN_PREFIX + System.nanoTime() + "/");
+      raw.put(key, Keys.bytes("before"));
+      checks.beforeIdling();
+
+      Thread.sleep(seconds * 1000);
+
+      Keys.same("raw get", raw.get(key).orElse(null), Keys.bytes("before"));
+      raw.put(key, Keys.bytes("after"));
+      Keys.same("raw get", raw.get(key).orElse(null), Keys.bytes("after"));
+      raw.delete(key);
+      checks.afterIdling();
     }
   }
 

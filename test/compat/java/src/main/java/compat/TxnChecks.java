@@ -77,6 +77,18 @@ final class TxnChecks {
     step("collection", this::refused);
   }
 
+  /** What has to be there after a long time in which the client does nothing. */
+  void beforeIdling() throws Exception {
+    store(pairs("idle/a", "before", "idle/b", "before"));
+  }
+
+  void afterIdling() throws Exception {
+    expect(now(), "idle/a", "before");
+    store(pairs("idle/a", "after", "idle/b", "after"));
+    expect(now(), "idle/a", "after");
+    expect(now(), "idle/b", "after");
+  }
+
   private static void step(String name, Check check) throws Exception {
     long began = System.nanoTime();
     check.run();
