@@ -30,8 +30,10 @@ override CC := $(CLANG)
 $(eval $(call compile_rules,$(OUT)/fuzz,$(FUZZ_CFLAGS)))
 override CC := $(FUZZ_SAVED_CC)
 
-# What includes pd_world.h needs Postgres's headers.
-$(OUT)/fuzz/test/fuzz/fuzz_pd_%.o: test/fuzz/fuzz_pd_%.c $(FLAGS_STAMP) | $(GEN_H)
+# What includes pd_world.h, or a file of the store, needs Postgres's headers.
+FUZZ_PG_O := $(patsubst %.c,$(OUT)/fuzz/%.o,$(wildcard test/fuzz/fuzz_pd_*.c \
+	test/fuzz/fuzz_store_*.c))
+$(FUZZ_PG_O): $(OUT)/fuzz/%.o: %.c $(FLAGS_STAMP) | $(GEN_H)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CLANG) $(PG_CFLAGS) $(FUZZ_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
@@ -47,7 +49,7 @@ $(FUZZ_TARGETS): $(OUT)/fuzz/bin/%: $(OUT)/fuzz/test/fuzz/%.o $(FUZZ_LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CLANG) $(FUZZ_SANITIZERS) -fsanitize=fuzzer -Wl,--as-needed -o $@ \
 		$(filter %.o,$^) $(FUZZ_LIBS) -L$(PG_LIBDIR) -L$(PG_PKGLIBDIR) \
-		$(if $(filter %pd/service.o,$^),-lpgcommon -lpgport) \
+		$(if $(filter %pd/service.o %/fuzz_store_detector.o,$^),-lpgcommon -lpgport) \
 		-lgrpc -lgpr -lprotobuf-c -lmicrohttpd -lgnutls -lssl -lcrypto -lz \
 		-lm -lpthread
 

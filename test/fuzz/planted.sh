@@ -22,6 +22,10 @@ answered_twice|fuzz_raw|src/service/raw_range.c|0,/return false;/s//return true;
 inflate_bound|fuzz_inflate|src/server/inflate.c|s/ \&\& output.len <= max)/)/
 json_escape|fuzz_pd_http|pd/core/json.c|s/if (\*s == '"' || /if (/
 etcd_op|fuzz_pd_rpc|pd/service_etcd_txn.c|/^check_ops/,/^}/s/^\t\t\tdefault:/\t\t\tcase 99:/
+snapshot_number|fuzz_snapshot|src/core/snapshot/snapshot_file.c|s/out->number > INT64_MAX/false/
+snapshot_end|fuzz_transport|src/transport/snapshot_in.c|/^end(/,/^}/s/in->snapshot = NULL;//
+wait_for_entry|fuzz_store_detector|src/store/detector.c|s/request == NULL || request->entry == NULL/request == NULL/
+region_epoch|fuzz_reply|src/service/txn_client_reply.c|s/if (from->region_epoch != NULL)/if (true)/
 END
 }
 
@@ -40,7 +44,8 @@ find_bug()
     make -s -C "$COPY" QUIET=1 PG_CONFIG="$PG_CONFIG" "out/fuzz/bin/$target" \
         >"$log" 2>&1 || die "the planted bug does not build, see $log"
     rm -rf "$COPY"/out/fuzz/{corpus,failed,seeds}
-    ! "$COPY/test/fuzz/run.sh" "$SECONDS_EACH" "$target" >"$log" 2>&1
+    # Few inputs are no bug that was found.
+    ! MIN_INPUTS=0 "$COPY/test/fuzz/run.sh" "$SECONDS_EACH" "$target" >"$log" 2>&1
 }
 
 need_postgres

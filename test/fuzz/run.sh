@@ -6,7 +6,8 @@
 # out/fuzz/corpus/<target> keeps what was found to reach new code, from run to
 # run.  An input that fails is kept in out/fuzz/failed/<target>/ and fails the
 # run, now and at every later one until it passes: failed inputs are tried
-# first.  Each target's output is in out/fuzz/log/.
+# first.  Each target's output is in out/fuzz/log/.  A target that tried fewer
+# than MIN_INPUTS (1000) inputs fails: it has shown nothing.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 
@@ -15,6 +16,9 @@ CORPUS=$TOP/out/fuzz/corpus
 FAILED=$TOP/out/fuzz/failed
 LOGS=$TOP/out/fuzz/log
 JOBS=${JOBS:-$(nproc)}
+
+# The slowest target tries some hundreds a second where it has a core.
+MIN_INPUTS=${MIN_INPUTS:-1000}
 
 # One input may not take longer (seconds), nor more memory (MiB).
 INPUT_TIMEOUT=20
@@ -54,13 +58,18 @@ run_target()
         "$CORPUS/$target" "$TOP/out/fuzz/seeds/$target"
 }
 
+# How many inputs the run tried.
+tried_inputs()
+{
+    sed -n 's/^stat::number_of_executed_units: *//p' "$LOGS/$1.log" | tail -n 1
+}
+
 # What the end of its output says, in a line.
 summary()
 {
     local log=$LOGS/$1.log
 
-    printf '%s inputs, %s lines of code reached' \
-        "$(sed -n 's/^stat::number_of_executed_units: //p' "$log")" \
+    printf '%s inputs, %s lines of code reached' "$(tried_inputs "$1")" \
         "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)"
 }
 
@@ -79,9 +88,14 @@ report()
 
 one_target()
 {
-    local answer=0
+    local answer=0 tried
 
     run_target "$1" "$2" >"$LOGS/$1.log" 2>&1 || answer=$?
+    tried=$(tried_inputs "$1")
+    if [ $answer -eq 0 ] && [ "${tried:-0}" -lt "$MIN_INPUTS" ]; then
+        say "FAILED  $1 tried ${tried:-no} inputs, fewer than $MIN_INPUTS"
+        return 1
+    fi
     report "$1" $answer
     return $answer
 }
