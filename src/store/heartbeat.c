@@ -119,8 +119,9 @@ down_message(const RegionPeer *peer, int64 silent_us, Arena *arena)
 }
 
 /*
- * Who needs a snapshot before it has anything is pending (raftstore-and-pd 24);
- * so is a new peer of which nothing is known yet.
+ * Who needs a snapshot before it has anything is pending (raftstore-and-pd 24)
+ * until that is installed: PD neither promotes such a peer nor makes it lead.
+ * So is a new peer of which nothing is known yet.
  */
 static void
 tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
@@ -144,7 +145,8 @@ tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
 
 		if (of == NULL || it->id == peer->self.id)
 			continue;
-		if (it->match < status->truncated_index || it->match == 0)
+		if (it->match < status->truncated_index || it->match == 0 ||
+			it->installing)
 			out->pending_peers[out->n_pending_peers++] =
 				service_peer_message(of, arena);
 		since = peer->sleep.asleep ? 0 : silent_since(peer, it, now_us);

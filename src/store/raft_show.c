@@ -36,7 +36,9 @@ fill_people(const Peer *peer, const RaftStatus *status, BoardRaft *out)
 			if (status->peers[k].id == peer->region.peers[i].id)
 			{
 				out->peers[i].match = status->peers[k].match;
-				out->peers[i].state = (int) status->peers[k].state;
+				out->peers[i].state = status->peers[k].installing ?
+					RAFT_SNAPSHOT :
+					(int) status->peers[k].state;
 				out->peers[i].active = status->peers[k].recent_active;
 			}
 	}

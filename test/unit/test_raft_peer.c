@@ -468,8 +468,23 @@ static void
 test_transfer_requests(void)
 {
 	RaftMessage m;
+	RaftStatus st;
 
 	lead(true);
+	m = message(RAFT_MSG_APPEND_RESPONSE, 3);
+	m.index = m.request_snapshot = 6;
+	CHECK(step(m) == STATUS_OK);
+	EQ_U64(raft_transfer_leader(f.raft, 3), STATUS_UNAVAILABLE,
+		   "to a peer that installs a snapshot");
+	raft_status(f.raft, &st);
+	OK(st.peers[2].id == 3 && st.peers[2].match == 6 && st.peers[2].installing,
+	   "which the driver is told");
+	fixture_turn(&f);
+	OK(!raft_can_hibernate(f.raft), "nor does the group sleep");
+	CHECK(step(message(RAFT_MSG_HEARTBEAT_RESPONSE, 3)) == STATUS_OK);
+	raft_status(f.raft, &st);
+	OK(!st.peers[2].installing, "until it says no more");
+
 	EQ_U64(raft_transfer_leader(f.raft, 1), STATUS_UNAVAILABLE, "to itself");
 	EQ_U64(raft_transfer_leader(f.raft, 9), STATUS_UNAVAILABLE,
 		   "to a stranger");

@@ -291,6 +291,24 @@ test_restart(void)
 	fixture_free(&f);
 }
 
+/* One turn; the snapshot that its message of this type speaks of. */
+static uint64_t
+said_to_install(RaftMessageType type)
+{
+	RaftReady rd;
+	uint64_t index = UINT64_MAX;
+
+	CHECK(raft_ready(f.raft, &f.arena, 0, &rd));
+	for (int i = 0; i < rd.n_messages; i++)
+		if (rd.messages[i].type == type)
+			index = rd.messages[i].request_snapshot;
+	for (int i = 0; i < rd.n_persisted_messages; i++)
+		if (rd.persisted_messages[i].type == type)
+			index = rd.persisted_messages[i].request_snapshot;
+	finish(&rd, NULL);
+	return index;
+}
+
 /* Nobody leads with a snapshot to install, whatever makes it campaign. */
 static void
 test_no_campaign(void)
@@ -300,6 +318,10 @@ test_no_campaign(void)
 						 .from = 2,
 						 .to = 1,
 						 .term = 6};
+	RaftMessage beat = {.type = RAFT_MSG_HEARTBEAT,
+						.from = 2,
+						.to = 1,
+						.term = 6};
 	int stages = 0;
 
 	order.context = bytes_make("\0\0\0\0\0\0\0\0", 8);
@@ -320,6 +342,30 @@ test_no_campaign(void)
 	}
 	finish(&rd, NULL);
 	OK(raft_campaign(f.raft, 0) == STATUS_OK, "installed, it may");
+	fixture_free(&f);
+
+	/* in slices: what follows the ready is a third stage */
+	fixture_init(&f, 1, 3);
+	CHECK(step_snapshot(20, 6, voters("12")) == STATUS_OK);
+	EQ_U64(said_to_install(RAFT_MSG_APPEND_RESPONSE), 20,
+		   "it says what it installs");
+	raft_pause_apply(f.raft, true);
+	OK(step(order) == STATUS_OK && raft_role(f.raft) == RAFT_FOLLOWER,
+	   "no campaign by order while it goes on");
+	for (int i = 0; i < 100; i++)
+		raft_tick(f.raft, 0);
+	OK(raft_role(f.raft) == RAFT_FOLLOWER, "nor in time");
+	OK(raft_campaign(f.raft, 0) == STATUS_UNAVAILABLE, "nor on demand");
+	OK(!raft_can_hibernate(f.raft), "nor sleep");
+	CHECK(step(beat) == STATUS_OK);
+	EQ_U64(said_to_install(RAFT_MSG_HEARTBEAT_RESPONSE), 20,
+		   "and says so to whoever leads");
+	raft_pause_apply(f.raft, false);
+	CHECK(step(beat) == STATUS_OK);
+	EQ_U64(said_to_install(RAFT_MSG_HEARTBEAT_RESPONSE), 0, "until it is done");
+	for (int i = 0; i < 100; i++)
+		raft_tick(f.raft, 0);
+	EQ_U64(raft_role(f.raft), RAFT_PRE_CANDIDATE, "then it may");
 	fixture_free(&f);
 
 	fixture_init(&f, 1, 3);

@@ -33,8 +33,8 @@ raft_randomize_timeout(Raft *r)
 bool
 raft_promotable(const Raft *r)
 {
-	return raft_is_voter(r, r->config.id) && r->log.snapshot == NULL &&
-		r->snapshot_out == 0 && r->quarantine == 0;
+	return raft_is_voter(r, r->config.id) &&
+		raft_uninstalled_snapshot(r) == 0 && r->quarantine == 0;
 }
 
 /*
@@ -187,7 +187,7 @@ raft_vote_flushed(Raft *r)
 
 /*
  * Start an election.  UNAVAILABLE: this peer must not lead now, because it is
- * no voter, waits for a snapshot or after a restart, or may have a committed
+ * no voter, installs a snapshot, waits after a restart, or may have a committed
  * conf change that it has not applied, so that it would count wrongly.
  */
 Status

@@ -28,6 +28,7 @@ acknowledge(Raft *r, uint64_t to, uint64_t index)
 	RaftMessage answer = {.type = RAFT_MSG_APPEND_RESPONSE, .to = to};
 
 	answer.index = index;
+	answer.request_snapshot = raft_uninstalled_snapshot(r);
 	raft_send(r, &answer);
 }
 
@@ -110,6 +111,7 @@ raft_handle_heartbeat(Raft *r, const RaftMessage *m)
 		r->generation_term = r->term;
 		answer.context = m->context;
 	}
+	answer.request_snapshot = raft_uninstalled_snapshot(r);
 	raft_send(r, &answer);
 	return STATUS_OK;
 }

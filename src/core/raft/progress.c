@@ -79,6 +79,7 @@ raft_progress_reset(RaftProgress *p, uint64_t next)
 	p->acked_round = 0;
 	p->recent_active = false;
 	p->want_append = false;
+	p->installing = false;
 }
 
 /* After a snapshot the peer may have it even if the report got lost. */

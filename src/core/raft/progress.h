@@ -33,6 +33,7 @@ typedef struct RaftProgress
 	bool recent_active;		   /* heard of since the last quorum check */
 	bool paused;			   /* one message is out, or a snapshot is made */
 	bool want_append;		   /* send something even without entries */
+	bool installing;		   /* a snapshot, as it has said last */
 	RaftInflights inflights;
 } RaftProgress;
 

@@ -106,7 +106,8 @@ typedef struct RaftPeerStatus
 	RaftProgressState state;
 	bool learner;
 	bool recent_active;
-	bool paused; /* nothing is sent until it answers */
+	bool paused;	 /* nothing is sent until it answers */
+	bool installing; /* a snapshot that it has: it can serve nothing yet */
 	uint64_t pending_snapshot;
 	int inflight_msgs;
 	size_t inflight_bytes;
@@ -245,7 +246,10 @@ extern int raft_take_messages(Raft *r, Arena *arena, uint64_t now_us,
  */
 extern void raft_compact(Raft *r, uint64_t index, uint64_t term);
 
-/* While on, no committed entries are handed out (a snapshot being applied). */
+/*
+ * While on, a snapshot is being applied: no committed entries are handed out,
+ * and this peer neither campaigns nor is handed leadership.
+ */
 extern void raft_pause_apply(Raft *r, bool on);
 
 /* Questions. */

@@ -80,7 +80,7 @@ struct Raft
 	/* ticks left in which a restarted peer neither votes nor campaigns */
 	int quarantine;
 	bool hibernated;
-	bool apply_paused;
+	bool apply_paused; /* the driver installs a snapshot */
 
 	RaftConfState conf;
 	RaftProgress *peers; /* everybody in conf, self included */
@@ -187,6 +187,7 @@ extern bool raft_send_snapshot(Raft *r, RaftProgress *p, Arena *arena,
 							   RaftMessage *m);
 extern void raft_handle_snapshot(Raft *r, const RaftMessage *m);
 extern void raft_snapshot_installed(Raft *r, const RaftSnapshot *snapshot);
+extern uint64_t raft_uninstalled_snapshot(const Raft *r);
 
 /* config.c */
 extern void raft_switch_conf(Raft *r, const RaftConfState *conf);

@@ -118,6 +118,12 @@ typedef struct RaftMessage
 	const RaftEntry *entries;
 	int n_entries;
 	const RaftSnapshot *snapshot; /* SNAPSHOT only */
+
+	/*
+	 * In answers to appends, snapshots and heartbeats: the snapshot that the
+	 * peer has not installed yet, 0 if there is none.  raft-rs looks at it in
+	 * refused appends alone.
+	 */
 	uint64_t request_snapshot;
 	bool reject;
 	uint64_t reject_hint;

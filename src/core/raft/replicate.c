@@ -123,6 +123,7 @@ raft_handle_append_response(Raft *r, const RaftMessage *m)
 		handle_reject(r, p, m);
 		return;
 	}
+	p->installing = m->request_snapshot != 0;
 	news = raft_progress_update(p, m->index);
 	if (!news && !(p->state == RAFT_PROBE && m->index == p->match))
 		return;
@@ -141,6 +142,7 @@ raft_handle_heartbeat_response(Raft *r, const RaftMessage *m)
 	RaftProgress *p = raft_peer(r, m->from);
 
 	p->paused = false;
+	p->installing = m->request_snapshot != 0;
 	if (p->match < raft_log_last(&r->log) || p->state == RAFT_PROBE)
 		p->want_append = true;
 	if (m->context.len == 16)

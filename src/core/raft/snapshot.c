@@ -92,6 +92,23 @@ switch_conf(Raft *r, const RaftSnapshotMeta *meta)
 }
 
 /*
+ * The snapshot that this peer has taken, and not yet installed; 0: none.  What
+ * it acknowledges meanwhile is in its log for good, but it can neither serve nor
+ * apply anything: as a leader it would hold up the group for as long as it
+ * takes.  TiKV keeps the acknowledgement until then (ApplySnapshotContext in
+ * components/raftstore/src/store/peer.rs), and so stops counting such a peer.
+ */
+uint64_t
+raft_uninstalled_snapshot(const Raft *r)
+{
+	if (r->log.snapshot != NULL)
+		return r->log.snapshot->meta.index;
+	if (r->snapshot_out != 0)
+		return r->snapshot_out;
+	return r->apply_paused ? r->log.applied : 0;
+}
+
+/*
  * The log is the snapshot's from here on; the configuration waits until it is
  * installed, since a ready that is out may hold changes from before it.
  */
@@ -110,6 +127,7 @@ raft_handle_snapshot(Raft *r, const RaftMessage *m)
 	}
 	else
 		answer.index = r->log.commit;
+	answer.request_snapshot = raft_uninstalled_snapshot(r);
 	raft_send(r, &answer);
 }
 

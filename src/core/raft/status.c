@@ -56,6 +56,7 @@ peer_status(const Raft *r, const RaftProgress *p, RaftPeerStatus *out)
 	out->learner = !raft_is_voter(r, p->id);
 	out->recent_active = p->recent_active || p->id == r->config.id;
 	out->paused = p->paused || p->state == RAFT_SNAPSHOT;
+	out->installing = p->installing;
 	out->pending_snapshot = p->pending_snapshot;
 	out->inflight_msgs = p->inflights.n;
 	out->inflight_bytes = p->inflights.bytes;
@@ -95,7 +96,8 @@ peers_even(const Raft *r)
 {
 	for (int i = 0; i < r->n_peers; i++)
 		if (r->peers[i].id != r->config.id &&
-			r->peers[i].match < raft_log_last(&r->log))
+			(r->peers[i].match < raft_log_last(&r->log) ||
+			 r->peers[i].installing))
 			return false;
 	return true;
 }
@@ -111,7 +113,8 @@ raft_can_hibernate(const Raft *r)
 
 	if (r->log.ready_out || r->leader == RAFT_NONE || r->log.applied < last ||
 		r->log.persisted < last || r->quarantine > 0 ||
-		raft_conf_is_joint(&r->conf) || raft_has_ready(r))
+		raft_uninstalled_snapshot(r) != 0 || raft_conf_is_joint(&r->conf) ||
+		raft_has_ready(r))
 		return false;
 	if (r->role != RAFT_LEADER)
 		return r->role == RAFT_FOLLOWER;

@@ -37,7 +37,11 @@ raft_transfer_progress(Raft *r, const RaftProgress *p)
 	raft_send(r, &m);
 }
 
-/* UNAVAILABLE: the target is no other voter that is in reach. */
+/*
+ * UNAVAILABLE: the target is no other voter that is in reach, or has a snapshot
+ * before it.  Source: tikv/tikv components/raftstore/src/store/peer.rs
+ * (ready_to_transfer_leader).
+ */
 Status
 raft_transfer_leader(Raft *r, uint64_t to)
 {
@@ -45,7 +49,8 @@ raft_transfer_leader(Raft *r, uint64_t to)
 
 	if (r->role != RAFT_LEADER)
 		return STATUS_NOT_LEADER;
-	if (p == NULL || to == r->config.id || !raft_is_voter(r, to))
+	if (p == NULL || to == r->config.id || !raft_is_voter(r, to) ||
+		p->installing || p->state == RAFT_SNAPSHOT)
 		return STATUS_UNAVAILABLE;
 	raft_wake(r);
 	if (r->transferee == to)
