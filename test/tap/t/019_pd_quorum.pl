@@ -22,19 +22,51 @@ wait_for('three voters of PD', sub {
 my @pids = map { (pids($_, 'tikv pd'))[0] } @nodes;
 
 # A key that goes with its lease, in so many seconds; returns when that began.
+my $lease = 0;
+
 sub lease_key
 {
-	my ($id, $key, $seconds) = @_;
-	my $began = time();
+	my ($key, $seconds) = @_;
 
-	foreach my $call (
-		[ 'Lease/LeaseGrant', field(1, $seconds) . field(2, $id) ],
-		[ 'KV/Put', field(1, $key, 1) . field(2, 'leased-value', 1) . field(3, $id) ])
-	{
-		defined end_call(begin_call($address, "/etcdserverpb.$call->[0]", $call->[1]), 10)
-		  or die "$call->[0] was not answered";
-	}
-	return $began;
+	return wait_for("the lease of $key", sub {
+		my $began = time();
+
+		$lease++;
+		foreach my $call (
+			[ 'Lease/LeaseGrant', field(1, $seconds) . field(2, $lease) ],
+			[ 'KV/Put', field(1, $key, 1) . field(2, 'leased-value', 1) . field(3, $lease) ])
+		{
+			defined end_call(begin_call($address, "/etcdserverpb.$call->[0]", $call->[1]), 5)
+			  or return 0;
+		}
+		return $began;
+	});
+}
+
+# A request to PD by HTTP, whose answer nobody waits for.
+my @kept;
+
+sub post
+{
+	my ($to, $path, $body) = @_;
+	my $socket = connect_plain($to) or die "cannot connect to $to";
+
+	write_all($socket, "POST /pd/api/$path HTTP/1.1\r\nHost: pd\r\nContent-Length: "
+		  . length($body) . "\r\n\r\n$body");
+	push @kept, $socket;
+}
+
+# The first node leads PD, also where it has lost that meanwhile.
+sub lead
+{
+	wait_for('the first node to lead', sub {
+		my ($status, $body) = pd('GET', 'leader');
+
+		return 1 if ref $body && $body->{name} eq "pd-$address";
+		post($_->{tikv}{'tikv.pd_addr'}, "v1/leader/transfer/pd-$address", '') foreach @nodes;
+		usleep(500_000);
+		return 0;
+	});
 }
 
 sub log_end { return $leads->safe_psql('postgres', 'SELECT coalesce(max(index), 0) FROM tikv_internal.pd_raft_log'); }
@@ -69,7 +101,9 @@ my $region = field(1, field(1, (pd('GET', 'cluster'))[1]{id}), 1) . field(2, 'k'
 foreach my $round (1 .. 3)
 {
 	my $key = "leased$round";
-	my $began = lease_key($round, $key, 2);
+
+	lead();
+	my $began = lease_key($key, 2);
 	my $before = log_end();
 
 	sleep_until($began + 1.2);
@@ -97,28 +131,17 @@ ok($in_time, 'while places and timestamps are told at once');
 
 # ---- a leader that cannot hand over goes on with all that it has decided
 
+lead();
 my $from = -s $leads->logfile;
-my $began = lease_key(100, 'refused', 4);
+my $began = lease_key('refused', 4);
 my $before = log_end();
 my $name = "pd-$nodes[1]{tikv}{'tikv.pd_addr'}";
-my @kept;
-
-# Nobody waits for these answers.
-sub post
-{
-	my ($path, $body) = @_;
-	my $socket = connect_plain($address) or die "cannot connect to $address";
-
-	write_all($socket, "POST /pd/api/$path HTTP/1.1\r\nHost: pd\r\nContent-Length: "
-		  . length($body) . "\r\n\r\n$body");
-	push @kept, $socket;
-}
 
 sleep_until($began + 2.5);
 stop_others();
-post('v2/keyspaces', '{"name": "first"}');
+post($address, 'v2/keyspaces', '{"name": "first"}');
 wait_entry('first', $before);
-post("v1/leader/transfer/$name", '');
+post($address, "v1/leader/transfer/$name", '');
 
 # The end of the lease is refused.  Then one of the others goes on, and the one
 # that was to lead does not.
