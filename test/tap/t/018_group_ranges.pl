@@ -10,12 +10,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TikvGroup;
 use TikvTest;
-use Time::HiRes qw(time);
+use Time::HiRes qw(time usleep);
 
 # RANGE_DELETES_FULL, and some more.
 my $full = 4096;
 my $sessions = 8;
-my $each = 560;
+my $each = 700;
 
 my @nodes = make_group('group_ranges', 'tikv.request_timeout' => '60s');
 my $leads = wait_leader();
@@ -35,21 +35,35 @@ sub waiting
 	return ask($away, q{SELECT waiting FROM tikv.tasks WHERE task = 'delete ranges'}) // -1;
 }
 
-# Deletions, one after the other, of nothing: their number is what counts.
+# SQL asks for no deletion where there is nothing.
+sub delete_one
+{
+	my ($session) = @_;
+
+	return "tikv_put('gone$session/1', 'v'), tikv_delete_range('gone$session/', 'gone${session}0')";
+}
+
+# Deletions, one after the other: their number is what counts.
 sub delete_many
 {
+	my ($session) = @_;
 	my ($out, $err) = ('', '');
 
 	return IPC::Run::start(
 		[ 'psql', '-XAtq', '-d', $nodes[$leads]->connstr('postgres'), '-c',
-			"DO \$\$ BEGIN FOR i IN 1..$each LOOP PERFORM tikv_delete_range('none/', 'none0'); END LOOP; END \$\$" ],
+			"DO \$\$ BEGIN FOR i IN 1..$each LOOP PERFORM " . delete_one($session) . '; END LOOP; END $$' ],
 		'<', \undef, '>', \$out, '2>', \$err);
 }
 
 order($leads, q{tikv_put('r/1', 'old')}, 'a key');
 reserve('1000TB');
+wait_for('a store that carries none out', sub {
+	ask($leads, 'SELECT ' . delete_one(0));
+	usleep(300_000);
+	return waiting() > 0;
+});
 my $began = time();
-my @deletions = map { delete_many() } 1 .. $sessions;
+my @deletions = map { delete_many($_) } 1 .. $sessions;
 $_->finish foreach @deletions;
 elapsed_note($sessions * $each . ' deletions', $began);
 is(scalar(grep { $_->result(0) == 0 } @deletions), $sessions, 'more ranges are deleted than a store remembers');
