@@ -7,7 +7,7 @@
 # run.  An input that fails is kept in out/fuzz/failed/<target>/ and fails the
 # run, now and at every later one until it passes: failed inputs are tried
 # first.  Each target's output is in out/fuzz/log/.  A target that tried fewer
-# than MIN_INPUTS (1000) inputs fails: it has shown nothing.
+# than MIN_INPUTS (500) inputs fails: it has shown nothing.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 
@@ -17,8 +17,8 @@ FAILED=$TOP/out/fuzz/failed
 LOGS=$TOP/out/fuzz/log
 JOBS=${JOBS:-$(nproc)}
 
-# The slowest target tries some hundreds a second where it has a core.
-MIN_INPUTS=${MIN_INPUTS:-1000}
+# The slowest target tries fifty a second on a machine that is overloaded.
+MIN_INPUTS=${MIN_INPUTS:-500}
 
 # One input may not take longer (seconds), nor more memory (MiB).
 INPUT_TIMEOUT=20
