@@ -121,7 +121,7 @@ func (c *client) note(e *errorpb.Error) error {
 	c.router.Region = nil
 	// The entry may be committed by a later leader; who says StaleCommand
 	// knows that it cannot be (tikv/tikv#10353).
-	if e.GetUndeterminedResult() != nil {
+	if nemesis.Undetermined(e) {
 		return errors.New(e.String())
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/pingcap/kvproto/pkg/tikvpb"
+
+	"tikv_fdw/test/faults/nemesis"
 )
 
 // kind of an operation on a register, which is a raw key.
@@ -294,7 +296,7 @@ func (c *rawClient) attempt(in input) (out output, done bool, err error) {
 			return out, false, nil
 		}
 		c.place = nil
-		if e.GetUndeterminedResult() != nil {
+		if nemesis.Undetermined(e) {
 			return out, false, errors.New("a later leader may commit it")
 		}
 		return out, false, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/tikv/client-go/v2/util/codec"
 
 	"tikv_fdw/test/faults/bank"
+	"tikv_fdw/test/faults/nemesis"
 )
 
 // split at a key, by whoever leads its region; the ones of transactions are
@@ -100,7 +101,7 @@ func prewriteAroundSplit(t *test) error {
 				cancel()
 				text := "ok"
 				switch {
-				case err != nil || r.RegionError.GetUndeterminedResult() != nil:
+				case err != nil || nemesis.Undetermined(r.RegionError):
 					text = "unknown"
 				case r.RegionError != nil:
 					text = "refused"

@@ -48,7 +48,7 @@ func swapOnce(ctx context.Context, router *nemesis.Router, was, value string) (p
 			Value:   []byte(value), PreviousNotExist: was == "", PreviousValue: []byte(was)})
 		cancel()
 		switch e := r.GetRegionError(); {
-		case err != nil || e.GetUndeterminedResult() != nil:
+		case err != nil || nemesis.Undetermined(e):
 			router.Region = nil
 			return "", false, errOpen
 		case e.GetNotLeader().GetLeader().GetId() != 0:

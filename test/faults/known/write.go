@@ -9,6 +9,8 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+
+	"tikv_fdw/test/faults/nemesis"
 )
 
 // pending is a write whose answer comes late.
@@ -21,7 +23,7 @@ type pending struct {
 // mayBeThere: the answer leaves open whether the write takes effect.
 // StaleCommand does not: clients send again what was told that.
 func (p *pending) mayBeThere() bool {
-	return p.err != nil || p.regionError == nil || p.regionError.GetUndeterminedResult() != nil
+	return p.err != nil || p.regionError == nil || nemesis.Undetermined(p.regionError)
 }
 
 // A leader that is heard and hears nothing: what it proposes is in the others'

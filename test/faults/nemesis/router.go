@@ -3,10 +3,12 @@ package nemesis
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/metapb"
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"google.golang.org/grpc"
@@ -158,4 +160,11 @@ func (r *Router) Address(ctx context.Context, store uint64) (address string, err
 		r.mutex.Unlock()
 	}
 	return address, err
+}
+
+// Undetermined says that a region error leaves open what becomes of a write:
+// UndeterminedResult, which this module's kvproto does not have yet, so by its
+// text (src/service/region_error.c).
+func Undetermined(e *errorpb.Error) bool {
+	return strings.HasSuffix(e.GetMessage(), "outcome unknown")
 }

@@ -98,7 +98,7 @@ sub stop_others { hold_still($nodes[$_], $pids[$_]) foreach 1, 2; }
 my ($shown, $in_time) = (0, 0);
 my $region = field(1, field(1, (pd('GET', 'cluster'))[1]{id}), 1) . field(2, 'k', 1);
 
-foreach my $round (1 .. 3)
+foreach my $round (1 .. 12)
 {
 	my $key = "leased$round";
 
