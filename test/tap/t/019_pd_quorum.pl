@@ -106,13 +106,12 @@ foreach my $round (1 .. 12)
 	my $began = lease_key($key, 2);
 	my $before = log_end();
 
-	sleep_until($began + 1.2);
+	sleep_until($began + 1.7);
 	stop_others();
 	wait_entry($key, $before);
 	my $read = begin_call($address, '/etcdserverpb.KV/Range', field(1, $key, 1));
 	usleep(100_000);
 	my $routed = end_call(begin_call($address, '/pdpb.PD/GetRegion', $region), 0.3);
-	my ($answer) = rawctl($leads, 'timestamp');
 	my $told = defined end_call($read, 0);
 	my $saved = $leads->safe_psql('postgres', "SELECT count(*) FROM tikv_internal.pd_kv WHERE key = 'kv/key/$key'");
 	$shown++ if $told && $saved eq '1';
@@ -121,13 +120,13 @@ foreach my $round (1 .. 12)
 
 	# Unless its lease has ended meanwhile: then it answers nothing, rightly.  Or
 	# the others were not still in time.
-	next if $saved ne '1' || !defined $routed || $answer != 0 || !defined $late;
+	next if $saved ne '1' || !defined $routed || !defined $late;
 	unlike($late, qr/leased-value/, 'the key is gone when it is told');
 	$in_time = 1;
 	last;
 }
 is($shown, 0, 'a read is not answered by what may be lost');
-ok($in_time, 'while places and timestamps are told at once');
+ok($in_time, 'while places are told at once');
 
 # ---- a leader that cannot hand over goes on with all that it has decided
 
