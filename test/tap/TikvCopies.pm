@@ -9,8 +9,36 @@ use warnings;
 
 use Exporter 'import';
 use PostgreSQL::Test::Utils;
+use TikvTest;
 
-our @EXPORT = qw(copy_node store_record before_start);
+our @EXPORT = qw(three_nodes saved_start copy_node store_record before_start);
+
+# A node, and two that have joined it; all of them serve.
+sub three_nodes
+{
+	my %node = (one => new_node('one'));
+
+	$node{one}->start;
+	serve($node{one});
+	foreach my $name (qw(two three))
+	{
+		$node{$name} = new_node($name, 'tikv.join' => $node{one}{tikv}{'tikv.pd_addr'});
+		$node{$name}->start;
+		serve($node{$name});
+	}
+	return %node;
+}
+
+# The newest start of a node's member of PD that another node has saved.
+sub saved_start
+{
+	my ($at, $of) = @_;
+
+	return $at->safe_psql('postgres', sprintf
+		q{SELECT substring(encode(value, 'escape') FROM 'start ([0-9]+)')::int8 >> 16
+		  FROM tikv_internal.pd_kv WHERE key LIKE 'member/%%' AND position('%s' in encode(value, 'escape')) > 0},
+		$of->{tikv}{'tikv.pd_addr'});
+}
 
 # The data of a stopped instance, under the settings of another one.
 sub copy_node

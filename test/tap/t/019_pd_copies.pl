@@ -47,16 +47,8 @@ sub put_original_back
 	rename $aside, $dir or die "rename: $!";
 }
 
-$node{one} = new_node('one');
-$node{one}->start;
-serve($node{one});
+%node = three_nodes();
 my $join = $node{one}{tikv}{'tikv.pd_addr'};
-foreach my $name (qw(two three))
-{
-	$node{$name} = new_node($name, 'tikv.join' => $join);
-	$node{$name}->start;
-	serve($node{$name});
-}
 is((rawctl($node{one}, 'put', 'key', 'value'))[0], 0, 'a key is put');
 wait_for('all members to be known', sub {
 	($node{two}->safe_psql('postgres', 'SELECT count(*) FROM tikv.members') eq '3');

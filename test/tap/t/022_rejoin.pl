@@ -6,6 +6,7 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TikvCopies;
 use TikvTest;
 use Time::HiRes qw(usleep);
 
@@ -26,25 +27,8 @@ sub ids_at
 	return \%ids;
 }
 
-# The newest start of node two's member that node three has saved.
-sub known_start
-{
-	return $node{three}->safe_psql('postgres', sprintf
-		q{SELECT substring(encode(value, 'escape') FROM 'start ([0-9]+)')::int8 >> 16
-		  FROM tikv_internal.pd_kv WHERE key LIKE 'member/%%' AND position('%s' in encode(value, 'escape')) > 0},
-		$node{two}{tikv}{'tikv.pd_addr'});
-}
 
-$node{one} = new_node('one');
-$node{one}->start;
-serve($node{one});
-my $join = $node{one}{tikv}{'tikv.pd_addr'};
-foreach my $name (qw(two three))
-{
-	$node{$name} = new_node($name, 'tikv.join' => $join);
-	$node{$name}->start;
-	serve($node{$name});
-}
+%node = three_nodes();
 my ($one, $two, $three) = @node{qw(one two three)};
 wait_for('three voters', sub {
 	return 2 == (() = slurp_file($one->logfile) =~ /becomes a voter/g);
@@ -52,7 +36,7 @@ wait_for('three voters', sub {
 $two->restart;
 wait_serving($two);
 my $start = $two->safe_psql('postgres', 'SELECT start_seq FROM tikv_internal.pd_raft_state');
-wait_for('its start to be known', sub { known_start() eq $start });
+wait_for('its start to be known', sub { saved_start($node{three}, $node{two}) eq $start });
 my $old = ids_at('one')->{two};
 
 # ---- one is down while another goes and comes back

@@ -49,27 +49,11 @@ sub put_back
 	system('cp', '-a', "$from/.", $dir) == 0 or die 'cp';
 }
 
-# The start of node three's member that node one has saved.
-sub known_start
-{
-	return $node{one}->safe_psql('postgres', sprintf
-		q{SELECT substring(encode(value, 'escape') FROM 'start ([0-9]+)')::int8 >> 16
-		  FROM tikv_internal.pd_kv WHERE key LIKE 'member/%%' AND position('%s' in encode(value, 'escape')) > 0},
-		$node{three}{tikv}{'tikv.pd_addr'});
-}
 
 # ---- three nodes, of which one is rolled back by a start
 
-$node{one} = new_node('one');
-$node{one}->start;
-serve($node{one});
+%node = three_nodes();
 my $join = $node{one}{tikv}{'tikv.pd_addr'};
-foreach my $name (qw(two three))
-{
-	$node{$name} = new_node($name, 'tikv.join' => $join);
-	$node{$name}->start;
-	serve($node{$name});
-}
 my $three = $node{three};
 is((rawctl($node{one}, 'put', 'key', 'value'))[0], 0, 'a key is put');
 wait_for('it to be on the third node', sub { rows_of($three) > 0 });
@@ -83,7 +67,7 @@ system('cp', '-a', $three->data_dir, $three->data_dir . '.old') == 0 or die 'cp'
 $three->start;
 wait_serving($three);
 my $start = $three->safe_psql('postgres', 'SELECT start_seq FROM tikv_internal.pd_raft_state');
-wait_for('its start to be known', sub { known_start() eq $start });
+wait_for('its start to be known', sub { saved_start($node{one}, $node{three}) eq $start });
 my $old = store_id($three);
 like(refusal($three, "SELECT tikv_reset_store($old)"), qr/the store of this node serves/,
 	'a node that serves is not reset');
