@@ -268,6 +268,42 @@ schedule_recount(Schedule *schedule, const PdState *state, int64_t now_us)
 		note_influence(schedule, schedule->running[i]);
 }
 
+/* Nothing is brought to a store that leaves, or is to be replaced itself. */
+static bool
+is_gone(const Schedule *schedule, const PdState *state, uint64_t store_id)
+{
+	const PdStore *store = cluster_store(&state->cluster, store_id);
+	const PlacementStore *place = placement_find(&schedule->stores, store_id);
+
+	return store == NULL || store->state != STORE_UP ||
+		(place != NULL && place->lost);
+}
+
+/*
+ * Does the operator wait for a peer whose store is gone?  It would do so until
+ * its time is up, and nothing else could be done for the region.  (tikv/pd
+ * looks at the store of a peer to be added while that is under way:
+ * pkg/schedule/operator/step.go, validateStore.)
+ */
+static bool
+waits_in_vain(const Schedule *schedule, const PdState *state,
+			  const Operator *op)
+{
+	for (int s = op->step; s < op->n_steps; s++)
+	{
+		const OperatorStep *step = &op->steps[s];
+
+		if (step->kind == STEP_ADD_LEARNER &&
+			is_gone(schedule, state, step->peer.store_id))
+			return true;
+		for (int i = 0; step->kind == STEP_CHANGE_ROLES && i < op->n_promoted;
+			 i++)
+			if (is_gone(schedule, state, op->promoted[i].store_id))
+				return true;
+	}
+	return false;
+}
+
 bool
 schedule_plan(Schedule *schedule, PdState *state, const RegionPlan *plan,
 			  const PdRegion *region, const char *desc, OperatorKind kind,
@@ -279,7 +315,8 @@ schedule_plan(Schedule *schedule, PdState *state, const RegionPlan *plan,
 
 	/* A first look without ids: most regions need nothing. */
 	if (!operator_plan(plan, region, 1, &op) ||
-		!schedule_has_room(schedule, &op))
+		!schedule_has_room(schedule, &op) ||
+		waits_in_vain(schedule, state, &op))
 		return false;
 	if (n_new > 0 &&
 		(pd_state_take_ids(state, (uint32_t) n_new, &last, changes) !=
@@ -368,6 +405,18 @@ tell(const Schedule *schedule, Operator *op, const PdRegion *region,
 	return true;
 }
 
+/* Go on to the step that is not done; true: there is none, or it cannot be. */
+static bool
+has_ended(const Schedule *schedule, const PdState *state, Operator *op,
+		  const PdRegion *region, int64_t now_us)
+{
+	if (region == NULL ||
+		(operator_progress(op, region, now_us) == OPERATOR_RUNNING &&
+		 waits_in_vain(schedule, state, op)))
+		op->status = OPERATOR_CANCEL;
+	return op->status != OPERATOR_RUNNING;
+}
+
 bool
 schedule_region(Schedule *schedule, PdState *state, uint64_t region_id,
 				int64_t now_us, PdChanges *changes, Order *out)
@@ -380,7 +429,7 @@ schedule_region(Schedule *schedule, PdState *state, uint64_t region_id,
 		return false;
 	if (!schedule->counted)
 		schedule_recount(schedule, state, now_us);
-	if (op != NULL && operator_progress(op, region, now_us) != OPERATOR_RUNNING)
+	if (op != NULL && has_ended(schedule, state, op, region, now_us))
 	{
 		schedule_end(schedule, op, now_us);
 		op = NULL;
@@ -411,10 +460,7 @@ end_overdue(Schedule *schedule, const PdState *state, int64_t now_us)
 		const PdRegion *region =
 			region_tree_get(&state->cluster.regions, op->region_id);
 
-		if (region == NULL)
-			op->status = OPERATOR_CANCEL;
-		if (region == NULL ||
-			operator_progress(op, region, now_us) != OPERATOR_RUNNING)
+		if (has_ended(schedule, state, op, region, now_us))
 			schedule_end(schedule, op, now_us);
 	}
 }

@@ -186,6 +186,65 @@ test_leaving(void)
 		   "in both ways to say it");
 }
 
+/* A peer is on its way to a store that leaves, or dies: nobody waits for it. */
+static void
+test_leaving_before_it_came(void)
+{
+	Order *orders;
+	Order order;
+	PdRegion region = kit_region(1, "1v 2l 3l", 1);
+
+	begin(3);
+	kit_pending(&region, 3);
+	(void) beat(region, &order);
+	EQ_STR(schedule_find(&schedule, 1)->desc, "fix-peer-role",
+		   "a learner that catches up is waited for");
+	EQ_U64(cluster_offline_store(&state.cluster, 3, false, &changes).type,
+		   PD_OK, "its store leaves");
+	apply();
+	OK(tick(&orders) == 1 && orders[0].n_changes == 1 &&
+		   orders[0].changes[0].removed &&
+		   orders[0].changes[0].peer.store_id == 3,
+	   "the learner is removed");
+	EQ_U64(schedule.records[0].op.status, OPERATOR_CANCEL,
+		   "and not waited for");
+	(void) beat(kit_region(1, "1v 2l", 1), &order);
+	(void) tick(&orders);
+	EQ_U64(cluster_store(&state.cluster, 3)->state, STORE_TOMBSTONE,
+		   "and the store is gone");
+
+	begin(3);
+	kit_store(&state.cluster, 4, STORE_UP, now);
+	(void) beat(kit_region(1, "1v 2v", 1), &order);
+	OK(order.n_changes == 1 && order.changes[0].peer.store_id == 3,
+	   "a peer is added");
+	schedule.max_down_us = 2 * SECOND;
+	kit_store(&state.cluster, 3, STORE_UP, 0);
+	(void) tick(&orders);
+	EQ_STR(schedule_find(&schedule, 1)->desc, "make-up-replica",
+		   "silence is not death");
+	(void) tick(&orders);
+	(void) tick(&orders);
+	(void) beat(kit_region(1, "1v 2v", 1), &order);
+	OK(schedule_find(&schedule, 1) != NULL &&
+		   schedule_find(&schedule, 1)->steps[0].peer.store_id == 4,
+	   "one that is dead is not waited for");
+	schedule.max_down_us = SCHEDULE_MAX_DOWN_US;
+}
+
+/* A learner whose store leaves becomes no voter, even if nobody else can. */
+static void
+test_leaving_learner(void)
+{
+	Order order;
+
+	begin(4);
+	kit_store(&state.cluster, 4, STORE_OFFLINE, now);
+	kit_store(&state.cluster, 3, STORE_UP, 0);
+	OK(!beat(kit_region(1, "1v 2v 4l", 1), &order), "nothing to do for now");
+	OK(schedule_find(&schedule, 1) == NULL, "and nothing begins in vain");
+}
+
 /* A change that is half done when the PD leader changes is finished. */
 static void
 test_new_leader(void)
@@ -295,6 +354,8 @@ main(void)
 	test_room();
 	test_balance();
 	test_leaving();
+	test_leaving_before_it_came();
+	test_leaving_learner();
 	test_new_leader();
 	test_pauses();
 	test_many();
