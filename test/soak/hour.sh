@@ -56,7 +56,7 @@ soak_hour()
     stop_node
     plot_soak $((snapshot_from - 1)) $((snapshot_to - 1))
     awk -f "$TOP/test/soak/judge.awk" -v from=$snapshot_from -v to=$snapshot_to \
-        -v n=$intervals -v disturbed="${DISTURBED:-}" "$SOAK_OUT/samples.tsv"
+        -v n=$intervals -v interval_s="$INTERVAL_S" -v disturbed="${DISTURBED:-}" "$SOAK_OUT/samples.tsv"
 }
 
 soak_load()

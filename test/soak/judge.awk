@@ -1,6 +1,7 @@
 # judge.awk: samples.tsv of the soak -> what drifted, and an exit status.
 #
-# -v n=intervals -v from= -v to= (the intervals in which a snapshot was held).
+# -v n=intervals -v from= -v to= (the intervals in which a snapshot was held)
+# -v interval_s=.
 # The first quarter, less a warm-up of two intervals, is compared with the last:
 # in neither a snapshot is held.
 
@@ -50,6 +51,16 @@ END {
 	else
 		printf "%-60s %6.2f\n", "operations per second, last quarter by first", rate
 	verdict("server CPU per operation, last quarter by first", cpu, "<= 1.1", cpu <= 1.1)
+
+	# Before it: the last tenth by that in the middle, if autovacuum has gone
+	# round several times by then and the table has found its size.
+	tenth = int((from - 1) / 10)
+	half = int((from - 1) / 2)
+	if (tenth > 0 && half * interval_s >= 300)
+	{
+		flat = mean("size", "raw", from - tenth, from - 1) / mean("size", "raw", half - tenth + 1, half)
+		verdict("size of the table, before the snapshot by half-way to it", flat, "<= 1.1", flat <= 1.1)
+	}
 
 	# An old snapshot makes the table larger; what it was then is used again.
 	flat = mean("size", "raw", n - 1, n) / mean("size", "raw", to, to + 1)
