@@ -590,6 +590,30 @@ refused(void)
 	   "a message to nobody");
 }
 
+/* They would take forty times the message's memory. */
+static void
+too_many_entries(void)
+{
+	size_t n = ((size_t) 1 << 18) + 1;
+	uint8_t *bytes = arena_alloc(&arena, 2 * n);
+	size_t before = arena.allocated;
+	RaftMessage m;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		bytes[2 * i] = 7 << 3 | 2;
+		bytes[2 * i + 1] = 0;
+	}
+	OK(raft_message_decode(bytes_make(bytes, 2 * n), &arena, &m) ==
+			   STATUS_INVALID &&
+		   arena.allocated == before,
+	   "more entries than a leader sends at once");
+	OK(raft_message_decode(bytes_make(bytes, 2 * n - 2), &arena, &m) ==
+			   STATUS_OK &&
+		   m.n_entries == (int) n - 1,
+	   "as many as that");
+}
+
 static void
 regions(void)
 {
@@ -660,6 +684,7 @@ main(void)
 	message_golden();
 	change_golden();
 	refused();
+	too_many_entries();
 	read_contexts();
 	regions();
 	roundtrips();

@@ -28,6 +28,8 @@ test_message_checks(void)
 	EQ_U64(step(m), STATUS_INVALID, "of no term");
 	m.term = UINT64_MAX;
 	EQ_U64(step(m), STATUS_INVALID, "of the last term there is");
+	m.term = UINT64_MAX - 1;
+	EQ_U64(step(m), STATUS_INVALID, "of one that soon has no next");
 	EQ_U64(step(message(RAFT_MSG_HUP, 2)), STATUS_INVALID, "a local message");
 	EQ_U64(step(message(RAFT_MSG_PROPOSE, 2)), STATUS_INVALID, "a proposal");
 	EQ_U64(step(message((RaftMessageType) 77, 2)), STATUS_INVALID,
@@ -66,6 +68,10 @@ test_message_checks(void)
 	m.log_term = 5;
 	m.index = UINT64_MAX - 1;
 	EQ_U64(step(m), STATUS_INVALID, "beyond the last index");
+	m.index = RAFT_LAST_NUMBER + 1;
+	m.n_entries = 0;
+	EQ_U64(step(m), STATUS_INVALID, "after an index that nobody reaches");
+	m.n_entries = 2;
 	m.index = 5;
 	EQ_U64(step(m), STATUS_OK, "after all that, a good one");
 
@@ -76,6 +82,9 @@ test_message_checks(void)
 	s.meta.conf = f.conf;
 	s.meta.term = 7;
 	EQ_U64(step(m), STATUS_INVALID, "a snapshot of the future");
+	s.meta.term = 6;
+	s.meta.index = UINT64_MAX - 1;
+	EQ_U64(step(m), STATUS_INVALID, "a snapshot behind which there is nothing");
 	m = message(RAFT_MSG_READ_INDEX, 2);
 	EQ_U64(step(m), STATUS_INVALID, "a read without its context");
 	m.entries = e;

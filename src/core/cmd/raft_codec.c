@@ -7,6 +7,12 @@
 /* What a message or entry has beside its byte strings, at most. */
 #define FIXED_ROOM 128
 
+/*
+ * Entries of a message: each takes sizeof(RaftEntry) here, and may be two bytes
+ * on the wire.  A leader sends a megabyte of them, counted as here.
+ */
+#define MAX_ENTRIES ((size_t) 1 << 18)
+
 static Status
 verdict(const ProtoReader *r)
 {
@@ -383,6 +389,8 @@ raft_message_decode(Bytes bytes, Arena *arena, RaftMessage *out)
 	Status s = STATUS_OK;
 
 	memset(out, 0, sizeof(*out));
+	if (n > MAX_ENTRIES)
+		return STATUS_INVALID;
 	entries = arena_alloc(arena, n * sizeof(RaftEntry));
 	while (s == STATUS_OK && proto_next(&r, &field))
 		s = get_field(&r, &field, arena, out, entries);

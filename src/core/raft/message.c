@@ -121,8 +121,7 @@ check_entries(const Raft *r, const RaftMessage *m)
 	uint64_t term = m->log_term;
 
 	if (m->n_entries < 0 || (m->n_entries > 0 && m->entries == NULL) ||
-		m->index > UINT64_MAX - (uint64_t) m->n_entries - 1 ||
-		m->log_term > m->term)
+		m->index > RAFT_LAST_NUMBER || m->log_term > m->term)
 		return STATUS_INVALID;
 	for (int i = 0; i < m->n_entries; i++)
 	{
@@ -145,7 +144,7 @@ check_snapshot(const RaftMessage *m)
 {
 	const RaftSnapshot *s = m->snapshot;
 
-	if (s == NULL || s->meta.index == 0 || s->meta.index == UINT64_MAX ||
+	if (s == NULL || s->meta.index == 0 || s->meta.index > RAFT_LAST_NUMBER ||
 		s->meta.term == 0 || s->meta.term > m->term ||
 		!raft_conf_valid(&s->meta.conf) || s->meta.conf.voters.n == 0)
 		return STATUS_INVALID;
@@ -154,13 +153,15 @@ check_snapshot(const RaftMessage *m)
 
 /*
  * Could an honest peer have sent this?  Everything that a later function
- * relies on is checked here, so that bad bytes end as an error.
+ * relies on is checked here, so that bad bytes end as an error.  Terms and
+ * indexes grow by one from there: they must never come to their end.
  */
 Status
 raft_check_message(const Raft *r, const RaftMessage *m)
 {
 	if (m->from == RAFT_NONE || m->from == r->config.id || m->term == 0 ||
-		m->term == UINT64_MAX || (m->to != RAFT_NONE && m->to != r->config.id))
+		m->term > RAFT_LAST_NUMBER ||
+		(m->to != RAFT_NONE && m->to != r->config.id))
 		return STATUS_INVALID;
 	switch (m->type)
 	{

@@ -14,7 +14,8 @@
 #include "core/base/bytes.h"
 #include "core/base/status.h"
 
-#define RAFT_NONE 0		  /* no peer, no leader, no vote */
+#define RAFT_NONE 0						  /* no peer, no leader, no vote */
+#define RAFT_LAST_NUMBER (UINT64_MAX / 4) /* of terms and indexes of messages */
 #define RAFT_MAX_PEERS 16 /* of one group: voters, both halves, learners */
 
 typedef enum RaftEntryType
