@@ -35,7 +35,8 @@ set_leader(Pd *pd, const char *url)
 	Forward *fw = pd->forward;
 	const char *address = url == NULL ? "" : url_address(url, &pd->arena);
 
-	if (strcmp(fw->leader, address) == 0)
+	/* A longer one leads nowhere, and is not tried again and again. */
+	if (strncmp(fw->leader, address, sizeof(fw->leader) - 1) == 0)
 		return;
 	forward_forget_streams(fw);
 	if (fw->channel != NULL)

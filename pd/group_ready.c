@@ -67,15 +67,14 @@ notice_members(Pd *pd, const ProposalItem *item)
 static void
 apply_items(Pd *pd, Bytes data)
 {
-	Proposal proposal;
+	ProposalItem item;
 
-	proposal_init(&proposal, &pd->arena);
-	if (proposal_decode(&proposal, data) != STATUS_OK)
-		corrupted_entry();
-	for (size_t i = 0; i < proposal.n; i++)
+	while (data.len > 0)
 	{
-		group_table_write_item(&proposal.items[i]);
-		notice_members(pd, &proposal.items[i]);
+		if (proposal_next(&data, &item) != STATUS_OK)
+			corrupted_entry();
+		group_table_write_item(&item);
+		notice_members(pd, &item);
 	}
 }
 

@@ -188,8 +188,12 @@ group_table_load_records(PdState *state, Arena *arena)
 	{
 		Bytes key = bytes_column(i, 1);
 		PdRecord record;
+		Status status = record_decode(key, bytes_column(i, 2), arena, &record);
 
-		if (record_decode(key, bytes_column(i, 2), arena, &record) != STATUS_OK)
+		/* It came from a leader of a newer version, and is kept for it. */
+		if (status == STATUS_NOT_FOUND)
+			continue;
+		if (status != STATUS_OK)
 			ereport(
 				ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -76,6 +76,8 @@ take_place(Pd *pd, const Pdpb__GetMembersResponse *in)
 		PdMember member;
 
 		from_member(in->members[i], &member);
+		if (member.id == 0)
+			continue;
 		named |= member.id == pd->join->member_id;
 		members_put(&members, &member);
 	}
@@ -110,7 +112,8 @@ on_answer(void *arg, const ClientResult *result)
 	Join *join = pd->join;
 	const Pdpb__GetMembersResponse *in = take_members(pd, result);
 
-	if (in == NULL || in->header == NULL)
+	if (in == NULL || in->header == NULL ||
+		(in->header->error == NULL && in->header->cluster_id == 0))
 		snprintf(pd->reason, sizeof(pd->reason), "tikv.join: %s: %s",
 				 client_address(join->channel),
 				 result->code == RPC_OK ? "no answer that can be read" :

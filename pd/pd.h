@@ -133,6 +133,7 @@ typedef struct Pd
 	bool in_ready;		   /* the tables are open for a ready */
 	bool must_reload;	   /* the state holds what was never applied */
 	bool members_stale;	   /* a member was removed from the tables */
+	bool refuses;		   /* what others send cannot be applied: was said */
 	uint64 term;		   /* that it leads */
 	uint64 revision;	   /* index of the last applied entry */
 	uint64 proposed_index; /* of the last entry proposed */

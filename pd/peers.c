@@ -14,6 +14,7 @@
 #include "core/cmd/raft_codec.h"
 #include "pd/convert.h"
 #include "pd/pd.h"
+#include "pd/peer_check.h"
 #include "transport/fence.h"
 #include "transport/transport.h"
 
@@ -58,6 +59,20 @@ fence(Pd *pd, const char *why)
 			 "Stop the copy, or remove the member and its store, and have the node begin anew with tikv_reset_store().")));
 }
 
+/* Of a newer version, or of nobody that is a member: it goes on without. */
+static void
+refuse(Pd *pd, uint64 from)
+{
+	if (pd->refuses)
+		return;
+	pd->refuses = true;
+	ereport(
+		WARNING,
+		(errmsg(
+			"tikv pd: member %llu sends changes that this member cannot read, and takes none of them",
+			(unsigned long long) from)));
+}
+
 static void
 on_message(void *arg, Bytes bytes)
 {
@@ -69,6 +84,11 @@ on_message(void *arg, Bytes bytes)
 		m.region_id != PD_REGION || !m.has_raft ||
 		m.to.id != pd->saved.member_id)
 		return;
+	if (!peer_can_apply(&m.raft, pd->state.cluster_id))
+	{
+		refuse(pd, m.from.id);
+		return;
+	}
 	FAILPOINT_PASS("pd_message_received");
 	switch (raft_step(pd->raft, &m.raft, (uint64) board_now_us()))
 	{

@@ -18,6 +18,7 @@
 #include "pd/convert.h"
 #include "mvccpb.pb-c.h"
 #include "pd/core/state.h"
+#include "pd/core/tso.h"
 #include "pdpb.pb-c.h"
 #include "service/service.h"
 
@@ -363,6 +364,13 @@ decode_barrier(PdRecordKind kind, Bytes id, Bytes value, Arena *arena,
 	return STATUS_OK;
 }
 
+/* There has to be a next one. */
+static bool
+is_revision(int64_t number)
+{
+	return number >= 0 && number <= KV_LAST_REVISION;
+}
+
 static Status
 decode_kv(Bytes value, Arena *arena, PdRecord *out)
 {
@@ -370,7 +378,9 @@ decode_kv(Bytes value, Arena *arena, PdRecord *out)
 		service_unpack(&mvccpb__key_value__descriptor, value, arena);
 	KvItem *item = arena_zalloc(arena, sizeof(*item));
 
-	if (message == NULL || message->key.len == 0)
+	if (message == NULL || message->key.len == 0 ||
+		!is_revision(message->create_revision) ||
+		!is_revision(message->mod_revision) || !is_revision(message->version))
 		return STATUS_CORRUPT;
 	item->key = from_binary(message->key);
 	item->value = from_binary(message->value);
@@ -399,6 +409,24 @@ decode_lease(Bytes id, Bytes value, PdRecord *out)
 	return STATUS_OK;
 }
 
+/* What is counted on from there, or into what it has to fit. */
+static uint64_t
+largest(PdRecordKind kind)
+{
+	switch (kind)
+	{
+		case PD_RECORD_KV_REVISION:
+		case PD_RECORD_KV_COMPACTED:
+			return KV_LAST_REVISION;
+		case PD_RECORD_TIMESTAMP:
+			return UINT64_MAX >> (TSO_LOGICAL_BITS + 1);
+		case PD_RECORD_BOOTSTRAP_TIME:
+			return INT64_MAX;
+		default:
+			return UINT64_MAX;
+	}
+}
+
 static Status
 decode_number(Bytes key, Bytes value, PdRecord *out)
 {
@@ -406,10 +434,18 @@ decode_number(Bytes key, Bytes value, PdRecord *out)
 		if (bytes_eq(key, bytes_cstr(number_keys[i].key)))
 		{
 			out->kind = number_keys[i].kind;
-			return parse_number(value, &out->number) ? STATUS_OK :
-													   STATUS_CORRUPT;
+			return parse_number(value, &out->number) &&
+					out->number <= largest(out->kind) ?
+				STATUS_OK :
+				STATUS_CORRUPT;
 		}
-	return STATUS_CORRUPT;
+	return STATUS_NOT_FOUND;
+}
+
+bool
+record_is_cluster_id(Bytes key)
+{
+	return bytes_eq(key, bytes_cstr(number_key(PD_RECORD_CLUSTER_ID)));
 }
 
 bool
@@ -418,8 +454,7 @@ record_is_of_members(Bytes key)
 	Bytes rest;
 
 	return has_prefix(key, PEER_PREFIX, &rest) ||
-		bytes_eq(key, bytes_cstr(MEMBER_KEY)) ||
-		bytes_eq(key, bytes_cstr(number_key(PD_RECORD_CLUSTER_ID)));
+		bytes_eq(key, bytes_cstr(MEMBER_KEY)) || record_is_cluster_id(key);
 }
 
 Status

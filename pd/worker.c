@@ -328,9 +328,9 @@ bring_down(Pd *pd, const char *reason)
 	watch_end_all(pd);
 	pd_fail_waiting(pd, "the placement driver stops");
 	region_tasks_fail(pd, "the placement driver stops");
-	pd_flush_outbox(pd, true);
 	join_stop(pd);
 	forward_stop(pd);
+	pd_flush_outbox(pd, true);
 	peers_stop(pd);
 	server_stop(pd->server, STOP_MS);
 	pd->server = NULL;

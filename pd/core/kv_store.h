@@ -24,6 +24,9 @@
 /* Keys are stored escaped in an indexed column. */
 #define KV_MAX_KEY_BYTES 800
 
+/* Of revisions that are stored: they grow by one. */
+#define KV_LAST_REVISION (INT64_MAX / 2)
+
 /* etcd's own default limits (etcd server/embed/config.go). */
 #define KV_MAX_REQUEST_BYTES ((size_t) 3 << 19)
 #define KV_MAX_TXN_OPS 128

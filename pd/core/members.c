@@ -70,19 +70,21 @@ item_copy(const PdMember *from)
 void
 members_put(Members *members, const PdMember *member)
 {
-	MemberItem *item = item_copy(member);
 	size_t at = seek(members, member->id);
 
 	if (at < members->n && members->items[at]->member.id == member->id)
 	{
-		item_free(members->items[at]);
-		members->items[at] = item;
+		MemberItem *old = members->items[at];
+
+		members->items[at] = item_copy(member);
+		item_free(old);
 		return;
 	}
-	CHECK(members->n < PD_MAX_MEMBERS);
+	if (members->n == PD_MAX_MEMBERS)
+		return;
 	memmove(members->items + at + 1, members->items + at,
 			(members->n - at) * sizeof(MemberItem *));
-	members->items[at] = item;
+	members->items[at] = item_copy(member);
 	members->n++;
 }
 

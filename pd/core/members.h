@@ -31,6 +31,8 @@ typedef struct Members
 extern void members_init(Members *members);
 extern void members_free(Members *members);
 extern const PdMember *members_find(const Members *members, uint64_t id);
+
+/* One too many is none: pd_state_put_member refuses it, what others send may. */
 extern void members_put(Members *members, const PdMember *member);
 extern void members_remove(Members *members, uint64_t id);
 

@@ -100,19 +100,30 @@ take_bytes(Bytes *rest, Bytes *out)
 }
 
 Status
+proposal_next(Bytes *bytes, ProposalItem *out)
+{
+	uint8_t kind = bytes->data[0];
+
+	memset(out, 0, sizeof(*out));
+	out->removed = kind == ITEM_REMOVE;
+	if (!out->removed && kind != ITEM_PUT)
+		return STATUS_CORRUPT;
+	bytes->data++;
+	bytes->len--;
+	if (!take_bytes(bytes, &out->key) || out->key.len == 0 ||
+		(!out->removed && !take_bytes(bytes, &out->value)))
+		return STATUS_CORRUPT;
+	return STATUS_OK;
+}
+
+Status
 proposal_decode(Proposal *proposal, Bytes bytes)
 {
 	while (bytes.len > 0)
 	{
-		ProposalItem item = {.removed = bytes.data[0] == ITEM_REMOVE};
+		ProposalItem item;
 
-		if (!item.removed && bytes.data[0] != ITEM_PUT)
-			return STATUS_CORRUPT;
-		bytes.data++;
-		bytes.len--;
-		if (!take_bytes(&bytes, &item.key) || item.key.len == 0)
-			return STATUS_CORRUPT;
-		if (!item.removed && !take_bytes(&bytes, &item.value))
+		if (proposal_next(&bytes, &item) != STATUS_OK)
 			return STATUS_CORRUPT;
 		proposal_add(proposal, &item);
 	}

@@ -35,7 +35,13 @@ extern void proposal_add(Proposal *proposal, const ProposalItem *item);
 /* The items as bytes, in the proposal's arena. */
 extern Bytes proposal_encode(const Proposal *proposal);
 
-/* Add the items that the bytes hold, which must outlive them. */
+/* Take the next item off the bytes, of which there are some; borrowed. */
+extern MUST_CHECK Status proposal_next(Bytes *bytes, ProposalItem *out);
+
+/*
+ * Add the items that the bytes hold, which must outlive them.  They take many
+ * times the memory of the bytes: for what others send, proposal_next.
+ */
 extern MUST_CHECK Status proposal_decode(Proposal *proposal, Bytes bytes);
 
 #endif /* TIKV_PD_CORE_PROPOSAL_H */

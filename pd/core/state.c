@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "core/base/check.h"
+#include "pd/core/utf8.h"
 
 void
 pd_state_init(PdState *state)
@@ -159,6 +160,15 @@ pd_state_set_member(const PdState *state, const PdMember *member,
 	pd_changes_add(changes, &record);
 }
 
+static bool
+is_text(const PdMember *member)
+{
+	return utf8_valid(bytes_cstr(member->name)) &&
+		utf8_valid(bytes_cstr(member->client_url)) &&
+		utf8_valid(bytes_cstr(member->peer_url)) &&
+		utf8_valid(bytes_cstr(member->version));
+}
+
 PdError
 pd_state_put_member(const PdState *state, const PdMember *member,
 					PdChanges *changes)
@@ -169,6 +179,9 @@ pd_state_put_member(const PdState *state, const PdMember *member,
 
 	if (member->id == 0 || member->client_url[0] == '\0')
 		return pd_error(PD_INVALID_VALUE, "a member needs an id and a URL");
+	if (!is_text(member))
+		return pd_error(PD_INVALID_VALUE,
+						"the member's description is not valid UTF-8");
 	if (old == NULL && state->members.n == PD_MAX_MEMBERS)
 		return pd_errorf(changes->arena, PD_UNKNOWN,
 						 "the cluster has %d members, and takes no more",

@@ -151,6 +151,8 @@ test_records(void)
 	m = member(99);
 	EQ_U64(pd_state_put_member(&state, &m, &changes).type, PD_UNKNOWN,
 		   "too many");
+	members_put(&state.members, &m);
+	EQ_U64(state.members.n, PD_MAX_MEMBERS, "one that is told is not kept");
 	m = member(4);
 	pd_changes_init(&changes, &arena);
 	EQ_U64(pd_state_put_member(&state, &m, &changes).type, PD_OK, "again");
@@ -164,6 +166,10 @@ test_records(void)
 	pd_changes_init(&changes, &arena);
 	EQ_U64(pd_state_put_member(&state, &m, &changes).type, PD_OK,
 		   "its URL is free now");
+	m.name = "\xff";
+	EQ_U64(pd_state_put_member(&state, &m, &changes).type, PD_INVALID_VALUE,
+		   "a name that is no text");
+	m.name = "pd";
 	m.id = 0;
 	EQ_U64(pd_state_put_member(&state, &m, &changes).type, PD_INVALID_VALUE,
 		   "no id");

@@ -2,7 +2,7 @@
  * test_pd_service.c
  *	  What one client may make the Placement Driver hold and do: answers and
  *	  rounds that are bounded, watchers that fall behind, leases that end
- *	  together, transactions in transactions.
+ *	  together, transactions in transactions; what another member may send.
  */
 #include "pd_world.h"
 
@@ -10,6 +10,7 @@
 
 #include "etcdserverpb.pb-c.h"
 #include "meta_storagepb.pb-c.h"
+#include "pd/peer_check.h"
 #include "unit.h"
 
 #define MIB ((size_t) 1 << 20)
@@ -628,6 +629,80 @@ test_safe_point(void)
 	end();
 }
 
+/* ---- what another member sends ---- */
+
+static ProposalItem
+record(PdRecordKind kind, uint64_t number)
+{
+	PdRecord of = {.kind = kind, .number = number};
+
+	return record_encode(&of, FUZZ_CLUSTER, &arena);
+}
+
+/* In an entry, or as all that a snapshot holds beside the cluster's id. */
+static bool
+may_send(ProposalItem item, bool snapshot)
+{
+	ProposalItem id = record(PD_RECORD_CLUSTER_ID, FUZZ_CLUSTER);
+	RaftEntry entry = {.type = RAFT_ENTRY_NORMAL};
+	RaftSnapshot all = {.meta = {.index = 9, .term = 6}};
+	RaftMessage m = {.type = snapshot ? RAFT_MSG_SNAPSHOT : RAFT_MSG_APPEND,
+					 .entries = &entry,
+					 .n_entries = 1,
+					 .snapshot = &all};
+	Proposal proposal;
+
+	proposal_init(&proposal, &arena);
+	if (snapshot)
+		proposal_add(&proposal, &id);
+	if (item.key.len > 0)
+		proposal_add(&proposal, &item);
+	all.data = entry.data = proposal_encode(&proposal);
+	return peer_can_apply(&m, FUZZ_CLUSTER);
+}
+
+static void
+test_records_of_others(void)
+{
+	ProposalItem none = {.key = bytes_empty()};
+	ProposalItem unknown = {.key = bytes_cstr("raft/x/1")};
+	ProposalItem no_text = {.key = bytes_cstr("raft/s/\xff")};
+	ProposalItem no_store = {.key = bytes_cstr("raft/s/1"),
+							 .value = bytes_cstr("\x08")};
+	uint8_t key[3000];
+	ProposalItem too_long = {.key = bytes_make(key, sizeof(key))};
+	ProposalItem gone = record(PD_RECORD_CLUSTER_ID, FUZZ_CLUSTER);
+	RaftEntry change = {.type = RAFT_ENTRY_CONF_CHANGE,
+						.data = bytes_cstr("\x08")};
+	RaftSnapshot empty = {.data = bytes_empty()};
+	RaftMessage m = {.type = RAFT_MSG_APPEND,
+					 .entries = &change,
+					 .n_entries = 1};
+
+	memset(key, 'a', sizeof(key));
+	gone.removed = no_text.removed = too_long.removed = true;
+	for (int snapshot = 0; snapshot < 2; snapshot++)
+	{
+		OK(may_send(none, snapshot), "nothing");
+		OK(may_send(record(PD_RECORD_ALLOC_ID, 7), snapshot), "a record");
+		OK(may_send(unknown, snapshot), "a key of a newer version");
+		OK(!may_send(no_text, snapshot), "a key that is no text");
+		OK(!may_send(too_long, snapshot), "a key that no index takes");
+		OK(!may_send(no_store, snapshot), "a value that is cut short");
+		OK(!may_send(gone, snapshot), "the cluster loses its id");
+		OK(!may_send(record(PD_RECORD_KV_REVISION, INT64_MAX), snapshot),
+		   "a revision that has no next");
+		OK(!may_send(record(PD_RECORD_TIMESTAMP, UINT64_MAX), snapshot),
+		   "a time that fits into no timestamp");
+		OK(!may_send(record(PD_RECORD_CLUSTER_ID, 8), snapshot),
+		   "another cluster's");
+	}
+	OK(!peer_can_apply(&m, FUZZ_CLUSTER), "a change that cannot be read");
+	m.type = RAFT_MSG_SNAPSHOT;
+	m.snapshot = &empty;
+	OK(!peer_can_apply(&m, FUZZ_CLUSTER), "a snapshot of no cluster");
+}
+
 int
 main(void)
 {
@@ -643,5 +718,8 @@ main(void)
 	test_much_work();
 	test_many_keys();
 	test_safe_point();
+	arena_init(&arena);
+	test_records_of_others();
+	arena_free(&arena);
 	return unit_done();
 }

@@ -91,8 +91,14 @@ sub check_kept
 
 check_kept('at first');
 my $revision = decode_json(etcd('get', 'kept', '-w', 'json'))->{header}{revision};
+$node->safe_psql('postgres',
+	q{SET session_replication_role = replica;
+	  INSERT INTO tikv_internal.pd_kv VALUES ('newer/kind/1', '\x01')});
 $node->restart;
-check_kept('after a restart');
+check_kept('after a restart, with a record of a newer version');
+is($node->safe_psql('postgres',
+	q{SELECT count(*) FROM tikv_internal.pd_kv WHERE key = 'newer/kind/1'}),
+	'1', 'which is kept');
 is(decode_json(etcd('get', 'kept', '-w', 'json'))->{header}{revision}, $revision,
 	'a restart makes no revision');
 
