@@ -36,6 +36,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (proposal_decode(&proposal, bytes) == STATUS_OK)
 		for (size_t i = 0; i < proposal.n; i++)
 			take_over(&proposal.items[i], &arena);
+	pd_state_loaded(&world.state);
 	arena_free(&arena);
 	fuzz_disown(bytes);
 	world_end();
@@ -70,6 +71,7 @@ write_seeds(void)
 										   "raft",
 										   "leader"};
 	static const char *const values[] = {"1", "\x08\x01\x12\x04name", "1 9",
+										 "9223372036854775807",
 										 "{\"service_id\":\"name\","
 										 "\"expired_at\":9,\"safe_point\":1}"};
 	Arena arena;

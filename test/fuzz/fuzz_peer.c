@@ -10,6 +10,7 @@
 
 #include "core/cmd/peer_message.h"
 #include "core/cmd/raft_codec.h"
+#include "core/cmd/read_context.h"
 #include "core/cmd/region_change.h"
 
 static uint64_t
@@ -128,8 +129,23 @@ command(Bytes bytes, Arena *arena)
 	}
 }
 
-static const FuzzDecoder decoders[] = {message, conversation, entry, conf_state,
-									   command};
+/* What a replica asks its leader for an index with. */
+static void
+question(Bytes bytes, Arena *arena)
+{
+	ReadIndexContext asked;
+	ReadIndexContext again;
+
+	if (read_context_decode(bytes, &asked) != STATUS_OK)
+		return;
+	CHECK(read_context_decode(read_context_encode(&asked, arena), &again) ==
+		  STATUS_OK);
+	CHECK(again.asker == asked.asker && again.id == asked.id &&
+		  again.has_ts == asked.has_ts && again.start_ts == asked.start_ts);
+}
+
+static const FuzzDecoder decoders[] = {message,	   conversation, entry,
+									   conf_state, command,		 question};
 
 #define N_DECODERS (sizeof(decoders) / sizeof(decoders[0]))
 
@@ -234,6 +250,7 @@ write_seeds(void)
 {
 	RaftConfChange cc = {.n = 1, .changes = {{RAFT_CONF_ADD_NODE, 4}}};
 	RaftEntry e = {.index = 6, .term = 6};
+	ReadIndexContext asked = {.asker = 3, .id = 7, .has_ts = true};
 	Arena arena;
 
 	arena_init(&arena);
@@ -241,5 +258,7 @@ write_seeds(void)
 	seed_commands(&arena);
 	e.data = raft_conf_change_encode(&cc, bytes_cstr("c"), &arena, &e.type);
 	fuzz_seed_for(2, raft_entry_encode(&e, &arena));
+	asked.start_ts = 300;
+	fuzz_seed_for(5, read_context_encode(&asked, &arena));
 	arena_free(&arena);
 }

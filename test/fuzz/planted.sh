@@ -25,6 +25,10 @@ etcd_op|fuzz_pd_rpc|pd/service_etcd_txn.c|/^check_ops/,/^}/s/^\t\t\tdefault:/\t\
 snapshot_number|fuzz_snapshot|src/core/snapshot/snapshot_file.c|s/out->number > INT64_MAX/false/
 snapshot_end|fuzz_transport|src/transport/snapshot_in.c|/^end(/,/^}/s/in->snapshot = NULL;//
 wait_for_entry|fuzz_store_detector|src/store/detector.c|s/request == NULL || request->entry == NULL/request == NULL/
+member_places|fuzz_pd_member|pd/core/members.c|s/if (members->n == PD_MAX_MEMBERS)/if (false)/
+member_entry|fuzz_pd_member|pd/peers.c|s/!peer_can_apply(/false \&\& !peer_can_apply(/
+member_timestamps|fuzz_pd_member|pd/forward_tso.c|s/batch == NULL || in == NULL ||/in == NULL ||/
+member_numbers|fuzz_pd_member|src/core/raft/raft_types.h|s,(UINT64_MAX / 4),(UINT64_MAX - 1),
 region_epoch|fuzz_reply|src/service/txn_client_reply.c|s/if (from->region_epoch != NULL)/if (true)/
 END
 }
