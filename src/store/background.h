@@ -23,7 +23,8 @@
  * Deletions that may be on their way at once; more are told to wait.  A
  * replica takes what the leader has accepted, however far behind it is: with
  * as many as RANGE_DELETES_FULL, and those of one ready more, its groups apply
- * nothing until slices have carried out half of them.
+ * no other one, and nothing behind it, until slices have carried out half of
+ * them.
  */
 #define RANGE_DELETES_MAX 64
 #define RANGE_DELETES_FULL 4096

@@ -126,17 +126,50 @@ apply_normal(RaftTurn *turn, Peer *peer, const RaftEntry *entry, Write *write)
 	}
 }
 
+/* ------------------------------------------- too many deletions of ranges */
+
+static bool
+deletes_range(Peer *peer, const RaftEntry *entry)
+{
+	Store *store = peer->store;
+	Command command;
+
+	return entry->type == RAFT_ENTRY_NORMAL && entry->data.len > 0 &&
+		cmd_decode(entry->data, store->meta.api, &store->arena, &command) ==
+		STATUS_OK &&
+		command.n_ranges > 0;
+}
+
+/* Of what is to be applied next; 0: none does. */
+static uint64
+first_deletion(Peer *peer)
+{
+	const RaftEntry *entries;
+	int n = raft_committed(peer->raft, &peer->store->arena, &entries);
+
+	for (int i = 0; i < n; i++)
+		if (deletes_range(peer, &entries[i]))
+			return entries[i].index;
+	return 0;
+}
+
 /*
  * Deletions of ranges are kept in memory until slices have carried them out,
- * and none is while the disk is nearly full.
+ * and none is while the disk is nearly full.  Regions whose next entries are
+ * others go on.
  */
 void
 raft_apply_hold(Peer *peer)
 {
 	Store *store = peer->store;
 	Replicas *replicas = store->replicas;
+	uint64 index;
 
-	if (!replicas->apply_held && store->ranges.n < RANGE_DELETES_FULL)
+	if ((!replicas->apply_held && store->ranges.n < RANGE_DELETES_FULL) ||
+		raft_holds_apply(peer->raft))
+		return;
+	index = first_deletion(peer);
+	if (index == 0)
 		return;
 	if (!replicas->apply_held)
 		ereport(
@@ -147,10 +180,10 @@ raft_apply_hold(Peer *peer)
 			 errhint("Slices carry them out while there are disk space and "
 					 "transaction ids; tikv.tasks shows how many are left.")));
 	replicas->apply_held = true;
-	raft_pause_apply(peer->raft, true);
+	raft_hold_apply(peer->raft, index);
+	raft_write_held(peer);
 }
 
-/* Who installs a snapshot goes on when that is done. */
 void
 raft_apply_let_go(Store *store)
 {
@@ -159,9 +192,60 @@ raft_apply_let_go(Store *store)
 		return;
 	store->replicas->apply_held = false;
 	for (int i = 0; i < store->n_peers; i++)
-		if (store->peers[i]->life != PEER_STATE_APPLYING)
-			raft_pause_apply(store->peers[i]->raft, false);
+		raft_hold_apply(store->peers[i]->raft, 0);
 }
+
+/*
+ * The log of a region that is held has no end, and its front stays where it is:
+ * on a disk that is nearly full it grows no more (DESIGN 3 rule 9).  The leader
+ * sends what is missing when there is space again.
+ */
+bool
+raft_apply_takes_more(const Peer *peer)
+{
+	return !raft_holds_apply(peer->raft) || peer->store->guard.disk == GUARD_OK;
+}
+
+/* The voter that has most of the log, and can apply it. */
+static const RaftPeerStatus *
+best_heir(const Peer *peer, const RaftStatus *status)
+{
+	const RaftPeerStatus *best = NULL;
+
+	for (int i = 0; i < status->n_peers; i++)
+	{
+		const RaftPeerStatus *it = &status->peers[i];
+
+		if (it->id == peer->self.id || it->learner || it->installing ||
+			!it->recent_active || it->state != RAFT_REPLICATE)
+			continue;
+		if (best == NULL || it->match > best->match)
+			best = it;
+	}
+	return best;
+}
+
+/* A leader that applies nothing keeps everybody from writing. */
+void
+raft_apply_hand_over(Peer *peer)
+{
+	CmdAdmin admin = {.type = CMD_ADMIN_TRANSFER_LEADER};
+	const RaftPeerStatus *heir;
+	RaftStatus *status;
+	const char *why;
+
+	if (!raft_holds_apply(peer->raft) || !peer_is_leader(peer))
+		return;
+	status = arena_alloc(&peer->store->arena, sizeof(*status));
+	raft_status(peer->raft, status);
+	heir = best_heir(peer, status);
+	if (heir == NULL || status->transferee != RAFT_NONE)
+		return;
+	admin.transfer_to.id = heir->id;
+	(void) raft_admin_propose(peer, &admin, &why);
+}
+
+/* --------------------------------------------------------------- the ready */
 
 void
 raft_apply(RaftTurn *turn, Peer *peer)

@@ -348,6 +348,7 @@ tick(RaftTurn *turn)
 		if (hibernate_tick(peer, now_us))
 			continue;
 		raft_tick(peer->raft, (uint64) board_now_us());
+		raft_apply_hand_over(peer);
 		raft_admin_compact(peer, now_us);
 		raft_ask_max_ts(peer, now_us);
 		stale_peer_tick(peer, now_us);
@@ -550,7 +551,7 @@ finish_ready(Store *store, Peer *peer)
 static void
 ungroup(Store *store, Peer *peer)
 {
-	if (store->replicas->apply_held || !raft_takes_payload(peer->raft) ||
+	if (raft_holds_apply(peer->raft) || !raft_takes_payload(peer->raft) ||
 		peer->proposals != NULL || peer->gate.inside > 0 ||
 		peer->gate.waiting != NULL || peer->early->n > 0 ||
 		raft_has_ready(peer->raft) ||

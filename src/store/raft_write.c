@@ -28,6 +28,10 @@
 
 #define LATCH_SLOTS 65536
 
+/* Of a region that is held (raft_apply.c). */
+#define HELD_REASON \
+	"raftstore is busy: deletions of ranges are to be carried out first"
+
 /* What a command may read and list, as for the answers of reads. */
 #define MAX_COMMAND_BYTES ((size_t) 256 << 20)
 
@@ -492,6 +496,11 @@ decide(RaftTurn *turn, Write *write)
 		return;
 	}
 	peer_wake(write->peer);
+	if (raft_holds_apply(write->peer->raft))
+	{
+		refuse_busy(store, write, HELD_REASON);
+		return;
+	}
 	/* What earlier leaders left in the log must be seen first. */
 	if (write->peer->saved.applied_term != raft_term(write->peer->raft))
 	{
@@ -597,19 +606,37 @@ raft_write_done(Store *store, Write *write)
 	write_queue_push(&store->outbox, write);
 }
 
-void
-raft_write_lost(Peer *peer)
+static void
+refuse_busy_held(Store *store, Write *write)
 {
-	Store *store = peer->store;
+	refuse_busy(store, write, HELD_REASON);
+}
+
+/* Those who wait for the term's first entry, and those who wait for latches. */
+static void
+refuse_waiting(Peer *peer, void (*tell)(Store *store, Write *write))
+{
 	Write *write;
 
 	while ((write = write_queue_pop(peer->early)) != NULL)
-		refuse_not_leader(store, write);
+		tell(peer->store, write);
 	while ((write = peer->held) != NULL)
 	{
 		unhold(peer, write);
-		refuse_not_leader(store, write);
+		tell(peer->store, write);
 	}
+}
+
+void
+raft_write_lost(Peer *peer)
+{
+	refuse_waiting(peer, refuse_not_leader);
+}
+
+void
+raft_write_held(Peer *peer)
+{
+	refuse_waiting(peer, refuse_busy_held);
 }
 
 void

@@ -134,7 +134,7 @@ typedef struct Replicas
 	int n_grouped; /* peers of such groups */
 	uint64 turns;
 	XLogRecPtr commit_lsn; /* of the newest turn that wrote */
-	bool apply_held;	   /* committed entries wait for deletions of ranges */
+	bool apply_held;	   /* deletions of ranges wait for earlier ones */
 	AdminJob *jobs;
 	AdminJob **jobs_end;
 	InMessage *early_votes; /* for regions that a split will make here */
@@ -249,10 +249,15 @@ extern void raft_apply(RaftTurn *turn, Peer *peer);
 
 /*
  * Before each ready: with too many deletions of ranges on their way it has
- * nothing to apply.  Before each turn: go on, if there is room again.
+ * nothing to apply from the next one on.  Before each turn: go on, if there is
+ * room again.
  */
 extern void raft_apply_hold(Peer *peer);
 extern void raft_apply_let_go(Store *store);
+
+/* Of one that is held: may its log grow?  If it leads: another one shall. */
+extern bool raft_apply_takes_more(const Peer *peer);
+extern void raft_apply_hand_over(Peer *peer);
 
 /* ---- raft_write.c ---- */
 
@@ -282,6 +287,9 @@ extern void raft_write_release(Store *store, Write *write);
 
 /* Leadership was lost: nothing that waits here can be proposed any more. */
 extern void raft_write_lost(Peer *peer);
+
+/* What is proposed would not be applied: who waits is told to try again. */
+extern void raft_write_held(Peer *peer);
 
 /* The first entry of the own term is applied: decide what waited for it. */
 extern void raft_write_begin_term(Peer *peer);

@@ -154,6 +154,9 @@ help_campaign(Raft *r, uint64_t now_us)
 	(void) !raft_step(r, &m, now_us);
 }
 
+static RaftReady rd;
+static int stage; /* of the turn; 0: no ready is out */
+
 static void
 do_something(Fixture *f)
 {
@@ -195,16 +198,19 @@ do_something(Fixture *f)
 				raft_hibernate(f->raft);
 			break;
 		case 8:
-			raft_pause_apply(f->raft, rnd(3) == 0);
+			if (rnd(2) == 0)
+				raft_pause_apply(f->raft, rnd(3) == 0);
+			else if (stage == 0)
+				raft_hold_apply(f->raft,
+								rnd(3) == 0 ?
+									raft_applied_index(f->raft) + 1 + rnd(3) :
+									0);
 			break;
 		default:
 			raft_lease_suspend(f->raft, rnd(2) == 0);
 			break;
 	}
 }
-
-static RaftReady rd;
-static int stage; /* of the turn; 0: no ready is out */
 
 /* A change for every conf change entry. */
 static void

@@ -252,6 +252,21 @@ extern void raft_compact(Raft *r, uint64_t index, uint64_t term);
  */
 extern void raft_pause_apply(Raft *r, bool on);
 
+/*
+ * What the next ready would have to apply, for a driver that looks at it first;
+ * returns how many entries.  They are read from the log where they must be.
+ */
+extern int raft_committed(const Raft *r, Arena *arena, const RaftEntry **out);
+
+/*
+ * Nothing from this index on is handed out, which is not applied yet; 0: all is
+ * again.  Not while a ready is out.  The log goes on, but until then this peer
+ * is as one that installs a snapshot: it does not campaign, and says so.  A
+ * snapshot that is installed ends it.
+ */
+extern void raft_hold_apply(Raft *r, uint64_t index);
+extern bool raft_holds_apply(const Raft *r);
+
 /* Questions. */
 
 /* one voter, this one; no learner, not joint, no snapshot to install */

@@ -80,7 +80,8 @@ struct Raft
 	/* ticks left in which a restarted peer neither votes nor campaigns */
 	int quarantine;
 	bool hibernated;
-	bool apply_paused; /* the driver installs a snapshot */
+	bool apply_paused;	 /* the driver installs a snapshot */
+	uint64_t held_index; /* from here on nothing is applied; 0: all is */
 
 	RaftConfState conf;
 	RaftProgress *peers; /* everybody in conf, self included */

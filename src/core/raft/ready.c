@@ -28,20 +28,28 @@ sole_leader(const Raft *r)
 	return r->role == RAFT_LEADER && raft_is_sole(r);
 }
 
-/* A sole leader stores only what it applies at once. */
-static bool
-has_entries(const Raft *r)
+/* How far entries may be handed out to be applied. */
+static uint64_t
+apply_end(const Raft *r)
 {
-	return raft_log_last(&r->log) > r->log.stored &&
-		!(sole_leader(r) && r->apply_paused);
+	uint64_t to = sole_leader(r) ? raft_log_last(&r->log) : r->log.commit;
+
+	return r->held_index != 0 && r->held_index <= to ? r->held_index - 1 : to;
 }
 
 static bool
 has_committed(const Raft *r)
 {
-	uint64_t to = sole_leader(r) ? raft_log_last(&r->log) : r->log.commit;
+	return apply_end(r) > r->log.applied && !r->apply_paused &&
+		r->log.snapshot == NULL;
+}
 
-	return to > r->log.applied && !r->apply_paused && r->log.snapshot == NULL;
+/* A sole leader stores only what it applies at once. */
+static bool
+has_entries(const Raft *r)
+{
+	return raft_log_last(&r->log) > r->log.stored &&
+		(!sole_leader(r) || has_committed(r));
 }
 
 bool
@@ -145,20 +153,20 @@ until_conf_change(const RaftEntry *entries, int n)
 	return n;
 }
 
-static void
-fill_committed(Raft *r, Arena *arena, RaftReady *out)
+int
+raft_committed(const Raft *r, Arena *arena, const RaftEntry **out)
 {
-	uint64_t to = out->sole ? raft_log_last(&r->log) : r->log.commit;
 	RaftEntry *entries;
 	int n;
 
+	*out = NULL;
 	if (!has_committed(r))
-		return;
-	CHECK(raft_log_slice(&r->log, r->log.applied + 1, to + 1,
+		return 0;
+	CHECK(raft_log_slice(&r->log, r->log.applied + 1, apply_end(r) + 1,
 						 r->config.max_committed_bytes, arena, &entries,
 						 &n) == STATUS_OK);
-	out->committed = entries;
-	out->n_committed = until_conf_change(entries, n);
+	*out = entries;
+	return until_conf_change(entries, n);
 }
 
 /*
@@ -187,7 +195,7 @@ fill_log(Raft *r, Arena *arena, RaftReady *out)
 
 	out->sole = sole_leader(r);
 	out->snapshot = r->log.snapshot;
-	fill_committed(r, arena, out);
+	out->n_committed = raft_committed(r, arena, &out->committed);
 	if (out->sole && out->n_committed > 0)
 		fill_sole(r, out);
 	else if (!out->sole && has_entries(r))
@@ -354,4 +362,17 @@ void
 raft_pause_apply(Raft *r, bool on)
 {
 	r->apply_paused = on;
+}
+
+void
+raft_hold_apply(Raft *r, uint64_t index)
+{
+	CHECK(index == 0 || (index > r->log.applied && !r->log.ready_out));
+	r->held_index = index;
+}
+
+bool
+raft_holds_apply(const Raft *r)
+{
+	return r->held_index != 0;
 }

@@ -97,6 +97,8 @@ switch_conf(Raft *r, const RaftSnapshotMeta *meta)
  * apply anything: as a leader it would hold up the group for as long as it
  * takes.  TiKV keeps the acknowledgement until then (ApplySnapshotContext in
  * components/raftstore/src/store/peer.rs), and so stops counting such a peer.
+ * One whose driver applies nothing more for now says the same, with the index
+ * that it has come to.
  */
 uint64_t
 raft_uninstalled_snapshot(const Raft *r)
@@ -105,7 +107,7 @@ raft_uninstalled_snapshot(const Raft *r)
 		return r->log.snapshot->meta.index;
 	if (r->snapshot_out != 0)
 		return r->snapshot_out;
-	return r->apply_paused ? r->log.applied : 0;
+	return r->apply_paused || raft_holds_apply(r) ? r->log.applied : 0;
 }
 
 /*
@@ -143,6 +145,8 @@ raft_snapshot_installed(Raft *r, const RaftSnapshot *snapshot)
 	CHECK(meta->index > r->log.applied && r->role == RAFT_FOLLOWER);
 	r->log.applied = meta->index;
 	r->log.applied_term = meta->term;
+	if (r->held_index <= r->log.applied)
+		r->held_index = 0;
 #ifndef RAFT_MUTATION_SNAPSHOT_CONF_EARLY
 	switch_conf(r, meta);
 #endif

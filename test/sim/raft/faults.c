@@ -249,7 +249,10 @@ fault_heal(Sim *sim)
 		n->disk_us = n->turn_us = 3 * MS;
 		n->apply_slow = false;
 		if (n->raft != NULL)
+		{
 			raft_pause_apply(n->raft, false);
+			raft_hold_apply(n->raft, 0);
+		}
 		if (n->raft == NULL && n->down_until != 0)
 			node_start(sim, n);
 	}

@@ -246,11 +246,19 @@ compact_some(Sim *sim, Node *n, uint64_t number)
 	raft_compact(n->raft, index, txn->compact_term);
 }
 
+/* For a snapshot that is installed, or from some entry on. */
 static void
 maybe_pause_apply(Sim *sim, Node *n)
 {
-	if (n->apply_slow)
-		raft_pause_apply(n->raft, !sim->healing && sim_chance(sim, 0.5));
+	uint64_t applied = raft_applied_index(n->raft);
+	bool slow;
+
+	if (!n->apply_slow)
+		return;
+	slow = !sim->healing && sim_chance(sim, 0.5);
+	raft_pause_apply(n->raft, slow && applied % 2 == 0);
+	raft_hold_apply(n->raft,
+					slow && applied % 2 == 1 ? applied + 1 + applied % 4 : 0);
 }
 
 /* -------------------------------------------------------------- stages */

@@ -1,6 +1,7 @@
 # Deletions of ranges where one store carries none out since its disk is nearly
 # full: those that are committed are applied as far as there is room for them,
-# the others wait, and the store goes on.
+# the others wait, and the store goes on.  So do its other regions, and the log
+# of the one that waits takes no more of the disk.
 
 use strict;
 use warnings;
@@ -17,10 +18,13 @@ my $full = 4096;
 my $sessions = 8;
 my $each = 700;
 
-my @nodes = make_group('group_ranges', 'tikv.request_timeout' => '60s');
+my @nodes = make_group('group_ranges', 'tikv.request_timeout' => '60s',
+	'tikv.raft_log_gc_threshold' => 1);
+my @stores = (1, 4, 5);
 my $leads = wait_leader();
 my $away = ($leads + 1) % 3;
 my ($store) = pids($nodes[$away], 'tikv store');
+my $other; # the region of keys below 'c'
 
 sub reserve
 {
@@ -33,6 +37,39 @@ sub reserve
 sub waiting
 {
 	return ask($away, q{SELECT waiting FROM tikv.tasks WHERE task = 'delete ranges'}) // -1;
+}
+
+sub lead_other
+{
+	my ($to) = @_;
+
+	wait_for("node $to to lead the other region", sub {
+		return 1 if (ask($to, "SELECT is_leader FROM tikv.regions WHERE region_id = $other") // '') eq 't';
+		ask($_, "SELECT tikv_transfer_leader($other, $stores[$to])") foreach 0 .. 2;
+		usleep(300_000);
+		return 0;
+	});
+}
+
+# So many entries of their own.
+sub put_many
+{
+	my ($prefix, $n) = @_;
+
+	return ask($leads, "SELECT count(tikv_put(convert_to('$prefix' || i, 'UTF8'), 'v')) FROM generate_series(1, $n) i");
+}
+
+# What the store that is away has of a region.
+sub applied
+{
+	return ask($away, "SELECT applied_index FROM tikv_internal.raft_state WHERE region_id = $_[0]") // 0;
+}
+
+sub of_log
+{
+	my ($region, $what) = @_;
+
+	return ask($away, "SELECT $what FROM tikv_internal.raft_log WHERE region_id = $region") // '';
 }
 
 # SQL asks for no deletion where there is nothing.
@@ -55,6 +92,18 @@ sub delete_many
 		'<', \undef, '>', \$out, '2>', \$err);
 }
 
+order($leads, q{tikv_split('c', true)}, 'the region is split');
+wait_for('the other region', sub {
+	$other = ask($away, 'SELECT region_id FROM tikv.regions WHERE region_id <> 2');
+	return $other;
+});
+lead_other($away);
+my (undef, $start_ts) = txnctl($nodes[$away], 'ts');
+
+# Its Placement Driver may not know yet who leads.
+wait_for('a prewrite', sub {
+	return (txnctl($nodes[$away], 'prewrite', $start_ts, 'a', 'value'))[0] == 0;
+});
 order($leads, q{tikv_put('r/1', 'old')}, 'a key');
 reserve('1000TB');
 wait_for('a store that carries none out', sub {
@@ -71,7 +120,28 @@ order($leads, q{tikv_delete_range('r/', 'r0')}, 'and a key');
 order($leads, q{tikv_put('r/2', 'new')}, 'which another one follows');
 
 wait_for('the store to have enough of them', sub { waiting() >= $full });
-like(slurp_file($nodes[$away]->logfile), qr/what is committed waits for \d+ deletions of ranges/, 'the log says what it waits for');
+wait_for('its log to say so', sub {
+	return slurp_file($nodes[$away]->logfile) =~ /what is committed waits for \d+ deletions of ranges/;
+});
+
+# Its other region.
+my (undef, $commit_ts) = txnctl($nodes[$away], 'ts');
+is((txnctl($nodes[$away], 'commit', $start_ts, $commit_ts, 'a'))[0], 0, 'a commit in a region that it leads is answered');
+lead_other($leads);
+my $from = applied($other);
+is(put_many('b', 300), '300', 'others write there');
+wait_for('it to apply that', sub { applied($other) >= $from + 300 });
+wait_for('the log of that to be given up', sub {
+	my $rows = of_log($other, 'count(*)');
+
+	return $rows ne '' && $rows < 100;
+});
+pass('it goes on applying, and the log stays small');
+
+# The one that waits.
+$from = of_log(2, 'max(log_index)');
+is(put_many('h', 300), '300', 'others write in the region that waits');
+is(of_log(2, 'max(log_index)'), $from, 'whose log does not grow where there is no space');
 is((pids($nodes[$away], 'tikv store'))[0], $store, 'the store has not ended');
 $nodes[$away]->restart;
 wait_for('it to serve again', sub { waiting() >= $full });
