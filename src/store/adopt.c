@@ -26,14 +26,14 @@ has_peers_elsewhere(const Store *store)
 
 /* Does PD know of another store that is not gone?  False: it cannot tell. */
 static bool
-find_others(const Store *store, uint64 cluster_id, Arena *arena, bool *others,
-			char *reason, Size size)
+find_others(const Store *store, Arena *arena, bool *others, char *reason,
+			Size size)
 {
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 	Pdpb__GetAllStoresRequest request = PDPB__GET_ALL_STORES_REQUEST__INIT;
 	const Pdpb__GetAllStoresResponse *reply;
 
-	header.cluster_id = cluster_id;
+	header.cluster_id = store->meta.cluster_id;
 	request.header = &header;
 	request.exclude_tombstone_stores = true;
 	reply = (const Pdpb__GetAllStoresResponse *)
@@ -59,15 +59,22 @@ find_others(const Store *store, uint64 cluster_id, Arena *arena, bool *others,
 	return true;
 }
 
+bool
+store_has_others(const Store *store, Arena *arena, bool *others, char *reason,
+				 Size size)
+{
+	*others = has_peers_elsewhere(store);
+	return *others || find_others(store, arena, others, reason, size);
+}
+
 /* False with a reason if the data have moved and must not be served. */
 static bool
-may_adopt(const Store *store, uint64 cluster_id, Arena *arena, const char *how,
-		  char *reason, Size size)
+may_adopt(const Store *store, Arena *arena, const char *how, char *reason,
+		  Size size)
 {
-	bool others = has_peers_elsewhere(store);
+	bool others;
 
-	if (!others &&
-		!find_others(store, cluster_id, arena, &others, reason, size))
+	if (!store_has_others(store, arena, &others, reason, size))
 		return false;
 	if (!others)
 		return true;
@@ -80,8 +87,7 @@ may_adopt(const Store *store, uint64 cluster_id, Arena *arena, const char *how,
 }
 
 bool
-store_adopt(Store *store, uint64 cluster_id, Arena *arena, char *reason,
-			Size size)
+store_adopt(Store *store, Arena *arena, char *reason, Size size)
 {
 	DataIdentity *stored = &store->meta.identity;
 	DataIdentity here;
@@ -91,7 +97,7 @@ store_adopt(Store *store, uint64 cluster_id, Arena *arena, char *reason,
 	if (identity_moved(stored, &here))
 	{
 		identity_describe(stored, &here, how, sizeof(how));
-		if (!may_adopt(store, cluster_id, arena, how, reason, size))
+		if (!may_adopt(store, arena, how, reason, size))
 			return false;
 		ereport(
 			LOG,

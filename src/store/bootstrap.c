@@ -77,7 +77,7 @@ header_ok(const Pdpb__ResponseHeader *header, char *reason, Size size)
 }
 
 static bool
-pd_cluster_id(Arena *arena, uint64 *cluster_id, bool *alone, char *reason,
+pd_cluster_id(Arena *arena, uint64 *cluster_id, int *n_members, char *reason,
 			  Size size)
 {
 	Pdpb__GetMembersRequest request = PDPB__GET_MEMBERS_REQUEST__INIT;
@@ -90,7 +90,27 @@ pd_cluster_id(Arena *arena, uint64 *cluster_id, bool *alone, char *reason,
 	if (reply == NULL || !header_ok(reply->header, reason, size))
 		return false;
 	*cluster_id = reply->header->cluster_id;
-	*alone = reply->n_members <= 1;
+	*n_members = (int) reply->n_members;
+	return true;
+}
+
+/*
+ * Then PD's tables are this node's own, and nobody but itself has heard of its
+ * store (claim.c).  False: PD cannot tell.
+ */
+static bool
+is_alone(const Store *store, Arena *arena, int n_members, bool *alone,
+		 char *reason, Size size)
+{
+	bool others;
+
+	*alone = false;
+	if (n_members > 1 || tikv_fdw_settings.pd_endpoints[0] != '\0' ||
+		tikv_fdw_settings.join[0] != '\0')
+		return true;
+	if (!store_has_others(store, arena, &others, reason, size))
+		return false;
+	*alone = !others;
 	return true;
 }
 
@@ -565,11 +585,12 @@ store_bootstrap(Store *store, char *reason, Size size)
 	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
 	Arena arena;
 	uint64 cluster_id;
-	bool alone;
+	int n_members;
+	bool alone = false;
 	bool ok;
 
 	arena_init(&arena);
-	ok = pd_cluster_id(&arena, &cluster_id, &alone, reason, size) &&
+	ok = pd_cluster_id(&arena, &cluster_id, &n_members, reason, size) &&
 		load_meta(store, cluster_id, reason, size);
 	if (ok)
 	{
@@ -580,7 +601,8 @@ store_bootstrap(Store *store, char *reason, Size size)
 	if (ok)
 	{
 		load_peers(store);
-		ok = store_adopt(store, cluster_id, &arena, reason, size);
+		ok = store_adopt(store, &arena, reason, size) &&
+			is_alone(store, &arena, n_members, &alone, reason, size);
 		FAILPOINT("store_peers_loaded");
 	}
 	if (ok)

@@ -6,7 +6,8 @@
  * store_meta.start_seq grows at every start. PD keeps the newest in a key of
  * its store of keys, compared and set in one transaction; who comes with an
  * older one does not serve. Alone, a node keeps PD's tables itself, and they
- * are copied and rolled back with the rest, so there is nothing to compare.
+ * are copied and rolled back with the rest, so there is nothing to compare; it
+ * is not alone where PD is another node's, or knows another store.
  */
 #include "postgres.h"
 

@@ -294,8 +294,14 @@ extern bool store_bootstrap(Store *store, char *reason, Size size);
  * there, to be saved.  False with a reason if the store must not be served,
  * or PD does not say whether there are others.
  */
-extern bool store_adopt(Store *store, uint64 cluster_id, Arena *arena,
-						char *reason, Size size);
+extern bool store_adopt(Store *store, Arena *arena, char *reason, Size size);
+
+/*
+ * Has the cluster another store that is not gone, as this one's regions or PD
+ * say?  False: PD cannot tell.
+ */
+extern bool store_has_others(const Store *store, Arena *arena, bool *others,
+							 char *reason, Size size);
 
 /* One request to PD; the reply is in the arena, NULL with a reason. */
 extern ProtobufCMessage *store_pd_call(int method,
