@@ -71,6 +71,32 @@ test_cut(void)
 	end();
 }
 
+/* The primary key, which is long, counts with each of the others. */
+static void
+test_long_primary(void)
+{
+	static Mutation mutations[3];
+	TxnCommand command = {.kind = TXN_CMD_PREWRITE};
+
+	begin();
+	for (int i = 0; i < 3; i++)
+	{
+		mutations[i].op = MUTATION_PUT;
+		mutations[i].key = i == 0 ? K("aaaaaaaaaa") : i == 1 ? K("b") : K("c");
+	}
+	command.prewrite.mutations = mutations;
+	command.prewrite.n_mutations = 3;
+	command.prewrite.primary = mutations[0].key;
+	command.prewrite.start_ts = 5;
+	command.prewrite.lock_ttl_ms = 3000;
+	client.batch_entry = 30;
+	client_run(&client, &command, &backoff, &arena, &result);
+	OK(result.outcome == CLIENT_OK, "it is carried out");
+	SENT_IS("prewrite(aaaaaaaaaa)@1 prewrite(b,c)@1",
+			"a bound of what it takes in the log");
+	end();
+}
+
 static void
 split_in_between(void)
 {
@@ -265,6 +291,7 @@ int
 main(void)
 {
 	test_cut();
+	test_long_primary();
 	test_split();
 	test_region_errors();
 	test_final_errors();

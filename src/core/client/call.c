@@ -17,6 +17,7 @@ client_init(Client *client, ClientIo *io, uint64_t seed)
 	client->random = seed | 1;
 	client->batch_bytes = CLIENT_BATCH_BYTES;
 	client->batch_keys = CLIENT_BATCH_KEYS;
+	client->batch_entry = CLIENT_BATCH_ENTRY;
 	region_cache_init(&client->cache);
 }
 
@@ -108,6 +109,17 @@ size_of(const TxnCommand *command, size_t i)
 	return mutations[i].key.len + mutations[i].value.len;
 }
 
+/* What each key's lock names besides. */
+static size_t
+primary_size(const TxnCommand *command)
+{
+	if (command->kind == TXN_CMD_PREWRITE)
+		return command->prewrite.primary.len;
+	if (command->kind == TXN_CMD_PESSIMISTIC_LOCK)
+		return command->pessimistic_lock.primary.len;
+	return 0;
+}
+
 /* ------------------------------------------------------------------- parts */
 
 static bool
@@ -184,12 +196,14 @@ reach(const Client *client, const TxnCommand *command, size_t from,
 	  size_t n_keys, const Region *region)
 {
 	size_t bytes = size_of(command, from);
+	size_t primary = primary_size(command);
 	size_t n = 1;
 
 	while (from + n < n_keys && n < client->batch_keys)
 	{
 		bytes += size_of(command, from + n);
 		if (bytes > client->batch_bytes ||
+			bytes + (n + 1) * primary > client->batch_entry ||
 			!region_cache_holds(region, client_key(command, from + n)))
 			break;
 		n++;

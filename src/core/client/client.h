@@ -61,6 +61,9 @@ struct ClientIo
 #define CLIENT_BATCH_BYTES ((size_t) 512 * 1024)
 #define CLIENT_BATCH_KEYS 4096
 
+/* What it takes in the log, where every lock names the primary key, too. */
+#define CLIENT_BATCH_ENTRY ((size_t) 4 * 1024 * 1024)
+
 typedef struct Client
 {
 	ClientIo *io;
@@ -68,6 +71,7 @@ typedef struct Client
 	uint64_t random;
 	size_t batch_bytes;
 	size_t batch_keys;
+	size_t batch_entry;
 } Client;
 
 extern void client_init(Client *client, ClientIo *io, uint64_t seed);
