@@ -64,6 +64,27 @@ SELECT count(tikv_txn_put(('at/many/' || repeat('k', 900) || i)::bytea, 'v')) FR
 COMMIT;
 SELECT guarantee <> 'one_commit' AS another_way FROM at_last();
 SELECT count(*) FROM tikv_txn_scan('at/many/', 'at/many0');
+-- More than one write may have in the log: the other way, or told why not.
+SET tikv.local_atomic = require;
+BEGIN;
+INSERT INTO at_orders VALUES (6);
+SELECT count(tikv_txn_put(('at/large/' || i)::bytea, convert_to(repeat('v', 5000000), 'UTF8'))) FROM generate_series(1, 2) i;
+COMMIT;
+SELECT count(*) FROM tikv_txn_scan('at/large/', 'at/large0');
+SET tikv.local_atomic = auto;
+BEGIN;
+INSERT INTO at_orders VALUES (6);
+SELECT count(tikv_txn_put(('at/large/' || i)::bytea, convert_to(repeat('v', 5000000), 'UTF8'))) FROM generate_series(1, 2) i;
+COMMIT;
+SELECT guarantee <> 'one_commit' AS another_way FROM at_last();
+SELECT sum(length(value)) FROM tikv_txn_scan('at/large/', 'at/large0');
+
+-- Each lock names the first key, which is long.
+BEGIN;
+INSERT INTO at_orders VALUES (7);
+SELECT count(tikv_txn_put(('at/p' || CASE i WHEN 1 THEN repeat('/', 4000) ELSE i::text END)::bytea, 'v')) FROM generate_series(1, 4000) i;
+COMMIT;
+SELECT guarantee <> 'one_commit' AS another_way, keys FROM at_last();
 RESET tikv.local_atomic;
 
 SELECT id FROM at_orders ORDER BY id;

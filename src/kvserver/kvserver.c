@@ -20,9 +20,6 @@
 #include "worker_common.h"
 #include "worker_tls.h"
 
-/* TiKV's raft-entry-max-size, and room for what surrounds it. */
-#define MAX_ENTRY_BYTES ((size_t) 8 << 20)
-
 /* Of keys and values in one answer; Java's client takes 512 MiB. */
 #define MAX_REPLY_BYTES ((size_t) 256 << 20)
 /* ... and no more than this part of the memory that all may hold. */
@@ -53,7 +50,7 @@ kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 	limits->cluster_id = cluster_id;
 	limits->api = api;
 	limits->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
-	limits->max_entry_size = MAX_ENTRY_BYTES;
+	limits->max_entry_size = SERVICE_MAX_ENTRY_BYTES;
 	limits->max_reply_size =
 		Min(MAX_REPLY_BYTES, worker_memory_limit() / REPLY_SHARE);
 }

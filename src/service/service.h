@@ -116,6 +116,9 @@ typedef enum MethodId
 	METHOD_PD_GET_PREV_REGION
 } MethodId;
 
+/* One write in the log, at most: TiKV's raft-entry-max-size. */
+#define SERVICE_MAX_ENTRY_BYTES ((size_t) 8 << 20)
+
 typedef enum ServiceKind
 {
 	SERVICE_READ,  /* answered by whoever got it */

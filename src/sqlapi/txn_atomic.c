@@ -88,6 +88,14 @@ retry(Asking *asking, BackoffClass reason)
 		report_no_answer();
 }
 
+/* A smaller one would be taken. */
+static void
+refuse_size(Asking *asking, const char *reason)
+{
+	asking->answer.verdict = GRANT_TOO_LARGE;
+	asking->refused = reason;
+}
+
 /* What does not end soon leaves the other way open. */
 static bool
 wait_to_settle(Asking *asking)
@@ -128,17 +136,17 @@ learn(Asking *asking, const ClientReply *reply)
 			/* A piece that was just split off leads itself in a moment. */
 			if (reply->leader.id == 0 && wait_to_settle(asking))
 				return true;
-			break;
+			asking->refused = "a key is in a region that is not led here";
+			return false;
 		case REGION_DISK_FULL:
 			txn_report(&result);
-		case REGION_MESSAGE_ONLY:
-			asking->refused = reply->text;
+		case REGION_ENTRY_TOO_LARGE:
+			refuse_size(asking, reply->text);
 			return false;
 		default:
-			break;
+			asking->refused = reply->text;
+			return false;
 	}
-	asking->refused = "a key is in a region that is not led here";
-	return false;
 }
 
 /* The rules of transactions say no, or a lock is in the way: it is ended. */
@@ -209,6 +217,35 @@ take_bus(Asking *asking, const BusReply *bus)
 	return false;
 }
 
+/* The store would say so (txn_decode.c), and need not be sent all that. */
+static bool
+entry_is_too_large(Asking *asking)
+{
+	const Committer *committer = &asking->session->committer;
+	size_t bytes = committer->bytes + committer->n * committer->primary.len;
+
+	if (bytes > SERVICE_MAX_ENTRY_BYTES)
+		refuse_size(
+			asking,
+			psprintf(
+				"raft entry is too large, entry size %zu, limit %zu (keys, values, and the primary key with each of them)",
+				bytes, SERVICE_MAX_ENTRY_BYTES));
+	return asking->refused != NULL;
+}
+
+static bool
+request_is_too_large(Asking *asking, Bytes request)
+{
+	int bus_kb = tikv_fdw_settings.bus_memory_kb;
+
+	if (request.len > (size_t) bus_kb * 1024)
+		refuse_size(
+			asking,
+			psprintf("its request has %zu bytes, tikv.bus_memory is %d kB",
+					 request.len, bus_kb));
+	return asking->refused != NULL;
+}
+
 /* True: ask again. */
 static bool
 ask_once(Asking *asking)
@@ -229,6 +266,11 @@ ask_once(Asking *asking)
 	}
 	request = txn_pack_request(&region, &asking->command, asking->xid,
 							   &session->arena);
+	if (request_is_too_large(asking, request))
+	{
+		pfree(unconstify(uint8 *, request.data));
+		return false;
+	}
 	session->counts.requests++;
 	bus = bus_call(WORKER_STORE, METHOD_SQL_GRANT, request,
 				   Max(patience_left_ms(&session->patience), 1));
@@ -244,17 +286,19 @@ ask_once(Asking *asking)
 static bool
 may_be_refused(const Asking *asking)
 {
+	bool too_large = asking->answer.verdict == GRANT_TOO_LARGE;
+
 	if (tikv_fdw_settings.local_atomic != LOCAL_ATOMIC_REQUIRE)
 		return false;
 	ereport(
 		ERROR,
-		(errcode(asking->answer.verdict == GRANT_TOO_LARGE ?
-					 ERRCODE_PROGRAM_LIMIT_EXCEEDED :
-					 ERRCODE_FEATURE_NOT_SUPPORTED),
+		(errcode(too_large ? ERRCODE_PROGRAM_LIMIT_EXCEEDED :
+							 ERRCODE_FEATURE_NOT_SUPPORTED),
 		 errmsg("keys and tables cannot be committed as one"),
 		 errdetail("The reason: %s.", asking->refused),
 		 errhint(
-			 "tikv.local_atomic is \"require\"; with \"auto\" the keys commit just before the tables.")));
+			 "%stikv.local_atomic is \"require\"; with \"auto\" the keys commit just before the tables.",
+			 too_large ? "Write less in one transaction. " : "")));
 }
 
 /* Before the store is asked: afterwards nothing here may have to wait. */
@@ -319,8 +363,11 @@ txn_atomic_commit(TxnSession *session)
 	OpenTables tables;
 
 	FAILPOINTS_READ();
-	if (session->committer.n == 0 || !plan(&asking) ||
-		!open_tables(&asking, &tables))
+	if (session->committer.n == 0 || !plan(&asking))
+		return false;
+	if (entry_is_too_large(&asking))
+		return may_be_refused(&asking);
+	if (!open_tables(&asking, &tables))
 		return false;
 	FAILPOINT("sql_before_grant");
 	while (ask_once(&asking))

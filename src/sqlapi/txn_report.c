@@ -155,7 +155,8 @@ pg_attribute_noreturn() static void report_region(const ClientResult *result)
 				ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the write is too large"),
-				 errdetail("A key and its value may have 8 MiB together.")));
+				 errdetail("A key and its value may have 8 MiB together: %s.",
+						   text)));
 		case REGION_SERVER_IS_BUSY:
 			ereport(
 				ERROR,

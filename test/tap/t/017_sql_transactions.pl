@@ -172,6 +172,34 @@ is(value('past'), 'new', 'a new one reads what is there');
 query(q{ALTER SYSTEM RESET tikv.gc_life_time});
 $node->reload;
 
+# ---- a key in more bytes than a write may have in the log
+{
+	my ($answer, $out, $err) = $node->psql('postgres', q{SELECT tikv_txn_put('huge', convert_to(repeat('v', 9000000), 'UTF8'))});
+
+	is($answer, 3, 'a value of 9 MB is refused');
+	like($err, qr/8 MiB together: raft entry is too large, region \d+, entry size 90000\d\d\./, 'with its size');
+}
+
+# ---- keys and a row in more bytes than the bus has
+$node->append_conf('postgresql.conf', "tikv.bus_memory = '1MB'");
+$node->restart;
+wait_serving($node);
+foreach my $atomic (qw(require auto))
+{
+	my ($answer, $out, $err) = $node->psql('postgres', join ' ', "SET tikv.local_atomic = $atomic;",
+		"BEGIN; CREATE TABLE bus_$atomic ();",
+		q{SELECT count(tikv_txn_put(('bus/' || i)::bytea, convert_to(repeat('v', 400000), 'UTF8'))) FROM generate_series(1, 4) i;},
+		'COMMIT');
+
+	is($answer, $atomic eq 'auto' ? 0 : 3, "a transaction larger than the bus ($atomic)");
+	like($err, qr/request has \d+ bytes, tikv.bus_memory is 1024 kB/, 'is told why not') if $atomic eq 'require';
+}
+is(query(q{SELECT sum(length(value)) FROM tikv_txn_scan('bus/', 'bus0')}), '1600000', 'its keys are there');
+is(query(q{SELECT to_regclass('bus_auto') IS NOT NULL, to_regclass('bus_require') IS NULL}), 't|t', 'and so is its table');
+$node->append_conf('postgresql.conf', "tikv.bus_memory = '64MB'");
+$node->restart;
+wait_serving($node);
+
 # ---- the extension is dropped under a transaction
 $session = writer('k', 'dropped');
 my $dropper = $node->background_psql('postgres', on_error_stop => 0);
