@@ -325,8 +325,17 @@ command_done_packed(Request *request, Bytes reply)
 /*
  * What the protocol of a command cannot express fails the stream, as a node
  * that breaks down would: a wrong cluster id is the usual case, and for a
- * write whose outcome is unknown it is the only honest answer.
+ * write whose outcome is unknown it is the only honest answer.  A command that
+ * could not even be told of a busy store is no write (BroadcastTxnStatus), and
+ * the others of the stream have nothing to do with it.
  */
+static bool
+fails_alone(const Request *request, int code)
+{
+	return code == RPC_UNIMPLEMENTED ||
+		(code == RPC_UNAVAILABLE && !service_has_region_error(request->method));
+}
+
 static void
 command_fail(Request *request, int code, const char *text)
 {
@@ -334,7 +343,7 @@ command_fail(Request *request, int code, const char *text)
 	BatchStream *stream = command->stream;
 
 	submit_observe(request, NULL, code);
-	if (!stream->over && code == RPC_UNIMPLEMENTED)
+	if (!stream->over && fails_alone(request, code))
 		answer_nothing(stream, command->id);
 	else
 		end_stream(stream, (RpcCode) code, text);

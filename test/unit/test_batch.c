@@ -9,6 +9,7 @@
 #include "rpc_client.h"
 #include "rpc_server.h"
 #include "server/tikv_methods.h"
+#include "service/raw.h"
 #include "tikvpb.pb-c.h"
 #include "unit.h"
 
@@ -71,6 +72,8 @@ submit(void *arg, Request *request)
 		answer_get(request);
 	else if (request->method->id == METHOD_RAW_PUT)
 		request->done(request, &put.base);
+	else if (request->method->id == METHOD_BROADCAST_TXN_STATUS)
+		service_busy(request, "the worker is stopping");
 	else
 		request->fail(request, RPC_UNIMPLEMENTED, "not implemented");
 }
@@ -484,6 +487,34 @@ test_cluster_id(RpcClient *client)
 	EQ_U64(n_abandoned, 1, "it knows that nobody waits for it");
 }
 
+/* Its response has no place for a region error. */
+static void
+test_busy_broadcast(RpcClient *client)
+{
+	/* one command, of number 40 and without content, and its id */
+	static const uint8_t message[] = {0x0a, 3, 0xc2, 0x02, 0, 0x10, 7};
+	RpcStream s = open_stream(client);
+	Answers *a;
+
+	batch_begin();
+	batch_get(1, "wait");
+	batch_send(&s);
+	OK(test_wait_for(&n_waiting, 1), "a command waits");
+	rpc_send(&s, bytes_make(message, sizeof(message)));
+	a = batch_recv(&s);
+	OK(a != NULL && a->n_responses == 1 && a->request_ids[0] == 7 &&
+		   a->responses[0]->cmd_case ==
+			   TIKVPB__BATCH_COMMANDS_RESPONSE__RESPONSE__CMD__NOT_SET,
+	   "a busy store answers BroadcastTxnStatus by an empty response");
+	free_answers(a);
+	EQ_U64(last_code, RPC_UNAVAILABLE, "which is observed as unavailable");
+	release_waiting();
+	a = batch_recv(&s);
+	OK(a != NULL && is_value(a, 0, "wait"), "and the stream goes on");
+	free_answers(a);
+	cancel_stream(&s);
+}
+
 static int
 status_for_bytes(RpcClient *client, Bytes bytes)
 {
@@ -717,6 +748,7 @@ main(void)
 	test_empty(&client);
 	test_feedback(&client);
 	test_busy(&client);
+	test_busy_broadcast(&client);
 	test_cluster_id(&client);
 	test_bad_bytes(&client);
 	test_random_bytes(&client);
