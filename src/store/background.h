@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "core/kv/common_clock.h"
 #include "core/kv/expiry_map.h"
 #include "core/kv/range_delete.h"
 #include "core/kv/steady_clock.h"
@@ -47,11 +48,12 @@ typedef struct Sweeper
 	bool enabled;
 	ExpiryMap map; /* in segments of SWEEP_BLOCKS */
 	SteadyClock clock;
-	Oid file;		 /* of the table that the map is about */
-	int64 due_us;	 /* when to look again, monotonic */
-	int64 told_us;	 /* when progress was told, monotonic */
-	int full_slices; /* in a row: it is behind */
-	uint64 removed;	 /* rows since the start */
+	CommonClock others; /* what other stores' clocks show */
+	Oid file;			/* of the table that the map is about */
+	int64 due_us;		/* when to look again, monotonic */
+	int64 told_us;		/* when progress was told, monotonic */
+	int full_slices;	/* in a row: it is behind */
+	uint64 removed;		/* rows since the start */
 } Sweeper;
 
 typedef struct Store Store;

@@ -121,6 +121,16 @@ on_message(void *arg, Bytes message)
 	raft_message_receive(arg, message);
 }
 
+/* What this store's clock is compared with (sweeper.c). */
+static void
+on_clock(void *arg, uint64_t store_id, int64_t wall_ms)
+{
+	Store *store = arg;
+
+	common_clock_hear(&store->sweeper.others, store_id, wall_ms,
+					  dispatch_now_us() / 1000);
+}
+
 static void
 report_unreachable(const Peer *peer, uint64 store_id)
 {
@@ -168,6 +178,7 @@ links_start(Store *store)
 							  .start_seq = (uint64) store->meta.start_seq,
 							  .resolve = resolve,
 							  .on_message = on_message,
+							  .on_clock = on_clock,
 							  .on_unreachable = on_unreachable,
 							  .on_refused = on_refused,
 							  .snapshot_begin = snapshots_begin,

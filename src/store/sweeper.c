@@ -178,18 +178,23 @@ pause_us(const Store *store, int64 slice_us)
 /*
  * What has expired by then is removed: by this node's clock, of which a step
  * forward counts after an hour or two, and where there are other replicas by
- * PD's time as well; 0 while that is not known.
+ * PD's time and most stores' clocks as well; 0 while these are not known.  PD's
+ * time alone is no bound: if its leader is on this node it follows this clock.
  */
 static int64
 sweep_time_s(Store *store)
 {
-	int64 now_s = steady_clock_now(&store->sweeper.clock,
-								   (int64) time(NULL) + FAILPOINT_CLOCK_S,
-								   dispatch_now_us() / 1000000);
+	Sweeper *sweeper = &store->sweeper;
+	int64 wall_s = (int64) time(NULL) + FAILPOINT_CLOCK_S;
+	int64 monotonic_ms = dispatch_now_us() / 1000;
+	int64 now_s =
+		steady_clock_now(&sweeper->clock, wall_s, monotonic_ms / 1000);
+	int64 most_ms;
 
 	if (store->replicas->n_grouped == 0)
 		return now_s;
-	return Min(now_s, (int64) (tso_heard_now_ms() / 1000));
+	most_ms = common_clock_now(&sweeper->others, wall_s * 1000, monotonic_ms);
+	return Min(Min(now_s, (int64) (tso_heard_now_ms() / 1000)), most_ms / 1000);
 }
 
 void

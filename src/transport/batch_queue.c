@@ -10,6 +10,7 @@
 #include "service/wire.h"
 
 #define FIELD_MSGS 1
+#define FIELD_LAST_OBSERVED_TIME 13
 
 /* A batch begins small and grows: most rounds have few messages. */
 #define ROOM_AT_FIRST ((size_t) 1024)
@@ -108,6 +109,25 @@ batch_queue_take(BatchQueue *q)
 	return batch;
 }
 
+MessageBatch *
+batch_stamp(MessageBatch *batch, uint64_t wall_ms)
+{
+	uint64_t tag = wire_key(FIELD_LAST_OBSERVED_TIME, WIRE_VARINT);
+	size_t need = wire_varint_len(tag) + wire_varint_len(wall_ms);
+	uint8_t *p;
+
+	if (batch->len + need > batch->room)
+	{
+		batch = realloc(batch, sizeof(*batch) + batch->len + need);
+		CHECK(batch != NULL);
+		batch->room = batch->len + need;
+	}
+	p = wire_write_varint(batch->bytes + batch->len, tag);
+	(void) wire_write_varint(p, wall_ms);
+	batch->len += need;
+	return batch;
+}
+
 int
 batch_queue_clear(BatchQueue *q)
 {
@@ -123,13 +143,17 @@ batch_queue_clear(BatchQueue *q)
 }
 
 bool
-batch_each(Bytes batch, void (*tell)(void *arg, Bytes message), void *arg)
+batch_each(Bytes batch, void (*tell)(void *arg, Bytes message), void *arg,
+		   uint64_t *wall_ms)
 {
 	WireReader r = wire_reader(batch);
 	WireField f;
 
+	*wall_ms = 0;
 	while (wire_read_field(&r, &f))
 	{
+		if (f.number == FIELD_LAST_OBSERVED_TIME && f.type == WIRE_VARINT)
+			*wall_ms = f.value;
 		if (f.number != FIELD_MSGS)
 			continue;
 		if (f.type != WIRE_BYTES)

@@ -4,6 +4,7 @@
  *
  * A BatchRaftMessage is a list of messages in field 1, so each message is kept
  * with its tag and length in front, and any run of them is a BatchRaftMessage.
+ * What the sender's clock shows is added when it leaves.
  */
 #ifndef TIKV_TRANSPORT_BATCH_QUEUE_H
 #define TIKV_TRANSPORT_BATCH_QUEUE_H
@@ -37,14 +38,18 @@ extern bool batch_queue_push(BatchQueue *q, Bytes message);
 /* The oldest batch, for the caller to free(); NULL if there is none. */
 extern MessageBatch *batch_queue_take(BatchQueue *q);
 
+/* The batch, which may have moved, with its last_observed_time. */
+extern MessageBatch *batch_stamp(MessageBatch *batch, uint64_t wall_ms);
+
 /* Forget everything; returns how many messages that were. */
 extern int batch_queue_clear(BatchQueue *q);
 
 /*
  * The messages of a BatchRaftMessage, one by one; false if the bytes are none,
- * in which case some of them may have been told already.
+ * in which case some of them may have been told already.  *wall_ms is what it
+ * was stamped with, 0: nothing.
  */
 extern bool batch_each(Bytes batch, void (*tell)(void *arg, Bytes message),
-					   void *arg);
+					   void *arg, uint64_t *wall_ms);
 
 #endif /* TIKV_TRANSPORT_BATCH_QUEUE_H */

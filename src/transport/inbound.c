@@ -180,6 +180,20 @@ tell(void *arg, Bytes message)
 }
 
 static void
+take_batch(Inbound *in, Bytes message)
+{
+	Transport *t = in->transport;
+	uint64_t wall_ms;
+
+	if (!batch_each(message, tell, t, &wall_ms))
+		call_fail(in->call, RPC_INVALID_ARGUMENT, "malformed BatchRaftMessage");
+	else if (t->config.on_clock != NULL && wall_ms != 0 &&
+			 wall_ms <= INT64_MAX / 2)
+		t->config.on_clock(t->config.arg, in->sender.from_id,
+						   (int64_t) wall_ms);
+}
+
+static void
 message_of_stream(Call *call, Bytes message)
 {
 	Inbound *in = call_user(call);
@@ -192,8 +206,8 @@ message_of_stream(Call *call, Bytes message)
 	in->transport->stats.received_bytes += message.len;
 	if (call_method(call) == METHOD_RAFT)
 		tell(in->transport, message);
-	else if (!batch_each(message, tell, in->transport))
-		call_fail(call, RPC_INVALID_ARGUMENT, "malformed BatchRaftMessage");
+	else
+		take_batch(in, message);
 }
 
 /* A stream is only ever ended by an error; some clients end it nicely. */

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/base/check.h"
 #include "core/base/failpoint.h"
@@ -202,6 +203,16 @@ open_stream(Remote *remote, int64_t now_us)
 	enter(remote, REMOTE_STREAMING, now_us);
 }
 
+static uint64_t
+wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t) (ts.tv_sec + FAILPOINT_CLOCK_S) * 1000 +
+		(uint64_t) ts.tv_nsec / 1000000;
+}
+
 static void
 send_batches(Remote *remote)
 {
@@ -211,9 +222,11 @@ send_batches(Remote *remote)
 	while (client_send_queued(remote->stream) < MAX_HANDED_OVER(t) &&
 		   (batch = batch_queue_take(&remote->queue)) != NULL)
 	{
-		bool taken = client_send_bytes(remote->stream,
-									   bytes_make(batch->bytes, batch->len));
+		bool taken;
 
+		batch = batch_stamp(batch, wall_ms());
+		taken = client_send_bytes(remote->stream,
+								  bytes_make(batch->bytes, batch->len));
 		FAILPOINT_PASS("transport_sent");
 		if (taken)
 		{

@@ -36,6 +36,9 @@ typedef struct TransportConfig
 	/* A message for this node; valid only during the call. */
 	void (*on_message)(void *arg, Bytes raft_message);
 
+	/* What the clock of a node shows, with its messages; may be NULL. */
+	void (*on_clock)(void *arg, uint64_t id, int64_t wall_ms);
+
 	/* What was sent lately may be lost. */
 	void (*on_unreachable)(void *arg, uint64_t id);
 

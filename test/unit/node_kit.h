@@ -32,6 +32,8 @@ typedef struct Node
 
 	/* what happened */
 	int messages;
+	int64_t clock_ms; /* of who sent the last ones */
+	uint64_t clock_of;
 	size_t bytes;
 	uint32_t next; /* messages begin with a number that counts */
 	int disordered;
@@ -87,6 +89,15 @@ kit_message(void *arg, Bytes message)
 }
 
 static inline void
+kit_clock(void *arg, uint64_t id, int64_t wall_ms)
+{
+	Node *node = arg;
+
+	node->clock_of = id;
+	node->clock_ms = wall_ms;
+}
+
+static inline void
 kit_unreachable(void *arg, uint64_t id)
 {
 	(void) id;
@@ -112,6 +123,7 @@ kit_transport_config(Node *node)
 							 .start_seq = node->start_seq,
 							 .resolve = kit_resolve,
 							 .on_message = kit_message,
+							 .on_clock = kit_clock,
 							 .on_unreachable = kit_unreachable,
 							 .on_refused = kit_refused,
 							 .arg = node};

@@ -24,6 +24,10 @@ two_nodes(void)
 	OK(kit_send(a, 2, 0, 10), "a message is queued");
 	OK(kit_until(&b->messages, 1), "and arrives");
 	EQ_U64(b->bytes, 10, "as it was");
+	EQ_U64(b->clock_of, 1, "with the time");
+	OK(b->clock_ms / 1000 - time(NULL) >= -5 &&
+		   b->clock_ms / 1000 - time(NULL) <= 1,
+	   "that its sender's clock shows");
 	EQ_U64(a->resolves, 1, "its address was asked for");
 	for (uint32_t i = 1; i < 20000; i++)
 	{

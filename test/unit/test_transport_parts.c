@@ -37,6 +37,14 @@ tell(void *arg, Bytes message)
 		told->disordered = true;
 }
 
+static uint64_t stamp; /* of the last batch */
+
+static bool
+tell_all(const MessageBatch *batch, Told *told)
+{
+	return batch_each(bytes_make(batch->bytes, batch->len), tell, told, &stamp);
+}
+
 static uint64_t seed = 42;
 
 static uint32_t
@@ -78,14 +86,14 @@ queue_at_random(void)
 
 			if (batch->n_messages > 1 && batch->len > 1500)
 				batched = false;
-			if (!batch_each(bytes_make(batch->bytes, batch->len), tell, &told))
+			if (!tell_all(batch, &told))
 				batched = false;
 			free(batch);
 		}
 	}
 	for (MessageBatch *batch; (batch = batch_queue_take(&q)) != NULL;)
 	{
-		batch_each(bytes_make(batch->bytes, batch->len), tell, &told);
+		(void) tell_all(batch, &told);
 		free(batch);
 	}
 	OK(!told.disordered, "messages come in order");
@@ -131,6 +139,7 @@ queue_speaks_protobuf(void)
 	BatchQueue q;
 	MessageBatch *batch;
 	Tikvpb__BatchRaftMessage *decoded;
+	Told told = {0};
 
 	batch_queue_init(&q, 1000, 1000);
 	for (uint64_t i = 1; i <= 3; i++)
@@ -140,10 +149,16 @@ queue_speaks_protobuf(void)
 		batch_queue_push(&q, bytes_make(bytes, len));
 	}
 	batch = batch_queue_take(&q);
+	OK(tell_all(batch, &told) && stamp == 0, "with no time");
+	batch = batch_stamp(batch, 1700000000123);
 	decoded =
 		tikvpb__batch_raft_message__unpack(NULL, batch->len, batch->bytes);
 	OK(decoded != NULL && decoded->n_msgs == 3, "a BatchRaftMessage of three");
 	EQ_U64(decoded->msgs[2]->region_id, 3000, "the third");
+	EQ_U64(decoded->last_observed_time, 1700000000123, "and the time");
+	OK(tell_all(batch, &told), "all of it is read");
+	EQ_U64(told.n, 6, "with its messages");
+	EQ_U64(stamp, 1700000000123, "and its time");
 	tikvpb__batch_raft_message__free_unpacked(decoded, NULL);
 	free(batch);
 }
@@ -158,7 +173,7 @@ each(const char *bytes, size_t len, Told *told)
 	bool good;
 
 	memcpy(copy, bytes, len);
-	good = batch_each(bytes_make(copy, len), tell, told);
+	good = batch_each(bytes_make(copy, len), tell, told, &stamp);
 	free(copy);
 	return good;
 }
