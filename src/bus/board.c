@@ -424,6 +424,51 @@ board_gc_safe_point(void)
 	return shared == NULL ? 0 : pg_atomic_read_u64(&shared->gc_safe_point);
 }
 
+/* ---------------------------------------------------- deletions of ranges */
+
+/* Atomic additions are full barriers, as the locks of a snapshot are. */
+void
+board_range_begins(void)
+{
+	pg_atomic_fetch_add_u64(&board()->ranges_begun, 1);
+}
+
+void
+board_ranges_end(uint64 n)
+{
+	pg_atomic_fetch_add_u64(&board()->ranges_over, (int64) n);
+}
+
+/* An earlier life may have counted one as begun that it never committed. */
+void
+board_ranges_found(uint64 n)
+{
+	BoardShared *shared = board();
+	uint64 begun = pg_atomic_read_u64(&shared->ranges_begun);
+	uint64 over = pg_atomic_read_u64(&shared->ranges_over);
+
+	if (begun - over < n)
+		begun = pg_atomic_add_fetch_u64(&shared->ranges_begun,
+										(int64) (n - (begun - over)));
+	pg_atomic_fetch_add_u64(&shared->ranges_over, (int64) (begun - n - over));
+}
+
+uint64
+board_ranges_begun(void)
+{
+	BoardShared *shared = board();
+
+	return shared == NULL ? 0 : pg_atomic_read_u64(&shared->ranges_begun);
+}
+
+uint64
+board_ranges_over(void)
+{
+	BoardShared *shared = board();
+
+	return shared == NULL ? 0 : pg_atomic_read_u64(&shared->ranges_over);
+}
+
 /* ------------------------------------------------------------- the memory */
 
 typedef struct BoardSizes
@@ -478,6 +523,8 @@ board_shmem_init(TikvShmem *shmem, bool found)
 	pg_atomic_init_u64(&shared->generation, 0);
 	pg_atomic_init_u64(&shared->max_ts, 0);
 	pg_atomic_init_u64(&shared->gc_safe_point, 0);
+	pg_atomic_init_u64(&shared->ranges_begun, 0);
+	pg_atomic_init_u64(&shared->ranges_over, 0);
 	pg_atomic_init_u64(&shared->store_sequence, 0);
 	pg_atomic_init_u64(&shared->directory_sequence, 0);
 	shared->capacity = sizes.capacity;

@@ -153,6 +153,20 @@ extern uint64 board_max_ts(void);
 extern void board_raise_gc_safe_point(uint64 ts);
 extern uint64 board_gc_safe_point(void);
 
+/*
+ * ---- deletions of ranges: how many were ever begun, and how many are over ----
+ *
+ * The store counts one as begun before it commits it, and as over after its
+ * last row is gone.  A read asks which are over before its snapshot is taken
+ * and which were begun after it: if that is the same number, the snapshot shows
+ * none on its way.  What a start of the store finds goes into the count.
+ */
+extern void board_range_begins(void);
+extern void board_ranges_end(uint64 n);
+extern void board_ranges_found(uint64 n);
+extern uint64 board_ranges_begun(void);
+extern uint64 board_ranges_over(void);
+
 extern Size board_shmem_size(void);
 extern void board_shmem_init(TikvShmem *shmem, bool found);
 

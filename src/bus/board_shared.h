@@ -47,6 +47,8 @@ struct BoardShared
 	pg_atomic_uint64 generation;
 	pg_atomic_uint64 max_ts;
 	pg_atomic_uint64 gc_safe_point;
+	pg_atomic_uint64 ranges_begun;
+	pg_atomic_uint64 ranges_over;
 	pg_atomic_uint64 store_sequence;
 	BoardStore store;
 	uint32 capacity;  /* of order[] and entries[] */

@@ -160,15 +160,44 @@ tables_wanted(ReadRound *round)
 	return what | TABLES_TXN | (round->spilled ? TABLES_SPILL : 0);
 }
 
+/*
+ * Open the tables and take the snapshot: with the table of deletions of ranges,
+ * if the snapshot may show one on its way (board.h).  Who learns that too late
+ * begins again.
+ */
+static TablesAnswer
+open_tables(ReadRound *round, const TableOids *oids, bool wait)
+{
+	int wanted = tables_wanted(round);
+
+	for (;;)
+	{
+		uint64 over = board_ranges_over();
+		bool open =
+			(round->wanted & READ_RAW) != 0 && board_ranges_begun() != over;
+		TablesAnswer answer =
+			tables_open(oids, wanted | (open ? TABLES_RANGES : 0), false, wait,
+						&round->tables);
+
+		if (answer != TABLES_OK)
+			return answer;
+		round->snapshot = fresh_snapshot();
+		if ((round->wanted & READ_RAW) == 0 || open ||
+			board_ranges_begun() == over)
+			return TABLES_OK;
+		UnregisterSnapshot(round->snapshot);
+		round->snapshot = NULL;
+		tables_close(&round->tables, false);
+	}
+}
+
 TablesAnswer
 read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 {
-	TablesAnswer answer =
-		tables_open(oids, tables_wanted(round), false, wait, &round->tables);
+	TablesAnswer answer = open_tables(round, oids, wait);
 
 	if (answer != TABLES_OK)
 		return answer;
-	round->snapshot = fresh_snapshot();
 	if ((round->wanted & READ_RAW) != 0)
 		round->reader =
 			raw_reader_open(&round->tables, round->snapshot,

@@ -21,17 +21,25 @@ typedef struct Checksum
 } Checksum;
 
 static bool
-add_pair(void *arg, const RawPair *pair)
+goes_on(void *arg)
 {
 	Checksum *checksum = arg;
 	const RawLimits *limits = checksum->limits;
 
+	if (limits->interrupted != NULL)
+		checksum->interrupted = limits->interrupted(checksum->request);
+	return checksum->interrupted == NULL;
+}
+
+static bool
+add_pair(void *arg, const RawPair *pair)
+{
+	Checksum *checksum = arg;
+
 	checksum->sum ^= crc64(crc64(0, pair->key), pair->value);
 	checksum->n++;
 	checksum->bytes += pair->key.len + pair->value.len;
-	if (checksum->n % RAW_LOOK_EVERY == 0 && limits->interrupted != NULL)
-		checksum->interrupted = limits->interrupted(checksum->request);
-	return checksum->interrupted == NULL;
+	return checksum->n % RAW_LOOK_EVERY != 0 || goes_on(checksum);
 }
 
 void
@@ -48,6 +56,7 @@ raw_read_checksum(Request *request, const RawCommand *command,
 		uint64_t before = checksum.n;
 
 		raw_clip_scan(&scan, region);
+		scan.goes_on = goes_on;
 		reader->scan(reader, &scan, add_pair, &checksum);
 		if (checksum.interrupted != NULL)
 		{

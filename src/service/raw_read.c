@@ -91,6 +91,12 @@ collect_pair(void *arg, const RawPair *pair)
 	return true;
 }
 
+static bool
+list_goes_on(void *arg)
+{
+	return pair_list_goes_on(arg, RAW_LOOK_EVERY - 1);
+}
+
 /* All scans of the command, one behind the other; false if it was answered. */
 static bool
 run_scans(const RawCommand *command, const Region *region, RawReader *reader,
@@ -101,6 +107,7 @@ run_scans(const RawCommand *command, const Region *region, RawReader *reader,
 		RawScan scan = command->scans[i];
 
 		raw_clip_scan(&scan, region);
+		scan.goes_on = list_goes_on;
 		if (scan.limit > 0)
 			reader->scan(reader, &scan, collect_pair, list);
 		if (list->too_large || list->interrupted != NULL)

@@ -4,6 +4,10 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "utils/rel.h"
+
 #include "storage/range_delete_table.h"
 #include "storage/row.h"
 #include "storage/small_table.h"
@@ -51,6 +55,32 @@ range_delete_table_load(RangeDelete **out, int *n)
 	*out = rows;
 	qsort(*out, *n, sizeof(RangeDelete), compare_eras);
 	return *n == 0 ? 0 : (*out)[*n - 1].era;
+}
+
+int
+range_delete_table_pending(Relation rel, Snapshot snapshot, RangeDelete **out)
+{
+	SysScanDesc scan =
+		systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	RangeDelete *items = palloc(sizeof(RangeDelete));
+	Datum values[RANGE_COLUMNS];
+	bool isnull[RANGE_COLUMNS];
+	int room = 1;
+	int n = 0;
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, isnull);
+		if (DatumGetBool(values[RANGE_DONE - 1]))
+			continue;
+		if (n == room)
+			items = repalloc(items, (Size) (room *= 2) * sizeof(RangeDelete));
+		read_row(values, &items[n++]);
+	}
+	systable_endscan(scan);
+	*out = items;
+	return n;
 }
 
 void

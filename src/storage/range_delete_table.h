@@ -12,12 +12,20 @@
 #include "storage/tables.h"
 
 #include "core/kv/range_delete.h"
+#include "utils/snapshot.h"
 
 /*
  * Load what is stored into an empty list, keys allocated by palloc; returns
  * the newest era, 0 if there never was a deletion.
  */
 extern int64 range_delete_table_load(RangeDelete **out, int *n);
+
+/*
+ * Of an open table those that the snapshot shows on their way, palloc'd, in any
+ * order; how many they are.
+ */
+extern int range_delete_table_pending(Relation rel, Snapshot snapshot,
+									  RangeDelete **out);
 
 /* Store one: a new row, or where an accepted one has come to. */
 extern void range_delete_table_save(const RangeDelete *item);

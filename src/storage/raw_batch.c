@@ -222,12 +222,14 @@ find_row(Batch *batch, int i, RawRow *row)
 static void
 emit_row(Batch *batch, int i, const RawRow *row)
 {
+	Bytes key = batch->keys[batch->first + i];
 	RawPair pair;
 
-	if (expiry_passed(row->expires_at, batch->now_s))
+	if (expiry_passed(row->expires_at, batch->now_s) ||
+		raw_row_is_buried(batch->finder, batch->cf, key, row->era))
 		return;
 	pair.expires_at = row->expires_at;
-	pair.key = batch->keys[batch->first + i];
+	pair.key = key;
 	pair.value = fetch_bytes(row->value, batch->finder->scratch);
 	pair.era = row->era;
 	batch->enough = !batch->emit(batch->arg, batch->first + i, &pair);

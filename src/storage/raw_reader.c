@@ -8,6 +8,7 @@
 #include "utils/memutils.h"
 
 #include "bus/places.h"
+#include "storage/range_delete_table.h"
 #include "storage/raw_row.h"
 
 typedef struct TableReader
@@ -15,6 +16,7 @@ typedef struct TableReader
 	RawReader base; /* first: the interface is this struct */
 	RawFinder *finder;
 	int64 now_s;
+	MemoryContext deletes; /* NULL: there are none */
 } TableReader;
 
 static bool
@@ -29,7 +31,8 @@ reader_get(RawReader *base, RawCf cf, Bytes key, Arena *arena, RawPair *out)
 	if (found)
 	{
 		expires_at = raw_row_expires_at(finder->slot);
-		found = !expiry_passed(expires_at, reader->now_s);
+		found = !expiry_passed(expires_at, reader->now_s) &&
+			!raw_row_is_buried(finder, cf, key, raw_row_era(finder->slot));
 	}
 	if (found)
 	{
@@ -61,6 +64,23 @@ reader_get_many(RawReader *base, RawCf cf, const Bytes *keys, int n,
 	raw_batch_get(reader->finder, reader->now_s, cf, keys, n, emit, arg);
 }
 
+/* The snapshot that shows the rows shows how far deletions have come. */
+static void
+load_deletes(TableReader *reader, const OpenTables *tables, Snapshot snapshot)
+{
+	RawFinder *finder = reader->finder;
+	MemoryContext caller;
+	RangeDelete *deletes;
+
+	reader->deletes = AllocSetContextCreate(CurrentMemoryContext, "raw deletes",
+											ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(reader->deletes);
+	finder->n_deletes = range_delete_table_pending(tables->range_delete.heap,
+												   snapshot, &deletes);
+	finder->deletes = deletes;
+	MemoryContextSwitchTo(caller);
+}
+
 RawReader *
 raw_reader_open(const OpenTables *tables, Snapshot snapshot, int64 now_s)
 {
@@ -71,6 +91,8 @@ raw_reader_open(const OpenTables *tables, Snapshot snapshot, int64 now_s)
 	reader->base.get_many = reader_get_many;
 	reader->finder = raw_finder_open(tables, snapshot, false);
 	reader->now_s = now_s;
+	if (tables->range_delete.heap != NULL)
+		load_deletes(reader, tables, snapshot);
 	return &reader->base;
 }
 
@@ -81,6 +103,8 @@ raw_reader_close(RawReader *base)
 
 	raw_finder_close(reader->finder);
 	MemoryContextDelete(reader->finder->scratch);
+	if (reader->deletes != NULL)
+		MemoryContextDelete(reader->deletes);
 	pfree(reader->finder);
 	pfree(reader);
 }

@@ -9,6 +9,7 @@
 #define TIKV_STORAGE_RAW_ROW_H
 
 #include "core/kv/expiry.h"
+#include "core/kv/range_delete.h"
 #include "storage/raw_table.h"
 #include "storage/row.h"
 #include "storage/stored_key.h"
@@ -118,9 +119,19 @@ typedef struct RawFinder
 	IndexScanDesc scan;	   /* NULL until the first use */
 	ScanKeyData keys[RAW_INDEX_COLUMNS];
 	KeyProbe probe;
-	BlockNumber nblocks; /* of the heap, as row_fetch remembers it */
-	bool writer;		 /* tidies pages on its way */
+	BlockNumber nblocks;		/* of the heap, as row_fetch remembers it */
+	bool writer;				/* tidies pages on its way */
+	const RangeDelete *deletes; /* what they have yet to remove is absent */
+	int n_deletes;
 } RawFinder;
+
+/* Is there a row whose range was deleted after it was written? */
+static inline bool
+raw_row_is_buried(const RawFinder *finder, RawCf cf, Bytes key, int64 era)
+{
+	return finder->n_deletes > 0 &&
+		range_delete_covers(finder->deletes, finder->n_deletes, cf, key, era);
+}
 
 extern RawFinder *raw_finder_open(const OpenTables *tables, Snapshot snapshot,
 								  bool writer);

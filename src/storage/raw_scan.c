@@ -23,6 +23,9 @@
 /* cf and two bounds */
 #define SCAN_MAX_KEYS 3
 
+/* Rows that are passed over between two questions whether to go on. */
+#define ASK_EVERY 256
+
 typedef struct RangeScan
 {
 	RawFinder *finder; /* for the rows of groups */
@@ -34,6 +37,7 @@ typedef struct RangeScan
 	StoredKey lower;
 	StoredKey upper;
 	uint32 left;		 /* pairs that may still be emitted */
+	uint32 passed;		 /* rows that were not */
 	MemoryContext row;	 /* reset for every row */
 	MemoryContext group; /* reset for every pass over a group */
 	uint8 *key;			 /* a long key put together; NULL at first */
@@ -52,6 +56,21 @@ emit_pair(RangeScan *range, const RawPair *pair)
 	Assert(range->left > 0);
 	range->left--;
 	return more && range->left > 0;
+}
+
+/* A row is there, and no pair; false if the scan is over. */
+static bool
+pass_over(RangeScan *range)
+{
+	MemoryContext context;
+	bool more;
+
+	if (++range->passed % ASK_EVERY != 0 || range->scan->goes_on == NULL)
+		return true;
+	context = MemoryContextSwitchTo(range->caller);
+	more = range->scan->goes_on(range->arg);
+	MemoryContextSwitchTo(context);
+	return more;
 }
 
 /* Emit the row in the slot, whose whole key is given. */
@@ -95,6 +114,14 @@ group_key(RangeScan *range, Bytes rest)
 	return bytes_make(range->key, need);
 }
 
+static bool
+is_buried(RangeScan *range, Bytes rest, int64 era)
+{
+	return range->finder->n_deletes > 0 &&
+		raw_row_is_buried(range->finder, range->scan->cf,
+						  group_key(range, rest), era);
+}
+
 static void
 group_gather(void *arg, GroupPass *pass)
 {
@@ -112,7 +139,8 @@ group_gather(void *arg, GroupPass *pass)
 		};
 
 		CHECK_FOR_INTERRUPTS();
-		if (!expiry_passed(row.extra, range->now_s))
+		if (!expiry_passed(row.extra, range->now_s) &&
+			!is_buried(range, row.rest, row.era))
 			group_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
 	}
@@ -195,8 +223,10 @@ scan_row(RangeScan *range, TupleTableSlot *slot)
 
 	if (prefix.len < KEY_PREFIX_LEN)
 	{
-		if (expiry_passed(raw_row_expires_at(slot), range->now_s))
-			return true;
+		if (expiry_passed(raw_row_expires_at(slot), range->now_s) ||
+			raw_row_is_buried(range->finder, range->scan->cf, prefix,
+							  raw_row_era(slot)))
+			return pass_over(range);
 		MemoryContextReset(range->row);
 		return emit_row(range, slot, prefix);
 	}

@@ -15,8 +15,9 @@
 /*
  * A reader over open tables and one registered snapshot, allocated in
  * CurrentMemoryContext, which must outlive its scans.  Rows whose expires_at
- * is not 0 and <= now_s are absent.  `emit` runs in the context in which scan
- * was called and must not use the reader.
+ * is not 0 and <= now_s are absent; so are, if range_delete is open as well,
+ * rows that a deletion of their range has yet to remove.  `emit` runs in the
+ * context in which scan was called and must not use the reader.
  */
 extern RawReader *raw_reader_open(const OpenTables *tables, Snapshot snapshot,
 								  int64 now_s);

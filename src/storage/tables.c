@@ -91,6 +91,7 @@ static const TableDef table_defs[] = {
 	 TABLE_AT(lock_spill),
 	 TABLES_SPILL,
 	 TABLES_SPILL | TABLES_TXN},
+	{"range_delete", NULL, {0}, 0, TABLE_AT(range_delete), TABLES_RANGES, 0},
 };
 
 /* A table that is opened by its name where it is needed. */

@@ -99,14 +99,16 @@ typedef struct OpenTables
 	OpenTable value;
 	OpenTable lock_slot;
 	OpenTable lock_spill;
+	OpenTable range_delete; /* readers only */
 } OpenTables;
 
 /* What to open; a reader's round pays for each table. */
 #define TABLES_RAW 0x1
-#define TABLES_TXN 0x2	 /* write, value; a writer gets the locks', too */
-#define TABLES_SPILL 0x4 /* lock_spill */
-#define TABLES_SLOTS 0x8 /* lock_slot */
-#define TABLES_LOG 0x10	 /* raft_log */
+#define TABLES_TXN 0x2	   /* write, value; a writer gets the locks', too */
+#define TABLES_SPILL 0x4   /* lock_spill */
+#define TABLES_SLOTS 0x8   /* lock_slot */
+#define TABLES_LOG 0x10	   /* raft_log */
+#define TABLES_RANGES 0x20 /* range_delete, for raw_reader_open */
 
 /*
  * Open for reading (AccessShareLock) or writing (RowExclusiveLock; raft_state

@@ -91,9 +91,6 @@ extern bool range_delete_accept(Store *store, struct Write *write);
 extern int64 range_delete_begin(Store *store, RawCf cf, Bytes lower,
 								Bytes upper);
 
-/* The era of the oldest deletion on its way; PG_INT64_MAX: none is. */
-extern int64 range_delete_oldest(const Store *store);
-
 /* In the turn's transaction: store what it accepted. */
 extern void range_delete_save_new(Store *store);
 

@@ -333,23 +333,9 @@ peer_is_leader(const Peer *peer)
 	return raft_role(peer->raft) == RAFT_LEADER;
 }
 
-bool
-peer_has_others_deletions(const Peer *peer)
-{
-	return range_delete_oldest(peer->store) < peer->led_from_era;
-}
-
-/*
- * An earlier leader has said that ranges are deleted whose rows are still here:
- * nobody may read them.  Which these are is known when an entry of the own term
- * is applied.
- */
 int64
 peer_lease_end(const Peer *peer)
 {
-	if (peer_has_others_deletions(peer) ||
-		(peer->grouped && peer->led_from_term != raft_term(peer->raft)))
-		return 0;
 	return (int64) Min(raft_lease_end_us(peer->raft), (uint64) PG_INT64_MAX);
 }
 

@@ -159,20 +159,6 @@ raft_read_states(Peer *peer, const RaftReadState *states, int n)
 }
 
 /*
- * A deletion of a range is applied when it begins, and its rows go later: who
- * reads here must not see them, since the leader has said that they are gone.
- */
-static bool
-is_applied(Store *store, const Peer *peer, IndexRead *read)
-{
-	if (!read->answered || peer->saved.applied_index < read->index)
-		return false;
-	if (read->era == 0)
-		read->era = store->ranges.era + 1;
-	return range_delete_oldest(store) >= read->era;
-}
-
-/*
  * A lone peer asks nobody: it lacks its lease only until an entry of its own
  * term is there, in the moment after a split.  Its turns do not look at answers
  * of the group, which would come to nobody.
@@ -199,7 +185,7 @@ run_one(Store *store, IndexRead *read)
 		answer_sole(peer, read);
 	if (peer == NULL || peer->life_number != read->life_number)
 		answer_error(request, REGION_NOT_FOUND, read->region_id);
-	else if (is_applied(store, peer, read))
+	else if (read->answered && peer->saved.applied_index >= read->index)
 	{
 		FAILPOINT_PASS("store_read_index_served");
 		dispatch_indexed(&store->dispatch, request);

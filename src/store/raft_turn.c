@@ -273,7 +273,6 @@ make_grouped(Peer *peer)
 	peer->log_bytes = 0;
 	peer->max_ts_term = peer->store->max_ts_synced ? raft_term(peer->raft) : 0;
 	peer->was_leader = peer_is_leader(peer);
-	peer->led_from_term = raft_term(peer->raft);
 	peer->store->replicas->n_grouped++;
 	peer_list_add(peer, PEERS_AWAKE);
 }
@@ -557,7 +556,6 @@ ungroup(Store *store, Peer *peer)
 		raft_has_ready(peer->raft) ||
 		peer->saved.truncated_index != peer->saved.applied_index ||
 		raft_last_index(peer->raft) != peer->saved.applied_index ||
-		peer_has_others_deletions(peer) ||
 		peer->log_first <= peer->saved.truncated_index ||
 		peer->saved.applied_term != raft_term(peer->raft) ||
 		peer->max_ts_term != raft_term(peer->raft))
@@ -567,23 +565,6 @@ ungroup(Store *store, Peer *peer)
 	store->replicas->n_grouped--;
 	peer_list_remove(peer, PEERS_AWAKE);
 	peer_tell(peer);
-}
-
-/*
- * What earlier leaders have committed is applied: their deletions of ranges
- * are known, and clients may have been told of them.  At the election they are
- * not yet, if this peer had not heard that they were committed.
- */
-static void
-note_own_term(Store *store, Peer *peer)
-{
-	uint64 term = raft_term(peer->raft);
-
-	if (!peer_is_leader(peer) || peer->saved.applied_term != term ||
-		peer->led_from_term == term)
-		return;
-	peer->led_from_term = term;
-	peer->led_from_era = store->ranges.era + 1;
 }
 
 static void
@@ -602,7 +583,6 @@ finish_peer(Store *store, Peer *peer)
 		FAILPOINT("store_leadership_won");
 		region_size_consider(peer);
 	}
-	note_own_term(store, peer);
 	if (peer->has_ready || board_is_old(peer))
 		peer_tell(peer);
 	tell_board(peer, applied_before);

@@ -4,8 +4,11 @@
  *
  * The turn that accepts one stores it and begins a new era; rows that are
  * written from then on carry the era and are passed over (core/kv/
- * range_delete.h).  The client is answered after the last slice; a store that
- * starts again finds what is left to do in its table.
+ * range_delete.h).  Readers find none of the others any more: they look into
+ * the table as well (read/read.c), so the deletion happens at once for all of
+ * its keys, and on every replica at its place in the log.  The client is
+ * answered after the last slice; a store that starts again finds what is left
+ * to do in its table.
  */
 #include "postgres.h"
 
@@ -74,6 +77,8 @@ range_delete_begin(Store *store, RawCf cf, Bytes lower, Bytes upper)
 	RangeDeletes *ranges = &store->ranges;
 	RangeDelete *item = add_item(store);
 
+	/* Readers look for it from now on, whether it comes to be or not. */
+	board_range_begins();
 	ranges->n_new++;
 	item->era = ++ranges->era;
 	item->cf = cf;
@@ -93,14 +98,6 @@ range_delete_accept(Store *store, Write *write)
 	write->era =
 		range_delete_begin(store, command->cf, command->lower, command->upper);
 	return true;
-}
-
-int64
-range_delete_oldest(const Store *store)
-{
-	const RangeDeletes *ranges = &store->ranges;
-
-	return ranges->n > 0 ? ranges->items[0].era : PG_INT64_MAX;
 }
 
 /* The row that kept the count is not needed any more: a newer one does. */
@@ -133,6 +130,7 @@ range_delete_aborted(Store *store)
 {
 	RangeDeletes *ranges = &store->ranges;
 
+	board_ranges_end((uint64) ranges->n_new);
 	for (; ranges->n_new > 0; ranges->n_new--)
 	{
 		free_item(&ranges->items[--ranges->n]);
@@ -195,6 +193,7 @@ finish_first(Store *store)
 
 	if (ranges->items[0].era == ranges->era)
 		ranges->kept = ranges->era;
+	board_ranges_end(1);
 	free_item(&ranges->items[0]);
 	ranges->n--;
 	memmove(&ranges->items[0], &ranges->items[1],
@@ -262,6 +261,7 @@ range_delete_load(Store *store)
 		*add_item(store) = items[i];
 	}
 	ranges->due_us = ranges->n > 0 ? 0 : PG_INT64_MAX;
+	board_ranges_found((uint64) ranges->n);
 	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
 }
 

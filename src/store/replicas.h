@@ -64,7 +64,6 @@ typedef struct IndexRead
 	uint64 index;
 	bool has_ts; /* of a transactional read */
 	uint64 start_ts;
-	int64 era; /* deletions of ranges before it must be over; 0: not known */
 	int64 asked_us;
 	Request *request;
 } IndexRead;

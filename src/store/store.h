@@ -131,8 +131,6 @@ struct Peer
 	struct Write *proposals; /* in the log, not applied; by index */
 	struct Write **proposals_end;
 	struct WriteQueue *early; /* before the own term's first entry */
-	int64 led_from_era;		  /* deletions of ranges before it may be others' */
-	uint64 led_from_term; /* in which that was noted: it has applied an entry */
 	bool was_leader;
 	uint64 max_ts_term;	 /* term in which max_ts was synced */
 	uint64 max_ts_asked; /* ... is being synced */
@@ -389,9 +387,6 @@ extern void peer_restart(Store *store, Peer *peer);
 extern void peer_committed(Store *store, Peer *peer);
 extern void peer_region_state(const Peer *peer, RegionState *out);
 extern bool peer_is_leader(const Peer *peer);
-
-/* Rows are here whose deletion earlier leaders have acknowledged. */
-extern bool peer_has_others_deletions(const Peer *peer);
 
 /* Until when readers may read here without asking; 0: not at all. */
 extern int64 peer_lease_end(const Peer *peer);

@@ -25,6 +25,7 @@
  * RAWCTL_DISK_FULL_OPT in the environment is the request's disk_full_opt: 1 is
  * a write that must go through on a disk that is almost full, 2 on a full one.
  * RAWCTL_MAX_MS is how long the request may take; it is then sent only once.
+ * RAWCTL_REPLICA is a store whose peer is to read, whoever leads.
  */
 #include "errorpb.pb-c.h"
 #include "tikv_client.h"
@@ -202,6 +203,18 @@ split(Client *client, Kvrpcpb__Context *context, char **keys)
 	return good;
 }
 
+/* Ask the peer on this store, as a follower. */
+static void
+read_at(Client *client, Kvrpcpb__Context *context, const Metapb__Region *region,
+		uint64_t store_id)
+{
+	for (size_t i = 0; i < region->n_peers; i++)
+		if (region->peers[i]->store_id == store_id)
+			context->peer = region->peers[i];
+	connect_store(client, store_id);
+	context->replica_read = true;
+}
+
 /* Do the command once; false means that PD should be asked again. */
 static bool
 attempt(Client *client, char **argv, int *exit_status)
@@ -213,6 +226,9 @@ attempt(Client *client, char **argv, int *exit_status)
 	bool good;
 
 	fill_context(&context, found);
+	if (getenv("RAWCTL_REPLICA") != NULL)
+		read_at(client, &context, found->region,
+				strtoull(getenv("RAWCTL_REPLICA"), NULL, 10));
 	if (strcmp(argv[0], "put") == 0)
 		good = raw_put(client, &context, key, binary(argv[2]));
 	else if (strcmp(argv[0], "get") == 0)

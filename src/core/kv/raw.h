@@ -41,6 +41,12 @@ typedef struct RawScan
 	bool key_only;
 	bool lengths; /* of the value its length alone, without data */
 	uint32_t limit;
+
+	/*
+	 * Asked now and then, with the argument of emit, while rows are passed over
+	 * that are no pairs any more; false ends the scan.  NULL: it goes on.
+	 */
+	bool (*goes_on)(void *arg);
 } RawScan;
 
 typedef struct RawReader RawReader;

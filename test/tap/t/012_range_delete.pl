@@ -64,6 +64,7 @@ fill();
 my $base = removed();
 my ($call) = delete_in_background();
 wait_for('some rows to be removed', sub { return removed() > $base });
+is(one(q{SELECT count(*) FROM tikv_scan('r/', 'r0')}), '0', 'nobody finds one of the others meanwhile');
 my $written = one(q{
 	SELECT tikv_put('r/000001', 'new'), tikv_put('r/059999', 'new'), tikv_put('r/new', 'new');
 	SELECT * FROM tikv_cas('r/060000', NULL, 'swapped')});
