@@ -58,6 +58,17 @@ encode(const Peer *peer, const CmdAdmin *admin, Arena *arena)
 	return cmd_encode_admin(&header, admin, arena);
 }
 
+/* A peer without its data is a voter in name alone: PD asks again. */
+static bool
+lacks_data(const Peer *peer, const RaftConfChange *cc, const char **why)
+{
+	if (raft_check_conf_change_safe(peer->raft, cc) != STATUS_UNAVAILABLE)
+		return false;
+	*why =
+		"voters would be without their data: a peer waits for a snapshot, or installs one";
+	return true;
+}
+
 static bool
 propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 {
@@ -71,7 +82,8 @@ propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 	if (region_change_peers(&peer->region, admin, &after, &cc, why) !=
 			STATUS_OK ||
 		region_leader_may_change(&peer->region, peer->self.id, admin, why) !=
-			STATUS_OK)
+			STATUS_OK ||
+		lacks_data(peer, &cc, why))
 		return false;
 	entry.data = raft_conf_change_encode(&cc, encode(peer, admin, arena), arena,
 										 &entry.type);

@@ -606,6 +606,65 @@ test_conf_change_requests(void)
 	fixture_free(&f);
 }
 
+static void
+is_safe(RaftConfChangeType type, uint64_t id, Status wanted, const char *what)
+{
+	RaftConfChange cc = {.n = 1, .changes = {{type, id}}};
+
+	EQ_U64(raft_check_conf_change_safe(f.raft, &cc), wanted, what);
+}
+
+/* Voters have what the log has given up, or a majority of them has. */
+static void
+test_safe_changes(void)
+{
+	RaftMessage m;
+
+	lead(true);
+	is_safe(RAFT_CONF_REMOVE_NODE, 3, STATUS_OK,
+			"who has nothing may be removed");
+	is_safe(RAFT_CONF_REMOVE_NODE, 2, STATUS_UNAVAILABLE,
+			"not who has all, if that leaves one with data");
+	is_safe(RAFT_CONF_ADD_NODE, 4, STATUS_UNAVAILABLE,
+			"nor is there room for another without data");
+	m = message(RAFT_MSG_APPEND_RESPONSE, 3);
+	m.index = m.request_snapshot = 6;
+	CHECK(step(m) == STATUS_OK);
+	is_safe(RAFT_CONF_REMOVE_NODE, 2, STATUS_UNAVAILABLE,
+			"who installs a snapshot has no data");
+	CHECK(step(message(RAFT_MSG_HEARTBEAT_RESPONSE, 3)) == STATUS_OK);
+	is_safe(RAFT_CONF_REMOVE_NODE, 2, STATUS_OK, "until it is done");
+	is_safe(RAFT_CONF_ADD_NODE, 4, STATUS_OK, "then one may be added");
+	is_safe(RAFT_CONF_REMOVE_NODE, 9, STATUS_OK, "nobody matters to nobody");
+	fixture_free(&f);
+}
+
+static void
+test_safe_promotions(void)
+{
+	RaftMessage m;
+
+	fixture_init(&f, 1, 1);
+	raft_destroy(f.raft);
+	f.conf.learners.id[f.conf.learners.n++] = 2;
+	fixture_create(&f);
+	CHECK(raft_campaign(f.raft, 0) == STATUS_OK);
+	fixture_turn(&f);
+	CHECK(raft_role(f.raft) == RAFT_LEADER);
+	is_safe(RAFT_CONF_ADD_NODE, 2, STATUS_UNAVAILABLE,
+			"a learner without data is not promoted");
+	is_safe(RAFT_CONF_ADD_NODE, 3, STATUS_OK,
+			"a lone voter may have another one at once");
+	m = message(RAFT_MSG_APPEND_RESPONSE, 2);
+	m.index = m.request_snapshot = raft_last_index(f.raft);
+	CHECK(step(m) == STATUS_OK);
+	is_safe(RAFT_CONF_ADD_NODE, 2, STATUS_UNAVAILABLE,
+			"nor while it installs a snapshot");
+	CHECK(step(message(RAFT_MSG_HEARTBEAT_RESPONSE, 2)) == STATUS_OK);
+	is_safe(RAFT_CONF_ADD_NODE, 2, STATUS_OK, "then it may be");
+	fixture_free(&f);
+}
+
 int
 main(void)
 {
@@ -626,5 +685,7 @@ main(void)
 	test_old_order_in_new_term();
 	test_answer_to_old_term();
 	test_conf_change_requests();
+	test_safe_changes();
+	test_safe_promotions();
 	return unit_done();
 }

@@ -116,6 +116,53 @@ raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
 	return raft_conf_changed(&r->conf, cc, result);
 }
 
+/* Up to where a peer could go on by itself, were it alone: 0: nowhere. */
+static uint64_t
+installed_match(const void *r, uint64_t id)
+{
+	const RaftProgress *p = raft_peer(r, id);
+
+	return p == NULL || p->installing ? 0 : p->match;
+}
+
+static bool
+promotes_without_data(const Raft *r, const RaftConfState *after)
+{
+	const RaftIdSet *learners = &r->conf.learners;
+
+	for (int i = 0; i < learners->n; i++)
+	{
+		uint64_t match = installed_match(r, learners->id[i]);
+
+		if (raft_set_has(&after->voters, learners->id[i]) &&
+			(match == 0 || match < r->log.truncated_index))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The first is what PD does not order, and tikv_add_peer orders by itself; the
+ * second is what a leader of TiKV refuses, unless it is the only voter.
+ * Sources: tikv/pd pkg/schedule/operator/builder.go (PromoteLearner), tikv/tikv
+ * components/raftstore/src/store/peer.rs (check_conf_change).
+ */
+Status
+raft_check_conf_change_safe(const Raft *r, const RaftConfChange *cc)
+{
+	bool singleton = r->conf.voters.n == 1 && !raft_conf_is_joint(&r->conf);
+	RaftConfState after;
+
+	if (raft_conf_changed(&r->conf, cc, &after) != STATUS_OK)
+		return STATUS_INVALID;
+	if (promotes_without_data(r, &after))
+		return STATUS_UNAVAILABLE;
+	if (!singleton &&
+		raft_joint_acked(&after, installed_match, r) < r->log.truncated_index)
+		return STATUS_UNAVAILABLE;
+	return STATUS_OK;
+}
+
 Status
 raft_propose_conf_change(Raft *r, const RaftConfChange *cc, const RaftEntry *e,
 						 uint64_t *index, uint64_t *term)

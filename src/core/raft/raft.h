@@ -185,6 +185,14 @@ extern Status raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
 									 RaftConfState *result) MUST_CHECK;
 
 /*
+ * And would it be wise?  UNAVAILABLE: a learner that it makes a voter has not
+ * got its data, or a majority of the voters after it lacks what the log has
+ * given up; who installs a snapshot has nothing until that is done.
+ */
+extern Status raft_check_conf_change_safe(const Raft *r,
+										  const RaftConfChange *cc) MUST_CHECK;
+
+/*
  * A committed conf change of the ready that is out takes effect; the new
  * configuration comes back, to be stored in the same transaction.  INVALID:
  * refused, nothing changed.
