@@ -8,9 +8,10 @@
  * of a change that is not durable.
  *
  * A change is made into a message for each of its watchers, which together may
- * be much: beyond some memory per round, and for who does not read, watchers
- * of keys fall behind and are told later, from the changes that are
- * remembered; who is behind those, too, is told "compacted", as by etcd.
+ * be much: beyond some memory per round, and for who does not read or has its
+ * share of the memory, watchers of keys fall behind and are told later, from
+ * the changes that are remembered; who is behind those, too, is told
+ * "compacted", as by etcd.
  */
 #include "postgres.h"
 
@@ -138,10 +139,11 @@ is_behind(const Pd *pd, const Watcher *watcher)
 		watcher->from <= pd->state.kv.revision;
 }
 
+/* What the round holds is free when it is over, the rest when somebody reads. */
 static bool
-lacks_memory(const Pd *pd)
+lacks_memory(const Pd *pd, const Watcher *watcher)
 {
-	return pd_round_is_full(pd) || server_memory_is_short();
+	return pd_round_is_full(pd) || !call_admits_unasked(watcher->call);
 }
 
 /* False: it is still behind. */
@@ -152,7 +154,7 @@ catch_up(Pd *pd, Watcher *watcher)
 
 	if (call_send_queued(watcher->call) > MAX_UNREAD)
 		return false;
-	if (lacks_memory(pd))
+	if (lacks_memory(pd, watcher))
 	{
 		pd->watchers_wait = true;
 		return false;

@@ -220,6 +220,14 @@ extern bool call_send_bytes(Call *call, Bytes message);
 /* Streams: bytes queued and not yet taken by gRPC. */
 extern size_t call_send_queued(const Call *call);
 
+/*
+ * May the client of this call have us hold more?  One that has its share of
+ * the memory may not; what is sent without being asked for just now leaves the
+ * last part of it to those who ask.
+ */
+extern bool call_admits(const Call *call);
+extern bool call_admits_unasked(const Call *call);
+
 /* Streams: nothing queued waits for the client, so another may be built. */
 extern bool call_send_idle(Call *call);
 

@@ -123,6 +123,14 @@ source_admits(const Source *source)
 	return max_bytes == 0 || account_admits(&source->account, &all, max_bytes);
 }
 
+bool
+source_admits_unasked(const Source *source)
+{
+	return max_bytes == 0 ||
+		(all.used < max_bytes - max_bytes / ACCOUNT_RESERVE &&
+		 source_admits(source));
+}
+
 size_t
 server_memory_used(void)
 {

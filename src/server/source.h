@@ -47,4 +47,10 @@ extern void source_set_limit(size_t limit);
  */
 extern bool source_admits(const Source *source);
 
+/*
+ * May it be told what nobody asks for just now?  That leaves the last part of
+ * the limit to those who ask.
+ */
+extern bool source_admits_unasked(const Source *source);
+
 #endif /* TIKV_SERVER_SOURCE_H */

@@ -140,3 +140,20 @@ unsent_refuses(const Call *call)
 {
 	return server_is_overloaded(call->server) || !source_admits(call->source);
 }
+
+/* ---- for handlers ---- */
+
+/* A call that is over takes nothing. */
+bool
+call_admits(const Call *call)
+{
+	return call->source == NULL || !unsent_refuses(call);
+}
+
+bool
+call_admits_unasked(const Call *call)
+{
+	return call->source == NULL ||
+		(!server_is_overloaded(call->server) &&
+		 source_admits_unasked(call->source));
+}

@@ -20,11 +20,13 @@
 /* The one request at a time, and what was said to it. */
 #define ASKER (&world_calls[0])
 #define WATCHER (&world_calls[1])
+#define OTHER (&world_calls[2])
 
 static Arena arena;
 static Bytes answer;
 static size_t watch_bytes; /* heard by WATCHER */
 static int watch_events;
+static int other_events; /* heard by OTHER */
 static int watch_cancels;
 static int64 watch_revision; /* of the last message */
 
@@ -59,8 +61,13 @@ hear(Call *call, Bytes message)
 	told = (Etcdserverpb__WatchResponse *)
 		service_unpack(&etcdserverpb__watch_response__descriptor, message,
 					   &local);
-	watch_bytes += message.len;
-	watch_events += (int) told->n_events;
+	if (call == OTHER)
+		other_events += (int) told->n_events;
+	else
+	{
+		watch_bytes += message.len;
+		watch_events += (int) told->n_events;
+	}
 	watch_cancels += told->canceled;
 	watch_revision = told->header->revision;
 	arena_free(&local);
@@ -246,7 +253,7 @@ begin(void)
 	world_hears = hear;
 	world_yields = 0;
 	watch_bytes = 0;
-	watch_events = watch_cancels = 0;
+	watch_events = other_events = watch_cancels = 0;
 	watch_revision = 0;
 }
 
@@ -254,6 +261,7 @@ static void
 end(void)
 {
 	watch_forget(&world, WATCHER);
+	watch_forget(&world, OTHER);
 	world.server = NULL;
 	world_end();
 	arena_free(&arena);
@@ -335,7 +343,7 @@ test_ranges(void)
 /* ---- watches ---- */
 
 static void
-watch(int n)
+watch_on(Call *call, int n)
 {
 	Etcdserverpb__WatchCreateRequest create =
 		ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
@@ -346,9 +354,15 @@ watch(int n)
 		ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
 	in.create_request = &create;
 	for (int i = 0; i < n; i++)
-		CHECK(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in) == RPC_OK);
+		CHECK(ask_on(call, "/etcdserverpb.Watch/Watch", &in) == RPC_OK);
 	world_round();
 	watch_bytes = 0;
+}
+
+static void
+watch(int n)
+{
+	watch_on(WATCHER, n);
 }
 
 static void
@@ -422,6 +436,25 @@ test_silent_reader(void)
 	EQ_U64(watch_cancels, 3, "who is far behind is cancelled, as by etcd");
 	EQ_U64(watch_events, 6, "without more events");
 	OK(world.watchers == NULL, "and forgotten");
+	end();
+}
+
+/* A client that has its share of the memory is told later, others at once. */
+static void
+test_sated_watcher(void)
+{
+	begin();
+	watch(3);
+	watch_on(OTHER, 2);
+	WATCHER->sated = true;
+	CHECK(put("w", binary("1"), 0) == RPC_OK);
+	EQ_U64(watch_events, 0, "who has its share of memory is told nothing more");
+	EQ_U64(other_events, 2, "others are");
+	OK(watch_sleep_us(&world) >= 0, "it is looked at again");
+	WATCHER->sated = false;
+	world_round();
+	EQ_U64(watch_events, 3, "and told when it has less");
+	EQ_U64(other_events, 2, "which is all");
 	end();
 }
 
@@ -711,6 +744,7 @@ main(void)
 	test_ranges();
 	test_many_watchers();
 	test_silent_reader();
+	test_sated_watcher();
 	test_watch_bounds();
 	test_http_memory();
 	test_leases();

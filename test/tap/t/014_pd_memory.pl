@@ -1,6 +1,6 @@
 # What one client can make the Placement Driver hold is bounded: answers that
-# repeat one value, ranges in a transaction, many watchers of one key, bodies
-# over HTTP that do not end.  Others are served meanwhile.
+# repeat one value, ranges in a transaction, many watchers of one key on many
+# streams, bodies over HTTP that do not end.  Others are served meanwhile.
 
 use strict;
 use warnings;
@@ -63,14 +63,21 @@ sub is_bounded
 		"$what: others are served");
 }
 
-# A connection on which a call was made, with these messages.
-sub call
+# A connection with room for whatever the server sends, which nobody reads.
+sub open_connection
 {
-	my ($path, $ends, @messages) = @_;
 	my $socket = connect_http2($address, 4 => 0x7fffffff) or die 'no connection';
-	my $bytes = frame('WINDOW_UPDATE', 0, 0, pack 'N', 0x7fff0000);
 
-	$bytes .= frame('HEADERS', 4, 1, call_headers($path));
+	write_all($socket, frame('WINDOW_UPDATE', 0, 0, pack 'N', 0x7fff0000));
+	return $socket;
+}
+
+# A call on this stream of it, with these messages.
+sub call_on
+{
+	my ($socket, $stream, $path, $ends, @messages) = @_;
+	my $bytes = frame('HEADERS', 4, $stream, call_headers($path));
+
 	foreach my $i (0 .. $#messages)
 	{
 		my $message = grpc_message($messages[$i]);
@@ -79,10 +86,28 @@ sub call
 		{
 			my $piece = substr $message, 0, 16_000, '';
 
-			$bytes .= frame('DATA', $ends && $i == $#messages && $message eq '', 1, $piece);
+			$bytes .= frame('DATA', $ends && $i == $#messages && $message eq '', $stream, $piece);
 		}
 	}
 	write_all($socket, $bytes);
+}
+
+# A connection on which a call was made.
+sub call
+{
+	my $socket = open_connection();
+
+	call_on($socket, 1, @_);
+	return $socket;
+}
+
+# The same call on many streams.
+sub calls
+{
+	my ($n, @call) = @_;
+	my $socket = open_connection();
+
+	call_on($socket, 2 * $_ + 1, @call) foreach 0 .. $n - 1;
 	return $socket;
 }
 
@@ -138,14 +163,30 @@ is_bounded('ranges', $before, 400);
 cmp_ok(length $out, '>', 25 * length $value, 'one is answered');
 etcd('', 'del', '--prefix', 'big');
 
-# ---- watchers of one key, who do not read
-$before = begin();
-$socket = call('/etcdserverpb.Watch/Watch', 0, (field(1, field(1, "w", 1), 1)) x 400);
-usleep(1_000_000);
-is((etcd($value, 'put', 'w'))[0], 'OK', 'what many watch is written') foreach 1 .. 3;
-usleep(1_000_000);
-is_bounded('watchers', $before, 450);
-close $socket;
+# ---- watchers of one key, who do not read: all on one stream, then on many of
+# one connection, then one on each of many connections
+my @watch = ('/etcdserverpb.Watch/Watch', 0);
+my $create = field(1, field(1, 'w', 1), 1);
+
+foreach my $case (
+	[ 'watchers', sub { call(@watch, ($create) x 400) } ],
+	[ 'watchers on many streams', sub { calls(80, @watch, ($create) x 5) } ],
+	[ 'watchers on many connections', sub { map { call(@watch, ($create) x 4) } 1 .. 100 } ])
+{
+	my ($what, $open) = @$case;
+
+	$before = begin();
+	my @sockets = $open->();
+	usleep(1_000_000);
+	foreach my $i (1 .. 3)
+	{
+		is((etcd($value, 'put', 'w'))[0], 'OK', "$what: what they watch is written");
+		usleep(500_000);
+	}
+	is_bounded($what, $before, 450);
+	close $_ foreach @sockets;
+	usleep(500_000);
+}
 
 # ---- bodies that do not end
 $before = begin();
