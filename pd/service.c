@@ -27,6 +27,12 @@
  */
 #define MAX_ROUND_BYTES ((size_t) 64 << 20)
 
+/*
+ * What a stream of PD_WHILE_READ may owe to a client that has its share of the
+ * memory and asks for more: some answers are on their way.
+ */
+#define LITTLE_UNREAD 1024
+
 /* What HTTP calls RPC_UNAVAILABLE. */
 #define HTTP_UNAVAILABLE 503
 
@@ -76,12 +82,29 @@ pd_bus_method(int id)
 static void ask_init(PdAsk *ask, Pd *pd, const ReplyTo *to);
 static void set_header(PdAsk *ask, ProtobufCMessage *response);
 
+/*
+ * A stream's message is a request like any other; those of unary calls are
+ * refused by the server.
+ */
+static bool
+refuse_message(Call *call, const PdMethod *method)
+{
+	if (method->kind != RPC_STREAM || call_admits(call) ||
+		((method->flags & PD_WHILE_READ) &&
+		 call_send_queued(call) <= LITTLE_UNREAD))
+		return false;
+	call_fail(call, RPC_UNAVAILABLE, "server is busy");
+	return true;
+}
+
 static void
 on_message(Call *call, Bytes message)
 {
 	const PdMethod *method = &pd_methods[call_method(call)];
 	ReplyTo to = {.call = call, .stream = method->kind == RPC_STREAM};
 
+	if (refuse_message(call, method))
+		return;
 	pd_serve(server_arg(call_server(call)), method, message, &to);
 }
 
@@ -506,13 +529,14 @@ ask_init(PdAsk *ask, Pd *pd, const ReplyTo *to)
 	pd_changes_init(&ask->changes, ask->arena);
 }
 
+#define TOO_MUCH "the answer would take too much memory, ask for less"
+
 KvError
 pd_check_room(const PdAsk *ask)
 {
 	if (ask->arena->allocated <= ask->most)
 		return kv_ok();
-	return kv_error(RPC_RESOURCE_EXHAUSTED,
-					"the answer would take too much memory, ask for less");
+	return kv_error(RPC_RESOURCE_EXHAUSTED, TOO_MUCH);
 }
 
 bool
@@ -559,6 +583,17 @@ take_effect(PdAsk *ask)
 	return true;
 }
 
+/*
+ * What is packed may be more than what was put together for it, which may point
+ * to the state.  Who has changed something was checked before.
+ */
+static bool
+fits(const PdAsk *ask, const ProtobufCMessage *response)
+{
+	return ask->pd->max_answer == 0 || ask->changes.n > 0 ||
+		protobuf_c_message_get_packed_size(response) <= ask->pd->max_answer;
+}
+
 static void
 answer(PdAsk *ask, const PdMethod *method, const ReplyTo *to,
 	   ProtobufCMessage *response)
@@ -574,7 +609,10 @@ answer(PdAsk *ask, const PdMethod *method, const ReplyTo *to,
 	if (ask->error.type != PD_OK && (method->flags & PD_KEEPS_PAYLOAD) == 0)
 		method->response->message_init(response);
 	set_header(ask, response);
-	pd_reply(ask->pd, to, response);
+	if (fits(ask, response))
+		pd_reply(ask->pd, to, response);
+	else
+		pd_fail(ask->pd, to, RPC_RESOURCE_EXHAUSTED, TOO_MUCH);
 }
 
 /* What a member answers that does not lead, once it knows the members. */

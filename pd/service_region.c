@@ -170,7 +170,7 @@ make_room(QueryAnswer *answer)
 	answer->room = room;
 }
 
-/* Mention a region once. */
+/* Mention a region once; no more of them when the answer is too large. */
 static uint64
 mention(QueryAnswer *answer, const PdRegion *region)
 {
@@ -184,6 +184,8 @@ mention(QueryAnswer *answer, const PdRegion *region)
 	slot = slot_of(answer, region->meta.id);
 	if (*slot != 0)
 		return region->meta.id;
+	if (kv_failed(answer->ask, pd_check_room(answer->ask)))
+		return 0;
 	entry = NEW_MESSAGE(arena, Pdpb__QueryRegionResponse__RegionsByIdEntry,
 						pdpb__query_region_response__regions_by_id_entry__init);
 	entry->key = region->meta.id;
@@ -209,17 +211,17 @@ pd_query_region(PdAsk *ask, const void *request, void *response)
 	begin_query(&answer, in->n_keys + in->n_prev_keys + in->n_ids);
 	out->n_key_id_map = in->n_keys;
 	out->key_id_map = arena_alloc(ask->arena, in->n_keys * sizeof(uint64_t));
-	for (size_t i = 0; i < in->n_keys; i++)
+	for (size_t i = 0; i < in->n_keys && ask->code == RPC_OK; i++)
 		out->key_id_map[i] =
 			mention(&answer, region_tree_find(tree, from_binary(in->keys[i])));
 	out->n_prev_key_id_map = in->n_prev_keys;
 	out->prev_key_id_map =
 		arena_alloc(ask->arena, in->n_prev_keys * sizeof(uint64_t));
-	for (size_t i = 0; i < in->n_prev_keys; i++)
+	for (size_t i = 0; i < in->n_prev_keys && ask->code == RPC_OK; i++)
 		out->prev_key_id_map[i] =
 			mention(&answer,
 					region_tree_prev(tree, from_binary(in->prev_keys[i])));
-	for (size_t i = 0; i < in->n_ids; i++)
+	for (size_t i = 0; i < in->n_ids && ask->code == RPC_OK; i++)
 		(void) mention(&answer, region_tree_get(tree, in->ids[i]));
 }
 

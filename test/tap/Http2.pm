@@ -15,7 +15,7 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(
   frame header_block call_headers grpc_message varint field region_context
-  connect_plain connect_http2 write_all flood begin_call end_call
+  connect_plain connect_http2 write_all flood begin_call end_call begin_upload upload
 );
 
 our %TYPE = (DATA => 0, HEADERS => 1, PRIORITY => 2, RST_STREAM => 3, SETTINGS => 4,
@@ -212,6 +212,77 @@ sub take_frames
 		}
 		substr $call->{in}, 0, 9 + $length, '';
 	}
+}
+
+# ---- much to send, as the windows of the server let it through
+
+sub begin_upload
+{
+	my ($socket) = @_;
+
+	return { socket => $socket, in => '', first => 65535, window => { 0 => 65535 } };
+}
+
+# One message on a stream that was opened; false if it does not get through.
+sub upload
+{
+	my ($up, $stream, $message) = @_;
+	my $bytes = grpc_message($message);
+
+	$up->{window}{$stream} //= $up->{first};
+	while ($bytes ne '')
+	{
+		my ($room) = sort { $a <=> $b } @{ $up->{window} }{ 0, $stream }, 16_000, length $bytes;
+
+		if ($room <= 0)
+		{
+			take_windows($up) or return 0;
+			next;
+		}
+		my $piece = substr $bytes, 0, $room, '';
+		write_all($up->{socket}, frame('DATA', $bytes eq '' ? $FLAG{END_STREAM} : 0, $stream, $piece))
+		  or return 0;
+		$up->{window}{$_} -= $room foreach 0, $stream;
+	}
+	return 1;
+}
+
+# What the server says of its windows; false if it says nothing for ten seconds.
+sub take_windows
+{
+	my ($up) = @_;
+	my $got;
+
+	for (1 .. 10)
+	{
+		$got = sysread $up->{socket}, $up->{in}, 1 << 16, length $up->{in};
+		last if defined $got;
+	}
+	return 0 unless $got;
+	while (length $up->{in} >= 9)
+	{
+		my $length = unpack 'N', "\0" . substr $up->{in}, 0, 3;
+		my ($type, $flags, $stream) = unpack 'CCN', substr $up->{in}, 3, 6;
+
+		last if length $up->{in} < 9 + $length;
+		my $payload = substr $up->{in}, 9, $length;
+		substr $up->{in}, 0, 9 + $length, '';
+		if ($type == $TYPE{WINDOW_UPDATE})
+		{
+			$up->{window}{$stream} = ($up->{window}{$stream} // $up->{first}) + unpack 'N', $payload;
+		}
+		elsif ($type == $TYPE{SETTINGS} && !($flags & $FLAG{ACK}))
+		{
+			my %settings = unpack '(nN)*', $payload;
+			my $more = ($settings{4} // $up->{first}) - $up->{first};
+
+			# The server does not rely on them before.
+			write_all($up->{socket}, frame('SETTINGS', $FLAG{ACK}, 0, ''));
+			$up->{first} += $more;
+			$up->{window}{$_} += $more foreach grep { $_ != 0 } keys %{ $up->{window} };
+		}
+	}
+	return 1;
 }
 
 # The same bytes many times; returns how often they went out.

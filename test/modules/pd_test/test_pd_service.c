@@ -53,10 +53,10 @@ hear(Call *call, Bytes message)
 	Arena local;
 
 	if (call == ASKER)
-	{
 		answer = arena_copy(&arena, message);
+	if (call == ASKER ||
+		strcmp(pd_methods[call->method].path, "/etcdserverpb.Watch/Watch") != 0)
 		return;
-	}
 	arena_init(&local);
 	told = (Etcdserverpb__WatchResponse *)
 		service_unpack(&etcdserverpb__watch_response__descriptor, message,
@@ -337,6 +337,118 @@ test_ranges(void)
 				answered(&etcdserverpb__range_response__descriptor))
 			   ->count,
 		   40, "are all there");
+	end();
+}
+
+/* ---- regions, which have much to be told of once their buckets are known ---- */
+
+#define N_REGIONS 64
+#define N_BUCKETS 20000
+#define REGION_ID(i) ((uint64_t) (10 + (i)))
+
+static Pdpb__RequestHeader right_header = PDPB__REQUEST_HEADER__INIT;
+
+static void
+report_buckets(uint64_t region_id)
+{
+	Pdpb__ReportBucketsRequest report = PDPB__REPORT_BUCKETS_REQUEST__INIT;
+	Metapb__Buckets buckets = METAPB__BUCKETS__INIT;
+
+	report.header = &right_header;
+	report.buckets = &buckets;
+	buckets.region_id = region_id;
+	buckets.version = 1;
+	buckets.n_keys = N_BUCKETS;
+	buckets.keys = arena_alloc(&arena, N_BUCKETS * sizeof(*buckets.keys));
+	for (int i = 0; i < N_BUCKETS; i++)
+		buckets.keys[i] = binary("key");
+	CHECK(ask("/pdpb.PD/ReportBuckets", &report) == RPC_OK);
+}
+
+static void
+add_regions(void)
+{
+	right_header.cluster_id = FUZZ_CLUSTER;
+	for (int i = 0; i < N_REGIONS; i++)
+	{
+		PdRegion region = {
+			.meta = {.id = REGION_ID(i),
+					 .epoch = {1, 2},
+					 .n_peers = 1,
+					 .peers = {{.id = 1000 + REGION_ID(i), .store_id = 1}}}};
+
+		region.leader = region.meta.peers[0];
+		region.meta.start_key = bytes_cstr(arena_printf(&arena, "%02d", i));
+		region.meta.end_key = bytes_cstr(arena_printf(&arena, "%02d", i + 1));
+		region_tree_put(&world.state.cluster.regions, &region);
+		report_buckets(region.meta.id);
+	}
+}
+
+static int
+query_regions(Call *call)
+{
+	uint64_t ids[N_REGIONS];
+	Pdpb__QueryRegionRequest query = PDPB__QUERY_REGION_REQUEST__INIT;
+
+	for (int i = 0; i < N_REGIONS; i++)
+		ids[i] = REGION_ID(i);
+	query.header = &right_header;
+	query.need_buckets = true;
+	query.n_ids = lengthof(ids);
+	query.ids = ids;
+	return ask_on(call, "/pdpb.PD/QueryRegion", &query);
+}
+
+static void
+test_query_region(void)
+{
+	Pdpb__GetRegionByIDRequest get = PDPB__GET_REGION_BY_IDREQUEST__INIT;
+
+	begin();
+	add_regions();
+	EQ_U64(query_regions(ASKER), RPC_OK, "regions are asked for by their ids");
+	OK(answer.len > (size_t) N_REGIONS * N_BUCKETS * 3,
+	   "and told with their buckets");
+	world_round();
+	world.max_answer = 4 * MIB;
+	EQ_U64(query_regions(ASKER), RPC_RESOURCE_EXHAUSTED,
+		   "not if that is too large an answer");
+	OK(world.arena.allocated < 8 * MIB, "which is seen before it is made");
+	world_round();
+	get.header = &right_header;
+	get.region_id = REGION_ID(0);
+	get.need_buckets = true;
+	EQ_U64(ask("/pdpb.PD/GetRegionByID", &get), RPC_OK, "one is told");
+	world.max_answer = 64 * 1024;
+	EQ_U64(ask("/pdpb.PD/GetRegionByID", &get), RPC_RESOURCE_EXHAUSTED,
+		   "unless its buckets alone are too much");
+	end();
+}
+
+/* A stream's first message asks for memory, too. */
+static void
+test_refused_streams(void)
+{
+	Pdpb__TsoRequest tso = PDPB__TSO_REQUEST__INIT;
+
+	begin();
+	add_regions();
+	tso.header = &right_header;
+	tso.count = 1;
+	OTHER->sated = true;
+	EQ_U64(query_regions(OTHER), RPC_UNAVAILABLE,
+		   "a stream of who has its share of memory is refused");
+	EQ_U64(query_regions(ASKER), RPC_OK, "others are not");
+	world_round();
+	memset(OTHER, 0, sizeof(*OTHER));
+	OTHER->sated = true;
+	EQ_U64(ask_on(OTHER, "/pdpb.PD/Tso", &tso), RPC_OK, "nor are timestamps");
+	world_round();
+	OTHER->unread = 64 * 1024;
+	EQ_U64(ask_on(OTHER, "/pdpb.PD/Tso", &tso), RPC_UNAVAILABLE,
+		   "unless they are not read");
+	world_round();
 	end();
 }
 
@@ -742,6 +854,8 @@ main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	test_named_settings();
 	test_ranges();
+	test_query_region();
+	test_refused_streams();
 	test_many_watchers();
 	test_silent_reader();
 	test_sated_watcher();

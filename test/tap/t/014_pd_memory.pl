@@ -1,6 +1,7 @@
 # What one client can make the Placement Driver hold is bounded: answers that
 # repeat one value, ranges in a transaction, many watchers of one key on many
-# streams, bodies over HTTP that do not end.  Others are served meanwhile.
+# streams, regions with many buckets asked for on many streams, bodies over HTTP
+# that do not end.  Others are served meanwhile.
 
 use strict;
 use warnings;
@@ -187,6 +188,28 @@ foreach my $case (
 	close $_ foreach @sockets;
 	usleep(500_000);
 }
+
+# ---- a region with large buckets, asked for on many streams: 6 MB for 20 bytes
+my ($cluster) = HTTP::Tiny->new->get("http://$address/pd/api/v1/cluster")->{content} =~ /"id":\s*(\d+)/;
+my $region = $node->safe_psql('postgres', 'SELECT region_id FROM tikv.regions');
+my $header = field(1, field(1, $cluster), 1);
+my $buckets = field(1, $region) . field(2, 1_000_000) . field(3, 'k' x 100, 1) x 60_000;
+$socket = open_connection();
+write_all($socket, frame('HEADERS', 4, 1, call_headers('/pdpb.PD/ReportBuckets')));
+ok(upload(begin_upload($socket), 1, $header . field(3, $buckets, 1)), 'buckets are reported');
+usleep(500_000);
+close $socket;
+
+my @query = ('/pdpb.PD/QueryRegion', 0, $header . field(2, 1) . field(3, varint($region), 1));
+$socket = call(@query);
+cmp_ok(read_all($socket, 2), '>', 6_000_000, 'and told to who asks for them');
+close $socket;
+$before = begin();
+$socket = calls(120, @query);
+usleep(2_000_000);
+is_bounded('regions', $before, 350);
+is((etcd('v', 'put', 'other'))[0], 'OK', 'regions: a key is put');
+$socket->close;
 
 # ---- bodies that do not end
 $before = begin();
