@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "bus/bus.h"
+#include "core/base/share.h"
 #include "core/raft/raft.h"
 #include "pd/core/group_log.h"
 #include "pd/core/proposal.h"
@@ -155,6 +156,7 @@ typedef struct Pd
 	int64 start_time; /* unix seconds */
 
 	struct Watcher *watchers; /* see watch.c */
+	Shares watching;		  /* how many of them each connection has */
 	int64 next_watcher_us;	  /* when one of them has something to do */
 	bool watchers_behind;	  /* some were not told of all changes yet */
 	bool watchers_wait;		  /* ... and not because they do not read */
@@ -248,6 +250,10 @@ extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
 							 uint64 cluster_id);
 
 /* ---- watch.c ---- */
+
+/* Before the first watch, and after the last. */
+extern void watch_init(Pd *pd);
+extern void watch_free(Pd *pd);
 
 /* Changes were taken over since the store of keys was at this revision. */
 extern void watch_notify(Pd *pd, int64 since_revision,

@@ -22,7 +22,10 @@
 #include "pd/convert.h"
 #include "pd/watch.h"
 
-/* All watchers of a process; every change looks at each of them. */
+/*
+ * All watchers of a process, which connections share; every change looks at
+ * each of them.  Stores' heartbeats are one for each and not among them.
+ */
 #define MAX_WATCHERS 16384
 
 /* With so much unread a client is told nothing more. */
@@ -36,27 +39,30 @@
 
 /* ---- the list ---- */
 
-static int
-count_watchers(const Pd *pd)
+void
+watch_init(Pd *pd)
 {
-	int n = 0;
+	pd->next_watcher_us = PG_INT64_MAX;
+	shares_init(&pd->watching, MAX_WATCHERS);
+}
 
-	for (const Watcher *watcher = pd->watchers; watcher != NULL;
-		 watcher = watcher->next)
-		n++;
-	return n;
+void
+watch_free(Pd *pd)
+{
+	shares_free(&pd->watching);
 }
 
 /* NULL: all is well.  The end of a prefix is no longer than the prefix. */
 static const char *
-why_not_add(const PdAsk *ask, WatchKind kind, KvRange range)
+why_not_add(const PdAsk *ask, KvRange range)
 {
-	if (ask->to->call == NULL || count_watchers(ask->pd) >= MAX_WATCHERS)
-		return "too many watches";
-	if (kind != WATCH_HEARTBEATS && server_memory_is_short())
-		return "server is busy";
 	if (range.key.len > KV_MAX_KEY_BYTES || range.end.len > KV_MAX_KEY_BYTES)
 		return "no key is that long";
+	if (ask->to->call == NULL ||
+		!shares_admit(&ask->pd->watching, call_source(ask->to->call)))
+		return "too many watches";
+	if (!call_admits(ask->to->call))
+		return "server is busy";
 	return NULL;
 }
 
@@ -65,7 +71,7 @@ Watcher *
 watch_add(PdAsk *ask, WatchKind kind, KvRange range)
 {
 	Pd *pd = ask->pd;
-	const char *why = why_not_add(ask, kind, range);
+	const char *why = kind == WATCH_HEARTBEATS ? NULL : why_not_add(ask, range);
 	Watcher *watcher;
 	uint8_t *bytes;
 
@@ -89,6 +95,11 @@ watch_add(PdAsk *ask, WatchKind kind, KvRange range)
 	watcher->kind = kind;
 	watcher->due_us = INT64_MAX;
 	call_hold(watcher->call);
+	if (kind != WATCH_HEARTBEATS)
+	{
+		watcher->source = call_source(watcher->call);
+		shares_add(&pd->watching, watcher->source);
+	}
 	watcher->next = pd->watchers;
 	pd->watchers = watcher;
 	return watcher;
@@ -96,11 +107,13 @@ watch_add(PdAsk *ask, WatchKind kind, KvRange range)
 
 /* Take it out of the list and let it go. */
 void
-watch_drop(Watcher **place)
+watch_drop(Pd *pd, Watcher **place)
 {
 	Watcher *watcher = *place;
 
 	*place = watcher->next;
+	if (watcher->kind != WATCH_HEARTBEATS)
+		shares_remove(&pd->watching, watcher->source);
 	call_release(watcher->call);
 	free(watcher);
 }
@@ -112,7 +125,7 @@ watch_forget(Pd *pd, const Call *call)
 
 	while (*place != NULL)
 		if ((*place)->call == call)
-			watch_drop(place);
+			watch_drop(pd, place);
 		else
 			place = &(*place)->next;
 }
@@ -125,7 +138,7 @@ watch_end_all(Pd *pd)
 		ReplyTo to = watch_reply_to(pd->watchers);
 
 		pd_fail(pd, &to, RPC_UNAVAILABLE, "not leader");
-		watch_drop(&pd->watchers);
+		watch_drop(pd, &pd->watchers);
 	}
 }
 
@@ -182,7 +195,7 @@ watch_pump(Pd *pd)
 		if (is_behind(pd, watcher) && watcher->from < first)
 		{
 			watch_tell_compacted(pd, watcher, first);
-			watch_drop(place);
+			watch_drop(pd, place);
 		}
 		else if (is_behind(pd, watcher) && catch_up(pd, watcher))
 		{
@@ -314,7 +327,7 @@ watch_heartbeats(PdAsk *ask, uint64_t store_id)
 		{
 			if (watcher->call == ask->to->call)
 				return;
-			watch_drop(place);
+			watch_drop(ask->pd, place);
 			continue;
 		}
 		place = &watcher->next;

@@ -22,7 +22,8 @@ typedef enum WatchKind
 typedef struct Watcher
 {
 	struct Watcher *next;
-	Call *call; /* held */
+	Call *call;	   /* held */
+	uint64 source; /* whose it is in the shares of watching */
 	WatchKind kind;
 	int64 id;		 /* WATCH_ETCD: within the call */
 	uint64 store_id; /* WATCH_HEARTBEATS */
@@ -43,7 +44,7 @@ typedef struct WatchEvents
 
 /* ---- watch.c ---- */
 
-/* NULL: there are too many, or the call is not gRPC's. */
+/* NULL: it is refused, and `ask` says why. */
 extern Watcher *watch_add(PdAsk *ask, WatchKind kind, KvRange range);
 
 /*
@@ -56,7 +57,7 @@ extern void watch_pump(Pd *pd);
 extern int64 watch_told(const Pd *pd, const Call *call);
 
 /* Take it out of the list and let it go. */
-extern void watch_drop(Watcher **place);
+extern void watch_drop(Pd *pd, Watcher **place);
 extern void watch_set_due(Pd *pd, Watcher *watcher, int64 after_us);
 
 /* ---- watch_tell.c ---- */

@@ -180,7 +180,7 @@ pd_etcd_watch(PdAsk *ask, const void *request, void *response)
 							   in->cancel_request->watch_id);
 			if (place == NULL)
 				break;
-			watch_drop(place);
+			watch_drop(ask->pd, place);
 			answer_watch(ask, in->cancel_request->watch_id, false, "");
 			break;
 		case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST:

@@ -415,9 +415,10 @@ tikv_pd_main(Datum arg)
 		pd->outbox_tail = &pd->outbox;
 		pd->waiting_tail = &pd->waiting;
 		pd->tso_waits_tail = &pd->tso_waits;
-		pd->next_watcher_us = PG_INT64_MAX;
+		watch_init(pd);
 		schedule_init(&pd->schedule);
 		run_pd(pd);
+		watch_free(pd);
 		schedule_free(&pd->schedule);
 		arena_free(&pd->arena);
 	}

@@ -590,6 +590,12 @@ call_method(Call *call)
 	return call->method->id;
 }
 
+uint64_t
+call_source(const Call *call)
+{
+	return call->source == NULL ? 0 : call->source->id;
+}
+
 void
 call_set_user(Call *call, void *user)
 {

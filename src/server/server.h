@@ -179,6 +179,10 @@ extern Account *server_memory_account(void);
 
 extern Server *call_server(Call *call);
 extern int call_method(Call *call); /* RpcMethod.id */
+
+/* The client's connection: the same for all its calls, 0 once this is over. */
+extern uint64_t call_source(const Call *call);
+
 extern void call_hold(Call *call);
 extern void call_release(Call *call);
 

@@ -257,7 +257,7 @@ world_begin(bool bootstrapped)
 	world.outbox_tail = &world.outbox;
 	world.tso_waits_tail = &world.tso_waits;
 	world.waiting_tail = &world.waiting;
-	world.next_watcher_us = PG_INT64_MAX;
+	watch_init(&world);
 	pd_state_init(&world.state);
 	pd_state_loaded(&world.state);
 	pd_changes_init(&changes, &world.arena);
@@ -290,6 +290,7 @@ world_end(void)
 	region_tasks_fail(&world, "the end");
 	for (int i = 0; i < WORLD_CALLS; i++)
 		CHECK(world_calls[i].holds == 0);
+	watch_free(&world);
 	schedule_free(&world.schedule);
 	raft_destroy(world.raft);
 	pd_state_free(&world.state);

@@ -11,6 +11,7 @@
 #include "etcdserverpb.pb-c.h"
 #include "meta_storagepb.pb-c.h"
 #include "pd/peer_check.h"
+#include "pd/watch.h"
 #include "unit.h"
 
 #define MIB ((size_t) 1 << 20)
@@ -570,6 +571,82 @@ test_sated_watcher(void)
 	end();
 }
 
+static int
+heartbeat(Call *call)
+{
+	Pdpb__RegionHeartbeatRequest beat = PDPB__REGION_HEARTBEAT_REQUEST__INIT;
+	const PdRegion *region = region_tree_get(&world.state.cluster.regions, 1);
+
+	right_header.cluster_id = FUZZ_CLUSTER;
+	beat.header = &right_header;
+	beat.region = to_region(&region->meta, &arena);
+	beat.leader = to_peer(&region->meta.peers[0], &arena);
+	return ask_on(call, "/pdpb.PD/RegionHeartbeat", &beat);
+}
+
+static size_t
+count_watchers(void)
+{
+	size_t n = 0;
+
+	for (const Watcher *w = world.watchers; w != NULL; w = w->next)
+		n++;
+	return n;
+}
+
+/* Begin watches until there is one less than asked for; how many there are. */
+static size_t
+watch_all(Call *call)
+{
+	Etcdserverpb__WatchCreateRequest create =
+		ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+	Etcdserverpb__WatchRequest in = ETCDSERVERPB__WATCH_REQUEST__INIT;
+	size_t n = 0;
+
+	create.key = binary("w");
+	in.request_union_case =
+		ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+	in.create_request = &create;
+	while (count_watchers() == n)
+	{
+		(void) ask_on(call, "/etcdserverpb.Watch/Watch", &in);
+		if (++n % 256 == 0)
+			world_round();
+	}
+	world_round();
+	return n - 1;
+}
+
+/* Watches of one client leave room for those of others. */
+static void
+test_shared_watches(void)
+{
+	begin();
+	EQ_U64(watch_all(WATCHER), 8192, "one client has half of all watches");
+	watch_on(OTHER, 100);
+	EQ_U64(count_watchers(), 8192 + 100, "and others theirs beside it");
+	watch_forget(&world, WATCHER);
+	watch_on(OTHER, 100);
+	EQ_U64(count_watchers(), 200, "what it had is forgotten with its stream");
+	end();
+}
+
+/* Stores' heartbeats are none of them. */
+static void
+test_heartbeats(void)
+{
+	Call *store = &world_calls[3];
+
+	begin();
+	world.watching.limit = 2;
+	watch_on(WATCHER, 1);
+	watch_on(OTHER, 1);
+	EQ_U64(heartbeat(store), RPC_OK, "with all watches taken a store is heard");
+	OK(watch_heartbeat_stream(&world, 1) == store, "and told what to do");
+	world_round();
+	end();
+}
+
 static void
 test_watch_bounds(void)
 {
@@ -859,6 +936,8 @@ main(void)
 	test_many_watchers();
 	test_silent_reader();
 	test_sated_watcher();
+	test_shared_watches();
+	test_heartbeats();
 	test_watch_bounds();
 	test_http_memory();
 	test_leases();
