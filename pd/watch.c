@@ -52,18 +52,29 @@ watch_free(Pd *pd)
 	shares_free(&pd->watching);
 }
 
-/* NULL: all is well.  The end of a prefix is no longer than the prefix. */
-static const char *
-why_not_add(const PdAsk *ask, KvRange range)
+static bool
+refuse(PdAsk *ask, int code, const char *text)
+{
+	ask->code = code;
+	ask->text = text;
+	return false;
+}
+
+/*
+ * What may be otherwise soon is UNAVAILABLE, since clients of etcd take all
+ * else for final.  The end of a prefix is no longer than the prefix.
+ */
+static bool
+may_add(PdAsk *ask, KvRange range)
 {
 	if (range.key.len > KV_MAX_KEY_BYTES || range.end.len > KV_MAX_KEY_BYTES)
-		return "no key is that long";
+		return refuse(ask, RPC_INVALID_ARGUMENT, "no key is that long");
 	if (ask->to->call == NULL ||
 		!shares_admit(&ask->pd->watching, call_source(ask->to->call)))
-		return "too many watches";
+		return refuse(ask, RPC_UNAVAILABLE, "too many watches");
 	if (!call_admits(ask->to->call))
-		return "server is busy";
-	return NULL;
+		return refuse(ask, RPC_UNAVAILABLE, "server is busy");
+	return true;
 }
 
 /* NULL: it is refused. */
@@ -71,16 +82,11 @@ Watcher *
 watch_add(PdAsk *ask, WatchKind kind, KvRange range)
 {
 	Pd *pd = ask->pd;
-	const char *why = kind == WATCH_HEARTBEATS ? NULL : why_not_add(ask, range);
 	Watcher *watcher;
 	uint8_t *bytes;
 
-	if (why != NULL)
-	{
-		ask->code = RPC_RESOURCE_EXHAUSTED;
-		ask->text = why;
+	if (kind != WATCH_HEARTBEATS && !may_add(ask, range))
 		return NULL;
-	}
 	watcher = calloc(1, sizeof(*watcher) + range.key.len + range.end.len);
 	CHECK(watcher != NULL);
 	bytes = (uint8_t *) (watcher + 1);

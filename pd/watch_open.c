@@ -146,7 +146,12 @@ create_watch(PdAsk *ask, const Etcdserverpb__WatchCreateRequest *in)
 		id = next_watch_id(ask->pd, ask->to->call);
 	watcher = watch_add(ask, WATCH_ETCD, range);
 	if (watcher == NULL)
+	{
+		/* A status would end the client's other watches, too. */
+		ask->code = RPC_OK;
+		answer_watch(ask, NO_WATCH, true, ask->text);
 		return;
+	}
 	watcher->id = id;
 	watcher->prev_kv = in->prev_kv;
 	for (size_t i = 0; i < in->n_filters; i++)

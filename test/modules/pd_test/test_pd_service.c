@@ -29,6 +29,7 @@ static size_t watch_bytes; /* heard by WATCHER */
 static int watch_events;
 static int other_events; /* heard by OTHER */
 static int watch_cancels;
+static int watch_refusals;	 /* ... that were never created */
 static int64 watch_revision; /* of the last message */
 
 /* fuzz.h wants it. */
@@ -69,7 +70,9 @@ hear(Call *call, Bytes message)
 		watch_bytes += message.len;
 		watch_events += (int) told->n_events;
 	}
-	watch_cancels += told->canceled;
+	watch_cancels += told->canceled && !told->created;
+	watch_refusals += told->canceled && told->created && told->watch_id == -1 &&
+		told->cancel_reason[0] != '\0';
 	watch_revision = told->header->revision;
 	arena_free(&local);
 }
@@ -254,7 +257,7 @@ begin(void)
 	world_hears = hear;
 	world_yields = 0;
 	watch_bytes = 0;
-	watch_events = other_events = watch_cancels = 0;
+	watch_events = other_events = watch_cancels = watch_refusals = 0;
 	watch_revision = 0;
 }
 
@@ -647,26 +650,40 @@ test_heartbeats(void)
 	end();
 }
 
+/* etcd's stream goes on with the watches that it has. */
 static void
 test_watch_bounds(void)
 {
 	Etcdserverpb__WatchCreateRequest create =
 		ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
 	Etcdserverpb__WatchRequest in = ETCDSERVERPB__WATCH_REQUEST__INIT;
+	MetaStoragepb__WatchRequest meta = META_STORAGEPB__WATCH_REQUEST__INIT;
 
 	begin();
+	watch(1);
 	in.request_union_case =
 		ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
 	in.create_request = &create;
-	create.key = large_value();
-	EQ_U64(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in),
-		   RPC_RESOURCE_EXHAUSTED, "a key that cannot be");
-	memset(WATCHER, 0, sizeof(*WATCHER));
-	create.key = binary("w");
-	world_lacks_memory = true;
-	EQ_U64(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in),
-		   RPC_RESOURCE_EXHAUSTED, "memory is short");
-	world_lacks_memory = false;
+	create.key = meta.key = large_value();
+	EQ_U64(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in), RPC_OK,
+		   "a key that cannot be");
+	EQ_U64(watch_refusals, 1, "is no watch, which is said");
+	EQ_U64(ask("/meta_storagepb.MetaStorage/Watch", &meta),
+		   RPC_INVALID_ARGUMENT, "MetaStorage has one watch in a stream");
+	create.key = meta.key = binary("w");
+	WATCHER->sated = world_lacks_memory = true;
+	EQ_U64(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in), RPC_OK,
+		   "without memory");
+	EQ_U64(watch_refusals, 2, "there is no watch, either");
+	EQ_U64(ask("/meta_storagepb.MetaStorage/Watch", &meta), RPC_UNAVAILABLE,
+		   "MetaStorage's may be had later");
+	WATCHER->sated = world_lacks_memory = false;
+	CHECK(put("w", binary("1"), 0) == RPC_OK);
+	EQ_U64(watch_events, 1, "the watch that there was goes on");
+	WATCHER->sated = true;
+	WATCHER->unread = MIB;
+	EQ_U64(ask_on(WATCHER, "/etcdserverpb.Watch/Watch", &in), RPC_UNAVAILABLE,
+		   "who does not read, either, has to come again");
 	world_round();
 	end();
 }
