@@ -35,6 +35,13 @@ const ClientHeader forward_header = {FORWARDED_KEY, "1"};
 
 /* ---- requests ---- */
 
+/* On its way there is one more copy of the request. */
+static size_t
+held_bytes(const Forwarded *f)
+{
+	return sizeof(*f) + 2 * f->len;
+}
+
 Forwarded *
 forward_new(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 {
@@ -51,7 +58,7 @@ forward_new(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 	if (to->call != NULL)
 		call_hold(to->call);
 	pd->forward->n_calls++;
-	account_add(server_memory_account(), f->len);
+	pd_charge(&f->to, held_bytes(f));
 	return f;
 }
 
@@ -59,7 +66,7 @@ void
 forward_free(Forwarded *f)
 {
 	f->pd->forward->n_calls--;
-	account_sub(server_memory_account(), f->len);
+	pd_uncharge(&f->to, held_bytes(f));
 	if (f->to.call != NULL)
 		call_release(f->to.call);
 	free(f);
@@ -264,6 +271,7 @@ forward_tick(Pd *pd)
 {
 	if (pd->forward == NULL)
 		return;
+	forward_count_pipes(pd->forward);
 	forward_find_leader(pd);
 	if (group_may_serve(pd))
 		return;

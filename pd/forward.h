@@ -46,6 +46,7 @@ typedef struct Pipe
 	Pd *pd;
 	Call *call; /* held */
 	ClientCall *upstream;
+	size_t charged; /* to the client, of what is on its way upstream */
 } Pipe;
 
 typedef struct Forward
@@ -99,6 +100,9 @@ extern void forward_stream(Pd *pd, const PdMethod *method, Bytes bytes,
 /* A new leader hears of the regions at once, from the board. */
 extern void forward_tell_regions(Pd *pd);
 extern void forward_drop_pipes(Forward *fw);
+
+/* What streams have on its way to the leader counts to their clients. */
+extern void forward_count_pipes(Forward *fw);
 
 /* ---- forward_leader.c ---- */
 extern void forward_find_leader(Pd *pd);

@@ -114,11 +114,28 @@ find_pipe(Forward *fw, const Call *call)
 }
 
 static void
+charge_pipe(Pipe *pipe, size_t n)
+{
+	call_uncharge(pipe->call, pipe->charged);
+	call_charge(pipe->call, n);
+	pipe->charged = n;
+}
+
+void
+forward_count_pipes(Forward *fw)
+{
+	for (Pipe *pipe = fw->pipes; pipe != NULL; pipe = pipe->next)
+		if (pipe->charged != client_send_queued(pipe->upstream))
+			charge_pipe(pipe, client_send_queued(pipe->upstream));
+}
+
+static void
 drop_pipe(Pipe **place)
 {
 	Pipe *pipe = *place;
 
 	*place = pipe->next;
+	charge_pipe(pipe, 0);
 	call_release(pipe->call);
 	free(pipe);
 }
@@ -168,7 +185,14 @@ forward_stream(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 		pipe->upstream = client_stream(fw->channel, method->path, &options,
 									   &pipe_handler, pipe);
 	}
-	(void) client_send_bytes(pipe->upstream, bytes);
+	if (!client_send_bytes(pipe->upstream, bytes))
+	{
+		pd_fail(pd, to, RPC_UNAVAILABLE, "the leader does not take more");
+		client_drop(pipe->upstream);
+		drop_pipe(find_pipe(fw, to->call));
+		return;
+	}
+	charge_pipe(pipe, client_send_queued(pipe->upstream));
 }
 
 bool

@@ -230,6 +230,10 @@ extern void pd_reply_http(Pd *pd, const ReplyTo *to, int status,
  */
 extern bool pd_change(Pd *pd, PdChanges *changes, const char **why);
 
+/* What is kept for who waits for an answer counts to whom it is from. */
+extern void pd_charge(const ReplyTo *to, size_t n);
+extern void pd_uncharge(const ReplyTo *to, size_t n);
+
 /* The same for bytes that are a message already. */
 extern void pd_reply_bytes(Pd *pd, const ReplyTo *to, Bytes message);
 

@@ -359,12 +359,35 @@ copy_bytes(const void *data, size_t len)
 	return out;
 }
 
+void
+pd_charge(const ReplyTo *to, size_t n)
+{
+	if (to->call != NULL)
+		call_charge(to->call, n);
+	else
+		account_add(server_memory_account(), n);
+}
+
+void
+pd_uncharge(const ReplyTo *to, size_t n)
+{
+	if (to->call != NULL)
+		call_uncharge(to->call, n);
+	else
+		account_sub(server_memory_account(), n);
+}
+
+static size_t
+waiting_bytes(const Reply *reply)
+{
+	return sizeof(*reply) + reply->bytes.len;
+}
+
 static void
 free_waiting(Reply *reply)
 {
 	if (reply->to.call != NULL)
 		call_release(reply->to.call);
-	account_sub(server_memory_account(), reply->bytes.len);
 	free((void *) reply->bytes.data);
 	if (reply->kind != REPLY_HTTP)
 		free((void *) reply->text);
@@ -376,9 +399,17 @@ wait_for_entry(Pd *pd, Reply *reply)
 {
 	reply->index = pd->proposed_index;
 	reply->next = NULL;
-	account_add(server_memory_account(), reply->bytes.len);
+	pd_charge(&reply->to, waiting_bytes(reply));
 	*pd->waiting_tail = reply;
 	pd->waiting_tail = &reply->next;
+}
+
+/* A stream may have as much waiting as it may have unread. */
+static bool
+may_wait(const Reply *reply)
+{
+	return !reply->to.stream || reply->kind != REPLY_MESSAGE ||
+		call_can_send(reply->to.call, waiting_bytes(reply));
 }
 
 void
@@ -388,8 +419,16 @@ pd_keep_outbox(Pd *pd)
 		return;
 	for (Reply *reply = pd->outbox; reply != NULL; reply = reply->next)
 	{
-		Reply *kept = malloc(sizeof(*kept));
+		Reply *kept;
 
+		if (!may_wait(reply))
+		{
+			call_fail(reply->to.call, RPC_UNAVAILABLE,
+					  "too many responses wait for a quorum");
+			call_release(reply->to.call);
+			continue;
+		}
+		kept = malloc(sizeof(*kept));
 		CHECK(kept != NULL);
 		*kept = *reply;
 		kept->bytes.data = copy_bytes(reply->bytes.data, reply->bytes.len);
@@ -410,6 +449,7 @@ pop_waiting(Pd *pd)
 	pd->waiting = reply->next;
 	if (pd->waiting == NULL)
 		pd->waiting_tail = &pd->waiting;
+	pd_uncharge(&reply->to, waiting_bytes(reply));
 	return reply;
 }
 

@@ -72,6 +72,8 @@ struct Call
 	grpc_call *grpc; /* NULL when gRPC is done with it */
 	Source *source;	 /* NULL before the call begins and after its end */
 	uint32_t life;	 /* the source's when the call began */
+	Source *payer;	 /* held while something is charged; NULL: all together */
+	size_t charged;	 /* see call_charge */
 	Call *todo_next;
 	void *user;
 	int refs;

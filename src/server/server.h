@@ -221,8 +221,20 @@ extern bool call_send(Call *call, size_t len,
 					  void (*pack)(void *arg, uint8_t *out), void *arg);
 extern bool call_send_bytes(Call *call, Bytes message);
 
-/* Streams: bytes queued and not yet taken by gRPC. */
+/*
+ * Streams: bytes queued and not yet taken by gRPC, and those that are charged.
+ * Would call_send take so many more?
+ */
 extern size_t call_send_queued(const Call *call);
+extern bool call_can_send(const Call *call, size_t len);
+
+/*
+ * What a handler keeps for a call counts to its client, from call_charge to
+ * call_uncharge, which may come in several parts and after the call is over.
+ * Who charges holds the call.
+ */
+extern void call_charge(Call *call, size_t n);
+extern void call_uncharge(Call *call, size_t n);
 
 /*
  * May the client of this call have us hold more?  One that has its share of

@@ -101,14 +101,22 @@ stream_drop_queue(Call *call)
 	call->send_tail = &call->send_first->next;
 }
 
-static bool
-may_send(const Call *call, size_t len)
+size_t
+call_send_queued(const Call *call)
 {
+	return call->send_bytes + call->charged;
+}
+
+bool
+call_can_send(const Call *call, size_t len)
+{
+	size_t queued = call_send_queued(call);
+
 	if (call_is_done(call) || call->method->kind != RPC_STREAM)
 		return false;
 	if (len > call->server->config.max_reply)
 		return false;
-	return call->send_bytes == 0 || call->send_bytes + len <= MAX_QUEUED_BYTES;
+	return queued == 0 || queued + len <= MAX_QUEUED_BYTES;
 }
 
 static void
@@ -134,7 +142,7 @@ call_send(Call *call, size_t len, void (*pack)(void *arg, uint8_t *out),
 {
 	grpc_slice slice;
 
-	if (!may_send(call, len))
+	if (!call_can_send(call, len))
 		return false;
 	slice = grpc_slice_malloc(len);
 	pack(arg, GRPC_SLICE_START_PTR(slice));
@@ -148,16 +156,10 @@ call_send_outbuf(Call *call, OutBuf *out)
 {
 	size_t len = out->len;
 
-	if (!may_send(call, len))
+	if (!call_can_send(call, len))
 		return false;
 	queue_buffer(call, outbuf_take(out), len);
 	return true;
-}
-
-size_t
-call_send_queued(const Call *call)
-{
-	return call->send_bytes;
 }
 
 bool

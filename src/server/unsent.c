@@ -143,6 +143,39 @@ unsent_refuses(const Call *call)
 
 /* ---- for handlers ---- */
 
+static Account *
+payer_of(Call *call)
+{
+	return call->payer != NULL ? &call->payer->account :
+								 server_memory_account();
+}
+
+void
+call_charge(Call *call, size_t n)
+{
+	if (n == 0)
+		return;
+	if (call->charged == 0 && call->source != NULL)
+	{
+		call->payer = call->source;
+		source_hold(call->payer);
+	}
+	call->charged += n;
+	account_add(payer_of(call), n);
+}
+
+void
+call_uncharge(Call *call, size_t n)
+{
+	CHECK(n <= call->charged);
+	account_sub(payer_of(call), n);
+	call->charged -= n;
+	if (call->charged > 0 || call->payer == NULL)
+		return;
+	source_release(call->payer);
+	call->payer = NULL;
+}
+
 /* A call that is over takes nothing. */
 bool
 call_admits(const Call *call)

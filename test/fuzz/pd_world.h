@@ -289,7 +289,7 @@ world_end(void)
 	watch_end_all(&world);
 	region_tasks_fail(&world, "the end");
 	for (int i = 0; i < WORLD_CALLS; i++)
-		CHECK(world_calls[i].holds == 0);
+		CHECK(world_calls[i].holds == 0 && world_calls[i].charged == 0);
 	watch_free(&world);
 	schedule_free(&world.schedule);
 	raft_destroy(world.raft);

@@ -54,6 +54,41 @@ submit(void *arg, Request *request)
 	atomic_fetch_add(&n_waiting, 1);
 }
 
+/* ---- a handler that keeps something for each call until it is let go ---- */
+
+#define KEPT MIB
+
+static Call *kept[N_FLOOD + N_OTHER];
+static atomic_long n_kept;
+static atomic_bool let_go;
+
+static void
+keep_message(Call *call, Bytes message)
+{
+	(void) message;
+	call_hold(call);
+	call_charge(call, KEPT - 100);
+	call_charge(call, 100);
+	kept[atomic_fetch_add(&n_kept, 1)] = call;
+}
+
+static const CallHandler keeper = {.message = keep_message};
+
+static void
+let_calls_go(void)
+{
+	while (atomic_load(&n_kept) > 0)
+	{
+		Call *call = kept[atomic_fetch_sub(&n_kept, 1) - 1];
+
+		call_uncharge(call, 100);
+		call_reply_bytes(call, bytes_empty());
+		call_uncharge(call, KEPT - 100);
+		call_release(call);
+	}
+	atomic_store(&let_go, false);
+}
+
 /* On the server's thread, once per round. */
 static void
 look(TestServer *t)
@@ -62,6 +97,8 @@ look(TestServer *t)
 	long now = (long) server_memory_used();
 
 	(void) t;
+	if (atomic_load(&let_go))
+		let_calls_go();
 	atomic_store(&memory, now);
 	if (now > atomic_load(&most))
 		atomic_store(&most, now);
@@ -292,6 +329,64 @@ test_recovery(RpcClient *flood)
 	OK(!ends_busy(&again), "and who flooded is served again");
 }
 
+/* What handlers keep counts to the client, also once it has gone. */
+
+static RpcStream
+call_keeper(RpcClient *client)
+{
+	RpcStream s = rpc_open(client, "/test.T/Keep", -1, NULL, 0);
+
+	rpc_send(&s, bytes_cstr("x"));
+	rpc_half_close(&s);
+	return s;
+}
+
+static void
+cancel(RpcStream *s)
+{
+	grpc_call_cancel(s->call, NULL);
+	rpc_status(s);
+	rpc_close(s);
+}
+
+static long
+kept_become(long least)
+{
+	(void) test_wait_for(&n_kept, least);
+	(void) memory_now();
+	return atomic_load(&n_kept);
+}
+
+static void
+test_charges(RpcClient *flood, RpcClient *other)
+{
+	RpcStream floods[N_FLOOD];
+	RpcStream theirs;
+	long most = (long) (ADMITTED / 2 / KEPT);
+	long n;
+
+	for (int i = 0; i < N_FLOOD; i++)
+		floods[i] = call_keeper(flood);
+	n = kept_become(most);
+	OK(n >= most && n <= most + 1,
+	   "what is kept for one client is half of all");
+	theirs = call_keeper(other);
+	EQ_U64(kept_become(n + 1), n + 1, "another one is served");
+	for (int i = 0; i < N_FLOOD; i++)
+		cancel(&floods[i]);
+	OK(memory_now() > n * (long) KEPT, "it counts until it is let go");
+	floods[0] = call_keeper(flood);
+	EQ_U64(rpc_status(&floods[0]), RPC_RESOURCE_EXHAUSTED,
+		   "to the same client");
+	rpc_close(&floods[0]);
+	atomic_store(&let_go, true);
+	server_wake(t.server);
+	free(rpc_recv(&theirs).data);
+	EQ_U64(rpc_status(&theirs), RPC_OK, "the other one gets its answer");
+	rpc_close(&theirs);
+	EQ_U64(memory_left(), 0, "and nothing is held any more");
+}
+
 /* ---- Empty ---- */
 
 #define DELAY_MS 1000
@@ -412,7 +507,9 @@ test_many_empties(RpcClient *client)
 int
 main(void)
 {
+	static const RpcMethod keep = {"/test.T/Keep", RPC_UNARY, 1001, &keeper};
 	BatchService service = {.submit = submit, .max_inflight = 1000};
+	RpcMethod *methods = calloc((size_t) tikv_n_methods + 1, sizeof(*methods));
 	grpc_arg own[] = {
 		{.type = GRPC_ARG_INTEGER,
 		 .key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
@@ -427,16 +524,20 @@ main(void)
 	batch_configure(&service);
 	t.config.max_memory = MAX_MEMORY;
 	atomic_store(&t.round, look);
-	OK(test_server_start(&t, tikv_methods, tikv_n_methods), "the server runs");
+	memcpy(methods, tikv_methods, (size_t) tikv_n_methods * sizeof(*methods));
+	methods[tikv_n_methods] = keep;
+	OK(test_server_start(&t, methods, tikv_n_methods + 1), "the server runs");
 	flood = rpc_connect(t.port, &args);
 	other = rpc_connect(t.port, &args);
 	test_flood(&flood, &other);
 	test_recovery(&flood);
+	test_charges(&flood, &other);
 	test_large_empties(&flood, &other);
 	test_many_empties(&other);
 	rpc_disconnect(&flood);
 	rpc_disconnect(&other);
 	test_server_stop(&t);
+	free(methods);
 	grpc_shutdown();
 	return unit_done();
 }

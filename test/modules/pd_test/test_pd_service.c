@@ -688,6 +688,46 @@ test_watch_bounds(void)
 	end();
 }
 
+/* ---- answers that wait for a quorum ---- */
+
+static void
+keep_answers(void)
+{
+	pd_keep_outbox(&world);
+	pd_flush_outbox(&world, true);
+	arena_reset(&world.arena);
+}
+
+static void
+test_waiting_answers(void)
+{
+	int n = 0;
+
+	begin();
+	add_regions();
+	watch(1);
+	world.proposed_index = world.decided_index = world.saved.applied_index + 1;
+	ask_for_progress();
+	keep_answers();
+	OK(WATCHER->charged > 0, "an answer that waits counts to its client");
+	while (n < 20 && query_regions(OTHER) == RPC_OK)
+	{
+		keep_answers();
+		n++;
+	}
+	OK(n > 5 && n < 20, "a stream may not have more waiting than unread");
+	OK(OTHER->charged > 0 && OTHER->charged <= WORLD_UNREAD,
+	   "what it has is bounded");
+	EQ_U64(OTHER->code, RPC_UNAVAILABLE, "beyond it ends");
+	keep_answers();
+	watch_revision = 0;
+	world.saved.applied_index = world.proposed_index;
+	pd_flush_waiting(&world);
+	OK(watch_revision > 0, "with a quorum the others are answered");
+	OK(WATCHER->charged == 0 && OTHER->charged == 0, "and nothing is held");
+	end();
+}
+
 /* ---- HTTP ---- */
 
 static void
@@ -956,6 +996,7 @@ main(void)
 	test_shared_watches();
 	test_heartbeats();
 	test_watch_bounds();
+	test_waiting_answers();
 	test_http_memory();
 	test_leases();
 	test_nested();

@@ -1,7 +1,7 @@
 # What one client can make the Placement Driver hold is bounded: answers that
 # repeat one value, ranges in a transaction, many watchers of one key on many
 # streams, regions with many buckets asked for on many streams, bodies over HTTP
-# that do not end.  Others are served meanwhile.
+# that do not end, requests that wait for a leader.  Others are served meanwhile.
 
 use strict;
 use warnings;
@@ -225,6 +225,33 @@ write_all($held[-1], ' ' x 100_000);
 sysread $held[-1], my $answer, 4096;
 like($answer, qr/ 503 .*too many requests/s, 'the last one is refused');
 close $_ foreach @held;
+
+# ---- requests that wait for a leader, on a node that passes them on
+my $passes = new_node('pdpass', 'tikv.pd_endpoints' => $address, 'tikv.memory_limit' => '32MB');
+my $there = $passes->{tikv}{'tikv.pd_addr'};
+my @list = ($there, '/etcdserverpb.Cluster/MemberList', '');
+
+$passes->start;
+serve($passes);
+wait_for('requests to be passed on', sub { defined end_call(begin_call(@list), 5) });
+hold_still($node, $pid);
+$socket = connect_http2($there) or die 'no connection';
+my $up = begin_upload($socket);
+my $put = field(1, 'passed', 1) . field(2, $value, 1);
+my $through = 0;
+
+foreach my $stream (map { 2 * $_ + 1 } 0 .. 23)
+{
+	write_all($socket, frame('HEADERS', 4, $stream, call_headers('/etcdserverpb.KV/Put')));
+	$through += upload($up, $stream, $put);
+}
+is($through, 24, 'a client has much wait for the leader');
+my $theirs = begin_call(@list);
+usleep(100_000);
+kill 'CONT', $pid;
+ok(defined end_call($theirs, 10), 'which keeps nobody else from waiting');
+close $socket;
+$passes->stop;
 
 $node->stop;
 done_testing();
