@@ -167,7 +167,8 @@ typedef struct Pd
 
 	/* the round */
 	Arena arena;
-	size_t max_answer; /* bytes of it for one request; 0: no limit */
+	size_t max_answer; /* bytes of it for one request; see room.c */
+	size_t max_round;  /* ... beyond which the round ends */
 	bool changing;	   /* something was decided */
 	bool deciding;	   /* and it is more than a bound of timestamps */
 	bool round_sole;   /* and a transaction is open, locks are held */
@@ -205,9 +206,6 @@ extern PdMoved pd_data_moved(char *how, Size size);
 extern void pd_serve(Pd *pd, const struct PdMethod *method, Bytes bytes,
 					 const ReplyTo *to);
 
-/* It holds so much that it should end before anything else is decided. */
-extern bool pd_round_is_full(const Pd *pd);
-
 /* Answers, in order: at once, or behind what the round has changed. */
 extern void pd_reply(Pd *pd, const ReplyTo *to,
 					 const ProtobufCMessage *message);
@@ -230,10 +228,6 @@ extern void pd_reply_http(Pd *pd, const ReplyTo *to, int status,
  */
 extern bool pd_change(Pd *pd, PdChanges *changes, const char **why);
 
-/* What is kept for who waits for an answer counts to whom it is from. */
-extern void pd_charge(const ReplyTo *to, size_t n);
-extern void pd_uncharge(const ReplyTo *to, size_t n);
-
 /* The same for bytes that are a message already. */
 extern void pd_reply_bytes(Pd *pd, const ReplyTo *to, Bytes message);
 
@@ -252,6 +246,24 @@ extern void pd_flush_outbox(Pd *pd, bool committed);
 /* Is the header's cluster id acceptable?  If not it was answered. */
 extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
 							 uint64 cluster_id);
+
+/* ---- room.c ---- */
+
+/* From what clients may have the process hold; 0: no limit. */
+extern void pd_set_bounds(Pd *pd, size_t limit);
+
+/* It holds so much that it should end before anything else is decided. */
+extern bool pd_round_is_full(const Pd *pd);
+
+/*
+ * May a message of this call be served?  A stream's is a request like any
+ * other; those of unary calls are refused by the server.
+ */
+extern bool pd_admits(const Call *call, const PdMethod *method);
+
+/* What is kept for who waits for an answer counts to whom it is from. */
+extern void pd_charge(const ReplyTo *to, size_t n);
+extern void pd_uncharge(const ReplyTo *to, size_t n);
 
 /* ---- watch.c ---- */
 

@@ -21,18 +21,6 @@
 #include "service/service.h"
 #include "utils/memutils.h"
 
-/*
- * What requests and their answers may take together before a round ends; one
- * alone may take more.
- */
-#define MAX_ROUND_BYTES ((size_t) 64 << 20)
-
-/*
- * What a stream of PD_WHILE_READ may owe to a client that has its share of the
- * memory and asks for more: some answers are on their way.
- */
-#define LITTLE_UNREAD 1024
-
 /* What HTTP calls RPC_UNAVAILABLE. */
 #define HTTP_UNAVAILABLE 503
 
@@ -82,30 +70,16 @@ pd_bus_method(int id)
 static void ask_init(PdAsk *ask, Pd *pd, const ReplyTo *to);
 static void set_header(PdAsk *ask, ProtobufCMessage *response);
 
-/*
- * A stream's message is a request like any other; those of unary calls are
- * refused by the server.
- */
-static bool
-refuse_message(Call *call, const PdMethod *method)
-{
-	if (method->kind != RPC_STREAM || call_admits(call) ||
-		((method->flags & PD_WHILE_READ) &&
-		 call_send_queued(call) <= LITTLE_UNREAD))
-		return false;
-	call_fail(call, RPC_UNAVAILABLE, "server is busy");
-	return true;
-}
-
 static void
 on_message(Call *call, Bytes message)
 {
 	const PdMethod *method = &pd_methods[call_method(call)];
 	ReplyTo to = {.call = call, .stream = method->kind == RPC_STREAM};
 
-	if (refuse_message(call, method))
-		return;
-	pd_serve(server_arg(call_server(call)), method, message, &to);
+	if (pd_admits(call, method))
+		pd_serve(server_arg(call_server(call)), method, message, &to);
+	else
+		call_fail(call, RPC_UNAVAILABLE, "server is busy");
 }
 
 /* The one answer of a method that only listens. */
@@ -359,24 +333,6 @@ copy_bytes(const void *data, size_t len)
 	return out;
 }
 
-void
-pd_charge(const ReplyTo *to, size_t n)
-{
-	if (to->call != NULL)
-		call_charge(to->call, n);
-	else
-		account_add(server_memory_account(), n);
-}
-
-void
-pd_uncharge(const ReplyTo *to, size_t n)
-{
-	if (to->call != NULL)
-		call_uncharge(to->call, n);
-	else
-		account_sub(server_memory_account(), n);
-}
-
 static size_t
 waiting_bytes(const Reply *reply)
 {
@@ -562,27 +518,10 @@ ask_init(PdAsk *ask, Pd *pd, const ReplyTo *to)
 	ask->to = to;
 	ask->arena = &pd->arena;
 	ask->code = RPC_OK;
-	ask->most =
-		pd->max_answer == 0 ? SIZE_MAX : pd->arena.allocated + pd->max_answer;
+	ask->most = pd->arena.allocated + pd->max_answer;
 	ask->now = now.tv_sec;
 	ask->now_ns = (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
 	pd_changes_init(&ask->changes, ask->arena);
-}
-
-#define TOO_MUCH "the answer would take too much memory, ask for less"
-
-KvError
-pd_check_room(const PdAsk *ask)
-{
-	if (ask->arena->allocated <= ask->most)
-		return kv_ok();
-	return kv_error(RPC_RESOURCE_EXHAUSTED, TOO_MUCH);
-}
-
-bool
-pd_round_is_full(const Pd *pd)
-{
-	return pd->arena.allocated > MAX_ROUND_BYTES;
 }
 
 bool
@@ -623,21 +562,12 @@ take_effect(PdAsk *ask)
 	return true;
 }
 
-/*
- * What is packed may be more than what was put together for it, which may point
- * to the state.  Who has changed something was checked before.
- */
-static bool
-fits(const PdAsk *ask, const ProtobufCMessage *response)
-{
-	return ask->pd->max_answer == 0 || ask->changes.n > 0 ||
-		protobuf_c_message_get_packed_size(response) <= ask->pd->max_answer;
-}
-
 static void
 answer(PdAsk *ask, const PdMethod *method, const ReplyTo *to,
 	   ProtobufCMessage *response)
 {
+	KvError error;
+
 	if (ask->code != RPC_OK)
 	{
 		pd_fail(ask->pd, to, ask->code, ask->text);
@@ -649,10 +579,11 @@ answer(PdAsk *ask, const PdMethod *method, const ReplyTo *to,
 	if (ask->error.type != PD_OK && (method->flags & PD_KEEPS_PAYLOAD) == 0)
 		method->response->message_init(response);
 	set_header(ask, response);
-	if (fits(ask, response))
+	error = pd_check_size(ask, response);
+	if (error.code == RPC_OK)
 		pd_reply(ask->pd, to, response);
 	else
-		pd_fail(ask->pd, to, RPC_RESOURCE_EXHAUSTED, TOO_MUCH);
+		pd_fail(ask->pd, to, error.code, error.text);
 }
 
 /* What a member answers that does not lead, once it knows the members. */

@@ -182,6 +182,13 @@ extern void *etcd_item(const KvItem *item, bool with_value, Arena *arena);
 /* An error if what was put together for the answer is too much. */
 extern KvError pd_check_room(const PdAsk *ask);
 
+/*
+ * The same once it is whole: what is packed may be more, where messages point
+ * to the state.  Who has changed something was checked before.
+ */
+extern KvError pd_check_size(const PdAsk *ask,
+							 const ProtobufCMessage *response);
+
 /* True if it is an error, which then is the answer. */
 extern bool kv_failed(PdAsk *ask, KvError error);
 

@@ -27,11 +27,6 @@ PGDLLEXPORT void tikv_pd_main(Datum arg);
 #define MAX_MESSAGE_BYTES ((size_t) 150 << 20)
 #define MAX_UNARY_CALLS 16384
 #define STOP_MS 500
-
-/* Of keys, values and what else one answer holds before it is packed ... */
-#define MAX_ANSWER_BYTES ((size_t) 256 << 20)
-/* ... and no more than this part of the memory that all may hold. */
-#define ANSWER_SHARE 4
 #define RETRY_MS 100
 
 #define MAX_HTTP_PER_ROUND 256
@@ -341,15 +336,6 @@ bring_down(Pd *pd, const char *reason)
 	bus_worker_reset(WORKER_PD);
 }
 
-static size_t
-max_answer(void)
-{
-	size_t limit = worker_memory_limit();
-
-	return limit == 0 ? MAX_ANSWER_BYTES :
-						Min(MAX_ANSWER_BYTES, limit / ANSWER_SHARE);
-}
-
 /* One life: from the extension's creation to its drop, or to a stop. */
 static void
 run_pd(Pd *pd)
@@ -389,7 +375,7 @@ run_pd(Pd *pd)
 	else
 		tso_resign(pd);
 	pd->start_time = (int64) time(NULL);
-	pd->max_answer = max_answer();
+	pd_set_bounds(pd, worker_memory_limit());
 	pd->http = start_http(pd->tls);
 	pd->server = start_server(pd);
 	worker_report(WORKER_PD, WORKER_SERVING, "",

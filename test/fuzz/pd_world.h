@@ -258,6 +258,7 @@ world_begin(bool bootstrapped)
 	world.tso_waits_tail = &world.tso_waits;
 	world.waiting_tail = &world.waiting;
 	watch_init(&world);
+	pd_set_bounds(&world, 0);
 	pd_state_init(&world.state);
 	pd_state_loaded(&world.state);
 	pd_changes_init(&changes, &world.arena);

@@ -522,6 +522,27 @@ test_many_watchers(void)
 	end();
 }
 
+/* The same with little memory, of which a round may take a part. */
+static void
+test_small_rounds(void)
+{
+	Etcdserverpb__PutRequest in = ETCDSERVERPB__PUT_REQUEST__INIT;
+	int rounds = 0;
+
+	begin();
+	pd_set_bounds(&world, 16 * MIB);
+	watch(20);
+	in.key = binary("w");
+	in.value = large_value();
+	CHECK(ask_on(ASKER, "/etcdserverpb.KV/Put", &in) == RPC_OK);
+	OK(world.arena.allocated < 12 * MIB,
+	   "where memory is small a round takes less of it");
+	while (watch_events < 20 && rounds++ < 30)
+		world_round();
+	EQ_U64(watch_events, 20, "and all are told in more of them");
+	end();
+}
+
 static void
 test_silent_reader(void)
 {
@@ -991,6 +1012,7 @@ main(void)
 	test_query_region();
 	test_refused_streams();
 	test_many_watchers();
+	test_small_rounds();
 	test_silent_reader();
 	test_sated_watcher();
 	test_shared_watches();
