@@ -237,7 +237,7 @@ const PdMethod pd_methods[] = {
 	{"/etcdserverpb.Lease/LeaseKeepAlive", RPC_STREAM,
 	 &etcdserverpb__lease_keep_alive_request__descriptor,
 	 &etcdserverpb__lease_keep_alive_response__descriptor,
-	 pd_etcd_lease_keep_alive, PD_ANY_CLUSTER},
+	 pd_etcd_lease_keep_alive, PD_ANY_CLUSTER | PD_WHILE_READ},
 	{"/etcdserverpb.Lease/LeaseTimeToLive", RPC_UNARY,
 	 &etcdserverpb__lease_time_to_live_request__descriptor,
 	 &etcdserverpb__lease_time_to_live_response__descriptor,
