@@ -140,13 +140,36 @@ drop_pipe(Pipe **place)
 	free(pipe);
 }
 
+/* The stream ends, and the client may come again. */
+static void
+break_pipe(Pipe *pipe, const char *why)
+{
+	ReplyTo to = {.call = pipe->call, .stream = true};
+
+	pd_fail(pipe->pd, &to, RPC_UNAVAILABLE, why);
+	client_drop(pipe->upstream);
+	drop_pipe(find_pipe(pipe->pd->forward, pipe->call));
+}
+
+/*
+ * The leader is not kept from saying more, since all that this member passes on
+ * to it shares one connection with what this node asks itself.
+ */
 static void
 on_pipe_message(ClientCall *upstream, Bytes bytes)
 {
 	Pipe *pipe = client_user(upstream);
+	Pd *pd = pipe->pd;
 	ReplyTo to = {.call = pipe->call, .stream = true};
 
-	pd_reply_bytes(pipe->pd, &to, bytes);
+	if (!pd_may_pass_on(pipe->call, bytes.len))
+	{
+		break_pipe(pipe, "too many responses wait to be read");
+		return;
+	}
+	pd_reply_bytes(pd, &to, bytes);
+	if (pd_round_is_full(pd))
+		server_yield(pd->server);
 }
 
 static void
@@ -185,14 +208,10 @@ forward_stream(Pd *pd, const PdMethod *method, Bytes bytes, const ReplyTo *to)
 		pipe->upstream = client_stream(fw->channel, method->path, &options,
 									   &pipe_handler, pipe);
 	}
-	if (!client_send_bytes(pipe->upstream, bytes))
-	{
-		pd_fail(pd, to, RPC_UNAVAILABLE, "the leader does not take more");
-		client_drop(pipe->upstream);
-		drop_pipe(find_pipe(fw, to->call));
-		return;
-	}
-	charge_pipe(pipe, client_send_queued(pipe->upstream));
+	if (client_send_bytes(pipe->upstream, bytes))
+		charge_pipe(pipe, client_send_queued(pipe->upstream));
+	else
+		break_pipe(pipe, "the leader does not take more");
 }
 
 bool

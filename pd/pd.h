@@ -261,6 +261,9 @@ extern bool pd_round_is_full(const Pd *pd);
  */
 extern bool pd_admits(const Call *call, const PdMethod *method);
 
+/* May so much that the leader says on a stream be queued for its client? */
+extern bool pd_may_pass_on(const Call *call, size_t len);
+
 /* What is kept for who waits for an answer counts to whom it is from. */
 extern void pd_charge(const ReplyTo *to, size_t n);
 extern void pd_uncharge(const ReplyTo *to, size_t n);

@@ -24,8 +24,8 @@
 #define PART_OF_MEMORY 4
 
 /*
- * What a stream of PD_WHILE_READ may owe to a client that has its share of the
- * memory and asks for more: some answers are on their way.
+ * What a stream of PD_WHILE_READ, or one that is passed on, may owe to a client
+ * that has its share of the memory: some answers are on their way.
  */
 #define LITTLE_UNREAD 1024
 
@@ -75,6 +75,13 @@ pd_admits(const Call *call, const PdMethod *method)
 	return method->kind != RPC_STREAM || call_admits(call) ||
 		((method->flags & PD_WHILE_READ) &&
 		 call_send_queued(call) <= LITTLE_UNREAD);
+}
+
+bool
+pd_may_pass_on(const Call *call, size_t len)
+{
+	return call_admits_unasked(call) ||
+		call_send_queued(call) + len <= LITTLE_UNREAD;
 }
 
 void

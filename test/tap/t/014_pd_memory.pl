@@ -234,6 +234,26 @@ my @list = ($there, '/etcdserverpb.Cluster/MemberList', '');
 $passes->start;
 serve($passes);
 wait_for('requests to be passed on', sub { defined end_call(begin_call(@list), 5) });
+
+# Its clients' watches, which the leader tells and they do not read.
+my ($pid_there) = pids($passes, 'tikv pd');
+my $address_here = $address;
+
+($pid, $pid_there, $address) = ($pid_there, $pid, $there);
+$before = begin();
+$socket = calls(60, @watch, ($create) x 2);
+usleep(1_000_000);
+foreach my $i (1 .. 3)
+{
+	is((etcd($value, 'put', 'w'))[0], 'OK', 'passed on: what they watch is written');
+	usleep(500_000);
+}
+cmp_ok(memory_mb('VmHWM') - $before, '<', 100, 'passed on: memory is bounded');
+ok(defined end_call(begin_call(@list), 10), 'passed on: others are served');
+close $socket;
+($pid, $address) = ($pid_there, $address_here);
+
+# Requests, while nobody answers them.
 hold_still($node, $pid);
 $socket = connect_http2($there) or die 'no connection';
 my $up = begin_upload($socket);
