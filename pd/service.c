@@ -202,7 +202,8 @@ in_doubt(const Pd *pd)
 /*
  * Timestamps lie below a bound that a quorum has; a stream's answers all leave
  * at once, so they keep their order.  Those of other streams keep it by waiting
- * behind each other.
+ * behind each other.  An error may be final for who gets it, as is that of a
+ * store whose start is not the newest one, and waits for what it shows.
  */
 static bool
 has_to_wait(const Pd *pd, const ReplyTo *to)
@@ -213,8 +214,8 @@ has_to_wait(const Pd *pd, const ReplyTo *to)
 		return false;
 	if (pd->changing)
 		return true;
-	if (flags & PD_AT_ONCE)
-		return to->stream && pd->waiting != NULL;
+	if ((flags & PD_AT_ONCE) && !to->error)
+		return to->stream && (pd->waiting != NULL || pd->outbox != NULL);
 	return pd->waiting != NULL || in_doubt(pd);
 }
 

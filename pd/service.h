@@ -47,7 +47,8 @@ typedef enum PdFlags
 	PD_KEEPS_PAYLOAD = 32, /* with an error in the header, too */
 	PD_ANY_MEMBER = 64,	   /* answered by every member, leader or not */
 	PD_NAMES_SENDER = 128, /* passed on with this member's id */
-	PD_AT_ONCE = 256,	   /* the answer shows no state that is saved */
+	PD_AT_ONCE = 256,	   /* what is no error shows no state that is saved,
+							* or none that is final for who asked */
 	PD_WHILE_READ = 512	   /* served as long as the client reads */
 } PdFlags;
 

@@ -2,7 +2,8 @@
  * test_pd_service.c
  *	  What one client may make the Placement Driver hold and do: answers and
  *	  rounds that are bounded, watchers that fall behind, leases that end
- *	  together, transactions in transactions; what another member may send.
+ *	  together, transactions in transactions; what another member may send, and
+ *	  what waits for a quorum.
  */
 #include "pd_world.h"
 
@@ -884,6 +885,41 @@ test_many_keys(void)
 	end();
 }
 
+/* ---- what a quorum does not have ---- */
+
+/* A store that is told of a newer start serves no more. */
+static void
+test_verdict(void)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__StoreStats stats = PDPB__STORE_STATS__INIT;
+	Pdpb__StoreHeartbeatRequest in = PDPB__STORE_HEARTBEAT_REQUEST__INIT;
+	Pdpb__StoreHeartbeatResponse *out;
+
+	begin();
+	header.cluster_id = FUZZ_CLUSTER;
+	in.header = &header;
+	stats.store_id = 1;
+	in.stats = &stats;
+	CHECK(put("/tikv_fdw/start/1", binary("00000000000000000002 word"), 0) ==
+		  RPC_OK);
+	world.decided_index = world.saved.applied_index + 1;
+	header.caller_id = (char *) "start 2";
+	CHECK(ask_on(ASKER, "/pdpb.PD/StoreHeartbeat", &in) == RPC_OK);
+	EQ_U64(ASKER->answers, 1, "a heartbeat that is taken is answered at once");
+	header.caller_id = (char *) "start 1";
+	CHECK(ask_on(ASKER, "/pdpb.PD/StoreHeartbeat", &in) == RPC_OK);
+	EQ_U64(ASKER->answers, 0, "an error waits for what it shows");
+	world_round();
+	EQ_U64(ASKER->answers, 1, "and then is told");
+	out = answered(&pdpb__store_heartbeat_response__descriptor);
+	OK(out->header->error != NULL &&
+		   out->header->error->type == PDPB__ERROR_TYPE__DUPLICATED_ENTRY,
+	   "a newer start was claimed");
+	world.decided_index = 0;
+	end();
+}
+
 /* ---- the safe point ---- */
 
 static int64
@@ -1024,6 +1060,7 @@ main(void)
 	test_nested();
 	test_much_work();
 	test_many_keys();
+	test_verdict();
 	test_safe_point();
 	arena_init(&arena);
 	test_records_of_others();

@@ -71,15 +71,20 @@ sub lead
 
 sub log_end { return $leads->safe_psql('postgres', 'SELECT coalesce(max(index), 0) FROM tikv_internal.pd_raft_log'); }
 
-# An entry of the leader's log with this text in it, behind this one.
+# Is there an entry of the leader's log with this text in it, behind this one?
+sub has_entry
+{
+	my ($text, $behind) = @_;
+
+	return $leads->safe_psql('postgres',
+		"SELECT count(*) FROM tikv_internal.pd_raft_log WHERE index > $behind AND position('$text'::bytea IN entry) > 0") > 0;
+}
+
 sub wait_entry
 {
 	my ($text, $behind) = @_;
 
-	wait_for("an entry of $text", sub {
-		$leads->safe_psql('postgres',
-			"SELECT count(*) FROM tikv_internal.pd_raft_log WHERE index > $behind AND position('$text'::bytea IN entry) > 0") > 0;
-	});
+	wait_for("an entry of $text", sub { has_entry($text, $behind) });
 }
 
 sub sleep_until
@@ -112,7 +117,7 @@ foreach my $round (1 .. 12)
 	my $read = begin_call($address, '/etcdserverpb.KV/Range', field(1, $key, 1));
 	usleep(100_000);
 	my $routed = end_call(begin_call($address, '/pdpb.PD/GetRegion', $region), 0.3);
-	my $told = defined end_call($read, 0);
+	my $told = defined end_call($read, 0.1);
 	my $saved = $leads->safe_psql('postgres', "SELECT count(*) FROM tikv_internal.pd_kv WHERE key = 'kv/key/$key'");
 	$shown++ if $told && $saved eq '1';
 	kill 'CONT', @pids[1, 2];
@@ -126,6 +131,42 @@ foreach my $round (1 .. 12)
 	last;
 }
 is($shown, 0, 'a read is not answered by what may be lost');
+ok($in_time, 'while places are told at once');
+
+# ---- nor is a store told of a newer start, upon which it serves no more
+
+my $verdicts = 0;
+my $cluster = field(1, (pd('GET', 'cluster'))[1]{id});
+
+$in_time = 0;
+foreach my $round (1 .. 12)
+{
+	my $id = 9000 + $round;
+	my $key = "/tikv_fdw/start/$id";
+	my $beat = field(1, $cluster . field(3, 'start 1', 1), 1) . field(2, field(1, $id), 1);
+
+	lead();
+	my $before = log_end();
+
+	stop_others();
+	my $claim = begin_call($address, '/etcdserverpb.KV/Put', field(1, $key, 1) . field(2, sprintf('%020d word', 2), 1));
+	usleep(100_000);
+	my $verdict = begin_call($address, '/pdpb.PD/StoreHeartbeat', $beat);
+	my $routed = end_call(begin_call($address, '/pdpb.PD/GetRegion', $region), 0.3);
+	my $told = end_call($verdict, 0.1) // '';
+	my $decided = has_entry($key, $before);
+
+	$verdicts++ if $told =~ /was claimed/;
+	kill 'CONT', @pids[1, 2];
+	my $late = end_call($verdict, 10);
+
+	# As above: unless the lease of the leader has ended meanwhile.
+	next if !$decided || !defined $routed || !defined $late;
+	like($late, qr/start 2 of store $id was claimed, this is 1/, 'the store is told of the newer start');
+	$in_time = 1;
+	last;
+}
+is($verdicts, 0, 'no store is told of a start that may be lost');
 ok($in_time, 'while places are told at once');
 
 # ---- a leader that cannot hand over goes on with all that it has decided
