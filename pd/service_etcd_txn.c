@@ -89,32 +89,53 @@ compare_holds(const Etcdserverpb__Compare *compare, const KvItem *item)
 	return compare_result(order, compare->result);
 }
 
-static bool
-all_hold(const KvTxn *txn, const Etcdserverpb__TxnRequest *in)
+/* Nothing more is gone through by one that has done too much already. */
+static KvError
+check_bounds(const PdAsk *ask, const KvTxn *txn)
 {
-	for (size_t i = 0; i < in->n_compare; i++)
+	KvError error = kv_check_work(txn);
+
+	return error.code == RPC_OK ? pd_check_room(ask) : error;
+}
+
+/* For the keys of a range, all of them; none is as an absent key. */
+static KvError
+range_holds(const PdAsk *ask, const KvTxn *txn,
+			const Etcdserverpb__Compare *compare, KvRange range, bool *holds)
+{
+	KvError error = check_bounds(ask, txn);
+	const KvItem **items;
+	size_t n;
+
+	if (error.code != RPC_OK)
+		return error;
+	n = kv_scan(txn, range, &items);
+	*holds = n > 0 || compare_holds(compare, NULL);
+	for (size_t i = 0; i < n && *holds; i++)
+		*holds = compare_holds(compare, items[i]);
+	return kv_ok();
+}
+
+static KvError
+all_hold(const PdAsk *ask, const KvTxn *txn, const Etcdserverpb__TxnRequest *in,
+		 bool *hold)
+{
+	KvError error = kv_ok();
+
+	*hold = true;
+	for (size_t i = 0; i < in->n_compare && *hold; i++)
 	{
 		const Etcdserverpb__Compare *compare = in->compare[i];
 		KvRange range = etcd_range(compare->key, compare->range_end);
-		const KvItem **items;
-		size_t n;
 
 		if (range.end.len == 0)
-		{
-			if (!compare_holds(compare, kv_get(txn, range.key)))
-				return false;
-			continue;
-		}
-
-		/* A range: its keys, all of them; none is as an absent key. */
-		n = kv_scan(txn, range, &items);
-		if (n == 0 && !compare_holds(compare, NULL))
-			return false;
-		for (size_t k = 0; k < n; k++)
-			if (!compare_holds(compare, items[k]))
-				return false;
+			*hold = compare_holds(compare, kv_get(txn, range.key));
+		else
+			error = range_holds(ask, txn, compare, range, hold);
+		if (error.code != RPC_OK)
+			return error;
 	}
-	return true;
+	return kv_ok();
 }
 
 /* ---- Txn: what it may hold ---- */
@@ -285,18 +306,19 @@ do_txn(PdAsk *ask, KvTxn *txn, const Etcdserverpb__TxnRequest *in,
 	   Etcdserverpb__TxnResponse *out)
 {
 	Etcdserverpb__RequestOp **ops;
+	bool hold;
+	KvError error = all_hold(ask, txn, in, &hold);
 	size_t n;
 
-	out->succeeded = all_hold(txn, in);
+	if (error.code != RPC_OK)
+		return error;
+	out->succeeded = hold;
 	ops = out->succeeded ? in->success : in->failure;
 	n = out->succeeded ? in->n_success : in->n_failure;
 	out->responses = arena_alloc(ask->arena, n * sizeof(*out->responses));
 	for (size_t i = 0; i < n; i++)
 	{
-		KvError error = kv_check_work(txn);
-
-		if (error.code == RPC_OK)
-			error = pd_check_room(ask);
+		error = check_bounds(ask, txn);
 		if (error.code != RPC_OK)
 			return error;
 		out->responses[i] = NEW_MESSAGE(ask->arena, Etcdserverpb__ResponseOp,

@@ -171,11 +171,11 @@ sub begin_call
 
 	write_all($socket, frame('HEADERS', $FLAG{END_HEADERS}, 1, call_headers($path))
 		  . frame('DATA', $FLAG{END_STREAM}, 1, grpc_message($message)));
-	return { socket => $socket, in => '', data => '', over => 0 };
+	return { socket => $socket, in => '', data => '', headers => '', over => 0 };
 }
 
 # The message that it is answered with; undef if none has come in so many
-# seconds, or the call is over ({over}) with an error.
+# seconds, or the call is over ({over}) with an error, whose text is in {headers}.
 sub end_call
 {
 	my ($call, $seconds) = @_;
@@ -207,6 +207,7 @@ sub take_frames
 		if ($stream == 1)
 		{
 			$call->{data} .= substr $call->{in}, 9, $length if $type == $TYPE{DATA};
+			$call->{headers} .= substr $call->{in}, 9, $length if $type == $TYPE{HEADERS};
 			$call->{over} = 1 if $type == $TYPE{RST_STREAM}
 			  || $flags & $FLAG{END_STREAM} && ($type == $TYPE{DATA} || $type == $TYPE{HEADERS});
 		}

@@ -873,6 +873,48 @@ test_much_work(void)
 	end();
 }
 
+/* That all keys from "k" to "l" were changed, many times over. */
+static Etcdserverpb__TxnRequest *
+compares(size_t n)
+{
+	Etcdserverpb__TxnRequest *txn = new_txn(0);
+	Etcdserverpb__Compare *compare =
+		NEW_MESSAGE(&arena, Etcdserverpb__Compare, etcdserverpb__compare__init);
+
+	compare->result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__GREATER;
+	compare->target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD;
+	compare->target_union_case =
+		ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
+	compare->key = binary("k");
+	compare->range_end = binary("l");
+	txn->n_compare = n;
+	txn->compare = arena_alloc(&arena, n * sizeof(*txn->compare));
+	for (size_t i = 0; i < n; i++)
+		txn->compare[i] = compare;
+	return txn;
+}
+
+static void
+test_compares(void)
+{
+	begin();
+	fill(100000, 0);
+	EQ_U64(ask("/etcdserverpb.KV/Txn", compares(20)), RPC_OK,
+		   "many keys are compared many times");
+	OK(((Etcdserverpb__TxnResponse *)
+			answered(&etcdserverpb__txn_response__descriptor))
+		   ->succeeded,
+	   "and all are as they should be");
+	EQ_U64(ask_on(ASKER, "/etcdserverpb.KV/Txn", compares(128)),
+		   RPC_INVALID_ARGUMENT, "but there is a bound");
+	OK(world.arena.allocated < 48 * MIB, "of what is gone through");
+	world_round();
+	world.max_answer = 8 * MIB;
+	EQ_U64(ask("/etcdserverpb.KV/Txn", compares(20)), RPC_RESOURCE_EXHAUSTED,
+		   "and of memory");
+	end();
+}
+
 static void
 test_many_keys(void)
 {
@@ -1059,6 +1101,7 @@ main(void)
 	test_leases();
 	test_nested();
 	test_much_work();
+	test_compares();
 	test_many_keys();
 	test_verdict();
 	test_safe_point();

@@ -1,7 +1,9 @@
 # What one client can make the Placement Driver hold is bounded: answers that
-# repeat one value, ranges in a transaction, many watchers of one key on many
-# streams, regions with many buckets asked for on many streams, bodies over HTTP
-# that do not end, requests that wait for a leader.  Others are served meanwhile.
+# What one client can make the Placement Driver hold is bounded: answers that
+# repeat one value, ranges in a transaction and in what it compares, many
+# watchers of one key on many streams, regions with many buckets asked for on
+# many streams, bodies over HTTP that do not end, requests that wait for a
+# leader.  Others are served meanwhile.
 
 use strict;
 use warnings;
@@ -163,6 +165,34 @@ is_bounded('ranges', $before, 400);
 ($out, $err) = etcd("\n" . "get --prefix big\n\n\n", 'txn');
 cmp_ok(length $out, '>', 25 * length $value, 'one is answered');
 etcd('', 'del', '--prefix', 'big');
+
+# ---- ranges that a transaction compares
+sub txn
+{
+	my ($message) = @_;
+	my $call = begin_call($address, '/etcdserverpb.KV/Txn', $message);
+
+	return (end_call($call, 60), $call->{headers});
+}
+
+my $keys = 40_000;
+
+for (my $from = 0; $from < $keys; $from += 125)
+{
+	my $puts = join '', map {
+		field(2, field(2, field(1, sprintf('many/%05d', $_), 1), 1), 1)
+	} $from .. $from + 124;
+
+	defined((txn($puts))[0]) or die 'no keys';
+}
+my $changed = field(1, field(1, 1) . field(2, 2) . field(3, 'many/', 1) . field(6, 0) . field(64, 'many0', 1), 1);
+
+$before = begin();
+ok(defined((txn($changed x 50))[0]), 'forty thousand keys are compared fifty times');
+($out, $err) = txn($changed x 128);
+ok(!defined $out, 'but not more often than is borne');
+like($err, qr/too many operations/, 'as the error says');
+is_bounded('compares', $before, 150);
 
 # ---- watchers of one key, who do not read: all on one stream, then on many of
 # one connection, then one on each of many connections
