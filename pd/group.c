@@ -115,6 +115,7 @@ stop_leading(Pd *pd)
 	watch_end_all(pd);
 	pd_fail_waiting(pd, "not leader");
 	region_tasks_fail(pd, "not leader");
+	lease_ends_fail(pd, "not leader");
 	FAILPOINT_PASS("pd_resigned");
 	pd->must_reload = true;
 }

@@ -181,6 +181,7 @@ lose_round(Pd *pd)
 	pd->tso_bound_ms = pd->tso_bound_index = 0;
 	pd_fail_waiting(pd, "the change could not be saved");
 	region_tasks_fail(pd, "a change could not be saved");
+	lease_ends_fail(pd, "a change could not be saved");
 	group_stop(pd);
 	pd_flush_outbox(pd, false);
 }

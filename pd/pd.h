@@ -162,7 +162,8 @@ typedef struct Pd
 	bool watchers_wait;		  /* ... and not because they do not read */
 	struct RegionTask *tasks; /* see region_tasks.c */
 	int64 next_task_us;
-	int64 lease_retry_us;		 /* an expired lease could not be removed */
+	int64 lease_retry_us;		 /* no lease ends before */
+	struct LeaseEnd *lease_ends; /* waited for; see service_lease.c */
 	int64 min_resolved_saved_us; /* when min_resolved_ts was last saved */
 
 	/* the round */
@@ -297,6 +298,9 @@ extern void watch_end_all(Pd *pd);
 
 /* Remove what has run out. */
 extern void lease_tick(Pd *pd);
+
+/* Who waits for the end of a lease is told no more of it. */
+extern void lease_ends_fail(Pd *pd, const char *text);
 
 /* ---- observe.c ---- */
 

@@ -267,6 +267,7 @@ etcd_do_delete(PdAsk *ask, KvTxn *txn,
 {
 	KvRange range = etcd_range(in->key, in->range_end);
 	const KvItem **prevs;
+	KvError error;
 	size_t n;
 
 	if (in->key.len == 0)
@@ -276,7 +277,9 @@ etcd_do_delete(PdAsk *ask, KvTxn *txn,
 		kv_get(txn, bytes_cstr(PD_SAFE_POINT_KEY)) != NULL)
 		return kv_error(RPC_FAILED_PRECONDITION,
 						PD_SAFE_POINT_KEY " cannot be removed");
-	n = kv_delete(txn, range, &prevs);
+	error = kv_delete(txn, range, &prevs, &n);
+	if (error.code != RPC_OK)
+		return error;
 	out->deleted = (int64) n;
 	if (in->prev_kv)
 	{
@@ -284,8 +287,7 @@ etcd_do_delete(PdAsk *ask, KvTxn *txn,
 		out->prev_kvs = arena_alloc(ask->arena, n * sizeof(*out->prev_kvs));
 		for (size_t i = 0; i < n; i++)
 		{
-			KvError error = pd_check_room(ask);
-
+			error = pd_check_room(ask);
 			if (error.code != RPC_OK)
 				return error;
 			out->prev_kvs[i] = etcd_item(prevs[i], true, ask->arena);

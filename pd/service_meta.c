@@ -250,7 +250,7 @@ pd_meta_delete(PdAsk *ask, const void *request, void *response)
 	if (error.code == RPC_OK)
 		error = check_not_safe_point(&txn, range);
 	if (error.code == RPC_OK)
-		n = kv_delete(&txn, range, &prevs);
+		error = kv_delete(&txn, range, &prevs, &n);
 	out->header = meta_header(ask, &txn, error);
 	out->deleted = (int64) n;
 	if (in->prev_kv && n > 0)
@@ -328,13 +328,13 @@ store_item(KvTxn *txn, const char *path, const Pdpb__GlobalConfigItem *item,
 				 .value = config_value(item)};
 	const KvItem *prev;
 	const KvItem **prevs;
+	size_t n;
 
 	if (!utf8_valid(bytes_cstr(item->name)))
 		return kv_error(RPC_INVALID_ARGUMENT, "the name is not valid UTF-8");
 	if (item->kind != PDPB__EVENT_TYPE__DELETE)
 		return kv_put(txn, &put, &prev);
-	(void) kv_delete(txn, (KvRange){put.key, bytes_empty()}, &prevs);
-	return kv_ok();
+	return kv_delete(txn, (KvRange){put.key, bytes_empty()}, &prevs, &n);
 }
 
 void

@@ -323,6 +323,7 @@ bring_down(Pd *pd, const char *reason)
 	watch_end_all(pd);
 	pd_fail_waiting(pd, "the placement driver stops");
 	region_tasks_fail(pd, "the placement driver stops");
+	lease_ends_fail(pd, "the placement driver stops");
 	join_stop(pd);
 	forward_stop(pd);
 	pd_flush_outbox(pd, true);

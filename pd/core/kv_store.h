@@ -38,6 +38,14 @@
 #define KV_MAX_TXN_STEPS 8192
 #define KV_MAX_TXN_WORK ((size_t) 4 << 20)
 
+/*
+ * Keys that one transaction removes, and those of a lease that go at once:
+ * each is a record of the proposal and a row of the table, and all others wait
+ * meanwhile.  etcd bounds neither.
+ */
+#define KV_MAX_REMOVED 16384
+#define KV_LEASE_SLICE 4096
+
 /* One change that is remembered; removed keys have version 0. */
 typedef struct KvEvent
 {

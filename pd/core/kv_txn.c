@@ -267,7 +267,7 @@ check_put(const KvTxn *txn, const KvPut *put, const KvItem *old)
 		return kv_error(RPC_INVALID_ARGUMENT, "etcdserver: lease is provided");
 	if ((put->ignore_value || put->ignore_lease) && old == NULL)
 		return kv_error(RPC_INVALID_ARGUMENT, "etcdserver: key not found");
-	if (put->lease != 0 && leases_get(txn->leases, put->lease) == NULL)
+	if (put->lease != 0 && leases_alive(txn->leases, put->lease) == NULL)
 		return kv_error(RPC_NOT_FOUND, "etcdserver: requested lease not found");
 	if (put->key.len > KV_MAX_KEY_BYTES ||
 		put->key.len + put->value.len > KV_MAX_REQUEST_BYTES)
@@ -305,37 +305,72 @@ kv_put(KvTxn *txn, const KvPut *put, const KvItem **prev)
 	return kv_ok();
 }
 
-size_t
-kv_delete(KvTxn *txn, KvRange range, const KvItem ***prevs)
+KvError
+kv_delete(KvTxn *txn, KvRange range, const KvItem ***prevs, size_t *n)
 {
-	size_t n = kv_scan(txn, range, prevs);
+	size_t found = kv_scan(txn, range, prevs);
 
-	for (size_t i = 0; i < n; i++)
+	*n = 0;
+	if (txn->gone + found > KV_MAX_REMOVED)
+		return kv_error(RPC_RESOURCE_EXHAUSTED,
+						"etcdserver: more than 16384 keys would be removed at "
+						"once, remove smaller ranges one after another");
+	for (size_t i = 0; i < found; i++)
 	{
 		KvItem gone = {.key = (*prevs)[i]->key};
 
 		add_change(txn, &gone, true);
 	}
-	return n;
+	txn->gone += found;
+	*n = found;
+	return kv_ok();
 }
 
-KvError
-kv_revoke(KvTxn *txn, int64_t lease)
+/* Remove keys of a lease, so many at most; true: it has no others. */
+static bool
+remove_leased(KvTxn *txn, int64_t lease, size_t most)
 {
-	PdRecord record = {.kind = PD_RECORD_LEASE, .removed = true};
+	size_t n = 0;
 
-	if (leases_get(txn->leases, lease) == NULL)
-		return kv_error(RPC_NOT_FOUND, "etcdserver: requested lease not found");
 	for (size_t i = 0; i < txn->store->n; i++)
 	{
 		const KvItem *item = kv_store_item(txn->store, i);
 		KvItem gone = {.key = item->key};
 
-		if (item->lease == lease)
-			add_change(txn, &gone, true);
+		if (item->lease != lease)
+			continue;
+		if (n++ == most)
+			return false;
+		add_change(txn, &gone, true);
 	}
-	record.lease.id = lease;
-	pd_changes_add(txn->changes, &record);
+	return true;
+}
+
+/*
+ * A slice of a lease, and itself with the last of its keys; true: it is gone.
+ * Until then it is dead, for a leader or a start that comes in between, too.
+ */
+static bool
+end_lease(KvTxn *txn, const Lease *lease)
+{
+	PdRecord record = {.kind = PD_RECORD_LEASE};
+
+	record.lease.id = lease->id;
+	record.lease.ttl = LEASE_DEAD;
+	record.removed = remove_leased(txn, lease->id, KV_LEASE_SLICE);
+	if (record.removed || lease->ttl != LEASE_DEAD)
+		pd_changes_add(txn->changes, &record);
+	return record.removed;
+}
+
+KvError
+kv_revoke(KvTxn *txn, int64_t lease, bool *whole)
+{
+	const Lease *found = leases_alive(txn->leases, lease);
+
+	if (found == NULL)
+		return kv_error(RPC_NOT_FOUND, "etcdserver: requested lease not found");
+	*whole = end_lease(txn, found);
 	return kv_ok();
 }
 
@@ -358,7 +393,10 @@ find_id(const int64_t *ids, size_t n, int64_t id)
 	return lo < n && ids[lo] == id ? lo : n;
 }
 
-/* So many of the leases have max_keys together, but one at least. */
+/*
+ * So many of the leases have max_keys together, but one at least; 0 if that is
+ * too large.
+ */
 static size_t
 choose_leases(const KvTxn *txn, const int64_t *ids, size_t n, size_t max_keys)
 {
@@ -374,6 +412,8 @@ choose_leases(const KvTxn *txn, const int64_t *ids, size_t n, size_t max_keys)
 			keys[find_id(ids, n, lease)]++;
 	}
 	sum = keys[0];
+	if (sum > KV_LEASE_SLICE)
+		return 0;
 	while (chosen < n && sum + keys[chosen] <= max_keys)
 		sum += keys[chosen++];
 	return chosen;
@@ -382,9 +422,20 @@ choose_leases(const KvTxn *txn, const int64_t *ids, size_t n, size_t max_keys)
 size_t
 kv_revoke_some(KvTxn *txn, const int64_t *ids, size_t n, size_t max_keys)
 {
+	const Lease *first;
+
 	if (n == 0)
 		return 0;
+	first = leases_get(txn->leases, ids[0]);
+	if (first != NULL && first->ttl == LEASE_DEAD)
+		return end_lease(txn, first) ? 1 : 0;
 	n = choose_leases(txn, ids, n, max_keys);
+	if (n == 0)
+	{
+		if (first != NULL)
+			(void) end_lease(txn, first);
+		return 0;
+	}
 	for (size_t i = 0; i < txn->store->n; i++)
 	{
 		const KvItem *item = kv_store_item(txn->store, i);

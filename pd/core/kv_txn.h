@@ -21,6 +21,7 @@ typedef struct KvTxn
 	size_t first; /* where its own changes begin */
 	size_t added; /* bytes that its puts add at most */
 	size_t made;  /* keys that they make at most */
+	size_t gone;  /* keys that its deletions remove */
 	bool wrote;
 	struct KvOwn *own; /* what it has looked up; the arena's */
 } KvTxn;
@@ -57,15 +58,24 @@ typedef struct KvPut
 /* *prev is what the key held, NULL if it was not there. */
 extern KvError kv_put(KvTxn *txn, const KvPut *put, const KvItem **prev);
 
-/* Remove the keys of a range; returns how many, and them in *prevs. */
-extern size_t kv_delete(KvTxn *txn, KvRange range, const KvItem ***prevs);
+/*
+ * Remove the keys of a range: *n of them, which are in *prevs.  Refused if the
+ * transaction would remove more than KV_MAX_REMOVED.
+ */
+extern KvError kv_delete(KvTxn *txn, KvRange range, const KvItem ***prevs,
+						 size_t *n);
 
-/* Remove a lease with all its keys. */
-extern KvError kv_revoke(KvTxn *txn, int64_t lease);
+/*
+ * Remove a lease with all its keys.  Not *whole: it has more than
+ * KV_LEASE_SLICE, of which so many are removed; it is dead, and goes with the
+ * last of them (kv_revoke_some).
+ */
+extern KvError kv_revoke(KvTxn *txn, int64_t lease, bool *whole);
 
 /*
  * The same for the first of some leases, which are in order of their ids: as
- * many as have max_keys together, but one at least.  Returns how many.
+ * many as have max_keys together, but one at least.  Returns how many are
+ * whole: 0 if the first one is not.
  */
 extern size_t kv_revoke_some(KvTxn *txn, const int64_t *ids, size_t n,
 							 size_t max_keys);

@@ -57,6 +57,14 @@ leases_get(const Leases *leases, int64_t id)
 	return found ? &leases->items[at] : NULL;
 }
 
+const Lease *
+leases_alive(const Leases *leases, int64_t id)
+{
+	const Lease *lease = leases_get(leases, id);
+
+	return lease != NULL && lease->ttl != LEASE_DEAD ? lease : NULL;
+}
+
 static void
 put_lease(Leases *leases, const Lease *lease)
 {
@@ -156,12 +164,11 @@ lease_refresh(Leases *leases, int64_t id, int64_t now_us)
 	bool found;
 	size_t at = seek(leases, id, &found);
 
-	if (found)
-	{
-		refresh(&leases->items[at], now_us);
-		note_expiry(leases, &leases->items[at]);
-	}
-	return found;
+	if (!found || leases->items[at].ttl == LEASE_DEAD)
+		return false;
+	refresh(&leases->items[at], now_us);
+	note_expiry(leases, &leases->items[at]);
+	return true;
 }
 
 void

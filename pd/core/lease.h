@@ -17,6 +17,12 @@
 #define LEASE_MAX_TTL INT64_C(9000000000)
 #define LEASE_MAX_COUNT 10000
 
+/*
+ * The ttl of one that has ended and still has keys, since it had too many to
+ * go at once.  Nothing keeps it alive, also after a start.
+ */
+#define LEASE_DEAD 0
+
 typedef struct Leases
 {
 	Lease *items; /* by id */
@@ -53,6 +59,9 @@ extern void leases_free(Leases *leases);
 extern bool leases_apply(Leases *leases, const PdRecord *record);
 
 extern const Lease *leases_get(const Leases *leases, int64_t id);
+
+/* The same, NULL for one that is dead, too. */
+extern const Lease *leases_alive(const Leases *leases, int64_t id);
 
 /* A new lease; id 0 lets `random` (not negative) choose. */
 extern KvError lease_grant(const Leases *leases, int64_t id, int64_t random,

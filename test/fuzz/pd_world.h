@@ -289,6 +289,7 @@ world_end(void)
 	tso_resign(&world);
 	watch_end_all(&world);
 	region_tasks_fail(&world, "the end");
+	lease_ends_fail(&world, "the end");
 	for (int i = 0; i < WORLD_CALLS; i++)
 		CHECK(world_calls[i].holds == 0 && world_calls[i].charged == 0);
 	watch_free(&world);

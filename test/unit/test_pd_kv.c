@@ -59,13 +59,22 @@ range(const char *key, const char *end)
 }
 
 static size_t
-delete_range(const char *key, const char *end)
+remove_keys(KvRange which)
 {
 	const KvItem **prevs;
 	size_t n;
 
+	EQ_U64(kv_delete(&txn, which, &prevs, &n).code, RPC_OK, "a deletion");
+	return n;
+}
+
+static size_t
+delete_range(const char *key, const char *end)
+{
+	size_t n;
+
 	begin();
-	n = kv_delete(&txn, range(key, end), &prevs);
+	n = remove_keys(range(key, end));
 	commit();
 	return n;
 }
@@ -108,14 +117,13 @@ static void
 test_own_changes(void)
 {
 	const KvItem **items;
-	const KvItem **prevs;
 
 	put_one("b", "old");
 	put_one("c", "old");
 	begin();
 	EQ_U64(put("a", "new", 0), RPC_OK, "put before the others");
 	EQ_U64(put("b", "new", 0), RPC_OK, "put over one");
-	EQ_U64(kv_delete(&txn, range("c", ""), &prevs), 1, "delete one");
+	EQ_U64(remove_keys(range("c", "")), 1, "delete one");
 	EQ_U64(put("d", "new", 0), RPC_OK, "put behind them");
 	EQ_U64(kv_scan(&txn, range("a", "z"), &items), 3, "sees its own changes");
 	OK(has_value(items[0], "new") && has_value(items[1], "new") &&
@@ -124,7 +132,7 @@ test_own_changes(void)
 	OK(kv_get(&txn, bytes_cstr("c")) == NULL, "does not see what it removed");
 	OK(has_value(get("b"), "old"), "nothing has changed yet");
 	EQ_U64(put("a", "newer", 0), RPC_OK, "put a second time");
-	EQ_U64(kv_delete(&txn, range("a", "b"), &prevs), 1, "and delete it");
+	EQ_U64(remove_keys(range("a", "b")), 1, "and delete it");
 	EQ_U64(kv_scan(&txn, range("a", "z"), &items), 2, "the last change counts");
 	commit();
 	OK(get("a") == NULL && has_value(get("b"), "new") && get("c") == NULL,
@@ -263,6 +271,7 @@ test_leases(void)
 	Lease lease;
 	int64_t now = 1000000;
 	int64_t ids[8];
+	bool whole;
 
 	begin();
 	EQ_U64(lease_grant(&leases, 0, 77, 10, &changes, &lease).code, RPC_OK,
@@ -301,13 +310,14 @@ test_leases(void)
 	OK(!lease_refresh(&leases, 99, now), "an unknown one does not");
 
 	begin();
-	EQ_U64(kv_revoke(&txn, 77).code, RPC_OK, "revoke");
+	EQ_U64(kv_revoke(&txn, 77, &whole).code, RPC_OK, "revoke");
+	OK(whole, "all of it");
 	commit();
 	OK(get("l/1") == NULL && get("l/2") == NULL && get("l/3") != NULL,
 	   "its keys are gone, and only they");
 	OK(leases_get(&leases, 77) == NULL, "so is the lease");
 	begin();
-	EQ_U64(kv_revoke(&txn, 77).code, RPC_NOT_FOUND, "once");
+	EQ_U64(kv_revoke(&txn, 77, &whole).code, RPC_NOT_FOUND, "once");
 	leases_refresh_all(&leases, 5000000);
 	EQ_U64(leases_next_expiry(&leases), 7000000, "a start gives all the time");
 }
@@ -405,42 +415,117 @@ test_order(void)
 	EQ_U64(store.n, 0, "and none");
 }
 
+/* As commit, without a check for each of very many changes. */
+static void
+apply_quietly(void)
+{
+	kv_end(&txn);
+	for (size_t i = 0; i < changes.n; i++)
+		if (!kv_store_apply(&store, &changes.records[i]))
+			leases_apply(&leases, &changes.records[i]);
+	arena_reset(&arena);
+	pd_changes_init(&changes, &arena);
+}
+
+static void
+put_many(const char *prefix, int n, int64_t lease)
+{
+	for (int from = 0; from < n; from += 1000)
+	{
+		begin();
+		for (int i = from; i < from + 1000 && i < n; i++)
+			(void) put(arena_printf(&arena, "%s%06d", prefix, i), "", lease);
+		apply_quietly();
+	}
+}
+
 /* Removing a range takes time in proportion to it, also from the front. */
 static void
 test_large_range(void)
 {
 	enum
 	{
-		N = 200000
+		N = 200000,
+		STEP = 10000
 	};
+	size_t removed = 0;
 	clock_t began;
-	double took;
+	double took = 0;
 
-	for (int from = 0; from < N; from += 1000)
+	put_many("r", N, 0);
+	for (int from = 0; from < N; from += STEP)
 	{
 		begin();
-		for (int i = from; i < from + 1000; i++)
-			(void) put(arena_printf(&arena, "r%06d", i), "", 0);
-		kv_end(&txn);
-		for (size_t k = 0; k < changes.n; k++)
-			kv_store_apply(&store, &changes.records[k]);
-		arena_reset(&arena);
+		removed +=
+			remove_keys(range(arena_printf(&arena, "r%06d", from),
+							  arena_printf(&arena, "r%06d", from + STEP)));
+		began = clock();
+		apply_quietly();
+		took += (double) (clock() - began) / CLOCKS_PER_SEC;
 	}
-	begin();
-	{
-		const KvItem **prevs;
-
-		EQ_U64(kv_delete(&txn, range("r", "s"), &prevs), N, "delete all");
-	}
-	kv_end(&txn);
-	began = clock();
-	for (size_t k = 0; k < changes.n; k++)
-		kv_store_apply(&store, &changes.records[k]);
-	took = (double) (clock() - began) / CLOCKS_PER_SEC;
 	printf("# %.2f s\n", took);
+	EQ_U64(removed, N, "delete all");
 	EQ_U64(store.n, 0, "they are gone");
 	OK(took < 4, "soon");
-	arena_reset(&arena);
+}
+
+/* One transaction removes so many keys, and not one more. */
+static void
+test_removed(void)
+{
+	const KvItem **prevs;
+	size_t n;
+
+	put_many("r", KV_MAX_REMOVED + 1, 0);
+	begin();
+	EQ_U64(kv_delete(&txn, range("r", "s"), &prevs, &n).code,
+		   RPC_RESOURCE_EXHAUSTED, "too many keys at once");
+	EQ_U64(changes.n, 0, "none is removed");
+	EQ_U64(remove_keys(range("r000001", "s")), KV_MAX_REMOVED, "one less");
+	EQ_U64(kv_delete(&txn, range("r000000", ""), &prevs, &n).code,
+		   RPC_RESOURCE_EXHAUSTED, "nor one beside them");
+	apply_quietly();
+	EQ_U64(delete_range("r", "s"), 1, "which goes afterwards");
+}
+
+/* A lease with very many keys ends in slices, and nothing revives it. */
+static void
+test_slices(void)
+{
+	enum
+	{
+		N = 2 * KV_LEASE_SLICE + 10
+	};
+	static const int64_t ids[] = {201, 202};
+	Lease lease;
+
+	grant_with_keys(201, 0);
+	grant_with_keys(202, 2);
+	put_many("r", N, 201);
+	begin();
+	EQ_U64(kv_revoke_some(&txn, ids, 2, 6), 0, "it does not end at once");
+	apply_quietly();
+	EQ_U64(store.n, N + 2 - KV_LEASE_SLICE, "a slice of its keys is gone");
+	OK(leases_get(&leases, 201) != NULL && leases_alive(&leases, 201) == NULL,
+	   "it is there, and dead");
+	OK(leases_next_expiry(&leases) <= 1, "the next slice is due");
+	OK(!lease_refresh(&leases, 201, 5000000), "nothing keeps it alive");
+	leases_refresh_all(&leases, 5000000);
+	OK(leases_next_expiry(&leases) <= 5000000, "nor a start");
+	begin();
+	EQ_U64(put("t", "v", 201), RPC_NOT_FOUND, "no key gets it");
+	EQ_U64(lease_grant(&leases, 201, 0, 10, &changes, &lease).code,
+		   RPC_FAILED_PRECONDITION, "nor is it granted again");
+	EQ_U64(kv_revoke_some(&txn, ids, 2, 6), 0, "another slice");
+	EQ_U64(changes.n, KV_LEASE_SLICE, "and the lease is not written again");
+	apply_quietly();
+	begin();
+	EQ_U64(kv_revoke_some(&txn, ids, 2, 6), 1, "the last one");
+	apply_quietly();
+	EQ_U64(store.n, 2, "its keys are gone, and only they");
+	OK(leases_get(&leases, 201) == NULL && leases_alive(&leases, 202) != NULL,
+	   "and so is it");
+	EQ_U64(revoke_some(ids + 1, 1, 6), 1, "the other one");
 }
 
 /* Looking for own changes among very many costs no more than among few. */
@@ -535,6 +620,8 @@ main(void)
 	test_revoke_some();
 	test_order();
 	test_large_range();
+	test_removed();
+	test_slices();
 	test_many_own_changes();
 	test_safe_point();
 	kv_store_free(&store);

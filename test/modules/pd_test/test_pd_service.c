@@ -170,6 +170,20 @@ range_op(bool count_only)
 	return op;
 }
 
+static Etcdserverpb__RequestOp *
+delete_op(const char *key, const char *range_end)
+{
+	Etcdserverpb__RequestOp *op =
+		new_op(ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE);
+
+	op->request_delete_range =
+		NEW_MESSAGE(&arena, Etcdserverpb__DeleteRangeRequest,
+					etcdserverpb__delete_range_request__init);
+	op->request_delete_range->key = binary(key);
+	op->request_delete_range->range_end = binary(range_end);
+	return op;
+}
+
 static Etcdserverpb__TxnRequest *
 new_txn(size_t n)
 {
@@ -220,9 +234,9 @@ put(const char *key, ProtobufCBinaryData value, int64 lease)
 	return ask("/etcdserverpb.KV/Put", &in);
 }
 
-/* Keys that begin with "k", and with a lease each if `lease` is not 0. */
+/* Keys that begin with "k"; the i-th has lease `lease` + `step` * i. */
 static void
-fill_from(size_t from, size_t n, int64 lease)
+fill_from(size_t from, size_t n, int64 lease, int64 step)
 {
 	PdChanges changes;
 
@@ -235,17 +249,18 @@ fill_from(size_t from, size_t n, int64 lease)
 		item->key = bytes_cstr(arena_printf(&world.arena, "k%07zu", i));
 		item->create_revision = item->mod_revision = 2;
 		item->version = 1;
-		item->lease = lease == 0 ? 0 : lease + (int64) i;
+		item->lease = lease + step * (int64) i;
 		pd_changes_add(&changes, &record);
 	}
 	pd_state_apply_all(&world.state, &changes);
 	arena_reset(&world.arena);
 }
 
+/* With a lease each if `lease` is not 0. */
 static void
 fill(size_t n, int64 lease)
 {
-	fill_from(0, n, lease);
+	fill_from(0, n, lease, lease == 0 ? 0 : 1);
 }
 
 static void
@@ -812,6 +827,70 @@ test_leases(void)
 	end();
 }
 
+/* One with very many keys, which somebody revokes. */
+static void
+test_large_lease(void)
+{
+	Etcdserverpb__LeaseRevokeRequest in =
+		ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
+	int rounds = 0;
+	size_t before;
+
+	begin();
+	grant(7);
+	before = world.state.kv.n;
+	fill_from(0, 10000, 7, 0);
+	in.id = 7;
+	CHECK(ask_on(ASKER, "/etcdserverpb.Lease/LeaseRevoke", &in) == RPC_OK);
+	world_round();
+	EQ_U64(world.state.kv.n, before + 10000 - KV_LEASE_SLICE,
+		   "a slice of its keys goes in a round");
+	world_round();
+	EQ_U64(world.state.kv.n, before + 10000 - KV_LEASE_SLICE,
+		   "others come in between");
+	EQ_U64(ASKER->answers, 0, "nobody is told yet");
+	while (ASKER->answers == 0 && rounds++ < 10)
+	{
+		world_us += 20000;
+		world_round();
+	}
+	EQ_U64(rounds, 2, "two slices later");
+	EQ_U64(world.state.kv.n, before, "all are gone");
+	OK(leases_get(&world.state.leases, 7) == NULL, "and so is the lease");
+	EQ_U64(((Etcdserverpb__LeaseRevokeResponse *)
+				answered(&etcdserverpb__lease_revoke_response__descriptor))
+			   ->header->revision,
+		   world.state.kv.revision, "as is told");
+	EQ_U64(ask("/etcdserverpb.Lease/LeaseRevoke", &in), RPC_NOT_FOUND, "once");
+
+	grant(8);
+	fill_from(0, 10000, 8, 0);
+	in.id = 8;
+	CHECK(ask_on(ASKER, "/etcdserverpb.Lease/LeaseRevoke", &in) == RPC_OK);
+	world_round();
+	lease_ends_fail(&world, "not leader");
+	EQ_U64(ASKER->code, RPC_UNAVAILABLE, "a leader that is none says so");
+	CHECK(ask_on(ASKER, "/etcdserverpb.Lease/LeaseRevoke", &in) == RPC_OK);
+	EQ_U64(ASKER->answers, 0, "who asks again waits for the end");
+	for (rounds = 0; ASKER->answers == 0 && rounds < 10; rounds++)
+	{
+		world_us += 20000;
+		world_round();
+	}
+	EQ_U64(ASKER->code, RPC_OK, "and is told");
+	EQ_U64(world.state.kv.n, before, "of it");
+
+	grant(9);
+	fill_from(0, KV_LEASE_SLICE + 1, 9, 0);
+	world_us += 20 * INT64CONST(1000000);
+	world_round();
+	EQ_U64(world.state.kv.n, before + 1, "one that runs out ends so, too");
+	world_us += 20000;
+	world_round();
+	EQ_U64(world.state.leases.n, 0, "and then is gone");
+	end();
+}
+
 /* ---- transactions ---- */
 
 static double
@@ -859,17 +938,45 @@ test_much_work(void)
 
 	/* Each put looks for what this transaction has changed already. */
 	txn = new_txn(128);
-	txn->success[0] =
-		new_op(ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE);
-	txn->success[0]->request_delete_range =
-		NEW_MESSAGE(&arena, Etcdserverpb__DeleteRangeRequest,
-					etcdserverpb__delete_range_request__init);
-	txn->success[0]->request_delete_range->key = binary("k");
-	txn->success[0]->request_delete_range->range_end = binary("l");
+	txn->success[0] = delete_op("k0000000", "k0016384");
 	for (int i = 1; i < 128; i++)
 		txn->success[i] = put_op(arena_printf(&arena, "m%d", i));
-	EQ_U64(ask("/etcdserverpb.KV/Txn", txn), RPC_OK, "delete all and put some");
-	EQ_U64(world.state.kv.n, 127, "which is done");
+	EQ_U64(ask("/etcdserverpb.KV/Txn", txn), RPC_OK,
+		   "delete many and put some");
+	EQ_U64(world.state.kv.n, 100000 - KV_MAX_REMOVED + 127, "which is done");
+	end();
+}
+
+/* What goes in one round is one proposal, and one transaction. */
+static void
+test_deletions(void)
+{
+	Etcdserverpb__DeleteRangeRequest in =
+		ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
+	MetaStoragepb__DeleteRequest meta = META_STORAGEPB__DELETE_REQUEST__INIT;
+	Etcdserverpb__TxnRequest *txn;
+
+	begin();
+	fill(20000, 0);
+	in.key = meta.key = binary("k");
+	in.range_end = meta.range_end = binary("l");
+	EQ_U64(ask("/etcdserverpb.KV/DeleteRange", &in), RPC_RESOURCE_EXHAUSTED,
+		   "so many keys are not deleted at once");
+	EQ_U64(ask("/meta_storagepb.MetaStorage/Delete", &meta), RPC_OK,
+		   "nor by MetaStorage");
+	OK(((MetaStoragepb__DeleteResponse *)
+			answered(&meta_storagepb__delete_response__descriptor))
+			   ->header->error != NULL,
+	   "which says so in its header");
+	txn = new_txn(2);
+	txn->success[0] = delete_op("k0000000", "k0010000");
+	txn->success[1] = delete_op("k0010000", "k0020000");
+	EQ_U64(ask("/etcdserverpb.KV/Txn", txn), RPC_RESOURCE_EXHAUSTED,
+		   "nor by two steps of a transaction");
+	EQ_U64(world.state.kv.n, 20000, "all are there");
+	in.range_end = binary("k0016384");
+	EQ_U64(ask("/etcdserverpb.KV/DeleteRange", &in), RPC_OK, "as many as may");
+	EQ_U64(world.state.kv.n, 20000 - KV_MAX_REMOVED, "are gone");
 	end();
 }
 
@@ -920,7 +1027,7 @@ test_many_keys(void)
 {
 	begin();
 	for (size_t i = 0; i < KV_MAX_KEYS; i += KV_MAX_KEYS / 16)
-		fill_from(i, KV_MAX_KEYS / 16, 0);
+		fill_from(i, KV_MAX_KEYS / 16, 0, 0);
 	EQ_U64(put("more", binary(""), 0), RPC_RESOURCE_EXHAUSTED,
 		   "so many keys, and not one more");
 	EQ_U64(put("k0000000", binary("v"), 0), RPC_OK, "those there are change");
@@ -1099,8 +1206,10 @@ main(void)
 	test_waiting_answers();
 	test_http_memory();
 	test_leases();
+	test_large_lease();
 	test_nested();
 	test_much_work();
+	test_deletions();
 	test_compares();
 	test_many_keys();
 	test_verdict();

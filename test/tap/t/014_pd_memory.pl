@@ -194,6 +194,31 @@ ok(!defined $out, 'but not more often than is borne');
 like($err, qr/too many operations/, 'as the error says');
 is_bounded('compares', $before, 150);
 
+# ---- deletions
+($out, $err) = etcd('', 'del', '--prefix', 'many/');
+like($err, qr/more than 16384 keys.*smaller ranges/, 'forty thousand keys are not deleted at once');
+($out, $err) = etcd('', 'del', 'many/30000', 'many0');
+is($out, '10000', 'ten thousand are');
+
+# ---- a lease of many keys
+sub count { return (etcd('', 'get', '--prefix', 'many/', '--limit=1', '-w', 'json'))[0] =~ /"count":(\d+)/ ? $1 : 0; }
+
+ok(defined end_call(begin_call($address, '/etcdserverpb.Lease/LeaseGrant', field(1, 6000) . field(2, 7)), 30),
+	'a lease');
+for (my $from = 0; $from < 30_000; $from += 125)
+{
+	my $puts = join '', map {
+		field(2, field(2, field(1, sprintf('many/%05d', $_), 1) . field(3, 7), 1), 1)
+	} $from .. $from + 124;
+
+	defined((txn($puts))[0]) or die 'no keys';
+}
+is(count(), '30000', 'and its keys');
+$first = $revision->('put', 'before', 'v');
+like((etcd('', 'lease', 'revoke', '7'))[0], qr/revoked/, 'it is revoked');
+is(count(), '0', 'with all of them');
+cmp_ok($revision->('put', 'after', 'v'), '>', $first + 2, 'which did not go at once');
+
 # ---- watchers of one key, who do not read: all on one stream, then on many of
 # one connection, then one on each of many connections
 my @watch = ('/etcdserverpb.Watch/Watch', 0);
