@@ -67,7 +67,8 @@ FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c src/f
 	$(SHARED_C)
 STATUS_C := $(wildcard src/worker_common.c src/worker_tls.c) \
 	$(sort $(wildcard src/status/*.c)) \
-	src/server/http.c src/server/http_guests.c src/server/http_tls.c src/server/tls.c \
+	src/server/http.c src/server/http_guests.c src/server/http_room.c \
+	src/server/http_tls.c src/server/tls.c \
 	src/server/tls_files.c src/server/address.c src/server/helper.c \
 	$(sort $(wildcard src/bus/*.c src/storage/*.c)) $(CORE_C)
 WORKER_C := $(wildcard src/worker_common.c src/worker_tls.c) \

@@ -33,6 +33,8 @@ PGDLLEXPORT void tikv_pd_main(Datum arg);
 #define MAX_HTTP_BODY ((size_t) 4 << 20)
 #define MAX_HTTP_BODIES ((size_t) 64 << 20)
 #define MAX_HTTP_ANSWERS ((size_t) 256 << 20)
+#define SMALL_HTTP ((size_t) 64 << 10)
+#define HTTP_PATIENCE_MS 10000
 #define MAX_HTTP_CONNECTIONS 512
 #define HTTP_IDLE_S 120
 
@@ -67,6 +69,8 @@ start_http(Tls *tls)
 	config.max_body = MAX_HTTP_BODY;
 	config.max_bodies = MAX_HTTP_BODIES;
 	config.max_answers = MAX_HTTP_ANSWERS;
+	config.small = SMALL_HTTP;
+	config.patience_ms = HTTP_PATIENCE_MS;
 	config.max_connections = MAX_HTTP_CONNECTIONS;
 	config.idle_s = HTTP_IDLE_S;
 	http = http_start(&config, error, sizeof(error));

@@ -19,6 +19,7 @@
 #include "core/base/check.h"
 #include "server/http.h"
 #include "server/http_guests.h"
+#include "server/http_room.h"
 #include "server/internal.h"
 #include "server/tls_internal.h"
 
@@ -40,6 +41,8 @@ struct HttpRequest
 	uint8_t *body;
 	size_t body_len;
 	size_t body_size;
+	HttpPlace body_place;
+	int fd; /* once it is handed over */
 	bool begun;
 	bool handed; /* counted in server->in_flight */
 	bool answered;
@@ -49,6 +52,7 @@ struct HttpRequest
 	const char *type;
 	uint8_t *answer; /* malloc'd */
 	size_t answer_len;
+	HttpPlace answer_place;
 };
 
 struct HttpServer
@@ -57,13 +61,13 @@ struct HttpServer
 	struct MHD_Daemon *daemon;
 	TlsMaterial *first; /* the library keeps what it points to */
 	HttpGuests guests;
-	size_t bodies;		   /* bytes of all requests; the library's thread */
+	HttpRoom bodies;	   /* of all requests; the library's thread */
 	pthread_mutex_t mutex; /* guards what follows */
 	HttpRequest *waiting;
 	HttpRequest **waiting_tail;
 	HttpRequest *taken;
-	int in_flight;	/* handed to the worker and not finished */
-	size_t answers; /* bytes given and not finished */
+	int in_flight;	  /* handed to the worker and not finished */
+	HttpRoom answers; /* given and not finished */
 	bool stopping;
 };
 
@@ -72,7 +76,7 @@ struct HttpServer
 static void
 drop_body(HttpRequest *request)
 {
-	request->server->bodies -= request->body_size;
+	http_room_leave(&request->server->bodies, &request->body_place);
 	free(request->body);
 	request->body = NULL;
 	request->body_len = request->body_size = 0;
@@ -102,6 +106,8 @@ on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
 		return NULL;
 	request->server = cls;
 	request->connection = connection;
+	http_place_init(&request->body_place, request);
+	http_place_init(&request->answer_place, request);
 	request->uri = strdup(uri);
 	if (request->uri != NULL)
 		return request;
@@ -122,7 +128,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
 	{
 		pthread_mutex_lock(&http->mutex);
 		http->in_flight--;
-		http->answers -= request->answer_len;
+		http_room_leave(&http->answers, &request->answer_place);
 		pthread_mutex_unlock(&http->mutex);
 	}
 	free_request(request);
@@ -158,29 +164,52 @@ refuse(struct MHD_Connection *connection, int status, const char *text)
 					   strlen(text), MHD_RESPMEM_PERSISTENT);
 }
 
+/* The body that has been coming for longest goes.  False: there is none. */
+static bool
+end_late_body(HttpServer *http)
+{
+	HttpPlace *late = http_room_late(&http->bodies);
+	HttpRequest *request;
+
+	if (late == NULL)
+		return false;
+	request = late->owner;
+	request->refused = MHD_HTTP_SERVICE_UNAVAILABLE;
+	drop_body(request);
+	return true;
+}
+
+/* How much to keep ready for a body that has come so far. */
+static size_t
+room_for(const HttpConfig *config, size_t size)
+{
+	size_t most = size <= config->small && config->small < config->max_body ?
+		config->small :
+		config->max_body;
+
+	return size * 2 > most ? most : size * 2;
+}
+
 /* Have room for a body of this size: 0, or what to refuse the request with. */
 static int
 make_room(HttpRequest *request, size_t size)
 {
 	HttpServer *http = request->server;
-	size_t room = size * 2;
-	size_t others = http->bodies - request->body_size;
+	size_t room = room_for(&http->config, size);
 	uint8_t *grown;
 
 	if (size > http->config.max_body)
 		return MHD_HTTP_CONTENT_TOO_LARGE;
 	if (size <= request->body_size)
 		return 0;
-	if (room > http->config.max_body)
-		room = http->config.max_body;
-	if (http->config.max_bodies != 0 && others + room > http->config.max_bodies)
-		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	while (!http_room_hold(&http->bodies, &request->body_place, room))
+		if (!end_late_body(http) || request->refused != 0)
+			return MHD_HTTP_SERVICE_UNAVAILABLE;
 	grown = realloc(request->body, room);
 	if (grown == NULL)
 		return MHD_HTTP_SERVICE_UNAVAILABLE;
 	request->body = grown;
 	request->body_size = room;
-	http->bodies = others + room;
 	return 0;
 }
 
@@ -204,8 +233,15 @@ static enum MHD_Result
 hand_over(HttpRequest *request)
 {
 	HttpServer *server = request->server;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection,
+								MHD_CONNECTION_INFO_CONNECTION_FD);
 	uint64_t one = 1;
 	ssize_t rc;
+
+	/* The worker reads it from here on. */
+	http_room_keep(&request->body_place);
+	request->fd = info->connect_fd;
 
 	pthread_mutex_lock(&server->mutex);
 	if (server->stopping)
@@ -336,6 +372,10 @@ http_start(const HttpConfig *config, char *err, size_t errlen)
 	http->config = *config;
 	http->waiting_tail = &http->waiting;
 	pthread_mutex_init(&http->mutex, NULL);
+	http_room_init(&http->bodies, config->max_bodies, config->small,
+				   config->patience_ms);
+	http_room_init(&http->answers, config->max_answers, config->small,
+				   config->patience_ms);
 	http_guests_init(&http->guests, (unsigned int) config->max_connections,
 					 config->tls);
 	if (config->addr != NULL &&
@@ -450,16 +490,20 @@ http_body(const HttpRequest *request)
 	return bytes_make(request->body, request->body_len);
 }
 
-/* Count an answer of this size; false: there is no room for it.  Locked. */
-static bool
-count_answer(HttpServer *http, size_t len)
+/*
+ * The client that has been reading for longest goes, for the sake of those
+ * that come later: until then the library has its answer.  Locked, so that the
+ * connection is still open: on_completed comes before its end.
+ */
+static void
+end_late_answer(HttpServer *http)
 {
-	size_t most = http->config.max_answers;
+	HttpPlace *late = http_room_late(&http->answers);
 
-	if (most != 0 && http->answers > 0 && http->answers + len > most)
-		return false;
-	http->answers += len;
-	return true;
+	if (late == NULL)
+		return;
+	http_room_keep(late);
+	(void) shutdown(((HttpRequest *) late->owner)->fd, SHUT_RDWR);
 }
 
 void
@@ -468,12 +512,12 @@ http_answer(HttpRequest *request, int status, const char *type, Bytes body)
 	HttpServer *http = request->server;
 
 	pthread_mutex_lock(&http->mutex);
-	if (!count_answer(http, body.len))
+	if (!http_room_hold(&http->answers, &request->answer_place, body.len))
 	{
+		end_late_answer(http);
 		status = MHD_HTTP_SERVICE_UNAVAILABLE;
 		type = "text/plain";
 		body = bytes_cstr("too many answers wait to be read");
-		http->answers += body.len;
 	}
 	if (request->prev != NULL)
 		request->prev->next = request->next;

@@ -25,6 +25,8 @@ typedef struct HttpConfig
 	size_t max_body;	 /* bytes of a request; more: 413 */
 	size_t max_bodies;	 /* of all of them; more: 503; 0: no limit */
 	size_t max_answers;	 /* not taken by their clients; as max_bodies */
+	size_t small;		 /* a body or answer of so many is not counted */
+	int patience_ms;	 /* ... one that takes longer goes for others */
 	int max_connections; /* more: the one idle longest is closed */
 	unsigned int idle_s; /* a silent connection is closed */
 	Tls *tls;			 /* usable; NULL: plain */

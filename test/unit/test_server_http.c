@@ -22,6 +22,8 @@ static atomic_bool hold;  /* leave requests unanswered */
 static atomic_long held;
 static size_t max_bodies; /* of the next server */
 static size_t max_answers;
+static size_t small_size;
+static int patience_ms = 60000;
 static uint8_t large[8 << 20];
 
 static HttpRequest *
@@ -83,6 +85,8 @@ start(const char *addr)
 	config.wake_fd = wake_fd;
 	config.max_bodies = max_bodies;
 	config.max_answers = max_answers;
+	config.small = small_size;
+	config.patience_ms = patience_ms;
 	http = http_start(&config, err, sizeof(err));
 	if (http == NULL)
 		return false;
@@ -410,6 +414,110 @@ test_bodies(void)
 	max_bodies = 0;
 }
 
+static bool
+post_works(void)
+{
+	int fd = dial();
+	bool ok;
+
+	say(fd, "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+	ok = hear(fd, "POST /p 5");
+	close(fd);
+	return ok;
+}
+
+/* They fill all the room, and nothing more of them comes. */
+static void
+test_slow_bodies(void)
+{
+	int fds[4];
+	int fd;
+
+	max_bodies = 3000;
+	small_size = 100;
+	patience_ms = 1000;
+	OK(start("127.0.0.1:0"), "start");
+	for (int i = 0; i < 3; i++)
+		fds[i] = begin_body();
+	poll(NULL, 0, 200);
+	OK(post_works(), "a small body is taken while there is no room");
+	fd = begin_body();
+	say(fd, "0123456789");
+	OK(hear(fd, "too many requests"), "a large one is not");
+	close(fd);
+	poll(NULL, 0, 1200);
+	fds[3] = begin_body();
+	say(fds[3], "0123456789");
+	OK(hear(fds[3], "POST /p 910"), "but where another has taken too long");
+	say(fds[0], "0123456789");
+	OK(hear(fds[0], "too many requests"), "the one that came first");
+	say(fds[1], "0123456789");
+	OK(hear(fds[1], "POST /p 910"), "and no other");
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	stop();
+	max_bodies = small_size = 0;
+	patience_ms = 60000;
+}
+
+static int
+ask_large(void)
+{
+	int fd = dial();
+
+	say(fd, "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+	return fd;
+}
+
+/* Read to the end: was that all of a large answer? */
+static bool
+hear_large(int fd)
+{
+	static uint8_t piece[1 << 16];
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(large) && (n = recv(fd, piece, sizeof(piece), 0)) > 0)
+		len += (size_t) n;
+	return len >= sizeof(large);
+}
+
+/* They take all the room, and nobody reads them. */
+static void
+test_slow_readers(void)
+{
+	int fds[2];
+	int fd;
+
+	max_answers = 2 * sizeof(large);
+	small_size = 1000;
+	patience_ms = 1000;
+	OK(start("127.0.0.1:0"), "start");
+	fds[0] = ask_large();
+	poll(NULL, 0, 200);
+	fds[1] = ask_large();
+	poll(NULL, 0, 200);
+	OK(get_works(), "a small answer is given while there is no room");
+	fd = ask_large();
+	OK(hear(fd, "too many answers"), "a large one is not");
+	close(fd);
+	poll(NULL, 0, 1200);
+	fd = ask_large();
+	OK(hear(fd, "too many answers"), "nor where others take too long");
+	close(fd);
+	poll(NULL, 0, 300);
+	fd = ask_large();
+	OK(hear_large(fd), "but the next one is");
+	close(fd);
+	OK(!hear_large(fds[0]), "in place of the one that came first");
+	OK(hear_large(fds[1]), "and of no other");
+	close(fds[0]);
+	close(fds[1]);
+	stop();
+	max_answers = small_size = 0;
+	patience_ms = 60000;
+}
+
 /* Answers of 8 MiB that nobody reads: room for two of them. */
 static void
 test_answers(void)
@@ -506,6 +614,8 @@ main(void)
 	test_full();
 	test_bodies();
 	test_answers();
+	test_slow_bodies();
+	test_slow_readers();
 	test_addresses();
 	grpc_shutdown_blocking();
 	return unit_done();

@@ -273,9 +273,12 @@ my @held = map {
 
 	write_all($body, "POST /pd/api/v1/config HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
 		. ' ' x 3_900_000);
+	usleep(20_000);
 	$body;
 } 1 .. 60;
 is_bounded('bodies', $before, 150);
+is(HTTP::Tiny->new(timeout => 30)->post("http://$address/pd/api/v1/config", { content => '{}' })->{status}, 200,
+	'a small body of somebody else is taken');
 write_all($held[-1], ' ' x 100_000);
 sysread $held[-1], my $answer, 4096;
 like($answer, qr/ 503 .*too many requests/s, 'the last one is refused');
