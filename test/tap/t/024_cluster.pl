@@ -121,11 +121,12 @@ like(cluster('start'), qr/restarted/, 'so does the build before');
 # ---- settings are applied and remembered; of few worker processes the store
 # and PD come first
 cluster('start', '--set', 'max_worker_processes=3', '--set', 'tikv.server_workers=2',
-	'--set', "tikv.slow_log_threshold=7s");
+	'--set', '0:tikv.slow_log_threshold=7s', '--set', 'tikv.slow_log_threshold=6s',
+	'--set', '1:tikv.slow_log_threshold=5s');
 is($answer, 0, 'with few worker processes the node serves');
 like(cluster('status'), qr/status\b.*not registered/, 'status says who goes without');
 is($answer, 0, 'but all that run serve');
-is(ask('SHOW tikv.slow_log_threshold'), '7s', 'settings are applied');
+is(ask('SHOW tikv.slow_log_threshold'), '7s', 'settings are applied, one of the node before one of all');
 cluster('stop');
 is($answer, 0, 'it stops');
 like(cluster('status'), qr/not running/, 'status says so');
