@@ -68,8 +68,8 @@ txn-crash:             ## the same with transactions of client-go: ROUNDS=5
 commit-steps:          ## a SQL commit of keys and tables, disturbed at every step: POINTS=name..
 	test/faults/commit/run.sh $(POINTS)
 
-chaos:                 ## all clients under all faults: MINUTES=10 NODES=3 SEED=
-	test/faults/run.sh chaos 0 -minutes $(or $(MINUTES),10) -nodes $(or $(NODES),3)
+chaos:                 ## all clients under all faults, a build with failpoints: MINUTES=10 NODES=3 TTL=1 SEED=
+	test/faults/run.sh chaos 0 -failpoints -minutes $(or $(MINUTES),10) -nodes $(or $(NODES),3) $(if $(TTL),-ttl)
 
 known-faults:          ## failures known from other systems, on three instances
 	test/faults/run.sh known 0

@@ -54,14 +54,11 @@ soak_txn_crash()
     "$TOP/test/faults/run.sh" txn "${ROUNDS:-50}" -set tikv.gc_life_time=2s
 }
 
+# Of one node with times to live, of three with transactions.
 soak_chaos()
 {
-    local nodes
-
-    for nodes in 1 3; do
-        "$TOP/test/faults/run.sh" chaos 0 -minutes "${CHAOS_MINUTES:-30}" \
-            -nodes $nodes
-    done
+    "$TOP/test/faults/run.sh" chaos 0 -failpoints -minutes "${CHAOS_MINUTES:-30}" -ttl
+    "$TOP/test/faults/run.sh" chaos 0 -failpoints -minutes "${CHAOS_MINUTES:-30}" -nodes 3
 }
 
 # Go, Rust and Java at once, while each of three nodes is killed, shut down, stopped.

@@ -4,7 +4,9 @@
 # usage: test/faults/run.sh crash|txn|chaos|known|ride|failpoints [rounds] [option of the program...]
 #   crash: raw keys over gRPC and SQL.  txn: transactions of client-go.
 #   chaos: registers, and with -nodes N transactions as well, under faults of all
-#   kinds; 0 rounds are each kind once, -minutes N goes on for so long
+#   kinds; 0 rounds are each kind once, -minutes N goes on for so long, and stops
+#   single processes, too; -failpoints is for a build with those: disks and clocks
+#   that go wrong; -ttl: values with times to live, no transactions
 #   known: failures of other systems, one after the other, on three instances
 #   ride: the client programs of test/compat, which test/compat/run.sh ride names
 #   failpoints: a crash at each failpoint, of a build with those; -only, -roles
@@ -27,9 +29,9 @@ mkdir -p "$TOP/out/bin"
 export ETCD_CLIENT_DEBUG=fatal
 # What a failure leaves behind, and the check of the checkers.
 mkdir -p "$TOP/out/faults-$PROGRAM"
-(cd "$TOP/test/faults" && go test ./chaos ./bank)
+(cd "$TOP/test/faults" && go test ./chaos ./bank ./nemesis)
 if [ "$PROGRAM" = chaos ]; then
-    set -- "$@" -out "$TOP/out/faults-$PROGRAM"
+    set -- "$@" -out "$TOP/out/faults-$PROGRAM" ${DISTURBED:+-disturbed}
 fi
 
 dir=$(make_server_tmp "tikv_$PROGRAM")
@@ -51,11 +53,13 @@ finish()
 }
 trap finish EXIT
 if [ "$PROGRAM" = failpoints ]; then
-    . "$TOP/test/faults/failpoints/build.sh"
     (cd "$TOP/test/faults" && go test ./failpoints)
+    set -- "$@" -out "$TOP/out/faults-$PROGRAM"
+fi
+if [ "$PROGRAM" = failpoints ] || [[ " $* " = *" -failpoints "* ]]; then
+    . "$TOP/test/faults/failpoints/build.sh"
     copy=$(make_server_tmp tikv_failpoint_build)
     use_failpoint_build "$copy"
-    set -- "$@" -out "$TOP/out/faults-$PROGRAM"
 fi
 "$TOP/out/bin/faults-$PROGRAM" -rounds "$ROUNDS" -dir "$dir" \
     -cluster "$TOP/scripts/cluster" -base-port "${BASE_PORT:-7000}" ${SEED:+-seed "$SEED"} "$@"

@@ -140,7 +140,10 @@ func (c *client) do(in input) (output, error) {
 				return r, err
 			case put:
 				return kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: context, Key: []byte(in.key),
-					Value: []byte(in.value), ForCas: true})
+					Value: []byte(in.value), Ttl: uint64(in.ttl), ForCas: true})
+			case removeRange:
+				return kv.RawDeleteRange(ctx, &kvrpcpb.RawDeleteRangeRequest{Context: context,
+					StartKey: []byte(in.key), EndKey: []byte(endOf(in.key))})
 			case remove:
 				return kv.RawDelete(ctx, &kvrpcpb.RawDeleteRequest{Context: context, Key: []byte(in.key),
 					ForCas: true})

@@ -5,14 +5,20 @@
 // took effect at one moment between its request and its answer.  Nothing
 // acknowledged is lost, nothing stale is read, and the clients get on once a
 // fault has ended.  A register is a raw key; some clients read from any peer
-// (replica_read), some through SQL on any instance.
+// (replica_read), some through SQL on any instance; two registers side by side
+// are sometimes removed by one request for their range, and with -ttl values
+// have times to live.
+//
+// How many server workers a node has is a matter of chance, too.
 //
 // On several instances the transactions of package bank run beside them, by
 // client-go and by SQL: totals stay constant, appends are there or not,
 // counters do not go back, snapshots do not change.
 //
 // The faults of the first lap are each kind once, in an order of chance, those
-// of later ones any.  After a lap the clients rest, and all is checked.
+// of later ones any.  After a lap the clients rest, and all is checked.  With
+// -minutes single processes are stopped as well, with -failpoints disks are slow
+// and full and clocks step; the histories of all laps are kept.
 package main
 
 import (
@@ -24,11 +30,9 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/anishathalye/porcupine"
-	"github.com/jackc/pgx/v5"
 	pclog "github.com/pingcap/log"
 	"go.uber.org/zap/zapcore"
 
@@ -47,6 +51,7 @@ type options struct {
 	seed                                        int64
 	dir, script, only, out                      string
 	longest                                     time.Duration
+	failpoints, ttl, disturbed                  bool
 }
 
 func parseOptions() options {
@@ -63,7 +68,10 @@ func parseOptions() options {
 	flag.StringVar(&o.script, "cluster", "scripts/cluster", "the script that starts clusters")
 	flag.StringVar(&o.only, "only", "", "kinds of faults, separated by commas, instead of all")
 	flag.DurationVar(&o.longest, "longest", 30*time.Second, "that an instance is stopped or cut off")
-	flag.StringVar(&o.out, "out", "", "folder for the histories of a failure")
+	flag.StringVar(&o.out, "out", "", "folder for the histories of a failure, and of all laps with -minutes")
+	flag.BoolVar(&o.failpoints, "failpoints", false, "the build has them: slow and full disks, clocks that step")
+	flag.BoolVar(&o.ttl, "ttl", false, "values with times to live: no transactions, no clocks that step")
+	flag.BoolVar(&o.disturbed, "disturbed", false, "others use the machine: times are not judged")
 	flag.Parse()
 	if o.dir == "" {
 		flag.Usage()
@@ -78,6 +86,7 @@ func main() {
 	pclog.SetLevel(zapcore.FatalLevel) // a fault makes clients talk
 	log.Printf("seed %d, %d instances", o.seed, o.nodes)
 	c := &cluster.Cluster{Script: o.script, Dir: o.dir, BasePort: o.basePort, Nodes: o.nodes}
+	configure(c, o)
 	n, err := nemesis.New(c, rand.New(rand.NewSource(o.seed)), o.only)
 	if err != nil {
 		log.Fatal(err)
@@ -93,14 +102,36 @@ func main() {
 	r := &run{o: o, cluster: c, nemesis: n, began: time.Now(), clock: startClock(c)}
 	err = r.all()
 	if err = errors.Join(err, r.clock.stop()); err != nil {
-		fmt.Print(n.Report())
+		r.report(n.Report() + fmt.Sprintf("failed at fault %d: %v\n", r.faults, err))
 		if r.world != nil {
 			fmt.Print("what the bank's clients were told:\n" + r.world.Errors(20))
 		}
 		log.Fatalf("fault %d (seed %d): %v", r.faults, o.seed, err)
 	}
-	fmt.Print(n.Report())
-	fmt.Println("ok: " + r.text())
+	judged, err := r.judgeTimes()
+	r.report(n.Report() + judged + "\nok: " + r.text() + "\n")
+	if err != nil {
+		log.Fatalf("seed %d: %v", o.seed, err)
+	}
+}
+
+// configure the cluster and the faults that it is to meet.
+func configure(c *cluster.Cluster, o options) {
+	random := rand.New(rand.NewSource(o.seed))
+	for node := 0; node < o.nodes; node++ {
+		workers := 2 * random.Intn(2)
+		log.Printf("node %d has %d server workers", node, workers)
+		c.Settings = append(c.Settings, fmt.Sprintf("%d:tikv.server_workers=%d", node, workers))
+	}
+	if o.ttl {
+		c.Settings = append(c.Settings, "tikv.enable_ttl=on")
+	}
+	if o.minutes > 0 || o.only != "" {
+		nemesis.UsePauses()
+	}
+	if o.failpoints {
+		nemesis.UseFailpoints(!o.ttl)
+	}
 }
 
 // run is the faults and the clients of a run.
@@ -112,7 +143,7 @@ type run struct {
 	faults  int
 
 	// of the laps that are over
-	answered, unknown, registers int
+	answered, unknown, registers, ranges int
 
 	clock *clock
 	world *bank.World // nil: no transactions
@@ -126,12 +157,13 @@ func (r *run) goesOn() bool {
 }
 
 func (r *run) all() error {
-	if r.o.nodes > 1 {
+	if r.o.nodes > 1 && !r.o.ttl {
 		r.world = bank.NewWorld()
 		if err := bank.WithClient(r.cluster, r.world.SetUp); err != nil {
 			return fmt.Errorf("the bank cannot open: %w", err)
 		}
 	}
+	r.forgetHistories()
 	for lap := 0; r.goesOn(); lap++ {
 		if err := r.lap(lap); err != nil {
 			return err
@@ -157,6 +189,9 @@ func (r *run) lap(lap int) (err error) {
 		if err = r.nemesis.Run(); err == nil {
 			err = waitForProgress(h, r.world)
 		}
+		if err == nil {
+			err = r.nemesis.FollowClock()
+		}
 		r.faults++
 		if err == nil && crew != nil {
 			err = crew.Violation()
@@ -169,6 +204,7 @@ func (r *run) lap(lap int) (err error) {
 	if crew != nil {
 		err = errors.Join(err, crew.Stop())
 	}
+	r.keep(lap, h)
 	return errors.Join(err, r.check(h))
 }
 
@@ -193,157 +229,9 @@ func (r *run) check(h *history) error {
 	r.answered += h.answered()
 	r.unknown += h.unknown
 	r.registers += len(h.keys)
+	r.ranges += h.ranges
 	log.Printf("checked after %d faults: %s", r.faults, r.text())
 	return err
-}
-
-// text of what was checked.
-func (r *run) text() string {
-	text := fmt.Sprintf("%d faults; %d operations answered, %d of unknown outcome, %d registers: linearizable",
-		r.faults, r.answered, r.unknown, r.registers)
-	text += fmt.Sprintf("; %d timestamps, never backwards", r.clock.asked.Load())
-	if w := r.world; w != nil {
-		text += fmt.Sprintf("; %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, "+
-			"%d snapshots read (%d by SQL): totals constant, nothing lost, torn or stale", w.Committed.Load(),
-			w.BySQL.Load(), w.Unknown.Load(), w.Failed.Load(), w.Reads.Load(), w.ReadsBySQL.Load())
-	}
-	return text
-}
-
-// startClients lets them work until the function returned is called.
-func startClients(c *cluster.Cluster, h *history, o options) (stop func()) {
-	var done sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-
-	for id := 0; id < o.clients; id++ {
-		done.Add(1)
-		random := rand.New(rand.NewSource(o.seed + int64(id) + 1))
-		go func() {
-			defer done.Done()
-			if id%4 == 3 {
-				useSQL(ctx, c, h, id, random)
-			} else {
-				use(ctx, c, h, id, random)
-			}
-		}()
-	}
-	return func() {
-		cancel()
-		done.Wait()
-	}
-}
-
-// choose an operation; most read or swap, since those tell something.
-func choose(h *history, random *rand.Rand, key, seen string) input {
-	in := input{key: key, kind: get}
-	switch dice := random.Intn(10); {
-	case dice < 5:
-	case dice < 7:
-		in.kind, in.value = put, h.newValue()
-	case dice < 8:
-		in.kind = remove
-	default:
-		in.kind, in.value, in.expected = swap, h.newValue(), seen
-	}
-	return in
-}
-
-func use(ctx context.Context, c *cluster.Cluster, h *history, id int, random *rand.Rand) {
-	cli := newClient(c)
-	cli.follower = id%4 == 2
-	defer cli.close()
-	seen := map[string]string{}
-	for ctx.Err() == nil {
-		number := random.Intn(len(h.places))
-		key, call := h.begin(number)
-		in := choose(h, random, key, seen[key])
-		out, err := cli.do(in)
-		switch {
-		case err == nil && in.kind != put && in.kind != remove:
-			seen[key] = out.value
-		case err != nil && !out.unknown:
-			continue // nothing was done
-		}
-		h.end(id, number, in, call, out)
-		time.Sleep(time.Duration(random.Intn(4)) * time.Millisecond)
-	}
-}
-
-// useSQL reads, and writes now and then, through the SQL functions.
-func useSQL(ctx context.Context, c *cluster.Cluster, h *history, id int, random *rand.Rand) {
-	for ctx.Err() == nil {
-		limited, cancel := context.WithTimeout(context.Background(), opTimeout)
-		conn, err := pgx.Connect(limited, c.DSNOf(random.Intn(max(1, c.Nodes))))
-		if err == nil {
-			sessionOf(ctx, conn, h, id, random)
-			conn.Close(limited)
-		}
-		cancel()
-		time.Sleep(retryPause)
-	}
-}
-
-// sessionOf works until the connection breaks or it has done enough.
-func sessionOf(ctx context.Context, conn *pgx.Conn, h *history, id int, random *rand.Rand) {
-	for i := 0; i < 100 && ctx.Err() == nil; i++ {
-		number := random.Intn(len(h.places))
-		key, call := h.begin(number)
-		in := input{key: key, kind: get}
-		if random.Intn(4) == 0 {
-			in.kind, in.value = put, h.newValue()
-		}
-		var out output
-		var value []byte
-		var err error
-		limited, cancel := context.WithTimeout(context.Background(), opTimeout)
-		if in.kind == get {
-			err = conn.QueryRow(limited, "SELECT tikv_get($1)", []byte(key)).Scan(&value)
-			out.value = string(value)
-		} else {
-			_, err = conn.Exec(limited, "SELECT tikv_put($1, $2)", []byte(key), []byte(in.value))
-		}
-		cancel()
-		out.unknown = err != nil
-		h.end(id, number, in, call, out)
-		if err != nil {
-			h.note(cluster.ErrorOfSQL(err))
-			return
-		}
-		time.Sleep(time.Duration(random.Intn(4)) * time.Millisecond)
-	}
-}
-
-// Clients that do not get on by then never will, however busy the machine is.
-const progressWithin = 3 * time.Minute
-
-// waitForProgress until operations are answered again, and some more.
-func waitForProgress(h *history, w *bank.World) error {
-	const operations, transactions = 100, 10
-	before := h.answered()
-	var committed int64
-	if w != nil {
-		committed = w.Committed.Load()
-	}
-	began := time.Now()
-	var first time.Duration // until the operations
-	for ; time.Since(began) < progressWithin; time.Sleep(20 * time.Millisecond) {
-		if h.answered() < before+operations {
-			continue
-		}
-		if first == 0 {
-			first = time.Since(began)
-		}
-		if w == nil || w.Committed.Load() >= committed+transactions {
-			log.Printf("the clients get on after %.1f s, those of the bank after %.1f s",
-				first.Seconds(), time.Since(began).Seconds())
-			return nil
-		}
-	}
-	text := fmt.Sprintf("%d operations", h.answered()-before)
-	if w != nil {
-		text += fmt.Sprintf(" and %d transactions", w.Committed.Load()-committed)
-	}
-	return fmt.Errorf("%s in %v after the fault ended", text, progressWithin)
 }
 
 // readAll reads every register that was ever used once more.
@@ -373,7 +261,7 @@ func check(h *history, folder string) error {
 		text = "the checker could not decide in 5 minutes"
 	}
 	if folder != "" {
-		h.write(filepath.Join(folder, "history.txt"))
+		h.write(filepath.Join(folder, "history.txt.gz"))
 		path := filepath.Join(folder, "history.html")
 		if err := porcupine.VisualizePath(register, info, path); err == nil {
 			text += "; see " + path

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"compress/gzip"
 	"fmt"
 	"log"
 	"os"
 	"sort"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +20,9 @@ const (
 	get kind = iota
 	put
 	remove
-	swap // compare and swap
+	swap        // compare and swap
+	removeRange // of all registers of a place; end makes it a remove of each
+	expire      // of a value with a time to live, which nobody asks for
 )
 
 // state of a register, and what an operation says about one; absent is the
@@ -28,7 +33,9 @@ type input struct {
 	key      string
 	kind     kind
 	value    string // to write
-	expected string // of a swap
+	expected string // of a swap; that expires
+	ttl      int    // of a put, in seconds; 0 is none
+	ranged   bool   // a remove by a range
 }
 
 type output struct {
@@ -71,6 +78,11 @@ func step(state string, in input, out output) (bool, string) {
 		return true, in.value
 	case remove:
 		return true, absent
+	case expire:
+		if state == in.expected {
+			return true, absent
+		}
+		return true, state
 	}
 	if out.unknown {
 		if state == in.expected {
@@ -94,7 +106,19 @@ const (
 	maxOps     = 400
 )
 
-// place is a register in use: its key changes when it is worn out.
+// A place has so many registers, side by side, which one request for a range
+// removes.  It does not at one moment, but each of them at one moment between
+// its request and its answer, as if by a request of its own.
+const perPlace = 2
+
+// Of a time to live: servers have whole seconds, their own clock, and look at
+// it when they begin.
+const (
+	ttlSeconds = 2
+	ttlSlack   = 1500 * time.Millisecond
+)
+
+// place is registers in use: their keys change when they are worn out.
 type place struct {
 	number     int
 	lap        int
@@ -103,9 +127,19 @@ type place struct {
 	unknown    int
 }
 
-// Eight bytes first: nemesis splits regions behind them.
-func (p *place) key() string {
-	return fmt.Sprintf("chaos%03d/%03d/%06d", p.number, p.lap, p.generation)
+// Eight bytes first: nemesis splits regions behind them.  What removes a range
+// takes the keys that begin so, and no others will.
+func (p *place) prefix() string {
+	return fmt.Sprintf("chaos%03d/%03d/%06d/", p.number, p.lap, p.generation)
+}
+
+func keyOf(prefix string, register int) string {
+	return prefix + strconv.Itoa(register)
+}
+
+// endOf the range of all that begins so: '0' comes after '/'.
+func endOf(prefix string) string {
+	return strings.TrimSuffix(prefix, "/") + "0"
 }
 
 // history is what all clients did and saw.
@@ -115,7 +149,9 @@ type history struct {
 	places  []*place
 	began   time.Time
 	ops     []porcupine.Operation
+	told    int // operations that were answered
 	unknown int
+	ranges  int // removed, of those that were answered
 	values  int
 	keys    map[string]bool
 }
@@ -128,8 +164,8 @@ func newHistory(registers, lap int) *history {
 	return h
 }
 
-// begin takes the place into use for one operation.
-func (h *history) begin(number int) (key string, call int64) {
+// begin takes the place into use for one operation on its registers.
+func (h *history) begin(number int) (prefix string, call int64) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	p := h.places[number]
@@ -137,8 +173,10 @@ func (h *history) begin(number int) (key string, call int64) {
 		p.generation, p.ops, p.unknown = p.generation+1, 0, 0
 	}
 	p.ops++
-	h.keys[p.key()] = true
-	return p.key(), int64(time.Since(h.began))
+	for i := 0; i < perPlace; i++ {
+		h.keys[keyOf(p.prefix(), i)] = true
+	}
+	return p.prefix(), int64(time.Since(h.began))
 }
 
 // newValue is one that nobody else writes.
@@ -149,24 +187,52 @@ func (h *history) newValue() string {
 	return fmt.Sprintf("v%d", h.values)
 }
 
+// An operation that may take effect whenever later has its end here.
+const never = int64(1) << 60
+
 // end notes the outcome.  An unknown one has no end; a read without an answer
 // says nothing.
 func (h *history) end(client, number int, in input, call int64, out output) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	op := porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out,
-		Return: int64(time.Since(h.began))}
+	back := int64(time.Since(h.began))
 	if out.unknown {
 		if in.kind == get {
 			return
 		}
-		op.Return = int64(1) << 60
+		back = never
 		h.unknown++
-		if p := h.places[number]; p.key() == in.key {
+		if p := h.places[number]; strings.HasPrefix(in.key, p.prefix()) {
 			p.unknown++
 		}
+	} else {
+		h.told++
 	}
-	h.ops = append(h.ops, op)
+	if in.kind != removeRange {
+		h.add(client, in, call, out, back)
+		return
+	}
+	if !out.unknown {
+		h.ranges++
+	}
+	for i := 0; i < perPlace; i++ {
+		h.add(client, input{key: keyOf(in.key, i), kind: remove, ranged: true}, call, out, back)
+	}
+}
+
+// add an operation; of a value with a time to live also its end, which comes
+// once that time is over and does nothing if something else is there by then.
+func (h *history) add(client int, in input, call int64, out output, back int64) {
+	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out, Return: back})
+	if in.kind != put || in.ttl == 0 {
+		return
+	}
+	ttl := int64(in.ttl) * int64(time.Second)
+	if back != never {
+		back += ttl + int64(ttlSlack)
+	}
+	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Call: call + ttl - int64(ttlSlack), Output: out,
+		Input: input{key: in.key, kind: expire, expected: in.value}, Return: back})
 }
 
 // note an answer that may never be; nil is none.
@@ -178,7 +244,7 @@ func (h *history) note(err error) {
 	}
 }
 
-// write it down, in the order of requests.
+// write it down, in the order of requests, compressed.
 func (h *history) write(path string) {
 	file, err := os.Create(path)
 	if err != nil {
@@ -186,9 +252,11 @@ func (h *history) write(path string) {
 		return
 	}
 	defer file.Close()
+	text := gzip.NewWriter(file)
+	defer text.Close()
 	sort.Slice(h.ops, func(i, j int) bool { return h.ops[i].Call < h.ops[j].Call })
 	for _, op := range h.ops {
-		fmt.Fprintf(file, "%12d %20d client %4d %+v -> %+v\n", op.Call, op.Return, op.ClientId, op.Input, op.Output)
+		fmt.Fprintf(text, "%12d %20d client %4d %+v -> %+v\n", op.Call, op.Return, op.ClientId, op.Input, op.Output)
 	}
 }
 
@@ -196,5 +264,5 @@ func (h *history) write(path string) {
 func (h *history) answered() int {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	return len(h.ops) - h.unknown
+	return h.told
 }

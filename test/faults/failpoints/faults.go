@@ -57,7 +57,7 @@ func (t *trial) sickDuring(f nemesis.FailpointFault, r *registers) error {
 	if err := r.waitForAnswers(50, recoverPatience); err != nil {
 		return fmt.Errorf("before the fault: %w", err)
 	}
-	if err := t.w.arm(t.target, f.Set); err != nil {
+	if err := t.w.arm(t.target, f.Text(0)); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,9 +16,14 @@ type FailpointFault struct {
 	Name string
 	Set  string
 
+	// Clock is how many seconds the time of day of the node is off.
+	Clock int
+
 	// Serves: the node must go on serving meanwhile, as if nothing were wrong.
 	Serves bool
 }
+
+const clockStep = 3600
 
 // FailpointFaults are disks and clocks that go wrong.  A clock that is off is
 // off for everything that looks at the time of day; leases go by another one.
@@ -26,30 +32,71 @@ var FailpointFaults = []FailpointFault{
 		Set: "flush_before_sync=delay(300);store_own_before_commit=delay(300);pd_before_commit=delay(300)"},
 	{Name: "disk-almost-full", Set: "store_disk_space=error;store_snapshot_write=error"},
 	{Name: "disk-full", Set: "storage_extend=error;store_snapshot_write=error"},
-	{Name: "clock-ahead", Set: "clock=3600", Serves: true},
-	{Name: "clock-behind", Set: "clock=-3600", Serves: true},
+	{Name: "clock-ahead", Clock: clockStep, Serves: true},
+	{Name: "clock-behind", Clock: -clockStep, Serves: true},
+}
+
+// Text of what is set on a node whose clock is off by so many seconds anyway.
+func (f FailpointFault) Text(clock int) string {
+	text := f.Set
+	if clock += f.Clock; clock != 0 {
+		if text != "" {
+			text += ";"
+		}
+		text += fmt.Sprintf("clock=%d", clock)
+	}
+	return text
 }
 
 // UseFailpoints adds them to the faults of a nemesis that is made afterwards;
-// the instances must have been built with failpoints.
-func UseFailpoints() {
+// the instances must have been built with failpoints.  Without the clocks where
+// the time of day matters to what the clients check.
+func UseFailpoints(clocks bool) {
 	for _, f := range FailpointFaults {
-		faults = append(faults, fault{name: f.Name, inject: func(n *Nemesis) error { return n.misbehave(f) }})
+		if clocks || f.Clock == 0 {
+			faults = append(faults, fault{name: f.Name, inject: func(n *Nemesis) error { return n.misbehave(f) }})
+		}
 	}
+	cluster.ExpectOfSQL("53100", "disk full")
+	cluster.ExpectOfSQL("53100", "the disk is full")
+	// Until a store has heard of the time to which PD's clock has jumped.
+	cluster.ExpectOfSQL("XX000", "the timestamp is far ahead of the timestamp oracle")
 }
 
-// misbehave: a node that leads something is at fault for a while.
+// misbehave: a node, mostly one that leads something, is at fault for a while.
 func (n *Nemesis) misbehave(f FailpointFault) error {
 	node := n.leader()
-	if n.random.Intn(2) == 0 {
+	switch dice := n.random.Intn(5); {
+	case dice < 2:
 		node = n.pdLeader()
+	case dice == 2 && n.Cluster.Nodes > 1:
+		node = n.other(node)
 	}
+	log.Printf("%s on node %d", f.Name, node)
 	data := DataFolder(n.Cluster, node)
-	if err := SetFailpoints(data, f.Set); err != nil {
+	if err := SetFailpoints(data, f.Text(n.clock)); err != nil {
 		return err
 	}
 	time.Sleep(time.Second + time.Duration(n.random.Int63n(int64(10*time.Second))))
-	return SetFailpoints(data, "")
+	n.ahead = max(n.ahead, f.Clock)
+	return SetFailpoints(data, FailpointFault{}.Text(n.clock))
+}
+
+// FollowClock has the clocks of all nodes follow one that was ahead, when the
+// clients were seen to get on without.  Timestamps do not go back: else their
+// milliseconds would stand still for an hour, as those of PD would, and with
+// them the age of the locks that dead clients have left.
+func (n *Nemesis) FollowClock() error {
+	if n.ahead == 0 {
+		return nil
+	}
+	n.clock, n.ahead = n.clock+n.ahead, 0
+	for node := 0; node < max(1, n.Cluster.Nodes); node++ {
+		if err := SetFailpoints(DataFolder(n.Cluster, node), FailpointFault{}.Text(n.clock)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DataFolder is where a node's server keeps its data.

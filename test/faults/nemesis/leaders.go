@@ -2,10 +2,8 @@ package nemesis
 
 import (
 	"context"
-	"fmt"
 	"log"
-	"sort"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,6 +117,7 @@ type watch struct {
 	once   sync.Once
 	node   int
 	took   time.Duration
+	late   bool // nobody was found in time
 }
 
 func startWatch(g *group, nodes, besides int) *watch {
@@ -182,9 +181,14 @@ func (n *Nemesis) findLeader(g *group) {
 // gone: this node was harmed just now.
 func (n *Nemesis) gone(node int) {
 	for _, g := range n.groups {
-		if n.Cluster.Nodes > 1 && g.leader == node {
-			g.watch = startWatch(g, n.Cluster.Nodes, node)
-		}
+		n.goneFrom(g, node)
+	}
+}
+
+// goneFrom: only what the node does for this group was harmed.
+func (n *Nemesis) goneFrom(g *group, node int) {
+	if n.Cluster.Nodes > 1 && g.leader == node {
+		g.watch = startWatch(g, n.Cluster.Nodes, node)
 	}
 }
 
@@ -193,6 +197,7 @@ func (n *Nemesis) untilReplaced() {
 	for _, g := range n.groups {
 		if g.watch != nil && !g.watch.await(replacedWithin) {
 			log.Printf("nobody else leads %s after %v", g.name, replacedWithin)
+			g.watch.late = true
 		}
 	}
 }
@@ -210,6 +215,9 @@ func (n *Nemesis) settle(fault string) {
 		}
 		again.stop()
 		w.stop()
+		if w.late && w.node < 0 && slices.Contains(kills, fault) {
+			w.node, w.took = again.node, time.Since(w.began)
+		}
 		if w.node >= 0 {
 			n.times = append(n.times, change{fault, g.name, w.took})
 			log.Printf("node %d leads %s %.1f s after it (%.2f E)", w.node, g.name,
@@ -219,43 +227,4 @@ func (n *Nemesis) settle(fault string) {
 		}
 		g.watch = nil
 	}
-}
-
-func inE(d time.Duration) float64 {
-	return d.Seconds() / electionTimeout.Seconds()
-}
-
-// summary of times: median and maximum, in units of E.
-func summary(times []time.Duration) string {
-	if len(times) == 0 {
-		return "-"
-	}
-	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
-	return fmt.Sprintf("%d, median %.2f E, max %.2f E", len(times),
-		inE(times[len(times)/2]), inE(times[len(times)-1]))
-}
-
-func (n *Nemesis) timesOf(fault, group string) (times []time.Duration) {
-	for _, c := range n.times {
-		if (fault == "" || c.fault == fault) && c.group == group {
-			times = append(times, c.took)
-		}
-	}
-	return times
-}
-
-// Report is a table of what was injected, and of how long it took until
-// another node led.
-func (n *Nemesis) Report() string {
-	var text strings.Builder
-
-	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "fault", "times",
-		"new leader of the region (E = 3 s)", "of PD")
-	for _, f := range n.chosen {
-		fmt.Fprintf(&text, "%-26s %5d  %-38s %s\n", f.name, n.counts[f.name],
-			summary(n.timesOf(f.name, "region")), summary(n.timesOf(f.name, "PD")))
-	}
-	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "all", "",
-		summary(n.timesOf("", "region")), summary(n.timesOf("", "PD")))
-	return text.String()
 }

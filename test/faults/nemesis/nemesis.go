@@ -33,6 +33,8 @@ type Nemesis struct {
 	groups  []*group
 	counts  map[string]int
 	splits  int
+	clock   int // seconds that all clocks are ahead
+	ahead   int // and those that one was, beyond them
 	times   []change
 }
 
@@ -138,6 +140,11 @@ func (n *Nemesis) Run() error {
 	log.Printf("fault: %s (region led by node %d, PD by %d)", f.name, n.groups[0].leader, n.groups[1].leader)
 	n.counts[f.name]++
 	err := f.inject(n)
+	if errors.Is(err, errNotInjected) {
+		log.Print(err)
+		n.counts[f.name]--
+		err = nil
+	}
 	if n.network != nil {
 		n.network.heal()
 	}

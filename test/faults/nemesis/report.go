@@ -1,0 +1,86 @@
+package nemesis
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+)
+
+func inE(d time.Duration) float64 {
+	return d.Seconds() / electionTimeout.Seconds()
+}
+
+// summary of times: median and maximum, in units of E.
+func summary(times []time.Duration) string {
+	if len(times) == 0 {
+		return "-"
+	}
+	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
+	return fmt.Sprintf("%d, median %.2f E, max %.2f E", len(times),
+		inE(times[len(times)/2]), inE(times[len(times)-1]))
+}
+
+func (n *Nemesis) timesOf(fault, group string) (times []time.Duration) {
+	for _, c := range n.times {
+		if (fault == "" || c.fault == fault) && c.group == group {
+			times = append(times, c.took)
+		}
+	}
+	return times
+}
+
+// Report is a table of what was injected, and of how long it took until
+// another node led.
+func (n *Nemesis) Report() string {
+	var text strings.Builder
+
+	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "fault", "times",
+		"new leader of the region (E = 3 s)", "of PD")
+	for _, f := range n.chosen {
+		fmt.Fprintf(&text, "%-26s %5d  %-38s %s\n", f.name, n.counts[f.name],
+			summary(n.timesOf(f.name, "region")), summary(n.timesOf(f.name, "PD")))
+	}
+	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "all", "",
+		summary(n.timesOf("", "region")), summary(n.timesOf("", "PD")))
+	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "those that kill a leader", "",
+		summary(n.timesOfKills("region")), summary(n.timesOfKills("PD")))
+	return text.String()
+}
+
+// Faults after which nobody is left who could lead again, from one moment on.
+var kills = []string{"kill-leader", "kill-follower", "kill-pd-leader"}
+
+func (n *Nemesis) timesOfKills(group string) (times []time.Duration) {
+	for _, fault := range kills {
+		times = append(times, n.timesOf(fault, group)...)
+	}
+	return times
+}
+
+// What is expected of the time from the death of a leader until another one
+// leads, in units of E.
+const (
+	medianExpected = 2.0
+	mostExpected   = 3.0
+)
+
+// JudgeKills fails if those who lead after a leader was killed are later than
+// expected, for the region or for PD.
+func (n *Nemesis) JudgeKills() error {
+	var wrong []error
+
+	for _, g := range n.groups {
+		times := n.timesOfKills(g.name)
+		if len(times) == 0 {
+			continue
+		}
+		text := summary(times)
+		if inE(times[len(times)/2]) > medianExpected || inE(times[len(times)-1]) > mostExpected {
+			wrong = append(wrong, fmt.Errorf("after kills of who led %s: %s; expected are a median of %.0f E and a maximum of %.0f E",
+				g.name, text, medianExpected, mostExpected))
+		}
+	}
+	return errors.Join(wrong...)
+}

@@ -1,0 +1,52 @@
+package nemesis
+
+import (
+	"testing"
+	"time"
+)
+
+func TestJudgeKills(t *testing.T) {
+	e := func(n float64) time.Duration { return time.Duration(n * float64(electionTimeout)) }
+	tests := []struct {
+		name string
+		fine bool
+		all  []change
+	}{
+		{"none", true, nil},
+		{"as expected", true, []change{{"kill-leader", "region", e(1.2)}, {"kill-leader", "region", e(2.9)},
+			{"kill-follower", "region", e(1.9)}}},
+		{"one is late", false, []change{{"kill-leader", "region", e(1.2)}, {"kill-leader", "region", e(3.1)},
+			{"kill-leader", "region", e(1.1)}}},
+		{"most are late", false, []change{{"kill-pd-leader", "PD", e(2.1)}, {"kill-pd-leader", "PD", e(2.2)},
+			{"kill-pd-leader", "PD", e(1.1)}}},
+		{"only pauses are late", true, []change{{"kill-leader", "region", e(1.2)}, {"pause-leader", "region", e(5)}}},
+		{"the other group is late", false, []change{{"kill-leader", "region", e(1.2)}, {"kill-leader", "PD", e(5)}}},
+	}
+	for _, test := range tests {
+		n := &Nemesis{times: test.all, groups: []*group{{name: "region"}, {name: "PD"}}}
+		if err := n.JudgeKills(); (err == nil) != test.fine {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+func TestFailpointText(t *testing.T) {
+	tests := []struct {
+		fault FailpointFault
+		clock int
+		text  string
+	}{
+		{FailpointFault{}, 0, ""},
+		{FailpointFault{}, 3600, "clock=3600"},
+		{FailpointFault{Set: "a=error"}, 0, "a=error"},
+		{FailpointFault{Set: "a=error"}, 3600, "a=error;clock=3600"},
+		{FailpointFault{Clock: -3600}, 0, "clock=-3600"},
+		{FailpointFault{Clock: -3600}, 3600, ""},
+		{FailpointFault{Clock: 3600}, 3600, "clock=7200"},
+	}
+	for _, test := range tests {
+		if got := test.fault.Text(test.clock); got != test.text {
+			t.Errorf("%+v at %d is %q", test.fault, test.clock, got)
+		}
+	}
+}
