@@ -39,6 +39,8 @@ struct Call
 	int answers;
 	int code;	   /* that it ended with */
 	size_t unread; /* bytes that its client has not read */
+	bool sated;	   /* its client has its share of the memory */
+	size_t charged;
 };
 
 struct HttpRequest
@@ -51,6 +53,7 @@ struct HttpRequest
 };
 
 #define WORLD_CALLS 32
+#define WORLD_UNREAD ((size_t) 64 << 20) /* the most of a call */
 
 static Pd world;
 static Server world_server = {&world};
@@ -95,6 +98,13 @@ int
 call_method(Call *call)
 {
 	return call->method;
+}
+
+/* Each call has a connection of its own. */
+uint64_t
+call_source(const Call *call)
+{
+	return (uint64_t) (call - world_calls) + 1;
 }
 
 void
@@ -143,7 +153,41 @@ call_send_bytes(Call *call, Bytes message)
 size_t
 call_send_queued(const Call *call)
 {
-	return call->unread;
+	return call->unread + call->charged;
+}
+
+bool
+call_can_send(const Call *call, size_t len)
+{
+	size_t queued = call_send_queued(call);
+
+	return !call->over && (queued == 0 || queued + len <= WORLD_UNREAD);
+}
+
+void
+call_charge(Call *call, size_t n)
+{
+	CHECK(call->holds > 0);
+	call->charged += n;
+}
+
+void
+call_uncharge(Call *call, size_t n)
+{
+	CHECK(call->holds > 0 && n <= call->charged);
+	call->charged -= n;
+}
+
+bool
+call_admits(const Call *call)
+{
+	return !world_lacks_memory && !call->sated;
+}
+
+bool
+call_admits_unasked(const Call *call)
+{
+	return call_admits(call);
 }
 
 void
