@@ -266,6 +266,7 @@ open_call(FuzzInput *in, uint8_t which)
 {
 	Call *call = &world_calls[which % WORLD_CALLS];
 	uint8_t says = fuzz_u8(in);
+	uint8_t method = fuzz_u8(in);
 
 	if (call->over)
 	{
@@ -276,7 +277,7 @@ open_call(FuzzInput *in, uint8_t which)
 	}
 	if (call->ended || call->holds > 0 || call->answers > 0)
 		return call->ended ? NULL : call;
-	call->method = says / 4 % pd_n_methods;
+	call->method = method % pd_n_methods;
 	call_closed[call - world_calls] = false;
 	call_says[call - world_calls] = says % 4;
 	return pd_rpc_methods()[call->method].handler != NULL ? call : NULL;

@@ -108,6 +108,7 @@ struct ClientCall
 	bool cancelled;
 	bool half_closed;
 	Bytes request; /* owned */
+	size_t queued; /* of a stream: the leader reads nothing of it */
 };
 
 static ClientChannel *channels; /* closed ones too, to the end */
@@ -189,7 +190,16 @@ bool
 client_send_bytes(ClientCall *call, Bytes message)
 {
 	fuzz_disown(fuzz_own(message));
-	return !call->cancelled && !call->half_closed;
+	if (call->cancelled || call->half_closed)
+		return false;
+	call->queued += message.len;
+	return true;
+}
+
+size_t
+client_send_queued(const ClientCall *call)
+{
+	return call->queued;
 }
 
 void
@@ -374,12 +384,14 @@ life_begin(void)
 	pd->outbox_tail = &pd->outbox;
 	pd->waiting_tail = &pd->waiting;
 	pd->tso_waits_tail = &pd->tso_waits;
-	pd->next_watcher_us = PG_INT64_MAX;
+	pd_set_bounds(pd, 0);
+	watch_init(pd);
 	schedule_init(&pd->schedule);
 	pd->may_found = tikv_fdw_settings.join[0] == '\0' &&
 		tikv_fdw_settings.pd_endpoints[0] == '\0';
 	if (!group_start(pd))
 	{
+		watch_free(pd);
 		schedule_free(&pd->schedule);
 		arena_free(&pd->arena);
 		return false;
@@ -410,12 +422,14 @@ life_end(void)
 	watch_end_all(pd);
 	pd_fail_waiting(pd, "the placement driver stops");
 	region_tasks_fail(pd, "the placement driver stops");
+	lease_ends_fail(pd, "the placement driver stops");
 	join_stop(pd);
 	forward_stop(pd);
 	pd_flush_outbox(pd, true);
 	peers_stop(pd);
 	pd->server = NULL;
 	group_stop(pd);
+	watch_free(pd);
 	schedule_free(&pd->schedule);
 	arena_free(&pd->arena);
 	memset(bus_asks, 0, sizeof(bus_asks));

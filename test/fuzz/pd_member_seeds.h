@@ -140,6 +140,21 @@ seed_follower(Arena *arena)
 	seed_wait(&seed, 2);
 	fuzz_seed(&seed);
 
+	/* Streams that fail, are refused, and look for addresses. */
+	for (int what = 0; what < 8; what++)
+	{
+		seed_u8(&seed, AMONG_THREE);
+		seed_wait(&seed, 1);
+		seed_u8(&seed, STEP_TABLES);
+		seed_u8(&seed, 1 + what % 4);
+		seed_append(&seed, 1, member_records(2, 4));
+		seed_u8(&seed, STEP_TROUBLE | THEN_A_ROUND);
+		seed_u8(&seed, 16 + what);
+		seed_piece(&seed, bytes_cstr("no"));
+		seed_wait(&seed, 2);
+		fuzz_seed(&seed);
+	}
+
 	/* So many members in all. */
 	for (int n = 13; n < 18; n += 4)
 	{
@@ -183,12 +198,55 @@ seed_leader(Arena *arena)
 	}
 }
 
+/* A fourth member is taken in, and needs what the log does not have any more. */
+static void
+seed_fourth(Arena *arena)
+{
+	Pdpb__GetMembersResponse in = PDPB__GET_MEMBERS_RESPONSE__INIT;
+	PdMember member = {.id = 4, .name = "pd", .version = "8.5.0"};
+	Pdpb__Member *members;
+	FuzzSeed seed = {0};
+	int method = 0;
+
+	while (strcmp(pd_methods[method].path, PD_OWN_SERVICE "Join") != 0)
+		method++;
+	member.client_url = member.peer_url = "http://127.0.0.1:4";
+	members = to_member(&member, arena);
+	in.members = &members;
+	in.n_members = 1;
+	seed_u8(&seed, AMONG_THREE);
+	seed_lead(&seed);
+	seed_u8(&seed, STEP_CALL | THEN_A_ROUND);
+	seed_u8(&seed, 0);
+	seed_u8(&seed, 0);
+	seed_u8(&seed, method);
+	seed_piece(&seed, pack_message(&in.base, arena));
+	for (int i = 0; i < 6; i++)
+	{
+		seed_u8(&seed, STEP_HELP | THEN_A_ROUND);
+		seed_wait(&seed, 1);
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		seed_u8(&seed, STEP_MESSAGE | THEN_A_ROUND);
+		seed_u8(&seed, RAFT_MSG_APPEND_RESPONSE);
+		seed_u8(&seed, 2);
+		seed_u8(&seed, 0);
+		seed_u8(&seed, 4);
+		seed_u8(&seed, 0);
+		seed_u8(&seed, 0);
+		seed_u8(&seed, 250);
+		seed_u8(&seed, STEP_HELP | THEN_A_ROUND);
+	}
+	fuzz_seed(&seed);
+}
+
 /* GetMembers and Join are answered: so many members, how else. */
 static void
-seed_members(FuzzSeed *seed, int how)
+seed_members(FuzzSeed *seed, int which, int how)
 {
 	seed_u8(seed, STEP_ANSWER | THEN_A_ROUND);
-	seed_u8(seed, 0);
+	seed_u8(seed, which);
 	seed_u8(seed, 2);
 	seed_u8(seed, how);
 	if (how % 32 > 3)
@@ -209,8 +267,8 @@ seed_joining(void)
 		{
 			seed_u8(&seed, beginning);
 			seed_wait(&seed, 6);
-			seed_members(&seed, hows[i]);
-			seed_members(&seed, hows[i]);
+			seed_members(&seed, 0, hows[i]);
+			seed_members(&seed, 1, hows[i]);
 			seed_wait(&seed, 6);
 			fuzz_seed(&seed);
 		}
@@ -221,7 +279,7 @@ seed_joining(void)
 	for (int i = 0; i < 2; i++)
 	{
 		seed_u8(&seed, STEP_ANSWER | THEN_A_ROUND);
-		seed_u8(&seed, 0);
+		seed_u8(&seed, i);
 		seed_u8(&seed, 2);
 		seed_u8(&seed, 4);
 		seed_u8(&seed, 129);
@@ -239,14 +297,15 @@ seed_passing_on(Arena *arena)
 
 	for (int method = 0; method < pd_n_methods; method++)
 	{
-		if (pd_methods[method].request == NULL || method > 63)
+		if (pd_methods[method].request == NULL)
 			continue;
 		seed_u8(&seed, PASSES_ON);
 		seed_wait(&seed, 6);
-		seed_members(&seed, 3);
+		seed_members(&seed, 0, 3);
 		seed_u8(&seed, STEP_CALL | THEN_A_ROUND);
 		seed_u8(&seed, 0);
-		seed_u8(&seed, method * 4 + 2);
+		seed_u8(&seed, 2);
+		seed_u8(&seed, method);
 		seed_piece(&seed, example_packed(&example, pd_methods[method].request));
 		seed_u8(&seed, STEP_BUS | THEN_A_ROUND);
 		seed_u8(&seed, 0);
@@ -280,6 +339,7 @@ write_seeds(void)
 	seed_follower(&arena);
 	seed_large(&arena);
 	seed_leader(&arena);
+	seed_fourth(&arena);
 	seed_joining();
 	seed_passing_on(&arena);
 	arena_free(&words);
