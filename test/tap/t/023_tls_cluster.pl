@@ -12,7 +12,8 @@ use TikvTest;
 my $script = "$ENV{TESTDIR}/scripts/cluster";
 my $home = PostgreSQL::Test::Utils::tempdir_short();
 my ($dir, $ours, $foreign) = map { "$home/$_" } qw(c ours foreign);
-my $base = ($ENV{BASE_PORT} // 3000) + 500;
+# No port of it is among those of outgoing connections.
+my $base = ($ENV{BASE_PORT} // 10000) + 500;
 my @nodes = (0 .. 2);
 my %id = (ca => 'ca.crt', cert => 'client.crt', key => 'client.key');
 

@@ -11,7 +11,8 @@ use Test::More;
 my $script = "$ENV{TESTDIR}/scripts/cluster";
 my $home = PostgreSQL::Test::Utils::tempdir_short();
 my $dir = "$home/c";
-my $base = ($ENV{BASE_PORT} // 3000) + 400;
+# No port of it is among those of outgoing connections.
+my $base = ($ENV{BASE_PORT} // 10000) + 400;
 my $answer;
 
 # Runs the script; returns what it prints, and leaves its exit status.
