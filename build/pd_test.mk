@@ -1,7 +1,9 @@
 # PD's service, from bytes to answers, without a server: what stands in for the
 # rest is test/fuzz/pd_world.h, which a source package leaves out.
 
-PD_TEST := $(if $(wildcard test/fuzz/pd_world.h),$(OUT)/asan/bin/test_pd_service)
+PD_TEST_C := $(if $(wildcard test/fuzz/pd_world.h),$(wildcard \
+	test/modules/pd_test/test_*.c))
+PD_TEST := $(PD_TEST_C:test/modules/pd_test/%.c=$(OUT)/asan/bin/%)
 
 ifneq ($(PD_TEST),)
 
@@ -12,7 +14,7 @@ $(OUT)/asan/test/modules/pd_test/%.o: test/modules/pd_test/%.c \
 	$(Q)$(CC) $(PG_CFLAGS) $(ASAN_CFLAGS) -Wno-unused-function $(INCLUDES) \
 		-Itest/unit -Itest/fuzz -MMD -MP -c -o $@ $<
 
-$(PD_TEST): $(OUT)/asan/test/modules/pd_test/test_pd_service.o \
+$(PD_TEST): $(OUT)/asan/bin/%: $(OUT)/asan/test/modules/pd_test/%.o \
 		$(FUZZ_PD_C:%.c=$(OUT)/asan/%.o) $(OUT)/asan/libtikvserver.a \
 		$(OUT)/asan/libtikvservice.a $(OUT)/asan/libtikvcore.a
 	@mkdir -p $(@D)

@@ -174,27 +174,6 @@ hand_over(void *arg, Request *request)
 	long_reads_send(worker->self, request);
 }
 
-/*
- * A write that the store may have carried out: told as the store itself tells
- * it (store/raft_write.c, docs/compatibility.md).  Of a failed call of a raw
- * write clients know no better than to send it again.
- */
-static void
-fail_unknown(Request *request, const char *reason)
-{
-	RegionError error = {.kind = REGION_UNDETERMINED, .reason = reason};
-
-	if (request->method->kind != SERVICE_WRITE ||
-		txn_is_method(request->method->id))
-	{
-		request->fail(request, RPC_UNAVAILABLE,
-					  arena_printf(request->arena, "%s: outcome unknown",
-								   reason));
-		return;
-	}
-	service_region_error(request, &error);
-}
-
 static Request *
 take_forwarded(ServerWorker *worker, uint64 tag)
 {
@@ -236,7 +215,7 @@ answer_forwarded(Request *request, const BusReply *reply)
 									   (const char *) reply->bytes.data));
 			break;
 		case BUS_LOST:
-			fail_unknown(request, "the store went away");
+			service_unknown(request, "the store went away");
 			break;
 		default:
 			service_busy(request, "the store does not serve");
@@ -335,7 +314,7 @@ refuse_forwarded(ServerWorker *worker)
 	fair_free(&worker->waiting);
 	for (int i = 0; i < FORWARD_SLOTS; i++)
 		if (worker->slots[i].request != NULL)
-			fail_unknown(worker->slots[i].request, "the worker is stopping");
+			service_unknown(worker->slots[i].request, "the worker is stopping");
 }
 
 static void

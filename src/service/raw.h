@@ -93,6 +93,13 @@ extern void service_region_error(Request *request, const RegionError *error);
 extern void service_busy(Request *request, const char *reason);
 
 /*
+ * A write that may have been carried out, or may be yet.  Of a failed call of a
+ * raw write clients know no better than to send it again: UndeterminedResult;
+ * of all else the call fails.
+ */
+extern void service_unknown(Request *request, const char *reason);
+
+/*
  * What RawLimits.interrupted says of a read that has taken long and that
  * another process should do from the beginning.
  */

@@ -10,6 +10,7 @@
 #include "errorpb.pb-c.h"
 #include "service/messages.h"
 #include "service/raw.h"
+#include "service/txn.h"
 
 typedef unsigned long long Llu;
 
@@ -372,6 +373,21 @@ service_busy(Request *request, const char *reason)
 						 .backoff_ms = 100};
 
 	service_region_error(request, &error);
+}
+
+void
+service_unknown(Request *request, const char *reason)
+{
+	RegionError error = {.kind = REGION_UNDETERMINED, .reason = reason};
+
+	if (request->method->kind == SERVICE_WRITE &&
+		!txn_is_method(request->method->id))
+	{
+		service_region_error(request, &error);
+		return;
+	}
+	request->fail(request, RPC_UNAVAILABLE,
+				  arena_printf(request->arena, "%s: outcome unknown", reason));
 }
 
 const char service_too_long[] = "the read takes long";

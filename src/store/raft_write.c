@@ -240,19 +240,10 @@ refuse_not_leader(Store *store, Write *write)
 static void
 refuse_unknown(Store *store, Write *write, const char *reason)
 {
-	RegionError error = {.kind = REGION_UNDETERMINED,
-						 .region_id = write->peer->region.id,
-						 .reason = reason};
 	Request *request = write->request;
 
-	if (write->txn == NULL)
-	{
-		refuse(store, write, &error);
-		return;
-	}
 	raft_write_release(store, write);
-	request->fail(request, RPC_UNAVAILABLE,
-				  arena_printf(request->arena, "%s: outcome unknown", reason));
+	service_unknown(request, reason);
 }
 
 /* Its guards are shown to readers until now. */

@@ -14,7 +14,7 @@
 
 #include "bus/failpoints.h"
 #include "bus/tasks.h"
-#include "core/base/rpc_code.h"
+#include "service/raw.h"
 #include "storage/range_delete_table.h"
 #include "store/store.h"
 #include "utils/memutils.h"
@@ -277,8 +277,6 @@ range_delete_stop(Store *store, const char *reason)
 
 		ranges->waiters[i] = NULL;
 		if (waiter != NULL)
-			waiter->request->fail(waiter->request, RPC_UNAVAILABLE,
-								  arena_printf(waiter->request->arena,
-											   "%s: outcome unknown", reason));
+			service_unknown(waiter->request, reason);
 	}
 }

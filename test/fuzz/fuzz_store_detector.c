@@ -12,6 +12,7 @@
 #include "store/detector.c"
 
 #include "messages.h"
+#include "pg_errors.h"
 
 #define CALLS 3
 #define WAITERS 16
@@ -205,35 +206,6 @@ client_drop(ClientCall *call)
 }
 
 /* ---------------------------------------------------------------- Postgres */
-
-bool
-errstart(int elevel, const char *domain)
-{
-	(void) domain;
-	CHECK(elevel < ERROR);
-	return false;
-}
-
-bool
-errstart_cold(int elevel, const char *domain)
-{
-	return errstart(elevel, domain);
-}
-
-int
-errmsg_internal(const char *fmt, ...)
-{
-	(void) fmt;
-	return 0;
-}
-
-void
-errfinish(const char *filename, int lineno, const char *funcname)
-{
-	(void) filename;
-	(void) lineno;
-	(void) funcname;
-}
 
 void *
 palloc(Size size)

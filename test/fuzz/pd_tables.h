@@ -8,7 +8,9 @@
 #ifndef TIKV_FUZZ_PD_TABLES_H
 #define TIKV_FUZZ_PD_TABLES_H
 
+#define PG_ERRORS_ARE_THROWN
 #include "pd_calls.h"
+#include "pg_errors.h"
 
 #include "core/cmd/raft_codec.h"
 #include "pd/group_lock.h"
@@ -30,46 +32,6 @@ errstart(int elevel, const char *domain)
 	CHECK(elevel <= ERROR);
 	error_level = elevel;
 	return elevel == ERROR;
-}
-
-bool
-errstart_cold(int elevel, const char *domain)
-{
-	return errstart(elevel, domain);
-}
-
-int
-errcode(int sqlerrcode)
-{
-	return sqlerrcode;
-}
-
-int
-errmsg(const char *fmt, ...)
-{
-	(void) fmt;
-	return 0;
-}
-
-int
-errmsg_internal(const char *fmt, ...)
-{
-	(void) fmt;
-	return 0;
-}
-
-int
-errdetail(const char *fmt, ...)
-{
-	(void) fmt;
-	return 0;
-}
-
-int
-errhint(const char *fmt, ...)
-{
-	(void) fmt;
-	return 0;
 }
 
 void

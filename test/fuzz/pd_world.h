@@ -12,6 +12,7 @@
 #define TIKV_FUZZ_PD_WORLD_H
 
 #include "pd_calls.h"
+#include "pg_errors.h"
 
 #include "core/raft/empty_log.h"
 
@@ -138,46 +139,6 @@ world_round(void)
 	pd_flush_outbox(&world, true);
 	tso_after_commit(&world);
 	arena_reset(&world.arena);
-}
-
-/* ------------------------------------------------------------- Postgres */
-
-/* Nothing is logged, and nothing may end the process. */
-bool
-errstart(int elevel, const char *domain)
-{
-	(void) domain;
-	CHECK(elevel < ERROR);
-	return false;
-}
-
-/* With assertions on the macros ask this, too. */
-bool
-errstart_cold(int elevel, const char *domain)
-{
-	return errstart(elevel, domain);
-}
-
-int
-errmsg(const char *fmt, ...)
-{
-	(void) fmt;
-	return 0;
-}
-
-int
-errmsg_internal(const char *fmt, ...)
-{
-	(void) fmt;
-	return 0;
-}
-
-void
-errfinish(const char *filename, int lineno, const char *funcname)
-{
-	(void) filename;
-	(void) lineno;
-	(void) funcname;
 }
 
 /* ------------------------------------------------------- begin and end */

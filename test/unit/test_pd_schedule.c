@@ -241,7 +241,7 @@ test_leaving_learner(void)
 	begin(4);
 	kit_store(&state.cluster, 4, STORE_OFFLINE, now);
 	kit_store(&state.cluster, 3, STORE_UP, 0);
-	OK(!beat(kit_region(1, "1v 2v 4l", 1), &order), "nothing to do for now");
+	OK(!beat(kit_region(1, "1v 2v 4l", 1), &order), "nobody is told anything");
 	OK(schedule_find(&schedule, 1) == NULL, "and nothing begins in vain");
 }
 

@@ -97,8 +97,8 @@ switch_conf(Raft *r, const RaftSnapshotMeta *meta)
  * apply anything: as a leader it would hold up the group for as long as it
  * takes.  TiKV keeps the acknowledgement until then (ApplySnapshotContext in
  * components/raftstore/src/store/peer.rs), and so stops counting such a peer.
- * One whose driver applies nothing more for now says the same, with the index
- * that it has come to.
+ * One whose driver holds back what is to be applied says the same, with the
+ * index that it has come to.
  */
 uint64_t
 raft_uninstalled_snapshot(const Raft *r)

@@ -112,5 +112,23 @@ wait_serving($node);
 one(q{SELECT tikv_put('e/2', 'v'), tikv_delete_range('e/', 'e0'), tikv_put('e/3', 'v')});
 is(one(q{SELECT convert_from(key, 'UTF8') FROM tikv_scan('e/', 'e0')}), 'e/3', 'eras go on after a restart');
 
-$node->stop;
+# ---- one that waits for its rows when the server stops
+one(q{SELECT tikv_put('s/1', 'v')});
+$node->append_conf('postgresql.conf', q{tikv.reserve_space = '1000TB'});
+$node->reload;
+wait_for('a disk that is nearly full', sub { (rawctl($node, 'put', 'full', 'v'))[0] != 0 });
+{
+	local $ENV{RAWCTL_DISK_FULL_OPT} = 2;
+	local $ENV{RAWCTL_MAX_MS} = 60_000;
+
+	$call = rawctl_start($node, 'delete-range', 's/', 's0');
+}
+wait_for('it to be accepted', sub {
+	return one(q{SELECT waiting FROM tikv.tasks WHERE task = 'delete ranges'}) eq '1';
+});
+is(one(q{SELECT count(*) FROM tikv_scan('s/', 's0')}), '0', 'it is in force');
+$node->stop('fast');
+$call->{run}->finish;
+like(${ $call->{err} }, qr/region error: .*: outcome unknown/, 'its outcome is unknown when the server stops');
+
 done_testing();
