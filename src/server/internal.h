@@ -373,11 +373,14 @@ typedef enum PorterVerdict
 extern PorterVerdict porter_verdict(Bytes said);
 
 /* Bind; connections wait in the backlog until porter_start.  NULL: err. */
-extern Porter *porter_new(const char *addr, HttpServer *http, int *port,
-						  char *err, size_t errlen);
+extern Porter *porter_new(const char *addr, HttpServer *http, int wake_fd,
+						  int *port, char *err, size_t errlen);
 
 /* The gRPC server runs: let clients in.  False: no thread could be had. */
-extern bool porter_start(Porter *porter, grpc_server *grpc);
+extern bool porter_start(Porter *porter);
+
+/* Give gRPC the connections that speak it.  Entered. */
+extern void porter_admit(Porter *porter, Server *server);
 
 /* Of one that was started, and of one that was not. */
 extern void porter_stop(Porter *porter);

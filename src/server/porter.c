@@ -9,8 +9,9 @@
  * which sends a byte a minute costs nothing; there is a bound on how many and
  * on how long, and the one that waits longest goes first.
  *
- * The thread never calls Postgres.  It enters gRPC only to add a connection,
- * which the C core allows from any thread.
+ * The thread calls neither Postgres nor gRPC.  What speaks gRPC is left for the
+ * worker, which adds it: who adds a connection reads from it at once, and from
+ * one that is a flood without end, so that must be where the warden looks.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -33,6 +35,8 @@ static const char preface[] = "PRI * HTTP/2.0\r\n";
 
 #define MAX_LISTENERS 8
 #define MAX_UNDECIDED 3072
+/* A worker that has not come for so many is stuck, and cannot serve more. */
+#define MAX_ARRIVED 3072
 /* As long as gRPC itself waits for a handshake. */
 #define PATIENCE_US INT64_C(120000000)
 #define MAX_EVENTS 64
@@ -52,9 +56,9 @@ typedef struct Guest
 struct Porter
 {
 	pthread_t thread;
-	grpc_server *grpc;
 	grpc_server_credentials *creds;
 	HttpServer *http;
+	int wake_fd;
 	int epoll_fd;
 	int stop_fd;
 	int listeners[MAX_LISTENERS];
@@ -62,6 +66,10 @@ struct Porter
 	Link undecided;
 	Link unused;
 	Guest guests[MAX_UNDECIDED];
+
+	pthread_mutex_t lock; /* of those who speak gRPC and wait for the worker */
+	int n_arrived;
+	int arrived[MAX_ARRIVED];
 };
 
 /* ---- guests ---- */
@@ -80,13 +88,44 @@ turn_away(Porter *porter, Guest *guest)
 	leave(porter, guest);
 }
 
+/* Leave it to the worker. */
 static void
 to_grpc(Porter *porter, int fd)
 {
 	int on = 1;
+	uint64_t one = 1;
+	bool has_room;
 
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	grpc_server_add_channel_from_fd(porter->grpc, fd, porter->creds);
+	pthread_mutex_lock(&porter->lock);
+	has_room = porter->n_arrived < MAX_ARRIVED;
+	if (has_room)
+		porter->arrived[porter->n_arrived++] = fd;
+	pthread_mutex_unlock(&porter->lock);
+	if (!has_room)
+		close(fd);
+	else
+		/* A full counter wakes as well. */
+		(void) !write(porter->wake_fd, &one, sizeof(one));
+}
+
+/* Each is a use of gRPC of its own, as the warden counts them.  Entered. */
+void
+porter_admit(Porter *porter, Server *server)
+{
+	int fds[MAX_ARRIVED];
+	int n;
+
+	pthread_mutex_lock(&porter->lock);
+	n = porter->n_arrived;
+	memcpy(fds, porter->arrived, (size_t) n * sizeof(*fds));
+	porter->n_arrived = 0;
+	pthread_mutex_unlock(&porter->lock);
+	for (int i = 0; i < n; i++)
+	{
+		server_note_progress(server, 2);
+		grpc_server_add_channel_from_fd(server->grpc, fds[i], porter->creds);
+	}
 }
 
 /* The socket is on no list of ours any more when it is handed over. */
@@ -266,6 +305,8 @@ free_porter(Porter *porter)
 {
 	while (!link_empty(&porter->undecided))
 		turn_away(porter, (Guest *) porter->undecided.next);
+	for (int i = 0; i < porter->n_arrived; i++)
+		close(porter->arrived[i]);
 	for (int i = 0; i < porter->n_listeners; i++)
 		close(porter->listeners[i]);
 	if (porter->epoll_fd >= 0)
@@ -273,6 +314,7 @@ free_porter(Porter *porter)
 	if (porter->stop_fd >= 0)
 		close(porter->stop_fd);
 	grpc_server_credentials_release(porter->creds);
+	pthread_mutex_destroy(&porter->lock);
 	free(porter);
 }
 
@@ -290,13 +332,15 @@ start_thread(Porter *porter)
 }
 
 Porter *
-porter_new(const char *addr, HttpServer *http, int *port, char *err,
-		   size_t errlen)
+porter_new(const char *addr, HttpServer *http, int wake_fd, int *port,
+		   char *err, size_t errlen)
 {
 	Porter *porter = calloc(1, sizeof(*porter));
 
 	CHECK(porter != NULL);
 	porter->http = http;
+	porter->wake_fd = wake_fd;
+	pthread_mutex_init(&porter->lock, NULL);
 	porter->creds = grpc_insecure_server_credentials_create();
 	porter->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	porter->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -317,11 +361,10 @@ porter_new(const char *addr, HttpServer *http, int *port, char *err,
 }
 
 bool
-porter_start(Porter *porter, grpc_server *grpc)
+porter_start(Porter *porter)
 {
 	bool ok = watch(porter, porter->stop_fd, porter);
 
-	porter->grpc = grpc;
 	for (int i = 0; i < porter->n_listeners; i++)
 		ok = ok && watch(porter, porter->listeners[i], &porter->listeners[i]);
 	return ok && start_thread(porter);

@@ -55,6 +55,8 @@ post_requests(Server *server)
 void
 pump_start_todo(Server *server)
 {
+	if (server->porter != NULL)
+		porter_admit(server->porter, server);
 	post_requests(server);
 	client_start_todo(server);
 	while (server->todo != NULL)

@@ -237,8 +237,8 @@ bind_ports(Server *server, char *err, size_t errlen)
 
 	if (config->http != NULL)
 	{
-		server->porter =
-			porter_new(config->addr, config->http, &server->port, err, errlen);
+		server->porter = porter_new(config->addr, config->http, config->wake_fd,
+									&server->port, err, errlen);
 		if (server->porter == NULL)
 			return false;
 	}
@@ -334,7 +334,7 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 		return NULL;
 	}
 	grpc_server_start(server->grpc);
-	if (server->porter != NULL && !porter_start(server->porter, server->grpc))
+	if (server->porter != NULL && !porter_start(server->porter))
 	{
 		snprintf(err, errlen, "could not start the thread that listens");
 		abandon_start(server);

@@ -48,6 +48,9 @@ public final class Main {
         }
       } catch (CheckFailed e) {
         System.err.println(part + ": " + e.getMessage());
+        if (e.getCause() != null) {
+          e.getCause().printStackTrace();
+        }
         System.exit(1);
       } catch (Exception e) {
         System.err.println(part + ": " + e);
