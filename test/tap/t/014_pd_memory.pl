@@ -306,7 +306,8 @@ foreach my $i (1 .. 3)
 	is((etcd($value, 'put', 'w'))[0], 'OK', 'passed on: what they watch is written');
 	usleep(500_000);
 }
-cmp_ok(memory_mb('VmHWM') - $before, '<', 100, 'passed on: memory is bounded');
+# Without bounds they are 500 MB.
+cmp_ok(memory_mb('VmHWM') - $before, '<', 200, 'passed on: memory is bounded');
 ok(defined end_call(begin_call(@list), 10), 'passed on: others are served');
 close $socket;
 ($pid, $address) = ($pid_there, $address_here);
