@@ -14,6 +14,9 @@
 
 #define PHYSICAL_SHIFT 18
 
+/* For how long what PD said of its time is not asked again. */
+#define DENIED_MS 3000
+
 Size
 tso_shmem_size(void)
 {
@@ -33,6 +36,9 @@ tso_shmem_init(TikvShmem *shmem, bool found)
 	pg_atomic_init_u64(&shmem->tso->lead_until_us, 0);
 	pg_atomic_init_u64(&shmem->tso->lead_epoch, 0);
 	pg_atomic_init_u64(&shmem->tso->heard_offset_ms, 0);
+	pg_atomic_init_u64(&shmem->tso->doubted, 0);
+	pg_atomic_init_u64(&shmem->tso->denied, 0);
+	pg_atomic_init_u64(&shmem->tso->denied_at_ms, 0);
 }
 
 static uint64
@@ -62,4 +68,44 @@ tso_heard_now_ms(void)
 	uint64 offset = pg_atomic_read_u64(&tikv_shmem()->tso->heard_offset_ms);
 
 	return offset == 0 ? 0 : offset + monotonic_ms();
+}
+
+/* Among many the least counts: whoever gets that from PD gets the others. */
+bool
+tso_doubt(uint64 ts)
+{
+	TsoShared *tso = tikv_shmem()->tso;
+	uint64 denied = pg_atomic_read_u64(&tso->denied);
+	uint64 known = pg_atomic_read_u64(&tso->doubted);
+
+	if (denied != 0 && ts >= denied &&
+		monotonic_ms() - pg_atomic_read_u64(&tso->denied_at_ms) < DENIED_MS)
+		return false;
+	while (known == 0 || ts < known)
+		if (pg_atomic_compare_exchange_u64(&tso->doubted, &known, ts))
+		{
+			worker_wake(WORKER_STORE);
+			break;
+		}
+	return true;
+}
+
+uint64
+tso_take_doubt(void)
+{
+	TsoShared *tso = tikv_shmem()->tso;
+
+	if (pg_atomic_read_u64(&tso->doubted) == 0)
+		return 0;
+	return pg_atomic_exchange_u64(&tso->doubted, 0);
+}
+
+/* Written by `tikv store` alone; who reads between the two asks once more. */
+void
+tso_deny(uint64 ts)
+{
+	TsoShared *tso = tikv_shmem()->tso;
+
+	pg_atomic_write_u64(&tso->denied, ts);
+	pg_atomic_write_u64(&tso->denied_at_ms, monotonic_ms());
 }

@@ -20,6 +20,13 @@ struct TsoShared
 
 	/* How far the leading PD's time is from board_now_us(), as last heard. */
 	pg_atomic_uint64 heard_offset_ms; /* 0: nothing was heard */
+
+	/* The least timestamp to ask PD about; 0: none.  See tso_doubt. */
+	pg_atomic_uint64 doubted;
+
+	/* Where PD had not come when it was asked, and when it said so. */
+	pg_atomic_uint64 denied;
+	pg_atomic_uint64 denied_at_ms;
 };
 
 extern Size tso_shmem_size(void);
@@ -29,6 +36,19 @@ extern void tso_heard(uint64 ts);
 
 /* What PD's time is by now, by what was heard of it; 0: nothing was. */
 extern uint64 tso_heard_now_ms(void);
+
+/*
+ * A timestamp is far above all that is known of PD, whose time may have jumped
+ * since: `tikv store` asks it.  False: that has been done, and PD has not come
+ * so far.
+ */
+extern bool tso_doubt(uint64 ts);
+
+/* What to ask PD about now; 0: nothing.  Whoever doubts anew is asked for anew. */
+extern uint64 tso_take_doubt(void);
+
+/* PD was asked about this one and has not come near it. */
+extern void tso_deny(uint64 ts);
 
 extern void tso_shmem_init(TikvShmem *shmem, bool found);
 

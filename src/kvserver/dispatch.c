@@ -266,10 +266,9 @@ in_range(const Read *read, RegionError *error)
 static void
 give_up(Read *read, TxnLookAnswer answer)
 {
-	RegionError error = {.kind = REGION_MESSAGE_ONLY,
-						 .reason = txn_look_text(answer)};
+	RegionError error = txn_ts_error(answer, context_of(read)->region_id);
 
-	if (answer == TXN_LOOK_TS_TOO_NEW)
+	if (answer == TXN_LOOK_TS_TOO_NEW || answer == TXN_LOOK_TS_DOUBTED)
 		service_region_error(read->request, &error);
 	else
 		service_busy(read->request, txn_look_text(answer));

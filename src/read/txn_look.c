@@ -21,8 +21,6 @@
 /* The same for a list of keys, which may name one key any number of times. */
 #define MAX_KEYS_BYTES ((size_t) 256 << 20)
 
-/* How far above PD's timestamps a read may be; TiKV's drift bound. */
-#define MAX_DRIFT_MS UINT64CONST(60000)
 #define TS_PHYSICAL_SHIFT 18
 
 const char *
@@ -34,6 +32,8 @@ txn_look_text(TxnLookAnswer answer)
 			return "the store is starting: its locks are being loaded";
 		case TXN_LOOK_TOO_MANY:
 			return "too many locks: ask for fewer keys at once";
+		case TXN_LOOK_TS_DOUBTED:
+			return "the timestamp oracle is asked whether it has come so far";
 		default:
 			return "the timestamp is far ahead of the timestamp oracle";
 	}
@@ -41,27 +41,47 @@ txn_look_text(TxnLookAnswer answer)
 
 /* ---------------------------------------------------------------- max_ts */
 
-bool
-txn_ts_is_plausible(uint64 ts)
+static bool
+is_plausible(uint64 ts)
 {
 	uint64 now_ms = (uint64) (time(NULL) + FAILPOINT_CLOCK_S) * 1000;
 	uint64 bound_ms = pg_atomic_read_u64(&tikv_shmem()->tso->bound_ms);
 	uint64 last_ms =
 		pg_atomic_read_u64(&tikv_shmem()->tso->last) >> TS_PHYSICAL_SHIFT;
 	uint64 known_ms = Max(Max(now_ms, bound_ms), last_ms);
-	uint64 limit_ms = Max(known_ms, tso_heard_now_ms()) + MAX_DRIFT_MS;
+	uint64 limit_ms = Max(known_ms, tso_heard_now_ms()) + TXN_MAX_DRIFT_MS;
 
 	return ts == PG_UINT64_MAX || (ts >> TS_PHYSICAL_SHIFT) <= limit_ms;
 }
 
-static bool
+TxnLookAnswer
+txn_judge_ts(uint64 ts)
+{
+	if (is_plausible(ts))
+		return TXN_LOOK_OK;
+	return tso_doubt(ts) ? TXN_LOOK_TS_DOUBTED : TXN_LOOK_TS_TOO_NEW;
+}
+
+RegionError
+txn_ts_error(TxnLookAnswer answer, uint64 region_id)
+{
+	RegionError error = {.kind = REGION_MESSAGE_ONLY,
+						 .region_id = region_id,
+						 .reason = txn_look_text(answer)};
+
+	if (answer == TXN_LOOK_TS_DOUBTED)
+		error.kind = REGION_MAX_TS_NOT_SYNCED;
+	return error;
+}
+
+static TxnLookAnswer
 raise_max_ts(uint64 ts)
 {
-	if (!txn_ts_is_plausible(ts))
-		return false;
-	if (ts != PG_UINT64_MAX)
+	TxnLookAnswer answer = txn_judge_ts(ts);
+
+	if (answer == TXN_LOOK_OK && ts != PG_UINT64_MAX)
 		lock_table_raise_max_ts(ts);
-	return true;
+	return answer;
 }
 
 /* ---------------------------------------------------------------- garbage */
@@ -216,10 +236,13 @@ TxnLookAnswer
 txn_look(const ReadRound *round, const Request *request, const TxnRequest *txn,
 		 const Region *region, TxnLook *look)
 {
+	TxnLookAnswer answer;
+
 	CHECK(!read_round_begun(round));
 	memset(look, 0, sizeof(*look));
-	if (!raise_max_ts(txn->read.ts))
-		return TXN_LOOK_TS_TOO_NEW;
+	answer = raise_max_ts(txn->read.ts);
+	if (answer != TXN_LOOK_OK)
+		return answer;
 	if (txn->read.isolation == ISOLATION_RC)
 		return TXN_LOOK_OK;
 	if (txn->n_keys > 0)

@@ -15,23 +15,32 @@
 #include "read/read.h"
 #include "service/txn.h"
 
+/* How far above PD's timestamps one may be; TiKV's drift bound. */
+#define TXN_MAX_DRIFT_MS UINT64CONST(60000)
+
 typedef enum TxnLookAnswer
 {
 	TXN_LOOK_OK,
-	TXN_LOOK_NOT_YET,	/* the lock table is being rebuilt */
-	TXN_LOOK_TOO_MANY,	/* more locks in the range than memory for them */
-	TXN_LOOK_TS_TOO_NEW /* far above any timestamp PD has handed out */
+	TXN_LOOK_NOT_YET,	 /* the lock table is being rebuilt */
+	TXN_LOOK_TOO_MANY,	 /* more locks in the range than memory for them */
+	TXN_LOOK_TS_DOUBTED, /* far above what is known of PD, which is asked */
+	TXN_LOOK_TS_TOO_NEW	 /* far above any timestamp PD has handed out */
 } TxnLookAnswer;
 
 /* The text that goes with an answer that is not OK. */
 extern const char *txn_look_text(TxnLookAnswer answer);
 
 /*
- * False for a timestamp that nobody can have got from PD: taking it for real
- * would push max_ts, and with it every later async commit, into the future.
- * TiKV allows the same drift of a minute.  UINT64_MAX is fine.
+ * TXN_LOOK_TS_TOO_NEW for a timestamp that nobody can have got from PD: taking
+ * it for real would push max_ts, and with it every later async commit, into the
+ * future.  TiKV allows the same drift of a minute, and asks PD again, too,
+ * before it refuses one (tikv/tikv components/concurrency_manager).  UINT64_MAX
+ * is fine.
  */
-extern bool txn_ts_is_plausible(uint64 ts);
+extern TxnLookAnswer txn_judge_ts(uint64 ts);
+
+/* What a client is told of it; one that is doubted is to be sent again. */
+extern RegionError txn_ts_error(TxnLookAnswer answer, uint64 region_id);
 
 /*
  * After the snapshot: may what the read would see have been collected?  Then

@@ -178,7 +178,7 @@ take_look(TxnRound *round)
 	TxnLookAnswer answer = txn_look(round->round, &round->request, &round->txn,
 									&round->seen->region, &round->look);
 
-	if (answer != TXN_LOOK_OK && answer != TXN_LOOK_NOT_YET)
+	if (answer == TXN_LOOK_TOO_MANY || answer == TXN_LOOK_TS_TOO_NEW)
 		txn_report_read(answer);
 	return answer == TXN_LOOK_OK;
 }

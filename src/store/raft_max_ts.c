@@ -10,6 +10,7 @@
 #include "bus/tso_shared.h"
 #include "core/region/question.h"
 #include "pdpb.pb-c.h"
+#include "read/txn_look.h"
 #include "store/replicas.h"
 
 /* How often a leader asks PD again for a timestamp. */
@@ -25,7 +26,11 @@ StaticAssertDecl(QUESTION_BITS < 60, "the bit below is stale_peer.c's");
 /* How often the store asks what time PD has: it need not be this node's. */
 #define PD_TIME_INTERVAL_US INT64CONST(3000000)
 
+/* Numbers of questions about doubts begin with 1 again after so many. */
+#define MAX_DOUBTS 1000
+
 #define TSO_LOGICAL_BITS 18
+#define TS_DRIFT (TXN_MAX_DRIFT_MS << TSO_LOGICAL_BITS)
 
 static void
 ask_timestamp(Store *store, uint64 tag)
@@ -79,14 +84,51 @@ raft_ask_pd_time(Store *store, int64 now_us)
 	ask_timestamp(store, MAX_TS_TAG);
 }
 
+/*
+ * One question at a time, and the next one soon if PD does not answer.  Its
+ * number is that of no region.
+ */
+void
+raft_ask_about_doubt(Store *store, int64 now_us)
+{
+	Replicas *replicas = store->replicas;
+
+	if (replicas->doubted != 0 && now_us < replicas->next_doubt_us)
+		return;
+	replicas->doubted = tso_take_doubt();
+	if (replicas->doubted == 0)
+		return;
+	replicas->next_doubt_us = now_us + MAX_TS_RETRY_US;
+	replicas->doubt_question =
+		question_number(0,
+						question_term(replicas->doubt_question) % MAX_DOUBTS +
+							1);
+	ask_timestamp(store, MAX_TS_TAG | replicas->doubt_question);
+}
+
+/* An answer to an earlier question tells nothing of what was doubted since. */
+static void
+settle_doubt(Store *store, uint64 question, uint64 ts)
+{
+	Replicas *replicas = store->replicas;
+
+	if (replicas->doubted == 0 || question != replicas->doubt_question)
+		return;
+	if (ts < replicas->doubted && replicas->doubted - ts > TS_DRIFT)
+		tso_deny(replicas->doubted);
+	replicas->doubted = 0;
+}
+
 /* The term it was asked in must still be the leader's own. */
 static void
-take_timestamp(Peer *peer, uint64 question, const Pdpb__Timestamp *timestamp)
+take_timestamp(Store *store, uint64 question, const Pdpb__Timestamp *timestamp)
 {
+	Peer *peer = store_find_peer(store, question_region(question));
 	uint64 ts = (uint64) timestamp->physical << TSO_LOGICAL_BITS |
 		(uint64) timestamp->logical;
 
 	tso_heard(ts);
+	settle_doubt(store, question, ts);
 	if (peer == NULL)
 		return;
 	FAILPOINT("store_max_ts_answer");
@@ -101,21 +143,19 @@ raft_take_pd_answer(Store *store, const BusAnswer *answer)
 {
 	uint64 question = answer->tag & ~MAX_TS_TAG;
 	Pdpb__TsoResponse *reply;
-	Peer *peer;
 	Arena arena;
 
 	if ((answer->tag & MAX_TS_TAG) == 0)
 		return false;
 	if (answer->reply.code != BUS_OK)
 		return true;
-	peer = store_find_peer(store, question_region(question));
 	arena_init(&arena);
 	reply =
 		(Pdpb__TsoResponse *) service_unpack(&pdpb__tso_response__descriptor,
 											 answer->reply.bytes, &arena);
 	if (reply != NULL && reply->timestamp != NULL &&
 		(reply->header == NULL || reply->header->error == NULL))
-		take_timestamp(peer, question, reply->timestamp);
+		take_timestamp(store, question, reply->timestamp);
 	arena_free(&arena);
 	return true;
 }

@@ -49,8 +49,8 @@ ask(Store *store, Peer *peer, IndexRead *read)
 static bool
 take_timestamp(Store *store, Request *request, IndexRead *read)
 {
-	RegionError error = {.kind = REGION_MESSAGE_ONLY,
-						 .region_id = read->region_id};
+	TxnLookAnswer answer;
+	RegionError error;
 	TxnRequest *txn;
 
 	if (!txn_is_method(request->method->id))
@@ -60,9 +60,10 @@ take_timestamp(Store *store, Request *request, IndexRead *read)
 		return false;
 	read->has_ts = true;
 	read->start_ts = txn->read.ts;
-	if (read->start_ts == PG_UINT64_MAX || txn_ts_is_plausible(read->start_ts))
+	answer = txn_judge_ts(read->start_ts);
+	if (answer == TXN_LOOK_OK)
 		return true;
-	error.reason = txn_look_text(TXN_LOOK_TS_TOO_NEW);
+	error = txn_ts_error(answer, read->region_id);
 	service_region_error(request, &error);
 	return false;
 }

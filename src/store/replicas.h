@@ -127,6 +127,9 @@ typedef struct Replicas
 	int64 next_tick_us;		/* monotonic */
 	int64 blocked_until_us; /* tables are locked: the next try */
 	int64 next_pd_time_us;
+	uint64 doubted;		   /* the timestamp that PD was asked about, or 0 */
+	uint64 doubt_question; /* the number of that question */
+	int64 next_doubt_us;   /* if it is not answered */
 	IndexRead *reads;
 	int n_reads;
 	uint64 next_read;
@@ -221,6 +224,9 @@ extern void raft_tell_people(Store *store);
 
 extern void raft_ask_max_ts(Peer *peer, int64 now_us);
 extern void raft_ask_pd_time(Store *store, int64 now_us);
+
+/* Somebody came with a timestamp that is far ahead: ask PD about it. */
+extern void raft_ask_about_doubt(Store *store, int64 now_us);
 
 /* The answer to a question of ours, if it is one. */
 extern bool raft_take_pd_answer(Store *store, const BusAnswer *answer);

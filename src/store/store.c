@@ -289,6 +289,7 @@ housekeeping(Store *store)
 	int64 now_us = dispatch_now_us();
 
 	store_take_pd_answers(store);
+	raft_ask_about_doubt(store, now_us);
 	if (now_us >= store->next_check_us ||
 		store->extension_generation != extension_generation())
 	{

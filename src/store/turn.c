@@ -215,13 +215,13 @@ in_range(const Write *write, const Region *region, RegionError *error)
 static bool
 timestamps_are_plausible(const Write *write, RegionError *error)
 {
-	if (write->txn == NULL ||
-		txn_ts_is_plausible(txn_newest_ts(&write->txn->command)))
+	TxnLookAnswer answer = TXN_LOOK_OK;
+
+	if (write->txn != NULL)
+		answer = txn_judge_ts(txn_newest_ts(&write->txn->command));
+	if (answer == TXN_LOOK_OK)
 		return true;
-	memset(error, 0, sizeof(*error));
-	error->kind = REGION_MESSAGE_ONLY;
-	error->region_id = write->txn->context.region_id;
-	error->reason = txn_look_text(TXN_LOOK_TS_TOO_NEW);
+	*error = txn_ts_error(answer, write->txn->context.region_id);
 	return false;
 }
 

@@ -339,6 +339,7 @@ test_questions(void)
 	uint64_t asked = question_number(77, 5);
 
 	EQ_U64(question_region(asked), 77, "an answer says which region it is of");
+	EQ_U64(question_term(asked), 5, "and of which term");
 	OK(question_is_of(asked, 77, 5), "it counts in its own term");
 	OK(!question_is_of(asked, 77, 7), "and not when its asker leads again");
 	OK(!question_is_of(asked, 78, 5), "nor for another region");

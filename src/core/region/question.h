@@ -30,6 +30,14 @@ question_region(uint64_t number)
 	return number & ((UINT64_C(1) << QUESTION_ID_BITS) - 1);
 }
 
+/* The end of its term. */
+static inline uint64_t
+question_term(uint64_t number)
+{
+	return number >> QUESTION_ID_BITS &
+		((UINT64_C(1) << QUESTION_TERM_BITS) - 1);
+}
+
 /* Was it asked about this region in this term? */
 static inline bool
 question_is_of(uint64_t number, uint64_t region_id, uint64_t term)

@@ -59,8 +59,6 @@ func UseFailpoints(clocks bool) {
 	}
 	cluster.ExpectOfSQL("53100", "disk full")
 	cluster.ExpectOfSQL("53100", "the disk is full")
-	// Until a store has heard of the time to which PD's clock has jumped.
-	cluster.ExpectOfSQL("XX000", "the timestamp is far ahead of the timestamp oracle")
 }
 
 // misbehave: a node, mostly one that leads something, is at fault for a while.
