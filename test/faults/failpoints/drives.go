@@ -231,14 +231,16 @@ func (t *trial) split() error {
 var nSplits int
 
 // replace a peer: the target's if it is a follower that something is done to,
-// else another one.
+// else another one.  In turn both if the point does not say which.
 func (t *trial) replace() error {
 	node, at, err := t.w.leaderNode(t.focus())
 	if err != nil {
 		return err
 	}
 	victim := t.target
-	if t.point.reachedBy(leader) || victim == node {
+	t.replaced++
+	other := t.leadsRegion() || t.point.reachedBy(leader) && t.replaced%2 != 0
+	if other || victim == node {
 		victim = t.otherThan(node, t.target)
 	}
 	store, err := t.w.storeOfNode(victim)

@@ -29,6 +29,7 @@ type trial struct {
 	settings  map[string]bool // that are not the default
 	back      *back
 	stale     uint64 // the peer that was removed
+	replaced  int
 
 	at       int // the hit that it crashes at
 	passed   int
