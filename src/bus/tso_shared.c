@@ -70,6 +70,13 @@ tso_heard_now_ms(void)
 	return offset == 0 ? 0 : offset + monotonic_ms();
 }
 
+/* Does PD of this node lead?  Then all that was given out is known here. */
+static bool
+leads_here(TsoShared *tso)
+{
+	return pg_atomic_read_u64(&tso->lead_until_us) > (uint64) board_now_us();
+}
+
 /* Among many the least counts: whoever gets that from PD gets the others. */
 bool
 tso_doubt(uint64 ts)
@@ -78,6 +85,8 @@ tso_doubt(uint64 ts)
 	uint64 denied = pg_atomic_read_u64(&tso->denied);
 	uint64 known = pg_atomic_read_u64(&tso->doubted);
 
+	if (leads_here(tso))
+		return false;
 	if (denied != 0 && ts >= denied &&
 		monotonic_ms() - pg_atomic_read_u64(&tso->denied_at_ms) < DENIED_MS)
 		return false;

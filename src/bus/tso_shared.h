@@ -39,8 +39,8 @@ extern uint64 tso_heard_now_ms(void);
 
 /*
  * A timestamp is far above all that is known of PD, whose time may have jumped
- * since: `tikv store` asks it.  False: that has been done, and PD has not come
- * so far.
+ * since: `tikv store` asks it.  False: that has been done, or PD leads here, and
+ * PD has not come so far.
  */
 extern bool tso_doubt(uint64 ts);
 

@@ -35,7 +35,8 @@ txn_look_text(TxnLookAnswer answer)
 		case TXN_LOOK_TS_DOUBTED:
 			return "the timestamp oracle is asked whether it has come so far";
 		default:
-			return "the timestamp is far ahead of the timestamp oracle";
+			/* Clients know it by its first words: they do not try again. */
+			return "invalid max_ts update: the timestamp is far ahead of the timestamp oracle";
 	}
 }
 
