@@ -1,8 +1,9 @@
 /*
  * test_server_flood.c
  *	  Floods from a connection's first byte, on the port that gRPC shares with
- *	  HTTP/1.1: whichever thread first reads from a connection, who opens and
- *	  resets streams without end is disconnected, and others are let in.
+ *	  HTTP/1.1 and on one of its own: whichever thread first reads from a
+ *	  connection, who opens and resets streams without end is disconnected, and
+ *	  others are let in.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -44,24 +45,30 @@ echo_message(Call *call, Bytes message)
 static const CallHandler echo = {.message = echo_message};
 static const RpcMethod methods[] = {{"/t.T/Echo", RPC_UNARY, 1, &echo}};
 
+/* With HTTP on the same port, or gRPC alone. */
 static bool
-start(void)
+start(bool shared)
 {
 	HttpConfig config = {.max_body = 1000,
 						 .max_connections = 100,
 						 .idle_s = 60,
 						 .patience_ms = 60000};
-	char err[256];
+	char err[256] = "";
 
+	memset(&server, 0, sizeof(server));
 	config.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	http = http_start(&config, err, sizeof(err));
-	server.config.http = http;
-	if (http == NULL)
+	http = shared ? http_start(&config, err, sizeof(err)) : NULL;
+	if (shared && http == NULL)
+	{
 		printf("# %s\n", err);
+		return false;
+	}
+	server.config.http = http;
 	server.config.addr = "127.0.0.1:0";
 	server.config.wake_fd = config.wake_fd;
-	atomic_store(&server.round, answer_http);
-	return http != NULL && test_server_start(&server, methods, 1);
+	if (shared)
+		atomic_store(&server.round, answer_http);
+	return test_server_start(&server, methods, 1);
 }
 
 /* ---- HTTP/2 by hand ---- */
@@ -198,15 +205,13 @@ others_are_served(void)
 	return ok;
 }
 
-int
-main(void)
+static void
+test_floods(bool shared)
 {
 	int ended = 0;
 	int served = 0;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	grpc_init();
-	OK(start(), "the server starts");
+	OK(start(shared), shared ? "gRPC and HTTP" : "gRPC alone");
 	for (int i = 0; i < FLOODS; i++)
 	{
 		ended += flood_is_ended();
@@ -215,7 +220,17 @@ main(void)
 	EQ_U64(ended, FLOODS, "who floods from the first byte is disconnected");
 	EQ_U64(served, FLOODS, "and others are served");
 	test_server_stop(&server);
-	http_stop(http);
+	if (http != NULL)
+		http_stop(http);
+}
+
+int
+main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	grpc_init();
+	test_floods(true);
+	test_floods(false);
 	grpc_shutdown();
 	return unit_done();
 }
