@@ -71,15 +71,28 @@ func (n *Nemesis) split() (err error) {
 	return err
 }
 
-// removeFollower from the region; PD brings it back, by a snapshot.
-func (n *Nemesis) removeFollower() error {
+// orderRemoval of a peer from the region.
+func (n *Nemesis) orderRemoval() error {
+	n.findLeader(n.groups[0])
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	peer, region := n.peerOf(ctx, n.other(n.leader()))
 	cancel()
 	if peer == nil {
 		return fmt.Errorf("PD does not say who has the region")
 	}
-	err := n.order(n.leader(), "SELECT tikv_remove_peer($1, $2)", int64(region.Id), int64(peer.StoreId))
+	return n.order(n.leader(), "SELECT tikv_remove_peer($1, $2)", int64(region.Id), int64(peer.StoreId))
+}
+
+// removeFollower from the region; PD brings it back, by a snapshot. It is
+// refused while what is left would be no majority that has its data, as after a
+// fault before.
+func (n *Nemesis) removeFollower() error {
+	err := n.orderRemoval()
+	for began := time.Now(); err != nil && time.Since(began) < time.Minute; {
+		log.Printf("no removal: %v", err)
+		time.Sleep(500 * time.Millisecond)
+		err = n.orderRemoval()
+	}
 	if err != nil {
 		return err
 	}
