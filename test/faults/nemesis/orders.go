@@ -56,7 +56,7 @@ func (n *Nemesis) transferLeader() error {
 // where there are such.
 func (n *Nemesis) split() (err error) {
 	if n.splits++; n.splits > mostSplits {
-		return nil
+		return fmt.Errorf("%w: regions were split %d times", errNotInjected, mostSplits)
 	}
 	key := codec.EncodeBytes(nil, []byte(fmt.Sprintf("chaos%03d", n.splits-1)))
 	for i := 0; i < 20; i++ {
