@@ -70,11 +70,15 @@ tso_heard_now_ms(void)
 	return offset == 0 ? 0 : offset + monotonic_ms();
 }
 
-/* Does PD of this node lead?  Then all that was given out is known here. */
+/*
+ * Does PD of this node lead, with a bound of its own?  Then all that was ever
+ * given out lies below that; before, the leader before it may have gone further.
+ */
 static bool
 leads_here(TsoShared *tso)
 {
-	return pg_atomic_read_u64(&tso->lead_until_us) > (uint64) board_now_us();
+	return pg_atomic_read_u64(&tso->bound_ms) != 0 &&
+		pg_atomic_read_u64(&tso->lead_until_us) > (uint64) board_now_us();
 }
 
 /* Among many the least counts: whoever gets that from PD gets the others. */
