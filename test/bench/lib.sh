@@ -144,6 +144,7 @@ note()
 # A single figure: id, value.
 record_value()
 {
+    [ -n "$2" ] || die "there is no value for $1"
     printf 'value\t%s\t%s\t%s\n' "$1" "$ROUND" "$2" >>"$RESULTS"
     note "$1: $2"
 }

@@ -3,7 +3,7 @@
 
 TSO_LOAD=$TOP/out/bin/tso_load
 SCAN_PAIRS=$((KEYS < 20000 ? KEYS / 2 : 10000))
-TLS_PORT=$((BASE_PORT + 40)) # its node stands beside the other one
+TLS_PORT=$((BASE_PORT + 30)) # its node stands beside the others
 TLS_DIR=
 TLS_CERTS=
 

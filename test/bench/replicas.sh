@@ -211,7 +211,7 @@ bench_three_put()
         step=${STEPS[i]}
         record_value "${id}_${step%%_*}_us" \
             "$(echo "${before[i]} $(leader_step "$step")" | awk '{
-                printf "%.0f", $4 > $2 ? 1e6 * ($3 - $1) / ($4 - $2) : 0}')"
+                printf "%.0f", ($4 > $2) ? 1e6 * ($3 - $1) / ($4 - $2) : 0}')"
     done
 }
 
