@@ -27,6 +27,7 @@ typedef enum MetricValue
 	VALUE_TURNS, /* writing transactions: the store's turns, PD's rounds */
 	VALUE_ABORTED_TURNS,
 	VALUE_BLOCKED_TURNS,
+	VALUE_REGIONS_WOKEN,
 	VALUE_GRPC_STREAMS,
 	VALUE_GRPC_IN_FLIGHT,
 	VALUE_GRPC_UNSENT_BYTES,

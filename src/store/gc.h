@@ -8,6 +8,9 @@
  * locks below it, in all regions; move the GC safe point; delete what nobody
  * can read any more, region by region, in slices.
  *
+ * Groups that sleep are not woken for it: a round would be after them all the
+ * time where there are thousands.
+ *
  * The whole round is the business of one store, the one that leads the first
  * region, and it asks other stores for the locks of regions that they lead.  The
  * others, and with tikv.gc_life_time = 0 all of them (TiDB moves the points
@@ -39,6 +42,7 @@ typedef enum GcPhase
 } GcPhase;
 
 typedef struct GcJob GcJob;
+typedef struct GcSleepers GcSleepers;
 
 typedef struct Gc
 {
@@ -60,6 +64,8 @@ typedef struct Gc
 	Bytes bound;	 /* where the region begins, as regions are bounded */
 	Bytes bound_end; /* ... and ends, of the one that was asked last */
 	bool away;		 /* a question is with another store */
+
+	GcSleepers *sleepers; /* what is asked about groups that sleep */
 
 	/* Regions that it has come to lead may hold garbage. */
 	uint64 led; /* a sum over the regions and terms */
@@ -116,6 +122,13 @@ extern int gc_run(Store *store);
 
 /* True if the answer of PD was for garbage collection. */
 extern bool gc_take_pd_answer(Store *store, const BusAnswer *answer);
+
+/* ---- gc_sleepers.c ---- */
+
+typedef struct PeerMessage PeerMessage;
+
+/* Messages of other stores; true if it was one of these. */
+extern bool gc_sleepers_take_message(Store *store, const PeerMessage *m);
 
 /* ---- gc_barrier.c ---- */
 

@@ -48,4 +48,23 @@ extern void gc_ask_about_lock(Store *store);
 extern void gc_after_scan(Store *store, const TxnAnswer *answer);
 extern void gc_after_question(Store *store, const TxnAnswer *answer);
 
+/* ---- gc_sleepers.c ---- */
+
+typedef enum GcSleepersStep
+{
+	GC_SLEEPERS_NONE,  /* the region at the bound is to be scanned */
+	GC_SLEEPERS_ASKED, /* go on when it is due */
+	GC_SLEEPERS_PASSED /* up to *end there are no locks */
+} GcSleepersStep;
+
+/*
+ * From a region's bound on: regions that sleep and have no locks.  *end is
+ * borrowed from one of them.
+ */
+extern GcSleepersStep gc_pass_over_sleepers(Store *store, Bytes bound,
+											Bytes *end);
+
+/* A round begins: what was asked before is over. */
+extern void gc_sleepers_forget(Store *store);
+
 #endif /* TIKV_STORE_GC_INTERNAL_H */

@@ -52,6 +52,7 @@ begin_region(Store *store, Bytes bound)
 void
 gc_begin_scanning(Store *store)
 {
+	gc_sleepers_forget(store);
 	begin_region(store, bytes_empty());
 	store->gc.due_us = dispatch_now_us();
 }
@@ -144,14 +145,13 @@ scan_elsewhere(Store *store)
 }
 
 /* The region of the cursor may be another one than a moment ago. */
-void
-gc_scan_locks(Store *store)
+static void
+scan_region(Store *store)
 {
 	Gc *gc = &store->gc;
 	Bytes bound = gc->bound;
 	Peer *peer;
 
-	arena_reset(&gc->arena);
 	if (gc->cursor.len > 0)
 		bound = memcomparable_encode(gc->cursor, &gc->arena);
 	peer = store_find_peer_of_key(store, bound);
@@ -159,6 +159,27 @@ gc_scan_locks(Store *store)
 		scan_here(store, peer);
 	else
 		scan_elsewhere(store);
+}
+
+void
+gc_scan_locks(Store *store)
+{
+	Gc *gc = &store->gc;
+	Bytes end = bytes_empty();
+
+	arena_reset(&gc->arena);
+	switch (gc_pass_over_sleepers(store, gc->bound, &end))
+	{
+		case GC_SLEEPERS_NONE:
+			scan_region(store);
+			break;
+		case GC_SLEEPERS_ASKED:
+			break;
+		case GC_SLEEPERS_PASSED:
+			(void) keep(gc, &gc->bound_end, end);
+			no_more_locks(store);
+			break;
+	}
 }
 
 static void

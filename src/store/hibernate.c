@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "bus/metrics.h"
 #include "core/cmd/region_change.h"
 #include "guc.h"
 #include "store/replicas.h"
@@ -94,6 +95,7 @@ peer_wake(Peer *peer)
 	share(peer, -1);
 	peer->sleep.asleep = false;
 	raft_wake(peer->raft);
+	metrics_add(VALUE_REGIONS_WOKEN, 1);
 	peer_list_add(peer, PEERS_AWAKE);
 	FAILPOINT_PASS("store_woken");
 	peer_tell(peer);

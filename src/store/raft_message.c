@@ -452,7 +452,8 @@ step_one(RaftTurn *turn, Bytes bytes)
 	if (peer_message_decode(bytes, &store->arena, &m) != STATUS_OK ||
 		m.to.store_id != store->meta.store_id)
 		return;
-	if (hibernate_take_store_message(store, &m))
+	if (hibernate_take_store_message(store, &m) ||
+		gc_sleepers_take_message(store, &m))
 		return;
 	peer = store_find_peer(store, m.region_id);
 	if (peer != NULL && peer->self.id != m.to.id)

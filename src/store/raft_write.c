@@ -310,6 +310,26 @@ lease_is_good(const Peer *peer)
 	return raft_lease_end_us(peer->raft) > (uint64) board_now_us();
 }
 
+/*
+ * A slice of the garbage collection is decided without waking a group that
+ * sleeps.  If it finds nothing, that is no answer to anybody: who leads the
+ * group in truth looks for itself.
+ */
+static bool
+looks_at_sleeper(const Write *write)
+{
+	return write->peer->sleep.asleep && write->txn != NULL &&
+		write->txn->command.kind == TXN_CMD_GC;
+}
+
+/* What the store itself looks for is nothing that keeps a group from sleep. */
+static bool
+is_own_look(const Write *write)
+{
+	return looks_at_sleeper(write) ||
+		(write->inside != NULL && !write->peer->sleep.asleep);
+}
+
 /* Decided without effects: now, or when an entry of its own is applied. */
 static void
 answer_read(RaftTurn *turn, Write *write)
@@ -319,7 +339,7 @@ answer_read(RaftTurn *turn, Write *write)
 	CmdHeader header;
 
 	fill_header(write->peer, &header);
-	if (!lease_is_good(write->peer))
+	if (!lease_is_good(write->peer) && !looks_at_sleeper(write))
 		(void) propose(store, write,
 					   cmd_encode_raw(&header, NULL, 0, store->meta.api,
 									  arena));
@@ -452,6 +472,7 @@ decide_txn(RaftTurn *turn, Write *write)
 		answer_read(turn, write);
 		return;
 	}
+	peer_wake(write->peer);
 	FAILPOINT("store_txn_decided");
 	fill_header(write->peer, &header);
 	if (decided->effects.one_pc)
@@ -486,7 +507,8 @@ decide(RaftTurn *turn, Write *write)
 		write_queue_push(&store->queue, write);
 		return;
 	}
-	peer_wake(write->peer);
+	if (!is_own_look(write))
+		peer_wake(write->peer);
 	if (raft_holds_apply(write->peer->raft))
 	{
 		refuse_busy(store, write, HELD_REASON);

@@ -246,7 +246,7 @@ bench_replicas()
         run_rpc load_three three_get rawget --inflight 64
     measure etcd3_get "$of_etcd" "$ETCD_LEADER_3" \
         run_rpc load_etcd_3 etcd3_get etcdget --inflight 64
-    ! wants_txn || bench_rpc one_1pc 1pc --inflight 64
+    bench_rpc one_1pc 1pc --inflight 64
     measure three_1pc "$all" "$THREE_STORE" \
         run_rpc load_three three_1pc 1pc --inflight 64
 }

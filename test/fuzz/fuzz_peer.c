@@ -8,6 +8,7 @@
  */
 #include "fuzz.h"
 
+#include "core/cmd/log_ends.h"
 #include "core/cmd/peer_message.h"
 #include "core/cmd/raft_codec.h"
 #include "core/cmd/read_context.h"
@@ -26,10 +27,13 @@ static void
 message(Bytes bytes, Arena *arena)
 {
 	PeerMessage m;
+	LogEnds ends;
 	Bytes first;
 
 	if (peer_message_decode(bytes, arena, &m) != STATUS_OK)
 		return;
+	if (log_ends_decode(m.extra_context, &ends) == STATUS_OK)
+		(void) log_ends_encode(&ends, arena);
 	first = peer_message_encode(&m, arena);
 	CHECK(peer_message_decode(first, arena, &m) == STATUS_OK);
 	CHECK(bytes_eq(first, peer_message_encode(&m, arena)));
@@ -164,6 +168,7 @@ seed_messages(Arena *arena)
 {
 	RaftEntry e = {.index = 6, .term = 6, .data = bytes_cstr("data")};
 	RaftSnapshot snapshot = {.meta = {.index = 9, .term = 6}};
+	LogEnds ends = {.question = 1, .ts = 2, .n = 2, .ends = {{1, 6}, {2, 7}}};
 	PeerMessage m = {.region_id = 1,
 					 .from = {.id = 2, .store_id = 2},
 					 .to = {.id = 1, .store_id = 1},
@@ -208,6 +213,9 @@ seed_messages(Arena *arena)
 		m.extra = (ExtraType) extra;
 		fuzz_seed_for(0, peer_message_encode(&m, arena));
 	}
+	m.extra = EXTRA_LOG_ENDS_REQUEST;
+	m.extra_context = log_ends_encode(&ends, arena);
+	fuzz_seed_for(0, peer_message_encode(&m, arena));
 }
 
 static void

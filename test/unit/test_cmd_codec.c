@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "codec_case.h"
+#include "core/cmd/log_ends.h"
 #include "core/cmd/peer_message.h"
 #include "core/cmd/raft_codec.h"
 #include "core/cmd/read_context.h"
@@ -202,6 +203,67 @@ message_golden(void)
 			 hex("0802 1204 0803 1001 1a06 0805 1004 1801 2a04 0801 1001"
 				 "3001 5202 0802"),
 			 "a message of the stores' own");
+}
+
+static void
+log_ends_golden(void)
+{
+	LogEnds ends = {.question = 7,
+					.ts = 300,
+					.n = 2,
+					.ends = {{2, 6}, {9, 1000}}};
+	PeerMessage m = {.region_id = 2,
+					 .from = {.id = 3, .store_id = 1},
+					 .to = {.id = 5, .store_id = 4},
+					 .extra = EXTRA_LOG_ENDS_REQUEST};
+
+	m.extra_context = log_ends_encode(&ends, &arena);
+	EQ_BYTES(m.extra_context,
+			 hex("0807 10ac02 1a04 0802 1006 1a05 0809 10e807"),
+			 "where logs end");
+	EQ_BYTES(peer_message_encode(&m, &arena),
+			 hex("0802 1204 0803 1001 1a04 0805 1004 2a00"
+				 "5218 08ea07 c23e 12"
+				 "0807 10ac02 1a04 0802 1006 1a05 0809 10e807"),
+			 "raft_serverpb.RaftMessage around them");
+}
+
+static bool
+log_ends_roundtrip(void)
+{
+	LogEnds in = {.question = rnd(), .ts = rnd()};
+	PeerMessage m = {.region_id = 1,
+					 .from = {1, 1, PEER_VOTER},
+					 .to = {1, 2, PEER_VOTER},
+					 .extra = EXTRA_LOG_ENDS_RESPONSE};
+	PeerMessage got;
+	LogEnds out;
+
+	in.n = (int) rnd() % (LOG_ENDS_MAX + 1);
+	for (int i = 0; i < in.n; i++)
+		in.ends[i] = (LogEnd){rnd(), rnd()};
+	m.extra_context = log_ends_encode(&in, &arena);
+	return peer_message_decode(peer_message_encode(&m, &arena), &arena, &got) ==
+		STATUS_OK &&
+		got.extra == m.extra &&
+		log_ends_decode(got.extra_context, &out) == STATUS_OK &&
+		memcmp(&in, &out, sizeof(in)) == 0;
+}
+
+/* One more than a question has. */
+static void
+too_many_log_ends(void)
+{
+	LogEnds ends = {.n = LOG_ENDS_MAX};
+	Bytes most = log_ends_encode(&ends, &arena);
+	uint8_t *more = arena_alloc(&arena, most.len + 2);
+
+	OK(log_ends_decode(most, &ends) == STATUS_OK, "as many regions as it has");
+	memcpy(more, most.data, most.len);
+	memcpy(more + most.len, "\x1a", 2);
+	OK(log_ends_decode(bytes_make(more, most.len + 2), &ends) == STATUS_INVALID,
+	   "one more");
+	OK(log_ends_decode(hex("1a03 0802"), &ends) == STATUS_INVALID, "cut off");
 }
 
 static void
@@ -482,7 +544,7 @@ roundtrips(void)
 	{
 		failed += !raw_roundtrip(API_V1) + !raw_roundtrip(API_V1TTL) +
 			!raw_roundtrip(API_V2) + !txn_roundtrip() + !message_roundtrip() +
-			!admin_roundtrip();
+			!log_ends_roundtrip() + !admin_roundtrip();
 		arena_reset(&arena);
 	}
 	EQ_U64(failed, 0, "random commands and messages come back as they were");
@@ -682,6 +744,8 @@ main(void)
 	txn_golden();
 	admin_golden();
 	message_golden();
+	log_ends_golden();
+	too_many_log_ends();
 	change_golden();
 	refused();
 	too_many_entries();

@@ -8,6 +8,9 @@
 
 #define ENVELOPE_ROOM 128
 
+/* In raft_serverpb.ExtraMessage: ours, and far from its own. */
+#define EXTRA_CONTEXT_FIELD 1000
+
 Bytes
 peer_message_encode(const PeerMessage *m, Arena *arena)
 {
@@ -17,7 +20,7 @@ peer_message_encode(const PeerMessage *m, Arena *arena)
 
 	proto_writer_init(&w, arena,
 					  raft_room + m->start_key.len + m->end_key.len +
-						  ENVELOPE_ROOM);
+						  m->extra_context.len + ENVELOPE_ROOM);
 	proto_put_u64(&w, 1, m->region_id);
 	cmd_peer_put(&w, 2, &m->from);
 	cmd_peer_put(&w, 3, &m->to);
@@ -33,15 +36,16 @@ peer_message_encode(const PeerMessage *m, Arena *arena)
 	proto_put_bytes(&w, 8, m->end_key);
 	if (m->extra != EXTRA_NONE)
 	{
-		mark = proto_begin(&w, 10, 2);
+		mark = proto_begin(&w, 10, m->extra_context.len + 2);
 		proto_put_u64(&w, 1, (uint64_t) m->extra);
+		proto_put_bytes(&w, EXTRA_CONTEXT_FIELD, m->extra_context);
 		proto_end(&w, mark);
 	}
 	return proto_written(&w);
 }
 
 static Status
-get_extra(Bytes bytes, ExtraType *out)
+get_extra(Bytes bytes, PeerMessage *out)
 {
 	ProtoReader r = proto_reader(bytes);
 	ProtoField field;
@@ -50,6 +54,8 @@ get_extra(Bytes bytes, ExtraType *out)
 	while (proto_next(&r, &field))
 		if (field.number == 1)
 			type = proto_get_u64(&r, &field);
+		else if (field.number == EXTRA_CONTEXT_FIELD)
+			out->extra_context = proto_get_bytes(&r, &field);
 	switch (type)
 	{
 		case EXTRA_REGION_WAKE_UP:
@@ -58,10 +64,12 @@ get_extra(Bytes bytes, ExtraType *out)
 		case EXTRA_HIBERNATE_REQUEST:
 		case EXTRA_HIBERNATE_RESPONSE:
 		case EXTRA_STORE_BEAT:
-			*out = (ExtraType) type;
+		case EXTRA_LOG_ENDS_REQUEST:
+		case EXTRA_LOG_ENDS_RESPONSE:
+			out->extra = (ExtraType) type;
 			break;
 		default:
-			*out = EXTRA_UNKNOWN;
+			out->extra = EXTRA_UNKNOWN;
 			break;
 	}
 	return r.bad ? STATUS_INVALID : STATUS_OK;
@@ -96,7 +104,7 @@ get_field(ProtoReader *r, const ProtoField *field, Arena *arena,
 			out->end_key = proto_get_bytes(r, field);
 			return STATUS_OK;
 		case 10:
-			return get_extra(proto_get_bytes(r, field), &out->extra);
+			return get_extra(proto_get_bytes(r, field), out);
 		default:
 			return STATUS_OK;
 	}

@@ -20,8 +20,12 @@ typedef enum ExtraType
 	EXTRA_CHECK_STALE_PEER_RESPONSE = 3,
 	EXTRA_HIBERNATE_REQUEST = 4,
 	EXTRA_HIBERNATE_RESPONSE = 5,
-	EXTRA_UNKNOWN = 1000,	/* to be ignored */
-	EXTRA_STORE_BEAT = 1001 /* ours: a store lives; from.id is its start */
+	EXTRA_UNKNOWN = 1000, /* to be ignored */
+
+	/* Ours, between stores; from.id is a store's start. */
+	EXTRA_STORE_BEAT = 1001,	   /* it lives */
+	EXTRA_LOG_ENDS_REQUEST = 1002, /* log_ends.h */
+	EXTRA_LOG_ENDS_RESPONSE = 1003
 } ExtraType;
 
 typedef struct PeerMessage
@@ -34,6 +38,7 @@ typedef struct PeerMessage
 	Bytes start_key;   /* of first messages: may the peer be created? */
 	Bytes end_key;
 	ExtraType extra;
+	Bytes extra_context; /* of our own */
 	bool has_raft;
 	RaftMessage raft;
 } PeerMessage;

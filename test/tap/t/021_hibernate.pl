@@ -55,6 +55,61 @@ all_are('asleep', 0 .. 2);
 is(ask($leads, 'SELECT term FROM tikv.regions WHERE region_id = 2'), $term,
 	'nobody has campaigned meanwhile');
 
+# ---- the garbage collection goes on, and wakes nobody who has no garbage
+
+# Rounds follow each other by the second with this: who is woken by one, or by
+# its passes over the versions, is not asleep for good.
+sub collect
+{
+	my ($times, $what) = @_;
+
+	foreach (1 .. $times)
+	{
+		my $point = ask($leads, 'SELECT gc_safe_point FROM tikv.gc');
+
+		wait_for('another round', sub {
+			(ask($leads, "SELECT gc_safe_point > $point FROM tikv.gc") // '') eq 't';
+		});
+	}
+	pass("rounds of the garbage collection: $what");
+}
+
+my $awake_sql = q{SELECT value FROM tikv.metrics
+	WHERE name = 'tikv_fdw_regions_woken_total'};
+
+ask($leads, q{SELECT tikv_txn_put('t', 'old'), tikv_txn_put('t2', 'old')});
+ask($leads, q{SELECT tikv_txn_put('t', 'new')});
+$_->append_conf('postgresql.conf', 'tikv.gc_life_time = 1s') foreach @nodes;
+$_->reload foreach @nodes;
+wait_for('the old version to go', sub {
+	(ask($leads, q{SELECT count(*) FROM tikv_mvcc('t')}) // '') eq '1';
+});
+all_are('asleep', 0 .. 2);
+collect(2, 'it sleeps by now');
+all_are('asleep', 0 .. 2);
+
+my @woken = map { ask($_, $awake_sql) } 0 .. 2;
+
+collect(5, 'nothing to do');
+is_deeply([map { ask($_, $awake_sql) } 0 .. 2], \@woken, 'nobody was woken');
+
+# A lock that a client has left behind is found in a group that sleeps.
+my ($answer, $start) = txnctl($nodes[$leads], 'ts');
+
+($answer) = txnctl($nodes[$leads], 'prewrite', $start, 'left', 'v');
+is($answer, 0, 'a client locks a key and is gone');
+$_->append_conf('postgresql.conf', 'tikv.gc_life_time = 10s') foreach @nodes;
+$_->reload foreach @nodes;
+wait_for('its lock to be ended', sub {
+	(ask($leads, q{SELECT count(*) FROM tikv.locks}) // '') eq '0';
+});
+all_are('asleep', 0 .. 2);
+is((txnctl($nodes[$leads], 'get', (txnctl($nodes[$leads], 'ts'))[1], 'left'))[0], 2,
+	'it has not committed');
+$_->append_conf('postgresql.conf', q{tikv.gc_life_time = '10min'}) foreach @nodes;
+$_->reload foreach @nodes;
+
+
 # ---- off, and on again
 
 $_->append_conf('postgresql.conf', 'tikv.hibernate_regions = off') foreach @nodes;
