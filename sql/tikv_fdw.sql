@@ -29,7 +29,9 @@ REVOKE ALL ON SCHEMA tikv_internal FROM PUBLIC;
  * Fixed-width columns come first so that a lookup reaches them without
  * walking the key.  Key columns are never compressed: the index must hold
  * them as they are.  Values stay in the row as long as it fits a page, since
- * a value of some kilobytes costs two to three times as much in TOAST.
+ * a value of some kilobytes costs two to three times as much in TOAST.  VACUUM
+ * leaves no dead pointers behind where there are few: the end of the table
+ * could not be cut off.
  */
 CREATE TABLE tikv_internal.raw (
 	era int8 NOT NULL,
@@ -45,6 +47,7 @@ CREATE TABLE tikv_internal.raw (
 	autovacuum_vacuum_cost_delay = 0,
 	autovacuum_freeze_min_age = 0,
 	vacuum_truncate = off,
+	vacuum_index_cleanup = on,
 	toast.autovacuum_vacuum_scale_factor = 0.05,
 	toast.autovacuum_vacuum_cost_delay = 0,
 	toast.vacuum_truncate = off
@@ -83,6 +86,7 @@ CREATE TABLE tikv_internal.write (
 	autovacuum_vacuum_cost_delay = 0,
 	autovacuum_freeze_min_age = 0,
 	vacuum_truncate = off,
+	vacuum_index_cleanup = on,
 	toast.autovacuum_vacuum_cost_delay = 0,
 	toast.vacuum_truncate = off
 );
@@ -111,6 +115,7 @@ CREATE TABLE tikv_internal.value (
 	autovacuum_vacuum_cost_delay = 0,
 	autovacuum_freeze_min_age = 0,
 	vacuum_truncate = off,
+	vacuum_index_cleanup = on,
 	toast.autovacuum_vacuum_scale_factor = 0.05,
 	toast.autovacuum_vacuum_cost_delay = 0,
 	toast.vacuum_truncate = off
@@ -756,18 +761,18 @@ CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_tasks'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 6;
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 8;
 COMMENT ON FUNCTION tikv_internal.tasks() IS 'Behind the view tikv.tasks';
 
 CREATE VIEW tikv.tasks AS SELECT * FROM tikv_internal.tasks();
 COMMENT ON VIEW tikv.tasks IS
 'Long work that this store does in slices, and how far it has come';
 COMMENT ON COLUMN tikv.tasks.task IS
-'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point; send snapshots, install snapshots: of regions, to and from other stores; remove regions: rows of those that this store has no more';
+'delete ranges: RawDeleteRange; expire: removal of rows whose time has come; collect garbage: versions that nobody can read any more; resolve locks: those older than the safe point; send snapshots, install snapshots: of regions, to and from other stores; remove regions: rows of those that this store has no more; compact tables: rows of long tables that are mostly empty move to their beginning, and the end is cut off';
 COMMENT ON COLUMN tikv.tasks.waiting IS
-'Deletions not finished; blocks of tikv_internal.raw to be looked at; 1 while garbage is collected; regions that are read or replaced';
+'Deletions not finished; blocks of tikv_internal.raw to be looked at; 1 while garbage is collected; regions that are read or replaced; blocks to be emptied or cut off';
 COMMENT ON COLUMN tikv.tasks.removed IS
-'Rows removed, locks ended, or snapshots sent or installed, since the store started';
+'Rows removed, locks ended, snapshots sent or installed, or blocks cut off, since the store started';
 
 CREATE FUNCTION tikv_internal.metrics(
 	OUT name text, OUT labels jsonb, OUT value float8)

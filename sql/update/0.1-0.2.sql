@@ -9,6 +9,8 @@ ALTER TABLE tikv_internal.raw RENAME ts TO era;
 COMMENT ON COLUMN tikv_internal.raw.era IS
 'How many deletions of ranges the store had accepted when the row was written';
 
+ALTER TABLE tikv_internal.raw SET (vacuum_index_cleanup = on);
+
 /* 0.1 had V1 alone and wrote 1 for it, the number of the setting. */
 ALTER TABLE tikv_internal.store_meta
 	ALTER api_version TYPE int4 USING 0,

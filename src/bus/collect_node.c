@@ -241,9 +241,10 @@ collect_tasks(const MetricSink *sink)
 	static const MetricFamily
 		waiting = {"tikv_fdw_task_waiting",
 				   "Long work that is left, as in tikv.tasks.", METRIC_GAUGE},
-		removed = {"tikv_fdw_task_removed_total",
-				   "Rows or locks removed, snapshots sent or installed.",
-				   METRIC_COUNTER},
+		removed =
+			{"tikv_fdw_task_removed_total",
+			 "Rows or locks removed, snapshots sent or installed, blocks cut off.",
+			 METRIC_COUNTER},
 		safe_point = {"tikv_gcworker_autogc_safe_point",
 					  "Up to which garbage has been collected.", METRIC_GAUGE};
 	static const Task left[] = {{"delete_ranges", TASK_RANGES_WAITING},
@@ -251,14 +252,15 @@ collect_tasks(const MetricSink *sink)
 								{"collect_garbage", TASK_GC_WAITING},
 								{"send_snapshots", TASK_SNAPSHOTS_TO_MAKE},
 								{"install_snapshots",
-								 TASK_SNAPSHOTS_TO_INSTALL}};
+								 TASK_SNAPSHOTS_TO_INSTALL},
+								{"compact_tables", TASK_COMPACT_WAITING}};
 	static const Task done[] = {{"delete_ranges", TASK_RANGES_REMOVED},
 								{"expire", TASK_SWEEP_REMOVED},
 								{"collect_garbage", TASK_GC_REMOVED},
 								{"resolve_locks", TASK_GC_RESOLVED},
 								{"send_snapshots", TASK_SNAPSHOTS_SENT},
-								{"install_snapshots",
-								 TASK_SNAPSHOTS_INSTALLED}};
+								{"install_snapshots", TASK_SNAPSHOTS_INSTALLED},
+								{"compact_tables", TASK_COMPACT_REMOVED}};
 
 	for (int i = 0; i < (int) lengthof(left); i++)
 		put(sink, &waiting, "task", left[i].name,

@@ -92,6 +92,7 @@ typedef struct TikvShmem
 	GrantsShared *grants;
 	CommitsShared *commits;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
+	pg_atomic_uint64 table_cut_until_us; /* table_cut.h; 0: nothing is cut */
 	FlushShared flush;
 } TikvShmem;
 

@@ -27,6 +27,8 @@ typedef enum TaskCounter
 	TASK_SNAPSHOTS_INSTALLED,  /* since the store's start */
 	TASK_LEFTOVERS_WAITING,	   /* ranges and logs of peers that are gone */
 	TASK_LEFTOVERS_REMOVED,	   /* rows of theirs since the store's start */
+	TASK_COMPACT_WAITING,	   /* blocks behind where a table's rows belong */
+	TASK_COMPACT_REMOVED,	   /* blocks cut off since the store's start */
 	TASK_COUNTERS
 } TaskCounter;
 

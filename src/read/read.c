@@ -8,6 +8,7 @@
 
 #include "bus/failpoints.h"
 #include "bus/lock_table.h"
+#include "bus/table_cut.h"
 #include "core/base/check.h"
 #include "read/read.h"
 #include "storage/fresh_snapshot.h"
@@ -163,21 +164,24 @@ tables_wanted(ReadRound *round)
 /*
  * Open the tables and take the snapshot: with the table of deletions of ranges,
  * if the snapshot may show one on its way (board.h).  Who learns that too late
- * begins again.
+ * begins again, also by waiting for a table that is about to be cut.
  */
 static TablesAnswer
 open_tables(ReadRound *round, const TableOids *oids, bool wait)
 {
-	int wanted = tables_wanted(round);
-
 	for (;;)
 	{
-		uint64 over = board_ranges_over();
-		bool open =
-			(round->wanted & READ_RAW) != 0 && board_ranges_begun() != over;
-		TablesAnswer answer =
-			tables_open(oids, wanted | (open ? TABLES_RANGES : 0), false, wait,
-						&round->tables);
+		int wanted;
+		uint64 over;
+		bool open;
+		TablesAnswer answer;
+
+		table_cut_wait();
+		wanted = tables_wanted(round);
+		over = board_ranges_over();
+		open = (round->wanted & READ_RAW) != 0 && board_ranges_begun() != over;
+		answer = tables_open(oids, wanted | (open ? TABLES_RANGES : 0), false,
+							 wait, &round->tables);
 
 		if (answer != TABLES_OK)
 			return answer;

@@ -41,5 +41,7 @@ tikv_tasks(PG_FUNCTION_ARGS)
 			 TASK_SNAPSHOTS_INSTALLED);
 	put_task(result, "remove regions", TASK_LEFTOVERS_WAITING,
 			 TASK_LEFTOVERS_REMOVED);
+	put_task(result, "compact tables", TASK_COMPACT_WAITING,
+			 TASK_COMPACT_REMOVED);
 	return (Datum) 0;
 }

@@ -19,6 +19,7 @@
 
 #include "bus/failpoints.h"
 #include "storage/index_run.h"
+#include "storage/low_rooms.h"
 #include "storage/row.h"
 
 bool
@@ -201,8 +202,17 @@ row_insert(Relation heap, const TableIndexes *indexes, HeapTuple tuple,
 		   const Datum *values, const bool *isnull)
 {
 	before_insert();
+	(void) low_rooms_aim(heap, tuple->t_len);
 	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
 	enter_row(heap, indexes, &tuple->t_self, values, isnull, false);
+}
+
+static Size
+slot_length(void *arg, int i)
+{
+	TupleTableSlot **slots = arg;
+
+	return ((HeapTupleTableSlot *) slots[i])->tuple->t_len;
 }
 
 void
@@ -213,7 +223,12 @@ row_insert_many(Relation heap, const TableIndexes *indexes,
 	int columns = RelationGetNumberOfAttributes(heap);
 
 	before_insert();
-	heap_multi_insert(heap, slots, n, GetCurrentCommandId(true), 0, NULL);
+	for (int done = 0, some; done < n; done += some)
+	{
+		some = low_rooms_aim_many(heap, n - done, slot_length, slots + done);
+		heap_multi_insert(heap, slots + done, some, GetCurrentCommandId(true),
+						  0, NULL);
+	}
 	for (int i = 0; i < indexes->n; i++)
 	{
 		Relation index = indexes->rels[i];
@@ -235,10 +250,12 @@ row_update(Relation heap, const TableIndexes *indexes, ItemPointer otid,
 	TM_FailureData failure;
 	LockTupleMode lockmode;
 	TM_Result result;
-
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes entries;
+#endif
 
+	low_rooms_aim_update(heap, otid, tuple->t_len);
+#if PG_VERSION_NUM >= 160000
 	result = heap_update(heap, otid, tuple, GetCurrentCommandId(true),
 						 InvalidSnapshot, false, &failure, &lockmode, &entries);
 #else
@@ -258,6 +275,20 @@ row_delete(Relation heap, ItemPointer tid)
 	refuse_row(heap,
 			   heap_delete(heap, tid, GetCurrentCommandId(true),
 						   InvalidSnapshot, false, &failure, false));
+}
+
+bool
+row_move(Relation heap, const TableIndexes *indexes, ItemPointer otid,
+		 HeapTuple tuple, const Datum *values, const bool *isnull)
+{
+	TM_FailureData failure;
+
+	if (heap_delete(heap, otid, GetCurrentCommandId(true), InvalidSnapshot,
+					false, &failure, false) != TM_Ok)
+		return false;
+	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
+	enter_row(heap, indexes, &tuple->t_self, values, isnull, true);
+	return true;
 }
 
 Bytes

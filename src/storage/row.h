@@ -66,6 +66,15 @@ extern void row_update(Relation heap, const TableIndexes *indexes,
 					   const bool *isnull);
 extern void row_delete(Relation heap, ItemPointer tid);
 
+/*
+ * Delete the version at otid and insert its contents, of which nothing is out
+ * of line, once more; where, low_rooms_aim has said.  False if another
+ * transaction holds it: nothing has happened then.
+ */
+extern bool row_move(Relation heap, const TableIndexes *indexes,
+					 ItemPointer otid, HeapTuple tuple, const Datum *values,
+					 const bool *isnull);
+
 /* A copy of the bytes of a column, in CurrentMemoryContext. */
 extern Bytes row_copy_bytea(Datum datum);
 

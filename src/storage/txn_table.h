@@ -65,6 +65,9 @@ extern void version_hints_except(bool (*is_foreign)(void *arg, Bytes key),
 								 void *arg);
 extern void version_hints_forget(Bytes key);
 
+/* Says is_foreign so of this key?  False without one. */
+extern bool version_is_foreign(Bytes key);
+
 /*
  * What the store remembers of lock_slot: where each slot's row is and which
  * are free.  Lives in CurrentMemoryContext of lock_pool_new until

@@ -129,9 +129,7 @@ version_hint_note(Bytes key, uint64 ts, const ItemPointerData *tid,
 	uint64 hash = hash_of(key);
 	VersionHint *entry = find_entry(hash);
 
-	if (epoch == hints.epoch &&
-		(hints.is_foreign == NULL ||
-		 !hints.is_foreign(hints.is_foreign_arg, key)))
+	if (epoch == hints.epoch && !version_is_foreign(key))
 		set_entry(entry != NULL ? entry : oldest_entry(hash), hash, ts, tid);
 }
 
@@ -148,6 +146,13 @@ version_hint_written(Bytes key, uint64 ts, const ItemPointerData *tid)
 	hints.epoch++;
 	if (entry != NULL && entry->ts <= ts)
 		set_entry(entry, hash, ts, tid);
+}
+
+bool
+version_is_foreign(Bytes key)
+{
+	return hints.is_foreign != NULL &&
+		hints.is_foreign(hints.is_foreign_arg, key);
 }
 
 void

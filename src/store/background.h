@@ -1,7 +1,7 @@
 /*
  * background.h
- *	  Long work of the store, done in slices: deletions of ranges, and the
- *	  removal of rows that have expired.
+ *	  Long work of the store, done in slices: deletions of ranges, the removal
+ *	  of rows that have expired, and the compaction of tables (compactor.h).
  *
  * A slice is a turn of its own, so an error in one fails no client's write.
  * It is small (some milliseconds), and slices take turns with what waits.
@@ -16,6 +16,7 @@
 #include "core/kv/range_delete.h"
 #include "core/kv/steady_clock.h"
 #include "storage/raw_table.h"
+#include "store/compactor.h"
 
 /* After a slice that could not run: locked tables, an error, no space. */
 #define BACKGROUND_RETRY_US INT64CONST(1000000)

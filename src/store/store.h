@@ -261,6 +261,7 @@ struct Store
 
 	RangeDeletes ranges;
 	Sweeper sweeper;
+	Compactor compactor;
 
 	uint64 turns; /* writing turns since start */
 	uint64 aborted_turns;

@@ -1,0 +1,225 @@
+/*
+ * low_rooms.c
+ *	  Tables that are being made shorter: new rows go to their first blocks.
+ *
+ * The block is only where Postgres looks first, so a wrong one costs a look.
+ * It is right almost always: nobody else inserts into raw, and few into the
+ * tables of transactions.
+ */
+#include "postgres.h"
+
+#include "access/heaptoast.h"
+#include "access/htup_details.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "utils/rel.h"
+
+#include "storage/low_rooms.h"
+
+/* Blocks that one row may cost: some 40 us, if none is in memory. */
+#define MAX_STEPS 16
+
+typedef struct LowRooms
+{
+	Oid table; /* invalid: unused */
+	Oid file;
+	RoomMark mark;
+} LowRooms;
+
+static LowRooms rooms[LOW_ROOMS_TABLES];
+static int n_rooms; /* that are in use: mostly none is */
+
+Oid
+heap_file(Relation heap)
+{
+	return heap->rd_rel->relfilenode;
+}
+
+static LowRooms *
+find_rooms(Oid table)
+{
+	for (int i = 0; i < LOW_ROOMS_TABLES; i++)
+		if (rooms[i].table == table)
+			return &rooms[i];
+	return NULL;
+}
+
+RoomMark *
+low_rooms_begin(Relation heap, BlockNumber end)
+{
+	LowRooms *low = find_rooms(RelationGetRelid(heap));
+
+	if (low == NULL)
+	{
+		low = find_rooms(InvalidOid);
+		if (low == NULL)
+			return NULL;
+		n_rooms++;
+	}
+	low->table = RelationGetRelid(heap);
+	low->file = heap_file(heap);
+	room_mark_start(&low->mark, end);
+	return &low->mark;
+}
+
+void
+low_rooms_end(Oid table)
+{
+	LowRooms *low = OidIsValid(table) ? find_rooms(table) : NULL;
+
+	if (low == NULL)
+		return;
+	low->table = InvalidOid;
+	n_rooms--;
+}
+
+void
+low_rooms_reset(void)
+{
+	memset(rooms, 0, sizeof(rooms));
+	n_rooms = 0;
+}
+
+RoomMark *
+low_rooms_mark(Relation heap)
+{
+	LowRooms *low;
+
+	if (n_rooms == 0)
+		return NULL;
+	low = find_rooms(RelationGetRelid(heap));
+	return low == NULL || low->file != heap_file(heap) ? NULL : &low->mark;
+}
+
+/* What a page must have for a row: as RelationGetBufferForTuple has it. */
+static Size
+room_for(Relation heap, Size len)
+{
+	Size full =
+		MaxHeapTupleSize - MaxHeapTuplesPerPage / 8 * sizeof(ItemIdData);
+	Size with_spare =
+		len + RelationGetTargetPageFreeSpace(heap, HEAP_DEFAULT_FILLFACTOR);
+
+	return with_spare > full ? Max(len, full) : with_spare;
+}
+
+/* What is left in its page of one whose value is moved out of line. */
+#define SHORT_ROW 2304
+
+static Size
+inline_length(Relation heap, Size len)
+{
+	if (len > RelationGetToastTupleTarget(heap, TOAST_TUPLE_TARGET))
+		len = Min(len, SHORT_ROW);
+	return MAXALIGN(len);
+}
+
+/* The free bytes of a block that exists. */
+static Size
+free_in(Relation heap, BlockNumber block)
+{
+	Buffer buffer = ReadBuffer(heap, block);
+	Page page = BufferGetPage(buffer);
+	Size room = 0;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (!PageIsNew(page))
+		room = PageGetHeapFreeSpace(page);
+	UnlockReleaseBuffer(buffer);
+	return room;
+}
+
+/*
+ * The same; the free space map is told if it is not enough.  The map itself is
+ * not asked: after a crash it is one of long ago, and VACUUM, which passes over
+ * pages that nobody has touched since, does not mend it.
+ */
+static Size
+room_in(Relation heap, BlockNumber block, Size need)
+{
+	Size room = free_in(heap, block);
+
+	if (room < need)
+		RecordPageWithFreeSpace(heap, block, room);
+	return room;
+}
+
+/*
+ * A table is not cut without its target block being forgotten, so while the
+ * mark is there the block is.
+ */
+static bool
+aim(Relation heap, RoomMark *mark, Size need, Size *room)
+{
+	BlockNumber blocks = InvalidBlockNumber;
+
+	for (int i = 0; i < MAX_STEPS; i++)
+	{
+		if (RelationGetTargetBlock(heap) != mark->next)
+		{
+			if (blocks == InvalidBlockNumber)
+				blocks = RelationGetNumberOfBlocks(heap);
+			if (mark->next >= blocks)
+				return false;
+		}
+		*room = room_in(heap, mark->next, need);
+		if (*room >= need)
+		{
+			room_mark_found(mark);
+			RelationSetTargetBlock(heap, mark->next);
+			return true;
+		}
+		if (blocks == InvalidBlockNumber)
+			blocks = RelationGetNumberOfBlocks(heap);
+		if (!room_mark_step(mark, blocks))
+			return false;
+	}
+	return false;
+}
+
+BlockNumber
+low_rooms_aim(Relation heap, Size len)
+{
+	RoomMark *mark = low_rooms_mark(heap);
+	Size room;
+
+	if (mark == NULL ||
+		!aim(heap, mark, room_for(heap, inline_length(heap, len)), &room))
+		return InvalidBlockNumber;
+	return mark->next;
+}
+
+void
+low_rooms_aim_update(Relation heap, const ItemPointerData *old, Size len)
+{
+	if (low_rooms_mark(heap) != NULL &&
+		free_in(heap, ItemPointerGetBlockNumber(old)) < MAXALIGN(len))
+		(void) low_rooms_aim(heap, len);
+}
+
+int
+low_rooms_aim_many(Relation heap, int n, Size (*length)(void *arg, int i),
+				   void *arg)
+{
+	RoomMark *mark = low_rooms_mark(heap);
+	Size spare;
+	Size room;
+	int some = 0;
+
+	if (mark == NULL)
+		return n;
+	if (!aim(heap, mark, room_for(heap, inline_length(heap, length(arg, 0))),
+			 &room))
+		return 1;
+	spare = RelationGetTargetPageFreeSpace(heap, HEAP_DEFAULT_FILLFACTOR);
+	do
+	{
+		Size taken =
+			inline_length(heap, length(arg, some)) + sizeof(ItemIdData);
+
+		room = room > taken ? room - taken : 0;
+		some++;
+	} while (some < n &&
+			 room >= inline_length(heap, length(arg, some)) + spare);
+	return some;
+}

@@ -1,0 +1,66 @@
+/*
+ * compactor.h
+ *	  Long tables of few rows become short: raw, write and value.
+ */
+#ifndef TIKV_STORE_COMPACTOR_H
+#define TIKV_STORE_COMPACTOR_H
+
+#include "postgres.h"
+
+#include "storage/heap_compact.h"
+#include "storage/low_rooms.h"
+
+typedef enum CompactStep
+{
+	COMPACT_REST, /* is it worth it? */
+	COMPACT_MOVE, /* rows move down */
+	COMPACT_LOOK, /* is the end empty? */
+	COMPACT_CUT	  /* it is, and the lock is wanted */
+} CompactStep;
+
+typedef struct CompactedTable
+{
+	CompactStep step;
+	Oid table; /* and its file, when the compaction began */
+	Oid file;
+	int64 due_us; /* monotonic */
+
+	/*
+	 * MOVE: rows of this block and those behind it are moved.  Else: nothing
+	 * is in them.
+	 */
+	BlockNumber from;
+	BlockNumber blocks;	  /* its length */
+	BlockNumber waiting;  /* blocks that may go, as last seen */
+	int64 give_up_us;	  /* waiting for VACUUM, or for the lock */
+	int64 ask_us;		  /* when VACUUM is asked for again */
+	int64 lock_rest_us;	  /* after the lock was not to be had */
+	int64 check_us;		  /* between two looks whether it is worth it */
+	HeapSample sample;	  /* the look that is under way */
+	uint64 moved;		  /* rows */
+	uint64 moved_by_pass; /* since its last row was looked for */
+	uint64 cut;			  /* blocks */
+} CompactedTable;
+
+typedef struct Compactor
+{
+	CompactedTable tables[LOW_ROOMS_TABLES];
+	int64 due_us; /* of them, the earliest */
+
+	/* Next transaction ids of a moment ago and of some time ago. */
+	TransactionId marks[2];
+	int64 marked_us;
+	uint64 cut; /* blocks since the start */
+} Compactor;
+
+typedef struct Store Store;
+
+extern void compactor_init(Store *store);
+
+/* The store serves: look soon. */
+extern void compactor_load(Store *store);
+
+/* Run a slice, which is due. */
+extern void compactor_run(Store *store);
+
+#endif /* TIKV_STORE_COMPACTOR_H */
