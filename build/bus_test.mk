@@ -6,7 +6,8 @@ BUS_TESTS := $(OUT)/asan/bin/test_bus $(OUT)/asan/bin/test_board \
 BUS_TEST_O := $(patsubst %.c,$(OUT)/asan/%.o,test/modules/bus_test/shims.c \
 	src/bus/bus.c src/bus/slot.c src/bus/board.c src/bus/board_write.c \
 	src/bus/lock_table.c src/bus/lock_change.c src/bus/lock_order.c \
-	src/bus/lock_memory.c src/bus/grants.c src/bus/tso_shared.c)
+	src/bus/lock_memory.c src/bus/grants.c src/bus/table_cut.c \
+	src/bus/tso_shared.c)
 
 # Reads as the server's processes take them.
 LOCK_ORDER := $(OUT)/asan/bin/test_lock_order

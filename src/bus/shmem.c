@@ -93,6 +93,7 @@ startup_shmem(void)
 		pg_atomic_init_u64(&shmem->extension_generation, 0);
 		flush_shmem_init(shmem);
 		pg_atomic_init_u64(&shmem->table_cut_until_us, 0);
+		pg_atomic_init_u64(&shmem->table_cuts, 0);
 		for (int i = 0; i < TASK_COUNTERS; i++)
 			pg_atomic_init_u64(&shmem->tasks[i], 0);
 	}

@@ -93,6 +93,7 @@ typedef struct TikvShmem
 	CommitsShared *commits;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
 	pg_atomic_uint64 table_cut_until_us; /* table_cut.h; 0: nothing is cut */
+	pg_atomic_uint64 table_cuts;		 /* that have begun */
 	FlushShared flush;
 } TikvShmem;
 

@@ -164,25 +164,24 @@ tables_wanted(ReadRound *round)
 /*
  * Open the tables and take the snapshot: with the table of deletions of ranges,
  * if the snapshot may show one on its way (board.h).  Who learns that too late
- * begins again, also by waiting for a table that is about to be cut.
+ * begins again, and so does who meets the store cutting a table.
  */
 static TablesAnswer
 open_tables(ReadRound *round, const TableOids *oids, bool wait)
 {
 	for (;;)
 	{
-		int wanted;
-		uint64 over;
-		bool open;
-		TablesAnswer answer;
+		uint64 last_cut = table_cut_wait();
+		int wanted = tables_wanted(round);
+		uint64 over = board_ranges_over();
+		bool open =
+			(round->wanted & READ_RAW) != 0 && board_ranges_begun() != over;
+		TablesAnswer answer =
+			tables_open(oids, wanted | (open ? TABLES_RANGES : 0), false, wait,
+						&round->tables);
 
-		table_cut_wait();
-		wanted = tables_wanted(round);
-		over = board_ranges_over();
-		open = (round->wanted & READ_RAW) != 0 && board_ranges_begun() != over;
-		answer = tables_open(oids, wanted | (open ? TABLES_RANGES : 0), false,
-							 wait, &round->tables);
-
+		if (answer == TABLES_LOCKED && table_cut_since(last_cut))
+			continue;
 		if (answer != TABLES_OK)
 			return answer;
 		round->snapshot = fresh_snapshot();

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "bus/failpoints.h"
+#include "bus/table_cut.h"
 #include "bus/versions.h"
 #include "guc.h"
 #include "service/service.h"
@@ -307,9 +308,16 @@ open_tables(Asking *asking, OpenTables *tables)
 {
 	const TableOids *oids = session_tables(&asking->session->patience);
 	static char blocker[256];
+	TablesAnswer answer;
+	uint64 last_cut;
 
-	if (tables_open(oids, TABLES_TXN, true, false, tables) == TABLES_OK)
-		return true;
+	do
+	{
+		last_cut = table_cut_wait();
+		answer = tables_open(oids, TABLES_TXN, true, false, tables);
+		if (answer == TABLES_OK)
+			return true;
+	} while (answer == TABLES_LOCKED && table_cut_since(last_cut));
 	tables_describe_blockers(oids, blocker, sizeof(blocker));
 	asking->refused = blocker;
 	return may_be_refused(asking);

@@ -30,7 +30,7 @@ tables_open(const TableOids *oids, int what, bool write, bool wait,
 	(void) wait;
 	memset(out, 0, sizeof(*out));
 	the_tables->pause();
-	return TABLES_OK;
+	return the_tables->locked() ? TABLES_LOCKED : TABLES_OK;
 }
 
 void
@@ -166,14 +166,20 @@ order_read(const OrderTables *tables, const OrderRead *read, Arena *arena,
 	Request request;
 	TxnRequest txn;
 	TxnLook look;
+	TablesAnswer answer;
 	ReadEnd end;
 
 	the_tables = tables;
 	make_request(read, arena, &request, &txn);
 	round = read_round_new(READ_TXN);
-	if (txn_look(round, &request, &txn, &whole, &look) != TXN_LOOK_OK ||
-		read_round_begin(round, NULL, false) != TABLES_OK)
+	if (txn_look(round, &request, &txn, &whole, &look) != TXN_LOOK_OK)
 		abort();
+	answer = read_round_begin(round, NULL, false);
+	if (answer != TABLES_OK)
+	{
+		read_round_end(round);
+		return READ_REFUSED;
+	}
 	end = end_of(&look);
 	if (read_round_spilled(round))
 	{

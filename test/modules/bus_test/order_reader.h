@@ -20,6 +20,7 @@ typedef enum ReadEnd
 	READ_MET_LOCK,
 	READ_MET_SPILLED,
 	READ_MET_NOTHING,
+	READ_REFUSED, /* the tables were locked */
 	READ_ENDS
 } ReadEnd;
 
@@ -28,6 +29,9 @@ typedef struct OrderTables
 {
 	/* Called wherever another process may come between two steps. */
 	void (*pause)(void);
+
+	/* Has somebody locked them? */
+	bool (*locked)(void);
 
 	/* The number of a snapshot of what is committed by now. */
 	uint32 (*snapshot)(void);

@@ -371,6 +371,12 @@ ProcessInterrupts(void)
 	pg_re_throw();
 }
 
+void
+pg_usleep(long us)
+{
+	usleep((useconds_t) us);
+}
+
 /* ------------------------------------------------------------------- latches */
 
 void

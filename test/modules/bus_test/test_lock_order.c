@@ -9,6 +9,9 @@
  * it raises max_ts, looks, asks for spilled locks and takes its snapshot.  If
  * nothing blocked it, it writes down (T, key, snapshot).  In the end every
  * commit of the key that its snapshot did not have must lie above T.
+ *
+ * Now and then the store cuts a table, which is locked meanwhile: no reader may
+ * be refused for that.
  */
 #include "postgres.h"
 
@@ -18,6 +21,7 @@
 
 #include "bus/board.h"
 #include "bus/lock_table.h"
+#include "bus/table_cut.h"
 #include "core/base/check.h"
 #include "core/txn/env.h"
 #include "order_reader.h"
@@ -31,6 +35,9 @@
 
 /* Transactions of the writer; under sanitizers some seconds' worth. */
 #define TXNS 40000
+
+/* Longer than the test may take: nobody waits in vain. */
+#define CUT_US INT64CONST(600000000)
 
 typedef enum EventKind
 {
@@ -59,6 +66,7 @@ typedef struct World
 	pg_atomic_uint64 clock;
 	pg_atomic_uint32 n_events;
 	pg_atomic_uint32 done;
+	pg_atomic_uint32 locked; /* the tables are */
 	uint32 newest[N_KEYS];
 	Event events[MAX_EVENTS];
 
@@ -273,6 +281,18 @@ run_spilled(int key, bool grows)
 }
 
 static void
+cut_table(void)
+{
+	table_cut_begin(CUT_US);
+	pause_sometimes();
+	pg_atomic_exchange_u32(&world->locked, 1);
+	usleep(1);
+	pg_atomic_exchange_u32(&world->locked, 0);
+	pause_sometimes();
+	table_cut_end();
+}
+
+static void
 run_writer(void)
 {
 	for (int i = 0; i < TXNS; i++)
@@ -299,6 +319,8 @@ run_writer(void)
 		/* An empty table, too, must be met. */
 		if (below(8) == 0)
 			sched_yield();
+		if (below(16) == 0)
+			cut_table();
 	}
 	pg_atomic_write_u32(&world->done, 1);
 }
@@ -330,7 +352,14 @@ spilled_in(uint32 snapshot, Bytes key, Lock *lock)
 	return false;
 }
 
-static const OrderTables tables = {pause_sometimes, snapshot_now, spilled_in};
+static bool
+is_locked(void)
+{
+	return pg_atomic_read_u32(&world->locked) != 0;
+}
+
+static const OrderTables tables = {pause_sometimes, is_locked, snapshot_now,
+								   spilled_in};
 
 static OrderRead
 make_read(int key, bool scan)
@@ -436,6 +465,7 @@ report(void)
 	OK(sum[READ_MET_GUARD] > 0 && sum[READ_MET_LOCK] > 0 &&
 		   sum[READ_MET_SPILLED] > 0 && sum[READ_MET_NOTHING] > 100,
 	   "reads of every outcome");
+	EQ_U64(sum[READ_REFUSED], 0, "no read was refused while a table was cut");
 	EQ_U64(count_missed(), 0,
 		   "txn-semantics 23.1 row 1, txn-semantics 23.1 row 2: no read missed "
 		   "a lock and what it committed at or below T");
