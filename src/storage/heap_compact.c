@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
@@ -28,19 +29,54 @@
 /* Between two tries for the lock. */
 #define LOCK_LOOK_US 200
 
+/*
+ * What goes was in memory a moment ago; if it is not any more, it goes in
+ * pieces: nobody can read while the lock is held.
+ */
+#define LOOK_MOST_US 50000
+
+/* What a row of a locked page has out of line. */
 static Size
-free_bytes_of(Relation heap, BlockNumber block, BufferAccessStrategy ring)
+out_of_line(TupleDesc desc, HeapTuple row)
+{
+	Size bytes = 0;
+
+	if (!HeapTupleHasExternal(row))
+		return 0;
+	for (int i = 1; i <= desc->natts; i++)
+	{
+		bool isnull;
+		Datum value = heap_getattr(row, i, desc, &isnull);
+
+		if (!isnull && TupleDescAttr(desc, i - 1)->attlen == -1 &&
+			VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
+			bytes += toast_datum_size(value);
+	}
+	return bytes;
+}
+
+static void
+sample_block(Relation heap, BlockNumber block, BufferAccessStrategy ring,
+			 HeapSample *sample)
 {
 	Buffer buffer =
 		ReadBufferExtended(heap, MAIN_FORKNUM, block, RBM_NORMAL, ring);
 	Page page = BufferGetPage(buffer);
-	Size bytes = 0;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	if (!PageIsNew(page))
-		bytes = PageGetHeapFreeSpace(page);
+		sample->free_bytes += PageGetHeapFreeSpace(page);
+	for (OffsetNumber i = FirstOffsetNumber; i <= PageGetMaxOffsetNumber(page);
+		 i++)
+	{
+		ItemPointerData tid;
+		HeapTupleData row;
+
+		ItemPointerSet(&tid, block, i);
+		if (row_find_item(heap, buffer, &tid, &row))
+			sample->out_of_line += out_of_line(RelationGetDescr(heap), &row);
+	}
 	UnlockReleaseBuffer(buffer);
-	return bytes;
 }
 
 bool
@@ -58,7 +94,7 @@ heap_sample(Relation heap, HeapSample *sample, bool (*enough)(void *arg),
 	{
 		uint64 at = (uint64) sample->looked_at * n / SAMPLE;
 
-		sample->free_bytes += free_bytes_of(heap, (BlockNumber) at, ring);
+		sample_block(heap, (BlockNumber) at, ring, sample);
 		more = !enough(arg);
 	}
 	FreeAccessStrategy(ring);
@@ -69,7 +105,7 @@ bool
 heap_is_loose(const HeapSample *sample)
 {
 	return compaction_pays(sample->blocks, sample->looked_at,
-						   sample->free_bytes, BLCKSZ);
+						   sample->free_bytes, sample->out_of_line, BLCKSZ);
 }
 
 /* ----------------------------------------------------------------- the end */
@@ -145,15 +181,31 @@ heap_ask_for_vacuum(Relation heap)
 	pgstat_update_heap_dead_tuples(heap, -(int) Min(rows, INT_MAX / 2) - 1000);
 }
 
+static bool
+is_over(instr_time began, int64 most_us)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, began);
+	return (int64) INSTR_TIME_GET_MICROSEC(now) >= most_us;
+}
+
 /* The lock goes with the transaction. */
 static HeapCut
 cut_locked(Relation heap, BlockNumber keep, BlockNumber *blocks)
 {
 	BlockNumber all = RelationGetNumberOfBlocks(heap);
 	BlockNumber to = all;
+	instr_time began;
 
+	INSTR_TIME_SET_CURRENT(began);
 	while (to > keep && judge_block(heap, to - 1, NULL) == HEAP_TAIL_EMPTY)
+	{
 		to--;
+		if (is_over(began, LOOK_MOST_US))
+			break;
+	}
 	*blocks = to;
 	if (to == all)
 		return HEAP_CUT_NOTHING;
@@ -166,14 +218,11 @@ static bool
 lock_table(Oid table, int64 most_us)
 {
 	instr_time began;
-	instr_time now;
 
 	INSTR_TIME_SET_CURRENT(began);
 	while (!ConditionalLockRelationOid(table, AccessExclusiveLock))
 	{
-		INSTR_TIME_SET_CURRENT(now);
-		INSTR_TIME_SUBTRACT(now, began);
-		if ((int64) INSTR_TIME_GET_MICROSEC(now) >= most_us)
+		if (is_over(began, most_us))
 			return false;
 		pg_usleep(LOCK_LOOK_US);
 	}

@@ -20,6 +20,7 @@ typedef struct HeapSample
 	BlockNumber blocks; /* the table's length */
 	uint32 looked_at;
 	uint64 free_bytes;
+	uint64 out_of_line; /* bytes of their rows' values */
 } HeapSample;
 
 /*
@@ -30,7 +31,7 @@ typedef struct HeapSample
 extern bool heap_sample(Relation heap, HeapSample *sample,
 						bool (*enough)(void *arg), void *arg);
 
-/* Is most of the table free space? */
+/* Is most of the table free space, and are its values mostly in its rows? */
 extern bool heap_is_loose(const HeapSample *sample);
 
 /* A row that was moved. */
@@ -109,10 +110,10 @@ typedef enum HeapCut
 
 /*
  * Cut the table behind `keep` blocks, or as far as the rest of it is empty, as
- * VACUUM does: under an AccessExclusiveLock, which is tried for some milliseconds
- * and not waited for, and with a look at every block that goes.  At once and for good, so in
- * a transaction of its own, which is to be ended then.  *blocks is the
- * table's length after it.
+ * VACUUM does: under an AccessExclusiveLock, which is tried for so long and
+ * not waited for, and with a look at every block that goes, 50 ms at most.  At
+ * once and for good, so in a transaction of its own, which is to be ended then.
+ * *blocks is the table's length after it.
  */
 extern HeapCut heap_cut(Oid table, BlockNumber keep, int64 most_us,
 						BlockNumber *blocks);

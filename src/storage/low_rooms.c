@@ -210,7 +210,7 @@ low_rooms_aim_many(Relation heap, int n, Size (*length)(void *arg, int i),
 		return n;
 	if (!aim(heap, mark, room_for(heap, inline_length(heap, length(arg, 0))),
 			 &room))
-		return 1;
+		return mark->next < mark->end ? 1 : n;
 	spare = RelationGetTargetPageFreeSpace(heap, HEAP_DEFAULT_FILLFACTOR);
 	do
 	{

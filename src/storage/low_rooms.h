@@ -49,7 +49,7 @@ extern void low_rooms_aim_update(Relation heap, const ItemPointerData *old,
 
 /*
  * The same for some of n rows, whose lengths are asked for: returns how many
- * go there together.
+ * go there together, or all of them if the table is full.
  */
 extern int low_rooms_aim_many(Relation heap, int n,
 							  Size (*length)(void *arg, int i), void *arg);

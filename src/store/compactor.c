@@ -4,17 +4,16 @@
  *
  * While somebody holds an old snapshot every update adds a row, and afterwards
  * VACUUM gives that space back to the table, not the table to the disk; and the
- * rows, which are updated in place, stay where they are, each in a page of its
- * own.  So what was in a few thousand pages is in fifty thousand: every get
- * meets another page, and a scan as many as rows.
+ * rows, which are updated in place, stay where they are, few to a page: gets
+ * and scans meet many more pages than before.
  *
  * A table of 32 MiB and more, of which three quarters are free, is compacted:
  *
  *	MOVE	its last rows move to the first blocks that have room, some in a
  *			transaction, and what clients write meanwhile goes there, too;
  *	LOOK	the end is looked at until VACUUM has made it empty;
- *	CUT		and cut off, a piece at a time, under a lock that is held for two
- *			or three milliseconds and not waited for (bus/table_cut.h).
+ *	CUT		and cut off, a piece at a time, under a lock that is held for
+ *			milliseconds and not waited for (bus/table_cut.h).
  *
  * Nothing of it is stored: rows are moved by transactions of their own, so
  * after a crash each is where it was or where it is to be, and a store that
@@ -56,7 +55,7 @@
 
 /*
  * A piece is looked through before the lock is taken, so that it is in memory
- * then: 32 MiB, or an eighth of the buffers.  Less than 2 MiB stay.
+ * then: 32 MiB, or an eighth of the buffers, but 2 MiB.  Less than that stay.
  */
 #define CUT_BLOCKS 4096
 #define CUT_LEAST 256
@@ -187,7 +186,8 @@ begin_move(Slice *slice, BlockNumber blocks)
 	table->file = heap_file(slice->heap);
 	table->from = blocks;
 	table->blocks = blocks;
-	table->moved_by_pass = 0;
+	table->waits = false;
+	table->again = false;
 	rest(slice);
 }
 
@@ -247,21 +247,36 @@ forget(CompactedTable *table)
 
 /* ------------------------------------------------------------------- check */
 
-/* Does somebody hold a snapshot of ten seconds ago or more? */
-static bool
-is_snapshot_old(Compactor *compactor, Relation heap)
+/*
+ * A mark is looked at when it is ten seconds old, and twenty at most: one of
+ * long ago would say that a snapshot of five minutes is young.
+ */
+static void
+set_marks(Compactor *compactor)
 {
-	int64 now_us = dispatch_now_us();
+	int64 age_us = dispatch_now_us() - compactor->marked_us;
+
+	if (age_us < OLD_US)
+		return;
+	compactor->marks[1] =
+		age_us < 2 * OLD_US ? compactor->marks[0] : InvalidTransactionId;
+	compactor->marks[0] = ReadNextTransactionId();
+	compactor->marked_us += age_us;
+}
+
+/*
+ * Does somebody hold a snapshot of ten seconds ago or more?  `unknown`, if that
+ * was not asked for so long that it shows in ten seconds only.
+ */
+static bool
+is_snapshot_old(Compactor *compactor, Relation heap, bool unknown)
+{
 	TransactionId oldest = GetOldestNonRemovableTransactionId(heap);
 
-	if (now_us >= compactor->marked_us + OLD_US)
-	{
-		compactor->marks[1] = compactor->marks[0];
-		compactor->marks[0] = ReadNextTransactionId();
-		compactor->marked_us = now_us;
-	}
-	return TransactionIdIsNormal(compactor->marks[1]) &&
-		TransactionIdPrecedes(oldest, compactor->marks[1]);
+	set_marks(compactor);
+	if (!TransactionIdIsNormal(compactor->marks[1]))
+		return unknown;
+	return TransactionIdPrecedes(oldest, compactor->marks[1]);
 }
 
 static bool
@@ -276,7 +291,8 @@ static void
 check_table(Slice *slice)
 {
 	CompactedTable *table = slice->table;
-	bool is_old = is_snapshot_old(&slice->store->compactor, slice->heap);
+	bool is_old =
+		is_snapshot_old(&slice->store->compactor, slice->heap, false);
 	BlockNumber blocks;
 	bool is_loose;
 
@@ -288,7 +304,10 @@ check_table(Slice *slice)
 	memset(&table->sample, 0, sizeof(table->sample));
 	table->due_us = slice->begun_us + table->check_us;
 	if (!is_loose)
+	{
 		low_rooms_end(slice->oid);
+		table->check_us = CHECK_US;
+	}
 	else if (!is_old)
 	{
 		table->moved = 0;
@@ -299,21 +318,42 @@ check_table(Slice *slice)
 
 /* -------------------------------------------------------------------- move */
 
-/* Until there is enough for a slice; true if the marks have met. */
+static bool
+have_met(const Slice *slice)
+{
+	return slice->table->from == 0 || slice->mark->met;
+}
+
+/*
+ * Until there is enough for a slice, which has one block at least, however long
+ * it took to begin; true if the marks have met.
+ */
 static bool
 move_rows(Slice *slice)
 {
 	CompactedTable *table = slice->table;
 	HeapMoved moved = HEAP_MOVED_ALL;
 
-	while (table->from > 0 && !slice->mark->met && moved == HEAP_MOVED_ALL &&
-		   !is_long_enough(slice))
+	while (!have_met(slice) && moved == HEAP_MOVED_ALL)
 	{
 		moved = heap_move_block(&slice->move, table->from - 1);
 		if (moved == HEAP_MOVED_ALL)
 			room_mark_lower(slice->mark, --table->from);
+		if (is_long_enough(slice))
+			break;
 	}
-	return table->from == 0 || slice->mark->met || moved == HEAP_MOVED_MET;
+	return have_met(slice) || moved == HEAP_MOVED_MET;
+}
+
+/* What clients have written meanwhile has made it longer, and filled it. */
+static void
+resume_move(Slice *slice)
+{
+	CompactedTable *table = slice->table;
+
+	table->waits = false;
+	table->again = true;
+	room_mark_start(slice->mark, table->from);
 }
 
 static void
@@ -322,11 +362,14 @@ run_move(Slice *slice)
 	CompactedTable *table = slice->table;
 	HeapMove *move = &slice->move;
 
-	if (is_snapshot_old(&slice->store->compactor, slice->heap))
+	if (is_snapshot_old(&slice->store->compactor, slice->heap, true))
 	{
+		table->waits = true;
 		table->due_us = dispatch_now_us() + OLD_REST_US;
 		return;
 	}
+	if (table->waits)
+		resume_move(slice);
 	heap_move_init(move, slice->opened, slice->snapshot, SLICE_ROWS,
 				   SLICE_BYTES);
 	move->versions = slice->kind->what != TABLES_RAW;
@@ -336,20 +379,21 @@ run_move(Slice *slice)
 	if (move_rows(slice))
 		begin_look(table, RelationGetNumberOfBlocks(slice->heap));
 	table->moved += (uint64) move->rows;
-	table->moved_by_pass += (uint64) move->rows;
+	table->again = table->again || move->rows > 0;
 	table->waiting = table->blocks - Min(table->blocks, slice->mark->next);
 	rest(slice);
 }
 
 /* -------------------------------------------------------------------- look */
 
-/* Once a minute. */
+/* Once a minute, if it can do anything. */
 static void
 ask_for_vacuum(Slice *slice)
 {
 	CompactedTable *table = slice->table;
 
-	if (slice->begun_us < table->ask_us)
+	if (is_snapshot_old(&slice->store->compactor, slice->heap, false) ||
+		slice->begun_us < table->ask_us)
 		return;
 	table->ask_us = slice->begun_us + VACUUM_ASK_US;
 	heap_ask_for_vacuum(slice->heap);
@@ -366,7 +410,7 @@ end_is_reached(Slice *slice, HeapTail tail)
 		finish(table, slice->kind->name);
 		low_rooms_end(table->table);
 	}
-	else if (tail == HEAP_TAIL_LIVE && table->moved_by_pass > 0)
+	else if (tail == HEAP_TAIL_LIVE && table->again)
 		begin_move(slice, table->blocks);
 	else if (tail == HEAP_TAIL_LIVE || slice->begun_us >= table->give_up_us)
 		finish(table, slice->kind->name);
@@ -382,7 +426,8 @@ run_look(Slice *slice)
 {
 	CompactedTable *table = slice->table;
 	BlockNumber blocks = RelationGetNumberOfBlocks(slice->heap);
-	BlockNumber most = Min(CUT_BLOCKS, (BlockNumber) NBuffers / 8);
+	BlockNumber most =
+		Min(CUT_BLOCKS, Max(CUT_LEAST, (BlockNumber) NBuffers / 8));
 	BlockNumber floor;
 	HeapTail tail;
 

@@ -38,8 +38,9 @@ typedef struct CompactedTable
 	int64 check_us;		  /* between two looks whether it is worth it */
 	HeapSample sample;	  /* the look that is under way */
 	uint64 moved;		  /* rows */
-	uint64 moved_by_pass; /* since its last row was looked for */
 	uint64 cut;			  /* blocks */
+	bool waits;			  /* MOVE: somebody holds a snapshot, or may do so */
+	bool again;			  /* what is at the end may have come there since */
 } CompactedTable;
 
 typedef struct Compactor

@@ -10,15 +10,20 @@
 static void
 when_it_pays(void)
 {
-	OK(!compaction_pays(4095, 4095, (uint64_t) 4095 * BLOCK, BLOCK),
+	uint64_t enough = (uint64_t) 4096 * BLOCK / 4 * 3;
+
+	OK(!compaction_pays(4095, 4095, (uint64_t) 4095 * BLOCK, 0, BLOCK),
 	   "a short table is left alone, however empty");
-	OK(compaction_pays(4096, 4096, (uint64_t) 4096 * BLOCK / 4 * 3, BLOCK),
+	OK(compaction_pays(4096, 4096, enough, 0, BLOCK),
 	   "three quarters are enough");
-	OK(!compaction_pays(4096, 4096, (uint64_t) 4096 * BLOCK / 4 * 3 - 1, BLOCK),
-	   "and nothing less");
-	OK(compaction_pays(UINT32_MAX - 1, 4096, (uint64_t) 4096 * 7000, BLOCK),
+	OK(!compaction_pays(4096, 4096, enough - 1, 0, BLOCK), "and nothing less");
+	OK(compaction_pays(UINT32_MAX - 1, 4096, (uint64_t) 4096 * 7000, 0, BLOCK),
 	   "what was looked at counts for all");
-	OK(!compaction_pays(4096, 0, 0, BLOCK), "nothing was looked at");
+	OK(!compaction_pays(4096, 0, 0, 0, BLOCK), "nothing was looked at");
+	OK(compaction_pays(4096, 4096, enough, enough, BLOCK),
+	   "as much is written again as becomes free");
+	OK(!compaction_pays(4096, 4096, enough, enough + 1, BLOCK),
+	   "and no more than that");
 }
 
 static void

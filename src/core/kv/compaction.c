@@ -13,9 +13,10 @@
 
 bool
 compaction_pays(uint32_t blocks, uint32_t looked_at, uint64_t free_bytes,
-				uint32_t block_bytes)
+				uint64_t out_of_line, uint32_t block_bytes)
 {
-	if (blocks < COMPACTION_MIN_BLOCKS || looked_at == 0)
+	if (blocks < COMPACTION_MIN_BLOCKS || looked_at == 0 ||
+		out_of_line > free_bytes)
 		return false;
 	return free_bytes >= (uint64_t) looked_at * block_bytes / 4 * 3;
 }

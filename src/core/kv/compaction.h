@@ -21,10 +21,13 @@
 /*
  * Is a table of so many blocks worth it, if of those that were looked at so
  * many bytes are free?  Three quarters must be, so that it will have half its
- * length at most, with room for updates in its pages.
+ * length at most, with room for updates in its pages.  Nor may the rows of
+ * these blocks have more out of line than is free: what is moved is written
+ * anew with that, and a table of large values has little else to it.
  */
 extern bool compaction_pays(uint32_t blocks, uint32_t looked_at,
-							uint64_t free_bytes, uint32_t block_bytes);
+							uint64_t free_bytes, uint64_t out_of_line,
+							uint32_t block_bytes);
 
 /* The mark that goes up. */
 typedef struct RoomMark

@@ -11,7 +11,7 @@ use TikvTest;
 use Time::HiRes qw(usleep);
 
 my $keys = 6000;
-my $node = new_node('compaction', 'tikv.request_timeout' => '120s', 'tikv.enable_ttl' => 'on', 'shared_buffers' => '32MB',
+my $node = new_node('compaction', 'tikv.request_timeout' => '120s', 'tikv.enable_ttl' => 'on', 'shared_buffers' => '8MB',
 	'autovacuum_naptime' => '1s', 'max_wal_size' => '2GB', 'wal_keep_size' => '8GB',
 	'wal_consistency_checking' => 'heap,heap2,btree');
 
@@ -56,12 +56,19 @@ sub wait_long
 	return eval { wait_for($what, $code) } // eval { wait_for($what, $code) } // wait_for($what, $code);
 }
 
-# Every round adds a table's worth of rows while somebody holds a snapshot.
-sub make_long
+sub hold_snapshot
 {
 	my $holder = $node->background_psql('postgres');
 
 	$holder->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class;');
+	return $holder;
+}
+
+# Every round adds a table's worth of rows while somebody holds a snapshot.
+sub make_long
+{
+	my $holder = hold_snapshot();
+
 	put_all($_) foreach 1 .. 8;
 	$holder->quit;
 }
@@ -79,12 +86,25 @@ sub all_there
 	one(q{SELECT bt_index_check('tikv_internal.raw_key', true)});
 }
 
-# ---- nothing is moved while the snapshot is held, and all of it afterwards
+# ---- nothing is moved while a snapshot is held, however empty the table is
 put_all(0);
 make_long();
+my $holder = hold_snapshot();
 my $long = blocks();
 
 cmp_ok($long, '>', 6000, 'the table is long');
+wait_long('VACUUM to have been there', sub {
+	return one(q{SELECT n_dead_tup < 1000 FROM pg_stat_all_tables WHERE relid = 'tikv_internal.raw'::regclass}) eq 't';
+});
+for (1 .. 80)
+{
+	one('SELECT txid_current()');
+	sleep 1;
+}
+cmp_ok(last_row(), '>', $long - 500, 'its rows are where they were after more than a minute');
+$holder->quit;
+
+# ---- and all of it afterwards
 
 # Clients meanwhile: keys of their own, each of which has what was written last.
 my $script = $node->basedir . '/clients.sql';
