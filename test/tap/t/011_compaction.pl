@@ -27,7 +27,8 @@ $standby->start;
 
 sub one { return $node->safe_psql('postgres', $_[0]) }
 
-# Values of a kilobyte and more, so that a block has few of them.
+# Values of a kilobyte and more, so that a block has few of them; and some with
+# all that may be out of line.
 sub put_all
 {
 	my ($round) = @_;
@@ -35,7 +36,10 @@ sub put_all
 	one(qq{
 		SELECT tikv_batch_put(array_agg(('key/' || i)::bytea),
 			array_agg((i || '/$round/' || repeat('x', 1100))::bytea), 100000)
-		FROM generate_series(1, $keys) AS i});
+		FROM generate_series(1, $keys) AS i;
+		SELECT tikv_batch_put(array_agg((repeat('long', 1000) || i)::bytea),
+			array_agg((i || '/$round/' || repeat('y', 20000))::bytea), 100000)
+		FROM generate_series(1, 20) AS i});
 }
 
 sub blocks { return one(q{SELECT pg_relation_size('tikv_internal.raw') / 8192}) }
@@ -82,6 +86,9 @@ sub all_there
 	is(one(q{SELECT count(*) FROM generate_series(1, } . $keys . q{) AS i
 		WHERE tikv_get(('key/' || i)::bytea) = (i || '/8/' || repeat('x', 1100))::bytea}), $keys,
 		"$what: each has its value");
+	is(one(q{SELECT count(*) FROM generate_series(1, 20) AS i
+		WHERE tikv_get((repeat('long', 1000) || i)::bytea) = (i || '/8/' || repeat('y', 20000))::bytea}), 20,
+		"$what: and so have long keys of large values");
 	is(one(q{SELECT count(*) FROM tikv_check()}), '0', "$what: the tables are consistent");
 	one(q{SELECT bt_index_check('tikv_internal.raw_key', true)});
 }
@@ -89,6 +96,7 @@ sub all_there
 # ---- nothing is moved while a snapshot is held, however empty the table is
 put_all(0);
 make_long();
+one(q{SELECT tikv_batch_put(array_agg(('soon/' || i)::bytea), array_agg('v'::bytea), 240) FROM generate_series(1, 100) AS i});
 my $holder = hold_snapshot();
 my $long = blocks();
 
@@ -134,6 +142,11 @@ one(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_n
 $clients->finish;
 unlike($err, qr/division by zero|ERROR/, 'and none has met anything odd');
 all_there('compacted');
+
+# The sweeper has been where they are now, and had no reason to come again soon.
+wait_long('rows that were moved to be removed when they expire', sub {
+	return one(q{SELECT count(*) FROM tikv_internal.raw WHERE key >= 'soon/' AND key < 'soon0'}) == 0;
+});
 
 # ---- over a crash of the store in the middle
 make_long();
