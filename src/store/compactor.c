@@ -291,8 +291,7 @@ static void
 check_table(Slice *slice)
 {
 	CompactedTable *table = slice->table;
-	bool is_old =
-		is_snapshot_old(&slice->store->compactor, slice->heap, false);
+	bool is_old = is_snapshot_old(&slice->store->compactor, slice->heap, false);
 	BlockNumber blocks;
 	bool is_loose;
 

@@ -30,17 +30,17 @@ typedef struct CompactedTable
 	 * is in them.
 	 */
 	BlockNumber from;
-	BlockNumber blocks;	  /* its length */
-	BlockNumber waiting;  /* blocks that may go, as last seen */
-	int64 give_up_us;	  /* waiting for VACUUM, or for the lock */
-	int64 ask_us;		  /* when VACUUM is asked for again */
-	int64 lock_rest_us;	  /* after the lock was not to be had */
-	int64 check_us;		  /* between two looks whether it is worth it */
-	HeapSample sample;	  /* the look that is under way */
-	uint64 moved;		  /* rows */
-	uint64 cut;			  /* blocks */
-	bool waits;			  /* MOVE: somebody holds a snapshot, or may do so */
-	bool again;			  /* what is at the end may have come there since */
+	BlockNumber blocks;	 /* its length */
+	BlockNumber waiting; /* blocks that may go, as last seen */
+	int64 give_up_us;	 /* waiting for VACUUM, or for the lock */
+	int64 ask_us;		 /* when VACUUM is asked for again */
+	int64 lock_rest_us;	 /* after the lock was not to be had */
+	int64 check_us;		 /* between two looks whether it is worth it */
+	HeapSample sample;	 /* the look that is under way */
+	uint64 moved;		 /* rows */
+	uint64 cut;			 /* blocks */
+	bool waits;			 /* MOVE: somebody holds a snapshot, or may do so */
+	bool again;			 /* what is at the end may have come there since */
 } CompactedTable;
 
 typedef struct Compactor
