@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http2.h"
 #include "kvrpcpb.pb-c.h"
 #include "server/batch.h"
 #include "server/tikv_methods.h"
@@ -183,69 +184,48 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* ----------------------------------------------------------------- seeds */
 
 static void
-seed_frame(FuzzSeed *seed, int type, int flags, int stream, Bytes payload)
+seed_frame(FuzzSeed *seed, int type, int flags, uint32_t stream, Bytes payload)
 {
-	uint8_t head[9] = {(uint8_t) (payload.len >> 16),
-					   (uint8_t) (payload.len >> 8),
-					   (uint8_t) payload.len,
-					   (uint8_t) type,
-					   (uint8_t) flags,
-					   0,
-					   0,
-					   0,
-					   (uint8_t) stream};
+	uint8_t head[HTTP2_HEAD];
 
+	add_frame_head(head, type, flags, stream, (uint32_t) payload.len);
 	seed_add(seed, head, sizeof(head));
 	seed_add(seed, payload.data, payload.len);
 }
 
-/* A header as HPACK's literal without indexing, its name spelled out. */
 static void
-seed_header(FuzzSeed *seed, const char *name, const char *value)
-{
-	seed_u8(seed, 0);
-	seed_u8(seed, (int) strlen(name));
-	seed_add(seed, name, strlen(name));
-	seed_u8(seed, (int) strlen(value));
-	seed_add(seed, value, strlen(value));
-}
-
-static void
-seed_call(FuzzSeed *seed, int stream, const char *path, Bytes message,
+seed_call(FuzzSeed *seed, uint32_t stream, const char *path, Bytes message,
 		  int data_flags)
 {
 	uint8_t prefix[5] = {0, 0, 0, (uint8_t) (message.len >> 8),
 						 (uint8_t) message.len};
-	FuzzSeed headers = {0};
+	uint8_t fields[256];
+	uint8_t *end = add_call_fields(fields, path, "application/grpc+proto");
 	FuzzSeed body = {0};
 
-	seed_header(&headers, ":method", "POST");
-	seed_header(&headers, ":scheme", "http");
-	seed_header(&headers, ":path", path);
-	seed_header(&headers, ":authority", "a");
-	seed_header(&headers, "te", "trailers");
-	seed_header(&headers, "content-type", "application/grpc+proto");
-	seed_frame(seed, 1, 4, stream, bytes_make(headers.data, headers.len));
+	seed_frame(seed, FRAME_HEADERS, FLAG_END_HEADERS, stream,
+			   bytes_make(fields, (size_t) (end - fields)));
 	seed_add(&body, prefix, sizeof(prefix));
 	seed_add(&body, message.data, message.len);
-	seed_frame(seed, 0, data_flags, stream, bytes_make(body.data, body.len));
-	free(headers.data);
+	seed_frame(seed, FRAME_DATA, data_flags, stream,
+			   bytes_make(body.data, body.len));
 	free(body.data);
 }
 
 static void
 seed_grpc(const char *path, Bytes message, int split)
 {
+	uint8_t preface[sizeof(HTTP2_PREFACE) + HTTP2_HEAD];
 	FuzzSeed seed = {0};
 
 	seed_u8(&seed, split);
-	seed_add(&seed, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
-	seed_frame(&seed, 4, 0, 0, bytes_empty());
+	seed_add(&seed, preface, (size_t) (add_preface(preface) - preface));
 	seed_call(&seed, 1, path, message, 0);
-	seed_frame(&seed, 8, 0, 0, bytes_make("\0\0\1\0", 4));
-	seed_frame(&seed, 6, 0, 0, bytes_make("12345678", 8));
-	seed_call(&seed, 3, path, message, 1);
-	seed_frame(&seed, 3, 0, 1, bytes_make("\0\0\0\x08", 4));
+	seed_frame(&seed, FRAME_WINDOW_UPDATE, 0, 0, bytes_make("\0\0\1\0", 4));
+	seed_frame(&seed, FRAME_PING, 0, 0, bytes_make("12345678", 8));
+	seed_call(&seed, 3, path, message, FLAG_END_STREAM);
+	seed_frame(&seed, FRAME_RST_STREAM, 0, 1,
+			   bytes_make(http2_cancel, sizeof(http2_cancel)));
 	fuzz_seed(&seed);
 }
 

@@ -63,6 +63,18 @@ rpc_connect(int port, const grpc_channel_args *args)
 	return rpc_connect_as(port, args, grpc_insecure_credentials_create());
 }
 
+/* Over a connection that no other client of this process shares. */
+static inline RpcClient
+rpc_connect_alone(int port)
+{
+	grpc_arg alone = {.type = GRPC_ARG_INTEGER,
+					  .key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+					  .value.integer = 1};
+	grpc_channel_args args = {1, &alone};
+
+	return rpc_connect(port, &args);
+}
+
 static inline void
 rpc_disconnect(RpcClient *client)
 {
@@ -218,6 +230,15 @@ rpc_close(RpcStream *s)
 	grpc_metadata_array_destroy(&s->initial);
 	grpc_metadata_array_destroy(&s->trailing);
 	grpc_call_unref(s->call);
+}
+
+/* Give it up. */
+static inline void
+rpc_cancel(RpcStream *s)
+{
+	grpc_call_cancel(s->call, NULL);
+	rpc_status(s);
+	rpc_close(s);
 }
 
 /* A whole unary call; *reply may be NULL. */

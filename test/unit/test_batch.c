@@ -237,14 +237,6 @@ open_stream(RpcClient *client)
 	return rpc_open(client, "/tikvpb.Tikv/BatchCommands", -1, NULL, 0);
 }
 
-static void
-cancel_stream(RpcStream *s)
-{
-	grpc_call_cancel(s->call, NULL);
-	rpc_status(s);
-	rpc_close(s);
-}
-
 static bool
 is_value(const Answers *a, size_t i, const char *value)
 {
@@ -293,7 +285,7 @@ test_gets(RpcClient *client)
 	}
 	OK(good && got == 128, "128 gets are answered, each once");
 	EQ_U64(n_observed, 128, "and observed, each once");
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void
@@ -318,7 +310,7 @@ test_order(RpcClient *client)
 		   is_value(a, 1, "wait1"),
 	   "answers leave in the order in which they come");
 	free_answers(a);
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void
@@ -345,7 +337,7 @@ test_unknown(RpcClient *client)
 				   "an unknown command gets an empty response");
 	OK(a != NULL && is_value(a, 3, "k"), "and the known one its answer");
 	free_answers(a);
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void
@@ -372,7 +364,7 @@ test_empty(RpcClient *client)
 		free_answers(a);
 	}
 	OK(test_now_us() - begin >= 149000, "and not before");
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void
@@ -421,7 +413,7 @@ test_feedback(RpcClient *client)
 			   STORE_ID,
 	   "and in the answer itself");
 	free_answers(a);
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void
@@ -464,7 +456,7 @@ test_busy(RpcClient *client)
 		free_answers(a);
 	}
 	EQ_U64(good, MAX_INFLIGHT, "those under it are answered");
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void
@@ -512,7 +504,7 @@ test_busy_broadcast(RpcClient *client)
 	a = batch_recv(&s);
 	OK(a != NULL && is_value(a, 0, "wait"), "and the stream goes on");
 	free_answers(a);
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static int
@@ -648,7 +640,7 @@ test_large_answers(RpcClient *client)
 	batch_send(&s);
 	free_answers(batch_recv(&s));
 	OK(true, "and the stream goes on reading");
-	cancel_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void

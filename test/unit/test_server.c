@@ -539,9 +539,7 @@ test_stream_errors(RpcClient *client)
 	s = rpc_open(client, "/test.T/Sum", -1, NULL, 0);
 	rpc_send(&s, bytes_cstr("x"));
 	free(rpc_recv(&s).data);
-	grpc_call_cancel(s.call, NULL);
-	rpc_status(&s);
-	rpc_close(&s);
+	rpc_cancel(&s);
 	OK(test_wait_for(&n_closed, 1), "a cancelled stream is closed");
 	EQ_U64(n_half_closed, 0, "without a half-close");
 }
@@ -587,9 +585,7 @@ test_pause(RpcClient *client)
 	run_on_server(resume);
 	OK(test_wait_for(&n_received, 2), "until it goes on");
 	run_on_server(resume);
-	grpc_call_cancel(s.call, NULL);
-	rpc_status(&s);
-	rpc_close(&s);
+	rpc_cancel(&s);
 	OK(test_wait_for(&n_closed, 1), "cancelled while paused: closed");
 }
 
@@ -644,16 +640,12 @@ test_health(RpcClient *client)
 	EQ_U64(health_of(m), 2, "check agrees");
 	run_on_server(start_serving);
 	EQ_U64(health_of(rpc_recv(&s)), 1, "watch: and back");
-	grpc_call_cancel(s.call, NULL);
-	rpc_status(&s);
-	rpc_close(&s);
+	rpc_cancel(&s);
 
 	s = rpc_open(client, "/grpc.health.v1.Health/Watch", -1, NULL, 0);
 	rpc_send(&s, bytes_make(named, sizeof(named)));
 	EQ_U64(health_of(rpc_recv(&s)), 3, "watch of another: SERVICE_UNKNOWN");
-	grpc_call_cancel(s.call, NULL);
-	rpc_status(&s);
-	rpc_close(&s);
+	rpc_cancel(&s);
 }
 
 int

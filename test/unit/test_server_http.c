@@ -3,20 +3,16 @@
  *	  HTTP/1.1 and gRPC on one port: who gets which connection, and what slow,
  *	  silent and half-closed clients may do.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/resource.h>
 
 #include "server/http.h"
 #include "server/internal.h"
 
-#include "rpc_client.h"
-#include "rpc_server.h"
+#include "echo_server.h"
+#include "http2.h"
 #include "unit.h"
 
-static TestServer server;
-static HttpServer *http;
 static HttpServer *alone; /* on a port of its own; NULL: none */
 static atomic_bool hold;  /* leave requests unanswered */
 static atomic_long held;
@@ -63,65 +59,25 @@ answer_http(TestServer *t)
 	}
 }
 
-static void
-echo_message(Call *call, Bytes message)
-{
-	call_reply_bytes(call, message);
-}
-
-static const CallHandler echo = {.message = echo_message};
-static const RpcMethod methods[] = {{"/t.T/Echo", RPC_UNARY, 1, &echo}};
-
 static bool
 start(const char *addr)
 {
-	HttpConfig config = {.max_body = 1000,
-						 .max_connections = 100,
-						 .idle_s = 60};
-	char err[256];
-	int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	HttpConfig config = echo_http_config();
 
-	memset(&server, 0, sizeof(server));
-	config.wake_fd = wake_fd;
 	config.max_bodies = max_bodies;
 	config.max_answers = max_answers;
 	config.small = small_size;
 	config.patience_ms = patience_ms;
-	http = http_start(&config, err, sizeof(err));
-	if (http == NULL)
-		return false;
-	server.config.http = http;
-	server.config.addr = addr;
-	server.config.wake_fd = wake_fd;
-	atomic_store(&server.round, answer_http);
-	return test_server_start(&server, methods, 1);
-}
-
-static void
-stop(void)
-{
-	test_server_stop(&server);
-	http_stop(http);
+	return echo_start(addr, &config, answer_http);
 }
 
 /* ---- a client of its own ---- */
 
+/* -1 if it is refused. */
 static int
 dial_port(int port)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-							   .sin_port = htons((uint16_t) port)};
-	struct timeval patience = {.tv_sec = 10};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd >= 0 && connect(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0)
-	{
-		close(fd);
-		return -1;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
+	return tcp_connect(port, 10);
 }
 
 static int
@@ -177,25 +133,6 @@ get_works(void)
 	return ok;
 }
 
-/* Over a connection of its own. */
-static bool
-grpc_works(void)
-{
-	grpc_arg arg = {.type = GRPC_ARG_INTEGER,
-					.key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-					.value.integer = 1};
-	grpc_channel_args args = {1, &arg};
-	RpcClient client = rpc_connect(server.port, &args);
-	RpcMessage reply;
-	bool ok = rpc_unary(&client, "/t.T/Echo", bytes_cstr("hello"), 10000,
-						&reply, NULL, 0) == RPC_OK &&
-		reply.len == 5 && memcmp(reply.data, "hello", 5) == 0;
-
-	free(reply.data);
-	rpc_disconnect(&client);
-	return ok;
-}
-
 /* ---- checks ---- */
 
 static void
@@ -204,7 +141,7 @@ test_both(void)
 	int fd = dial();
 
 	OK(get_works(), "HTTP");
-	OK(grpc_works(), "gRPC");
+	OK(echo_is_heard(10000), "gRPC");
 	say(fd, "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
 	OK(hear(fd, "POST /p 5"), "a body");
 	say(fd, "GET /again HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -229,10 +166,8 @@ test_both(void)
 static void
 test_slow(void)
 {
-	static const char *const grpc_bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-	static const char settings[9] = {0, 0, 0, 4, 0, 0, 0, 0, 0};
 	int fd = dial();
-	char frame[9];
+	uint8_t frame[HTTP2_HEAD];
 
 	for (const char *at = "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n"; *at; at++)
 	{
@@ -245,16 +180,15 @@ test_slow(void)
 	close(fd);
 
 	fd = dial();
-	for (const char *at = grpc_bytes; *at; at++)
+	for (const char *at = HTTP2_PREFACE; *at; at++)
 	{
 		char one[2] = {*at, '\0'};
 
 		say(fd, one);
 		poll(NULL, 0, 2);
 	}
-	(void) !send(fd, settings, sizeof(settings), MSG_NOSIGNAL);
-	OK(recv(fd, frame, sizeof(frame), MSG_WAITALL) == sizeof(frame) &&
-		   frame[3] == 4,
+	write_frame(fd, FRAME_SETTINGS, 0, 0, NULL, 0);
+	OK(tcp_read(fd, frame, sizeof(frame)) && frame[3] == FRAME_SETTINGS,
 	   "a preface byte by byte is answered with SETTINGS");
 	close(fd);
 }
@@ -279,7 +213,7 @@ test_half_closed(void)
 	close(fd);
 	fd = dial();
 	close(fd);
-	OK(get_works() && grpc_works(), "the port still works");
+	OK(get_works() && echo_is_heard(10000), "the port still works");
 }
 
 /* More silent connections than are borne: the oldest ones go. */
@@ -308,14 +242,14 @@ test_many_silent(void)
 			say(fds[n], "PR");
 	}
 	EQ_U64(n, N, "all connect");
-	OK(get_works() && grpc_works(), "others are served all the same");
+	OK(get_works() && echo_is_heard(10000), "others are served all the same");
 	OK(is_closed(fds[0]) && is_closed(fds[1]), "the oldest were sent away");
 	say(fds[N - 1], "I * HTTP/1.1\r\n");
 	say(fds[N - 2], "GET /late HTTP/1.1\r\nHost: h\r\n\r\n");
 	OK(hear(fds[N - 2], "GET /late 0"), "the newest may still speak");
 	for (int i = 0; i < n; i++)
 		close(fds[i]);
-	OK(get_works() && grpc_works(), "and afterwards");
+	OK(get_works() && echo_is_heard(10000), "and afterwards");
 }
 
 /* A stop answers what was taken and what waits. */
@@ -366,7 +300,7 @@ test_full(void)
 	alone = small;
 	crowd(port);
 	crowd(port);
-	stop();
+	echo_stop();
 	alone = NULL;
 	http_stop(small);
 }
@@ -410,7 +344,7 @@ test_bodies(void)
 	close(fd);
 	close(fds[0]);
 	close(fds[2]);
-	stop();
+	echo_stop();
 	max_bodies = 0;
 }
 
@@ -455,7 +389,7 @@ test_slow_bodies(void)
 	OK(hear(fds[1], "POST /p 910"), "and no other");
 	for (int i = 0; i < 4; i++)
 		close(fds[i]);
-	stop();
+	echo_stop();
 	max_bodies = small_size = 0;
 	patience_ms = 60000;
 }
@@ -513,7 +447,7 @@ test_slow_readers(void)
 	OK(hear_large(fds[1]), "and of no other");
 	close(fds[0]);
 	close(fds[1]);
-	stop();
+	echo_stop();
 	max_answers = small_size = 0;
 	patience_ms = 60000;
 }
@@ -545,7 +479,7 @@ test_answers(void)
 	OK(hear(fd, "200 OK"), "and others when there is room");
 	close(fd);
 	close(fds[1]);
-	stop();
+	echo_stop();
 	max_answers = 0;
 }
 
@@ -560,7 +494,7 @@ test_stop(void)
 	atomic_store(&hold, true);
 	say(waiting, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
 	poll(NULL, 0, 100);
-	stop();
+	echo_stop();
 	OK(hear(taken, " 503 "), "it is not left hanging");
 	OK(hear(waiting, " 503 "), "nor one that waits");
 	close(taken);
@@ -585,7 +519,7 @@ test_addresses(void)
 	OK(server_start(&second, err, sizeof(err)) == NULL &&
 		   strstr(err, text) != NULL,
 	   "a port that is in use is refused by name");
-	stop();
+	echo_stop();
 	if (!start("[::1]:0"))
 	{
 		printf("# no IPv6 here: %s\n", strerror(errno));
@@ -597,7 +531,7 @@ test_addresses(void)
 	say(fd, "GET /six HTTP/1.1\r\nHost: h\r\n\r\n");
 	OK(hear(fd, "GET /six 0"), "answers");
 	close(fd);
-	stop();
+	echo_stop();
 }
 
 int

@@ -6,15 +6,11 @@
 #include "server/batch.h"
 
 #include "core/base/check.h"
-#include "errorpb.pb-c.h"
-#include "kvrpcpb.pb-c.h"
-#include "rpc_client.h"
-#include "rpc_server.h"
+#include "held_puts.h"
 #include "server/empty.h"
 #include "server/tikv_methods.h"
 #include "service/wire.h"
 #include "tikvpb.pb-c.h"
-#include "unit.h"
 
 #define MIB ((size_t) 1024 * 1024)
 #define MAX_MEMORY (64 * MIB)
@@ -22,14 +18,11 @@
 #define N_FLOOD 100
 #define N_OTHER 40
 
-/* ---- the service: a RawPut is kept until it is told to answer ---- */
+/* ---- the service ---- */
 
-static Request *waiting;
-static atomic_long n_waiting;
 static atomic_long n_sources;
 static atomic_long memory;
 static atomic_long most;
-static atomic_bool release;
 static uint64_t sources[8];
 
 static void
@@ -49,9 +42,7 @@ submit(void *arg, Request *request)
 {
 	(void) arg;
 	note_source(request->source);
-	request->next = waiting;
-	waiting = request;
-	atomic_fetch_add(&n_waiting, 1);
+	hold_put(request);
 }
 
 /* ---- a handler that keeps something for each call until it is let go ---- */
@@ -93,7 +84,6 @@ let_calls_go(void)
 static void
 look(TestServer *t)
 {
-	Kvrpcpb__RawPutResponse reply = KVRPCPB__RAW_PUT_RESPONSE__INIT;
 	long now = (long) server_memory_used();
 
 	(void) t;
@@ -102,14 +92,7 @@ look(TestServer *t)
 	atomic_store(&memory, now);
 	if (now > atomic_load(&most))
 		atomic_store(&most, now);
-	while (atomic_load(&release) && waiting != NULL)
-	{
-		Request *request = waiting;
-
-		waiting = request->next;
-		request->done(request, &reply.base);
-		atomic_fetch_sub(&n_waiting, 1);
-	}
+	answer_puts();
 }
 
 static TestServer t;
@@ -143,56 +126,24 @@ put_a_megabyte(RpcClient *client)
 {
 	static uint8_t value[1024 * 1024];
 	Kvrpcpb__RawPutRequest put = KVRPCPB__RAW_PUT_REQUEST__INIT;
-	RpcStream s = rpc_open(client, "/tikvpb.Tikv/RawPut", -1, NULL, 0);
 	uint8_t *bytes = malloc(sizeof(value) + 64);
+	RpcStream s;
+	size_t len;
 
 	put.key.data = (uint8_t *) "k";
 	put.key.len = 1;
 	put.value.data = value;
 	put.value.len = sizeof(value);
-	rpc_send(&s,
-			 bytes_make(bytes, kvrpcpb__raw_put_request__pack(&put, bytes)));
-	rpc_half_close(&s);
+	len = kvrpcpb__raw_put_request__pack(&put, bytes);
+	s = send_put(client, bytes_make(bytes, len));
 	free(bytes);
 	return s;
-}
-
-/* Take the answer; was it ServerIsBusy, with all that belongs to it? */
-static bool
-ends_busy(RpcStream *s)
-{
-	RpcMessage m = rpc_recv(s);
-	Kvrpcpb__RawPutResponse *reply =
-		kvrpcpb__raw_put_response__unpack(NULL, m.len, m.data);
-	bool busy = reply != NULL && reply->region_error != NULL;
-
-	if (rpc_status(s) != 0 || reply == NULL)
-		OK(false, "every request is answered in the protocol");
-	if (busy &&
-		(reply->region_error->server_is_busy == NULL ||
-		 reply->region_error->server_is_busy->backoff_ms != 100 ||
-		 strstr(reply->region_error->server_is_busy->reason,
-				"scheduler is busy") == NULL))
-		OK(false, "a refusal is ServerIsBusy with reason and backoff");
-	if (reply != NULL)
-		kvrpcpb__raw_put_response__free_unpacked(reply, NULL);
-	free(m.data);
-	rpc_close(s);
-	return busy;
 }
 
 static RpcStream
 open_stream(RpcClient *client)
 {
 	return rpc_open(client, "/tikvpb.Tikv/BatchCommands", -1, NULL, 0);
-}
-
-static void
-close_stream(RpcStream *s)
-{
-	grpc_call_cancel(s->call, NULL);
-	rpc_status(s);
-	rpc_close(s);
 }
 
 /* Wait until no more of them come in. */
@@ -208,16 +159,6 @@ held(long least)
 		poll(NULL, 0, 100);
 	} while (atomic_load(&n_waiting) != before);
 	return before;
-}
-
-static long
-count_busy(RpcStream *streams, int n)
-{
-	long busy = 0;
-
-	for (int i = 0; i < n; i++)
-		busy += ends_busy(&streams[i]);
-	return busy;
 }
 
 /* ---- refusals ---- */
@@ -280,7 +221,7 @@ test_refused_broadcast(RpcClient *client)
 	   "where busy has no place a command is not answered as done");
 	tikvpb__batch_commands_response__free_unpacked(all, NULL);
 	free(m.data);
-	close_stream(&s);
+	rpc_cancel(&s);
 }
 
 static void
@@ -341,14 +282,6 @@ call_keeper(RpcClient *client)
 	return s;
 }
 
-static void
-cancel(RpcStream *s)
-{
-	grpc_call_cancel(s->call, NULL);
-	rpc_status(s);
-	rpc_close(s);
-}
-
 static long
 kept_become(long least)
 {
@@ -373,7 +306,7 @@ test_charges(RpcClient *flood, RpcClient *other)
 	theirs = call_keeper(other);
 	EQ_U64(kept_become(n + 1), n + 1, "another one is served");
 	for (int i = 0; i < N_FLOOD; i++)
-		cancel(&floods[i]);
+		rpc_cancel(&floods[i]);
 	OK(memory_now() > n * (long) KEPT, "it counts until it is let go");
 	floods[0] = call_keeper(flood);
 	EQ_U64(rpc_status(&floods[0]), RPC_RESOURCE_EXHAUSTED,
@@ -473,7 +406,7 @@ test_large_empties(RpcClient *client, RpcClient *other)
 		n += take_empties(&s);
 	EQ_U64(n, 2, "they are answered at their time");
 	EQ_U64(memory_left(), 0, "and hold nothing any more");
-	close_stream(&s);
+	rpc_cancel(&s);
 }
 
 /* More than may wait are answered early. */
@@ -500,8 +433,8 @@ test_many_empties(RpcClient *client)
 		late += take_empties(&s[1]);
 	OK(test_now_us() - begin >= DELAY_MS * 1000, "the others at their time");
 	EQ_U64(memory_left(), 0, "and then none waits");
-	close_stream(&s[0]);
-	close_stream(&s[1]);
+	rpc_cancel(&s[0]);
+	rpc_cancel(&s[1]);
 }
 
 int
@@ -510,12 +443,6 @@ main(void)
 	static const RpcMethod keep = {"/test.T/Keep", RPC_UNARY, 1001, &keeper};
 	BatchService service = {.submit = submit, .max_inflight = 1000};
 	RpcMethod *methods = calloc((size_t) tikv_n_methods + 1, sizeof(*methods));
-	grpc_arg own[] = {
-		{.type = GRPC_ARG_INTEGER,
-		 .key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-		 .value.integer = 1},
-	};
-	grpc_channel_args args = {1, own};
 	RpcClient flood;
 	RpcClient other;
 
@@ -527,8 +454,8 @@ main(void)
 	memcpy(methods, tikv_methods, (size_t) tikv_n_methods * sizeof(*methods));
 	methods[tikv_n_methods] = keep;
 	OK(test_server_start(&t, methods, tikv_n_methods + 1), "the server runs");
-	flood = rpc_connect(t.port, &args);
-	other = rpc_connect(t.port, &args);
+	flood = rpc_connect_alone(t.port);
+	other = rpc_connect_alone(t.port);
 	test_flood(&flood, &other);
 	test_recovery(&flood);
 	test_charges(&flood, &other);

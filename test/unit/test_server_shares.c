@@ -4,51 +4,34 @@
  */
 #include "server/batch.h"
 
-#include "errorpb.pb-c.h"
-#include "kvrpcpb.pb-c.h"
-#include "rpc_client.h"
-#include "rpc_server.h"
+#include "held_puts.h"
 #include "server/tikv_methods.h"
-#include "unit.h"
 
 #define MAX_CALLS 64
 #define MAX_STREAMS 64
 #define N_FLOOD 80
 #define N_OTHER 8
 
-/* ---- the service: a RawPut is kept until it is told to answer ---- */
+/* ---- the service ---- */
 
-static Request *waiting;
-static atomic_long n_waiting;
-static atomic_bool release;
 static atomic_long n_open; /* streams */
 
 static void
 submit(void *arg, Request *request)
 {
 	(void) arg;
-	request->next = waiting;
-	waiting = request;
-	atomic_fetch_add(&n_waiting, 1);
+	hold_put(request);
 }
 
 /* On the server's thread, once per round. */
 static void
-answer(TestServer *t)
+look(TestServer *t)
 {
-	Kvrpcpb__RawPutResponse reply = KVRPCPB__RAW_PUT_RESPONSE__INIT;
 	ServerCounters counters;
 
 	server_counters(t->server, &counters);
 	atomic_store(&n_open, (long) counters.open_streams);
-	while (atomic_load(&release) && waiting != NULL)
-	{
-		Request *request = waiting;
-
-		waiting = request->next;
-		request->done(request, &reply.base);
-		atomic_fetch_sub(&n_waiting, 1);
-	}
+	answer_puts();
 }
 
 static TestServer t;
@@ -59,40 +42,8 @@ static RpcStream
 put(RpcClient *client)
 {
 	static const uint8_t message[] = {0x12, 1, 'k', 0x1a, 1, 'v'};
-	RpcStream s = rpc_open(client, "/tikvpb.Tikv/RawPut", -1, NULL, 0);
 
-	rpc_send(&s, bytes_make(message, sizeof(message)));
-	rpc_half_close(&s);
-	return s;
-}
-
-/* Take the answer, which must be one of the protocol: was it ServerIsBusy? */
-static bool
-ends_busy(RpcStream *s)
-{
-	RpcMessage m = rpc_recv(s);
-	Kvrpcpb__RawPutResponse *reply =
-		kvrpcpb__raw_put_response__unpack(NULL, m.len, m.data);
-	bool busy = reply != NULL && reply->region_error != NULL &&
-		reply->region_error->server_is_busy != NULL;
-
-	if (rpc_status(s) != 0 || reply == NULL)
-		OK(false, "every call is answered in the protocol");
-	if (reply != NULL)
-		kvrpcpb__raw_put_response__free_unpacked(reply, NULL);
-	free(m.data);
-	rpc_close(s);
-	return busy;
-}
-
-static int
-count_busy(RpcStream *calls, int n)
-{
-	int busy = 0;
-
-	for (int i = 0; i < n; i++)
-		busy += ends_busy(&calls[i]);
-	return busy;
+	return send_put(client, bytes_make(message, sizeof(message)));
 }
 
 static void
@@ -152,11 +103,7 @@ static void
 close_streams(RpcStream *streams, int n)
 {
 	for (int i = 0; i < n; i++)
-	{
-		grpc_call_cancel(streams[i].call, NULL);
-		rpc_status(&streams[i]);
-		rpc_close(&streams[i]);
-	}
+		rpc_cancel(&streams[i]);
 }
 
 static void
@@ -188,12 +135,6 @@ int
 main(void)
 {
 	BatchService service = {.submit = submit, .max_inflight = 1000};
-	grpc_arg own[] = {
-		{.type = GRPC_ARG_INTEGER,
-		 .key = (char *) GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-		 .value.integer = 1},
-	};
-	grpc_channel_args args = {1, own};
 	RpcClient flood;
 	RpcClient other;
 
@@ -202,10 +143,10 @@ main(void)
 	batch_configure(&service);
 	t.config.max_calls = MAX_CALLS;
 	t.config.max_streams = MAX_STREAMS;
-	atomic_store(&t.round, answer);
+	atomic_store(&t.round, look);
 	OK(test_server_start(&t, tikv_methods, tikv_n_methods), "the server runs");
-	flood = rpc_connect(t.port, &args);
-	other = rpc_connect(t.port, &args);
+	flood = rpc_connect_alone(t.port);
+	other = rpc_connect_alone(t.port);
 	test_calls(&flood, &other);
 	test_streams(&flood, &other);
 	rpc_disconnect(&flood);

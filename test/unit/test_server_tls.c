@@ -13,8 +13,7 @@
 #include "server/http.h"
 #include "server/tls_internal.h"
 
-#include "rpc_client.h"
-#include "rpc_server.h"
+#include "echo_server.h"
 #include "unit.h"
 
 static char dir[] = "/tmp/test_server_tls.XXXXXX";
@@ -166,45 +165,16 @@ names(void)
 
 /* ---- who may call ---- */
 
-static TestServer server;
-static HttpServer *http;
 static Tls *tls;
-
-static void
-echo_message(Call *call, Bytes message)
-{
-	call_reply_bytes(call, message);
-}
-
-static const CallHandler echo = {.message = echo_message};
-static const RpcMethod methods[] = {{"/t.T/Echo", RPC_UNARY, 1, &echo}};
-
-static void
-answer_http(TestServer *t)
-{
-	HttpRequest *request;
-
-	(void) t;
-	while ((request = http_take(http)) != NULL)
-		http_answer(request, 200, "text/plain", bytes_cstr("welcome"));
-}
 
 static void
 start(void)
 {
-	HttpConfig config = {.max_body = 1000,
-						 .max_connections = 100,
-						 .idle_s = 60};
-	char err[256];
+	HttpConfig config = echo_http_config();
 
-	server.config.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	config.wake_fd = server.config.wake_fd;
 	config.tls = tls;
-	http = http_start(&config, err, sizeof(err));
-	OK(http != NULL, "an HTTPS server starts");
-	server.config.tls = tls;
-	atomic_store(&server.round, answer_http);
-	OK(test_server_start(&server, methods, 1), "a gRPC server starts");
+	OK(echo_start(NULL, &config, echo_answer_http),
+	   "HTTPS and gRPC servers start");
 }
 
 static char *
@@ -246,8 +216,8 @@ call_as(const char *folder, const char *who, char *text, size_t size)
 					   grpc_ssl_credentials_create(authority,
 												   who == NULL ? NULL : &pair,
 												   NULL, NULL));
-	code = rpc_unary(&client, "/t.T/Echo", bytes_cstr("hello"), 20000, NULL,
-					 text, size);
+	code = rpc_unary(&client, ECHO_PATH, bytes_cstr("hello"), 20000, NULL, text,
+					 size);
 	rpc_disconnect(&client);
 	return code;
 }
@@ -364,14 +334,14 @@ renewal(void)
 	int fd = connect_http();
 	char text[512];
 
-	EQ_U64(rpc_unary(&old, "/t.T/Echo", bytes_cstr("x"), 20000, NULL, NULL, 0),
+	EQ_U64(rpc_unary(&old, ECHO_PATH, bytes_cstr("x"), 20000, NULL, NULL, 0),
 		   RPC_OK, "a connection");
 	shell("cat %s/foreign/ca.crt >>%s", dir, ca);
 	OK(look() == TLS_NEW, "another authority is added");
 	EQ_U64(call_as("foreign", "alice", text, sizeof(text)), RPC_OK,
 		   "gRPC: its clients come in");
 	EQ_U64(get_as("foreign", "alice", 0), 200, "HTTPS: so they do");
-	EQ_U64(rpc_unary(&old, "/t.T/Echo", bytes_cstr("x"), 20000, NULL, NULL, 0),
+	EQ_U64(rpc_unary(&old, ECHO_PATH, bytes_cstr("x"), 20000, NULL, NULL, 0),
 		   RPC_OK, "the old connection goes on");
 
 	shell("mv %s %s.away", ca, ca);
@@ -400,8 +370,7 @@ main(void)
 	start();
 	who_may_call();
 	renewal();
-	test_server_stop(&server);
-	http_stop(http);
+	echo_stop();
 	tls_free(tls);
 	shell("rm -rf %s%s", dir, "");
 	grpc_shutdown();

@@ -146,14 +146,6 @@ ask_big(RpcClient *client)
 	return s;
 }
 
-static void
-cancel(RpcStream *s)
-{
-	grpc_call_cancel(s->call, NULL);
-	rpc_status(s);
-	rpc_close(s);
-}
-
 static size_t
 pack_get(uint8_t *out, const char *key)
 {
@@ -230,7 +222,7 @@ batch_is_busy(RpcClient *client)
 	if (reply != NULL)
 		tikvpb__batch_commands_response__free_unpacked(reply, NULL);
 	free(m.data);
-	cancel(&s);
+	rpc_cancel(&s);
 	return busy;
 }
 
@@ -335,8 +327,8 @@ test_gone(RpcClient *lazy, RpcClient *reader)
 	OK(unsent_becomes((long) MAX_UNSENT + 1, LONG_MAX),
 	   "unary calls, a stream and a batch are not read");
 	for (int i = 0; i < N_UNREAD; i++)
-		cancel(&unread[i]);
-	cancel(&batch);
+		rpc_cancel(&unread[i]);
+	rpc_cancel(&batch);
 	OK(unsent_becomes(0, 0), "they are cancelled: nothing is held");
 	OK(!get_is_busy(reader), "and all is well");
 }
@@ -368,10 +360,10 @@ test_hold_back(RpcClient *lazy, RpcClient *reader)
 	poll(NULL, 0, 100);
 	EQ_U64(atomic_load(&n_messages), before, "one that does is not");
 	for (int i = 0; i < N_UNREAD; i++)
-		cancel(&unread[i]);
+		rpc_cancel(&unread[i]);
 	OK(test_wait_for(&n_messages, before + 2), "below half it is read again");
-	cancel(&owing);
-	cancel(&other);
+	rpc_cancel(&owing);
+	rpc_cancel(&other);
 	OK(unsent_becomes(0, 0), "all is given back");
 }
 
@@ -387,9 +379,9 @@ test_abandoned(RpcClient *client)
 	batch = batch_get(client, "wait");
 	OK(test_wait_for(&n_waiting, 2), "a call and a command wait");
 	EQ_U64(atomic_load(&n_abandoned), 0, "their clients are there");
-	cancel(&unary);
+	rpc_cancel(&unary);
 	OK(test_wait_for(&n_abandoned, 1), "a cancelled call is abandoned");
-	cancel(&batch);
+	rpc_cancel(&batch);
 	OK(test_wait_for(&n_abandoned, 2), "so is a command of a closed stream");
 }
 

@@ -5,30 +5,11 @@
  */
 #include "server/server.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include "rpc_client.h"
 #include "rpc_server.h"
 #include "dice.h"
+#include "http2.h"
 #include "unit.h"
-
-enum FrameType
-{
-	FRAME_DATA = 0,
-	FRAME_HEADERS = 1,
-	FRAME_RST_STREAM = 3,
-	FRAME_SETTINGS = 4,
-	FRAME_PING = 6,
-	FRAME_GOAWAY = 7,
-	FRAME_CONTINUATION = 9
-};
-
-#define FLAG_END_STREAM 1
-#define FLAG_ACK 1
-#define FLAG_END_HEADERS 4
 
 static atomic_long n_messages;
 
@@ -57,34 +38,14 @@ static TestServer t;
 
 /* ---- HTTP/2 by hand ---- */
 
-typedef struct Frame
-{
-	int type; /* -1: the connection is closed */
-	int flags;
-	uint32_t stream;
-	uint32_t len;
-	uint8_t payload[65536];
-} Frame;
-
 /* From a port of the client's; 0: any. */
 static int
 connect_from(int local_port)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET,
-							 .sin_port = htons((uint16_t) local_port)};
-	struct timeval timeout = {.tv_sec = 5};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	int on = 1;
+	int fd = tcp_connect_from(local_port, t.port, 5);
 
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (fd < 0 || bind(fd, (struct sockaddr *) &sa, sizeof(sa)) != 0)
+	if (fd < 0)
 		abort();
-	sa.sin_port = htons((uint16_t) t.port);
-	if (connect(fd, (struct sockaddr *) &sa, sizeof(sa)) != 0)
-		abort();
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	return fd;
 }
 
@@ -95,152 +56,23 @@ connect_raw(void)
 }
 
 static int
-local_port_of(int fd)
-{
-	struct sockaddr_in sa;
-	socklen_t len = sizeof(sa);
-
-	if (getsockname(fd, (struct sockaddr *) &sa, &len) != 0)
-		abort();
-	return ntohs(sa.sin_port);
-}
-
-/* False if the server has closed the connection, which may well be right. */
-static bool
-write_all(int fd, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-
-	while (len > 0)
-	{
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= (size_t) n;
-	}
-	return true;
-}
-
-static bool
-read_all(int fd, void *data, size_t len)
-{
-	uint8_t *p = data;
-
-	while (len > 0)
-	{
-		ssize_t n = recv(fd, p, len, 0);
-
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= (size_t) n;
-	}
-	return true;
-}
-
-static bool
-write_frame(int fd, int type, int flags, uint32_t stream, const void *payload,
-			uint32_t len)
-{
-	uint8_t h[9] = {(uint8_t) (len >> 16),
-					(uint8_t) (len >> 8),
-					(uint8_t) len,
-					(uint8_t) type,
-					(uint8_t) flags,
-					(uint8_t) (stream >> 24),
-					(uint8_t) (stream >> 16),
-					(uint8_t) (stream >> 8),
-					(uint8_t) stream};
-
-	return write_all(fd, h, sizeof(h)) && write_all(fd, payload, len);
-}
-
-/* The next frame; SETTINGS are acknowledged on the way. */
-static void
-read_frame(int fd, Frame *f)
-{
-	uint8_t h[9];
-
-	do
-	{
-		f->type = -1;
-		if (!read_all(fd, h, sizeof(h)))
-			return;
-		f->len = (uint32_t) h[0] << 16 | (uint32_t) h[1] << 8 | h[2];
-		f->flags = h[4];
-		f->stream = (uint32_t) (h[5] & 0x7f) << 24 | (uint32_t) h[6] << 16 |
-			(uint32_t) h[7] << 8 | h[8];
-		if (f->len > sizeof(f->payload) || !read_all(fd, f->payload, f->len))
-			return;
-		f->type = h[3];
-		if (f->type == FRAME_SETTINGS && (f->flags & FLAG_ACK) == 0)
-			write_frame(fd, FRAME_SETTINGS, FLAG_ACK, 0, NULL, 0);
-	} while (f->type == FRAME_SETTINGS);
-}
-
-static int
-begin_http2(int fd)
-{
-	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-	write_all(fd, preface, sizeof(preface) - 1);
-	write_frame(fd, FRAME_SETTINGS, 0, 0, NULL, 0);
-	return fd;
-}
-
-static int
 open_http2(void)
 {
 	return begin_http2(connect_raw());
-}
-
-/* HPACK: a literal field that is not indexed, no Huffman code. */
-static uint8_t *
-add_header(uint8_t *p, const char *name, const char *value, size_t len)
-{
-	*p++ = 0;
-	*p++ = (uint8_t) strlen(name);
-	p = (uint8_t *) memcpy(p, name, strlen(name)) + strlen(name);
-	if (len < 127)
-		*p++ = (uint8_t) len;
-	else
-	{
-		size_t rest = len - 127;
-
-		*p++ = 127;
-		for (; rest >= 128; rest >>= 7)
-			*p++ = (uint8_t) (rest | 128);
-		*p++ = (uint8_t) rest;
-	}
-	return (uint8_t *) memcpy(p, value, len) + len;
-}
-
-static uint8_t *
-add_text(uint8_t *p, const char *name, const char *value)
-{
-	return add_header(p, name, value, strlen(value));
 }
 
 /* The headers of a call, with one more of extra_len bytes if that is > 0. */
 static uint32_t
 make_headers(uint8_t *buf, const char *content_type, size_t extra_len)
 {
-	uint8_t *p = buf;
+	uint8_t *p = add_call_fields(buf, "/test.T/Echo", content_type);
 
-	p = add_text(p, ":method", "POST");
-	p = add_text(p, ":scheme", "http");
-	p = add_text(p, ":path", "/test.T/Echo");
-	p = add_text(p, ":authority", "anything");
-	p = add_text(p, "te", "trailers");
-	p = add_text(p, "content-type", content_type);
 	if (extra_len > 0)
 	{
 		char *extra = malloc(extra_len);
 
 		memset(extra, 'x', extra_len);
-		p = add_header(p, "x-extra", extra, extra_len);
+		p = add_field(p, "x-extra", extra, extra_len);
 		free(extra);
 	}
 	return (uint32_t) (p - buf);
@@ -347,7 +179,7 @@ test_other_protocols(void)
 	{
 		int fd = connect_raw();
 
-		write_all(fd, texts[i], strlen(texts[i]));
+		tcp_write(fd, texts[i], strlen(texts[i]));
 		close(fd);
 	}
 	OK(server_is_well(), "other protocols on the port do no harm");
@@ -467,9 +299,8 @@ ended_connections(void)
 static bool
 write_reset(int fd, uint32_t stream)
 {
-	static const uint8_t cancel[] = {0, 0, 0, 8};
-
-	return write_frame(fd, FRAME_RST_STREAM, 0, stream, cancel, 4);
+	return write_frame(fd, FRAME_RST_STREAM, 0, stream, http2_cancel,
+					   sizeof(http2_cancel));
 }
 
 static uint32_t
@@ -488,7 +319,6 @@ hold_headers(uint8_t *buf)
 static void
 test_cancelling_client(void)
 {
-	static const uint8_t message[] = {0, 0, 0, 0, 0};
 	uint64_t before = ended_connections();
 	uint8_t headers[512];
 	uint32_t len = hold_headers(headers);
@@ -504,8 +334,8 @@ test_cancelling_client(void)
 		{
 			write_frame(fd, FRAME_HEADERS, FLAG_END_HEADERS, stream + i,
 						headers, len);
-			write_frame(fd, FRAME_DATA, FLAG_END_STREAM, stream + i, message,
-						sizeof(message));
+			write_frame(fd, FRAME_DATA, FLAG_END_STREAM, stream + i,
+						http2_no_bytes, sizeof(http2_no_bytes));
 		}
 		good = test_wait_for(&n_messages, seen + 100);
 		for (uint32_t i = 0; i < 200; i += 2)
@@ -567,7 +397,6 @@ flood_with_cancels(int fd)
 		BURST = 50,
 		MOST_US = 20000000
 	};
-	static const uint8_t message[] = {0, 0, 0, 0, 0};
 	int64_t end = test_now_us() + MOST_US;
 	uint8_t headers[512];
 	uint32_t len = hold_headers(headers);
@@ -580,8 +409,8 @@ flood_with_cancels(int fd)
 		{
 			write_frame(fd, FRAME_HEADERS, FLAG_END_HEADERS, stream + i,
 						headers, len);
-			write_frame(fd, FRAME_DATA, FLAG_END_STREAM, stream + i, message,
-						sizeof(message));
+			write_frame(fd, FRAME_DATA, FLAG_END_STREAM, stream + i,
+						http2_no_bytes, sizeof(http2_no_bytes));
 		}
 		while (atomic_load(&n_messages) < seen + BURST && !is_broken(fd) &&
 			   test_now_us() < end)
@@ -600,7 +429,7 @@ test_flood_comes_back(void)
 {
 	uint64_t before = ended_connections();
 	int fd = open_http2();
-	int port = local_port_of(fd);
+	int port = tcp_local_port(fd);
 
 	OK(flood_with_cancels(fd), "a flood is disconnected");
 	for (uint64_t i = 1; i <= 3; i++)
