@@ -247,17 +247,34 @@ to_keyspace(const Keyspace *keyspace, Arena *arena)
 	return out;
 }
 
+static KvItem
+copy_item(const KvItem *item, bool with_value, Arena *arena)
+{
+	KvItem copy = *item;
+
+	copy.key = arena_copy(arena, item->key);
+	copy.value = with_value ? arena_copy(arena, item->value) : bytes_empty();
+	return copy;
+}
+
 MetaStoragepb__KeyValue *
 to_meta_item(const KvItem *item, Arena *arena)
 {
 	MetaStoragepb__KeyValue *out = NEW_MESSAGE(arena, MetaStoragepb__KeyValue,
 											   meta_storagepb__key_value__init);
+	KvItem copy = copy_item(item, true, arena);
 
-	out->key = to_binary(arena_copy(arena, item->key));
-	out->value = to_binary(arena_copy(arena, item->value));
-	out->create_revision = item->create_revision;
-	out->mod_revision = item->mod_revision;
-	out->version = item->version;
-	out->lease = item->lease;
+	FILL_ITEM(out, &copy);
+	return out;
+}
+
+Mvccpb__KeyValue *
+to_etcd_item(const KvItem *item, bool with_value, Arena *arena)
+{
+	Mvccpb__KeyValue *out =
+		NEW_MESSAGE(arena, Mvccpb__KeyValue, mvccpb__key_value__init);
+	KvItem copy = copy_item(item, with_value, arena);
+
+	FILL_ITEM(out, &copy);
 	return out;
 }

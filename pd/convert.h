@@ -11,6 +11,7 @@
 #include "keyspacepb.pb-c.h"
 #include "meta_storagepb.pb-c.h"
 #include "metapb.pb-c.h"
+#include "mvccpb.pb-c.h"
 #include "pd/core/record.h"
 #include "pdpb.pb-c.h"
 
@@ -62,7 +63,21 @@ extern void from_keyspace(const Keyspacepb__KeyspaceMeta *message,
 extern Keyspacepb__KeyspaceMeta *to_keyspace(const Keyspace *keyspace,
 											 Arena *arena);
 
+/* An item, of which mvccpb and meta_storagepb name the parts alike. */
+#define FILL_ITEM(message, item)                              \
+	do                                                        \
+	{                                                         \
+		(message)->key = to_binary((item)->key);              \
+		(message)->value = to_binary((item)->value);          \
+		(message)->create_revision = (item)->create_revision; \
+		(message)->mod_revision = (item)->mod_revision;       \
+		(message)->version = (item)->version;                 \
+		(message)->lease = (item)->lease;                     \
+	} while (0)
+
 /* A copy, in the arena. */
 extern MetaStoragepb__KeyValue *to_meta_item(const KvItem *item, Arena *arena);
+extern Mvccpb__KeyValue *to_etcd_item(const KvItem *item, bool with_value,
+									  Arena *arena);
 
 #endif /* TIKV_PD_CONVERT_H */

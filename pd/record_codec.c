@@ -16,7 +16,6 @@
 #include "keyspacepb.pb-c.h"
 #include "metapb.pb-c.h"
 #include "pd/convert.h"
-#include "mvccpb.pb-c.h"
 #include "pd/core/state.h"
 #include "pd/core/tso.h"
 #include "pdpb.pb-c.h"
@@ -116,12 +115,7 @@ encode_kv(const KvItem *item, Arena *arena)
 {
 	Mvccpb__KeyValue out = MVCCPB__KEY_VALUE__INIT;
 
-	out.key = to_binary(item->key);
-	out.value = to_binary(item->value);
-	out.create_revision = item->create_revision;
-	out.mod_revision = item->mod_revision;
-	out.version = item->version;
-	out.lease = item->lease;
+	FILL_ITEM(&out, item);
 	return pack_message(&out.base, arena);
 }
 

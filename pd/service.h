@@ -177,9 +177,6 @@ extern void watch_heartbeats(PdAsk *ask, uint64_t store_id);
 /* etcd's header, after the changes that the request makes. */
 extern void *etcd_header(PdAsk *ask, int64_t revision);
 
-/* An item as a message of etcd; copied. */
-extern void *etcd_item(const KvItem *item, bool with_value, Arena *arena);
-
 /* An error if what was put together for the answer is too much. */
 extern KvError pd_check_room(const PdAsk *ask);
 

@@ -33,22 +33,6 @@ etcd_header(PdAsk *ask, int64_t revision)
 	return out;
 }
 
-void *
-etcd_item(const KvItem *item, bool with_value, Arena *arena)
-{
-	Mvccpb__KeyValue *out =
-		NEW_MESSAGE(arena, Mvccpb__KeyValue, mvccpb__key_value__init);
-
-	out->key = to_binary(arena_copy(arena, item->key));
-	if (with_value)
-		out->value = to_binary(arena_copy(arena, item->value));
-	out->create_revision = item->create_revision;
-	out->mod_revision = item->mod_revision;
-	out->version = item->version;
-	out->lease = item->lease;
-	return out;
-}
-
 bool
 kv_failed(PdAsk *ask, KvError error)
 {
@@ -183,7 +167,7 @@ etcd_do_range(PdAsk *ask, const KvTxn *txn,
 	out->kvs = arena_alloc(ask->arena, out->n_kvs * sizeof(*out->kvs));
 	for (size_t i = 0; i < out->n_kvs && error.code == RPC_OK; i++)
 	{
-		out->kvs[i] = etcd_item(items[i], !in->keys_only, ask->arena);
+		out->kvs[i] = to_etcd_item(items[i], !in->keys_only, ask->arena);
 		error = pd_check_room(ask);
 	}
 	return error;
@@ -244,7 +228,7 @@ etcd_do_put(PdAsk *ask, KvTxn *txn, const Etcdserverpb__PutRequest *in,
 	if (error.code != RPC_OK)
 		return error;
 	if (in->prev_kv && prev != NULL)
-		out->prev_kv = etcd_item(prev, true, ask->arena);
+		out->prev_kv = to_etcd_item(prev, true, ask->arena);
 	out->header = etcd_header(ask, kv_revision(txn));
 	return kv_ok();
 }
@@ -290,7 +274,7 @@ etcd_do_delete(PdAsk *ask, KvTxn *txn,
 			error = pd_check_room(ask);
 			if (error.code != RPC_OK)
 				return error;
-			out->prev_kvs[i] = etcd_item(prevs[i], true, ask->arena);
+			out->prev_kvs[i] = to_etcd_item(prevs[i], true, ask->arena);
 		}
 	}
 	out->header = etcd_header(ask, kv_revision(txn));

@@ -52,9 +52,9 @@ etcd_event(const KvEvent *event, bool prev_kv, Arena *arena)
 
 	if (event->item->version == 0)
 		out->type = MVCCPB__EVENT__EVENT_TYPE__DELETE;
-	out->kv = etcd_item(event->item, true, arena);
+	out->kv = to_etcd_item(event->item, true, arena);
 	if (prev_kv && event->prev != NULL)
-		out->prev_kv = etcd_item(event->prev, true, arena);
+		out->prev_kv = to_etcd_item(event->prev, true, arena);
 	return out;
 }
 
