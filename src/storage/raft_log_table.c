@@ -16,6 +16,7 @@
 #include "core/cmd/raft_codec.h"
 #include "storage/raft_log_table.h"
 #include "storage/row.h"
+#include "storage/stored_key.h"
 #include "storage/uint_datum.h"
 
 /* Columns of raft_log, from 1 on. */
@@ -192,21 +193,19 @@ static void
 append_one(const OpenTable *log, uint64 region_id, const RaftEntry *entry,
 		   Bytes bytes)
 {
-	bytea *datum = palloc(VARHDRSZ + bytes.len);
+	Datum datum = bytea_datum(bytes);
 	Datum values[LOG_COLUMNS];
 	bool isnull[LOG_COLUMNS] = {false};
 	HeapTuple tuple;
 
-	SET_VARSIZE(datum, VARHDRSZ + bytes.len);
-	memcpy(VARDATA(datum), bytes.data, bytes.len);
 	values[LOG_REGION_ID - 1] = uint64_to_int8(region_id, "region id");
 	values[LOG_INDEX - 1] = uint64_to_int8(entry->index, "log index");
 	values[LOG_TERM - 1] = uint64_to_int8(entry->term, "term");
-	values[LOG_ENTRY - 1] = PointerGetDatum(datum);
+	values[LOG_ENTRY - 1] = datum;
 	tuple = heap_form_tuple(RelationGetDescr(log->heap), values, isnull);
 	row_insert(log->heap, &log->indexes, tuple, values, isnull);
 	heap_freetuple(tuple);
-	pfree(datum);
+	pfree(DatumGetPointer(datum));
 }
 
 void

@@ -24,6 +24,7 @@
 
 #include "bus/places.h"
 #include "storage/raw_table.h"
+#include "storage/stored_key.h"
 #include "storage_test.h"
 
 PG_MODULE_MAGIC;
@@ -141,17 +142,6 @@ storage_test_open_tables(int what, bool write, bool wait, OpenTables *tables)
 		elog(ERROR, "tables are missing");
 	if (answer == TABLES_UNUSABLE)
 		elog(ERROR, "tables are unusable");
-}
-
-static Datum
-bytes_datum(Bytes bytes)
-{
-	bytea *out = palloc(VARHDRSZ + bytes.len);
-
-	SET_VARSIZE(out, VARHDRSZ + bytes.len);
-	if (bytes.len > 0)
-		memcpy(VARDATA(out), bytes.data, bytes.len);
-	return PointerGetDatum(out);
 }
 
 static RawCf
@@ -323,7 +313,7 @@ storage_test_get(PG_FUNCTION_ARGS)
 	found = reader->get(reader, cf, key, &arena, &pair);
 	check_many(reader, cf, key, found ? &pair : NULL);
 	if (found)
-		result = bytes_datum(pair.value);
+		result = bytea_datum(pair.value);
 	arena_free(&arena);
 	raw_reader_close(reader);
 	UnregisterSnapshot(snapshot);
@@ -372,8 +362,8 @@ emit_row(void *arg, const RawPair *pair)
 	Datum values[3];
 	bool isnull[3] = {false};
 
-	values[0] = bytes_datum(pair->key);
-	values[1] = bytes_datum(pair->value);
+	values[0] = bytea_datum(pair->key);
+	values[1] = bytea_datum(pair->value);
 	values[2] = Int64GetDatum(pair->expires_at);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
 	return true;

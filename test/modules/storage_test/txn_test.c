@@ -21,6 +21,7 @@
 #include "bus/board.h"
 #include "bus/lock_shared.h"
 #include "guc.h"
+#include "storage/stored_key.h"
 #include "storage/txn_table.h"
 #include "storage_test.h"
 #include "test/unit/mvcc_memory.h"
@@ -368,25 +369,23 @@ storage_test_txn_value(PG_FUNCTION_ARGS)
 	OpenTables tables;
 	Snapshot snapshot;
 	Bytes value;
-	bytea *result = NULL;
+	Datum result = (Datum) 0;
+	bool found;
 
 	open_tables(&tables, false);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	reader = txn_reader_open(&tables, snapshot, false);
 	arena_reset(&arena);
-	if (reader->get_value(reader, key, (uint64) PG_GETARG_INT64(1), &arena,
-						  &value))
-	{
-		result = palloc(VARHDRSZ + value.len);
-		SET_VARSIZE(result, VARHDRSZ + value.len);
-		memcpy(VARDATA(result), value.data, value.len);
-	}
+	found = reader->get_value(reader, key, (uint64) PG_GETARG_INT64(1), &arena,
+							  &value);
+	if (found)
+		result = bytea_datum(value);
 	txn_reader_close(reader);
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, false);
-	if (result == NULL)
+	if (!found)
 		PG_RETURN_NULL();
-	PG_RETURN_BYTEA_P(result);
+	PG_RETURN_DATUM(result);
 }
 
 /* ---- start ---- */
