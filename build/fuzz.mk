@@ -21,11 +21,11 @@ FUZZ_TARGETS := $(FUZZ_C:test/fuzz/%.c=$(OUT)/fuzz/bin/%)
 
 # PD without its tables, its loop and its ports: test/fuzz/pd_world.h is those.
 FUZZ_PD_C := $(filter-out pd/adopt.c pd/group%.c pd/peers.c pd/forward%.c \
-	pd/join.c pd/moved.c pd/worker.c pd/observe.c,$(wildcard pd/*.c))
+	pd/join.c pd/moved.c pd/round.c pd/worker.c pd/observe.c,$(wildcard pd/*.c))
 FUZZ_PD_O := $(FUZZ_PD_C:%.c=$(OUT)/fuzz/%.o)
 
 # A member among others: test/fuzz/pd_tables.h is its tables.
-FUZZ_PD_MEMBER_C := pd/peers.c pd/join.c $(wildcard pd/forward*.c) \
+FUZZ_PD_MEMBER_C := pd/peers.c pd/join.c pd/round.c $(wildcard pd/forward*.c) \
 	$(filter-out pd/group_table.c pd/group_lock.c,$(wildcard pd/group*.c))
 FUZZ_PD_MEMBER_O := $(FUZZ_PD_MEMBER_C:%.c=$(OUT)/fuzz/%.o)
 

@@ -64,9 +64,7 @@ begin_to_lead(Pd *pd)
 	FAILPOINT_PASS("pd_before_lead");
 	pd->leading = true;
 	pd->term = raft_term(pd->raft);
-	tso_lead(pd);
-	schedule_lead(&pd->schedule, board_now_us());
-	leases_refresh_all(&pd->state.leases, board_now_us());
+	pd_lead(pd);
 	ereport(LOG,
 			(errmsg("tikv pd: member %llu leads the placement driver",
 					(unsigned long long) pd->saved.member_id),
@@ -111,11 +109,7 @@ stop_leading(Pd *pd)
 	pd->changing = false;
 	pd->decided_index = 0;
 	proposal_init(&pd->proposal, &pd->arena);
-	tso_resign(pd);
-	watch_end_all(pd);
-	pd_fail_waiting(pd, "not leader");
-	region_tasks_fail(pd, "not leader");
-	lease_ends_fail(pd, "not leader");
+	pd_resign(pd, "not leader");
 	FAILPOINT_PASS("pd_resigned");
 	pd->must_reload = true;
 }

@@ -193,6 +193,34 @@ typedef struct Pd
 	uint64 aborted_rounds;
 } Pd;
 
+/* ---- life.c ---- */
+
+/* Before anything is loaded, and after the last round. */
+extern void pd_init(Pd *pd);
+extern void pd_free(Pd *pd);
+
+/*
+ * Leadership begins (everything is loaded), does in every round what is due,
+ * and ends: who waits for an answer is told `text`.
+ */
+extern void pd_lead(Pd *pd);
+extern void pd_lead_tick(Pd *pd);
+extern void pd_resign(Pd *pd, const char *text);
+
+/* ---- round.c ---- */
+
+/* From the tables.  False, with pd->reason set, if that cannot be done now. */
+extern bool pd_start(Pd *pd);
+
+/*
+ * End of a round: what was decided becomes durable, then it is told.  False:
+ * it was lost.
+ */
+extern bool pd_finish_round(Pd *pd, bool *wrote);
+
+/* Nobody is answered any more; then the server may stop. */
+extern void pd_stop(Pd *pd);
+
 /* ---- moved.c ---- */
 
 /* Needs a transaction and SPI.  If so, *how says in which way. */

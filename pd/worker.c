@@ -6,8 +6,6 @@
 
 #include "access/xact.h"
 #include "bus/board.h"
-#include "bus/failpoints.h"
-#include "core/base/check.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pd/pd.h"
@@ -163,41 +161,13 @@ take_http(Pd *pd)
 	return n;
 }
 
-/* End of a round: what was decided becomes durable, then it is told. */
 static bool
 finish_round(Pd *pd)
 {
 	bool wrote;
 
-	forward_serve(pd);
-	if (pd->leading)
-	{
-		lease_tick(pd);
-		watch_tick(pd);
-		region_tasks_tick(pd);
-		orders_tick(pd);
-		tso_before_commit(pd);
-	}
-	FAILPOINT_PASS("pd_round");
-	join_tick(pd);
-	peers_start(pd);
-	group_tick(pd);
-	wrote = pd->changing;
-	if (!group_commit(pd))
+	if (!pd_finish_round(pd, &wrote))
 		return false;
-	pd_flush_outbox(pd, true);
-	tso_after_commit(pd);
-	forward_tick(pd);
-	if (pd->transport != NULL)
-		transport_run(pd->transport);
-
-	/* Who was answered just now is behind others that wait for a quorum. */
-	pd_keep_outbox(pd);
-	pd_flush_outbox(pd, true);
-
-	/* What was not settled would outlive the memory that it is in. */
-	CHECK(!pd->changing && pd->outbox == NULL);
-	arena_reset(&pd->arena);
 	if (wrote)
 		pgstat_report_stat(false);
 	return true;
@@ -323,15 +293,7 @@ bring_down(Pd *pd, const char *reason)
 {
 	worker_report(WORKER_PD, WORKER_STOPPING, reason, "");
 	server_set_serving(pd->server, false);
-	tso_resign(pd);
-	watch_end_all(pd);
-	pd_fail_waiting(pd, "the placement driver stops");
-	region_tasks_fail(pd, "the placement driver stops");
-	lease_ends_fail(pd, "the placement driver stops");
-	join_stop(pd);
-	forward_stop(pd);
-	pd_flush_outbox(pd, true);
-	peers_stop(pd);
+	pd_stop(pd);
 	server_stop(pd->server, STOP_MS);
 	pd->server = NULL;
 	if (pd->http != NULL)
@@ -356,9 +318,7 @@ run_pd(Pd *pd)
 		worker_sleep(WORKER_PD, RETRY_MS);
 		return;
 	}
-	pd->may_found = tikv_fdw_settings.join[0] == '\0' &&
-		tikv_fdw_settings.pd_endpoints[0] == '\0';
-	if (!group_start(pd))
+	if (!pd_start(pd))
 	{
 		if (pd->fenced[0] != '\0')
 		{
@@ -370,15 +330,6 @@ run_pd(Pd *pd)
 		worker_sleep(WORKER_PD, RETRY_MS);
 		return;
 	}
-	arena_reset(&pd->arena);
-	if (pd->leading)
-	{
-		tso_lead(pd);
-		schedule_lead(&pd->schedule, board_now_us());
-		leases_refresh_all(&pd->state.leases, board_now_us());
-	}
-	else
-		tso_resign(pd);
 	pd->start_time = (int64) time(NULL);
 	pd_set_bounds(pd, worker_memory_limit());
 	pd->http = start_http(pd->tls);
@@ -400,18 +351,10 @@ tikv_pd_main(Datum arg)
 	pd = MemoryContextAllocZero(TopMemoryContext, sizeof(Pd));
 	while (!worker_should_stop())
 	{
-		memset(pd, 0, sizeof(*pd));
-		arena_init(&pd->arena);
+		pd_init(pd);
 		arena_charge(&pd->arena, server_memory_account());
-		pd->outbox_tail = &pd->outbox;
-		pd->waiting_tail = &pd->waiting;
-		pd->tso_waits_tail = &pd->tso_waits;
-		watch_init(pd);
-		schedule_init(&pd->schedule);
 		run_pd(pd);
-		watch_free(pd);
-		schedule_free(&pd->schedule);
-		arena_free(&pd->arena);
+		pd_free(pd);
 	}
 	proc_exit(1);
 }

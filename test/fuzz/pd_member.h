@@ -1,13 +1,13 @@
 /*
  * pd_member.h
- *	  A member of PD among others: the loop of pd/worker.c over tables in
- *	  memory, and the other members' side of everything as an input says.
+ *	  A member of PD among others: its rounds over tables in memory, and the
+ *	  other members' side of everything as an input says.
  *
  * Stands in for src/transport (tried by fuzz_transport) and the client of
  * src/server; pd_tables.h and pd_calls.h do for the rest.  pd/group*.c but for
- * its tables, peers.c, join.c and forward*.c are the real ones.  An error that
- * nobody catches ends the life of the process, and another one begins with
- * what was committed.
+ * its tables, round.c, peers.c, join.c and forward*.c are the real ones.  An
+ * error that nobody catches ends the life of the process, and another one
+ * begins with what was committed.
  */
 #ifndef TIKV_FUZZ_PD_MEMBER_H
 #define TIKV_FUZZ_PD_MEMBER_H
@@ -372,66 +372,37 @@ transport_know_start(Transport *t, uint64_t id, uint64_t start)
 
 static int lives;
 
-/* As run_pd of pd/worker.c up to its loop; false: not now. */
+/* As pd/worker.c up to its loop; false: not now. */
 static bool
 life_begin(void)
 {
 	Pd *pd = &world;
 
 	lives++;
-	memset(pd, 0, sizeof(*pd));
-	arena_init(&pd->arena);
-	pd->outbox_tail = &pd->outbox;
-	pd->waiting_tail = &pd->waiting;
-	pd->tso_waits_tail = &pd->tso_waits;
+	pd_init(pd);
 	pd_set_bounds(pd, 0);
-	watch_init(pd);
-	schedule_init(&pd->schedule);
-	pd->may_found = tikv_fdw_settings.join[0] == '\0' &&
-		tikv_fdw_settings.pd_endpoints[0] == '\0';
-	if (!group_start(pd))
+	if (!pd_start(pd))
 	{
-		watch_free(pd);
-		schedule_free(&pd->schedule);
-		arena_free(&pd->arena);
+		pd_free(pd);
 		return false;
 	}
-	arena_reset(&pd->arena);
-	if (pd->leading)
-	{
-		tso_lead(pd);
-		schedule_lead(&pd->schedule, board_now_us());
-		leases_refresh_all(&pd->state.leases, board_now_us());
-	}
-	else
-		tso_resign(pd);
 	pd->server = &world_server;
 	forward_start(pd);
 	pd_note_local_regions(pd);
 	return true;
 }
 
-/* As bring_down, and what ends with the process. */
+/* As pd/worker.c after it, and what ends with the process. */
 static void
 life_end(void)
 {
 	Pd *pd = &world;
 
 	tables_open = false;
-	tso_resign(pd);
-	watch_end_all(pd);
-	pd_fail_waiting(pd, "the placement driver stops");
-	region_tasks_fail(pd, "the placement driver stops");
-	lease_ends_fail(pd, "the placement driver stops");
-	join_stop(pd);
-	forward_stop(pd);
-	pd_flush_outbox(pd, true);
-	peers_stop(pd);
+	pd_stop(pd);
 	pd->server = NULL;
 	group_stop(pd);
-	watch_free(pd);
-	schedule_free(&pd->schedule);
-	arena_free(&pd->arena);
+	pd_free(pd);
 	memset(bus_asks, 0, sizeof(bus_asks));
 }
 
@@ -444,41 +415,22 @@ life_lost(void)
 	life_end();
 }
 
-/* As finish_round and serve; false: this life is over. */
+/* As a turn of pd/worker.c's loop; false: this life is over. */
 static bool
 life_round(void)
 {
 	Pd *pd = &world;
 	char reason[256];
+	bool wrote;
 
 	tables_were_full = false;
 	end_cancelled();
-	forward_serve(pd);
-	if (pd->leading)
-	{
-		lease_tick(pd);
-		watch_tick(pd);
-		region_tasks_tick(pd);
-		orders_tick(pd);
-		tso_before_commit(pd);
-	}
-	join_tick(pd);
-	peers_start(pd);
-	group_tick(pd);
-	if (!group_commit(pd))
+	if (!pd_finish_round(pd, &wrote))
 	{
 		CHECK(tables_were_full);
 		return false;
 	}
-	pd_flush_outbox(pd, true);
-	tso_after_commit(pd);
-	forward_tick(pd);
-	if (pd->transport != NULL)
-		transport_run(pd->transport);
-	pd_keep_outbox(pd);
-	pd_flush_outbox(pd, true);
-	CHECK(!pd->changing && pd->outbox == NULL && !tables_open);
-	arena_reset(&pd->arena);
+	CHECK(!tables_open);
 	(void) (group_sleep_us(pd) + forward_sleep_us(pd) + join_sleep_us(pd));
 	if (pd->fenced[0] != '\0' && group_uncount_start(pd))
 		return false;

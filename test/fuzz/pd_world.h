@@ -126,15 +126,11 @@ group_commit(Pd *pd)
 	return true;
 }
 
-/* As finish_round in pd/worker.c. */
+/* As pd_finish_round. */
 static void
 world_round(void)
 {
-	lease_tick(&world);
-	watch_tick(&world);
-	region_tasks_tick(&world);
-	orders_tick(&world);
-	tso_before_commit(&world);
+	pd_lead_tick(&world);
 	CHECK(group_commit(&world));
 	pd_flush_outbox(&world, true);
 	tso_after_commit(&world);
@@ -210,15 +206,10 @@ world_begin(bool bootstrapped)
 					   .peer_url = "http://127.0.0.1:1",
 					   .version = "8.5.0"};
 
-	memset(&world, 0, sizeof(world));
 	memset(&world_tso, 0, sizeof(world_tso));
 	memset(world_calls, 0, sizeof(world_calls));
 	world_us = 1000000;
-	arena_init(&world.arena);
-	world.outbox_tail = &world.outbox;
-	world.tso_waits_tail = &world.tso_waits;
-	world.waiting_tail = &world.waiting;
-	watch_init(&world);
+	pd_init(&world);
 	pd_set_bounds(&world, 0);
 	pd_state_init(&world.state);
 	pd_state_loaded(&world.state);
@@ -235,7 +226,6 @@ world_begin(bool bootstrapped)
 				  .type == PD_OK);
 		world_change(&changes);
 	}
-	schedule_init(&world.schedule);
 	world_raft();
 	world.leading = true;
 	world.start_time = 1000;
@@ -247,17 +237,12 @@ static void
 world_end(void)
 {
 	world_round();
-	tso_resign(&world);
-	watch_end_all(&world);
-	region_tasks_fail(&world, "the end");
-	lease_ends_fail(&world, "the end");
+	pd_resign(&world, "the end");
 	for (int i = 0; i < WORLD_CALLS; i++)
 		CHECK(world_calls[i].holds == 0 && world_calls[i].charged == 0);
-	watch_free(&world);
-	schedule_free(&world.schedule);
 	raft_destroy(world.raft);
 	pd_state_free(&world.state);
-	arena_free(&world.arena);
+	pd_free(&world);
 }
 
 #endif /* TIKV_FUZZ_PD_WORLD_H */
