@@ -144,17 +144,6 @@ typedef struct Filling
 	Size end_used; /* of the page's buffer, when it is full */
 } Filling;
 
-static Bytes
-copy_key(MemoryContext context, Bytes key, bool after)
-{
-	uint8 *copy = MemoryContextAlloc(context, key.len + 1);
-
-	if (key.len > 0)
-		memcpy(copy, key.data, key.len);
-	copy[key.len] = 0;
-	return bytes_make(copy, key.len + (after ? 1 : 0));
-}
-
 static KvCursor *
 raw_open(const KvRange *range, bool reverse, bool key_only)
 {
@@ -165,8 +154,8 @@ raw_open(const KvRange *range, bool reverse, bool key_only)
 	KvCursor *cursor = palloc0(sizeof(KvCursor));
 
 	cursor->context = context;
-	cursor->lower = copy_key(context, sql_stored_key(range->lower), false);
-	cursor->upper = copy_key(context, sql_stored_end(range->upper), false);
+	cursor->lower = bound_copy(context, sql_stored_key(range->lower), false);
+	cursor->upper = bound_copy(context, sql_stored_end(range->upper), false);
 	cursor->reverse = reverse;
 	cursor->key_only = key_only;
 	MemoryContextSwitchTo(caller);
@@ -193,8 +182,6 @@ keep_pair(void *arg, const RawPair *pair)
 static RawScan
 cut_to_region(const KvCursor *cursor, const Region *region, int limit)
 {
-	Bytes start = sql_plain_bound(region->start_key);
-	Bytes end = sql_plain_bound(region->end_key);
 	RawScan cut = {
 		.cf = RAW_CF_DEFAULT,
 		.lower = cursor->lower,
@@ -204,20 +191,8 @@ cut_to_region(const KvCursor *cursor, const Region *region, int limit)
 		.limit = (uint32) limit,
 	};
 
-	if (bytes_cmp(cut.lower, start) < 0)
-		cut.lower = start;
-	if (end.len > 0 && (cut.upper.len == 0 || bytes_cmp(cut.upper, end) > 0))
-		cut.upper = end;
+	sql_cut_to_region(&cut.lower, &cut.upper, region);
 	return cut;
-}
-
-static void
-move_bound(KvCursor *cursor, Bytes *bound, Bytes key, bool after)
-{
-	uint8 *old = unconstify(uint8 *, bound->data);
-
-	*bound = copy_key(cursor->context, key, after);
-	pfree(old);
 }
 
 /* The page is full: go on behind its last key. */
@@ -227,9 +202,9 @@ go_behind(KvCursor *cursor, const KvPage *page)
 	Bytes last = sql_stored_key(kv_page_key(page, page->n - 1));
 
 	if (!cursor->reverse)
-		move_bound(cursor, &cursor->lower, last, true);
+		bound_move(cursor->context, &cursor->lower, last, true);
 	else if (last.len > 0)
-		move_bound(cursor, &cursor->upper, last, false);
+		bound_move(cursor->context, &cursor->upper, last, false);
 	else
 		cursor->at_end = true;
 }
@@ -244,9 +219,9 @@ go_on(KvCursor *cursor, const Region *region)
 	if (next.len == 0)
 		cursor->at_end = true;
 	else if (cursor->reverse)
-		move_bound(cursor, &cursor->upper, next, false);
+		bound_move(cursor->context, &cursor->upper, next, false);
 	else
-		move_bound(cursor, &cursor->lower, next, false);
+		bound_move(cursor->context, &cursor->lower, next, false);
 	cursor->at_end = cursor->at_end ||
 		(cursor->upper.len > 0 && bytes_cmp(cursor->lower, cursor->upper) >= 0);
 }

@@ -141,3 +141,15 @@ sql_plain_bound(Bytes bound)
 		elog(ERROR, "a region's bound is no key of API V2");
 	return plain;
 }
+
+void
+sql_cut_to_region(Bytes *lower, Bytes *upper, const Region *region)
+{
+	Bytes start = sql_plain_bound(region->start_key);
+	Bytes end = sql_plain_bound(region->end_key);
+
+	if (bytes_cmp(*lower, start) < 0)
+		*lower = start;
+	if (end.len > 0 && (upper->len == 0 || bytes_cmp(*upper, end) > 0))
+		*upper = end;
+}

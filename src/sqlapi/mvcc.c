@@ -116,22 +116,11 @@ page_range(Inspection *in)
 						  txn_region_range(&in->seen->region, &in->arena));
 }
 
-static Bytes
-palloc_bound(Bytes from, bool after)
-{
-	uint8 *to = palloc(from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	to[from.len] = 0;
-	return bytes_make(to, from.len + (after ? 1 : 0));
-}
-
 /* Go on at a key, or behind it; false if nothing is left. */
 static bool
 go_on(Inspection *in, Bytes at, bool after)
 {
-	in->left.lower = palloc_bound(at, after);
+	in->left.lower = bound_copy(CurrentMemoryContext, at, after);
 	return in->left.upper.len == 0 ||
 		bytes_cmp(in->left.lower, in->left.upper) < 0;
 }
@@ -371,7 +360,7 @@ run_pages(Inspection *in, bool (*page)(Inspection *in))
 		{
 			/* What is left lives in the context that is emptied. */
 			MemoryContextSwitchTo(old);
-			in->left.lower = palloc_bound(in->left.lower, false);
+			in->left.lower = bytes_copy(in->left.lower);
 			MemoryContextReset(context);
 			MemoryContextSwitchTo(context);
 		}
@@ -397,7 +386,7 @@ tikv_mvcc(PG_FUNCTION_ARGS)
 		start = bytea_bytes(PG_GETARG_DATUM(0));
 	in.left.lower = txn_stored_key(start);
 	in.left.upper = PG_ARGISNULL(1) ?
-		palloc_bound(in.left.lower, true) :
+		bound_copy(CurrentMemoryContext, in.left.lower, true) :
 		txn_stored_end(bytea_bytes(PG_GETARG_DATUM(1)));
 	if (in.left.upper.len == 0 || bytes_cmp(in.left.lower, in.left.upper) < 0)
 		run_pages(&in, put_page);

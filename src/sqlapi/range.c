@@ -44,24 +44,10 @@ range_is_empty(const Range *range)
 static Range
 cut_to_region(const Range *range, const Region *region)
 {
-	Bytes start = sql_plain_bound(region->start_key);
-	Bytes end = sql_plain_bound(region->end_key);
 	Range cut = *range;
 
-	if (bytes_cmp(cut.lower, start) < 0)
-		cut.lower = start;
-	if (end.len > 0 && (cut.upper.len == 0 || bytes_cmp(cut.upper, end) > 0))
-		cut.upper = end;
+	sql_cut_to_region(&cut.lower, &cut.upper, region);
 	return cut;
-}
-
-static Bytes
-copy_key(Bytes key)
-{
-	return bytes_make(memcpy(palloc(key.len + 1),
-							 key.data == NULL ? "" : (const char *) key.data,
-							 key.len),
-					  key.len);
 }
 
 /* ------------------------------------------------------------ the deletion */
@@ -83,7 +69,7 @@ count_key(void *arg, const RawPair *pair)
 	if (++piece->n < PIECE_KEYS)
 		return true;
 	old = MemoryContextSwitchTo(piece->context);
-	piece->last = copy_key(pair->key);
+	piece->last = bytes_copy(pair->key);
 	MemoryContextSwitchTo(old);
 	return false;
 }
@@ -103,7 +89,7 @@ next_piece(const Range *range, Range *piece)
 
 	sql_round_begin(&round, &range->lower, 1, false);
 	*piece = cut_to_region(range, &round.seen[0]->region);
-	piece->upper = copy_key(piece->upper);
+	piece->upper = bytes_copy(piece->upper);
 	scan.lower = piece->lower;
 	scan.upper = piece->upper;
 	round.reader->scan(round.reader, &scan, count_key, &keys);
@@ -171,7 +157,7 @@ sql_delete_range(const char *function, Bytes lower, Bytes upper, bool allowed)
 		MemoryContextSwitchTo(old);
 		if (piece.upper.len == 0)
 			break;
-		range.lower = copy_key(piece.upper);
+		range.lower = bytes_copy(piece.upper);
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
@@ -218,7 +204,7 @@ sum_region(const Range *range, Checksum *checksum, Bytes *next)
 	sql_round_begin(&round, &range->lower, 1, false);
 	cut = cut_to_region(range, &round.seen[0]->region);
 	*next = sql_plain_bound(round.seen[0]->region.end_key);
-	*next = copy_key(*next);
+	*next = bytes_copy(*next);
 	scan.lower = cut.lower;
 	scan.upper = cut.upper;
 	round.reader->scan(round.reader, &scan, add_pair, checksum);

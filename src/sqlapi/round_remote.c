@@ -46,17 +46,6 @@ typedef struct RemoteReader
 	Patience patience;
 } RemoteReader;
 
-static Bytes
-palloc_copy(Bytes from, bool after)
-{
-	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	to[from.len] = 0;
-	return bytes_make(to, from.len + (after ? 1 : 0));
-}
-
 static void
 ask_for_less(RemoteReader *reader)
 {
@@ -126,7 +115,7 @@ take_pairs(Fetched *fetched, int n, const Kvrpcpb__RawBatchGetResponse *reply)
 		if (!fetched[i].found)
 			continue;
 		fetched[i].value =
-			palloc_copy(bytes_make(pair->value.data, pair->value.len), false);
+			bytes_copy(bytes_make(pair->value.data, pair->value.len));
 		fetched[i].expires_at = 0;
 		next++;
 	}
@@ -180,7 +169,7 @@ get_here(RemoteReader *reader, Fetched *fetched, int n)
 											 keys[i], &arena, &pair);
 		if (!fetched[i].found)
 			continue;
-		fetched[i].value = palloc_copy(pair.value, false);
+		fetched[i].value = bytes_copy(pair.value);
 		fetched[i].expires_at = pair.expires_at;
 		arena_reset(&arena);
 	}
@@ -292,14 +281,9 @@ emit_pair(void *arg, const RawPair *pair)
 static RawScan
 cut_to_region(const RawScan *scan, const Region *region)
 {
-	Bytes start = sql_plain_bound(region->start_key);
-	Bytes end = sql_plain_bound(region->end_key);
 	RawScan cut = *scan;
 
-	if (bytes_cmp(cut.lower, start) < 0)
-		cut.lower = start;
-	if (end.len > 0 && (cut.upper.len == 0 || bytes_cmp(cut.upper, end) > 0))
-		cut.upper = end;
+	sql_cut_to_region(&cut.lower, &cut.upper, region);
 	return cut;
 }
 
@@ -313,9 +297,9 @@ go_on(RemoteScan *scan, const RawScan *part)
 	if (next.len == 0)
 		scan->ended = true;
 	else if (left->reverse)
-		left->upper = palloc_copy(next, false);
+		left->upper = bytes_copy(next);
 	else
-		left->lower = palloc_copy(next, false);
+		left->lower = bytes_copy(next);
 	if (left->upper.len > 0 && bytes_cmp(left->lower, left->upper) >= 0)
 		scan->ended = true;
 }
@@ -327,9 +311,9 @@ go_behind(RemoteScan *scan, Bytes last)
 	RawScan *left = &scan->left;
 
 	if (!left->reverse)
-		left->lower = palloc_copy(last, true);
+		left->lower = bound_copy(CurrentMemoryContext, last, true);
 	else if (last.len > 0)
-		left->upper = palloc_copy(last, false);
+		left->upper = bytes_copy(last);
 	else
 		scan->ended = true;
 	if (left->upper.len > 0 && bytes_cmp(left->lower, left->upper) >= 0)

@@ -24,22 +24,12 @@
 static RegionCache cache;
 static bool pd_first;
 
-static Bytes
-palloc_copy(Bytes from)
-{
-	uint8 *to = palloc(from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	return bytes_make(to, from.len);
-}
-
 static void
 fill(Route *route, const Region *region, RegionPeer leader, bool local)
 {
 	route->region = *region;
-	route->region.start_key = palloc_copy(region->start_key);
-	route->region.end_key = palloc_copy(region->end_key);
+	route->region.start_key = bytes_copy(region->start_key);
+	route->region.end_key = bytes_copy(region->end_key);
 	route->leader = leader;
 	route->local = local;
 }

@@ -66,8 +66,6 @@ static RawScan
 cut_to_region(const KeyScan *scan, const Region *region)
 {
 	RawScan cut = {0};
-	Bytes start = sql_plain_bound(region->start_key);
-	Bytes end = sql_plain_bound(region->end_key);
 
 	cut.cf = RAW_CF_DEFAULT;
 	cut.lower = scan->lower;
@@ -75,32 +73,8 @@ cut_to_region(const KeyScan *scan, const Region *region)
 	cut.reverse = scan->reverse;
 	cut.key_only = scan->key_only;
 	cut.limit = (uint32) Min(scan->left, PAGE_KEYS);
-	if (bytes_cmp(cut.lower, start) < 0)
-		cut.lower = start;
-	if (end.len > 0 && (cut.upper.len == 0 || bytes_cmp(cut.upper, end) > 0))
-		cut.upper = end;
+	sql_cut_to_region(&cut.lower, &cut.upper, region);
 	return cut;
-}
-
-/* A copy; the least key after it, if asked for, is one zero byte longer. */
-static Bytes
-copy_bound(Bytes key, bool after)
-{
-	uint8 *copy = palloc(key.len + 1);
-
-	if (key.len > 0)
-		memcpy(copy, key.data, key.len);
-	copy[key.len] = 0;
-	return bytes_make(copy, key.len + (after ? 1 : 0));
-}
-
-static void
-replace_bound(Bytes *bound, Bytes key, bool after)
-{
-	uint8 *old = unconstify(uint8 *, bound->data);
-
-	*bound = copy_bound(key, after);
-	pfree(old);
 }
 
 /* Go on after the last key of the page, or in the next region. */
@@ -118,19 +92,19 @@ advance(KeyScan *scan, const Region *region, MemoryContext lasting)
 		scan->exhausted = true;
 	else if (scan->full && scan->reverse)
 	{
-		replace_bound(&scan->upper, last, false);
+		bound_move(lasting, &scan->upper, last, false);
 
 		/* Nothing is below the empty key, and an empty bound is infinity. */
 		scan->exhausted = last.len == 0;
 	}
 	else if (scan->full)
-		replace_bound(&scan->lower, last, true);
+		bound_move(lasting, &scan->lower, last, true);
 	else if (next.len == 0)
 		scan->exhausted = true;
 	else if (scan->reverse)
-		replace_bound(&scan->upper, next, false);
+		bound_move(lasting, &scan->upper, next, false);
 	else
-		replace_bound(&scan->lower, next, false);
+		bound_move(lasting, &scan->lower, next, false);
 	MemoryContextSwitchTo(old);
 }
 
@@ -186,7 +160,7 @@ bound_argument(FunctionCallInfo fcinfo, int argument, bool is_end)
 		bound = bytea_bytes(PG_GETARG_DATUM(argument));
 	bound = is_end ? sql_stored_end(bound) : sql_stored_key(bound);
 	check_key_length(bound);
-	return copy_bound(bound, false);
+	return bytes_copy(bound);
 }
 
 static KeyScan *

@@ -187,6 +187,9 @@ extern bool sql_in_region(const Region *region, Bytes key);
 /* A region's bound as a stored key: palloc'd, or borrowed. */
 extern Bytes sql_plain_bound(Bytes bound);
 
+/* Narrow a range of stored keys to what lies in the region. */
+extern void sql_cut_to_region(Bytes *lower, Bytes *upper, const Region *region);
+
 /* ---- cluster.c ---- */
 
 typedef struct Pdpb__RequestHeader Pdpb__RequestHeader;
@@ -231,6 +234,13 @@ extern ProtobufCBinaryData bytes_wire(Bytes bytes);
 
 /* palloc'd, of any length. */
 extern Bytes bytes_copy(Bytes bytes);
+
+/* The same in a context; `after`: the least key after it, one byte longer. */
+extern Bytes bound_copy(MemoryContext context, Bytes key, bool after);
+
+/* Let a copy take the place of a bound, which was one, too. */
+extern void bound_move(MemoryContext context, Bytes *bound, Bytes key,
+					   bool after);
 
 /* How a key is shown: as bytea is, cut where it gets long. */
 extern char *key_text(Bytes key);

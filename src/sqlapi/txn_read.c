@@ -312,16 +312,6 @@ next_met(const TxnLook *look, size_t *next, Bytes key)
 	return NULL;
 }
 
-static Bytes
-palloc_copy(Bytes from)
-{
-	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	return bytes_make(to, from.len);
-}
-
 /* Read what the look allows; stops at the first lock in the way. */
 static void
 get_all(TxnRound *round, TxnValue *values)
@@ -341,7 +331,7 @@ get_all(TxnRound *round, TxnValue *values)
 		result.key = key;
 		values[i].found = result.outcome == READ_FOUND;
 		if (result.outcome == READ_FOUND)
-			values[i].value = palloc_copy(result.value);
+			values[i].value = bytes_copy(result.value);
 		else if (result.outcome != READ_NOT_FOUND)
 			note_trouble(round, &result);
 		arena_reset(&arena);
@@ -479,9 +469,9 @@ keep_pair(void *arg, const ReadResult *result)
 		return false;
 	}
 	old = MemoryContextSwitchTo(fill->context);
-	page->keys[page->n] = palloc_copy(result->key);
+	page->keys[page->n] = bytes_copy(result->key);
 	page->values[page->n] =
-		fill->key_only ? bytes_empty() : palloc_copy(result->value);
+		fill->key_only ? bytes_empty() : bytes_copy(result->value);
 	MemoryContextSwitchTo(old);
 	fill->bytes += result->key.len + result->value.len;
 	page->n++;
@@ -492,12 +482,7 @@ keep_pair(void *arg, const ReadResult *result)
 static Bytes
 behind(Bytes key)
 {
-	uint8 *after = palloc(key.len + 1);
-
-	if (key.len > 0)
-		memcpy(after, key.data, key.len);
-	after[key.len] = 0;
-	return bytes_make(after, key.len + 1);
+	return bound_copy(CurrentMemoryContext, key, true);
 }
 
 /*
@@ -514,12 +499,12 @@ set_next(TxnPage *page, const MvccScan *scan, KeyRange region,
 	page->last = false;
 	if (lock != NULL)
 		/* Up to the lock everything is known; its own key is read again. */
-		page->next = scan->reverse ? behind(*lock) : palloc_copy(*lock);
+		page->next = scan->reverse ? behind(*lock) : bytes_copy(*lock);
 	else if (full)
 	{
 		last = page->keys[page->n - 1];
 		page->last = scan->reverse && last.len == 0;
-		page->next = scan->reverse ? palloc_copy(last) : behind(last);
+		page->next = scan->reverse ? bytes_copy(last) : behind(last);
 	}
 	else
 	{
@@ -529,7 +514,7 @@ set_next(TxnPage *page, const MvccScan *scan, KeyRange region,
 				 bytes_cmp(last, whole.lower) <= 0 :
 				 whole.upper.len > 0 && bytes_cmp(last, whole.upper) >= 0);
 		if (!page->last)
-			page->next = palloc_copy(last);
+			page->next = bytes_copy(last);
 	}
 }
 

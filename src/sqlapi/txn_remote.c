@@ -17,13 +17,9 @@
 #define GET_KEYS 256
 
 static Bytes
-palloc_copy(ProtobufCBinaryData from)
+copy_wire(ProtobufCBinaryData from)
 {
-	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	return bytes_make(to, from.len);
+	return bytes_copy(bytes_make(from.data, from.len));
 }
 
 /* The context, with the locks that need not stop the reader. */
@@ -88,7 +84,7 @@ get_one(TxnSession *session, const Route *route, Bytes key, uint64 ts,
 	}
 	value->found = !reply->not_found;
 	if (value->found)
-		value->value = palloc_copy(reply->value);
+		value->value = copy_wire(reply->value);
 	return true;
 }
 
@@ -116,7 +112,7 @@ take_values(TxnSession *session, const Kvrpcpb__BatchGetResponse *reply,
 		values[i].found = next < reply->n_pairs &&
 			bytes_eq(keys[i], key_of(reply->pairs[next]));
 		if (values[i].found)
-			values[i].value = palloc_copy(reply->pairs[next++]->value);
+			values[i].value = copy_wire(reply->pairs[next++]->value);
 	}
 	return true;
 }
@@ -189,9 +185,9 @@ take_page(TxnSession *session, const Kvrpcpb__ScanResponse *reply,
 			take_error(session, pair->error, read);
 			return;
 		}
-		page->keys[page->n] = palloc_copy(pair->key);
+		page->keys[page->n] = copy_wire(pair->key);
 		page->values[page->n] =
-			key_only ? bytes_empty() : palloc_copy(pair->value);
+			key_only ? bytes_empty() : copy_wire(pair->value);
 		page->n++;
 	}
 }

@@ -36,26 +36,6 @@ struct TxnScan
 	Bytes own_upper;
 };
 
-static Bytes
-copy_to(MemoryContext context, Bytes from, bool after)
-{
-	uint8 *to = MemoryContextAlloc(context, from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	to[from.len] = 0;
-	return bytes_make(to, from.len + (after ? 1 : 0));
-}
-
-static void
-replace(TxnScan *scan, Bytes *bound, Bytes from, bool after)
-{
-	uint8 *old = unconstify(uint8 *, bound->data);
-
-	*bound = copy_to(scan->context, from, after);
-	pfree(old);
-}
-
 TxnScan *
 txn_scan_begin(TxnSession *session, Bytes lower, Bytes upper, bool reverse,
 			   bool key_only)
@@ -74,10 +54,10 @@ txn_scan_begin(TxnSession *session, Bytes lower, Bytes upper, bool reverse,
 	scan->reverse = reverse;
 	scan->key_only = key_only;
 	scan->limit = FIRST_PAGE;
-	scan->lower = copy_to(context, lower, false);
-	scan->upper = copy_to(context, upper, false);
-	scan->own_lower = copy_to(context, lower, false);
-	scan->own_upper = copy_to(context, upper, false);
+	scan->lower = bound_copy(context, lower, false);
+	scan->upper = bound_copy(context, upper, false);
+	scan->own_lower = bound_copy(context, lower, false);
+	scan->own_upper = bound_copy(context, upper, false);
 	scan->exhausted = upper.len > 0 && bytes_cmp(lower, upper) >= 0;
 	return scan;
 }
@@ -95,10 +75,10 @@ static void
 pass_own(TxnScan *scan, Bytes key)
 {
 	if (!scan->reverse && bytes_cmp(key, scan->own_lower) >= 0)
-		replace(scan, &scan->own_lower, key, true);
+		bound_move(scan->context, &scan->own_lower, key, true);
 	if (scan->reverse &&
 		(scan->own_upper.len == 0 || bytes_cmp(key, scan->own_upper) < 0))
-		replace(scan, &scan->own_upper, key, false);
+		bound_move(scan->context, &scan->own_upper, key, false);
 }
 
 static void
@@ -120,8 +100,8 @@ read_page(TxnScan *scan)
 	if (scan->page.last)
 		scan->exhausted = true;
 	else
-		replace(scan, scan->reverse ? &scan->upper : &scan->lower,
-				scan->page.next, false);
+		bound_move(scan->context, scan->reverse ? &scan->upper : &scan->lower,
+				   scan->page.next, false);
 }
 
 /* The next pair of the tables; false at the end. */

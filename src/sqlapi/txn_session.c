@@ -81,10 +81,7 @@ txn_stored_end(Bytes end)
 Bytes
 txn_user_key(Bytes stored)
 {
-	if (sql_api() != API_V2 || stored.len < API_KEYSPACE_PREFIX)
-		return stored;
-	return bytes_make(stored.data + API_KEYSPACE_PREFIX,
-					  stored.len - API_KEYSPACE_PREFIX);
+	return sql_user_key(stored);
 }
 
 /* The store measures a key as it encodes it. */

@@ -93,13 +93,29 @@ call_arena(void)
 }
 
 Bytes
+bound_copy(MemoryContext context, Bytes key, bool after)
+{
+	uint8 *copy = MemoryContextAllocHuge(context, key.len + 1);
+
+	if (key.len > 0)
+		memcpy(copy, key.data, key.len);
+	copy[key.len] = 0;
+	return bytes_make(copy, key.len + (after ? 1 : 0));
+}
+
+void
+bound_move(MemoryContext context, Bytes *bound, Bytes key, bool after)
+{
+	uint8 *old = unconstify(uint8 *, bound->data);
+
+	*bound = bound_copy(context, key, after);
+	pfree(old);
+}
+
+Bytes
 bytes_copy(Bytes from)
 {
-	uint8 *to = MemoryContextAllocHuge(CurrentMemoryContext, from.len + 1);
-
-	if (from.len > 0)
-		memcpy(to, from.data, from.len);
-	return bytes_make(to, from.len);
+	return bound_copy(CurrentMemoryContext, from, false);
 }
 
 char *
