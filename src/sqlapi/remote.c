@@ -183,29 +183,10 @@ remote_call(uint64 store_id, int method, const ProtobufCMessage *message,
 void
 remote_report(uint64 store_id, const BusReply *reply)
 {
-	unsigned long long id = store_id;
-
-	switch (reply->code)
-	{
-		case BUS_TIMEOUT:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-				 errmsg("store %llu did not answer within %d ms", id,
-						tikv_fdw_settings.request_timeout_ms),
-				 errdetail(
-					 "The outcome is unknown: the request may yet be carried out."),
-				 errhint("tikv.request_timeout is the bound.")));
-		case BUS_LOST:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-				 errmsg("store %llu went away", id),
-				 errdetail(
-					 "The outcome is unknown: the request may have been carried out.")));
-		default:
-			report_bus(WORKER_STORE, reply);
-	}
+	if (reply->code == BUS_TIMEOUT || reply->code == BUS_LOST)
+		report_unanswered(psprintf("store %llu", (unsigned long long) store_id),
+						  reply->code);
+	report_bus(WORKER_STORE, reply);
 }
 
 /* A busy store may be less so a moment later; a read can wait for that. */

@@ -55,6 +55,26 @@ sqlstate_of(int grpc_code)
 }
 
 void
+report_unanswered(const char *whose, BusCode code)
+{
+	if (code == BUS_TIMEOUT)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("%s did not answer within %d ms", whose,
+					tikv_fdw_settings.request_timeout_ms),
+			 errdetail(
+				 "The outcome is unknown: the request may yet be carried out."),
+			 errhint("tikv.request_timeout is the bound.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+		 errmsg("%s went away", whose),
+		 errdetail(
+			 "The outcome is unknown: the request may have been carried out.")));
+}
+
+void
 report_bus(WorkerKind to, const BusReply *reply)
 {
 	switch (reply->code)
@@ -69,21 +89,8 @@ report_bus(WorkerKind to, const BusReply *reply)
 				 errhint(
 					 "Try again. tikv.bus_slots, tikv.bus_memory and tikv.request_timeout are the bounds.")));
 		case BUS_TIMEOUT:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-				 errmsg("%s did not answer within %d ms", worker_name(to),
-						tikv_fdw_settings.request_timeout_ms),
-				 errdetail(
-					 "The outcome is unknown: the request may yet be carried out."),
-				 errhint("tikv.request_timeout is the bound.")));
 		case BUS_LOST:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-				 errmsg("%s went away", worker_name(to)),
-				 errdetail(
-					 "The outcome is unknown: the request may have been carried out.")));
+			report_unanswered(worker_name(to), reply->code);
 		case BUS_ERROR:
 			ereport(ERROR,
 					(errcode(sqlstate_of(reply->grpc_code)),

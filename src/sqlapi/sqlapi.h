@@ -266,6 +266,10 @@ extern Arena *call_arena(void);
 /* A worker does not serve, or the store has no region for a key; and why. */
 extern void report_not_serving(WorkerKind kind) pg_attribute_noreturn();
 
+/* BUS_TIMEOUT or BUS_LOST of one that was asked to write, by its name. */
+extern void report_unanswered(const char *whose, BusCode code)
+	pg_attribute_noreturn();
+
 /* An answer of the bus that is no reply. */
 extern void report_bus(WorkerKind to, const BusReply *reply)
 	pg_attribute_noreturn();
