@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/kv/latches.h"
+#include "dice.h"
 #include "unit.h"
 
 static Arena arena;
@@ -126,14 +127,6 @@ typedef struct Model
 } Model;
 
 static Model models[CLAIMS];
-static uint64_t seed = 7;
-
-static uint64_t
-below(uint64_t n)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (seed >> 33) % n;
-}
 
 static bool
 conflict(const Model *a, const Model *b)
@@ -160,7 +153,7 @@ conflicts(void)
 static void
 begin(Model *m)
 {
-	size_t n = 1 + (size_t) below(3);
+	size_t n = 1 + below(3);
 
 	memset(m->keys, 0, sizeof(m->keys));
 	for (size_t i = 0; i < n; i++)

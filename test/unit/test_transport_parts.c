@@ -10,6 +10,7 @@
 #include "transport/fence.h"
 
 #include "tikvpb.pb-c.h"
+#include "dice.h"
 #include "unit.h"
 
 /* ---- the queue ---- */
@@ -45,15 +46,6 @@ tell_all(const MessageBatch *batch, Told *told)
 	return batch_each(bytes_make(batch->bytes, batch->len), tell, told, &stamp);
 }
 
-static uint64_t seed = 42;
-
-static uint32_t
-draw(uint32_t below)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % below;
-}
-
 /* Pushes and takes at random: nothing is lost, changed or reordered. */
 static void
 queue_at_random(void)
@@ -68,9 +60,9 @@ queue_at_random(void)
 	batch_queue_init(&q, 20000, 1500);
 	for (int i = 0; i < 200000; i++)
 	{
-		size_t len = sizeof(pushed) + draw(draw(20) == 0 ? 2900 : 100);
+		size_t len = sizeof(pushed) + below(below(20) == 0 ? 2900 : 100);
 
-		if (draw(3) > 0)
+		if (below(3) > 0)
 		{
 			memcpy(message, &pushed, sizeof(pushed));
 			if (batch_queue_push(&q, bytes_make(message, len)))
@@ -198,10 +190,10 @@ strange_batches(void)
 	OK(!each("\x0b\x0c", 2, &told), "a group");
 	for (int i = 0; i < 200000; i++)
 	{
-		size_t len = draw(sizeof(random) + 1);
+		size_t len = below(sizeof(random) + 1);
 
 		for (size_t j = 0; j < len; j++)
-			random[j] = draw(3) == 0 ? 0x0a : (uint8_t) draw(256);
+			random[j] = below(3) == 0 ? 0x0a : (uint8_t) below(256);
 		if (each((const char *) random, len, &told))
 			good++;
 		else

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 
 #include "core/txn/overlay.h"
+#include "dice.h"
 #include "mvcc_memory.h"
 #include "unit.h"
 
@@ -344,34 +345,25 @@ ranges(void)
 
 /* ---------------------------------------------------- against a model */
 
-static uint64_t seed;
-
-static uint64_t
-rnd(uint64_t n)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (seed >> 33) % n;
-}
-
 static const char *const model_keys[] = {"", "a", "b", "cc", "d"};
 
 static Bytes
 any_key(void)
 {
-	return bytes_cstr(model_keys[rnd(5)]);
+	return bytes_cstr(model_keys[below(5)]);
 }
 
 /* A change of any kind; a row of CF lock or write keeps its record's form. */
 static void
 random_change(TxnEffects *effects)
 {
-	Lock lock = lock_of(LOCK_TYPE_PUT, 1 + rnd(1000));
-	WriteRecord write = put_of(1 + rnd(1000));
-	uint64_t ts = rnd(8);
+	Lock lock = lock_of(LOCK_TYPE_PUT, 1 + below(1000));
+	WriteRecord write = put_of(1 + below(1000));
+	uint64_t ts = below(8);
 	Bytes key = any_key();
 
-	write.type = rnd(2) == 0 ? WRITE_TYPE_PUT : WRITE_TYPE_ROLLBACK;
-	switch (rnd(8))
+	write.type = below(2) == 0 ? WRITE_TYPE_PUT : WRITE_TYPE_ROLLBACK;
+	switch (below(8))
 	{
 		case 0:
 			effects_put_lock(effects, key, &lock);
@@ -494,7 +486,7 @@ random_turn(Turn *t, MvccMemory *model)
 	for (int command = 0; command < 6; command++)
 	{
 		effects_init(&t->effects, &t->arena);
-		for (uint64_t n = rnd(6); n > 0; n--)
+		for (uint64_t n = below(6); n > 0; n--)
 			random_change(&t->effects);
 		memory_apply(model, &t->effects);
 		txn_overlay_apply(&t->overlay, &t->effects);
@@ -515,7 +507,7 @@ model(void)
 		Turn t;
 		MvccMemory m;
 
-		seed = run;
+		rng = run + 1;
 		begin(&t);
 		memory_init(&m);
 		for (int turn = 0; turn < 4; turn++)

@@ -24,6 +24,7 @@
 #include "bus/table_cut.h"
 #include "core/base/check.h"
 #include "core/txn/env.h"
+#include "dice.h"
 #include "order_reader.h"
 #include "shims.h"
 #include "unit.h"
@@ -78,15 +79,7 @@ typedef struct World
 
 static World *world;
 static Arena arena;
-static uint64 seed;
 static Bytes keys[N_KEYS];
-
-static uint64
-below(uint64 n)
-{
-	seed = seed * UINT64CONST(6364136223846793005) + 1442695040888963407u;
-	return (seed >> 33) % n;
-}
 
 static uint64
 now_ts(void)
@@ -400,7 +393,7 @@ read_once(int reader)
 static void
 run_reader(int reader)
 {
-	seed = (uint64) reader * 7919 + 1;
+	rng = (uint64) reader * 7919 + 1;
 	while (pg_atomic_read_u32(&world->done) == 0)
 		read_once(reader);
 	_exit(0);
@@ -511,7 +504,7 @@ main(void)
 		if (readers[i] == 0)
 			run_reader(i);
 	}
-	seed = 42;
+	rng = 42;
 	run_writer();
 	for (int i = 0; i < N_READERS; i++)
 	{

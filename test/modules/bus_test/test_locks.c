@@ -12,6 +12,7 @@
 #include "bus/lock_shared.h"
 #include "core/base/check.h"
 #include "core/txn/env.h"
+#include "dice.h"
 #include "shims.h"
 #include "unit.h"
 
@@ -38,14 +39,6 @@ typedef struct ModelKey
 
 static ModelKey model[N_KEYS];
 static Arena arena;
-static uint64 seed = 12345;
-
-static uint64
-below(uint64 n)
-{
-	seed = seed * UINT64CONST(6364136223846793005) + 1442695040888963407u;
-	return (seed >> 33) % n;
-}
 
 /* In the order of the model: of one and of many bytes. */
 static void
@@ -545,7 +538,7 @@ die_at_work(int *torn, int *answered)
 
 	if (writer == 0)
 	{
-		seed += (uint64) getpid() * 977;
+		rng += (uint64) getpid() * 977;
 		change_for_ever();
 	}
 	usleep(500 + below(2000));
