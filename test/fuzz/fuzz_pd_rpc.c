@@ -87,16 +87,6 @@ seed_step(FuzzSeed *seed, Example *example, int call, int method)
 	seed_piece(seed, example_packed(example, pd_methods[method].request));
 }
 
-static int
-method_of(const char *path)
-{
-	int method = 0;
-
-	while (strcmp(pd_methods[method].path, path) != 0)
-		method++;
-	return method;
-}
-
 /* A transaction of etcd in a transaction in a transaction ... */
 static void
 seed_nested(int depth)

@@ -68,6 +68,16 @@ static void (*world_hears)(Call *call, Bytes message);
 /* What another member answered is passed on as it came. */
 static bool world_passes_on;
 
+static inline int
+method_of(const char *path)
+{
+	int method = 0;
+
+	while (strcmp(pd_methods[method].path, path) != 0)
+		method++;
+	return method;
+}
+
 /* A message that leaves must be one that its reader understands. */
 static void
 look_at_answer(const Call *call, Bytes message)

@@ -213,18 +213,24 @@ test_insert_exists(void)
 
 /* ---------------------------------------------------------- locks in the way */
 
+/* Of another transaction, which would write "theirs". */
+static Lock
+their_lock(const char *primary, uint64_t start_ms, uint64_t ttl_ms)
+{
+	return (Lock){.type = LOCK_TYPE_PUT,
+				  .primary = K(primary),
+				  .start_ts = MS(start_ms),
+				  .ttl_ms = ttl_ms,
+				  .has_short_value = true,
+				  .short_value = K("theirs")};
+}
+
 /* Of a transaction that began at 1 ms and died. */
 static void
 test_dead_lock_owner(void)
 {
 	begin();
-	kit_put_lock(&kit, K("a"),
-				 (Lock){.type = LOCK_TYPE_PUT,
-						.primary = K("a"),
-						.start_ts = MS(1),
-						.ttl_ms = 3,
-						.has_short_value = true,
-						.short_value = K("dead")});
+	kit_put_lock(&kit, K("a"), their_lock("a", 1, 3));
 	put("a", "1");
 	commit();
 	OUTCOME(CLIENT_OK, COMMIT_ONE_PC, "the dead do not stop us");
@@ -238,13 +244,7 @@ static void
 test_committed_lock(void)
 {
 	begin();
-	kit_put_lock(&kit, K("a"),
-				 (Lock){.type = LOCK_TYPE_PUT,
-						.primary = K("p"),
-						.start_ts = MS(1),
-						.ttl_ms = 3,
-						.has_short_value = true,
-						.short_value = K("theirs")});
+	kit_put_lock(&kit, K("a"), their_lock("p", 1, 3));
 	PUT("p", MS(2), MS(1), "v");
 	put("a", "1");
 	commit();
@@ -279,13 +279,7 @@ release_a(void)
 static void
 lock_a_alive(void)
 {
-	kit_put_lock(&kit, K("a"),
-				 (Lock){.type = LOCK_TYPE_PUT,
-						.primary = K("a"),
-						.start_ts = MS(900),
-						.ttl_ms = 100000,
-						.has_short_value = true,
-						.short_value = K("theirs")});
+	kit_put_lock(&kit, K("a"), their_lock("a", 900, 100000));
 }
 
 static void
@@ -641,13 +635,7 @@ static void
 test_missing_primary(void)
 {
 	begin();
-	kit_put_lock(&kit, K("a"),
-				 (Lock){.type = LOCK_TYPE_PUT,
-						.primary = K("p"),
-						.start_ts = MS(1000),
-						.ttl_ms = 3000,
-						.has_short_value = true,
-						.short_value = K("theirs")});
+	kit_put_lock(&kit, K("a"), their_lock("p", 1000, 3000));
 	lock("a", world_ts(), -1);
 	OK(locker.outcome == LOCKER_BUSY, "a young one is waited for");
 	EQ_STR(value_of("p"), "-", "and its primary left alone");
@@ -682,32 +670,19 @@ test_lost_pessimistic_lock(void)
 static void
 test_resolve_async(void)
 {
-	Bytes *secondaries;
+	Lock lock_a = their_lock("a", 1, 3);
+	Lock lock_x = lock_a;
+	Bytes secondary = K("x");
 
 	begin();
 	world_split("k");
-	secondaries = arena_alloc(&world, sizeof(Bytes));
-	secondaries[0] = K("x");
-	kit_put_lock(&kit, K("a"),
-				 (Lock){.type = LOCK_TYPE_PUT,
-						.primary = K("a"),
-						.start_ts = MS(1),
-						.ttl_ms = 3,
-						.has_short_value = true,
-						.short_value = K("A"),
-						.use_async_commit = true,
-						.secondaries = secondaries,
-						.n_secondaries = 1,
-						.min_commit_ts = MS(2)});
-	kit_put_lock(&kit, K("x"),
-				 (Lock){.type = LOCK_TYPE_PUT,
-						.primary = K("a"),
-						.start_ts = MS(1),
-						.ttl_ms = 3,
-						.has_short_value = true,
-						.short_value = K("X"),
-						.use_async_commit = true,
-						.min_commit_ts = MS(4)});
+	lock_a.use_async_commit = lock_x.use_async_commit = true;
+	lock_a.secondaries = &secondary;
+	lock_a.n_secondaries = 1;
+	lock_a.min_commit_ts = MS(2);
+	lock_x.min_commit_ts = MS(4);
+	kit_put_lock(&kit, K("a"), lock_a);
+	kit_put_lock(&kit, K("x"), lock_x);
 	put("x", "1");
 	commit();
 	OUTCOME(CLIENT_OK, COMMIT_ONE_PC, "after it");

@@ -60,11 +60,11 @@ step_snapshot(uint64_t index, uint64_t term, RaftConfState conf)
 							  .snapshot = &s});
 }
 
-/* Peer 1 of 1,2,3 follows 2 in term 6 and has a change committed at index 6. */
+/* Peer 1 of 1,2,3 follows 2 in term 6 and has an entry of it at index 6. */
 static void
-follow_with_change(void)
+follow_with(RaftEntryType type, uint64_t commit)
 {
-	RaftEntry e = {.type = RAFT_ENTRY_CONF_CHANGE_V2, .index = 6, .term = 6};
+	RaftEntry e = {.type = type, .index = 6, .term = 6};
 	RaftMessage m = {.type = RAFT_MSG_APPEND,
 					 .from = 2,
 					 .to = 1,
@@ -73,10 +73,17 @@ follow_with_change(void)
 					 .log_term = 5,
 					 .entries = &e,
 					 .n_entries = 1,
-					 .commit = 6};
+					 .commit = commit};
 
 	fixture_init(&f, 1, 3);
 	CHECK(step(m) == STATUS_OK);
+}
+
+/* ... which is a change that is committed. */
+static void
+follow_with_change(void)
+{
+	follow_with(RAFT_ENTRY_CONF_CHANGE_V2, 6);
 }
 
 static void
@@ -402,19 +409,9 @@ test_made_learner(void)
 static void
 test_unwanted(void)
 {
-	RaftEntry e = {.index = 6, .term = 6};
-	RaftMessage m = {.type = RAFT_MSG_APPEND,
-					 .from = 2,
-					 .to = 1,
-					 .term = 6,
-					 .index = 5,
-					 .log_term = 5,
-					 .entries = &e,
-					 .n_entries = 1};
 	RaftReady rd;
 
-	fixture_init(&f, 1, 3);
-	CHECK(step(m) == STATUS_OK);
+	follow_with(RAFT_ENTRY_NORMAL, 0);
 	CHECK(raft_ready(f.raft, &f.arena, 0, &rd));
 	OK(step_snapshot(20, 6, voters("234")) == STATUS_OK, "for others");
 	OK(step_snapshot(5, 6, voters("12")) == STATUS_OK, "of the past");

@@ -163,30 +163,31 @@ test_both(void)
 	close(fd);
 }
 
+/* Byte by byte. */
+static void
+say_slowly(int fd, const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		char one[2] = {*text, '\0'};
+
+		say(fd, one);
+		poll(NULL, 0, 2);
+	}
+}
+
 static void
 test_slow(void)
 {
 	int fd = dial();
 	uint8_t frame[HTTP2_HEAD];
 
-	for (const char *at = "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n"; *at; at++)
-	{
-		char one[2] = {*at, '\0'};
-
-		say(fd, one);
-		poll(NULL, 0, 2);
-	}
+	say_slowly(fd, "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
 	OK(hear(fd, "GET /slow 0"), "a request byte by byte");
 	close(fd);
 
 	fd = dial();
-	for (const char *at = HTTP2_PREFACE; *at; at++)
-	{
-		char one[2] = {*at, '\0'};
-
-		say(fd, one);
-		poll(NULL, 0, 2);
-	}
+	say_slowly(fd, HTTP2_PREFACE);
 	write_frame(fd, FRAME_SETTINGS, 0, 0, NULL, 0);
 	OK(tcp_read(fd, frame, sizeof(frame)) && frame[3] == FRAME_SETTINGS,
 	   "a preface byte by byte is answered with SETTINGS");
@@ -252,7 +253,6 @@ test_many_silent(void)
 	OK(get_works() && echo_is_heard(10000), "and afterwards");
 }
 
-/* A stop answers what was taken and what waits. */
 /* Silent connections and unfinished requests, many more than have a place. */
 static void
 crowd(int port)
@@ -462,20 +462,15 @@ test_answers(void)
 	max_answers = sizeof(large) * 5 / 2;
 	OK(start("127.0.0.1:0"), "start");
 	for (int i = 0; i < 2; i++)
-	{
-		fds[i] = dial();
-		say(fds[i], "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
-	}
+		fds[i] = ask_large();
 	poll(NULL, 0, 300);
-	fd = dial();
-	say(fd, "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+	fd = ask_large();
 	OK(hear(fd, "too many answers"), "one more is refused");
 	close(fd);
 	OK(get_works(), "a small one is not");
 	close(fds[0]);
 	poll(NULL, 0, 300);
-	fd = dial();
-	say(fd, "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+	fd = ask_large();
 	OK(hear(fd, "200 OK"), "and others when there is room");
 	close(fd);
 	close(fds[1]);
@@ -483,6 +478,7 @@ test_answers(void)
 	max_answers = 0;
 }
 
+/* A stop answers what was taken and what waits. */
 static void
 test_stop(void)
 {

@@ -127,23 +127,31 @@ is_sound(void)
 	return true;
 }
 
+/* k000000, k000001 ... */
+static void
+fill_many(int n)
+{
+	char name[32];
+
+	for (int i = 0; i < n; i++)
+	{
+		snprintf(name, sizeof(name), "k%06d", i);
+		fill(name);
+	}
+}
+
 static void
 slices(void)
 {
 	bool sound = true;
 	Slices done = {0};
-	char name[32];
 
 	kit_init(&kit);
 	for (size_t limit = 1; limit < 12; limit++)
 	{
 		TxnCommand command = range("k", "l");
 
-		for (int i = 0; i < 300; i++)
-		{
-			snprintf(name, sizeof(name), "k%06d", i);
-			fill(name);
-		}
+		fill_many(300);
 		for (uint64_t ts = 1; ts <= 1000; ts++)
 		{
 			WRITE("khot", ts * 10, PUT, ts * 10 - 5);
@@ -185,18 +193,13 @@ meanwhile(void)
 	const char *keys[] = {"k000000", "k000150", "k000299"};
 	bool sound = true;
 	bool left = true;
-	char name[32];
 
 	kit_init(&kit);
 	for (size_t limit = 1; limit < 12; limit++)
 	{
 		TxnCommand command = range("k", "l");
 
-		for (int i = 0; i < 300; i++)
-		{
-			snprintf(name, sizeof(name), "k%06d", i);
-			fill(name);
-		}
+		fill_many(300);
 		run_slices(&kit, &command, limit);
 		for (size_t i = 0; i < 3; i++)
 		{

@@ -39,16 +39,6 @@ write_seeds(void)
 {
 }
 
-static int
-method_of(const char *path)
-{
-	int method = 0;
-
-	while (strcmp(pd_methods[method].path, path) != 0)
-		method++;
-	return method;
-}
-
 static void
 hear(Call *call, Bytes message)
 {
