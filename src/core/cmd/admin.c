@@ -7,12 +7,6 @@
 
 #define PEER_ROOM 28
 
-static Status
-verdict(const ProtoReader *r)
-{
-	return r->bad ? STATUS_INVALID : STATUS_OK;
-}
-
 /* ------------------------------------------------------ parts of a region */
 
 void
@@ -55,7 +49,7 @@ cmd_peer_decode(Bytes bytes, RegionPeer *out)
 	if (role > PEER_DEMOTING_VOTER || witness)
 		return STATUS_INVALID;
 	out->role = (PeerRole) role;
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 void
@@ -82,7 +76,7 @@ cmd_epoch_decode(Bytes bytes, RegionEpoch *out)
 		if (field.number == 2)
 			out->version = proto_get_u64(&r, &field);
 	}
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 void
@@ -136,7 +130,7 @@ cmd_region_decode(Bytes bytes, Region *out)
 				out->flashback_start_ts = proto_get_u64(&r, &field);
 				break;
 		}
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 /* ----------------------------------------------------- single commands */
@@ -173,7 +167,7 @@ get_change(Bytes bytes, CmdAdmin *out)
 	if (type > RAFT_CONF_ADD_LEARNER)
 		return STATUS_INVALID;
 	change->type = (RaftConfChangeType) type;
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 static Status
@@ -186,7 +180,7 @@ get_changes(Bytes bytes, CmdAdmin *out)
 	while (s == STATUS_OK && proto_next(&r, &field))
 		if (field.number == 1)
 			s = get_change(proto_get_bytes(&r, &field), out);
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 static void
@@ -233,7 +227,7 @@ get_split(Bytes bytes, CmdSplit *out)
 							   REGION_MAX_PEERS);
 				break;
 		}
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 static Status
@@ -256,7 +250,7 @@ get_splits(Bytes bytes, Arena *arena, CmdAdmin *out)
 		if (field.number == 2)
 			out->right_derive = proto_get_u64(&r, &field) != 0;
 	}
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 static Status
@@ -272,7 +266,7 @@ get_compact(Bytes bytes, CmdAdmin *out)
 		if (field.number == 2)
 			out->compact_term = proto_get_u64(&r, &field);
 	}
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 static Status
@@ -284,7 +278,7 @@ get_prepare_flashback(Bytes bytes, CmdAdmin *out)
 	while (proto_next(&r, &field))
 		if (field.number == 1)
 			out->flashback_start_ts = proto_get_u64(&r, &field);
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 static Status
@@ -297,7 +291,7 @@ get_transfer(Bytes bytes, CmdAdmin *out)
 	while (s == STATUS_OK && proto_next(&r, &field))
 		if (field.number == 1)
 			s = cmd_peer_decode(proto_get_bytes(&r, &field), &out->transfer_to);
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 /* --------------------------------------------------------- AdminRequest */
@@ -411,5 +405,5 @@ cmd_admin_decode(Bytes bytes, Arena *arena, CmdAdmin *out)
 			return STATUS_INVALID;
 	}
 	out->type = (CmdAdminType) type;
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }

@@ -30,12 +30,6 @@ typedef struct Stored
 	Bytes value; /* of DeleteRange: the end */
 } Stored;
 
-static Status
-verdict(const ProtoReader *r)
-{
-	return r->bad ? STATUS_INVALID : STATUS_OK;
-}
-
 /* ----------------------------------------------------------------- writing */
 
 static void
@@ -391,7 +385,7 @@ get_header(Bytes bytes, CmdHeader *out)
 				out->flags = proto_get_u64(&r, &field);
 				break;
 		}
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 static bool
@@ -428,7 +422,7 @@ get_body(Bytes bytes, Stored *out)
 				out->value = proto_get_bytes(&r, &field);
 				break;
 		}
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 static Status
@@ -501,7 +495,7 @@ find_header(Bytes bytes, CmdHeader *out)
 	while (s == STATUS_OK && proto_next(&r, &field))
 		if (field.number == 1)
 			s = get_header(proto_get_bytes(&r, &field), out);
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 Status
@@ -534,7 +528,7 @@ cmd_decode(Bytes bytes, ApiVersion api, Arena *arena, Command *out)
 	if (s == STATUS_OK && out->admin != NULL &&
 		out->n_raw + out->n_ranges + out->n_txn > 0)
 		return STATUS_INVALID;
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 /* ------------------------------------------------------------------ checks */

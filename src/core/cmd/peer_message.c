@@ -72,7 +72,7 @@ get_extra(Bytes bytes, PeerMessage *out)
 			out->extra = EXTRA_UNKNOWN;
 			break;
 	}
-	return r.bad ? STATUS_INVALID : STATUS_OK;
+	return proto_status(&r);
 }
 
 static Status

@@ -13,12 +13,6 @@
  */
 #define MAX_ENTRIES ((size_t) 1 << 18)
 
-static Status
-verdict(const ProtoReader *r)
-{
-	return r->bad ? STATUS_INVALID : STATUS_OK;
-}
-
 /* ----------------------------------------------------------------- entries */
 
 static size_t
@@ -77,7 +71,7 @@ raft_entry_decode(Bytes bytes, RaftEntry *out)
 	if (type > RAFT_ENTRY_CONF_CHANGE_V2)
 		return STATUS_INVALID;
 	out->type = (RaftEntryType) type;
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 /* ---------------------------------------------------------- configurations */
@@ -160,7 +154,7 @@ raft_conf_state_decode(Bytes bytes, RaftConfState *out)
 		if (!ascending(sets[i]))
 			return STATUS_INVALID;
 	}
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 /* --------------------------------------------------------------- snapshots */
@@ -202,7 +196,7 @@ get_snapshot_meta(Bytes bytes, RaftSnapshotMeta *out)
 				out->term = proto_get_u64(&r, &field);
 				break;
 		}
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 static Status
@@ -223,7 +217,7 @@ get_snapshot(Bytes bytes, RaftSnapshot *out)
 				s = get_snapshot_meta(proto_get_bytes(&r, &field), &out->meta);
 				break;
 		}
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 /* ---------------------------------------------------------------- messages */
@@ -396,7 +390,7 @@ raft_message_decode(Bytes bytes, Arena *arena, RaftMessage *out)
 		s = get_field(&r, &field, arena, out, entries);
 	if (n > 0)
 		out->entries = entries;
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 /* --------------------------------------------------------- their changes */
@@ -461,7 +455,7 @@ get_single(Bytes bytes, RaftConfChangeSingle *out)
 		if (field.number == 2)
 			out->id = proto_get_u64(&r, &field);
 	}
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 static Status
@@ -485,7 +479,7 @@ get_change_v1(Bytes bytes, RaftConfChange *out, Bytes *context)
 				*context = proto_get_bytes(&r, &field);
 				break;
 		}
-	return verdict(&r);
+	return proto_status(&r);
 }
 
 static Status
@@ -515,7 +509,7 @@ get_change_v2(Bytes bytes, RaftConfChange *out, Bytes *context)
 	if (transition > RAFT_CONF_EXPLICIT)
 		return STATUS_INVALID;
 	out->transition = (RaftConfTransition) transition;
-	return s != STATUS_OK ? s : verdict(&r);
+	return s != STATUS_OK ? s : proto_status(&r);
 }
 
 Status

@@ -36,7 +36,7 @@ get_request(Bytes bytes, ReadIndexContext *out)
 	while (proto_next(&r, &field))
 		if (field.number == 1)
 			out->start_ts = proto_get_u64(&r, &field);
-	return r.bad ? STATUS_INVALID : STATUS_OK;
+	return proto_status(&r);
 }
 
 Status

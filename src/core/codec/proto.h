@@ -11,6 +11,7 @@
 #define TIKV_CODEC_PROTO_H
 
 #include "core/base/arena.h"
+#include "core/base/status.h"
 #include "core/codec/number.h"
 
 typedef struct ProtoWriter
@@ -85,6 +86,13 @@ extern bool proto_next(ProtoReader *r, ProtoField *field);
  */
 extern uint64_t proto_get_u64(ProtoReader *r, const ProtoField *field);
 extern Bytes proto_get_bytes(ProtoReader *r, const ProtoField *field);
+
+/* Of what was read so far: STATUS_INVALID if it is no message. */
+static inline Status
+proto_status(const ProtoReader *r)
+{
+	return r->bad ? STATUS_INVALID : STATUS_OK;
+}
 
 /* How many elements a repeated message has at most: for one allocation. */
 extern size_t proto_count(Bytes bytes, uint32_t field);
