@@ -5,24 +5,15 @@
 #include "pd/core/record.h"
 
 #include <stdarg.h>
-#include <stdio.h>
-
-#include "core/base/check.h"
 
 PdError
 pd_errorf(Arena *arena, PdErrorType type, const char *fmt, ...)
 {
 	va_list args;
-	int len;
 	char *text;
 
 	va_start(args, fmt);
-	len = vsnprintf(NULL, 0, fmt, args);
-	va_end(args);
-	CHECK(len >= 0);
-	text = arena_alloc(arena, (size_t) len + 1);
-	va_start(args, fmt);
-	vsnprintf(text, (size_t) len + 1, fmt, args);
+	text = arena_vprintf(arena, fmt, args);
 	va_end(args);
 	return pd_error(type, text);
 }

@@ -8,7 +8,6 @@
  */
 #include "core/base/arena.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -129,19 +128,29 @@ arena_strdup(Arena *arena, const char *s)
 }
 
 char *
-arena_printf(Arena *arena, const char *fmt, ...)
+arena_vprintf(Arena *arena, const char *fmt, va_list args)
 {
-	va_list args;
+	va_list again;
 	int len;
 	char *out;
 
-	va_start(args, fmt);
-	len = vsnprintf(NULL, 0, fmt, args);
-	va_end(args);
+	va_copy(again, args);
+	len = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
 	CHECK(len >= 0);
 	out = arena_alloc(arena, (size_t) len + 1);
-	va_start(args, fmt);
 	vsnprintf(out, (size_t) len + 1, fmt, args);
+	return out;
+}
+
+char *
+arena_printf(Arena *arena, const char *fmt, ...)
+{
+	va_list args;
+	char *out;
+
+	va_start(args, fmt);
+	out = arena_vprintf(arena, fmt, args);
 	va_end(args);
 	return out;
 }

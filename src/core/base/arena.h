@@ -10,6 +10,8 @@
 #ifndef TIKV_BASE_ARENA_H
 #define TIKV_BASE_ARENA_H
 
+#include <stdarg.h>
+
 #include "core/base/account.h"
 #include "core/base/bytes.h"
 
@@ -36,6 +38,8 @@ extern Bytes arena_copy(Arena *arena, Bytes b);
 extern char *arena_strdup(Arena *arena, const char *s);
 extern char *arena_printf(Arena *arena, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+extern char *arena_vprintf(Arena *arena, const char *fmt, va_list args)
+	__attribute__((format(printf, 2, 0)));
 
 /* Forget everything, keeping one ordinary block for the next user. */
 extern void arena_reset(Arena *arena);
