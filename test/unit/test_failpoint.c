@@ -64,6 +64,9 @@ test_host(void)
 	n_claims = 0;
 	OK(!FAILPOINT_ERROR("a") && n_claims == 0, "the first is no claim");
 	OK(FAILPOINT_ERROR("a") && n_claims == 1, "the second is");
+	OK(failpoints_set("d=delay(0)") && !FAILPOINT_ERROR("d") &&
+		   strcmp(noted, "d delay") == 0,
+	   "a delay is noted");
 	n_passed = 0;
 	OK(failpoints_set("*=count") && !FAILPOINT_ERROR("c") &&
 		   !FAILPOINT_ERROR("d") && n_passed == 2,

@@ -188,6 +188,7 @@ take_place(Failpoint *point, const char *name)
 			(void) raise(SIGSTOP);
 			break;
 		case FAIL_DELAY:
+			note(name, "delay");
 			sleep_ms(point->delay_ms);
 			break;
 	}
