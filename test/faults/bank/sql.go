@@ -21,6 +21,7 @@ type session struct {
 	client
 	cluster *cluster.Cluster
 	conn    *pgx.Conn
+	node    int // that it is connected to
 }
 
 func startSessions(ctx context.Context, c *cluster.Cluster, crew *Crew, w *World, size Size, seed int64) {
@@ -50,8 +51,13 @@ func startSessions(ctx context.Context, c *cluster.Cluster, crew *Crew, w *World
 func (s *session) connected(parent context.Context, do func(*session, context.Context) error) error {
 	ctx, cancel := context.WithTimeout(parent, patience)
 	defer cancel()
+	asked := time.Now()
 	if s.conn == nil || s.conn.IsClosed() {
-		conn, err := pgx.Connect(ctx, s.cluster.DSNOf(s.random.Intn(max(1, s.cluster.Nodes))))
+		s.node = s.random.Intn(max(1, s.cluster.Nodes))
+		conn, err := pgx.Connect(ctx, s.cluster.DSNOf(s.node))
+		if e := s.cluster.ErrorOfSQL(s.node, asked, err); e != nil {
+			return violation{e.Error()}
+		}
 		if err != nil {
 			return err
 		}
@@ -59,7 +65,7 @@ func (s *session) connected(parent context.Context, do func(*session, context.Co
 	}
 	err := do(s, ctx)
 	if err != nil && !s.conn.IsClosed() {
-		if e := cluster.ErrorOfSQL(err); e != nil {
+		if e := s.cluster.ErrorOfSQL(s.node, asked, err); e != nil {
 			return violation{e.Error()}
 		}
 		// Another node may serve what this one does not.

@@ -24,13 +24,15 @@ const (
 // client speaks the protocol plainly and retries only what certainly did
 // nothing, so that every outcome is known or known to be unknown.
 type client struct {
+	cluster  *cluster.Cluster
 	router   *nemesis.Router
-	follower bool // reads ask any peer, as replica_read does
+	strange  func(error) // told what may never be answered; nil is nothing
+	follower bool        // reads ask any peer, as replica_read does
 	turn     int
 }
 
-func newClient(c *cluster.Cluster) *client {
-	return &client{router: nemesis.NewRouter(c)}
+func newClient(c *cluster.Cluster, strange func(error)) *client {
+	return &client{cluster: c, router: nemesis.NewRouter(c), strange: strange}
 }
 
 func (c *client) close() {
@@ -53,7 +55,8 @@ func (c *client) call(key string, read bool,
 	defer cancel()
 	for ctx.Err() == nil {
 		if !c.router.Has(key) {
-			if c.router.FindRegion(ctx, key) != nil {
+			if err := c.router.FindRegion(ctx, key); err != nil {
+				c.strange(nemesis.ErrorOfPD(err))
 				time.Sleep(retryPause)
 				continue
 			}
@@ -84,6 +87,7 @@ func (c *client) attempt(ctx context.Context, read bool,
 	}
 	address, err := c.router.Address(ctx, peer.StoreId)
 	if err != nil {
+		c.strange(nemesis.ErrorOfPD(err))
 		return false, nil
 	}
 	conn, err := c.router.Conn(address)
@@ -92,21 +96,27 @@ func (c *client) attempt(ctx context.Context, read bool,
 	}
 	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
+	asked := time.Now()
 	r, err := send(limited, tikvpb.NewTikvClient(conn), &kvrpcpb.Context{
 		RegionId: c.router.Region.Id, RegionEpoch: c.router.Region.RegionEpoch, Peer: peer,
 		ReplicaRead: read && c.follower})
 	if err != nil {
 		c.router.Region = nil
+		c.strange(nemesis.ErrorOfCall(err))
 		if strings.Contains(err.Error(), "Error while dialing") {
 			return false, nil // never left
 		}
 		return false, err
 	}
 	if regionError := r.GetRegionError(); regionError != nil {
+		c.strange(nemesis.ErrorOfRegion(regionError, nemesis.Asked{AnyPeer: read && c.follower,
+			Full: c.cluster.Disks.Full(c.cluster.NodeOf(address), asked)}))
 		return false, c.note(regionError)
 	}
 	if r.GetError() != "" {
-		return false, errors.New(r.GetError())
+		err = fmt.Errorf("a store refuses a raw command: %s", r.GetError())
+		c.strange(err)
+		return false, err
 	}
 	return true, nil
 }

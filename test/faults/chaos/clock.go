@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,20 +56,44 @@ func (k *clock) stream(parent context.Context, router *nemesis.Router, address s
 	}
 	header, err := router.Header(ctx)
 	if err != nil {
+		k.judge(parent, address, err)
 		return
 	}
 	stream, err := pdpb.NewPDClient(conn).Tso(ctx)
 	for err == nil {
 		before := k.last.Load()
-		if err = stream.Send(&pdpb.TsoRequest{Header: header, Count: count}); err != nil {
-			return
+		// What ended the stream is what is received then.
+		if err = stream.Send(&pdpb.TsoRequest{Header: header, Count: count}); err != nil && err != io.EOF {
+			break
 		}
 		var r *pdpb.TsoResponse
-		if r, err = stream.Recv(); err != nil || r.GetTimestamp() == nil {
+		if r, err = stream.Recv(); err == io.EOF {
+			return
+		}
+		if err = nemesis.Failed(r.GetHeader(), err); err != nil {
+			break
+		}
+		if r.GetTimestamp() == nil {
 			return
 		}
 		k.note(address, before, uint64(r.Timestamp.Physical)<<18+uint64(r.Timestamp.Logical), uint64(r.Count))
 		time.Sleep(2 * time.Millisecond)
+	}
+	k.judge(parent, address, err)
+}
+
+// judge an answer that is no timestamp.
+func (k *clock) judge(parent context.Context, address string, err error) {
+	if parent.Err() != nil {
+		return // it was given up here
+	}
+	if err = nemesis.ErrorOfPD(err); err == nil {
+		return
+	}
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	if k.wrong == nil {
+		k.wrong = fmt.Errorf("%s, asked for a timestamp: %w", address, err)
 	}
 }
 

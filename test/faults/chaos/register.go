@@ -244,6 +244,13 @@ func (h *history) note(err error) {
 	}
 }
 
+// mayNotBe is the first of such answers.
+func (h *history) mayNotBe() error {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.strange
+}
+
 // write it down, in the order of requests, compressed.
 func (h *history) write(path string) {
 	file, err := os.Create(path)

@@ -80,7 +80,7 @@ func chooseSQL(h *history, random *rand.Rand, prefix string) input {
 }
 
 func use(ctx context.Context, c *cluster.Cluster, h *history, id int, random *rand.Rand, ttl bool) {
-	cli := newClient(c)
+	cli := newClient(c, h.note)
 	cli.follower = id%4 == 2
 	defer cli.close()
 	seen := map[string]string{}
@@ -104,10 +104,13 @@ func use(ctx context.Context, c *cluster.Cluster, h *history, id int, random *ra
 func useSQL(ctx context.Context, c *cluster.Cluster, h *history, id int, random *rand.Rand) {
 	for ctx.Err() == nil {
 		limited, cancel := context.WithTimeout(context.Background(), opTimeout)
-		conn, err := pgx.Connect(limited, c.DSNOf(random.Intn(max(1, c.Nodes))))
+		node, asked := random.Intn(max(1, c.Nodes)), time.Now()
+		conn, err := pgx.Connect(limited, c.DSNOf(node))
 		if err == nil {
-			sessionOf(ctx, conn, h, id, random)
+			sessionOf(ctx, c, node, conn, h, id, random)
 			conn.Close(limited)
+		} else {
+			h.note(c.ErrorOfSQL(node, asked, err))
 		}
 		cancel()
 		time.Sleep(retryPause)
@@ -115,17 +118,18 @@ func useSQL(ctx context.Context, c *cluster.Cluster, h *history, id int, random 
 }
 
 // sessionOf works until the connection breaks or it has done enough.
-func sessionOf(ctx context.Context, conn *pgx.Conn, h *history, id int, random *rand.Rand) {
+func sessionOf(ctx context.Context, c *cluster.Cluster, node int, conn *pgx.Conn, h *history, id int, random *rand.Rand) {
 	for i := 0; i < 100 && ctx.Err() == nil; i++ {
 		number := random.Intn(len(h.places))
 		prefix, call := h.begin(number)
 		in := chooseSQL(h, random, prefix)
 		limited, cancel := context.WithTimeout(context.Background(), opTimeout)
+		asked := time.Now()
 		out, err := doSQL(limited, conn, in)
 		cancel()
 		h.end(id, number, in, call, out)
 		if err != nil {
-			h.note(cluster.ErrorOfSQL(err))
+			h.note(c.ErrorOfSQL(node, asked, err))
 			return
 		}
 		time.Sleep(time.Duration(random.Intn(4)) * time.Millisecond)

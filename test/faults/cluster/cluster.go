@@ -25,6 +25,7 @@ type Cluster struct {
 	Nodes    int      // 0 is 1
 	Proxied  int      // added to the peer and PD ports that are announced; 0: none are
 	Settings []string // name=value, or node:name=value, beyond those that every start has
+	Disks    Disks
 }
 
 // Start waits until the instance serves; it also repairs a crashed one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -16,26 +17,34 @@ import (
 var expectedOfSQL = []string{"40001", "40P01", "55P03", "72000", "57P03", "53000", "53300",
 	"08007", "57P01", "57P02", "57014"}
 
-// expectation of an error beyond those: its text has this in it.
-type expectation struct{ code, text string }
+const diskFull = "53100"
 
-var alsoExpected []expectation
-
-// ExpectOfSQL lets it answer this as well.
-func ExpectOfSQL(code, text string) {
-	alsoExpected = append(alsoExpected, expectation{code, text})
-}
-
-// ErrorOfSQL is nil unless the server has answered what it never may.
-func ErrorOfSQL(err error) error {
+// ErrorOfSQL is nil unless the server of a node, asked at that moment, has
+// answered what it may not.  That a disk is full may be said while one is: that
+// of the node itself, or, where it passes on what a leader says, any.
+func (c *Cluster) ErrorOfSQL(node int, asked time.Time, err error) error {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) || slices.Contains(expectedOfSQL, e.Code) {
 		return nil
 	}
-	for _, expected := range alsoExpected {
-		if e.Code == expected.code && strings.Contains(e.Message, expected.text) {
+	if e.Code == diskFull {
+		full := node
+		if strings.Contains(e.Message, "the disk is full") {
+			full = -1
+		}
+		if c.Disks.Full(full, asked) {
 			return nil
 		}
 	}
-	return fmt.Errorf("SQL answers %s: %s (%s)", e.Code, e.Message, e.Detail)
+	return fmt.Errorf("SQL of node %d answers %s: %s (%s)", node, e.Code, e.Message, e.Detail)
+}
+
+// NodeOf the address of a store; -1: it is nobody's.
+func (c *Cluster) NodeOf(address string) int {
+	for node := 0; node < max(1, c.Nodes); node++ {
+		if c.AddressOf(node) == address {
+			return node
+		}
+	}
+	return -1
 }

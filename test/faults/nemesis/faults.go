@@ -1,7 +1,10 @@
 package nemesis
 
 import (
+	"errors"
+	"fmt"
 	"log"
+	"sync"
 	"time"
 )
 
@@ -118,83 +121,6 @@ func (n *Nemesis) pause(node int) error {
 	return nil
 }
 
-func (n *Nemesis) cut(links ...link) error {
-	n.network.block(n.random.Intn(2) == 0, links...)
-	return nil
-}
-
-func (n *Nemesis) isolate(node int) error {
-	var links []link
-	for i := 0; i < n.Cluster.Nodes; i++ {
-		links = append(links, link{node, i}, link{i, node})
-	}
-	if err := n.cut(links...); err != nil {
-		return err
-	}
-	n.gone(node)
-	n.hold()
-	return nil
-}
-
-// minority: the smaller half of all is apart from the larger one.
-func (n *Nemesis) minority() error {
-	var links []link
-	order := n.random.Perm(n.Cluster.Nodes)
-	size := (n.Cluster.Nodes - 1) / 2
-	for _, few := range order[:size] {
-		for _, many := range order[size:] {
-			links = append(links, link{few, many}, link{many, few})
-		}
-	}
-	if err := n.cut(links...); err != nil {
-		return err
-	}
-	for _, few := range order[:size] {
-		n.gone(few)
-	}
-	n.hold()
-	return nil
-}
-
-func (n *Nemesis) oneWay(node int, from bool) error {
-	var links []link
-	for i := 0; i < n.Cluster.Nodes; i++ {
-		if from {
-			links = append(links, link{node, i})
-		} else {
-			links = append(links, link{i, node})
-		}
-	}
-	if err := n.cut(links...); err != nil {
-		return err
-	}
-	n.gone(node)
-	n.hold()
-	return nil
-}
-
-// ring: of three each is heard by one other only, of more by its neighbours.
-func (n *Nemesis) ring() error {
-	var links []link
-	nodes := n.Cluster.Nodes
-	order := n.random.Perm(nodes)
-	for i := range order {
-		for j := range order {
-			apart := (j - i + nodes) % nodes
-			if nodes == 3 && apart == 2 || nodes > 3 && apart != 0 && apart != 1 && apart != nodes-1 {
-				links = append(links, link{order[i], order[j]})
-			}
-		}
-	}
-	if err := n.cut(links...); err != nil {
-		return err
-	}
-	// Of three nobody can lead now; the leader must find that out.
-	time.Sleep(electionTimeout)
-	n.rest(min(n.Longest, 2*electionTimeout))
-	return nil
-}
-
 func (n *Nemesis) rollingRestart() error {
 	for _, node := range n.random.Perm(n.Cluster.Nodes) {
 		if err := n.Cluster.KillNode(node, n.random); err != nil {
@@ -205,43 +131,41 @@ func (n *Nemesis) rollingRestart() error {
 	return nil
 }
 
+// lease of a leader, as those have granted it who restart.
+const lease = electionTimeout * 9 / 10
+
 // restartFollowers at the same time and faster than the leases that they have
-// granted: Postgres brings them back without anybody's help.
+// granted: Postgres brings them back without anybody's help.  One that took
+// longer is another fault.
 func (n *Nemesis) restartFollowers(leader int) error {
-	began := time.Now()
-	for node := 0; node < n.Cluster.Nodes; node++ {
-		if node == leader {
-			continue
-		}
-		if err := n.Cluster.AbortWorker(node, "tikv store"); err != nil {
-			return err
-		}
-	}
+	var followers []int
 	for node := 0; node < n.Cluster.Nodes; node++ {
 		if node != leader {
-			n.Cluster.WaitWorker(node, "tikv store", 30*time.Second)
+			followers = append(followers, node)
 		}
 	}
-	log.Printf("the followers' stores are back after %.1f s (a lease: %.1f s)",
-		time.Since(began).Seconds(), 0.9*electionTimeout.Seconds())
-	return nil
-}
-
-// restartBehindCutLeader: it goes on with its lease while nobody who granted
-// it remembers.
-func (n *Nemesis) restartBehindCutLeader() error {
-	var links []link
-	leader := n.leader()
-	for i := 0; i < n.Cluster.Nodes; i++ {
-		links = append(links, link{leader, i}, link{i, leader})
+	began := time.Now()
+	errs := make([]error, len(followers))
+	var wait sync.WaitGroup
+	for i, node := range followers {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			if errs[i] = n.Cluster.AbortWorker(node, "tikv store"); errs[i] == nil &&
+				!n.Cluster.WaitWorker(node, "tikv store", 30*time.Second) {
+				errs[i] = fmt.Errorf("the store of node %d does not come back", node)
+			}
+		}()
 	}
-	if err := n.cut(links...); err != nil {
+	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	n.gone(leader)
-	if err := n.restartFollowers(leader); err != nil {
-		return err
+	took := time.Since(began)
+	log.Printf("the followers' stores are back after %.1f s (a lease: %.1f s)", took.Seconds(), lease.Seconds())
+	if took >= lease {
+		return fmt.Errorf("%w: the followers' restart took %.1f s, longer than a lease", errNotInjected, took.Seconds())
 	}
-	n.hold()
+	n.tell("within the lease", 1)
 	return nil
 }

@@ -114,6 +114,7 @@ func (n *Nemesis) With(kind string, node int, meanwhile func() error) (err error
 	if err != nil {
 		return err
 	}
+	n.ordered[kind]++
 	if n.counts[kind]++; n.counts[kind] == 1 {
 		n.chosen = append(n.chosen, fault{name: kind})
 	}

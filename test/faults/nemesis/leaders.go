@@ -7,10 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/pingcap/kvproto/pkg/metapb"
 	"github.com/pingcap/kvproto/pkg/pdpb"
-	"github.com/pingcap/kvproto/pkg/tikvpb"
 )
 
 // electionTimeout is E of regions and of PD (src/core/raft/raft.c): the one of
@@ -31,6 +29,7 @@ type group struct {
 	leader  int // before the fault
 	answers func(ctx context.Context, node int) bool
 	watch   *watch // from the moment on at which the leader was harmed
+	close   func() // of a region besides
 }
 
 // change of leaders.
@@ -41,71 +40,43 @@ type change struct {
 
 // writes says whether the node acknowledges a write: then it leads.
 func (n *Nemesis) writes(ctx context.Context, node int) bool {
-	peer, region := n.peerOf(ctx, node)
-	if peer == nil {
-		return false
-	}
-	conn, err := n.router.Conn(n.Cluster.AddressOf(node))
-	if err != nil {
-		return false
-	}
-	r, err := tikvpb.NewTikvClient(conn).RawPut(ctx, &kvrpcpb.RawPutRequest{
-		Context: &kvrpcpb.Context{RegionId: region.Id, RegionEpoch: region.RegionEpoch, Peer: peer},
-		Key:     []byte(probeKey), Value: []byte("x"), ForCas: true})
-	if err == nil && r.GetRegionError() != nil && r.RegionError.GetNotLeader() == nil {
-		n.forgetRegion()
-	}
-	return err == nil && r.GetRegionError() == nil && r.GetError() == ""
+	return n.router.puts(ctx, probeKey, node)
 }
 
 // peerOf a node in the region of the probe, as PD knew it last.
 func (n *Nemesis) peerOf(ctx context.Context, node int) (*metapb.Peer, *metapb.Region) {
-	region := n.region()
-	if region == nil {
-		if n.router.FindRegion(ctx, probeKey) != nil {
-			return nil, nil
-		}
-		if region = n.region(); region == nil {
-			return nil, nil
-		}
-	}
-	for _, peer := range region.Peers {
-		address, err := n.router.Address(ctx, peer.StoreId)
-		if err == nil && address == n.Cluster.AddressOf(node) {
-			return peer, region
-		}
-	}
-	return nil, nil
-}
-
-func (n *Nemesis) region() *metapb.Region {
-	n.router.mutex.Lock()
-	defer n.router.mutex.Unlock()
-	return n.router.Region
+	return n.router.peerOf(ctx, probeKey, node)
 }
 
 func (n *Nemesis) forgetRegion() {
-	n.router.mutex.Lock()
-	defer n.router.mutex.Unlock()
-	n.router.Region = nil
+	n.router.forget()
 }
 
 // givesTimestamp says whether the member answers with one: then it leads.
 func (n *Nemesis) givesTimestamp(ctx context.Context, node int) bool {
+	_, given := n.timestamp(ctx, node)
+	return given
+}
+
+// timestamp of a member that leads, its milliseconds.
+func (n *Nemesis) timestamp(ctx context.Context, node int) (ms int64, given bool) {
 	conn, err := n.router.Conn(n.Cluster.PDAddressOf(node))
 	if err != nil {
-		return false
+		return 0, false
 	}
 	stream, err := pdpb.NewPDClient(conn).Tso(ctx)
 	if err != nil {
-		return false
+		return 0, false
 	}
 	defer func() { _ = stream.CloseSend() }()
 	if stream.Send(&pdpb.TsoRequest{Header: n.router.header(), Count: 1}) != nil {
-		return false
+		return 0, false
 	}
 	r, err := stream.Recv()
-	return failed(r.GetHeader(), err) == nil && r.GetTimestamp() != nil
+	if Failed(r.GetHeader(), err) != nil || r.GetTimestamp() == nil {
+		return 0, false
+	}
+	return r.Timestamp.Physical, true
 }
 
 // watch for the first node that leads, besides one or besides none.

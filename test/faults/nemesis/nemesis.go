@@ -24,6 +24,9 @@ type Nemesis struct {
 	// only until another one leads, the first time.
 	Longest time.Duration
 
+	// Disturbed: others use the machine, so what must be fast may be slow.
+	Disturbed bool
+
 	random  *rand.Rand
 	network *network // nil: a single instance
 	router  *Router
@@ -31,7 +34,11 @@ type Nemesis struct {
 	pending []fault // not injected yet
 	first   bool    // the fault at work was not there before
 	groups  []*group
-	counts  map[string]int
+	current string         // the kind of the fault at work
+	ordered map[string]int // how often a kind was tried,
+	counts  map[string]int // and how often it took effect
+	told    []*evidence
+	served  served
 	splits  int
 	clock   int // seconds that all clocks are ahead
 	ahead   int // and those that one was, beyond them
@@ -69,7 +76,7 @@ func New(c *cluster.Cluster, random *rand.Rand, only string) (*Nemesis, error) {
 
 func newNemesis(c *cluster.Cluster, random *rand.Rand) *Nemesis {
 	n := &Nemesis{Cluster: c, Longest: 30 * time.Second, random: random,
-		counts: map[string]int{}, router: NewRouter(c)}
+		counts: map[string]int{}, ordered: map[string]int{}, router: NewRouter(c)}
 	n.groups = []*group{{name: "region", answers: n.writes}, {name: "PD", answers: n.givesTimestamp}}
 	return n
 }
@@ -130,37 +137,60 @@ func (n *Nemesis) next() fault {
 	return f
 }
 
-// Run injects a fault; afterwards all instances are up and the network is
-// whole.
+// Run injects a fault; afterwards all instances are up, the network is whole,
+// and each instance serves.  One that does not come about is tried again if its
+// kind never did.
 func (n *Nemesis) Run() error {
 	f := n.next()
+	for try := 1; ; try++ {
+		err := n.inject(f)
+		if err == nil {
+			n.counts[f.name]++
+		} else if !errors.Is(err, errNotInjected) {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		if serves := n.eachServes(); serves != nil {
+			return fmt.Errorf("after %s: %w", f.name, serves)
+		}
+		if !goesOnTrying(err, n.counts[f.name], try) {
+			return nil
+		}
+	}
+}
+
+// goesOnTrying to inject a fault of a kind that took effect so often.
+func goesOnTrying(err error, counts, try int) bool {
+	return err != nil && counts == 0 && try < injectTries
+}
+
+// inject a fault once, and repair it.
+func (n *Nemesis) inject(f fault) error {
 	for _, g := range n.groups {
 		n.findLeader(g)
 	}
 	log.Printf("fault: %s (region led by node %d, PD by %d)", f.name, n.groups[0].leader, n.groups[1].leader)
-	n.counts[f.name]++
+	n.current = f.name
+	n.ordered[f.name]++
 	err := f.inject(n)
 	if errors.Is(err, errNotInjected) {
 		log.Print(err)
-		n.counts[f.name]--
-		err = nil
 	}
 	if n.network != nil {
 		n.network.heal()
 	}
 	n.Cluster.Start()
 	n.settle(f.name)
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.name, err)
-	}
-	return nil
+	return err
 }
 
 // CheckProxy fails if the instances got past the proxy, so that no partition
 // was one.
 func (n *Nemesis) CheckProxy() error {
-	if n.network != nil && n.network.passed == 0 {
-		return errors.New("no instance ever connected to another through the proxy")
+	if n.network == nil {
+		return nil
 	}
-	return nil
+	if idle := n.network.unconnected(); len(idle) > 0 {
+		return fmt.Errorf("no connection through the proxy was ever made from the nodes %v", idle)
+	}
+	return n.network.bypassed()
 }

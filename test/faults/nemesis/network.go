@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,29 +13,40 @@ import (
 
 // network stands between the instances: each announces ports of this program,
 // which passes on what the rules let through.  A connection's sender is found
-// by its port, through /proc; who is no instance (a client) always passes.
+// by its port, through /proc.  Clients, which are in this process, always pass;
+// who is neither passes only while no link is cut.
 type network struct {
 	cluster *cluster.Cluster
 	mutex   sync.Mutex
 	blocked map[link]bool
+	lost    map[link]*loss // since links were cut
 	open    map[*pipe]bool
 	healed  chan struct{} // closed when the links are open again
-	passed  int           // connections between instances
+	passed  map[link]int  // connections between instances
+	strange int           // connections of nobody known, that were not let through
+	clocks  clocks
 	callers callers
 }
+
+// Who is behind a connection that is no instance.
+const (
+	client   = -1
+	stranger = -2
+)
 
 // link is the way from one instance to another; requests and their answers
 // travel on the same connection, which belongs to who opened it.
 type link struct{ from, to int }
 
 type pipe struct {
-	link link
-	a, b net.Conn
+	link   link // from: also a client or a stranger; changed with the mutex held
+	a, b   net.Conn
+	frames *frames // of what the sender tells other stores; nil: it is no such port
 }
 
 func startNetwork(c *cluster.Cluster) (*network, error) {
-	n := &network{cluster: c, blocked: map[link]bool{}, open: map[*pipe]bool{},
-		healed: make(chan struct{})}
+	n := &network{cluster: c, blocked: map[link]bool{}, lost: map[link]*loss{},
+		open: map[*pipe]bool{}, passed: map[link]int{}, healed: make(chan struct{})}
 	for node := 0; node < c.Nodes; node++ {
 		for _, target := range []string{c.PeerAddressOf(node), c.PDAddressOf(node)} {
 			if err := n.listen(node, target); err != nil {
@@ -73,8 +83,10 @@ func (n *network) listen(to int, target string) error {
 func (n *network) serve(conn net.Conn, to int, target string) {
 	p := &pipe{link: link{n.nodeBehind(conn), to}, a: conn}
 	defer n.forget(p)
-	n.admit(p)
-	if n.waitIfBlocked(p.link) {
+	if target == n.cluster.PeerAddressOf(to) && p.link.from >= 0 {
+		p.frames = &frames{heard: func(ms int64) { n.clocks.hear(p.link.from, ms) }}
+	}
+	if !n.admit(p) {
 		return
 	}
 	there, err := net.DialTimeout("tcp", target, 3*time.Second)
@@ -84,19 +96,22 @@ func (n *network) serve(conn net.Conn, to int, target string) {
 	n.mutex.Lock()
 	p.b = there
 	n.mutex.Unlock()
-	go n.pass(p, conn, there)
-	n.pass(p, there, conn)
+	go n.pass(p, there, conn, nil)
+	n.pass(p, conn, there, p.frames)
 }
 
 // pass copies until either side ends.  What comes while the link is blocked
 // is lost, as if a cable had been cut: nobody is told, and after the repair
 // the connection is of no use any more.
-func (n *network) pass(p *pipe, from, to net.Conn) {
+func (n *network) pass(p *pipe, from, to net.Conn, frames *frames) {
 	buffer := make([]byte, 64<<10)
 	for {
 		size, err := from.Read(buffer)
-		if n.waitIfBlocked(p.link) || err != nil {
+		if n.keepBack(p, size, err == nil) || err != nil {
 			break
+		}
+		if frames != nil {
+			frames.feed(buffer[:size])
 		}
 		if _, err = to.Write(buffer[:size]); err != nil {
 			break
@@ -105,25 +120,61 @@ func (n *network) pass(p *pipe, from, to net.Conn) {
 	n.forget(p)
 }
 
-func (n *network) admit(p *pipe) {
+// admit says whether a new connection may go on, at once or when its link is
+// healed, when it is of no use any more.
+func (n *network) admit(p *pipe) bool {
 	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	if p.link.from >= 0 {
-		n.passed++
+	cut, healed := n.blocked[p.link], n.healed
+	switch {
+	case p.link.from == stranger && len(n.blocked) > 0:
+		n.strange++
+		n.mutex.Unlock()
+		return false
+	case cut:
+		n.lossOf(p.link).refused++
+	case p.link.from >= 0:
+		n.passed[p.link]++
 	}
 	n.open[p] = true
-}
-
-// waitIfBlocked returns false at once if the link is open, else true when it
-// is again.
-func (n *network) waitIfBlocked(l link) bool {
-	n.mutex.Lock()
-	healed, blocked := n.healed, n.blocked[l]
 	n.mutex.Unlock()
-	if blocked {
+	if cut {
 		<-healed
 	}
-	return blocked
+	return !cut
+}
+
+// keepBack returns false at once if the link is open, else true when it is
+// again: these bytes are lost.
+func (n *network) keepBack(p *pipe, size int, read bool) bool {
+	n.mutex.Lock()
+	healed, cut := n.healed, n.blocked[p.link]
+	if cut && read {
+		n.lossOf(p.link).bytes += int64(size)
+	}
+	n.mutex.Unlock()
+	if cut {
+		<-healed
+	}
+	return cut
+}
+
+// lossOf a link; the mutex is held.
+func (n *network) lossOf(l link) *loss {
+	if n.lost[l] == nil {
+		n.lost[l] = &loss{}
+	}
+	return n.lost[l]
+}
+
+// losses since the links were cut.
+func (n *network) losses() map[link]loss {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	all := map[link]loss{}
+	for l, lost := range n.lost {
+		all[l] = *lost
+	}
+	return all
 }
 
 func (n *network) forget(p *pipe) {
@@ -137,23 +188,55 @@ func (n *network) forget(p *pipe) {
 }
 
 // block cuts these links.  Silently: what is sent is lost; else connections
-// break at once, as when a switch refuses them.
+// break at once, as when a switch refuses them.  Whose connection is not known
+// is looked for again, and ended if nobody is found.
 func (n *network) block(silently bool, links ...link) {
 	n.mutex.Lock()
-	defer n.mutex.Unlock()
+	n.lost = map[link]*loss{}
 	for _, l := range links {
 		n.blocked[l] = true
 	}
-	if silently {
-		return
-	}
+	n.mutex.Unlock()
+	n.nameStrangers()
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
 	for p := range n.open {
-		if n.blocked[p.link] {
-			p.a.Close()
-			if p.b != nil {
-				p.b.Close()
-			}
+		switch {
+		case p.link.from == stranger:
+			n.strange++
+		case silently || !n.blocked[p.link]:
+			continue
+		default:
+			n.lossOf(p.link).broken++
 		}
+		p.a.Close()
+		if p.b != nil {
+			p.b.Close()
+		}
+	}
+}
+
+func (n *network) strangers() int {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	return n.strange
+}
+
+// nameStrangers among the open connections.
+func (n *network) nameStrangers() {
+	var strangers []*pipe
+	n.mutex.Lock()
+	for p := range n.open {
+		if p.link.from == stranger {
+			strangers = append(strangers, p)
+		}
+	}
+	n.mutex.Unlock()
+	for _, p := range strangers {
+		from := n.nodeBehind(p.a)
+		n.mutex.Lock()
+		p.link.from = from
+		n.mutex.Unlock()
 	}
 }
 
@@ -165,93 +248,57 @@ func (n *network) heal() {
 	n.healed = make(chan struct{})
 }
 
-// nodeBehind finds the instance that opened the connection; -1: none did.
-// Nothing passes before that is known, so it must be quick: clients, which are
-// in this process, connect often, and instances give up within seconds.
+// nodeBehind finds the instance that opened the connection, or that a client
+// did, or nobody.  Nothing passes before that is known, so it must be quick:
+// clients, which are in this process, connect often, and instances give up
+// within seconds.
 func (n *network) nodeBehind(conn net.Conn) int {
 	inode := socketInode(conn.RemoteAddr().(*net.TCPAddr).Port, conn.LocalAddr().(*net.TCPAddr).Port)
 	if inode == "" {
-		return -1
+		return stranger
 	}
 	if node := n.callers.find(inode); node >= 0 {
 		return node
 	}
 	if holdsSocket(os.Getpid(), inode) {
-		return -1
+		return client
 	}
 	n.callers.refresh(n.cluster)
-	return n.callers.find(inode)
+	if node := n.callers.find(inode); node >= 0 {
+		return node
+	}
+	return stranger
 }
 
-// callers are the processes that connect to other instances.
-type callers struct {
-	mutex sync.Mutex
-	nodes map[int]int // by process id
-}
-
-func (c *callers) find(inode string) int {
-	c.mutex.Lock()
-	nodes := c.nodes
-	c.mutex.Unlock()
-	for pid, node := range nodes {
-		if holdsSocket(pid, inode) {
-			return node
+// bypassed fails if an instance is connected to what another one listens at,
+// not to what that announces: then no cut is one.
+func (n *network) bypassed() error {
+	targets := map[int]int{} // nodes, by port
+	for node := 0; node < n.cluster.Nodes; node++ {
+		targets[portOf(n.cluster.PeerAddressOf(node))] = node
+		targets[portOf(n.cluster.PDAddressOf(node))] = node
+	}
+	n.callers.refresh(n.cluster)
+	for _, c := range connectionsTo(targets) {
+		if node := n.callers.find(c.inode); node >= 0 && node != targets[c.port] {
+			return fmt.Errorf("node %d is connected to port %d of node %d, around the proxy", node, c.port, targets[c.port])
 		}
 	}
-	return -1
+	return nil
 }
 
-func (c *callers) refresh(cluster *cluster.Cluster) {
-	nodes := map[int]int{}
-	for node := 0; node < cluster.Nodes; node++ {
-		for _, pid := range cluster.Workers(node, "tikv store", "tikv pd", "tikv server") {
-			nodes[pid] = node
+// unconnected are the instances that have connected to no other.
+func (n *network) unconnected() (idle []int) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	made := map[int]bool{}
+	for l := range n.passed {
+		made[l.from] = made[l.from] || l.from != l.to
+	}
+	for node := 0; node < n.cluster.Nodes; node++ {
+		if !made[node] {
+			idle = append(idle, node)
 		}
 	}
-	c.mutex.Lock()
-	c.nodes = nodes
-	c.mutex.Unlock()
-}
-
-// socketInode of the connection from one port of 127.0.0.1 to another, which
-// an instance may have made with a socket of IPv6.
-func socketInode(from, to int) string {
-	const v6 = "0000000000000000FFFF0000"
-
-	if inode := inodeIn("/proc/net/tcp", "", from, to); inode != "" {
-		return inode
-	}
-	return inodeIn("/proc/net/tcp6", v6, from, to)
-}
-
-func inodeIn(table, prefix string, from, to int) string {
-	text, err := os.ReadFile(table)
-	if err != nil {
-		return ""
-	}
-	local := fmt.Sprintf("%s0100007F:%04X", prefix, from)
-	remote := fmt.Sprintf("%s0100007F:%04X", prefix, to)
-	for _, line := range strings.Split(string(text), "\n") {
-		fields := strings.Fields(line)
-		if len(fields) > 9 && fields[1] == local && fields[2] == remote {
-			return fields[9]
-		}
-	}
-	return ""
-}
-
-func holdsSocket(pid int, inode string) bool {
-	folder := fmt.Sprintf("/proc/%d/fd/", pid)
-	files, err := os.Open(folder)
-	if err != nil {
-		return false
-	}
-	defer files.Close()
-	names, _ := files.Readdirnames(-1)
-	for _, name := range names {
-		if target, err := os.Readlink(folder + name); err == nil && target == "socket:["+inode+"]" {
-			return true
-		}
-	}
-	return false
+	return idle
 }

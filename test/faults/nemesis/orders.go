@@ -83,17 +83,21 @@ func (n *Nemesis) orderRemoval() error {
 	return n.order(n.leader(), "SELECT tikv_remove_peer($1, $2)", int64(region.Id), int64(peer.StoreId))
 }
 
-// removeFollower from the region; PD brings it back, by a snapshot. It is
-// refused while what is left would be no majority that has its data, as after a
-// fault before.
-func (n *Nemesis) removeFollower() error {
+// removePeer of a follower from the region.  It is refused while what is left
+// would be no majority that has its data, as after a fault before.
+func (n *Nemesis) removePeer() error {
 	err := n.orderRemoval()
 	for began := time.Now(); err != nil && time.Since(began) < time.Minute; {
 		log.Printf("no removal: %v", err)
 		time.Sleep(500 * time.Millisecond)
 		err = n.orderRemoval()
 	}
-	if err != nil {
+	return err
+}
+
+// removeFollower from the region; PD brings it back, by a snapshot.
+func (n *Nemesis) removeFollower() error {
+	if err := n.removePeer(); err != nil {
 		return err
 	}
 	time.Sleep(time.Second)

@@ -1,7 +1,6 @@
 package nemesis
 
 import (
-	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -16,9 +15,6 @@ func UsePauses() {
 		fault{"pause-pd-worker", 1, func(n *Nemesis) error { return n.pauseWorker("tikv pd", n.groups[1], true) }},
 		fault{"pause-flush-worker", 1, func(n *Nemesis) error { return n.pauseWorker("tikv flush", n.groups[0], false) }})
 }
-
-// errNotInjected is of a fault that did not come about, which is no failure.
-var errNotInjected = errors.New("the fault did not come about")
 
 // pauseWorker stops one process for 1 to 30 s, mostly on the node that leads
 // the group; leads: which it does by this process.

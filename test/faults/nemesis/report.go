@@ -31,21 +31,30 @@ func (n *Nemesis) timesOf(fault, group string) (times []time.Duration) {
 	return times
 }
 
-// Report is a table of what was injected, and of how long it took until
-// another node led.
+// Report is a table of what was injected, of how often that took effect, of how
+// long it took until another node led, and of how the effects were seen.
 func (n *Nemesis) Report() string {
 	var text strings.Builder
 
-	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "fault", "times",
+	fmt.Fprintf(&text, "%-26s %7s %12s  %-38s %s\n", "fault", "ordered", "took effect",
 		"new leader of the region (E = 3 s)", "of PD")
 	for _, f := range n.chosen {
-		fmt.Fprintf(&text, "%-26s %5d  %-38s %s\n", f.name, n.counts[f.name],
+		fmt.Fprintf(&text, "%-26s %7d %12d  %-38s %s\n", f.name, n.ordered[f.name], n.counts[f.name],
 			summary(n.timesOf(f.name, "region")), summary(n.timesOf(f.name, "PD")))
 	}
-	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "all", "",
+	fmt.Fprintf(&text, "%-26s %7s %12s  %-38s %s\n", "all", "", "",
 		summary(n.timesOf("", "region")), summary(n.timesOf("", "PD")))
-	fmt.Fprintf(&text, "%-26s %5s  %-38s %s\n", "those that kill a leader", "",
+	fmt.Fprintf(&text, "%-26s %7s %12s  %-38s %s\n", "those that kill a leader", "", "",
 		summary(n.timesOfKills("region")), summary(n.timesOfKills("PD")))
+	for _, f := range n.chosen {
+		if seen := n.evidenceOf(f.name); seen != "" {
+			fmt.Fprintf(&text, "%s: %s\n", f.name, seen)
+		}
+	}
+	if n.network != nil {
+		fmt.Fprintf(&text, "connections of nobody known that were ended while links were cut: %d\n", n.network.strangers())
+	}
+	text.WriteString(n.served.text())
 	return text.String()
 }
 

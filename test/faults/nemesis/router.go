@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/errorpb"
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/pingcap/kvproto/pkg/metapb"
 	"github.com/pingcap/kvproto/pkg/pdpb"
+	"github.com/pingcap/kvproto/pkg/tikvpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -101,9 +103,15 @@ func (r *Router) Header(ctx context.Context) (*pdpb.RequestHeader, error) {
 	return r.header(), nil
 }
 
-func failed(header *pdpb.ResponseHeader, err error) error {
+// pdError is of the header of an answer.
+type pdError struct{ said *pdpb.Error }
+
+func (e pdError) Error() string { return "PD says " + e.said.String() }
+
+// Failed is the error of a call of PD, or that of its answer's header.
+func Failed(header *pdpb.ResponseHeader, err error) error {
 	if err == nil && header.GetError() != nil && header.Error.Type != pdpb.ErrorType_OK {
-		err = errors.New(header.Error.String())
+		err = pdError{header.Error}
 	}
 	return err
 }
@@ -111,10 +119,13 @@ func failed(header *pdpb.ResponseHeader, err error) error {
 func (r *Router) members(ctx context.Context) (members *pdpb.GetMembersResponse, err error) {
 	err = r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
 		members, err = pd.GetMembers(ctx, &pdpb.GetMembersRequest{})
-		return failed(members.GetHeader(), err)
+		return Failed(members.GetHeader(), err)
 	})
 	return members, err
 }
+
+// errNoRegion: a new leader of PD has not heard of it yet.
+var errNoRegion = errors.New("PD knows no region")
 
 // FindRegion asks PD where the key is.
 func (r *Router) FindRegion(ctx context.Context, key string) error {
@@ -124,11 +135,11 @@ func (r *Router) FindRegion(ctx context.Context, key string) error {
 	}
 	return r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
 		reply, err := pd.GetRegion(ctx, &pdpb.GetRegionRequest{Header: header, RegionKey: []byte(key)})
-		if err = failed(reply.GetHeader(), err); err != nil {
+		if err = Failed(reply.GetHeader(), err); err != nil {
 			return err
 		}
 		if reply.Region == nil || len(reply.Region.Peers) == 0 {
-			return errors.New("PD knows no region")
+			return errNoRegion
 		}
 		r.mutex.Lock()
 		defer r.mutex.Unlock()
@@ -152,7 +163,7 @@ func (r *Router) Address(ctx context.Context, store uint64) (address string, err
 	err = r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
 		reply, err := pd.GetStore(ctx, &pdpb.GetStoreRequest{Header: r.header(), StoreId: store})
 		address = reply.GetStore().GetAddress()
-		return failed(reply.GetHeader(), err)
+		return Failed(reply.GetHeader(), err)
 	})
 	if err == nil && address != "" {
 		r.mutex.Lock()
@@ -160,6 +171,71 @@ func (r *Router) Address(ctx context.Context, store uint64) (address string, err
 		r.mutex.Unlock()
 	}
 	return address, err
+}
+
+// regions are all that PD has heard of.
+func (r *Router) regions(ctx context.Context) (all []*pdpb.Region, err error) {
+	header, err := r.Header(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
+		reply, err := pd.ScanRegions(ctx, &pdpb.ScanRegionsRequest{Header: header, Limit: 1000})
+		all = reply.GetRegions()
+		return Failed(reply.GetHeader(), err)
+	})
+	return all, err
+}
+
+// peerOf a node in the region of a key, as PD knew it last; nil: none.
+func (r *Router) peerOf(ctx context.Context, key string, node int) (*metapb.Peer, *metapb.Region) {
+	region := r.known()
+	if region == nil {
+		if r.FindRegion(ctx, key) != nil {
+			return nil, nil
+		}
+		if region = r.known(); region == nil {
+			return nil, nil
+		}
+	}
+	for _, peer := range region.Peers {
+		address, err := r.Address(ctx, peer.StoreId)
+		if err == nil && address == r.cluster.AddressOf(node) {
+			return peer, region
+		}
+	}
+	return nil, nil
+}
+
+func (r *Router) known() *metapb.Region {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.Region
+}
+
+func (r *Router) forget() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.Region = nil
+}
+
+// puts says whether the node acknowledges a write of the key, over gRPC.
+func (r *Router) puts(ctx context.Context, key string, node int) bool {
+	peer, region := r.peerOf(ctx, key, node)
+	if peer == nil {
+		return false
+	}
+	conn, err := r.Conn(r.cluster.AddressOf(node))
+	if err != nil {
+		return false
+	}
+	reply, err := tikvpb.NewTikvClient(conn).RawPut(ctx, &kvrpcpb.RawPutRequest{
+		Context: &kvrpcpb.Context{RegionId: region.Id, RegionEpoch: region.RegionEpoch, Peer: peer},
+		Key:     []byte(key), Value: []byte("x"), ForCas: true})
+	if err == nil && reply.GetRegionError() != nil && reply.RegionError.GetNotLeader() == nil {
+		r.forget()
+	}
+	return err == nil && reply.GetRegionError() == nil && reply.GetError() == ""
 }
 
 // Undetermined says that a region error leaves open what becomes of a write:

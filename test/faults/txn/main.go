@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -92,6 +93,11 @@ func main() {
 	for round := 0; round < o.rounds; round++ {
 		if err := runRound(round, o, c, n, w, random); err != nil {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
+		}
+	}
+	if n != nil {
+		if err := errors.Join(n.CheckProxy(), n.CheckInjected()); err != nil {
+			log.Fatalf("seed %d: %v", o.seed, err)
 		}
 	}
 	if w.Committed.Load() == 0 || w.History() == "" || w.BySQL.Load() == 0 || (o.nodes == 1 && o.rounds > 1 && w.Poisoned.Load() == 0) {
