@@ -29,7 +29,7 @@ mkdir -p "$TOP/out/bin"
 export ETCD_CLIENT_DEBUG=fatal
 # What a failure leaves behind, and the check of the checkers.
 mkdir -p "$TOP/out/faults-$PROGRAM"
-(cd "$TOP/test/faults" && go test ./chaos ./bank ./nemesis ./cluster)
+(cd "$TOP/test/faults" && go test ./...)
 if [ "$PROGRAM" = chaos ]; then
     set -- "$@" -out "$TOP/out/faults-$PROGRAM" ${DISTURBED:+-disturbed}
 fi

@@ -58,6 +58,11 @@ func (n *Nemesis) Order(node int, sql string, arguments ...any) error {
 	return n.order(node, sql, arguments...)
 }
 
+// Ask an instance for one row of values by SQL.
+func (n *Nemesis) Ask(node int, values []any, sql string, arguments ...any) error {
+	return n.ask(node, values, sql, arguments...)
+}
+
 // PeerOf a node in the region of a key, and the region, as PD knows them now.
 func (n *Nemesis) PeerOf(node int, key string) (*metapb.Peer, *metapb.Region, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -26,6 +26,18 @@ func (n *Nemesis) order(node int, sql string, arguments ...any) error {
 	return err
 }
 
+// ask an instance for one row of values.
+func (n *Nemesis) ask(node int, values []any, sql string, arguments ...any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, n.Cluster.DSNOf(node))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.QueryRow(ctx, sql, arguments...).Scan(values...)
+}
+
 // transferLeader some times: who has handed it over must not go on reading.
 func (n *Nemesis) transferLeader() error {
 	done := 0
