@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
-	"strings"
 	"sync"
 	"time"
 
@@ -211,72 +210,6 @@ func askLeader[R interface{ GetRegionError() *errorpb.Error }](t *test, at []byt
 // regions begin at encoded keys.
 func atBound(key string) string {
 	return string(codec.EncodeBytes(nil, []byte(key)))
-}
-
-// Keys on both sides of a border; each region shows its own.
-func scanAtBorder(t *test) error {
-	border := atBound("known/scan/5")
-	node, where, err := t.leaderOf(atBound("known/scan/"))
-	if err != nil {
-		return err
-	}
-	kv, err := t.Store(node)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	for i := 0; i < 10; i++ {
-		r, err := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(atBound(fmt.Sprint("known/scan/", i))), Value: []byte("v")})
-		if err != nil || r.RegionError != nil {
-			return fmt.Errorf("no data: %v %v", err, r.GetRegionError())
-		}
-	}
-	if err = t.split([]byte(border)); err != nil {
-		return err
-	}
-	scans := 0
-	for _, left := range []bool{true, false} {
-		key := atBound("known/scan/0")
-		if !left {
-			key = atBound("known/scan/9")
-		}
-		if node, where, err = t.leaderOf(key); err != nil {
-			return err
-		}
-		if kv, err = t.Store(node); err != nil {
-			return err
-		}
-		for _, replica := range []bool{false, true} {
-			for _, request := range []*kvrpcpb.RawScanRequest{
-				{StartKey: []byte(atBound("known/scan/0")), EndKey: []byte(atBound("known/scan/~")), Limit: 100},
-				{StartKey: []byte(atBound("known/scan/5")), EndKey: []byte(atBound("known/scan/~")), Limit: 100},
-				{StartKey: []byte(atBound("known/scan/0")), Limit: 100},
-				{StartKey: []byte(atBound("known/scan/~")), EndKey: []byte(atBound("known/scan/")), Limit: 100, Reverse: true},
-				{StartKey: []byte(atBound("known/scan/5")), EndKey: []byte(atBound("known/scan/")), Limit: 100, Reverse: true},
-			} {
-				copied := *where
-				copied.ReplicaRead = replica
-				request.Context = &copied
-				r, err := kv.RawScan(ctx, request)
-				if err != nil {
-					return err
-				}
-				scans++
-				for _, pair := range r.Kvs {
-					if strings.HasPrefix(string(pair.Key), "known/sc\xffan/") && (string(pair.Key) < border) != left {
-						return fmt.Errorf("a scan of the region of %q shows %q (%v)", key, pair.Key, request)
-					}
-				}
-				if r.RegionError == nil && !replica && !request.Reverse && len(request.EndKey) > 0 &&
-					left == (string(request.StartKey) < border) && len(r.Kvs) != 5 {
-					return fmt.Errorf("a scan of the region of %q shows %d keys, not 5", key, len(r.Kvs))
-				}
-			}
-		}
-	}
-	t.say("%d scans on both sides, forwards and back, over the border", scans)
-	return nil
 }
 
 // All instances are killed as soon as the split is acknowledged.
