@@ -314,7 +314,7 @@ func (w *world) transferRegion(key string, to int) error {
 func (w *world) setReplicas(n uint32) error {
 	return w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
 		reply, err := pd.PutClusterConfig(ctx, &pdpb.PutClusterConfigRequest{Header: w.header(),
-			Cluster: &metapb.Cluster{Id: w.id, MaxPeerCount: n}})
+			Cluster: &metapb.Cluster{Id: w.id.Load(), MaxPeerCount: n}})
 		return failed(reply.GetHeader(), err)
 	})
 }

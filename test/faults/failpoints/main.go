@@ -106,7 +106,7 @@ func runAll(w *world, points []*point, o options) []*trial {
 
 	order(points)
 	if strings.ContainsRune(o.roles, rune(newNode)) {
-		trials = append(trials, crashNewNodes(w, points)...)
+		trials = append(trials, crashNewNodes(w, points, o, random)...)
 	}
 	for _, p := range points {
 		for _, r := range whoCrashes(p, o, random) {
@@ -141,23 +141,6 @@ func whoCrashes(p *point, o options, random *rand.Rand) []role {
 		wanted = wanted[i : i+1]
 	}
 	return wanted
-}
-
-func crashNewNodes(w *world, points []*point) []*trial {
-	var joining, founding []*point
-
-	for _, p := range points {
-		if p.reachedBy(newNode) && p.drive == "join" {
-			joining = append(joining, p)
-		} else if p.reachedBy(newNode) {
-			founding = append(founding, p)
-		}
-	}
-	trials := append(crashNewNode(w, founding, true), crashNewNode(w, joining, false)...)
-	for i, t := range trials {
-		log.Printf("%3d %s", i+1, t)
-	}
-	return trials
 }
 
 // restore what a failure left; false if that cannot be done.
@@ -195,7 +178,9 @@ func report(trials []*trial, timestamps uint64) {
 	sort.SliceStable(trials, func(i, j int) bool { return trials[i].point.name < trials[j].point.name })
 	for _, t := range trials {
 		fmt.Println(t)
-		ops += t.ops
+		if !t.inCommon {
+			ops += t.ops
+		}
 		if t.err != nil {
 			failed++
 		}

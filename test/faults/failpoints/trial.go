@@ -37,6 +37,7 @@ type trial struct {
 	gap      time.Duration
 	ops      int
 	unknown  int
+	inCommon bool // the operations are those of the trial before
 	err      error
 }
 
@@ -207,47 +208,6 @@ func (w *world) whole() error {
 		}
 	}
 	return nil
-}
-
-// digests of the tables that all replicas have in common.
-var digests = []string{
-	`SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY cf, key, key_rest)), '')
-		FROM (SELECT cf, key, key_rest, value, expires_at FROM tikv_internal.raw) r`,
-	`SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY key, key_rest, commit_ts)), '')
-		FROM tikv_internal.write r`,
-	`SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY key, key_rest, start_ts)), '')
-		FROM tikv_internal.value r`,
-}
-
-// checkReplicas: they come to have the same rows, and the crashed one's tables
-// are in order.
-func (w *world) checkReplicas(crashed int) error {
-	err := wait(recoverPatience, "the same rows", func() error {
-		for _, digest := range digests {
-			var first, other string
-			if err := w.query(0, &first, digest); err != nil {
-				return err
-			}
-			for node := 1; node < w.Nodes; node++ {
-				if err := w.query(node, &other, digest); err != nil {
-					return err
-				}
-				if other != first {
-					return fmt.Errorf("node 0 has %s, node %d %s", first, node, other)
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	var problems string
-	err = w.query(crashed, &problems, "SELECT coalesce(string_agg(p, '; '), '') FROM tikv_check() p")
-	if err == nil && problems != "" {
-		err = fmt.Errorf("node %d: tikv_check: %s", crashed, problems)
-	}
-	return err
 }
 
 // watchTimestamps asks for them all the time: each that is asked for after

@@ -28,11 +28,14 @@ import (
 // world is the cluster as its clients see it.
 type world struct {
 	*cluster.Cluster
-	id uint64
+	id atomic.Uint64 // of the cluster, once PD has told
 
 	mutex sync.Mutex
 	conns map[string]*grpc.ClientConn
 	turn  int
+
+	storesMutex sync.Mutex
+	addresses   map[uint64]string // of stores; they keep them
 
 	txns        *txnkv.Client
 	lastTS, nTS atomic.Uint64 // timestamps that were given out
@@ -114,7 +117,7 @@ func failed(header *pdpb.ResponseHeader, err error) error {
 }
 
 func (w *world) header() *pdpb.RequestHeader {
-	return &pdpb.RequestHeader{ClusterId: w.id}
+	return &pdpb.RequestHeader{ClusterId: w.id.Load()}
 }
 
 func (w *world) members() (members *pdpb.GetMembersResponse, err error) {
@@ -126,7 +129,7 @@ func (w *world) members() (members *pdpb.GetMembersResponse, err error) {
 		return err
 	})
 	if err == nil {
-		w.id = members.GetHeader().GetClusterId()
+		w.id.Store(members.GetHeader().GetClusterId())
 	}
 	return members, err
 }
@@ -155,6 +158,11 @@ func (w *world) nodeOfMember(member *pdpb.Member) (int, error) {
 
 // find asks PD who has a key.
 func (w *world) find(key string) (found *place, err error) {
+	if w.id.Load() == 0 {
+		if _, err = w.members(); err != nil {
+			return nil, err
+		}
+	}
 	err = w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
 		reply, err := pd.GetRegion(ctx, &pdpb.GetRegionRequest{Header: w.header(), RegionKey: []byte(key)})
 		if err = failed(reply.GetHeader(), err); err != nil {
@@ -189,29 +197,32 @@ func (w *world) storeConn(id uint64) (conn *grpc.ClientConn, address string, err
 	}
 	address = addresses[id]
 	if address == "" {
+		w.forgetStores()
 		return nil, "", fmt.Errorf("there is no store %d", id)
 	}
 	conn, err = w.conn(address)
 	return conn, address, err
 }
 
-var (
-	knownMutex  sync.Mutex
-	knownStores map[uint64]string
-)
-
-// storesOnce: the instances keep their addresses.
+// storesOnce asks PD until it has told as many as there are nodes.
 func (w *world) storesOnce() (map[uint64]string, error) {
-	knownMutex.Lock()
-	defer knownMutex.Unlock()
-	if len(knownStores) >= w.Nodes {
-		return knownStores, nil
+	w.storesMutex.Lock()
+	defer w.storesMutex.Unlock()
+	if len(w.addresses) >= w.Nodes {
+		return w.addresses, nil
 	}
 	found, err := w.stores()
 	if err == nil {
-		knownStores = found
+		w.addresses = found
 	}
 	return found, err
+}
+
+// forgetStores: there is one that was not there.
+func (w *world) forgetStores() {
+	w.storesMutex.Lock()
+	defer w.storesMutex.Unlock()
+	w.addresses = nil
 }
 
 // nodeOfStore by the port of its address.
