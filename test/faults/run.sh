@@ -53,7 +53,6 @@ finish()
 }
 trap finish EXIT
 if [ "$PROGRAM" = failpoints ]; then
-    (cd "$TOP/test/faults" && go test ./failpoints)
     set -- "$@" -out "$TOP/out/faults-$PROGRAM"
 fi
 if [ "$PROGRAM" = failpoints ] || [[ " $* " = *" -failpoints "* ]]; then
