@@ -11,8 +11,8 @@ import (
 // it has accepted it, the target may be out of reach, or another one be elected.
 
 const (
-	handOverTries   = 6
-	handOverWithin  = 20 * time.Second // then it is ordered again
+	handOverTries   = 20
+	handOverWithin  = 2 * time.Second // later it may be an election without any order, after E = 3 s: it does not count
 	findLeadsWithin = time.Minute
 )
 
@@ -119,7 +119,7 @@ func (t *test) awaitHandedOver(region uint64, before int64, old, to int) error {
 				others = append(others, s)
 			}
 		}
-		if done, over := handedOver(before, target, others); done {
+		if done, over := handedOver(before, target, others); done && time.Since(began) < handOverWithin {
 			return nil
 		} else if over {
 			return fmt.Errorf("another one leads: %v, the target %v", others, target)
