@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // network stands between the instances: each announces ports of this program,
 // which passes on what the rules let through.  A connection's sender is found
-// by its port, through /proc.  Clients, which are in this process, always pass;
+// by its port, through /proc.  Clients, mostly in this process, always pass;
 // who is neither passes only while no link is cut.
 type network struct {
 	cluster *cluster.Cluster
@@ -26,6 +27,7 @@ type network struct {
 	strange int           // connections of nobody known, that were not let through
 	clocks  clocks
 	callers callers
+	clients []int // processes besides this one
 }
 
 // Who is behind a connection that is no instance.
@@ -250,24 +252,34 @@ func (n *network) heal() {
 
 // nodeBehind finds the instance that opened the connection, or that a client
 // did, or nobody.  Nothing passes before that is known, so it must be quick:
-// clients, which are in this process, connect often, and instances give up
-// within seconds.
+// clients connect often, and instances give up within seconds.
 func (n *network) nodeBehind(conn net.Conn) int {
+	asked := time.Now()
 	inode := socketInode(conn.RemoteAddr().(*net.TCPAddr).Port, conn.LocalAddr().(*net.TCPAddr).Port)
-	if inode == "" {
+	if inode == "" || inode == closedInode {
 		return stranger
 	}
 	if node := n.callers.find(inode); node >= 0 {
 		return node
 	}
-	if holdsSocket(os.Getpid(), inode) {
+	if n.isClient(inode) {
 		return client
 	}
-	n.callers.refresh(n.cluster)
+	n.callers.refresh(n.cluster, asked)
 	if node := n.callers.find(inode); node >= 0 {
 		return node
 	}
 	return stranger
+}
+
+func (n *network) isClient(inode string) bool {
+	if holdsSocket(os.Getpid(), inode) {
+		return true
+	}
+	n.mutex.Lock()
+	clients := n.clients
+	n.mutex.Unlock()
+	return slices.ContainsFunc(clients, func(pid int) bool { return holdsSocket(pid, inode) })
 }
 
 // bypassed fails if an instance is connected to what another one listens at,
@@ -278,7 +290,7 @@ func (n *network) bypassed() error {
 		targets[portOf(n.cluster.PeerAddressOf(node))] = node
 		targets[portOf(n.cluster.PDAddressOf(node))] = node
 	}
-	n.callers.refresh(n.cluster)
+	n.callers.refresh(n.cluster, time.Now())
 	for _, c := range connectionsTo(targets) {
 		if node := n.callers.find(c.inode); node >= 0 && node != targets[c.port] {
 			return fmt.Errorf("node %d is connected to port %d of node %d, around the proxy", node, c.port, targets[c.port])

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"tikv_fdw/test/faults/cluster"
 )
@@ -14,6 +15,9 @@ import (
 type callers struct {
 	mutex sync.Mutex
 	nodes map[int]int // by process id
+
+	refreshing sync.Mutex
+	fresh      time.Time // when the last refresh began
 }
 
 func (c *callers) find(inode string) int {
@@ -28,7 +32,16 @@ func (c *callers) find(inode string) int {
 	return -1
 }
 
-func (c *callers) refresh(cluster *cluster.Cluster) {
+// refresh unless that was begun since this moment.  Each looks through all of
+// /proc: done for every connection that has ended meanwhile, and at the same
+// time, they keep each other from ending.
+func (c *callers) refresh(cluster *cluster.Cluster, since time.Time) {
+	c.refreshing.Lock()
+	defer c.refreshing.Unlock()
+	if c.fresh.After(since) {
+		return
+	}
+	c.fresh = time.Now()
 	nodes := map[int]int{}
 	for node := 0; node < cluster.Nodes; node++ {
 		for _, pid := range cluster.Workers(node, "tikv store", "tikv pd", "tikv server") {
@@ -39,6 +52,9 @@ func (c *callers) refresh(cluster *cluster.Cluster) {
 	c.nodes = nodes
 	c.mutex.Unlock()
 }
+
+// closedInode is that of a connection whose process has given it up.
+const closedInode = "0"
 
 // socketInode of the connection from one port of 127.0.0.1 to another, which
 // an instance may have made with a socket of IPv6.
