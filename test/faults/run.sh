@@ -8,7 +8,8 @@
 #   single processes, too; -failpoints is for a build with those: disks and clocks
 #   that go wrong; -ttl: values with times to live, no transactions
 #   known: failures of other systems, one after the other, on three instances
-#   ride: the client programs of test/compat, which test/compat/run.sh ride names
+#   ride: the client programs of test/compat, which test/compat/run.sh ride names;
+#   -failpoints as above, -only takes kinds of faults
 #   failpoints: a crash at each failpoint, of a build with those; -only, -roles
 #   SEED=n repeats the random choices (not the timing) of a run
 

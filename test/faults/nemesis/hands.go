@@ -3,13 +3,10 @@ package nemesis
 import (
 	"context"
 	"fmt"
-	"math/rand"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/metapb"
 	"github.com/pingcap/kvproto/pkg/tikvpb"
-
-	"tikv_fdw/test/faults/cluster"
 )
 
 // What a test does by itself, without chance.
@@ -92,42 +89,4 @@ func (n *Nemesis) Store(node int) (tikvpb.TikvClient, error) {
 		return nil, err
 	}
 	return tikvpb.NewTikvClient(conn), nil
-}
-
-// Watching is a nemesis without a network of its own, for what With does.
-func Watching(c *cluster.Cluster, random *rand.Rand) *Nemesis {
-	return newNemesis(c, random)
-}
-
-// With harms a node in one of three ways, and repairs it when `meanwhile` is
-// done, but not before another node leads what this one led.
-func (n *Nemesis) With(kind string, node int, meanwhile func() error) (err error) {
-	for _, g := range n.groups {
-		n.findLeader(g)
-	}
-	resume := func() {}
-	switch kind {
-	case "kill":
-		err = n.Cluster.KillNode(node, n.random)
-	case "shutdown":
-		err = n.Cluster.Shutdown(node)
-	case "stop":
-		resume, err = n.Cluster.Pause(node)
-	default:
-		err = fmt.Errorf("no fault %q", kind)
-	}
-	if err != nil {
-		return err
-	}
-	n.ordered[kind]++
-	if n.counts[kind]++; n.counts[kind] == 1 {
-		n.chosen = append(n.chosen, fault{name: kind})
-	}
-	n.gone(node)
-	n.untilReplaced()
-	err = meanwhile()
-	resume()
-	n.Cluster.Start()
-	n.settle(kind)
-	return err
 }

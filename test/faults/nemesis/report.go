@@ -59,7 +59,7 @@ func (n *Nemesis) Report() string {
 }
 
 // Faults after which nobody is left who could lead again, from one moment on.
-var kills = []string{"kill-leader", "kill-follower", "kill-pd-leader"}
+var kills = []string{"kill-leader", "kill-follower", "kill-pd-leader", "kill"}
 
 func (n *Nemesis) timesOfKills(group string) (times []time.Duration) {
 	for _, fault := range kills {

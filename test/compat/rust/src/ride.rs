@@ -1,8 +1,8 @@
 //! Works while nodes fail: what failed is repeated, and nothing else is done about it, until
 //! the input ends. What is read must be what was written.
 //!
-//! A line "raw N txn M" a few times a second tells what succeeded so far; the driver is
-//! test/faults/ride.
+//! A line "raw N txn M failed K" a few times a second tells what succeeded so far, and how many
+//! calls were repeated; the driver is test/faults/ride.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -30,6 +30,10 @@ struct Work {
 impl Work {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
+    }
+
+    fn counts(&self) -> [u64; 3] {
+        [&self.raw, &self.txn, &self.failed].map(|n| n.load(Ordering::Relaxed))
     }
 
     /// Repeats a call until it succeeds; none if the work is over.
@@ -136,18 +140,24 @@ pub async fn run(endpoints: Vec<String>) -> Outcome {
         at_end.over.store(true, Ordering::Relaxed);
     });
     loop {
-        println!("raw {} txn {}", work.raw.load(Ordering::Relaxed), work.txn.load(Ordering::Relaxed));
+        let [raws, txns, failed] = work.counts();
+        println!("raw {raws} txn {txns} failed {failed}");
         let _ = std::io::stdout().flush();
         tokio::select! {
             ended = &mut raw => {
                 ended.map_err(|e| e.to_string())??;
-                return txn.await.map_err(|e| e.to_string())?;
+                txn.await.map_err(|e| e.to_string())??;
+                break;
             }
             ended = &mut txn => {
                 ended.map_err(|e| e.to_string())??;
-                return raw.await.map_err(|e| e.to_string())?;
+                raw.await.map_err(|e| e.to_string())??;
+                break;
             }
             _ = tokio::time::sleep(Duration::from_millis(100)) => {}
         }
     }
+    let [raws, txns, failed] = work.counts();
+    println!("ride: {raws} raw, {txns} transactions, {failed} failures repeated");
+    Ok(())
 }

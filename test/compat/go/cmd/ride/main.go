@@ -1,8 +1,8 @@
 // ride works with the Go client while nodes fail: it repeats what failed, and
 // nothing else, until its input ends.  What it reads must be what it wrote.
 //
-// A line "raw N txn M" a few times a second tells what succeeded so far; the
-// driver is test/faults/ride.
+// A line "raw N txn M failed K" a few times a second tells what succeeded so far,
+// and how many calls were repeated; the driver is test/faults/ride.
 package main
 
 import (
@@ -52,7 +52,7 @@ func main() {
 	go func() { defer wait.Done(); workTxn(ctx, txn, prefix+"txn") }()
 	go func() {
 		for ; ; time.Sleep(100 * time.Millisecond) {
-			fmt.Printf("raw %d txn %d\n", raws.Load(), txns.Load())
+			fmt.Printf("raw %d txn %d failed %d\n", raws.Load(), txns.Load(), failed.Load())
 		}
 	}()
 	_, _ = io.Copy(io.Discard, os.Stdin)

@@ -20,8 +20,8 @@ import org.tikv.txn.TwoPhaseCommitter;
  * Works while nodes fail: what failed is repeated, and nothing else is done about it, until the
  * input ends. What is read must be what was written.
  *
- * <p>A line "raw N txn M" a few times a second tells what succeeded so far; the driver is
- * test/faults/ride.
+ * <p>A line "raw N txn M failed K" a few times a second tells what succeeded so far, and how many
+ * calls were repeated; the driver is test/faults/ride.
  */
 final class Ride {
   private static final int BACKOFF_MS = 10_000;
@@ -57,7 +57,7 @@ final class Ride {
               })
           .setName("input");
       while (!over && strange == null) {
-        System.out.printf("raw %d txn %d%n", raws.get(), txns.get());
+        System.out.printf("raw %d txn %d failed %d%n", raws.get(), txns.get(), failed.get());
         Thread.sleep(100);
       }
       over = true;
