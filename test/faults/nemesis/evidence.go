@@ -35,9 +35,9 @@ func (l loss) any() bool {
 // ineffective are the links of a cut that kept nothing back.  Of three
 // instances each is a voter of everything, so who leads something speaks with
 // each other one, and who no longer hears a leader speaks to all.  Between two
-// that lead nothing one direction is enough if both are cut.  Of more instances,
-// or of two, some have nothing to say to some others: there each must have lost
-// something.
+// that lead nothing one direction is enough if both are cut, and none is demanded
+// of one that still hears who leads.  Of more instances, or of two, some have
+// nothing to say to some others: there each must have lost something.
 func ineffective(cut []link, lost map[link]loss, nodes int, leaders ...int) (idle []string) {
 	harmed := map[int]bool{}
 	for _, l := range cut {
@@ -45,8 +45,8 @@ func ineffective(cut []link, lost map[link]loss, nodes int, leaders ...int) (idl
 		effect := lost[l].any()
 		harmed[l.from] = harmed[l.from] || effect
 		harmed[l.to] = harmed[l.to] || effect
-		either := !slices.Contains(leaders, l.from) && !slices.Contains(leaders, l.to) && slices.Contains(cut, back)
-		if nodes == 3 && !effect && !(either && lost[back].any()) {
+		quiet := !slices.Contains(leaders, l.from) && !slices.Contains(leaders, l.to)
+		if nodes == 3 && !effect && !(quiet && (lost[back].any() || hearsAll(l.from, leaders, cut))) {
 			idle = append(idle, fmt.Sprintf("%d to %d", l.from, l.to))
 		}
 	}
@@ -56,6 +56,11 @@ func ineffective(cut []link, lost map[link]loss, nodes int, leaders ...int) (idl
 		}
 	}
 	return idle
+}
+
+// hearsAll leaders: nothing on their way to this node is cut.
+func hearsAll(node int, leaders []int, cut []link) bool {
+	return !slices.ContainsFunc(leaders, func(leader int) bool { return slices.Contains(cut, link{leader, node}) })
 }
 
 // tell adds to what the report says of a kind of fault.
