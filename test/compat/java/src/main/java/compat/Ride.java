@@ -25,6 +25,10 @@ import org.tikv.txn.TwoPhaseCommitter;
  */
 final class Ride {
   private static final int BACKOFF_MS = 10_000;
+
+  /** Of a call, as the Rust client has it; by default 200, less than a write to a slow disk takes. */
+  private static final long CALL_MS = 5_000;
+
   private static final long LOCK_TTL_MS = 3_000;
   private static final long PAUSE_MS = 50;
 
@@ -43,6 +47,8 @@ final class Ride {
   void run() throws Exception {
     TiConfiguration rawConf = Main.secured(TiConfiguration.createRawDefault(endpoints));
     TiConfiguration conf = Main.secured(TiConfiguration.createDefault(endpoints));
+    rawConf.setTimeout(CALL_MS);
+    conf.setTimeout(CALL_MS);
     try (TiSession rawSession = TiSession.create(rawConf);
         RawKVClient raw = rawSession.createRawClient();
         TiSession session = TiSession.create(conf);
