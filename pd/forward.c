@@ -28,7 +28,6 @@
 /* How long a requester on the bus is kept waiting for a leader. */
 #define BUS_PATIENCE_US INT64CONST(9000000)
 #define CALL_TIMEOUT_MS 3000
-#define RETRY_US INT64CONST(100000)
 #define MAX_FORWARDS 16384
 
 const ClientHeader forward_header = {FORWARDED_KEY, "1"};
@@ -135,7 +134,7 @@ on_done(void *arg, const ClientResult *result)
 	f->call = NULL;
 	if (may_retry(f, result->code))
 	{
-		f->not_before_us = board_now_us() + RETRY_US;
+		f->not_before_us = board_now_us() + FORWARD_RETRY_US;
 		return;
 	}
 	unlink_call(pd->forward, f);
@@ -293,7 +292,7 @@ forward_sleep_us(const Pd *pd)
 		 (fw->calls != NULL && fw->calls->call == NULL)))
 		return 1;
 	if (fw->calls != NULL || fw->tso_wanted != NULL)
-		return RETRY_US / 2;
+		return FORWARD_RETRY_US / 2;
 	if (pd->leading)
 		return -1;
 	return fw->channel == NULL ? FORWARD_ASK_US : -1;

@@ -16,6 +16,9 @@ extern const ClientHeader forward_header;
 /* How often a leader is looked for. */
 #define FORWARD_ASK_US INT64CONST(500000)
 
+/* Until the next attempt after one that failed: as fast as it failed otherwise. */
+#define FORWARD_RETRY_US INT64CONST(100000)
+
 /* A request that waits for the leader's answer, or for a leader. */
 typedef struct Forwarded
 {
@@ -64,6 +67,10 @@ typedef struct Forward
 	ClientCall *beats;
 	Pipe *pipes;
 	bool regions_told; /* on this stream of heartbeats */
+
+	/* The next attempts, after streams that ended; of a new leader 0. */
+	int64 tso_not_before_us;
+	int64 beats_not_before_us;
 
 	/* looking for it */
 	ClientChannel *asked;

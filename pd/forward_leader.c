@@ -42,6 +42,7 @@ set_leader(Pd *pd, const char *url)
 	if (fw->channel != NULL)
 		client_close(fw->channel);
 	fw->channel = NULL;
+	fw->tso_not_before_us = fw->beats_not_before_us = 0;
 	strlcpy(fw->leader, address, sizeof(fw->leader));
 	strlcpy(fw->leader_url, url == NULL ? "" : url, sizeof(fw->leader_url));
 	if (address[0] != '\0')

@@ -32,6 +32,7 @@ on_beats_closed(ClientCall *call, const ClientResult *result)
 	elog(DEBUG1, "tikv pd: the leader's stream of heartbeats ended: %s",
 		 result->text);
 	pd->forward->beats = NULL;
+	pd->forward->beats_not_before_us = board_now_us() + FORWARD_RETRY_US;
 	pd->forward->regions_told = false;
 }
 
@@ -43,7 +44,8 @@ open_beats(Pd *pd)
 {
 	Forward *fw = pd->forward;
 
-	if (fw->beats == NULL && fw->channel != NULL)
+	if (fw->beats == NULL && fw->channel != NULL &&
+		board_now_us() >= fw->beats_not_before_us)
 		fw->beats = client_stream(fw->channel, "/pdpb.PD/RegionHeartbeat", NULL,
 								  &beat_handler, pd);
 	return fw->beats != NULL;

@@ -103,6 +103,7 @@ on_tso_closed(ClientCall *call, const ClientResult *result)
 	elog(DEBUG1, "tikv pd: the leader's stream of timestamps ended: %s",
 		 result->text);
 	pd->forward->tso = NULL;
+	pd->forward->tso_not_before_us = board_now_us() + FORWARD_RETRY_US;
 	forward_recall_tso(pd->forward);
 }
 
@@ -159,6 +160,8 @@ forward_send_tso(Pd *pd)
 
 	expire_tso(fw);
 	if (fw->tso_wanted == NULL || fw->channel == NULL)
+		return;
+	if (fw->tso == NULL && board_now_us() < fw->tso_not_before_us)
 		return;
 	if (fw->tso == NULL)
 		fw->tso =
