@@ -10,8 +10,9 @@
  * max_ts to the safe point first, so no async commit lands below it afterwards.
  *
  * As many regions as follow each other and hold no locks here are asked about
- * together.  Those that do not answer in time, or have something under way, are
- * scanned as others are.
+ * together.  Those that have something under way are scanned as others are, and so
+ * are all, for the rest of the round, when a store has not answered in time: it
+ * may be of a version that cannot, and would be waited for at every region.
  */
 #include "postgres.h"
 
@@ -35,7 +36,8 @@
 struct GcSleepers
 {
 	bool open;
-	int left; /* stores that have not answered */
+	bool in_vain; /* a store has not answered: others are scanned this round */
+	int left;	  /* stores that have not answered */
 	LogEnds asked;
 	uint32 agreed[LOG_ENDS_MAX]; /* by place in the region's peers */
 };
@@ -54,6 +56,7 @@ void
 gc_sleepers_forget(Store *store)
 {
 	sleepers(store)->open = false;
+	sleepers(store)->in_vain = false;
 }
 
 /* It sleeps, and has applied what its log holds. */
@@ -308,9 +311,12 @@ gc_pass_over_sleepers(Store *store, Bytes bound, Bytes *end)
 {
 	GcSleepers *asks = sleepers(store);
 
+	if (!asks->open && asks->in_vain)
+		return GC_SLEEPERS_NONE;
 	if (!asks->open)
 		return ask(store, bound) ? GC_SLEEPERS_ASKED : GC_SLEEPERS_NONE;
 	asks->open = false;
+	asks->in_vain = asks->left > 0;
 	store->gc.step_us = dispatch_now_us();
 	return count_clean(store, bound, end) > 0 ? GC_SLEEPERS_PASSED :
 												GC_SLEEPERS_NONE;
