@@ -53,4 +53,4 @@ as_server bash -c 'ulimit -n "$(ulimit -H -n)" && exec "$@"' run \
     RPC_LOAD="$work/bin/rpc_load" README="$work/README.md" CERTS="$work/scripts/certs" \
     PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
     PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \
-    prove ${VERBOSE:+-v} -j "${JOBS:-3}" --timer -I "$pgxs/test/perl" -I "$work/tap" "${tests[@]}"
+    prove ${VERBOSE:+-v} -j "${JOBS:-4}" --timer -I "$pgxs/test/perl" -I "$work/tap" "${tests[@]}"

@@ -190,7 +190,7 @@ func (n *Nemesis) snapshotToFullDisk() error {
 	before := hitsIn(folders...)
 	err := setAll(folders, f.Text(n.clock))
 	if err == nil {
-		err = n.removePeer()
+		_, _, err = n.removePeer()
 	}
 	if err == nil {
 		err = n.awaitHits([]string{snapshotWrite}, before, folders...)

@@ -54,6 +54,17 @@ func (n *Nemesis) hold() {
 	n.rest(n.Longest)
 }
 
+// holdGone holds a fault by which nodes are gone, so of three others must lead.
+func (n *Nemesis) holdGone() error {
+	if n.first && n.Cluster.Nodes >= 3 {
+		if err := n.demandOthers(); err != nil {
+			return err
+		}
+	}
+	n.hold()
+	return nil
+}
+
 func (n *Nemesis) leader() int {
 	return n.groups[0].leader
 }
@@ -79,7 +90,7 @@ func (n *Nemesis) kill(node int) error {
 	}
 	n.gone(node)
 	if n.first || n.random.Intn(2) == 0 {
-		n.hold()
+		return n.holdGone()
 	}
 	return nil
 }
@@ -112,12 +123,11 @@ func (n *Nemesis) pause(node int) error {
 	}
 	n.gone(node)
 	time.Sleep(time.Second)
+	defer resume()
 	if n.Cluster.Nodes > 1 {
-		n.hold()
-	} else {
-		n.rest(n.Longest)
+		return n.holdGone()
 	}
-	resume()
+	n.rest(n.Longest)
 	return nil
 }
 

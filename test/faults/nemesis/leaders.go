@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"slices"
 	"sync"
@@ -171,6 +172,18 @@ func (n *Nemesis) untilReplaced() {
 			g.watch.late = true
 		}
 	}
+}
+
+// demandOthers waits as long as it takes: who is gone must be replaced.
+func (n *Nemesis) demandOthers() error {
+	n.untilReplaced()
+	for _, g := range n.groups {
+		if g.watch != nil && !g.watch.await(mustLeadWithin) {
+			return fmt.Errorf("nobody leads %s in the place of node %d, which is gone since %v",
+				g.name, g.leader, mustLeadWithin)
+		}
+	}
+	return nil
 }
 
 // settle after the repair: somebody leads, the harmed node again or another.

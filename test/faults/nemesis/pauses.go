@@ -34,7 +34,9 @@ func (n *Nemesis) pauseWorker(title string, g *group, leads bool) error {
 	}
 	time.Sleep(time.Second)
 	if g.watch != nil {
-		n.hold()
+		if err := n.holdGone(); err != nil {
+			return err
+		}
 	} else {
 		n.rest(n.Longest - time.Second)
 	}

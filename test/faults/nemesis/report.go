@@ -75,14 +75,20 @@ const (
 	mostExpected   = 3.0
 )
 
+// Kills of who leads a group.
+var killsOf = map[string]string{"region": "kill-leader", "PD": "kill-pd-leader"}
+
 // JudgeKills fails if those who lead after a leader was killed are later than
-// expected, for the region or for PD.
+// expected, for the region or for PD, or if no time was taken though one was.
 func (n *Nemesis) JudgeKills() error {
 	var wrong []error
 
 	for _, g := range n.groups {
 		times := n.timesOfKills(g.name)
 		if len(times) == 0 {
+			if n.Cluster.Nodes >= 3 && n.counts[killsOf[g.name]] > 0 {
+				wrong = append(wrong, fmt.Errorf("who led %s was killed, and nobody was seen to follow", g.name))
+			}
 			continue
 		}
 		text := summary(times)

@@ -3,6 +3,8 @@ package nemesis
 import (
 	"testing"
 	"time"
+
+	"tikv_fdw/test/faults/cluster"
 )
 
 func TestJudgeKills(t *testing.T) {
@@ -23,9 +25,17 @@ func TestJudgeKills(t *testing.T) {
 		{"the other group is late", false, []change{{"kill-leader", "region", e(1.2)}, {"kill-leader", "PD", e(5)}}},
 	}
 	for _, test := range tests {
-		n := &Nemesis{times: test.all, groups: []*group{{name: "region"}, {name: "PD"}}}
+		n := &Nemesis{times: test.all, groups: []*group{{name: "region"}, {name: "PD"}},
+			Cluster: &cluster.Cluster{Nodes: 3}, counts: map[string]int{}}
 		if err := n.JudgeKills(); (err == nil) != test.fine {
 			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	for _, kill := range killsOf {
+		n := &Nemesis{groups: []*group{{name: "region"}, {name: "PD"}},
+			Cluster: &cluster.Cluster{Nodes: 3}, counts: map[string]int{kill: 1}}
+		if n.JudgeKills() == nil {
+			t.Errorf("nobody followed after %s", kill)
 		}
 	}
 }

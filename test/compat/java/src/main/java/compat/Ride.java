@@ -26,8 +26,11 @@ import org.tikv.txn.TwoPhaseCommitter;
 final class Ride {
   private static final int BACKOFF_MS = 10_000;
 
-  /** Of a call, as the Rust client has it; by default 200, less than a write to a slow disk takes. */
-  private static final long CALL_MS = 5_000;
+  /** Of each try; by default 200, less than a write to a slow disk takes. */
+  private static final long TRY_MS = 2_000;
+
+  /** Of a raw call's tries; by default one of the above would be all. */
+  private static final int RAW_MS = 10_000;
 
   private static final long LOCK_TTL_MS = 3_000;
   private static final long PAUSE_MS = 50;
@@ -47,8 +50,10 @@ final class Ride {
   void run() throws Exception {
     TiConfiguration rawConf = Main.secured(TiConfiguration.createRawDefault(endpoints));
     TiConfiguration conf = Main.secured(TiConfiguration.createDefault(endpoints));
-    rawConf.setTimeout(CALL_MS);
-    conf.setTimeout(CALL_MS);
+    rawConf.setTimeout(TRY_MS);
+    rawConf.setRawKVReadTimeoutInMS(RAW_MS);
+    rawConf.setRawKVWriteTimeoutInMS(RAW_MS);
+    conf.setTimeout(TRY_MS);
     try (TiSession rawSession = TiSession.create(rawConf);
         RawKVClient raw = rawSession.createRawClient();
         TiSession session = TiSession.create(conf);
