@@ -11,7 +11,10 @@ use Test::More;
 use TikvGroup;
 use TikvTest;
 
-my @nodes = make_group('unknown', 'tikv.request_timeout' => '30s');
+# Whoever needs room among the buffers for a changed page flushes the WAL, too:
+# of the tests' 1 MB others may, at any moment.
+my @nodes = make_group('unknown', 'tikv.request_timeout' => '30s',
+	shared_buffers => '64MB');
 my $per_round = 4;
 my @flushing = ('walwriter', 'background writer', 'checkpointer',
 	'autovacuum launcher', 'tikv pd');
