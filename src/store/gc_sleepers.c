@@ -30,9 +30,6 @@
 /* Others are scanned. */
 #define STORES_MAX 64
 
-/* A message between stores names no region. */
-#define NO_REGION PG_UINT64_MAX
-
 struct GcSleepers
 {
 	bool open;
@@ -83,18 +80,10 @@ has_locks(Store *store, const Peer *peer)
 static void
 send_ends(Store *store, uint64 to, ExtraType type, const LogEnds *ends)
 {
-	PeerMessage m = {.region_id = NO_REGION,
-					 .from = {(uint64) store->meta.start_seq,
-							  store->meta.store_id, PEER_VOTER},
-					 .to = {1, to, PEER_VOTER},
-					 .extra = type};
-	OutMessage out = {.to_store = to, .to_peer = 1};
 	Arena arena;
 
 	arena_init(&arena);
-	m.extra_context = log_ends_encode(ends, &arena);
-	out.bytes = peer_message_encode(&m, &arena);
-	raft_message_send(store, NULL, &out, 1);
+	store_message_send(store, to, type, log_ends_encode(ends, &arena));
 	arena_free(&arena);
 }
 

@@ -281,15 +281,16 @@ wake_shared(Store *store, const Neighbour *with, bool silent)
 	}
 }
 
-static void
-send_beat(Store *store, const Neighbour *to)
+void
+store_message_send(Store *store, uint64 to, ExtraType type, Bytes context)
 {
 	PeerMessage m = {.region_id = NO_REGION,
 					 .from = {(uint64) store->meta.start_seq,
 							  store->meta.store_id, PEER_VOTER},
-					 .to = {1, to->store_id, PEER_VOTER},
-					 .extra = EXTRA_STORE_BEAT};
-	OutMessage out = {.to_store = to->store_id, .to_peer = 1};
+					 .to = {1, to, PEER_VOTER},
+					 .extra = type,
+					 .extra_context = context};
+	OutMessage out = {.to_store = to, .to_peer = 1};
 	Arena arena;
 
 	arena_init(&arena);
@@ -332,7 +333,8 @@ hibernate_run(Store *store, int64 now_us)
 	{
 		if (with->n == 0)
 			continue;
-		send_beat(store, with);
+		store_message_send(store, with->store_id, EXTRA_STORE_BEAT,
+						   bytes_empty());
 		if (now_us < with->heard_us + SILENCE_US)
 			continue;
 		ereport(

@@ -44,6 +44,10 @@ extern bool hibernate_tick(Peer *peer, int64 now_us);
 /* Something happens to it. */
 extern void peer_wake(Peer *peer);
 
+/* A message of ours to another store, about no region of its own. */
+extern void store_message_send(Store *store, uint64 to, ExtraType type,
+							   Bytes context);
+
 /* Messages that are the stores' own; true if it was one of these. */
 extern bool hibernate_take_store_message(Store *store, const PeerMessage *m);
 extern void hibernate_take_message(Peer *peer, const PeerMessage *m);

@@ -472,6 +472,7 @@ decide_txn(RaftTurn *turn, Write *write)
 		answer_read(turn, write);
 		return;
 	}
+	/* It may have been looked at asleep. */
 	peer_wake(write->peer);
 	FAILPOINT("store_txn_decided");
 	fill_header(write->peer, &header);

@@ -39,7 +39,7 @@ get_end(Bytes bytes, LogEnd *out)
 			out->region_id = proto_get_u64(&r, &field);
 		else if (field.number == 2)
 			out->index = proto_get_u64(&r, &field);
-	return r.bad ? STATUS_INVALID : STATUS_OK;
+	return proto_status(&r);
 }
 
 Status
@@ -60,5 +60,5 @@ log_ends_decode(Bytes bytes, LogEnds *out)
 				 get_end(proto_get_bytes(&r, &field), &out->ends[out->n++]) !=
 					 STATUS_OK)
 			return STATUS_INVALID;
-	return r.bad ? STATUS_INVALID : STATUS_OK;
+	return proto_status(&r);
 }

@@ -13,8 +13,8 @@ import (
 // Regions are split so often at most.
 const mostSplits = 5
 
-// order something of the instance by SQL.
-func (n *Nemesis) order(node int, sql string, arguments ...any) error {
+// inSession of a node: whatever it is, it may take ten seconds.
+func (n *Nemesis) inSession(node int, do func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, n.Cluster.DSNOf(node))
@@ -22,20 +22,22 @@ func (n *Nemesis) order(node int, sql string, arguments ...any) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, sql, arguments...)
-	return err
+	return do(ctx, conn)
+}
+
+// order something of the instance by SQL.
+func (n *Nemesis) order(node int, sql string, arguments ...any) error {
+	return n.inSession(node, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql, arguments...)
+		return err
+	})
 }
 
 // ask an instance for one row of values.
 func (n *Nemesis) ask(node int, values []any, sql string, arguments ...any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, n.Cluster.DSNOf(node))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	return conn.QueryRow(ctx, sql, arguments...).Scan(values...)
+	return n.inSession(node, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, sql, arguments...).Scan(values...)
+	})
 }
 
 // transferLeader some times: who has handed it over must not go on reading.
