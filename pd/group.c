@@ -28,6 +28,9 @@
 /* Readies in one round of the loop. */
 #define MAX_READIES 8
 
+/* As if an election were due by then: the process looks around every second. */
+#define MAX_TICKS 1000
+
 bool
 group_is_sole(const Pd *pd)
 {
@@ -106,6 +109,7 @@ stop_leading(Pd *pd)
 					(unsigned long long) pd->saved.member_id)));
 	FAILPOINT_PASS("pd_before_resign");
 	pd->leading = false;
+	pd->settled = false;
 	pd->changing = false;
 	pd->decided_index = 0;
 	proposal_init(&pd->proposal, &pd->arena);
@@ -292,17 +296,67 @@ group_commit(Pd *pd)
 	return true;
 }
 
+/* Alone for good: nobody has to be heard. */
+static bool
+needs_no_ticks(const Pd *pd)
+{
+	return pd->raft == NULL || (group_is_sole(pd) && pd->state.members.n == 1);
+}
+
+/*
+ * How many ticks the group may be left alone for.  What is tried anew with each
+ * of them keeps it from sleeping longer: members on their way into the group, a
+ * lease, tables that are locked.
+ */
+static int
+ticks_to_sleep(const Pd *pd)
+{
+	bool leads = raft_role(pd->raft) == RAFT_LEADER;
+
+	if (pd->must_reload || pd->members_stale || leads != pd->leading ||
+		(leads && !(pd->settled && group_may_serve(pd))))
+		return 1;
+	return Min(raft_ticks_due(pd->raft), MAX_TICKS);
+}
+
+/*
+ * Who slept for longer than it meant to stood still, and has messages that it
+ * did not look at: the tick that would do something, say campaign, comes after
+ * these.
+ */
+static int64
+ticks_over(const Pd *pd, int64 over)
+{
+	int due = Min(raft_ticks_due(pd->raft), MAX_TICKS);
+
+	return over <= due ? over : Max(due - 1, 1);
+}
+
+void
+group_clock(Pd *pd)
+{
+	int64 now = board_now_us();
+	int64 over = (now - pd->ticked_us) / GROUP_TICK_US;
+	int64 n;
+
+	if (needs_no_ticks(pd))
+	{
+		pd->ticked_us = now;
+		return;
+	}
+	n = ticks_over(pd, over);
+	for (int64 i = 0; i < n; i++)
+		raft_tick(pd->raft, (uint64) now);
+	pd->ticked_us = n < over ? now : pd->ticked_us + n * GROUP_TICK_US;
+	pd->ticked |= n > 0;
+}
+
 void
 group_tick(Pd *pd)
 {
-	int64 now = board_now_us();
-
-	if (pd->raft == NULL || now < pd->next_tick_us)
+	if (!pd->ticked || needs_no_ticks(pd))
 		return;
-	if (group_is_sole(pd) && pd->state.members.n == 1)
-		return;
-	pd->next_tick_us = now + GROUP_TICK_US;
-	raft_tick(pd->raft, (uint64) now);
+	pd->ticked = false;
 	starts_tick(pd);
 	members_tick(pd);
 }
@@ -312,9 +366,9 @@ group_sleep_us(const Pd *pd)
 {
 	int64 now = board_now_us();
 
-	if (pd->raft == NULL || (group_is_sole(pd) && pd->state.members.n == 1))
+	if (needs_no_ticks(pd))
 		return -1;
 	if (raft_has_ready(pd->raft))
 		return pd->retry_us > now ? pd->retry_us - now : 1;
-	return pd->next_tick_us > now ? pd->next_tick_us - now : 1;
+	return Max(pd->ticked_us + ticks_to_sleep(pd) * GROUP_TICK_US - now, 1);
 }

@@ -121,7 +121,7 @@ start_raft(Pd *pd, bool restarted)
 			 errmsg(
 				 "the stored Raft state of the placement driver is inconsistent")));
 	pd->term = raft_term(pd->raft);
-	pd->next_tick_us = board_now_us();
+	pd->ticked_us = board_now_us();
 }
 
 /* The configuration is this member alone, and so it has been for long. */

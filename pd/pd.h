@@ -139,7 +139,10 @@ typedef struct Pd
 	uint64 revision;	   /* index of the last applied entry */
 	uint64 proposed_index; /* of the last entry proposed */
 	uint64 decided_index;  /* of the last one that answers may show */
-	int64 next_tick_us;
+	int64 ticked_us;	   /* until when the group was given ticks */
+	bool ticked;		   /* in this round */
+	bool
+		settled; /* of a leader: all members are in the group, and up to date */
 	int64 retry_us;		  /* the tables could not be had: try again then */
 	int64 lease_asked_us; /* a round of heartbeats was asked for */
 	MemberSilence silences[PD_MAX_MEMBERS];
@@ -421,7 +424,11 @@ extern bool group_uncount_start(Pd *pd);
 extern bool group_join(Pd *pd, uint64 member_id, uint64 cluster_id,
 					   const Members *members);
 
-/* Its clock; once per round of the loop. */
+/*
+ * Its clock, at the start of each round, before any message is taken; and what
+ * is looked at with each tick.
+ */
+extern void group_clock(Pd *pd);
 extern void group_tick(Pd *pd);
 
 /* How long the loop may sleep for the group's sake; -1 for ever. */

@@ -338,6 +338,16 @@ propose_change(Pd *pd, const RaftConfChange *change)
 	}
 }
 
+/* Each member has its place, and what the leader has. */
+static bool
+all_settled(const Pd *pd, const MemberView *views, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!views[i].caught_up)
+			return false;
+	return n == pd->state.members.n;
+}
+
 /* One step towards what the members should make of the group. */
 void
 members_tick(Pd *pd)
@@ -347,6 +357,9 @@ members_tick(Pd *pd)
 	RaftStatus status;
 	MemberStep step;
 	const char *why;
+	size_t n;
+
+	pd->settled = false;
 
 	if (!pd->leading || pd->changing || pd->raft == NULL)
 		return;
@@ -356,15 +369,17 @@ members_tick(Pd *pd)
 	if (status.pending_conf_index > status.applied_index ||
 		status.transferee != RAFT_NONE)
 		return;
+	n = view_peers(pd, &status, views);
 	step =
 		members_next_step(&pd->state.members, &status.conf, pd->saved.member_id,
 						  pd->state.cluster.max_peer_count != 0 ?
 							  pd->state.cluster.max_peer_count :
 							  CLUSTER_MAX_REPLICAS,
-						  views, view_peers(pd, &status, views));
+						  views, n);
 	switch (step.kind)
 	{
 		case MEMBERS_AT_REST:
+			pd->settled = all_settled(pd, views, n);
 			break;
 		case MEMBERS_CHANGE:
 			propose_change(pd, &step.change);

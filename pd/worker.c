@@ -222,7 +222,13 @@ sleep_round(Pd *pd, int64 next_check_us)
 					  watch_sleep_us(pd)};
 
 	if (pd->leading)
-		wait = Min(wait, Max(Min(lease, pd->next_watcher_us) - now, 1));
+	{
+		int64 next = Min(lease, pd->next_watcher_us);
+
+		if (pd->state.cluster.bootstrapped && schedule_hurries(&pd->schedule))
+			next = Min(next, schedule_next_us(&pd->schedule));
+		wait = Min(wait, Max(next - now, 1));
+	}
 	for (int i = 0; i < (int) lengthof(others); i++)
 		if (others[i] >= 0)
 			wait = Min(wait, others[i]);
@@ -255,6 +261,7 @@ serve(Pd *pd, const TableOids *tables)
 		int done;
 
 		worker_handle_interrupts();
+		group_clock(pd);
 		done = server_poll(pd->server, MAX_EVENTS_PER_ROUND);
 		done += take_bus(pd);
 		take_bus_replies();

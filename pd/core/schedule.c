@@ -450,6 +450,12 @@ schedule_next_us(const Schedule *schedule)
 	return schedule->tick_us;
 }
 
+bool
+schedule_hurries(const Schedule *schedule)
+{
+	return schedule->tick_us < schedule->ticked_us + TICK_US;
+}
+
 /* Operators whose region does not report must end, too. */
 static void
 end_overdue(Schedule *schedule, const PdState *state, int64_t now_us)

@@ -103,6 +103,9 @@ extern void schedule_tick(Schedule *schedule, PdState *state, int64_t now_us,
 /* When schedule_tick has something to do, by the driver's clock. */
 extern int64_t schedule_next_us(const Schedule *schedule);
 
+/* That is sooner than usual, and worth a driver's waking up for. */
+extern bool schedule_hurries(const Schedule *schedule);
+
 /* NULL: none is running. */
 extern Operator *schedule_find(const Schedule *schedule, uint64_t region_id);
 

@@ -226,6 +226,8 @@ store_heartbeat(Store *store)
 #define ROUND_MAX_US INT64CONST(60000000)
 #define ROUND_MIN_US INT64CONST(10000000)
 #define ROUND_REGION_US INT64CONST(50000)
+#define ROUND_STEP_US INT64CONST(1000000)
+#define ROUND_AT_ONCE 1000
 
 /* Regions that PD is told of at a time: the bus has other users. */
 #define NEWS_AT_ONCE 200
@@ -278,25 +280,33 @@ tell_news(Store *store, Pdpb__RequestHeader *header, Arena *arena, int64 now_us)
 	return n;
 }
 
-/* A part of all, so that each has its turn once a round. */
+/*
+ * Of all peers those whose turn came since the last time, so that each has one
+ * in a round.  A second's are told together: each time wakes PD, and its answer
+ * this store.
+ */
 static void
 tell_round(Store *store, Pdpb__RequestHeader *header, Arena *arena,
 		   int64 now_us)
 {
 	int64 round_us =
 		Min(Max(store->n_peers * ROUND_REGION_US, ROUND_MIN_US), ROUND_MAX_US);
-	int64 n = (store->n_peers * NEWS_INTERVAL_US + round_us - 1) / round_us;
+	int64 over_us = Min(now_us - store->told_round_us, round_us);
+	int64 n = (store->n_peers * over_us + round_us - 1) / round_us;
 
-	for (; n > 0 && store->n_peers > 0; n--)
+	if (over_us < ROUND_STEP_US)
+		return;
+	store->told_round_us = now_us;
+	for (n = Min(n, ROUND_AT_ONCE); n > 0; n--)
 	{
-		Peer *peer;
+		int next = (store->next_told + 1) % store->n_peers;
+		Peer *peer = store->peers[next];
 
-		store->next_told = (store->next_told + 1) % store->n_peers;
-		peer = store->peers[store->next_told];
 		if (raft_role(peer->raft) == RAFT_LEADER &&
 			now_us - peer->told.at_us >= round_us / 2 &&
 			!region_heartbeat(peer, header, arena))
 			return;
+		store->next_told = next;
 		if (peer->told.unsettled)
 			peer_list_add(peer, PEERS_NEWS);
 	}

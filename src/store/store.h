@@ -269,6 +269,7 @@ struct Store
 	int64 next_heartbeat_us;	 /* of the store to PD, monotonic */
 	int sql_beats;				 /* of SQL transactions, on their way */
 	int64 next_news_us;			 /* ... of regions that changed */
+	int64 told_round_us;		 /* up to when those had turns that did not */
 	WriteFlow flow;				 /* of all regions */
 	int next_told;				 /* the next one in peers[] whose turn it is */
 	int64 next_check_us;		 /* that the extension is still there */

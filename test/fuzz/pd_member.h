@@ -425,6 +425,7 @@ life_round(void)
 
 	tables_were_full = false;
 	end_cancelled();
+	group_clock(pd);
 	if (!pd_finish_round(pd, &wrote))
 	{
 		CHECK(tables_were_full);

@@ -9,6 +9,8 @@
 #ifndef TIKV_TEST_RAFT_WILD_H
 #define TIKV_TEST_RAFT_WILD_H
 
+#include <limits.h>
+
 #include "core/raft/quorum.h"
 #include "core/raft/raft.h"
 #include "raft_fixture.h"
@@ -321,8 +323,26 @@ turn(Fixture *f)
 	}
 }
 
+/* False: a tick did more than count, which raft_ticks_due had not said. */
+static bool
+tick(Fixture *f)
+{
+	int due = raft_ticks_due(f->raft);
+	bool ready = raft_has_ready(f->raft);
+	RaftRole role = raft_role(f->raft);
+	uint64_t term = raft_term(f->raft);
+
+	raft_tick(f->raft, f->now_us);
+	if (due == 1)
+		return true;
+	return raft_ticks_due(f->raft) == (due == INT_MAX ? due : due - 1) &&
+		raft_has_ready(f->raft) == ready && raft_role(f->raft) == role &&
+		raft_term(f->raft) == term;
+}
+
 /*
- * One life of a peer, as the choices say; false if it took a step back.
+ * One life of a peer, as the choices say; false if it took a step back, or did
+ * something at a tick that was not due.
  * max_steps bounds it, and it ends when `over` says so (NULL: never).
  */
 static bool
@@ -347,7 +367,7 @@ wild_run(int max_steps, bool (*over)(void))
 		if (rnd(3))
 			(void) !raft_step(f.raft, &m, f.now_us);
 		if (rnd(3) == 0)
-			raft_tick(f.raft, f.now_us);
+			forward = tick(&f) && forward;
 		if (rnd(6) == 0)
 			help_campaign(f.raft, f.now_us);
 		if (rnd(4) == 0)

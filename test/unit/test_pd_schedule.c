@@ -114,11 +114,13 @@ test_room(void)
 		(void) beat(kit_region(id, "1v 2v 3v", 1), &order);
 	EQ_U64(tick(&orders), SCHEDULE_LEADER_LIMIT, "as many as are allowed");
 	OK(schedule_next_us(&schedule) == now + SECOND, "and a second of rest");
+	OK(!schedule_hurries(&schedule), "for which nobody has to wake up");
 	moved = orders[0].region_id;
 	to = orders[0].leader.store_id;
 	now += SECOND / 100;
 	(void) beat(kit_region(moved, "1v 2v 3v", to), &order);
 	OK(schedule_next_us(&schedule) < now + SECOND / 5, "unless one has ended");
+	OK(schedule_hurries(&schedule), "which is worth it");
 	schedule_tick(&schedule, &state, now, &changes, &orders, &n);
 	EQ_U64(n, 0, "not without any rest");
 	now = schedule_next_us(&schedule);

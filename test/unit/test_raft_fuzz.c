@@ -33,6 +33,7 @@ main(void)
 		rng = seed;
 		good += wild_run(3000, NULL);
 	}
-	EQ_U64(good, 400, "400 runs of odd messages end, and never go back");
+	EQ_U64(good, 400,
+		   "400 runs of odd messages end, never go back, and tell what is due");
 	return unit_done();
 }

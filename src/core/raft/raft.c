@@ -9,6 +9,8 @@
  */
 #include "core/raft/raft_internal.h"
 
+#include <limits.h>
+
 void
 raft_alloc_free(const Raft *r, void *p)
 {
@@ -343,6 +345,28 @@ raft_tick(Raft *r, uint64_t now_us)
 	else
 		follower_tick(r);
 	raft_check(r);
+}
+
+int
+raft_ticks_due(const Raft *r)
+{
+	int due;
+
+	if (r->hibernated)
+		return INT_MAX;
+	if (r->role == RAFT_LEADER)
+	{
+		int beat = r->config.heartbeat_ticks - r->heartbeat_elapsed;
+		int given_up = r->config.election_ticks - r->transfer_elapsed;
+
+		due = r->config.election_ticks - r->election_elapsed;
+		due = beat < due ? beat : due;
+		if (r->transferee != RAFT_NONE && given_up < due)
+			due = given_up;
+	}
+	else
+		due = r->election_timeout - r->election_elapsed;
+	return due > 1 ? due : 1;
 }
 
 /* A leader of an earlier term must learn of this one, or it never yields. */

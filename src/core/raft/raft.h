@@ -156,6 +156,14 @@ extern void raft_destroy(Raft *r);
 extern void raft_tick(Raft *r, uint64_t now_us);
 
 /*
+ * Which of the next ticks, the first being 1, is the next that does more than
+ * count.  A driver may sleep until then and give the ticks of that time
+ * together, if it gives those that are over before anything else it tells the
+ * group.  INT_MAX while that sleeps.
+ */
+extern int raft_ticks_due(const Raft *r);
+
+/*
  * A message from another peer, copied as far as needed.  INVALID: it breaks
  * the protocol and was ignored.  CORRUPT: it contradicts what this peer knows
  * to be committed; nothing was changed, and the driver should stop the group.
