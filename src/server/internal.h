@@ -240,9 +240,12 @@ extern void waker_kicked(Waker *waker);
 
 /* ---- warden.c ---- */
 
-/* Watch over the connections of these ports.  NULL: no thread can be had. */
+/*
+ * Watch over the connections of these ports, whose messages have max_message
+ * bytes at most.  NULL: no thread can be had.
+ */
 extern Warden *warden_start(const _Atomic uint64_t *progress, int port,
-							int peer_port);
+							int peer_port, size_t max_message);
 
 /* This thread is the worker's; the first call counts. */
 extern void warden_watch(Warden *warden);

@@ -326,7 +326,8 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 		return NULL;
 	}
 	server->warden =
-		warden_start(&server->progress, server->port, server->peer_port);
+		warden_start(&server->progress, server->port, server->peer_port,
+					 config->max_message);
 	if (server->warden == NULL)
 	{
 		snprintf(err, errlen, "could not start the warden thread");

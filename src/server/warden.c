@@ -70,6 +70,14 @@
 /* Less than that is not what keeps it busy. */
 #define LEAST_BYTES 4096
 
+/*
+ * Who sends so much in a tick sends a large message, which is read at once,
+ * however long that takes; but not more than one, and a window.  Frames that
+ * make work come at a tenth of that at most.
+ */
+#define BULK_BYTES_PER_TICK (UINT64_C(4) << 20)
+#define BULK_WINDOW (UINT64_C(16) << 20)
+
 /* What has been read from one connection. */
 typedef struct Sight
 {
@@ -93,6 +101,7 @@ struct Warden
 	bool watching;
 	timer_t timer; /* if watching */
 	const _Atomic uint64_t *progress;
+	uint64_t max_bulk; /* bytes */
 	int ports[2];
 
 	pthread_mutex_t lock; /* of these two */
@@ -244,7 +253,7 @@ taken_since(const Warden *warden, const Sight *then)
 }
 
 static const Sight *
-find_culprit(const Warden *warden)
+find_culprit(const Warden *warden, uint64_t *taken_from_it)
 {
 	const Sight *most = NULL;
 	uint64_t most_taken = LEAST_BYTES - 1;
@@ -259,6 +268,7 @@ find_culprit(const Warden *warden)
 			most_taken = taken;
 		}
 	}
+	*taken_from_it = most_taken;
 	return most;
 }
 
@@ -292,12 +302,20 @@ patience(const Warden *warden)
 													  PATIENCE_TICKS;
 }
 
+static bool
+sends_bulk(const Warden *warden, uint64_t taken)
+{
+	return taken <= warden->max_bulk &&
+		taken >= BULK_BYTES_PER_TICK * (uint64_t) (warden->ticks - 1);
+}
+
 /* The worker has used up another tick of processor time. */
 static void
 tick(Warden *warden)
 {
 	uint64_t progress = atomic_load(warden->progress);
 	const Sight *culprit;
+	uint64_t taken;
 
 	if (progress != warden->seen || !server_progress_inside(progress))
 	{
@@ -309,8 +327,9 @@ tick(Warden *warden)
 		look_at_all(warden, &warden->sights);
 	if (warden->ticks < patience(warden))
 		return;
-	culprit = find_culprit(warden);
-	if (culprit == NULL || atomic_load(warden->progress) != progress ||
+	culprit = find_culprit(warden, &taken);
+	if (culprit == NULL || sends_bulk(warden, taken) ||
+		atomic_load(warden->progress) != progress ||
 		!end_connection(warden, culprit))
 		return;
 	warden->ticks = 0;
@@ -355,7 +374,8 @@ warden_main(void *arg)
 
 /* All signals are blocked, so the thread is born with none open. */
 Warden *
-warden_start(const _Atomic uint64_t *progress, int port, int peer_port)
+warden_start(const _Atomic uint64_t *progress, int port, int peer_port,
+			 size_t max_message)
 {
 	Warden *warden = calloc(1, sizeof(*warden));
 	pthread_attr_t attr;
@@ -363,6 +383,8 @@ warden_start(const _Atomic uint64_t *progress, int port, int peer_port)
 
 	CHECK(warden != NULL);
 	warden->progress = progress;
+	warden->max_bulk =
+		max_message < SIZE_MAX / 2 ? max_message + BULK_WINDOW : SIZE_MAX;
 	warden->ports[0] = port;
 	warden->ports[1] = peer_port;
 	pthread_mutex_init(&warden->lock, NULL);

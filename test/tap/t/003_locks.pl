@@ -29,7 +29,7 @@ sub check_blocked
 	$began = time();
 	($answer, $out, $err) = rawctl($node, 'put', 'k', "during $what");
 	isnt($answer, 0, "$what: a write is refused");
-	like($err, qr/busy|region error/i, "$what: as busy");
+	like($err, qr/region error: the tables are locked by process $pid\b/, "$what: as busy, with who is in the way");
 	elapsed_note("$what: refusal after all retries", $began);
 
 	# tikv_status() itself must not touch the locked tables.  It speaks of

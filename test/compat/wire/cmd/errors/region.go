@@ -8,6 +8,7 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"github.com/pingcap/kvproto/pkg/tracepb"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 
@@ -112,8 +113,11 @@ func (t *tester) checkHarmless(key, value []byte) {
 		"resource control": func(c *kvrpcpb.Context) {
 			c.ResourceControlContext = &kvrpcpb.ResourceControlContext{ResourceGroupName: "default"}
 		},
-		"retry and busy":         func(c *kvrpcpb.Context) { c.IsRetryRequest, c.BusyThresholdMs = true, 1000 },
-		"details asked for":      func(c *kvrpcpb.Context) { c.RecordScanStat, c.RecordTimeStat = true, true },
+		"retry and busy":    func(c *kvrpcpb.Context) { c.IsRetryRequest, c.BusyThresholdMs = true, 1000 },
+		"details asked for": func(c *kvrpcpb.Context) { c.RecordScanStat, c.RecordTimeStat = true, true },
+		"trace context": func(c *kvrpcpb.Context) {
+			c.TraceContext = &tracepb.TraceContext{RemoteParentSpans: []*tracepb.RemoteParentSpan{{TraceId: 1, SpanId: 2}}}
+		},
 		"trace and buckets":      func(c *kvrpcpb.Context) { c.TraceId, c.BucketsVersion = bytes.Repeat([]byte{7}, 16), 3 },
 		"disk full option":       func(c *kvrpcpb.Context) { c.DiskFullOpt = kvrpcpb.DiskFullOpt_AllowedOnAlmostFull },
 		"statement and tracing":  func(c *kvrpcpb.Context) { c.SourceStmt = &kvrpcpb.SourceStmt{StmtId: 4} },

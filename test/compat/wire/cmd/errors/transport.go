@@ -9,6 +9,7 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/pingcap/kvproto/pkg/pdpb"
+	"github.com/pingcap/kvproto/pkg/tikvpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
@@ -28,6 +29,63 @@ func (t *tester) checkTransport() {
 	t.checkDeadline()
 	t.checkCancel()
 	t.checkForms()
+	t.checkLarge()
+	t.checkStreams()
+}
+
+// checkLarge sends messages that almost have the size that is still taken.
+func (t *tester) checkLarge() {
+	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	defer cancel()
+	got, err := t.KV.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: t.Context(), Key: []byte(t.prefix + "large"),
+		Value: make([]byte, 60<<20)})
+	if err == nil {
+		err = node.Expect(got.GetRegionError().GetRaftEntryTooLarge().GetEntrySize() >= 60<<20, "%v", got)
+	}
+	t.Check("a message of 60 MiB at the store", err)
+	region, err := pdpb.NewPDClient(t.PDConn).GetRegion(ctx, &pdpb.GetRegionRequest{
+		Header: t.Header(), RegionKey: bytes.Repeat([]byte{'k'}, 145<<20)})
+	if err == nil {
+		err = node.Expect(region.GetRegion() != nil && region.Header.Error == nil, "%v", region)
+	}
+	t.Check("a message of 145 MiB at PD", err)
+}
+
+// manyStreams are more than a connection must be able to hold.
+const manyStreams = 1100
+
+// checkStreams has many streams of one connection open at once, all answered.
+func (t *tester) checkStreams() {
+	ctx, cancel := context.WithTimeout(t.ctx, 2*callTimeout)
+	defer cancel()
+	err := func() error {
+		var streams []tikvpb.Tikv_BatchCommandsClient
+		for i := 0; i < manyStreams; i++ {
+			stream, err := t.KV.BatchCommands(ctx)
+			if err != nil {
+				return err
+			}
+			streams = append(streams, stream)
+		}
+		for i, stream := range streams {
+			if err := stream.Send(&tikvpb.BatchCommandsRequest{RequestIds: []uint64{uint64(i)},
+				Requests: []*tikvpb.BatchCommandsRequest_Request{{Cmd: &tikvpb.BatchCommandsRequest_Request_Empty{
+					Empty: &tikvpb.BatchCommandsEmptyRequest{TestId: uint64(i)}}}}}); err != nil {
+				return err
+			}
+		}
+		for i, stream := range streams {
+			answer, err := stream.Recv()
+			if err != nil {
+				return fmt.Errorf("stream %d: %w", i, err)
+			}
+			if answer.RequestIds[0] != uint64(i) {
+				return fmt.Errorf("stream %d was answered %v", i, answer)
+			}
+		}
+		return nil
+	}()
+	t.Check("1100 streams of a connection at once", err)
 }
 
 // checkUnknown calls what nobody has, and what a store of ours never has.

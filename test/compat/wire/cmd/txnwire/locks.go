@@ -150,7 +150,9 @@ func (t *tester) checkLockTimes() {
 // background sends a lock request and gives its answer later.
 func (t *tester) background(request *kvrpcpb.PessimisticLockRequest) chan *kvrpcpb.PessimisticLockResponse {
 	answer := make(chan *kvrpcpb.PessimisticLockResponse, 1)
-	request.Context = t.Context()
+	if request.Context == nil {
+		request.Context = t.Context()
+	}
 	go func() {
 		got, err := send[*kvrpcpb.PessimisticLockResponse](t, request)
 		if err != nil {
@@ -188,13 +190,16 @@ func (t *tester) checkDeadlock() {
 		one, two := t.mustLock(a), t.mustLock(b)
 		waits := lockRequest(one, t.ts(), b)
 		waits.PrimaryLock, waits.WaitTimeout, waits.WakeUpMode = a, 1000, mode
+		waits.Context = t.with(func(x *kvrpcpb.Context) { x.ResourceGroupTag = []byte("who waits") })
 		answer := t.background(waits)
 		info := t.waiting(b, 1)
 		if len(info) == 1 {
-			t.want(info[0].Txn == one && info[0].WaitForTxn == two && info[0].KeyHash != 0, "wait info", info)
+			t.want(info[0].Txn == one && info[0].WaitForTxn == two && info[0].KeyHash != 0 &&
+				string(info[0].ResourceGroupTag) == "who waits", "wait info", info)
 		}
 		closes := lockRequest(two, t.ts(), a)
 		closes.PrimaryLock, closes.WaitTimeout, closes.WakeUpMode = b, 1000, mode
+		closes.Context = t.with(func(x *kvrpcpb.Context) { x.ResourceGroupTag = []byte("who closes") })
 		got := t.lock(closes)
 		e := first(got.Errors)
 		d := e.GetDeadlock()
@@ -202,6 +207,10 @@ func (t *tester) checkDeadlock() {
 			d.WaitChain[0].Txn == one && d.WaitChain[0].WaitForTxn == two && bytes.Equal(d.WaitChain[0].Key, b) &&
 			d.WaitChain[1].Txn == two && d.WaitChain[1].WaitForTxn == one && bytes.Equal(d.WaitChain[1].Key, a) &&
 			d.DeadlockKeyHash == d.WaitChain[0].KeyHash && d.DeadlockKeyHash != 0, "deadlock", e)
+		if chain := d.GetWaitChain(); len(chain) == 2 {
+			t.want(string(chain[0].ResourceGroupTag) == "who waits" && string(chain[1].ResourceGroupTag) == "who closes",
+				"resource_group_tag", chain)
+		}
 		t.want((len(got.Results) == 1) == (mode != 0), "results of a deadlock", got)
 		t.rollback(two, b)
 		r := <-answer

@@ -64,6 +64,19 @@ func (t *tester) checkReadLocks() {
 	t.want(got.Error == nil && string(got.Value) == "old", "the primary at the highest timestamp", got)
 	got = t.get(b, math.MaxUint64)
 	t.want(lone(got.Error, "Locked"), "a secondary at the highest timestamp", got)
+	replica := t.with(func(x *kvrpcpb.Context) { x.ReplicaRead, x.AppliedIndex = true, 3 })
+	got = ask[*kvrpcpb.GetResponse](t, &kvrpcpb.GetRequest{Context: replica, Key: a, Version: math.MaxUint64})
+	t.want(lone(got.Error, "Locked"), "replica_read at the highest timestamp", got)
+	for what, change := range map[string]func(*kvrpcpb.Context){
+		"stale_read":    func(x *kvrpcpb.Context) { x.StaleRead = true },
+		"applied_index": func(x *kvrpcpb.Context) { x.AppliedIndex = 3 },
+		"replica_read":  func(x *kvrpcpb.Context) { x.ReplicaRead = true },
+	} {
+		got = ask[*kvrpcpb.GetResponse](t, &kvrpcpb.GetRequest{Context: t.with(change), Key: a, Version: before})
+		t.want(got.Error == nil && string(got.Value) == "old", what+" below the lock", got)
+		got = ask[*kvrpcpb.GetResponse](t, &kvrpcpb.GetRequest{Context: t.with(change), Key: a, Version: now})
+		t.want(lone(got.Error, "Locked"), what+" above it", got)
+	}
 
 	// A reader below min_commit_ts passes.
 	t.rollback(start, a, b, c, d)
