@@ -52,7 +52,7 @@ type options struct {
 	rounds, nodes, clients, registers, basePort int
 	minutes                                     float64
 	seed                                        int64
-	dir, script, only, out                      string
+	dir, script, only, out, leak                string
 	longest                                     time.Duration
 	failpoints, ttl, disturbed                  bool
 }
@@ -63,13 +63,14 @@ func parseOptions() options {
 	flag.IntVar(&o.rounds, "rounds", 0, "faults; 0 is each kind once")
 	flag.Float64Var(&o.minutes, "minutes", 0, "go on for so long, however many faults that are")
 	flag.IntVar(&o.nodes, "nodes", 1, "instances")
-	flag.IntVar(&o.clients, "clients", 12, "clients; every fourth uses SQL, every fourth any peer")
+	flag.IntVar(&o.clients, "clients", 12, "clients, four at least; every fourth uses SQL, every fourth any peer")
 	flag.IntVar(&o.registers, "registers", 6, "registers at a time")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano(), "of the random choices")
 	flag.StringVar(&o.dir, "dir", "", "folder of the cluster")
 	flag.IntVar(&o.basePort, "base-port", 5000, "added to every port")
 	flag.StringVar(&o.script, "cluster", "scripts/cluster", "the script that starts clusters")
 	flag.StringVar(&o.only, "only", "", "kinds of faults, separated by commas, instead of all")
+	flag.StringVar(&o.leak, "leak", "", "a proxy that is none (nemesis/leaks.go), with which the run must fail")
 	flag.DurationVar(&o.longest, "longest", 30*time.Second, "that an instance is stopped or cut off")
 	flag.StringVar(&o.out, "out", "", "folder for the histories of a failure, and of all laps with -minutes")
 	flag.BoolVar(&o.failpoints, "failpoints", false, "the build has them: slow and full disks, clocks that step")
@@ -95,6 +96,11 @@ func main() {
 		log.Fatal(err)
 	}
 	n.Longest, n.Disturbed = o.longest, o.disturbed
+	if o.leak != "" {
+		if err = n.Leak(o.leak); err != nil {
+			log.Fatal(err)
+		}
+	}
 	if o.rounds == 0 {
 		o.rounds = n.Kinds()
 	}
@@ -102,17 +108,22 @@ func main() {
 	if err = n.WaitReplicas(); err != nil {
 		log.Fatal(err)
 	}
-	r := &run{o: o, cluster: c, nemesis: n, began: time.Now(), clock: startClock(c)}
+	r := &run{o: o, cluster: c, nemesis: n, began: time.Now(), clock: startClock(c), tally: map[string]int{}}
+	c.GivenUp = r.givenUp
 	err = r.all()
 	if err = errors.Join(err, r.clock.stop()); err != nil {
-		r.report(n.Report() + fmt.Sprintf("failed at fault %d: %v\n", r.faults, err))
+		r.report(n.Report() + tallyText(r.tally) + fmt.Sprintf("failed at fault %d: %v\n", r.faults, err))
 		if r.world != nil {
 			fmt.Print("what the bank's clients were told:\n" + r.world.Errors(20))
 		}
 		log.Fatalf("fault %d (seed %d): %v", r.faults, o.seed, err)
 	}
 	judged, err := r.judgeTimes()
-	r.report(n.Report() + judged + "\nok: " + r.text() + "\n")
+	result := "ok: "
+	if err != nil {
+		result = "failed, by that time alone: "
+	}
+	r.report(n.Report() + judged + "\n" + tallyText(r.tally) + result + r.text() + "\n")
 	if err != nil {
 		log.Fatalf("seed %d: %v", o.seed, err)
 	}
@@ -147,7 +158,9 @@ type run struct {
 
 	// of the laps that are over
 	answered, unknown, registers, ranges int
+	tally                                map[string]int
 
+	at    *history // of this lap
 	clock *clock
 	world *bank.World // nil: no transactions
 }
@@ -175,12 +188,13 @@ func (r *run) all() error {
 	if r.world != nil && (r.world.Committed.Load() == 0 || r.world.BySQL.Load() == 0 || r.world.ReadsBySQL.Load() == 0) {
 		return errors.New("no transactions, or none of SQL")
 	}
-	return errors.Join(r.nemesis.CheckProxy(), r.nemesis.CheckInjected())
+	return errors.Join(r.nemesis.CheckProxy(), r.nemesis.CheckInjected(), missing(r.tally, wanted))
 }
 
 // lap is some faults under one history, and its check.
 func (r *run) lap(lap int) (err error) {
 	h := newHistory(r.o.registers, lap)
+	r.at = h
 	stop := startClients(r.cluster, h, r.o)
 	var crew *bank.Crew
 	if r.world != nil {
@@ -207,7 +221,7 @@ func (r *run) lap(lap int) (err error) {
 	if crew != nil {
 		err = errors.Join(err, crew.Stop())
 	}
-	r.keep(lap, h)
+	r.keep(h)
 	return errors.Join(err, r.check(h))
 }
 
@@ -233,6 +247,9 @@ func (r *run) check(h *history) error {
 	r.unknown += h.unknown
 	r.registers += len(h.keys)
 	r.ranges += h.ranges
+	for name, count := range h.tally {
+		r.tally[name] += count
+	}
 	log.Printf("checked after %d faults: %s", r.faults, r.text())
 	return err
 }

@@ -36,7 +36,17 @@ type input struct {
 	expected string // of a swap; that expires
 	ttl      int    // of a put, in seconds; 0 is none
 	ranged   bool   // a remove by a range
+	by       way    // that it was asked in
 }
+
+type way int
+
+const (
+	toLeader way = iota
+	toAnyPeer
+	bySQL
+	ways
+)
 
 type output struct {
 	unknown bool   // the client was not told
@@ -154,10 +164,11 @@ type history struct {
 	ranges  int // removed, of those that were answered
 	values  int
 	keys    map[string]bool
+	tally   map[string]int // of what was answered, by what and how it was asked
 }
 
 func newHistory(registers, lap int) *history {
-	h := &history{began: time.Now(), keys: map[string]bool{}}
+	h := &history{began: time.Now(), keys: map[string]bool{}, tally: map[string]int{}}
 	for i := 0; i < registers; i++ {
 		h.places = append(h.places, &place{number: i, lap: lap})
 	}
@@ -207,6 +218,7 @@ func (h *history) end(client, number int, in input, call int64, out output) {
 		}
 	} else {
 		h.told++
+		h.tally[in.describe(out)]++
 	}
 	if in.kind != removeRange {
 		h.add(client, in, call, out, back)
@@ -259,6 +271,8 @@ func (h *history) write(path string) {
 		return
 	}
 	defer file.Close()
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
 	text := gzip.NewWriter(file)
 	defer text.Close()
 	sort.Slice(h.ops, func(i, j int) bool { return h.ops[i].Call < h.ops[j].Call })

@@ -55,7 +55,8 @@ func (r *run) report(text string) {
 }
 
 // keep what the clients of a lap did and saw: of a long run everything.
-func (r *run) keep(lap int, h *history) {
+func (r *run) keep(h *history) {
+	lap := h.places[0].lap
 	if r.o.out == "" || r.o.minutes == 0 {
 		return
 	}
@@ -77,4 +78,12 @@ func (r *run) forgetHistories() {
 			_ = os.Remove(path)
 		}
 	}
+}
+
+// givenUp: a node does not start.  The clients are still at work.
+func (r *run) givenUp(err error) {
+	if r.at != nil {
+		r.keep(r.at)
+	}
+	r.report(r.nemesis.Report() + fmt.Sprintf("failed at fault %d, a node does not start: %v\n", r.faults, err))
 }

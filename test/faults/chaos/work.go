@@ -88,6 +88,9 @@ func use(ctx context.Context, c *cluster.Cluster, h *history, id int, random *ra
 		number := random.Intn(len(h.places))
 		prefix, call := h.begin(number)
 		in := choose(h, random, prefix, seen, ttl)
+		if cli.follower && in.kind == get {
+			in.by = toAnyPeer
+		}
 		out, err := cli.do(in)
 		switch {
 		case err == nil && (in.kind == get || in.kind == swap):
@@ -123,6 +126,7 @@ func sessionOf(ctx context.Context, c *cluster.Cluster, node int, conn *pgx.Conn
 		number := random.Intn(len(h.places))
 		prefix, call := h.begin(number)
 		in := chooseSQL(h, random, prefix)
+		in.by = bySQL
 		limited, cancel := context.WithTimeout(context.Background(), opTimeout)
 		asked := time.Now()
 		out, err := doSQL(limited, conn, in)

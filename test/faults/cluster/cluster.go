@@ -23,9 +23,12 @@ type Cluster struct {
 	Dir      string
 	BasePort int
 	Nodes    int      // 0 is 1
-	Proxied  int      // added to the peer and PD ports that are announced; 0: none are
+	Proxied  int      // added to the ports for stores, clients and PD that are announced; 0: none are
 	Settings []string // name=value, or node:name=value, beyond those that every start has
 	Disks    Disks
+
+	// GivenUp is called before the program ends since a node does not start.
+	GivenUp func(error)
 }
 
 // Start waits until the instance serves; it also repairs a crashed one.
@@ -41,6 +44,9 @@ func (c *Cluster) Start() {
 	cmd.Stdout = os.Stdout
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
+		if c.GivenUp != nil {
+			c.GivenUp(err)
+		}
 		log.Fatalf("%s start: %v", c.Script, err)
 	}
 }
@@ -83,6 +89,22 @@ func (c *Cluster) AddressOf(node int) string {
 // PeerAddressOf is where the store of a node listens for other stores.
 func (c *Cluster) PeerAddressOf(node int) string {
 	return fmt.Sprintf("127.0.0.1:%d", 20170+node+c.BasePort)
+}
+
+// Unproxied is where a store serves that announces this address.
+func (c *Cluster) Unproxied(announced string) string {
+	for node := 0; node < c.Nodes; node++ {
+		if announced == fmt.Sprintf("127.0.0.1:%d", 20160+node+c.BasePort+c.Proxied) {
+			return c.AddressOf(node)
+		}
+	}
+	return announced
+}
+
+// PortsOf a node: those for other nodes, for clients and for SQL, as it listens.
+func (c *Cluster) PortsOf(node int) []int {
+	base := c.BasePort + node
+	return []int{20170 + base, 2379 + 9*node + base, 20160 + base, 54321 + base}
 }
 
 // DSN is how SQL reaches it.

@@ -83,6 +83,10 @@ func main() {
 		failed++
 		fmt.Printf("not ok %d - %s: %s\n# %v\n", ran, one.name, one.what, err)
 	}
+	if err = n.CheckProxy(); err != nil {
+		failed++
+		fmt.Printf("not ok %d - the proxy: %v\n", ran+1, err)
+	}
 	fmt.Printf("1..%d\n", ran)
 	if failed > 0 || ran == 0 {
 		log.Fatalf("%d of %d tests failed", failed, ran)

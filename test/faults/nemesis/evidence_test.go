@@ -134,16 +134,21 @@ func TestLosses(t *testing.T) {
 	cut, other := &pipe{link: link{0, 1}}, &pipe{link: link{1, 2}}
 	for _, p := range []*pipe{cut, other} {
 		p.a, p.b = net.Pipe()
-		if !n.admit(p) || n.keepBack(p, 10, true) {
+		if over, kept := n.keepBack(p, 10, true, false); !n.admit(p) || kept || over != p.link {
 			t.Fatalf("%v is cut", p.link)
 		}
+		n.wrote(p.link, 10, false)
 	}
-	n.block(true, link{0, 1})
-	if n.keepBack(other, 10, true) {
+	_ = n.block(true, link{0, 1})
+	if _, kept := n.keepBack(other, 10, true, false); kept {
 		t.Error("another link is cut")
 	}
+	n.wrote(other.link, 10, false)
 	done := make(chan bool)
-	go func() { done <- n.keepBack(cut, 7, true) }()
+	go func() {
+		_, kept := n.keepBack(cut, 7, true, false)
+		done <- kept
+	}()
 	go func() { done <- !n.admit(&pipe{link: link{0, 1}}) }()
 	for n.losses()[link{0, 1}] != (loss{bytes: 7, refused: 1}) {
 		time.Sleep(time.Millisecond)
@@ -158,7 +163,7 @@ func TestLosses(t *testing.T) {
 	if !<-done || !<-done {
 		t.Error("something passed while the link was cut")
 	}
-	n.block(false, link{1, 2})
+	_ = n.block(false, link{1, 2})
 	if got := n.losses(); got[link{1, 2}] != (loss{broken: 1}) || len(got) != 1 {
 		t.Errorf("what was lost by a cut that breaks connections: %v", got)
 	}

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,7 +34,7 @@ func (n *Nemesis) CutTo(node int) {
 	for i := 0; i < n.Cluster.Nodes; i++ {
 		links = append(links, link{i, node})
 	}
-	n.network.block(true, links...)
+	n.cutByHand(links)
 }
 
 // Isolate a node from all others.
@@ -42,11 +43,21 @@ func (n *Nemesis) Isolate(node int) {
 	for i := 0; i < n.Cluster.Nodes; i++ {
 		links = append(links, link{i, node}, link{node, i})
 	}
-	n.network.block(true, links...)
+	n.cutByHand(links)
+}
+
+// cutByHand: CheckProxy tells whether anything passed until Heal.
+func (n *Nemesis) cutByHand(links []link) {
+	if err := n.network.block(true, links...); err != nil {
+		n.leaked = errors.Join(n.leaked, err)
+	}
 }
 
 // Heal all links.
 func (n *Nemesis) Heal() {
+	if err := n.network.sealed(); err != nil {
+		n.leaked = errors.Join(n.leaked, err)
+	}
 	n.network.heal()
 }
 

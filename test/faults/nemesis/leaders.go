@@ -186,6 +186,12 @@ func (n *Nemesis) demandOthers() error {
 	return nil
 }
 
+// unfollowed: nobody else led though a killed node was away for so long that
+// others should have; that it leads again is no excuse.
+func (w *watch) unfollowed(fault string, repaired time.Time) bool {
+	return w.node < 0 && slices.Contains(kills, fault) && (w.late || inE(repaired.Sub(w.began)) > mostExpected)
+}
+
 // settle after the repair: somebody leads, the harmed node again or another.
 func (n *Nemesis) settle(fault string) {
 	for _, g := range n.groups {
@@ -199,7 +205,7 @@ func (n *Nemesis) settle(fault string) {
 		}
 		again.stop()
 		w.stop()
-		if w.late && w.node < 0 && slices.Contains(kills, fault) {
+		if w.unfollowed(fault, n.repaired) {
 			w.node, w.took = again.node, time.Since(w.began)
 		}
 		if w.node >= 0 {

@@ -40,9 +40,13 @@ type Nemesis struct {
 	told    []*evidence
 	served  served
 	splits  int
-	clock   int // seconds that all clocks are ahead
-	ahead   int // and those that one was, beyond them
-	times   []change
+	clock   int  // seconds that all clocks are ahead
+	ahead   int  // and those that one was, beyond them
+	lapped  bool // each of all kinds was injected
+
+	leaked   error     // of a cut by hand
+	repaired time.Time // when the repair of the fault at work began
+	times    []change
 }
 
 // proxied is added to the announced ports of several instances: a proxy's.  It
@@ -134,6 +138,7 @@ func (n *Nemesis) next() fault {
 	}
 	f := n.pending[0]
 	n.pending = n.pending[1:]
+	n.lapped = len(n.pending) == 0 && len(n.chosen) == len(faults)
 	return f
 }
 
@@ -178,13 +183,15 @@ func (n *Nemesis) inject(f fault) error {
 	if n.network != nil {
 		n.network.heal()
 	}
+	n.repaired = time.Now()
 	n.Cluster.Start()
 	n.settle(f.name)
 	return err
 }
 
 // CheckProxy fails if the instances got past the proxy, so that no partition
-// was one.
+// was one.  Once leaders have changed as often as all kinds of faults make them,
+// each of three has spoken to each.
 func (n *Nemesis) CheckProxy() error {
 	if n.network == nil {
 		return nil
@@ -192,5 +199,8 @@ func (n *Nemesis) CheckProxy() error {
 	if idle := n.network.unconnected(); len(idle) > 0 {
 		return fmt.Errorf("no connection through the proxy was ever made from the nodes %v", idle)
 	}
-	return n.network.bypassed()
+	if mute := n.network.mute(); len(mute) > 0 && n.lapped && n.Cluster.Nodes == 3 {
+		return fmt.Errorf("no instance ever sent anything over the links %q, so they cannot be said to have been cut", mute)
+	}
+	return errors.Join(n.leaked, n.network.bypassed())
 }

@@ -21,6 +21,9 @@ type network struct {
 	mutex   sync.Mutex
 	blocked map[link]bool
 	lost    map[link]*loss // since links were cut
+	traffic traffic
+	leak    leak // of a proxy that is none; nil: of none
+	posed   posed
 	open    map[*pipe]bool
 	healed  chan struct{} // closed when the links are open again
 	passed  map[link]int  // connections between instances
@@ -43,6 +46,7 @@ type link struct{ from, to int }
 type pipe struct {
 	link   link // from: also a client or a stranger; changed with the mutex held
 	a, b   net.Conn
+	posed  bool    // by a probe, which is no evidence of what an instance does
 	frames *frames // of what the sender tells other stores; nil: it is no such port
 }
 
@@ -50,13 +54,19 @@ func startNetwork(c *cluster.Cluster) (*network, error) {
 	n := &network{cluster: c, blocked: map[link]bool{}, lost: map[link]*loss{},
 		open: map[*pipe]bool{}, passed: map[link]int{}, healed: make(chan struct{})}
 	for node := 0; node < c.Nodes; node++ {
-		for _, target := range []string{c.PeerAddressOf(node), c.PDAddressOf(node)} {
+		for _, target := range targetsOf(c, node) {
 			if err := n.listen(node, target); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return n, nil
+}
+
+// targetsOf a node: where others than clients come, too.  Stores ask each other by
+// the clients' port what clients would ask (src/kvserver/relay.h).
+func targetsOf(c *cluster.Cluster, node int) []string {
+	return []string{c.PeerAddressOf(node), c.AddressOf(node), c.PDAddressOf(node)}
 }
 
 func portOf(address string) int {
@@ -83,9 +93,12 @@ func (n *network) listen(to int, target string) error {
 }
 
 func (n *network) serve(conn net.Conn, to int, target string) {
-	p := &pipe{link: link{n.nodeBehind(conn), to}, a: conn}
+	p := &pipe{link: link{to: to}, a: conn}
+	if p.link.from, p.posed = n.posed.find(conn); !p.posed {
+		p.link.from = n.nodeBehind(conn)
+	}
 	defer n.forget(p)
-	if target == n.cluster.PeerAddressOf(to) && p.link.from >= 0 {
+	if !p.posed && target == n.cluster.PeerAddressOf(to) && p.link.from >= 0 {
 		p.frames = &frames{heard: func(ms int64) { n.clocks.hear(p.link.from, ms) }}
 	}
 	if !n.admit(p) {
@@ -98,24 +111,27 @@ func (n *network) serve(conn net.Conn, to int, target string) {
 	n.mutex.Lock()
 	p.b = there
 	n.mutex.Unlock()
-	go n.pass(p, there, conn, nil)
-	n.pass(p, conn, there, p.frames)
+	go n.pass(p, there, conn, nil, true)
+	n.pass(p, conn, there, p.frames, false)
 }
 
 // pass copies until either side ends.  What comes while the link is blocked
 // is lost, as if a cable had been cut: nobody is told, and after the repair
-// the connection is of no use any more.
-func (n *network) pass(p *pipe, from, to net.Conn, frames *frames) {
+// the connection is of no use any more.  answers: to who has connected.
+func (n *network) pass(p *pipe, from, to net.Conn, frames *frames, answers bool) {
 	buffer := make([]byte, 64<<10)
 	for {
 		size, err := from.Read(buffer)
-		if n.keepBack(p, size, err == nil) || err != nil {
+		over, kept := n.keepBack(p, size, err == nil, answers)
+		if kept || err != nil {
 			break
 		}
 		if frames != nil {
 			frames.feed(buffer[:size])
 		}
-		if _, err = to.Write(buffer[:size]); err != nil {
+		size, err = to.Write(buffer[:size])
+		n.wrote(over, size, p.posed)
+		if err != nil {
 			break
 		}
 	}
@@ -126,16 +142,19 @@ func (n *network) pass(p *pipe, from, to net.Conn, frames *frames) {
 // healed, when it is of no use any more.
 func (n *network) admit(p *pipe) bool {
 	n.mutex.Lock()
-	cut, healed := n.blocked[p.link], n.healed
+	cut, healed := n.cuts(p.link, true, false), n.healed
 	switch {
 	case p.link.from == stranger && len(n.blocked) > 0:
 		n.strange++
 		n.mutex.Unlock()
 		return false
-	case cut:
+	case cut && !p.posed:
 		n.lossOf(p.link).refused++
-	case p.link.from >= 0:
-		n.passed[p.link]++
+	case !cut && p.link.from >= 0:
+		n.traffic.over(p.link).connections++
+		if !p.posed {
+			n.passed[p.link]++
+		}
 	}
 	n.open[p] = true
 	n.mutex.Unlock()
@@ -145,19 +164,23 @@ func (n *network) admit(p *pipe) bool {
 	return !cut
 }
 
-// keepBack returns false at once if the link is open, else true when it is
-// again: these bytes are lost.
-func (n *network) keepBack(p *pipe, size int, read bool) bool {
+// keepBack returns false at once if the link, which it names, is open, and what
+// was read is to be written; else true when it is again: these bytes are lost.
+func (n *network) keepBack(p *pipe, size int, read, answers bool) (over link, kept bool) {
 	n.mutex.Lock()
-	healed, cut := n.healed, n.blocked[p.link]
-	if cut && read {
-		n.lossOf(p.link).bytes += int64(size)
+	healed, cut := n.healed, n.cuts(p.link, false, answers)
+	over = p.link
+	switch {
+	case cut && read && !p.posed:
+		n.lossOf(over).bytes += int64(size)
+	case !cut && read:
+		n.traffic.over(over).writing++
 	}
 	n.mutex.Unlock()
 	if cut {
 		<-healed
 	}
-	return cut
+	return over, cut
 }
 
 // lossOf a link; the mutex is held.
@@ -165,6 +188,7 @@ func (n *network) lossOf(l link) *loss {
 	if n.lost[l] == nil {
 		n.lost[l] = &loss{}
 	}
+	n.traffic.over(l).lost = true
 	return n.lost[l]
 }
 
@@ -183,16 +207,14 @@ func (n *network) forget(p *pipe) {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	delete(n.open, p)
-	p.a.Close()
-	if p.b != nil {
-		p.b.Close()
-	}
+	p.end()
 }
 
 // block cuts these links.  Silently: what is sent is lost; else connections
 // break at once, as when a switch refuses them.  Whose connection is not known
-// is looked for again, and ended if nobody is found.
-func (n *network) block(silently bool, links ...link) {
+// is looked for again, and ended if nobody is found.  From its return on nothing
+// passes, which sealed checks.
+func (n *network) block(silently bool, links ...link) error {
 	n.mutex.Lock()
 	n.lost = map[link]*loss{}
 	for _, l := range links {
@@ -200,21 +222,31 @@ func (n *network) block(silently bool, links ...link) {
 	}
 	n.mutex.Unlock()
 	n.nameStrangers()
+	n.breakOff(silently)
+	return n.seal(links)
+}
+
+func (n *network) breakOff(silently bool) {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	for p := range n.open {
 		switch {
 		case p.link.from == stranger:
 			n.strange++
-		case silently || !n.blocked[p.link]:
+		case silently || !n.cuts(p.link, false, false):
 			continue
-		default:
+		case !p.posed:
 			n.lossOf(p.link).broken++
 		}
-		p.a.Close()
-		if p.b != nil {
-			p.b.Close()
-		}
+		p.end()
+	}
+}
+
+// end both connections; the mutex is held.
+func (p *pipe) end() {
+	p.a.Close()
+	if p.b != nil {
+		p.b.Close()
 	}
 }
 
@@ -246,6 +278,7 @@ func (n *network) heal() {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	n.blocked = map[link]bool{}
+	n.traffic.sealed = nil
 	close(n.healed)
 	n.healed = make(chan struct{})
 }
@@ -280,23 +313,6 @@ func (n *network) isClient(inode string) bool {
 	clients := n.clients
 	n.mutex.Unlock()
 	return slices.ContainsFunc(clients, func(pid int) bool { return holdsSocket(pid, inode) })
-}
-
-// bypassed fails if an instance is connected to what another one listens at,
-// not to what that announces: then no cut is one.
-func (n *network) bypassed() error {
-	targets := map[int]int{} // nodes, by port
-	for node := 0; node < n.cluster.Nodes; node++ {
-		targets[portOf(n.cluster.PeerAddressOf(node))] = node
-		targets[portOf(n.cluster.PDAddressOf(node))] = node
-	}
-	n.callers.refresh(n.cluster, time.Now())
-	for _, c := range connectionsTo(targets) {
-		if node := n.callers.find(c.inode); node >= 0 && node != targets[c.port] {
-			return fmt.Errorf("node %d is connected to port %d of node %d, around the proxy", node, c.port, targets[c.port])
-		}
-	}
-	return nil
 }
 
 // unconnected are the instances that have connected to no other.

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"slices"
@@ -87,9 +88,10 @@ func (p partition) whyNotReplaced(nodes int, untilReplaced bool) string {
 }
 
 // cutOff makes a partition, holds it, and demands that it was one: that
-// something was lost on its links, that no instance got around the proxy, that
-// others lead what those led that were cut off.  meanwhile is what is done
-// behind it, nil nothing.
+// something was lost on its links and nothing passed them, that probes which got
+// an answer before get none, that no instance got around the proxy, that others
+// lead what those led that were cut off.  meanwhile is what is done behind it,
+// nil nothing.
 func (n *Nemesis) cutOff(p partition, meanwhile func() error) error {
 	if err := n.WaitReplicas(); err != nil {
 		return fmt.Errorf("%w: %w", errNotInjected, err)
@@ -103,7 +105,30 @@ func (n *Nemesis) cutOff(p partition, meanwhile func() error) error {
 			g.close()
 		}
 	}()
-	n.network.block(n.random.Intn(2) == 0, p.links...)
+	probes, err := n.network.probe(p.links)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotInjected, err)
+	}
+	defer probes.close()
+	around := n.network.watchAround()
+	if err = n.network.block(n.random.Intn(2) == 0, p.links...); err == nil {
+		probes.knock()
+		err = n.behind(p, led, meanwhile)
+	}
+	// A leak is a failure, whatever else there was: of a proxy that is none no
+	// fault came about.
+	if wrong := errors.Join(around.end(), n.network.sealed(), probes.answered()); wrong != nil {
+		return wrong
+	}
+	if err == nil {
+		n.tell("links over which nothing passed", int64(len(p.links)))
+		n.tell("knocks unanswered", int64(probes.knocks))
+	}
+	return err
+}
+
+// behind the cut: it is held, and demanded to be one.
+func (n *Nemesis) behind(p partition, led []*group, meanwhile func() error) (err error) {
 	for _, node := range p.apart {
 		n.gone(node)
 	}
@@ -120,9 +145,6 @@ func (n *Nemesis) cutOff(p partition, meanwhile func() error) error {
 		n.rest(min(n.Longest, 2*electionTimeout))
 	}
 	if err = n.awaitLoss(p.links); err == nil {
-		err = n.network.bypassed()
-	}
-	if err == nil {
 		err = n.demandLeaders(p, led)
 	}
 	return err

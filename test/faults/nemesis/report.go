@@ -53,6 +53,7 @@ func (n *Nemesis) Report() string {
 	}
 	if n.network != nil {
 		fmt.Fprintf(&text, "connections of nobody known that were ended while links were cut: %d\n", n.network.strangers())
+		text.WriteString(n.network.text())
 	}
 	text.WriteString(n.served.text())
 	return text.String()

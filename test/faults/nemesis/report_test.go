@@ -40,6 +40,28 @@ func TestJudgeKills(t *testing.T) {
 	}
 }
 
+func TestUnfollowed(t *testing.T) {
+	began := time.Now()
+	for _, test := range []struct {
+		name, fault string
+		node        int
+		away        time.Duration
+		late        bool
+		counts      bool
+	}{
+		{"away too briefly", "kill-leader", -1, electionTimeout, false, false},
+		{"away long enough", "kill-leader", -1, 4 * electionTimeout, false, true},
+		{"waited for in vain", "kill-pd-leader", -1, electionTimeout, true, true},
+		{"another leads", "kill-leader", 1, 4 * electionTimeout, false, false},
+		{"no kill", "pause-leader", -1, 4 * electionTimeout, false, false},
+	} {
+		w := &watch{began: began, node: test.node, late: test.late}
+		if w.unfollowed(test.fault, began.Add(test.away)) != test.counts {
+			t.Error(test.name)
+		}
+	}
+}
+
 func TestFailpointText(t *testing.T) {
 	tests := []struct {
 		fault FailpointFault

@@ -162,7 +162,7 @@ func (r *Router) Address(ctx context.Context, store uint64) (address string, err
 	}
 	err = r.askPD(ctx, func(ctx context.Context, pd pdpb.PDClient) error {
 		reply, err := pd.GetStore(ctx, &pdpb.GetStoreRequest{Header: r.header(), StoreId: store})
-		address = reply.GetStore().GetAddress()
+		address = r.cluster.Unproxied(reply.GetStore().GetAddress())
 		return Failed(reply.GetHeader(), err)
 	})
 	if err == nil && address != "" {

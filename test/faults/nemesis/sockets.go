@@ -127,3 +127,22 @@ func holdsSocket(pid int, inode string) bool {
 	}
 	return false
 }
+
+// socketsOf a process, by their inodes.
+func socketsOf(pid int) map[string]bool {
+	sockets := map[string]bool{}
+	folder := fmt.Sprintf("/proc/%d/fd/", pid)
+	files, err := os.Open(folder)
+	if err != nil {
+		return sockets
+	}
+	defer files.Close()
+	names, _ := files.Readdirnames(-1)
+	for _, name := range names {
+		target, err := os.Readlink(folder + name)
+		if inode, is := strings.CutPrefix(target, "socket:["); err == nil && is {
+			sockets[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	return sockets
+}

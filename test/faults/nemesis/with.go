@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"time"
 
 	"tikv_fdw/test/faults/cluster"
 )
@@ -129,6 +130,7 @@ func (n *Nemesis) With(kind string, node int, meanwhile func() error) error {
 	if n.network != nil {
 		n.network.heal()
 	}
+	n.repaired = time.Now()
 	n.Cluster.Start()
 	n.settle(kind)
 	if err == nil {
