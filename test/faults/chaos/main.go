@@ -188,6 +188,9 @@ func (r *run) all() error {
 	if r.world != nil && (r.world.Committed.Load() == 0 || r.world.BySQL.Load() == 0 || r.world.ReadsBySQL.Load() == 0) {
 		return errors.New("no transactions, or none of SQL")
 	}
+	if r.clock.asked.Load() == 0 {
+		return errors.New("nobody was given a timestamp")
+	}
 	return errors.Join(r.nemesis.CheckProxy(), r.nemesis.CheckInjected(), missing(r.tally, wanted))
 }
 
