@@ -13,7 +13,8 @@
  *			transaction, and what clients write meanwhile goes there, too;
  *	LOOK	the end is looked at until VACUUM has made it empty;
  *	CUT		and cut off, a piece at a time, under a lock that is held for
- *			milliseconds and not waited for (bus/table_cut.h).
+ *			milliseconds and not waited for (bus/table_cut.h), once others
+ *			have flushed what came before.
  *
  * Nothing of it is stored: rows are moved by transactions of their own, so
  * after a crash each is where it was or where it is to be, and a store that
@@ -33,8 +34,6 @@
 
 /* It rests so many times as long as it took. */
 #define REST 19
-
-#define FIRST_CHECK_US INT64CONST(10000000)
 
 /* ----------------------------------------------------------------- tables */
 

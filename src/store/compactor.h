@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "access/xlogdefs.h"
 #include "storage/heap_compact.h"
 #include "storage/low_rooms.h"
 
@@ -15,7 +16,7 @@ typedef enum CompactStep
 	COMPACT_REST, /* is it worth it? */
 	COMPACT_MOVE, /* rows move down */
 	COMPACT_LOOK, /* is the end empty? */
-	COMPACT_CUT	  /* it is, and the lock is wanted */
+	COMPACT_CUT	  /* it is: the WAL is to be flushed, then the lock is wanted */
 } CompactStep;
 
 typedef struct CompactedTable
@@ -32,15 +33,20 @@ typedef struct CompactedTable
 	BlockNumber from;
 	BlockNumber blocks;	 /* its length */
 	BlockNumber waiting; /* blocks that may go, as last seen */
-	int64 give_up_us;	 /* waiting for VACUUM, or for the lock */
+	int64 give_up_us;	 /* waiting for VACUUM */
 	int64 ask_us;		 /* when VACUUM is asked for again */
-	int64 lock_rest_us;	 /* after the lock was not to be had */
+	int64 cut_retry_us;	 /* when the lock was not to be had, or the disk slow */
 	int64 check_us;		 /* between two looks whether it is worth it */
 	HeapSample sample;	 /* the look that is under way */
 	uint64 moved;		 /* rows */
 	uint64 cut;			 /* blocks */
 	bool waits;			 /* MOVE: somebody holds a snapshot, or may do so */
 	bool again;			 /* what is at the end may have come there since */
+
+	/* CUT: is to be flushed before; invalid: nothing is. */
+	XLogRecPtr flush_lsn;
+	int64 asked_us;		/* for that */
+	int64 unflushed_us; /* when it was last seen that it is not yet */
 } CompactedTable;
 
 typedef struct Compactor

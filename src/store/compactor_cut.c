@@ -1,17 +1,29 @@
 /*
  * compactor_cut.c
  *	  The end of a table: waited for until it is empty, and cut off.
+ *
+ * Postgres flushes the WAL when it cuts a table, in the process that cuts and
+ * under the lock.  A store with peers does not wait for the disk, so it has
+ * `tikv flush` do that before: what is left is a record of some fifty bytes,
+ * and what was written in that moment.  And it sees how quick the disk is; one
+ * that takes its time is not waited for, the table stays long for a while.
+ * Another process would not do it better: none of the store's turns goes on
+ * while somebody else has the lock.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "bus/flush.h"
 #include "bus/table_cut.h"
+#include "catalog/pg_control.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "store/compactor_internal.h"
+#include "store/replicas.h"
 
-/* How often, and how long, it is looked whether VACUUM was there. */
-#define VACUUM_LOOK_US INT64CONST(5000000)
+/* How often VACUUM is asked for, and how long it is waited for. */
 #define VACUUM_ASK_US INT64CONST(60000000)
 #define VACUUM_PATIENCE_US INT64CONST(900000000)
 
@@ -23,14 +35,21 @@
 #define CUT_LEAST 256
 #define CUT_REST_US INT64CONST(250000)
 
+/* A disk is slow at the moment if it takes longer to flush. */
+#define QUICK_FLUSH_US INT64CONST(100000)
+#define FLUSH_LOOK_US INT64CONST(1000)
+#define MAX_FLUSH_LOOK_US INT64CONST(1000000)
+
 /*
  * Readers that have begun may go on as long; others wait, also for the cut: a
  * store that others keep from running takes its time.
  */
 #define LOCK_PATIENCE_US INT64CONST(20000)
 #define READERS_WAIT_US INT64CONST(1000000)
-#define LOCK_REST_US INT64CONST(1000000)
-#define MAX_LOCK_REST_US INT64CONST(60000000)
+
+/* After the lock was not to be had or the disk was slow; then twice as long. */
+#define CUT_RETRY_US INT64CONST(1000000)
+#define MAX_CUT_RETRY_US INT64CONST(60000000)
 
 /* -------------------------------------------------------------------- look */
 
@@ -41,7 +60,7 @@ compactor_begin_look(CompactedTable *table, BlockNumber blocks)
 	table->from = blocks;
 	table->blocks = blocks;
 	table->give_up_us = dispatch_now_us() + VACUUM_PATIENCE_US;
-	table->lock_rest_us = LOCK_REST_US;
+	table->cut_retry_us = CUT_RETRY_US;
 	table->ask_us = 0;
 }
 
@@ -105,6 +124,43 @@ end_is_reached(Slice *slice, HeapTail tail)
 	}
 }
 
+/*
+ * A record that means nothing: its end is that of all that was written, and its
+ * flush has something to do, so that the time that takes says something.
+ */
+static XLogRecPtr
+mark_wal(void)
+{
+	uint32 nothing = 0;
+
+	XLogBeginInsert();
+	XLogRegisterData((char *) &nothing, sizeof(nothing));
+	return XLogInsert(RM_XLOG_ID, XLOG_NOOP);
+}
+
+/*
+ * Who has no peers waits for the disk at every commit.  So does who has nobody
+ * to do it.
+ */
+static void
+begin_cut(Slice *slice)
+{
+	CompactedTable *table = slice->table;
+
+	table->step = COMPACT_CUT;
+	table->give_up_us = slice->begun_us + VACUUM_PATIENCE_US;
+	table->flush_lsn = InvalidXLogRecPtr;
+	if (slice->store->replicas->n_grouped == 0)
+		return;
+	FAILPOINT("store_compact_before_flush");
+	flush_worker_ensure();
+	table->flush_lsn = mark_wal();
+	table->asked_us = table->unflushed_us = dispatch_now_us();
+	table->due_us = table->asked_us + FLUSH_LOOK_US;
+	if (!flush_request(table->flush_lsn))
+		table->flush_lsn = InvalidXLogRecPtr;
+}
+
 void
 compactor_look(Slice *slice)
 {
@@ -126,15 +182,45 @@ compactor_look(Slice *slice)
 	if (tail == HEAP_TAIL_EMPTY && table->from > floor)
 		return;
 	if (blocks - table->from >= CUT_LEAST)
-	{
-		table->step = COMPACT_CUT;
-		table->give_up_us = slice->begun_us + VACUUM_PATIENCE_US;
-	}
+		begin_cut(slice);
 	else
 		end_is_reached(slice, tail);
 }
 
 /* --------------------------------------------------------------------- cut */
+
+/* Not yet: the store is woken when it is, and looks now and then as well. */
+static bool
+is_flushed(Slice *slice)
+{
+	CompactedTable *table = slice->table;
+	int64 waited_us = slice->begun_us - table->asked_us;
+
+	if (table->flush_lsn <= GetFlushRecPtr(NULL) &&
+		!FAILPOINT_ERROR("store_compact_unflushed"))
+		return true;
+	(void) flush_request(table->flush_lsn);
+	table->unflushed_us = slice->begun_us;
+	table->due_us = slice->begun_us +
+		Min(Max(FLUSH_LOOK_US, waited_us / 4), MAX_FLUSH_LOOK_US);
+	return false;
+}
+
+/* By when it was seen not to have flushed: the store may look late. */
+static bool
+is_disk_slow(const CompactedTable *table)
+{
+	return table->unflushed_us - table->asked_us > QUICK_FLUSH_US;
+}
+
+/* The end may not be what it was then. */
+static void
+put_off(CompactedTable *table)
+{
+	table->step = COMPACT_LOOK;
+	table->due_us = dispatch_now_us() + table->cut_retry_us;
+	table->cut_retry_us = Min(2 * table->cut_retry_us, MAX_CUT_RETRY_US);
+}
 
 static HeapCut
 try_cut(Slice *slice, BlockNumber *blocks)
@@ -150,8 +236,8 @@ try_cut(Slice *slice, BlockNumber *blocks)
 }
 
 /* Readers hold their locks for moments: some milliseconds may do. */
-void
-compactor_cut(Slice *slice)
+static void
+cut(Slice *slice)
 {
 	CompactedTable *table = slice->table;
 	Compactor *compactor = &slice->store->compactor;
@@ -161,14 +247,13 @@ compactor_cut(Slice *slice)
 	table_cut_begin(READERS_WAIT_US);
 	result = try_cut(slice, &blocks);
 	table_cut_end();
-	table->step = COMPACT_LOOK;
 	if (result == HEAP_CUT_LOCKED)
 	{
-		table->due_us = dispatch_now_us() + table->lock_rest_us;
-		table->lock_rest_us = Min(2 * table->lock_rest_us, MAX_LOCK_REST_US);
+		put_off(table);
 		return;
 	}
-	table->lock_rest_us = LOCK_REST_US;
+	table->step = COMPACT_LOOK;
+	table->cut_retry_us = CUT_RETRY_US;
 	compactor_rest(slice);
 	table->due_us = Max(table->due_us, slice->begun_us + CUT_REST_US);
 	table->from = table->blocks;
@@ -177,4 +262,22 @@ compactor_cut(Slice *slice)
 	table->cut += table->blocks - Min(table->blocks, blocks);
 	compactor->cut += table->blocks - Min(table->blocks, blocks);
 	table->blocks = table->from = blocks;
+}
+
+void
+compactor_cut(Slice *slice)
+{
+	CompactedTable *table = slice->table;
+
+	if (XLogRecPtrIsInvalid(table->flush_lsn))
+		cut(slice);
+	else if (!is_flushed(slice))
+		return;
+	else if (is_disk_slow(table))
+		put_off(table);
+	else
+	{
+		FAILPOINT("store_compact_flushed");
+		cut(slice);
+	}
 }

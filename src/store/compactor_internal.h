@@ -7,9 +7,27 @@
 
 #include "store/store.h"
 
-/* Between two looks whether a table is worth it, and twice that, and so on. */
+/*
+ * Until a table is first looked at, between two looks whether it is worth it,
+ * and twice that, and so on.  A snapshot that is older than OLD_US keeps what
+ * is moved from being cleaned up; whether VACUUM was there is looked at again
+ * after VACUUM_LOOK_US.
+ */
+#ifdef TIKV_FAILPOINTS /* tests do not wait for long */
+#define FIRST_CHECK_US INT64CONST(2000000)
+#define CHECK_US INT64CONST(2000000)
+#define MAX_CHECK_US INT64CONST(8000000)
+#define OLD_US INT64CONST(3000000)
+#define OLD_REST_US INT64CONST(1000000)
+#define VACUUM_LOOK_US INT64CONST(500000)
+#else
+#define FIRST_CHECK_US INT64CONST(10000000)
 #define CHECK_US INT64CONST(60000000)
 #define MAX_CHECK_US INT64CONST(3600000000)
+#define OLD_US INT64CONST(10000000)
+#define OLD_REST_US INT64CONST(5000000)
+#define VACUUM_LOOK_US INT64CONST(5000000)
+#endif
 
 /* One of the tables that may be compacted. */
 typedef struct TableKind
@@ -55,8 +73,8 @@ extern void compactor_begin_move(Slice *slice, BlockNumber blocks);
 extern void compactor_move(Slice *slice);
 
 /*
- * Does somebody hold a snapshot of ten seconds ago or more?  `unknown`, if that
- * was not asked for so long that it shows in ten seconds only.
+ * Does somebody hold a snapshot of ten seconds (OLD_US) ago or more?
+ * `unknown`, if that was not asked for so long that it shows in ten more only.
  */
 extern bool compactor_snapshot_is_old(Compactor *compactor, Relation heap,
 									  bool unknown);

@@ -13,10 +13,6 @@
 #define SLICE_ROWS 128
 #define SLICE_BYTES ((Size) 256 << 10)
 
-/* A snapshot that is older keeps what is moved from being cleaned up. */
-#define OLD_US INT64CONST(10000000)
-#define OLD_REST_US INT64CONST(5000000)
-
 /* ------------------------------------------------------------------- check */
 
 /*

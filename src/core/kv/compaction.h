@@ -16,7 +16,11 @@
 #include <stdint.h>
 
 /* Shorter tables are left as they are: 32 MiB. */
+#ifdef TIKV_FAILPOINTS
+#define COMPACTION_MIN_BLOCKS 512 /* tests do not write for long */
+#else
 #define COMPACTION_MIN_BLOCKS 4096
+#endif
 
 /*
  * Is a table of so many blocks worth it, if of those that were looked at so

@@ -57,6 +57,7 @@ var drives = map[string]func(t *trial) error{
 	"silence":      (*trial).beSilent,
 	"size":         (*trial).grow,
 	"stale":        (*trial).goStale,
+	"longtable":    (*trial).longTable,
 	"join":         (*trial).joinAnew,
 	"leave":        (*trial).leave,
 }
