@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "utils/rel.h"
 
+#include "bus/failpoints.h"
 #include "storage/heap_compact.h"
 #include "storage/low_rooms.h"
 #include "storage/row.h"
@@ -209,7 +210,9 @@ cut_locked(Relation heap, BlockNumber keep, BlockNumber *blocks)
 	*blocks = to;
 	if (to == all)
 		return HEAP_CUT_NOTHING;
+	FAILPOINT("storage_cut_locked");
 	RelationTruncate(heap, to);
+	FAILPOINT("storage_cut_truncated");
 	return HEAP_CUT_DONE;
 }
 

@@ -23,6 +23,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "bus/failpoints.h"
 #include "bus/table_cut.h"
 #include "bus/tasks.h"
 #include "storage/bufmgr.h"
@@ -162,7 +163,15 @@ run_open_slice(Slice *slice)
 		compactor_move(slice);
 	else
 		compactor_look(slice);
+	if (slice->move.rows > 0)
+	{
+		FAILPOINT("store_compact_before_commit");
+	}
 	close_slice(slice);
+	if (slice->move.rows > 0)
+	{
+		FAILPOINT("store_compact_before_places");
+	}
 	heap_move_published(&slice->move);
 }
 
