@@ -10,11 +10,15 @@
 
 #include "access/heaptoast.h"
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 
 #include "storage/low_rooms.h"
+#include "storage/recent_page.h"
 
 /* Blocks that one row may cost: some 40 us, if none is in memory. */
 #define MAX_STEPS 16
@@ -28,6 +32,19 @@ typedef struct LowRooms
 
 static LowRooms rooms[LOW_ROOMS_TABLES];
 static int n_rooms; /* that are in use: mostly none is */
+
+/* A block that could not be read, as long as its table is compacted. */
+typedef struct BadBlock
+{
+	Oid file; /* invalid: unused */
+	BlockNumber block;
+} BadBlock;
+
+/* Of more than so many the first are tried again. */
+#define MAX_BAD_BLOCKS 64
+
+static BadBlock bad_blocks[MAX_BAD_BLOCKS];
+static uint64 n_bad_blocks; /* that were found, ever */
 
 Oid
 heap_file(Relation heap)
@@ -69,6 +86,9 @@ low_rooms_end(Oid table)
 
 	if (low == NULL)
 		return;
+	for (int i = 0; i < MAX_BAD_BLOCKS; i++)
+		if (bad_blocks[i].file == low->file)
+			bad_blocks[i].file = InvalidOid;
 	low->table = InvalidOid;
 	n_rooms--;
 }
@@ -77,7 +97,14 @@ void
 low_rooms_reset(void)
 {
 	memset(rooms, 0, sizeof(rooms));
+	memset(bad_blocks, 0, sizeof(bad_blocks));
 	n_rooms = 0;
+}
+
+uint64
+low_rooms_unreadable(void)
+{
+	return n_bad_blocks;
 }
 
 RoomMark *
@@ -114,11 +141,103 @@ inline_length(Relation heap, Size len)
 	return MAXALIGN(len);
 }
 
-/* The free bytes of a block that exists. */
-static Size
-free_in(Relation heap, BlockNumber block)
+/* ------------------------------------------------ blocks that cannot be read */
+
+static bool
+is_bad(Relation heap, BlockNumber block)
 {
-	Buffer buffer = ReadBuffer(heap, block);
+	for (int i = 0; i < MAX_BAD_BLOCKS && n_bad_blocks > 0; i++)
+		if (bad_blocks[i].file == heap_file(heap) &&
+			bad_blocks[i].block == block)
+			return true;
+	return false;
+}
+
+static void
+note_bad(Relation heap, BlockNumber block, const ErrorData *error)
+{
+	BadBlock *bad = &bad_blocks[n_bad_blocks++ % MAX_BAD_BLOCKS];
+
+	bad->file = heap_file(heap);
+	bad->block = block;
+	ereport(
+		LOG,
+		(errcode(error->sqlerrcode),
+		 errmsg("block %u of table \"%s\" cannot be read: %s", block,
+				RelationGetRelationName(heap), error->message),
+		 errdetail(
+			 "Rows that were to go there while the table is compacted go to the blocks behind it.")));
+}
+
+/* What a disk or a damaged page may say. */
+static bool
+is_of_block(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
+		error->sqlerrcode == ERRCODE_IO_ERROR;
+}
+
+/*
+ * Within a subtransaction, which takes care of what a failed read leaves behind.
+ * It is rolled back in any case: it has done nothing, and the end of one that
+ * succeeds would count as a command of the turn.
+ */
+static bool
+try_read(Relation heap, BlockNumber block)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		ReleaseBuffer(ReadBuffer(heap, block));
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return true;
+	if (!is_of_block(error))
+		ReThrowError(error);
+	note_bad(heap, block, error);
+	FreeErrorData(error);
+	return false;
+}
+
+/*
+ * Pinned; InvalidBuffer: it cannot be read.  An error would fail the turn, and
+ * all turns after it that have something to insert; one of a group even ends the
+ * process.
+ */
+static Buffer
+read_if_possible(Relation heap, BlockNumber block)
+{
+	Buffer buffer;
+
+	if (is_bad(heap, block))
+		return InvalidBuffer;
+	buffer = page_in_memory(heap, block);
+	if (!BufferIsValid(buffer) && try_read(heap, block))
+		buffer = ReadBuffer(heap, block);
+	return buffer;
+}
+
+/* ------------------------------------------------------------------- room */
+
+/* The free bytes of a page, which is let go. */
+static Size
+free_of(Buffer buffer)
+{
 	Page page = BufferGetPage(buffer);
 	Size room = 0;
 
@@ -130,14 +249,16 @@ free_in(Relation heap, BlockNumber block)
 }
 
 /*
- * The same; the free space map is told if it is not enough.  The map itself is
- * not asked: after a crash it is one of long ago, and VACUUM, which passes over
- * pages that nobody has touched since, does not mend it.
+ * Those of a block that exists, none in one that cannot be read; the free space map is told if it is
+ * not enough.  The map itself is not asked: after a crash it is one of long ago,
+ * and VACUUM, which passes over pages that nobody has touched since, does not
+ * mend it.
  */
 static Size
 room_in(Relation heap, BlockNumber block, Size need)
 {
-	Size room = free_in(heap, block);
+	Buffer buffer = read_if_possible(heap, block);
+	Size room = BufferIsValid(buffer) ? free_of(buffer) : 0;
 
 	if (room < need)
 		RecordPageWithFreeSpace(heap, block, room);
@@ -193,7 +314,8 @@ void
 low_rooms_aim_update(Relation heap, const ItemPointerData *old, Size len)
 {
 	if (low_rooms_mark(heap) != NULL &&
-		free_in(heap, ItemPointerGetBlockNumber(old)) < MAXALIGN(len))
+		free_of(ReadBuffer(heap, ItemPointerGetBlockNumber(old))) <
+			MAXALIGN(len))
 		(void) low_rooms_aim(heap, len);
 }
 

@@ -37,6 +37,12 @@ extern void low_rooms_end(Oid table);
 extern void low_rooms_reset(void);
 
 /*
+ * How many blocks could not be read since the process began: their rows go
+ * elsewhere, and the log has said so.
+ */
+extern uint64 low_rooms_unreadable(void);
+
+/*
  * A row of so many bytes is about to be inserted: let Postgres try the block
  * first that has room for it, and return that.  InvalidBlockNumber: it is not
  * known, and Postgres does as it likes.  Looks at some blocks at most.

@@ -66,3 +66,16 @@ recent_page_pin(Relation rel, BlockNumber block)
 	recent_uses[at] = RECENT_USES;
 	return buffer;
 }
+
+Buffer
+page_in_memory(Relation rel, BlockNumber block)
+{
+	Buffer buffer =
+		PrefetchSharedBuffer(RelationGetSmgr(rel), MAIN_FORKNUM, block)
+			.recent_buffer;
+
+	/* One that could not be read may be known as well, and is not valid. */
+	return BufferIsValid(buffer) && pin_recent(rel, block, buffer) ?
+		buffer :
+		InvalidBuffer;
+}

@@ -27,4 +27,7 @@ extern Page recent_page_guess(BlockNumber block);
 /* As ReadBuffer, of a block that exists in a table that is no temporary one. */
 extern Buffer recent_page_pin(Relation rel, BlockNumber block);
 
+/* The same if it is in shared memory and can be read; else InvalidBuffer. */
+extern Buffer page_in_memory(Relation rel, BlockNumber block);
+
 #endif /* TIKV_STORAGE_RECENT_PAGE_H */

@@ -24,6 +24,7 @@
 
 #include "access/xact.h"
 #include "bus/failpoints.h"
+#include "bus/metrics.h"
 #include "bus/table_cut.h"
 #include "bus/tasks.h"
 #include "storage/bufmgr.h"
@@ -220,6 +221,7 @@ tell(Compactor *compactor)
 		waiting += compactor->tables[i].waiting;
 	tasks_set(TASK_COMPACT_WAITING, waiting);
 	tasks_set(TASK_COMPACT_REMOVED, compactor->cut);
+	metrics_set(VALUE_UNREADABLE_BLOCKS, low_rooms_unreadable());
 }
 
 /* Cutting gives space back; moving needs some first. */
