@@ -23,8 +23,7 @@ newest(void *arg, grpc_ssl_server_certificate_config **config)
 
 	if (material == NULL)
 		return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
-	if (atomic_exchange(&listener->generation, material->generation) ==
-		material->generation)
+	if (atomic_load(&listener->generation) == material->generation)
 	{
 		tls_release(material);
 		return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
@@ -32,8 +31,11 @@ newest(void *arg, grpc_ssl_server_certificate_config **config)
 	pair.private_key = material->key;
 	pair.cert_chain = material->cert;
 	*config = grpc_ssl_server_certificate_config_create(material->ca, &pair, 1);
+	if (*config != NULL)
+		atomic_store(&listener->generation, material->generation);
 	tls_release(material);
-	return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+	return *config != NULL ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW :
+							 GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
 }
 
 grpc_server_credentials *

@@ -71,11 +71,11 @@
 #define LEAST_BYTES 4096
 
 /*
- * Who sends so much in a tick sends a large message, which is read at once,
- * however long that takes; but not more than one, and a window.  Frames that
- * make work come at a tenth of that at most.
+ * Who sends so much in a tick sends a large message, which is read in one go,
+ * however long that takes; but not more than one, and a window.  Resets, which
+ * make most work, come at a sixth of that.
  */
-#define BULK_BYTES_PER_TICK (UINT64_C(4) << 20)
+#define BULK_BYTES_PER_TICK (UINT64_C(2) << 20)
 #define BULK_WINDOW (UINT64_C(16) << 20)
 
 /* What has been read from one connection. */

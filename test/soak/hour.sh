@@ -105,6 +105,9 @@ soak_interval()
         "table $(query "SELECT pg_size_pretty(pg_total_relation_size('tikv_internal.raw'))")"
 }
 
+# The process of each worker: none may end meanwhile.
+declare -A SOAK_PIDS
+
 # Private memory in kB: what a leak would be in, whatever of shared_buffers a
 # process has touched.
 sample_memory()
@@ -112,6 +115,9 @@ sample_memory()
     local worker pid
 
     while IFS='|' read -r worker pid; do
+        [ "${SOAK_PIDS[$worker]:-$pid}" = "$pid" ] ||
+            die "the worker $worker has begun anew in interval $INTERVAL"
+        SOAK_PIDS[$worker]=$pid
         sample memory "$worker" \
             "$(awk '/^Private_(Clean|Dirty):/{kb += $2} END {print kb}' "/proc/$pid/smaps_rollup")"
     done < <(query "SELECT worker, pid FROM tikv_status()")
