@@ -50,13 +50,21 @@ hibernate_init(Store *store)
 }
 
 static Neighbour *
-neighbour(Store *store, uint64 store_id)
+find_neighbour(const Store *store, uint64 store_id)
 {
-	Sleepers *sleepers = store->sleepers;
-	Neighbour *found = sleepers->neighbours;
+	Neighbour *found = store->sleepers->neighbours;
 
 	while (found != NULL && found->store_id != store_id)
 		found = found->next;
+	return found;
+}
+
+static Neighbour *
+neighbour(Store *store, uint64 store_id)
+{
+	Sleepers *sleepers = store->sleepers;
+	Neighbour *found = find_neighbour(store, store_id);
+
 	if (found != NULL)
 		return found;
 	found = MemoryContextAllocZero(store->context, sizeof(Neighbour));
@@ -299,6 +307,10 @@ store_message_send(Store *store, uint64 to, ExtraType type, Bytes context)
 	arena_free(&arena);
 }
 
+/*
+ * A store with which nothing ever slept needs no place: anybody can claim to
+ * be one.
+ */
 bool
 hibernate_take_store_message(Store *store, const PeerMessage *m)
 {
@@ -306,7 +318,9 @@ hibernate_take_store_message(Store *store, const PeerMessage *m)
 
 	if (m->extra != EXTRA_STORE_BEAT)
 		return false;
-	from = neighbour(store, m->from.store_id);
+	from = find_neighbour(store, m->from.store_id);
+	if (from == NULL)
+		return true;
 	from->heard_us = dispatch_now_us();
 	if (from->start != 0 && from->start != m->from.id && from->n > 0)
 		wake_shared(store, from, false);

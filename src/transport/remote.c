@@ -15,9 +15,6 @@
 #include "core/base/failpoint.h"
 #include "transport/transport_internal.h"
 
-/* A cluster has far fewer nodes. */
-#define MAX_REMOTES 4096
-
 #define RESOLVE_TIMEOUT_US 5000000
 #define CONNECT_TIMEOUT_US 5000000
 
@@ -32,6 +29,37 @@
 
 #define BATCH_RAFT "/tikvpb.Tikv/BatchRaft"
 
+void
+remote_forget(Remote *remote)
+{
+	remote->forgotten = true;
+	remote->transport->n_remotes--;
+}
+
+/* Nothing would be lost with it but how often it failed. */
+static bool
+is_idle(const Remote *remote)
+{
+	return !remote->forgotten && remote->snapshots == NULL &&
+		remote->queue.first == NULL &&
+		(remote->state == REMOTE_IDLE || remote->state == REMOTE_BACKOFF);
+}
+
+/* False if all are in use. */
+static bool
+forget_oldest(Transport *t)
+{
+	Remote *oldest = NULL;
+
+	for (Remote *r = t->remotes; r != NULL; r = r->next)
+		if (is_idle(r) && (oldest == NULL || r->since_us < oldest->since_us))
+			oldest = r;
+	if (oldest == NULL)
+		return false;
+	remote_forget(oldest);
+	return true;
+}
+
 Remote *
 remote_get(Transport *t, uint64_t id, bool make)
 {
@@ -40,7 +68,7 @@ remote_get(Transport *t, uint64_t id, bool make)
 	for (remote = t->remotes; remote != NULL; remote = remote->next)
 		if (remote->id == id && !remote->forgotten)
 			return remote;
-	if (!make || t->n_remotes >= MAX_REMOTES)
+	if (!make || (t->n_remotes >= TRANSPORT_NODES_MAX && !forget_oldest(t)))
 		return NULL;
 	remote = calloc(1, sizeof(*remote));
 	CHECK(remote != NULL);

@@ -59,7 +59,6 @@ free_remotes(Transport *t, bool all)
 			continue;
 		}
 		*at = remote->next;
-		t->n_remotes--;
 		remote_free(remote);
 	}
 }
@@ -112,7 +111,7 @@ transport_forget(Transport *t, uint64_t id)
 	Remote *remote = remote_get(t, id, false);
 
 	if (remote != NULL)
-		remote->forgotten = true;
+		remote_forget(remote);
 	fence_forget(&t->fence, id);
 }
 

@@ -20,6 +20,12 @@
 
 typedef struct Transport Transport;
 
+/*
+ * Nodes that are sent to; a cluster has far fewer.  Of more, whose ids somebody
+ * made up, those that could not be reached for the longest are forgotten.
+ */
+#define TRANSPORT_NODES_MAX 1024
+
 typedef struct TransportConfig
 {
 	Server *server;		 /* it outlives the transport */

@@ -53,7 +53,7 @@ struct Transport
 	TransportConfig config;
 	uint64_t start; /* of this node: FENCE_START */
 	Remote *remotes;
-	int n_remotes;
+	int n_remotes;	 /* that are not forgotten */
 	Inbound inbound; /* head of the list */
 	struct SnapshotIn *snapshots_in;
 	Fence fence;
@@ -89,6 +89,9 @@ extern bool snapshot_out_waits(const Remote *remote);
 /* ---- remote.c ---- */
 
 extern Remote *remote_get(Transport *t, uint64_t id, bool make);
+
+/* It is freed by transport_run: whoever calls may yet have it in hand. */
+extern void remote_forget(Remote *remote);
 extern void remote_run(Remote *remote, int64_t now_us);
 extern void remote_free(Remote *remote);
 

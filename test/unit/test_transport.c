@@ -140,6 +140,31 @@ addresses(void)
 	a->answer_never = false;
 }
 
+/* Messages can name any store, and some are answered. */
+static void
+made_up_nodes(void)
+{
+	Node *late = &nodes[3];
+	int before = a->unreachable;
+
+	for (uint64_t id = 1; id <= 5 * TRANSPORT_NODES_MAX; id++)
+	{
+		kit_send(a, 1000000 + id, 0, 10);
+		kit_round();
+	}
+	OK(kit_until(&a->unreachable, before + TRANSPORT_NODES_MAX),
+	   "very many nodes that nobody knows");
+	*late = (Node){.port = late->port};
+	OK(kit_start(late, NULL) && kit_send(a, 3, 0, 10),
+	   "leave room for one that there is");
+	OK(kit_until(&late->messages, 1), "which is reached");
+	before = b->messages;
+	OK(kit_send(a, 2, 0, 10) && kit_until(&b->messages, before + 1),
+	   "one with a stream keeps it");
+	transport_forget(a->transport, 3);
+	kit_stop(late);
+}
+
 /* ---- who is not let in ---- */
 
 static void
@@ -278,6 +303,7 @@ main(void)
 	bounds();
 	comes_back();
 	addresses();
+	made_up_nodes();
 	of_another_cluster();
 	wrong_receiver();
 	clones();
