@@ -323,17 +323,20 @@ command_done_packed(Request *request, Bytes reply)
 }
 
 /*
- * What the protocol of a command cannot express fails the stream, as a node
- * that breaks down would: a wrong cluster id is the usual case, and for a
- * write whose outcome is unknown it is the only honest answer.  A command that
- * could not even be told of a busy store is no write (BroadcastTxnStatus), and
- * the others of the stream have nothing to do with it.
+ * What the protocol of a command cannot express: a write of a transaction whose
+ * outcome is unknown is the usual case.  TiKV never answers such a command
+ * (tikv/tikv src/server/service/kv.rs, response_batch_commands_request), for
+ * which its client waits until its time is up.  By an empty Response client-go
+ * knows at once that the call has failed, which it takes for a failed call of
+ * its own: it sends it again as a retry, or says "undetermined" of a commit
+ * (FromBatchCommandsResponse in tikvrpc/tikvrpc.go).  The others of the stream
+ * have nothing to do with it.  As in TiKV only who is wrong here altogether
+ * loses the stream: by its cluster id, or by bytes that are no command.
  */
 static bool
-fails_alone(const Request *request, int code)
+fails_alone(int code)
 {
-	return code == RPC_UNIMPLEMENTED ||
-		(code == RPC_UNAVAILABLE && !service_has_region_error(request->method));
+	return code != RPC_INVALID_ARGUMENT;
 }
 
 static void
@@ -343,7 +346,7 @@ command_fail(Request *request, int code, const char *text)
 	BatchStream *stream = command->stream;
 
 	submit_observe(request, NULL, code);
-	if (!stream->over && fails_alone(request, code))
+	if (!stream->over && fails_alone(code))
 		answer_nothing(stream, command->id);
 	else
 		end_stream(stream, (RpcCode) code, text);

@@ -72,6 +72,8 @@ submit(void *arg, Request *request)
 		answer_get(request);
 	else if (request->method->id == METHOD_RAW_PUT)
 		request->done(request, &put.base);
+	else if (request->method->id == METHOD_KV_PREWRITE)
+		service_unknown(request, "the store is stopping");
 	else if (request->method->id == METHOD_BROADCAST_TXN_STATUS)
 		service_busy(request, "the worker is stopping");
 	else
@@ -507,6 +509,34 @@ test_busy_broadcast(RpcClient *client)
 	rpc_cancel(&s);
 }
 
+/* Nor has a transaction's for an outcome that nobody knows. */
+static void
+test_unknown_write(RpcClient *client)
+{
+	/* a prewrite, without content, and its id */
+	static const uint8_t message[] = {0x0a, 2, 0x1a, 0, 0x10, 7};
+	RpcStream s = open_stream(client);
+	Answers *a;
+
+	batch_begin();
+	batch_get(1, "wait");
+	batch_send(&s);
+	OK(test_wait_for(&n_waiting, 1), "a command waits");
+	rpc_send(&s, bytes_make(message, sizeof(message)));
+	a = batch_recv(&s);
+	OK(a != NULL && a->n_responses == 1 && a->request_ids[0] == 7 &&
+		   a->responses[0]->cmd_case ==
+			   TIKVPB__BATCH_COMMANDS_RESPONSE__RESPONSE__CMD__NOT_SET,
+	   "a write whose outcome is unknown is answered by an empty response");
+	free_answers(a);
+	EQ_U64(last_code, RPC_UNAVAILABLE, "which is observed as unavailable");
+	release_waiting();
+	a = batch_recv(&s);
+	OK(a != NULL && is_value(a, 0, "wait"), "what was beside it is answered");
+	free_answers(a);
+	rpc_cancel(&s);
+}
+
 static int
 status_for_bytes(RpcClient *client, Bytes bytes)
 {
@@ -741,6 +771,7 @@ main(void)
 	test_feedback(&client);
 	test_busy(&client);
 	test_busy_broadcast(&client);
+	test_unknown_write(&client);
 	test_cluster_id(&client);
 	test_bad_bytes(&client);
 	test_random_bytes(&client);
