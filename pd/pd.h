@@ -171,11 +171,12 @@ typedef struct Pd
 
 	/* the round */
 	Arena arena;
-	size_t max_answer; /* bytes of it for one request; see room.c */
-	size_t max_round;  /* ... beyond which the round ends */
-	bool changing;	   /* something was decided */
-	bool deciding;	   /* and it is more than a bound of timestamps */
-	bool round_sole;   /* and a transaction is open, locks are held */
+	size_t max_answer;	/* bytes of it for one request; see room.c */
+	size_t max_round;	/* ... beyond which the round ends */
+	size_t max_buckets; /* bytes, of all regions; see room.c */
+	bool changing;		/* something was decided */
+	bool deciding;		/* and it is more than a bound of timestamps */
+	bool round_sole;	/* and a transaction is open, locks are held */
 	Proposal proposal;
 	Reply *outbox;
 	Reply **outbox_tail;

@@ -20,7 +20,10 @@
 /* Of keys, values and what else one answer holds before it is packed. */
 #define MAX_ANSWER_BYTES ((size_t) 256 << 20)
 
-/* Both no more than this part of the memory that all may hold. */
+/* What is kept of the buckets that leaders report of their regions. */
+#define MAX_BUCKET_BYTES ((size_t) 64 << 20)
+
+/* Each no more than this part of the memory that all may hold. */
 #define PART_OF_MEMORY 4
 
 /*
@@ -36,10 +39,12 @@ pd_set_bounds(Pd *pd, size_t limit)
 {
 	pd->max_answer = MAX_ANSWER_BYTES;
 	pd->max_round = MAX_ROUND_BYTES;
+	pd->max_buckets = MAX_BUCKET_BYTES;
 	if (limit == 0)
 		return;
 	pd->max_answer = Min(pd->max_answer, limit / PART_OF_MEMORY);
 	pd->max_round = Min(pd->max_round, limit / PART_OF_MEMORY);
+	pd->max_buckets = Min(pd->max_buckets, limit / PART_OF_MEMORY);
 }
 
 bool

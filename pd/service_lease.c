@@ -201,7 +201,7 @@ pd_etcd_lease_time_to_live(PdAsk *ask, const void *request, void *response)
 	if (!in->keys)
 		return;
 	out->keys = arena_alloc(ask->arena, store->n * sizeof(*out->keys));
-	for (size_t i = 0; i < store->n; i++)
+	for (size_t i = 0; i < store->n && !kv_failed(ask, pd_check_room(ask)); i++)
 		if (kv_store_item(store, i)->lease == in->id)
 			out->keys[out->n_keys++] =
 				to_binary(arena_copy(ask->arena, kv_store_item(store, i)->key));

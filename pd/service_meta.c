@@ -63,7 +63,7 @@ pd_get_all_keyspaces(PdAsk *ask, const void *request, void *response)
 	if (in->limit > 0 && n > in->limit)
 		n = in->limit;
 	out->keyspaces = arena_alloc(ask->arena, n * sizeof(*out->keyspaces));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && !kv_failed(ask, pd_check_room(ask)); i++)
 		out->keyspaces[out->n_keyspaces++] =
 			to_keyspace(&all->items[first + i]->keyspace, ask->arena);
 }

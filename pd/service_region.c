@@ -227,16 +227,19 @@ pd_query_region(PdAsk *ask, const void *request, void *response)
 
 /* ---- ranges ---- */
 
+/* No more of them when the answer is too large, which then is refused. */
 static Pdpb__Region **
-region_list(const PdRegion **regions, size_t n, bool need_buckets, Arena *arena)
+region_list(PdAsk *ask, const PdRegion **regions, size_t *n, bool need_buckets)
 {
-	Pdpb__Region **out = arena_alloc(arena, n * sizeof(*out));
+	Pdpb__Region **out = arena_alloc(ask->arena, *n * sizeof(*out));
+	size_t i;
 
-	for (size_t i = 0; i < n; i++)
+	for (i = 0; i < *n && !kv_failed(ask, pd_check_room(ask)); i++)
 	{
-		out[i] = NEW_MESSAGE(arena, Pdpb__Region, pdpb__region__init);
-		FILL_REGION(out[i], regions[i], need_buckets, arena);
+		out[i] = NEW_MESSAGE(ask->arena, Pdpb__Region, pdpb__region__init);
+		FILL_REGION(out[i], regions[i], need_buckets, ask->arena);
 	}
+	*n = i;
 	return out;
 }
 
@@ -252,8 +255,8 @@ pd_scan_regions(PdAsk *ask, const void *request, void *response)
 								in->limit > 0 ? (size_t) in->limit : 0,
 								ask->arena, &regions, &complete);
 
+	out->regions = region_list(ask, regions, &n, false);
 	out->n_regions = out->n_region_metas = out->n_leaders = n;
-	out->regions = region_list(regions, n, false, ask->arena);
 	out->region_metas = arena_alloc(ask->arena, n * sizeof(Metapb__Region *));
 	out->leaders = arena_alloc(ask->arena, n * sizeof(Metapb__Peer *));
 	for (size_t i = 0; i < n; i++)
@@ -290,7 +293,7 @@ pd_batch_scan_regions(PdAsk *ask, const void *request, void *response)
 							  "the regions do not cover the ranges");
 	else
 		out->regions =
-			region_list(regions, out->n_regions, in->need_buckets, ask->arena);
+			region_list(ask, regions, &out->n_regions, in->need_buckets);
 }
 
 /* ---- what leaders report ---- */
@@ -429,5 +432,6 @@ pd_report_buckets(PdAsk *ask, const void *request, void *response)
 
 	/* A region whose first heartbeat has not come yet is not known. */
 	(void) region_tree_set_buckets(&ask->pd->state.cluster.regions,
-								   in->buckets->region_id, &buckets);
+								   in->buckets->region_id, &buckets,
+								   ask->pd->max_buckets);
 }

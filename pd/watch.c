@@ -9,9 +9,9 @@
  *
  * A change is made into a message for each of its watchers, which together may
  * be much: beyond some memory per round, and for who does not read or has its
- * share of the memory, watchers of keys fall behind and are told later, from
- * the changes that are remembered; who is behind those, too, is told
- * "compacted", as by etcd.
+ * share of the memory, watchers fall behind and are told later.  Those of keys
+ * from the changes that are remembered, and who is behind those, too, is told
+ * "compacted", as by etcd; those of keyspaces as these are by then.
  */
 #include "postgres.h"
 
@@ -153,9 +153,18 @@ watch_end_all(Pd *pd)
 static bool
 is_behind(const Pd *pd, const Watcher *watcher)
 {
-	return watcher->kind != WATCH_KEYSPACES &&
-		watcher->kind != WATCH_HEARTBEATS &&
+	if (watcher->kind == WATCH_KEYSPACES)
+		return watcher->from <= (int64) pd->state.keyspaces.changes;
+	return watcher->kind != WATCH_HEARTBEATS &&
 		watcher->from <= pd->state.kv.revision;
+}
+
+/* What it is yet to hear of is not remembered any more. */
+static bool
+is_lost(const Pd *pd, const Watcher *watcher)
+{
+	return is_behind(pd, watcher) && watcher->kind != WATCH_KEYSPACES &&
+		watcher->from < kv_store_first_revision(&pd->state.kv);
 }
 
 /* What the round holds is free when it is over, the rest when somebody reads. */
@@ -165,18 +174,29 @@ lacks_memory(const Pd *pd, const Watcher *watcher)
 	return pd_round_is_full(pd) || !call_admits_unasked(watcher->call);
 }
 
-/* False: it is still behind. */
+static bool
+has_room(Pd *pd, const Watcher *watcher)
+{
+	if (call_send_queued(watcher->call) > MAX_UNREAD)
+		return false;
+	if (!lacks_memory(pd, watcher))
+		return true;
+	pd->watchers_wait = true;
+	return false;
+}
+
+/* False: its stream has ended. */
 static bool
 catch_up(Pd *pd, Watcher *watcher)
 {
 	WatchEvents events;
 
-	if (call_send_queued(watcher->call) > MAX_UNREAD)
-		return false;
-	if (lacks_memory(pd, watcher))
+	if (watcher->kind == WATCH_KEYSPACES)
 	{
-		pd->watchers_wait = true;
-		return false;
+		if (!watch_tell_keyspaces(pd, watcher))
+			return false;
+		watcher->from = (int64) pd->state.keyspaces.changes + 1;
+		return true;
 	}
 	events = watch_events_since(pd, watcher, watcher->from - 1, &pd->arena);
 	watch_tell(pd, watcher, events);
@@ -188,7 +208,6 @@ catch_up(Pd *pd, Watcher *watcher)
 void
 watch_pump(Pd *pd)
 {
-	int64 first = kv_store_first_revision(&pd->state.kv);
 	Watcher **place = &pd->watchers;
 	Watcher *told = NULL;
 	Watcher **told_tail = &told;
@@ -198,22 +217,27 @@ watch_pump(Pd *pd)
 	{
 		Watcher *watcher = *place;
 
-		if (is_behind(pd, watcher) && watcher->from < first)
+		if (is_lost(pd, watcher))
 		{
-			watch_tell_compacted(pd, watcher, first);
+			watch_tell_compacted(pd, watcher,
+								 kv_store_first_revision(&pd->state.kv));
 			watch_drop(pd, place);
 		}
-		else if (is_behind(pd, watcher) && catch_up(pd, watcher))
+		else if (!is_behind(pd, watcher))
+			place = &watcher->next;
+		else if (!has_room(pd, watcher))
+		{
+			pd->watchers_behind = true;
+			place = &watcher->next;
+		}
+		else if (!catch_up(pd, watcher))
+			watch_drop(pd, place);
+		else
 		{
 			*place = watcher->next;
 			watcher->next = NULL;
 			*told_tail = watcher;
 			told_tail = &watcher->next;
-		}
-		else
-		{
-			pd->watchers_behind |= is_behind(pd, watcher);
-			place = &watcher->next;
 		}
 	}
 	*place = told;
@@ -237,24 +261,14 @@ watch_told(const Pd *pd, const Call *call)
 	return told;
 }
 
-static void
-notify_keyspaces(Pd *pd, const PdChanges *changes)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < changes->n; i++)
-		any |= changes->records[i].kind == PD_RECORD_KEYSPACE;
-	for (Watcher *watcher = pd->watchers; any && watcher != NULL;
-		 watcher = watcher->next)
-		if (watcher->kind == WATCH_KEYSPACES)
-			watch_tell_keyspaces(pd, watcher, changes);
-}
-
 void
 watch_notify(Pd *pd, int64 since_revision, const PdChanges *changes)
 {
-	notify_keyspaces(pd, changes);
-	if (pd->state.kv.revision > since_revision)
+	bool any = pd->state.kv.revision > since_revision;
+
+	for (size_t i = 0; i < changes->n; i++)
+		any |= changes->records[i].kind == PD_RECORD_KEYSPACE;
+	if (any)
 		watch_pump(pd);
 }
 

@@ -28,7 +28,8 @@ typedef struct Watcher
 	int64 id;		 /* WATCH_ETCD: within the call */
 	uint64 store_id; /* WATCH_HEARTBEATS */
 	int64 due_us;	 /* the next sign of life; INT64_MAX: none */
-	int64 from;		 /* the first revision that it is yet to hear of */
+	int64 from;		 /* the first change that it is yet to hear of: a
+						  * revision, or among Keyspaces.changes */
 	bool no_put;	 /* events left out */
 	bool no_delete;
 	bool prev_kv;
@@ -70,7 +71,8 @@ extern WatchEvents watch_events_since(const Pd *pd, const Watcher *watcher,
 extern void watch_tell(Pd *pd, const Watcher *watcher, WatchEvents events);
 extern void watch_tell_etcd(Pd *pd, const Watcher *watcher, WatchEvents events);
 extern void watch_tell_compacted(Pd *pd, const Watcher *watcher, int64 first);
-extern void watch_tell_keyspaces(Pd *pd, const Watcher *watcher,
-								 const PdChanges *changes);
+
+/* Those that have changed; false, and told so: they are too many to tell. */
+extern bool watch_tell_keyspaces(Pd *pd, const Watcher *watcher);
 
 #endif /* TIKV_PD_WATCH_H */

@@ -35,14 +35,16 @@ pd_watch_keyspaces(PdAsk *ask, const void *request, void *response)
 	Keyspacepb__WatchKeyspacesResponse *out = response;
 	const Keyspaces *all = &ask->pd->state.keyspaces;
 	KvRange none = {{NULL, 0}, {NULL, 0}};
+	Watcher *watcher = watch_add(ask, WATCH_KEYSPACES, none);
 
 	(void) request;
-	if (watch_add(ask, WATCH_KEYSPACES, none) == NULL)
+	if (watcher == NULL)
 		return;
-	out->n_keyspaces = all->n;
+	watcher->from = (int64) all->changes + 1;
 	out->keyspaces = arena_alloc(ask->arena, all->n * sizeof(*out->keyspaces));
-	for (size_t i = 0; i < all->n; i++)
-		out->keyspaces[i] = to_keyspace(&all->items[i]->keyspace, ask->arena);
+	for (size_t i = 0; i < all->n && !kv_failed(ask, pd_check_room(ask)); i++)
+		out->keyspaces[out->n_keyspaces++] =
+			to_keyspace(&all->items[i]->keyspace, ask->arena);
 }
 
 void

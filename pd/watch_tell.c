@@ -213,20 +213,41 @@ watch_tell_compacted(Pd *pd, const Watcher *watcher, int64 first)
 	pd_finish_with(pd, &to, RPC_OUT_OF_RANGE, text);
 }
 
-void
-watch_tell_keyspaces(Pd *pd, const Watcher *watcher, const PdChanges *changes)
+static size_t
+count_changed(const Keyspaces *all, uint64 from)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->n; i++)
+		n += all->items[i]->changed >= from;
+	return n;
+}
+
+/* Who is far behind is told of each once, as it is now. */
+bool
+watch_tell_keyspaces(Pd *pd, const Watcher *watcher)
 {
 	Keyspacepb__WatchKeyspacesResponse out =
 		KEYSPACEPB__WATCH_KEYSPACES_RESPONSE__INIT;
+	const Keyspaces *all = &pd->state.keyspaces;
+	uint64 from = (uint64) watcher->from;
+	size_t most = pd->arena.allocated + pd->max_answer;
+	size_t n = count_changed(all, from);
 	ReplyTo to = watch_reply_to(watcher);
 
 	out.header = watch_header(pd);
-	out.keyspaces =
-		arena_alloc(&pd->arena, changes->n * sizeof(*out.keyspaces));
-	for (size_t i = 0; i < changes->n; i++)
-		if (changes->records[i].kind == PD_RECORD_KEYSPACE)
+	out.keyspaces = arena_alloc(&pd->arena, n * sizeof(*out.keyspaces));
+	for (size_t i = 0; i < all->n && pd->arena.allocated <= most; i++)
+		if (all->items[i]->changed >= from)
 			out.keyspaces[out.n_keyspaces++] =
-				to_keyspace(changes->records[i].keyspace, &pd->arena);
-	if (out.n_keyspaces > 0)
+				to_keyspace(&all->items[i]->keyspace, &pd->arena);
+	if (out.n_keyspaces == n &&
+		keyspacepb__watch_keyspaces_response__get_packed_size(&out) <=
+			pd->max_answer)
+	{
 		pd_reply(pd, &to, &out.base);
+		return true;
+	}
+	pd_fail(pd, &to, RPC_RESOURCE_EXHAUSTED, "too many keyspaces have changed");
+	return false;
 }

@@ -95,6 +95,7 @@ keyspaces_put(Keyspaces *keyspaces, const Keyspace *keyspace)
 	KeyspaceItem *item = item_copy(keyspace);
 	size_t at = keyspaces_seek(keyspaces, keyspace->id);
 
+	item->changed = ++keyspaces->changes;
 	if (at < keyspaces->n &&
 		keyspaces->items[at]->keyspace.id == item->keyspace.id)
 	{

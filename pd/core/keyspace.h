@@ -20,6 +20,7 @@
 typedef struct KeyspaceItem
 {
 	Keyspace keyspace; /* its strings are the arena's */
+	uint64_t changed;  /* which of the changes was the last one of it */
 	Arena arena;
 } KeyspaceItem;
 
@@ -29,6 +30,7 @@ typedef struct Keyspaces
 	size_t n;
 	size_t size;
 	uint32_t last_id; /* the newest that was handed out */
+	uint64_t changes; /* how many were put; of this process alone */
 } Keyspaces;
 
 /* keyspacepb.KeyspaceState, by its published numbers. */

@@ -178,6 +178,16 @@ array_open(PdRegion **array, size_t n, size_t at, PdRegion *region)
 }
 
 static void
+drop_buckets(RegionTree *tree, PdRegion *region)
+{
+	if (region->buckets == NULL)
+		return;
+	tree->bucket_bytes -= region->buckets->bytes;
+	free(region->buckets);
+	region->buckets = NULL;
+}
+
+static void
 remove_at(RegionTree *tree, size_t key_at)
 {
 	PdRegion *region = tree->by_key[key_at];
@@ -187,7 +197,7 @@ remove_at(RegionTree *tree, size_t key_at)
 	array_close(tree->by_key, tree->n, key_at);
 	array_close(tree->by_id, tree->n, id_at);
 	tree->n--;
-	free(region->buckets);
+	drop_buckets(tree, region);
 	free(region);
 }
 
@@ -236,18 +246,25 @@ take_buckets(RegionTree *tree, const PdRegion *next)
 	return buckets;
 }
 
+static size_t
+block_bytes(const PdBuckets *buckets)
+{
+	size_t bytes = sizeof(PdBuckets) + buckets->n_keys * sizeof(Bytes);
+
+	for (size_t i = 0; i < buckets->n_keys; i++)
+		bytes += buckets->keys[i].len;
+	return bytes;
+}
+
 /* One block holds the struct, the list and the keys. */
 static PdBuckets *
-buckets_copy(const PdBuckets *from)
+buckets_copy(const PdBuckets *from, size_t bytes)
 {
-	size_t bytes = 0;
-	PdBuckets *to;
+	PdBuckets *to = malloc(bytes);
 	uint8_t *at;
 
-	for (size_t i = 0; i < from->n_keys; i++)
-		bytes += from->keys[i].len;
-	to = malloc(sizeof(PdBuckets) + from->n_keys * sizeof(Bytes) + bytes);
 	CHECK(to != NULL);
+	to->bytes = bytes;
 	to->version = from->version;
 	to->n_keys = from->n_keys;
 	to->keys = (Bytes *) (to + 1);
@@ -263,9 +280,11 @@ buckets_copy(const PdBuckets *from)
 }
 
 bool
-region_tree_set_buckets(RegionTree *tree, uint64_t id, const PdBuckets *buckets)
+region_tree_set_buckets(RegionTree *tree, uint64_t id, const PdBuckets *buckets,
+						size_t most)
 {
 	size_t at = seek_id(tree, id);
+	size_t bytes = block_bytes(buckets);
 	PdRegion *region;
 
 	if (at == tree->n || tree->by_id[at]->meta.id != id)
@@ -273,8 +292,11 @@ region_tree_set_buckets(RegionTree *tree, uint64_t id, const PdBuckets *buckets)
 	region = tree->by_id[at];
 	if (region->buckets != NULL && region->buckets->version >= buckets->version)
 		return true;
-	free(region->buckets);
-	region->buckets = buckets_copy(buckets);
+	drop_buckets(tree, region);
+	if (bytes > most || tree->bucket_bytes > most - bytes)
+		return true;
+	region->buckets = buckets_copy(buckets, bytes);
+	tree->bucket_bytes += bytes;
 	return true;
 }
 

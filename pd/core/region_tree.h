@@ -24,7 +24,8 @@ typedef struct PdBuckets
 {
 	uint64_t version;
 	size_t n_keys;
-	Bytes *keys; /* bounds, those of the region with them */
+	Bytes *keys;  /* bounds, those of the region with them */
+	size_t bytes; /* of the block */
 } PdBuckets;
 
 /* One region as its leader last described it. */
@@ -52,7 +53,8 @@ typedef struct RegionTree
 	PdRegion **by_key; /* the tree owns the regions */
 	PdRegion **by_id;
 	size_t n;
-	size_t size; /* of both arrays */
+	size_t size;		 /* of both arrays */
+	size_t bucket_bytes; /* of all regions' buckets */
 } RegionTree;
 
 extern void region_tree_init(RegionTree *tree);
@@ -85,10 +87,11 @@ extern void region_tree_remove(RegionTree *tree, uint64_t id);
 
 /*
  * Keep the buckets of a region unless newer ones are known; they stay with it
- * until it goes.  False: there is no such region.
+ * until it goes.  If all regions' would take more than `most` bytes this one
+ * has none: whoever asks takes it whole.  False: there is no such region.
  */
 extern bool region_tree_set_buckets(RegionTree *tree, uint64_t id,
-									const PdBuckets *buckets);
+									const PdBuckets *buckets, size_t most);
 
 typedef struct PdKeyRange
 {

@@ -180,13 +180,15 @@ test_load(void)
 	EQ_U64(load.learners, 2, "that learn");
 }
 
+static size_t most = 1000; /* bytes of all buckets */
+
 static bool
 set_buckets(uint64_t id, uint64_t version, const char *middle)
 {
 	Bytes keys[3] = {bytes_cstr(""), bytes_cstr(middle), bytes_cstr("m")};
-	PdBuckets buckets = {version, 3, keys};
+	PdBuckets buckets = {version, 3, keys, 0};
 
-	return region_tree_set_buckets(&cluster.regions, id, &buckets);
+	return region_tree_set_buckets(&cluster.regions, id, &buckets, most);
 }
 
 static const PdBuckets *
@@ -210,6 +212,17 @@ test_buckets(void)
 	EQ_U64(buckets_of(10)->version, 6, "a heartbeat leaves them");
 	add_region(10, "", "k", 1);
 	OK(buckets_of(10) == NULL, "a new range does not");
+	EQ_U64(cluster.regions.bucket_bytes, 0, "they are counted no more");
+	OK(set_buckets(10, 1, "c"), "they are counted");
+	most = cluster.regions.bucket_bytes;
+	OK(most > 0 && set_buckets(10, 2, "d"), "as many bytes in their place");
+	EQ_U64(buckets_of(10)->version, 2, "are kept");
+	OK(set_buckets(10, 3, "too long"), "of too many");
+	OK(buckets_of(10) == NULL, "none are kept, nor the old ones");
+	EQ_U64(cluster.regions.bucket_bytes, 0, "which are not counted");
+	most = 0;
+	OK(set_buckets(10, 4, "d") && buckets_of(10) == NULL, "none may be");
+	most = 1000;
 	OK(set_buckets(10, 1, "c"), "set again, to be freed with the tree");
 }
 

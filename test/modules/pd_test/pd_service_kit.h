@@ -323,6 +323,20 @@ add_regions(void)
 }
 
 static int
+scan_regions(void)
+{
+	Pdpb__BatchScanRegionsRequest scan = PDPB__BATCH_SCAN_REGIONS_REQUEST__INIT;
+	Pdpb__KeyRange all = PDPB__KEY_RANGE__INIT;
+	Pdpb__KeyRange *ranges[] = {&all};
+
+	scan.header = &right_header;
+	scan.need_buckets = true;
+	scan.n_ranges = 1;
+	scan.ranges = ranges;
+	return ask_on(ASKER, "/pdpb.PD/BatchScanRegions", &scan);
+}
+
+static int
 query_regions(Call *call)
 {
 	uint64_t ids[N_REGIONS];

@@ -49,6 +49,43 @@ test_leases(void)
 	end();
 }
 
+static int
+time_to_live(int64 id)
+{
+	Etcdserverpb__LeaseTimeToLiveRequest in =
+		ETCDSERVERPB__LEASE_TIME_TO_LIVE_REQUEST__INIT;
+
+	in.id = id;
+	in.keys = true;
+	return ask_on(ASKER, "/etcdserverpb.Lease/LeaseTimeToLive", &in);
+}
+
+static void
+test_keys_of_lease(void)
+{
+	Etcdserverpb__LeaseTimeToLiveResponse *out;
+
+	begin();
+	grant(7);
+	grant(8);
+	fill_from(0, 50000, 7, 0);
+	fill_from(50000, 1, 8, 0);
+	EQ_U64(time_to_live(7), RPC_OK, "a lease with very many keys");
+	out = answered(&etcdserverpb__lease_time_to_live_response__descriptor);
+	OK(out->n_keys == 50000 &&
+		   bytes_eq(from_binary(out->keys[49999]), bytes_cstr("k0049999")),
+	   "tells them, and no other's");
+	world_round();
+	world.max_answer = MIB;
+	EQ_U64(time_to_live(7), RPC_RESOURCE_EXHAUSTED, "unless that is too much");
+	OK(world.arena.allocated < 4 * MIB, "which is seen before it is made");
+	world_round();
+	EQ_U64(time_to_live(8), RPC_OK, "another one's");
+	out = answered(&etcdserverpb__lease_time_to_live_response__descriptor);
+	EQ_U64(out->n_keys, 1, "are told");
+	end();
+}
+
 /* One with very many keys, which somebody revokes. */
 static void
 test_large_lease(void)
@@ -261,6 +298,7 @@ main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	test_leases();
+	test_keys_of_lease();
 	test_large_lease();
 	test_nested();
 	test_much_work();

@@ -108,6 +108,46 @@ test_query_region(void)
 	end();
 }
 
+/* Once more by their ranges. */
+static void
+test_scan_regions(void)
+{
+	begin();
+	add_regions();
+	EQ_U64(scan_regions(), RPC_OK, "regions are asked for by a range");
+	OK(answer.len > (size_t) N_REGIONS * N_BUCKETS * 3,
+	   "and told with their buckets");
+	world_round();
+	world.max_answer = 4 * MIB;
+	EQ_U64(scan_regions(), RPC_RESOURCE_EXHAUSTED,
+		   "not if that is too large an answer");
+	OK(world.arena.allocated < 8 * MIB, "which is seen before it is made");
+	world_round();
+	end();
+}
+
+static const PdBuckets *
+buckets_of(int i)
+{
+	return region_tree_get(&world.state.cluster.regions, REGION_ID(i))->buckets;
+}
+
+static void
+test_many_buckets(void)
+{
+	begin();
+	world.max_buckets = 2 * MIB;
+	add_regions();
+	OK(world.state.cluster.regions.bucket_bytes > MIB &&
+		   world.state.cluster.regions.bucket_bytes <= 2 * MIB,
+	   "so many buckets are kept");
+	OK(buckets_of(0) != NULL && buckets_of(N_REGIONS - 1) == NULL,
+	   "of those regions that came first");
+	EQ_U64(query_regions(ASKER), RPC_OK, "others are told without");
+	world_round();
+	end();
+}
+
 /* A stream's first message asks for memory, too. */
 static void
 test_refused_streams(void)
@@ -313,6 +353,8 @@ main(void)
 	test_named_settings();
 	test_ranges();
 	test_query_region();
+	test_scan_regions();
+	test_many_buckets();
 	test_refused_streams();
 	test_http_memory();
 	test_verdict();

@@ -106,6 +106,106 @@ test_sated_watcher(void)
 	end();
 }
 
+/* ---- keyspaces, which have no revisions ---- */
+
+#define KEYSPACE 5
+
+static void
+add_keyspace(void)
+{
+	char *value = arena_zalloc(&arena, LARGE);
+	Pair config = {"k", value};
+	Keyspace keyspace = {.id = KEYSPACE,
+						 .name = "large",
+						 .n_config = 1,
+						 .config = &config};
+
+	memset(value, 'v', LARGE - 1);
+	keyspaces_put(&world.state.keyspaces, &keyspace);
+}
+
+static int
+set_state(Keyspacepb__KeyspaceState state)
+{
+	Keyspacepb__UpdateKeyspaceStateRequest in =
+		KEYSPACEPB__UPDATE_KEYSPACE_STATE_REQUEST__INIT;
+
+	in.header = &right_header;
+	in.keyspace_case = KEYSPACEPB__UPDATE_KEYSPACE_STATE_REQUEST__KEYSPACE_ID;
+	in.id = KEYSPACE;
+	in.state = state;
+	return ask_on(ASKER, "/keyspacepb.Keyspace/UpdateKeyspaceState", &in);
+}
+
+static int
+watch_keyspaces(int n)
+{
+	Keyspacepb__WatchKeyspacesRequest in =
+		KEYSPACEPB__WATCH_KEYSPACES_REQUEST__INIT;
+	int code = RPC_OK;
+
+	right_header.cluster_id = FUZZ_CLUSTER;
+	in.header = &right_header;
+	for (int i = 0; i < n && code == RPC_OK; i++)
+	{
+		code = ask_on(WATCHER, "/keyspacepb.Keyspace/WatchKeyspaces", &in);
+		world_round();
+	}
+	return code;
+}
+
+static void
+test_keyspace_watchers(void)
+{
+	int rounds = 0;
+	int told;
+
+	begin();
+	add_keyspace();
+	EQ_U64(watch_keyspaces(100), RPC_OK, "a hundred watch keyspaces");
+	told = WATCHER->answers;
+	EQ_U64(told, 100, "and are told of those that there are");
+	CHECK(set_state(KEYSPACEPB__KEYSPACE_STATE__DISABLED) == RPC_OK);
+	OK(world.arena.allocated < 80 * MIB,
+	   "what they are told of a change in a round is bounded");
+	world_round();
+	OK(WATCHER->answers > told && WATCHER->answers < told + 100,
+	   "some of them were told");
+	while (WATCHER->answers < told + 100 && rounds++ < 100)
+		world_round();
+	world_round();
+	EQ_U64(WATCHER->answers, told + 100, "then the others, each once");
+	end();
+}
+
+static void
+test_silent_keyspaces(void)
+{
+	int told;
+
+	begin();
+	add_keyspace();
+	CHECK(watch_keyspaces(1) == RPC_OK);
+	told = WATCHER->answers;
+	WATCHER->unread = 5 * MIB;
+	CHECK(set_state(KEYSPACEPB__KEYSPACE_STATE__DISABLED) == RPC_OK);
+	world_round();
+	CHECK(set_state(KEYSPACEPB__KEYSPACE_STATE__ARCHIVED) == RPC_OK);
+	world_round();
+	EQ_U64(WATCHER->answers, told, "who does not read is told nothing more");
+	WATCHER->unread = 0;
+	world_round();
+	EQ_U64(WATCHER->answers, told + 1, "when it reads, how they are by then");
+	world.max_answer = MIB;
+	CHECK(set_state(KEYSPACEPB__KEYSPACE_STATE__TOMBSTONE) == RPC_OK);
+	world_round();
+	EQ_U64(WATCHER->code, RPC_RESOURCE_EXHAUSTED, "not if that is too much");
+	OK(world.watchers == NULL, "and it is forgotten");
+	memset(WATCHER, 0, sizeof(*WATCHER));
+	EQ_U64(watch_keyspaces(1), RPC_RESOURCE_EXHAUSTED, "nor is it at first");
+	end();
+}
+
 static int
 heartbeat(Call *call)
 {
@@ -268,6 +368,8 @@ main(void)
 	test_small_rounds();
 	test_silent_reader();
 	test_sated_watcher();
+	test_keyspace_watchers();
+	test_silent_keyspaces();
 	test_shared_watches();
 	test_heartbeats();
 	test_watch_bounds();

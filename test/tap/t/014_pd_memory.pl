@@ -265,6 +265,15 @@ usleep(2_000_000);
 is_bounded('regions', $before, 350);
 is((etcd('v', 'put', 'other'))[0], 'OK', 'regions: a key is put');
 $socket->close;
+my @scan = ('/pdpb.PD/BatchScanRegions', 1, $header . field(2, 1) . field(3, '', 1));
+$socket = call(@scan);
+cmp_ok(read_all($socket, 2), '>', 6_000_000, 'the same by a range');
+close $socket;
+$before = begin();
+$socket = calls(120, @scan);
+usleep(2_000_000);
+is_bounded('ranges of regions', $before, 350);
+$socket->close;
 
 # ---- bodies that do not end
 $before = begin();
