@@ -5,14 +5,9 @@
 --
 \set ECHO none
 \getenv srcdir PG_ABS_SRCDIR
-\set module :srcdir '/out/storage_test.so'
-SELECT current_database() AS home \gset
-SET client_min_messages = error;
-DROP DATABASE IF EXISTS tikv_storage_test;
-CREATE DATABASE tikv_storage_test;
-\c tikv_storage_test
-SET client_min_messages = error;
-CREATE EXTENSION tikv_fdw;
+\set include :srcdir '/sql/include/storage.sql'
+\set database tikv_storage_test
+\i :include
 -- a vacuum between two statements would change what the place cache can do
 ALTER TABLE tikv_internal.raw SET (autovacuum_enabled = off);
 

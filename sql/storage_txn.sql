@@ -5,14 +5,9 @@
 --
 \set ECHO none
 \getenv srcdir PG_ABS_SRCDIR
-\set module :srcdir '/out/storage_test.so'
-SELECT current_database() AS home \gset
-SET client_min_messages = error;
-DROP DATABASE IF EXISTS tikv_storage_txn_test;
-CREATE DATABASE tikv_storage_txn_test;
-\c tikv_storage_txn_test
-SET client_min_messages = error;
-CREATE EXTENSION tikv_fdw;
+\set include :srcdir '/sql/include/storage.sql'
+\set database tikv_storage_txn_test
+\i :include
 ALTER TABLE tikv_internal.lock_slot SET (autovacuum_enabled = off);
 
 CREATE FUNCTION storage_test_txn_start(int4, int8) RETURNS void
