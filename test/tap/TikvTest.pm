@@ -239,28 +239,64 @@ sub start_tool
 	return { run => $run, out => \$out, err => \$err };
 }
 
+# A session that answers within moments: returns a sub that takes a query of one
+# value.
+sub quick_session
+{
+	my ($node) = @_;
+	my ($in, $out) = ('', '');
+	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out);
+
+	return sub {
+		my ($sql) = @_;
+
+		if (!defined $sql)
+		{
+			$in .= "\\q\n";
+			return $psql->finish;
+		}
+		$out = '';
+		$in .= "$sql;\n";
+		$psql->pump until $out =~ /\n/;
+		chomp $out;
+		return $out;
+	};
+}
+
 # Of so many writes, how many were acknowledged before the WAL was on disk?
-# The WAL writer stands still, so that nobody else flushes it by chance.
+# The WAL writer stands still, so that nobody else flushes it by chance, and who
+# flushes waits for a tenth of a second before: an answer that does not wait for
+# the flush is there long before it.  Of one that only goes ahead of it the
+# outcome is the same when the server is killed, since the system still has what
+# was not flushed; so it is the flushed position that is looked at.
 sub unflushed_writes
 {
 	my ($node, $n, $write) = @_;
 	my ($walwriter) = pids($node, 'walwriter');
 	my $unflushed = 0;
 
+	$node->append_conf('postgresql.conf', "commit_delay = 100000\ncommit_siblings = 0");
+	$node->reload;
 	hold_still($node, $walwriter);
-	foreach my $i (1 .. $n)
-	{
-		my $before = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
-
-		if (!eval { $write->($i); 1 })
+	my $ask = quick_session($node);
+	my $done = eval {
+		foreach my $i (1 .. $n)
 		{
-			kill 'CONT', $walwriter;
-			die $@;
+			my $before = $ask->('SELECT pg_current_wal_insert_lsn()');
+
+			$write->($i);
+			$unflushed++ if $ask->("SELECT pg_current_wal_flush_lsn() > '$before'") ne 't';
 		}
-		$unflushed++ if $node->safe_psql('postgres',
-			"SELECT pg_current_wal_flush_lsn() > '$before'") ne 't';
-	}
+		1;
+	};
+	my $why = $@;
+
 	kill 'CONT', $walwriter;
+	$ask->();
+	$node->append_conf('postgresql.conf', "commit_delay = 0\ncommit_siblings = 5");
+	$node->reload;
+	die $why if !$done;
 	return $unflushed;
 }
 
