@@ -69,6 +69,11 @@ func (n *Nemesis) timesOfKills(group string) (times []time.Duration) {
 	return times
 }
 
+// KillTimes are how long it took until another node led what a killed one had led.
+func (n *Nemesis) KillTimes() string {
+	return fmt.Sprintf("of the region %s; of PD %s", summary(n.timesOfKills("region")), summary(n.timesOfKills("PD")))
+}
+
 // What is expected of the time from the death of a leader until another one
 // leads, in units of E.
 const (
