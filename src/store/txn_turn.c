@@ -245,10 +245,15 @@ txn_turn_write(TxnTurn *turn)
 		txn_reader_close(turn->base);
 }
 
+/* Of a command whose entry was refused only the guards were ever there. */
 static void
-publish_one(Store *store, const TxnEffects *effects)
+publish_one(Store *store, const Write *write)
 {
+	const TxnEffects *effects = &write->decided->effects;
+
 	retract_guards(effects);
+	if (write->mismatch)
+		return;
 	gc_note(store, effects);
 	for (size_t i = 0; i < effects->n_known; i++)
 		status_cache_put(store->status_cache, effects->known[i].start_ts,
@@ -266,7 +271,7 @@ txn_turn_published(TxnTurn *turn, const WriteQueue *outbox)
 	}
 	for (const Write *write = outbox->head; write != NULL; write = write->next)
 		if (write->decided != NULL)
-			publish_one(turn->store, &write->decided->effects);
+			publish_one(turn->store, write);
 }
 
 /* --------------------------------------------------------------- replies */

@@ -7,7 +7,8 @@
 #   kinds; 0 rounds are each kind once, -minutes N goes on for so long, and stops
 #   single processes, too; -failpoints is for a build with those: disks and clocks
 #   that go wrong; -ttl: values with times to live, no transactions
-#   known: failures of other systems, one after the other, on three instances
+#   known: failures of other systems, one after the other, on three instances, of
+#   a build with failpoints; -only takes what a name has in it
 #   ride: the client programs of test/compat, which test/compat/run.sh ride names;
 #   -failpoints as above, -only takes kinds of faults
 #   failpoints: a crash at each failpoint, of a build with those; -only, -roles
@@ -56,7 +57,8 @@ trap finish EXIT
 if [ "$PROGRAM" = failpoints ]; then
     set -- "$@" -out "$TOP/out/faults-$PROGRAM"
 fi
-if [ "$PROGRAM" = failpoints ] || [[ " $* " = *" -failpoints "* ]]; then
+if [ "$PROGRAM" = failpoints ] || [ "$PROGRAM" = known ] ||
+    [[ " $* " = *" -failpoints "* ]]; then
     . "$TOP/test/faults/failpoints/build.sh"
     copy=$(make_server_tmp tikv_failpoint_build)
     use_failpoint_build "$copy"

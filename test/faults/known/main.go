@@ -39,6 +39,7 @@ var tests = []struct {
 	{"tikv/client-rust#555", "no swap is told that it did not happen over its own value", swapsWhileNodesStop},
 	{"ryogrid/gookv: proposal", "a proposal that fails is no success", failedProposal},
 	{"ryogrid/gookv: prewrite", "a prewrite checked before a split is not carried out after it", prewriteAroundSplit},
+	{"a commit around a split", "a commit checked before a split is not remembered after it", commitAroundSplit},
 	{"ryogrid/gookv: scan", "no scan leaks over the border of its region", scanAtBorder},
 	{"ryogrid/gookv: split", "the children of a split are there after a restart", splitAndRestart},
 }
