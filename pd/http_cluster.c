@@ -115,8 +115,15 @@ resign_leader(HttpAsk *ask)
 static void
 delete_member(HttpAsk *ask, const PdMember *member)
 {
+	bool force = url_query(&ask->url, "force") != NULL;
+
 	if (member == NULL)
 		http_say(ask, HTTP_NOT_FOUND, "member not found");
+	else if (!force &&
+			 http_failed(ask,
+						 pd_may_leave(ask->pd, 0, member->id, false,
+									  ask->arena)))
+		return;
 	else if (!http_failed(ask,
 						  pd_member_leaves(&ask->pd->state, member->id,
 										   &ask->changes)))

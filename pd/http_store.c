@@ -210,7 +210,9 @@ delete_store(HttpAsk *ask)
 	uint64_t id;
 	bool force = url_query(&ask->url, "force") != NULL;
 
-	if (!http_id(ask, 4, &id))
+	if (!http_id(ask, 4, &id) ||
+		(!force &&
+		 http_failed(ask, pd_may_leave(ask->pd, id, 0, false, ask->arena))))
 		return;
 	if (!http_failed(ask,
 					 cluster_offline_store(&ask->pd->state.cluster, id, force,
@@ -231,7 +233,11 @@ set_store_state(HttpAsk *ask)
 	if (state != NULL && strcmp(state, "Up") == 0)
 		error = cluster_up_store(cluster, id, &ask->changes);
 	else if (state != NULL && strcmp(state, "Offline") == 0)
-		error = cluster_offline_store(cluster, id, false, &ask->changes);
+	{
+		error = pd_may_leave(ask->pd, id, 0, false, ask->arena);
+		if (error.type == PD_OK)
+			error = cluster_offline_store(cluster, id, false, &ask->changes);
+	}
 	else
 		error = pd_error(PD_INVALID_VALUE, "invalid state");
 	if (!http_failed(ask, error))

@@ -451,10 +451,21 @@ extern void peers_start(Pd *pd);
 extern void peers_stop(Pd *pd);
 extern void peers_send(Pd *pd, const RaftMessage *messages, int n);
 extern void peers_send_urgent(Pd *pd);
-extern void members_tick(Pd *pd);
 
 /* Who has started lately is known to all members, and outlives them. */
 extern void starts_tick(Pd *pd);
+
+/* ---- places.c ---- */
+
+/* One step towards what the members should make of the group. */
+extern void members_tick(Pd *pd);
+
+/*
+ * May a store and a member go, without force?  0 is none; `asks` says that
+ * their own node asks for it.  See core/leaving.h.
+ */
+extern PdError pd_may_leave(Pd *pd, uint64 store_id, uint64 member_id,
+							bool asks, Arena *arena);
 
 /* ---- service_member.c ---- */
 

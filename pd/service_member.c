@@ -103,7 +103,8 @@ pd_join(PdAsk *ask, const void *request, void *response)
 		ask->error =
 			pd_errorf(ask->arena, PD_INVALID_VALUE,
 					  "member %llu was here and has lost its data: remove it "
-					  "first (pd-ctl member delete name %s)",
+					  "first (DELETE /pd/api/v1/members/name/%s), or give this "
+					  "node another tikv.pd_addr",
 					  (unsigned long long) lost->id, lost->name);
 		return;
 	}
@@ -156,7 +157,8 @@ pd_leave(PdAsk *ask, const void *request, void *response)
 	(void) response;
 	if (member == 0 && ask->to->call == NULL)
 		member = ask->pd->saved.member_id;
-	if (in->store_id != 0)
+	ask->error = pd_may_leave(ask->pd, in->store_id, member, true, ask->arena);
+	if (ask->error.type == PD_OK && in->store_id != 0)
 		ask->error = cluster_offline_store(&state->cluster, in->store_id, false,
 										   &ask->changes);
 	FAILPOINT_PASS("pd_leave_taken");

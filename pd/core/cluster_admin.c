@@ -119,9 +119,9 @@ cluster_offline_store(const Cluster *cluster, uint64_t store_id,
 			cluster->stores[i]->store.id != store_id;
 
 	/*
-	 * tikv/pd wants max-replicas stores to stay (server/cluster/cluster.go,
-	 * checkReplicaBeforeOfflineStore).  Here regions make do with fewer
-	 * (placement.h), so one store that takes them is enough.
+	 * tikv/pd wants max-replicas stores to stay.  Here regions make do with
+	 * fewer (placement.h), so one store that takes them is enough; leaving.c
+	 * says when that is no good.
 	 */
 	if (next.state == STORE_UP && left == 0)
 		return pd_errorf(changes->arena, PD_UNKNOWN,

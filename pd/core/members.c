@@ -195,7 +195,13 @@ choose_voters(const Members *members, const RaftConfState *conf,
 	placement_count(active, max_replicas, &voters, &learners);
 	sort(list, n);
 	if (voters > n)
+	{
 		voters = n % 2 == 1 || n == 0 ? n : n - 1;
+
+		/* Who is to stand in has not caught up: nobody goes before. */
+		if (voters < conf->voters.n)
+			return false;
+	}
 	out->n = 0;
 	for (int i = 0; i < voters; i++)
 	{

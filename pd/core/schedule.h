@@ -83,6 +83,9 @@ extern void schedule_free(Schedule *schedule);
 /* Leadership begins: operators and counts of before are forgotten. */
 extern void schedule_lead(Schedule *schedule, int64_t now_us);
 
+/* By which it tells who is silent. */
+extern PlacementClock schedule_clock(const Schedule *schedule, int64_t now_us);
+
 /*
  * A heartbeat of the region was taken over.  True if its leader has something
  * to do now.  New peers take ids, which *changes then saves: the order must

@@ -10,7 +10,6 @@
 extern size_t schedule_count(const Schedule *schedule, OperatorKind kind);
 extern bool schedule_has_room(const Schedule *schedule, const Operator *op);
 extern void schedule_end(Schedule *schedule, Operator *op, int64_t now_us);
-extern PlacementClock schedule_clock(const Schedule *schedule, int64_t now_us);
 extern void schedule_recount(Schedule *schedule, const PdState *state,
 							 int64_t now_us);
 

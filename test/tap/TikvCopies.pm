@@ -11,7 +11,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Utils;
 use TikvTest;
 
-our @EXPORT = qw(three_nodes saved_start copy_node store_record before_start);
+our @EXPORT = qw(three_nodes voters_at saved_start copy_node store_record before_start);
 
 # A node, and two that have joined it; all of them serve.
 sub three_nodes
@@ -27,6 +27,13 @@ sub three_nodes
 		serve($node{$name});
 	}
 	return %node;
+}
+
+# How many voters the regions of a node have, as its store sees them.
+sub voters_at
+{
+	return $_[0]->safe_psql('postgres',
+		q{SELECT count(*) FROM tikv.raft WHERE role IN ('leader', 'follower')});
 }
 
 # The newest start of a node's member of PD that another node has saved.

@@ -107,6 +107,29 @@ test_loss(void)
 		   "both are replaced");
 }
 
+/* Who is deleted votes on until somebody stands in: a majority is two disks. */
+static void
+test_replacing(void)
+{
+	begin("vvdb");
+	put(3, true);
+	EQ_STR(next(1), "rest", "its replacement has not caught up");
+	begin("vvvb");
+	put(3, true);
+	EQ_STR(next(1), "rest", "nor does one that is well go before");
+	begin("vvdl");
+	put(3, true);
+	EQ_STR(next(1), "vote 4, learn 3", "when it has, they change places");
+	begin("vvdb");
+	put(3, true);
+	put(4, true);
+	EQ_STR(next(1), "remove 4", "unless it is sent away as well");
+	conf.learners.n = 0;
+	EQ_STR(next(1), "forget 4", "with its record");
+	members_remove(&members, 4);
+	EQ_STR(next(1), "learn 2, learn 3", "then one votes");
+}
+
 static void
 test_leaving(void)
 {
@@ -183,6 +206,7 @@ main(void)
 	members_init(&members);
 	test_joining();
 	test_loss();
+	test_replacing();
 	test_leaving();
 	test_records();
 	members_free(&members);

@@ -15,10 +15,16 @@ use TikvTest;
 my $http = HTTP::Tiny->new(timeout => 5);
 my %node;
 
+sub ask_one
+{
+	my ($method, $path) = @_;
+
+	return $http->request($method, 'http://' . $node{one}{tikv}{'tikv.pd_addr'} . "/pd/api/v1/$path");
+}
+
 sub delete_at_one
 {
-	return $http->request('DELETE',
-		'http://' . $node{one}{tikv}{'tikv.pd_addr'} . "/pd/api/v1/$_[0]")->{status};
+	return ask_one('DELETE', $_[0])->{status};
 }
 
 sub starts
@@ -56,6 +62,7 @@ wait_for('all members to be known', sub {
 wait_for('the region to be everywhere', sub {
 	$node{two}->safe_psql('postgres', 'SELECT count(*) FROM tikv_internal.raw') eq '1';
 });
+wait_for('all to vote', sub { voters_at($node{two}) eq '3' });
 
 # ---- a base backup of one that votes, restored in its place
 
@@ -96,22 +103,38 @@ $two->restart;
 wait_serving($two);
 pass('where the others know it to be it takes part');
 
-# ---- the way on: it begins anew
+# ---- the way on: it begins anew, at another address, and is its own replacement
 
 my $store = $two->safe_psql('postgres', 'SELECT store_id FROM tikv_internal.store_meta');
 $two->stop('fast');
 put_in_place($two->backup_dir . '/base', $aside);
 $two->start;
 wait_state($two, 'pd', 'waiting', $copied);
-is(delete_at_one("members/name/pd-$address"), 200, 'the old member is removed');
-is(delete_at_one("store/$store"), 200, 'and the old store');
-wait_for('the old member to be gone', sub {
-	$node{one}->safe_psql('postgres', 'SELECT count(*) FROM tikv.members') eq '2';
+wait_for('it to be found silent', sub {
+	ask_one('GET', 'health')->{content} =~ /"pd-\Q$address\E"[^}]*"health": ?false/
+	  && ask_one('GET', "store/$store")->{content} =~ /"state_name": ?"Disconnected"/;
 });
+foreach my $what ("members/name/pd-$address", "store/$store")
+{
+	my $answer = ask_one('DELETE', $what);
+
+	is($answer->{status}, 500, "$what is not removed before its replacement is there");
+	like($answer->{content}, qr/does not answer, and of 3 voters 1 would stay.*force=true/, 'which is told');
+}
+configure_node($two, TikvTest::new_ports());
+$two->restart;
+wait_state($two, 'pd', 'waiting', $copied);
 $two->safe_psql('postgres', "SELECT tikv_reset_store($store)");
 wait_serving($two);
-isnt($two->safe_psql('postgres', 'SELECT store_id FROM tikv_internal.store_meta'), $store,
-	'it is another store');
+my $new = $two->safe_psql('postgres', 'SELECT store_id FROM tikv_internal.store_meta');
+isnt($new, $store, 'it is another store');
+is(delete_at_one("members/name/pd-$address"), 200, 'now the old member is removed');
+is(delete_at_one("store/$store"), 200, 'and the old store');
+wait_for('the old member to be gone', sub {
+	$node{one}->safe_psql('postgres', 'SELECT count(*) FROM tikv.members') eq '3';
+});
+wait_for('it to vote in the place of the old one', sub { voters_at($two) eq '3' });
+pass('there have always been three voters, or two of them');
 is(wait_for('an answer', sub { (rawctl($two, 'get', 'key'))[1] }), 'next', 'clients find their data through it');
 
 # ---- a store without peers on others, and without a member

@@ -57,6 +57,7 @@ my $join = $node{one}{tikv}{'tikv.pd_addr'};
 my $three = $node{three};
 is((rawctl($node{one}, 'put', 'key', 'value'))[0], 0, 'a key is put');
 wait_for('it to be on the third node', sub { rows_of($three) > 0 });
+wait_for('its vote', sub { voters_at($three) eq '3' });
 $three->safe_psql('postgres', q{
 	CREATE SERVER tikv FOREIGN DATA WRAPPER tikv_fdw;
 	CREATE FOREIGN TABLE pairs (key text, value text) SERVER tikv OPTIONS (mode 'raw');
@@ -105,9 +106,19 @@ $three->safe_psql('postgres', "SELECT tikv_reset_store($old)");
 is(rows_of($three), '0', 'its keys are gone');
 wait_state($three, 'pd', 'serving', qr/./);
 pass('its old member is in the way, which the status tells');
-is(ask_pd('DELETE', 'members/name/pd-' . $three->{tikv}{'tikv.pd_addr'})->{status}, 200,
-	'the old member is removed');
-is(ask_pd('DELETE', "store/$old")->{status}, 200, 'and the old store');
+wait_for('the old store to be found silent', sub {
+	ask_pd('GET', "store/$old")->{content} =~ /"state_name": ?"Disconnected"/;
+});
+my $member = 'members/name/pd-' . $three->{tikv}{'tikv.pd_addr'};
+foreach my $what ($member, "store/$old")
+{
+	my $answer = ask_pd('DELETE', $what);
+
+	is($answer->{status}, 500, "$what is not removed, since of three voters one would be left");
+	like($answer->{content}, qr/of 3 voters 1 would stay/, 'which is told');
+}
+is(ask_pd('DELETE', "$member?force=true")->{status}, 200, 'with force the old member is removed');
+is(ask_pd('DELETE', "store/$old?force=true")->{status}, 200, 'and the old store');
 wait_serving($three);
 my $new = store_id($three);
 isnt($new, $old, 'it is another store');
