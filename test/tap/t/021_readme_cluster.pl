@@ -1,7 +1,8 @@
-# README's cluster of three nodes in which a leader is killed, as a person types
+# README's five minutes: three nodes in which a leader is killed, as a person types
 # it: the commands are taken from the page.  Only where they go is another place:
-# the folder is the test's, and behind `scripts/cluster` and `out/bin/rawctl` are
-# scripts that shift the ports, of which another cluster may have the page's.
+# the folder is the test's, and the ports are others, of which another cluster may
+# have the page's: behind `scripts/cluster` and `out/bin/rawctl` are scripts that
+# shift them.
 
 use strict;
 use warnings;
@@ -27,13 +28,15 @@ sub stand_in
 # The shell's blocks of the section.
 sub blocks
 {
-	my ($section) = slurp_file($ENV{README}) =~ /^## Three nodes\n(.*?)^## /ms
-	  or die 'README.md has no section "Three nodes"';
+	my ($section) = slurp_file($ENV{README}) =~ /^## Five minutes: [^\n]*\n(.*?)^## /ms
+	  or die 'README.md has no section "Five minutes"';
 
-	return map { s{/tmp/three}{$dir}gr } $section =~ /^```sh\n(.*?)^```/msg;
+	return map { s{/tmp/three}{$dir}gr =~ s{\b(5432\d)\b}{$1 + $base}ger }
+	  $section =~ /^```sh\n(.*?)^```/msg;
 }
 
-# What a shell prints for the commands, typed one after the other.
+# What a shell prints for the commands, typed one after the other.  The page has
+# one shell for all: what it knows by `env` the others know, too.
 sub type
 {
 	my ($commands) = @_;
@@ -82,7 +85,8 @@ stand_in('out/bin/rawctl', qq{exec $ENV{RAWCTL} "\${\@/127.0.0.1:2389/127.0.0.1:
 $ENV{TIKV_HOME} = "$home/quickstart";
 
 my @blocks = blocks();
-is(scalar @blocks, 2, 'two blocks of commands');
+is(scalar @blocks, 3, 'three blocks of commands');
+my ($env) = $blocks[0] =~ /^(eval .*\n)/m or die 'nothing tells the shell of the first node';
 
 my ($answer, $out) = type($blocks[0]);
 is($answer, 0, 'three nodes start');
@@ -91,15 +95,20 @@ wait_for('three voters and three members', sub { return voters(0) eq '33' });
 is(ask(0, q{SELECT role FROM tikv.raft WHERE is_local}), 'leader', 'the node that is to be killed leads the region');
 like(ask(1, q{SELECT client_urls FROM tikv.members WHERE is_leader}), qr/:@{[ 2379 + $base ]}\b/, 'and PD');
 
+my $stock = qr/\bbolt *\| *97\n *nut *\| *45\n/;
+($answer, $out) = type($env . $blocks[1]);
+is($answer, 0, 'the second one has the same keys as a table');
+like($out, $stock, 'and what it has written the first one reads');
+
 # The last command removes what there is to be looked at.
-my ($until_back, $wipe) = $blocks[1] =~ /^(.*\n)(.*\n)$/s;
-($answer, $out) = type($until_back);
+my ($until_back, $wipe) = $blocks[2] =~ /^(.*\n)(.*\n)$/s;
+($answer, $out) = type($env . $until_back);
 is($answer, 0, 'a leader is killed and comes back');
-is($out, "v\n", 'meanwhile another node has the value');
-is(ask(0, q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'so has the dead one, which serves again');
+like($out, qr/$stock.*^w$.*\n *w\n.*$stock/ms,
+	'meanwhile others have what was committed, and take writes; then so has the dead one');
 wait_for('three voters and three members again', sub { return voters(0) eq '33' });
 
-($answer, $out) = type($wipe);
+($answer, $out) = type($env . $wipe);
 is($answer, 0, 'the cluster is stopped');
 ok(!-e $dir, 'and gone');
 
