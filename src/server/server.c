@@ -325,9 +325,8 @@ server_start(const ServerConfig *config, char *err, size_t errlen)
 		abandon_start(server);
 		return NULL;
 	}
-	server->warden =
-		warden_start(&server->progress, server->port, server->peer_port,
-					 config->max_message);
+	server->warden = warden_start(&server->progress, server->port,
+								  server->peer_port, config->max_message);
 	if (server->warden == NULL)
 	{
 		snprintf(err, errlen, "could not start the warden thread");

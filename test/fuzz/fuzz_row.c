@@ -45,8 +45,8 @@ whole_row(Bytes bytes, Arena *arena)
 	CHECK(read_row(bytes_make(copy, len), again) == n);
 	for (size_t i = 0; i < n; i++)
 	{
-		bool has_bytes = fields[i].kind == ROW_BYTES ||
-			fields[i].kind == ROW_TEXT;
+		bool has_bytes =
+			fields[i].kind == ROW_BYTES || fields[i].kind == ROW_TEXT;
 
 		CHECK(again[i].column == fields[i].column &&
 			  again[i].kind == fields[i].kind);
@@ -104,6 +104,9 @@ write_seeds(void)
 	uint8_t *end = row_put(row, fields, 4);
 
 	fuzz_seed_for(0, bytes_make(row, (size_t) (end - row)));
-	fuzz_seed_for(1, bytes_make("\1\0\3" "\200\0\0\0\0\0\0\1"
-								"ab\0\0\0\0\0\0\371", 20));
+	fuzz_seed_for(1,
+				  bytes_make("\1\0\3"
+							 "\200\0\0\0\0\0\0\1"
+							 "ab\0\0\0\0\0\0\371",
+							 20));
 }
