@@ -43,6 +43,7 @@ read_round_new(int wanted)
 {
 	ReadRound *round = palloc0(sizeof(ReadRound));
 
+	FAILPOINTS_READ();
 	round->context = CurrentMemoryContext;
 	round->wanted = wanted;
 	board_store(&round->store);
@@ -197,10 +198,13 @@ open_tables(ReadRound *round, const TableOids *oids, bool wait)
 TablesAnswer
 read_round_begin(ReadRound *round, const TableOids *oids, bool wait)
 {
-	TablesAnswer answer = open_tables(round, oids, wait);
+	TablesAnswer answer;
 
+	FAILPOINT("read_before_tables");
+	answer = open_tables(round, oids, wait);
 	if (answer != TABLES_OK)
 		return answer;
+	FAILPOINT("read_after_snapshot");
 	if ((round->wanted & READ_RAW) != 0)
 		round->reader =
 			raw_reader_open(&round->tables, round->snapshot,

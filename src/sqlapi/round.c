@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "bus/metrics.h"
 #include "sqlapi/route.h"
 #include "sqlapi/sqlapi.h"
@@ -83,6 +84,7 @@ try_begin(SqlRound *round, const TableOids *tables, const Bytes *keys,
 
 	if (!look_at_all(round, keys, n_keys, below))
 		return false;
+	FAILPOINT("sql_read_looked");
 	answer = read_round_begin(round->round, tables, true);
 	if (answer == TABLES_MISSING)
 		session_forget_tables();

@@ -221,8 +221,22 @@ func leaseAfterTransfer(t *test) error {
 	return err
 }
 
-// All readers of the stopped node have sent their requests when it goes on.
+// Processes that stand still, all of a node and one reader alone.
 func leaseAfterStop(t *test) error {
+	err := t.leaderStopped()
+	if err != nil {
+		return err
+	}
+	whole := t.said
+	refused, current, err := t.readersStopped()
+	t.say("%s; %d readers stopped at failpoints between their looks at the lease until another node had taken a write: %d refused, %d current",
+		whole, refused+current, refused, current)
+	return err
+}
+
+// All readers of the stopped node have sent their requests when it goes on: that
+// one looks at its lease at all.
+func (t *test) leaderStopped() error {
 	w := t.watch(false, 8)
 	rounds := 0
 	err := w.awaitWrites(10)
