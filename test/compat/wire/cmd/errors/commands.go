@@ -23,6 +23,29 @@ type command struct {
 	batch func(c *kvrpcpb.Context, key, value []byte) *tikvpb.BatchCommandsRequest_Request
 }
 
+// pairText is the first error among the pairs of a response that has no room
+// for one of its own.
+func pairText(pairs []*kvrpcpb.KvPair) string {
+	for _, pair := range pairs {
+		if text := pair.GetError().GetAbort(); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// scan has an end, without which it would leave the keyspace in V2.
+func scan(c *kvrpcpb.Context, key []byte) *kvrpcpb.RawScanRequest {
+	return &kvrpcpb.RawScanRequest{Context: c, StartKey: key, EndKey: scanEnd(c, key), Limit: 3}
+}
+
+func scanEnd(c *kvrpcpb.Context, key []byte) []byte {
+	if c.ApiVersion == kvrpcpb.APIVersion_V2 {
+		return behind(key)
+	}
+	return nil
+}
+
 // commands are all that a store of API V1 answers.
 var commands = append(onKeys, onRanges...)
 
@@ -39,7 +62,7 @@ var onKeys = []command{
 	{"RawBatchGet", false,
 		func(ctx context.Context, kv tikvpb.TikvClient, c *kvrpcpb.Context, key, _ []byte) (answer, error) {
 			r, err := kv.RawBatchGet(ctx, &kvrpcpb.RawBatchGetRequest{Context: c, Keys: [][]byte{key}})
-			return answer{r.GetRegionError(), ""}, err
+			return answer{r.GetRegionError(), pairText(r.GetPairs())}, err
 		},
 		func(c *kvrpcpb.Context, key, _ []byte) *tikvpb.BatchCommandsRequest_Request {
 			return &tikvpb.BatchCommandsRequest_Request{Cmd: &tikvpb.BatchCommandsRequest_Request_RawBatchGet{
@@ -47,12 +70,12 @@ var onKeys = []command{
 		}},
 	{"RawScan", false,
 		func(ctx context.Context, kv tikvpb.TikvClient, c *kvrpcpb.Context, key, _ []byte) (answer, error) {
-			r, err := kv.RawScan(ctx, &kvrpcpb.RawScanRequest{Context: c, StartKey: key, Limit: 3})
-			return answer{r.GetRegionError(), ""}, err
+			r, err := kv.RawScan(ctx, scan(c, key))
+			return answer{r.GetRegionError(), pairText(r.GetKvs())}, err
 		},
 		func(c *kvrpcpb.Context, key, _ []byte) *tikvpb.BatchCommandsRequest_Request {
 			return &tikvpb.BatchCommandsRequest_Request{Cmd: &tikvpb.BatchCommandsRequest_Request_RawScan{
-				RawScan: &kvrpcpb.RawScanRequest{Context: c, StartKey: key, Limit: 3}}}
+				RawScan: scan(c, key)}}
 		}},
 	{"RawPut", true,
 		func(ctx context.Context, kv tikvpb.TikvClient, c *kvrpcpb.Context, key, value []byte) (answer, error) {
@@ -103,9 +126,9 @@ func batchAnswer(r *tikvpb.BatchCommandsResponse_Response) (a answer, present bo
 	case *tikvpb.BatchCommandsResponse_Response_RawGet:
 		return answer{cmd.RawGet.RegionError, cmd.RawGet.Error}, true
 	case *tikvpb.BatchCommandsResponse_Response_RawBatchGet:
-		return answer{cmd.RawBatchGet.RegionError, ""}, true
+		return answer{cmd.RawBatchGet.RegionError, pairText(cmd.RawBatchGet.Pairs)}, true
 	case *tikvpb.BatchCommandsResponse_Response_RawScan:
-		return answer{cmd.RawScan.RegionError, ""}, true
+		return answer{cmd.RawScan.RegionError, pairText(cmd.RawScan.Kvs)}, true
 	case *tikvpb.BatchCommandsResponse_Response_RawPut:
 		return answer{cmd.RawPut.RegionError, cmd.RawPut.Error}, true
 	case *tikvpb.BatchCommandsResponse_Response_RawBatchPut:
@@ -115,7 +138,7 @@ func batchAnswer(r *tikvpb.BatchCommandsResponse_Response) (a answer, present bo
 	case *tikvpb.BatchCommandsResponse_Response_RawBatchDelete:
 		return answer{cmd.RawBatchDelete.RegionError, cmd.RawBatchDelete.Error}, true
 	case *tikvpb.BatchCommandsResponse_Response_RawBatchScan:
-		return answer{cmd.RawBatchScan.RegionError, ""}, true
+		return answer{cmd.RawBatchScan.RegionError, pairText(cmd.RawBatchScan.Kvs)}, true
 	case *tikvpb.BatchCommandsResponse_Response_RawDeleteRange:
 		return answer{cmd.RawDeleteRange.RegionError, cmd.RawDeleteRange.Error}, true
 	}

@@ -28,7 +28,7 @@ func hasText(cmd command) bool {
 // checkLimits tries keys and entries up to and beyond what is taken.
 func (t *tester) checkLimits() {
 	longest := append([]byte(t.prefix), bytes.Repeat([]byte{0xfe}, 4096-len(t.prefix))...)
-	tooLong := bytes.Repeat([]byte{'k'}, 64<<10)
+	tooLong := append([]byte(t.prefix), bytes.Repeat([]byte{'k'}, 64<<10)...)
 	for _, cmd := range t.commands {
 		t.both("key of 4096 bytes", cmd, t.Context(), longest, []byte("v"), success)
 		if hasText(cmd) {
@@ -75,10 +75,11 @@ func (t *tester) checkRefusals(key []byte) {
 		change func(*kvrpcpb.RawPutRequest)
 		check  func(answer) error
 	}{
-		"cf default": {func(r *kvrpcpb.RawPutRequest) { r.Cf = "default" }, success},
+		"cf default": {func(r *kvrpcpb.RawPutRequest) { r.Cf = "default" }, t.ofFamily},
+		"cf lock":    {func(r *kvrpcpb.RawPutRequest) { r.Cf = "lock" }, t.ofFamily},
 		"cf unknown": {func(r *kvrpcpb.RawPutRequest) { r.Cf = "nonsense" }, textWith("cf")},
 		"ttl":        {func(r *kvrpcpb.RawPutRequest) { r.Ttl = 5 }, t.ofTTL},
-		"api version 2": {func(r *kvrpcpb.RawPutRequest) { r.Context.ApiVersion = kvrpcpb.APIVersion_V2 },
+		"api version 2, or 1 where it is 2": {func(r *kvrpcpb.RawPutRequest) { r.Context.ApiVersion = t.otherVersion() },
 			textWith("Api version in request does not match with TiKV storage")},
 	} {
 		a, err := put(one.change)
@@ -86,6 +87,33 @@ func (t *tester) checkRefusals(key []byte) {
 			err = one.check(a)
 		}
 		t.Check(what, err)
+	}
+}
+
+func (t *tester) otherVersion() kvrpcpb.APIVersion {
+	if t.API == "V2" {
+		return kvrpcpb.APIVersion_V1
+	}
+	return kvrpcpb.APIVersion_V2
+}
+
+// ofFamily is what comes of a command that names a family which there is.
+func (t *tester) ofFamily(a answer) error {
+	if t.families {
+		return success(a)
+	}
+	return textWith("cf is deprecated in API V2")(a)
+}
+
+// checkModes: in V2 a raw command keeps to raw keys, of whichever keyspace.
+func (t *tester) checkModes() {
+	for what, key := range map[string]string{
+		"of a transaction": "x\x00\x00\x00compat", "of TiDB": "t\x00\x00\x00compat",
+		"of no mode": "compat", "that is empty": "",
+	} {
+		for _, cmd := range t.commands {
+			t.both("a key "+what, cmd, t.Context(), []byte(key), []byte("v"), textWith("Key mode mismatched with the request mode"))
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"tikv_fdw/test/compat/wire/internal/node"
@@ -19,7 +18,8 @@ type tester struct {
 	prefix string
 	now    int64
 
-	expires  bool // keys may expire, and there are no transactions
+	expires  bool // keys may expire
+	families bool // requests may name a column family
 	commands []command
 }
 
@@ -30,8 +30,8 @@ func main() {
 	n, err := node.Connect(ctx)
 	report.Fatal(err)
 	now := time.Now().UnixNano()
-	t := &tester{Node: n, Report: report, ctx: ctx, prefix: fmt.Sprintf("compat/errors/%d/", now), now: now,
-		expires: os.Getenv("TIKV_API") == "V1TTL", commands: commands}
+	t := &tester{Node: n, Report: report, ctx: ctx, prefix: fmt.Sprintf("%scompat/errors/%d/", n.RawPrefix, now), now: now,
+		expires: n.API == "V1TTL" || n.API == "V2", families: n.API != "V2", commands: commands}
 	if t.expires {
 		t.commands = append(t.commands, keyTTL)
 	} else {
@@ -42,11 +42,14 @@ func main() {
 	t.checkTimeLimit()
 	t.checkSwap()
 	t.checkLimits()
+	if n.API == "V2" {
+		t.checkModes()
+	}
 	t.checkClusterID()
 	t.checkBatch()
 	t.checkTransport()
 	t.CheckHealth(ctx, report)
-	if !t.expires {
+	if n.API != "V1TTL" { // whose bounds are not encoded
 		t.checkSplit()
 	}
 	report.Check("the node still answers", n.Alive(ctx))

@@ -13,7 +13,7 @@ var onRanges = []command{
 	{"RawBatchScan", false,
 		func(ctx context.Context, kv tikvpb.TikvClient, c *kvrpcpb.Context, key, _ []byte) (answer, error) {
 			r, err := kv.RawBatchScan(ctx, batchScan(c, key))
-			return answer{r.GetRegionError(), ""}, err
+			return answer{r.GetRegionError(), pairText(r.GetKvs())}, err
 		},
 		func(c *kvrpcpb.Context, key, _ []byte) *tikvpb.BatchCommandsRequest_Request {
 			return &tikvpb.BatchCommandsRequest_Request{Cmd: &tikvpb.BatchCommandsRequest_Request_RawBatchScan{

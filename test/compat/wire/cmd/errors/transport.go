@@ -95,7 +95,8 @@ func (t *tester) checkUnknown() {
 	ports := map[string]*grpc.ClientConn{"store": t.StoreConn, "PD": t.PDConn}
 	for port, conn := range ports {
 		for _, path := range []string{"/no.Such/Method", "/tikvpb.Tikv/NoSuchMethod", "/pdpb.PD/NoSuchMethod",
-			"/tikvpb.Tikv/KvImport", "/tikvpb.Tikv/DispatchMPPTask", "/tikvpb.Tikv/tryAddLock"} {
+			"/tikvpb.Tikv/KvImport", "/tikvpb.Tikv/DispatchMPPTask", "/tikvpb.Tikv/tryAddLock",
+			"/import_sstpb.ImportSST/SwitchMode", "/import_sstpb.ImportSST/MultiIngest"} {
 			err := conn.Invoke(ctx, path, &emptypb.Empty{}, &emptypb.Empty{})
 			t.Check(path+" on the port of "+port, node.WantStatus(err, codes.Unimplemented))
 		}

@@ -28,6 +28,8 @@ type Node struct {
 	Members   *pdpb.GetMembersResponse
 	Region    *metapb.Region
 	Leader    *metapb.Peer
+	API       string // V1, V1TTL or V2, as TIKV_API says
+	RawPrefix string // of raw keys: in V2 mode and keyspace DEFAULT
 
 	PDConn, StoreConn *grpc.ClientConn
 	PD                pdpb.PDClient
@@ -56,7 +58,10 @@ func Connect(ctx context.Context) (*Node, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	n := &Node{PDAddr: hostOf(first)}
+	n := &Node{PDAddr: hostOf(first), API: os.Getenv("TIKV_API")}
+	if n.API == "V2" {
+		n.RawPrefix = "r\x00\x00\x00"
+	}
 	if err := n.connectPD(ctx); err != nil {
 		return nil, fmt.Errorf("PD %s: %w", n.PDAddr, err)
 	}
@@ -133,7 +138,12 @@ func (n *Node) Header() *pdpb.RequestHeader {
 
 // Context is one with which a command for the first region succeeds.
 func (n *Node) Context() *kvrpcpb.Context {
+	version := kvrpcpb.APIVersion_V1
+	if n.API == "V2" {
+		version = kvrpcpb.APIVersion_V2
+	}
 	return &kvrpcpb.Context{
+		ApiVersion:  version,
 		RegionId:    n.Region.Id,
 		RegionEpoch: &metapb.RegionEpoch{ConfVer: n.Region.RegionEpoch.ConfVer, Version: n.Region.RegionEpoch.Version},
 		Peer:        &metapb.Peer{Id: n.Leader.Id, StoreId: n.Leader.StoreId},
@@ -151,7 +161,7 @@ func (n *Node) Alive(ctx context.Context) error {
 		return err
 	}
 	defer fresh.Close()
-	key, value := []byte(fmt.Sprintf("compat/alive/%d", time.Now().UnixNano())), []byte("yes")
+	key, value := []byte(fmt.Sprintf("%scompat/alive/%d", n.RawPrefix, time.Now().UnixNano())), []byte("yes")
 	put, err := fresh.KV.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: fresh.Context(), Key: key, Value: value})
 	if err != nil || put.RegionError != nil || put.Error != "" {
 		return fmt.Errorf("put: %v %v", put, err)
