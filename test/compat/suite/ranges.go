@@ -229,7 +229,26 @@ func checkFamilies(r *run) {
 		r.same(got, nil, "get from %s after the delete", name)
 	}
 	r.expect(key, []byte("default"))
+	r.checkOwnFamily(key)
 	if err := r.client.InFamily("raft").Put(r.ctx, key, []byte("x")); err == nil {
 		r.fail("a put in the family raft was accepted")
 	}
+}
+
+// checkOwnFamily sets the family of the client itself; a call's own goes first.
+func (r *run) checkOwnFamily(key []byte) {
+	r.client.SetFamily("write")
+	defer r.client.SetFamily("")
+	r.expect(key, nil)
+	r.put(key, []byte("of the client"))
+	got, err := r.client.InFamily("default").Get(r.ctx, key)
+	r.ok(err, "get from default")
+	r.same(got, []byte("default"), "get from default, though the client's is write")
+	r.expectScan(false, r.prefix, r.end(), 10, false, [][]byte{key}, [][]byte{[]byte("of the client")})
+	r.client.SetFamily("")
+	r.expect(key, []byte("default"))
+	got, err = r.client.InFamily("write").Get(r.ctx, key)
+	r.ok(err, "get from write")
+	r.same(got, []byte("of the client"), "get from write")
+	r.ok(r.client.InFamily("write").Delete(r.ctx, key), "delete in write")
 }

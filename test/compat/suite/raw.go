@@ -33,6 +33,8 @@ type Raw interface {
 	Checksum(ctx context.Context, start, end []byte) (sum, number, size uint64, err error)
 	// InFamily gives the same client for another column family.
 	InFamily(name string) Raw
+	// SetFamily sets the column family of the client itself; empty is none.
+	SetFamily(name string)
 }
 
 // ScanLimit is the most keys that a client of ours asks for in one scan.

@@ -3,6 +3,7 @@ package suite
 import (
 	"fmt"
 	"os"
+	"strconv"
 )
 
 // Store is what differs between the API versions of a store.
@@ -11,10 +12,12 @@ type Store struct {
 	TTL      bool   // keys may expire
 	Families bool   // requests may name a column family
 	NoCAS    bool   // the client is not in the mode that CompareAndSwap needs
-	Prefix   []byte // of a key of the default keyspace, in requests
+	Keyspace string // of V2, as TIKV_KEYSPACE says
+	Prefix   []byte // of a raw key of the keyspace, in requests
 }
 
-// StoreFromEnv reads TIKV_API, which scripts/cluster env prints; V1 if unset.
+// StoreFromEnv reads TIKV_API, which scripts/cluster env prints, V1 if unset, and
+// the keyspace of V2: TIKV_KEYSPACE and its id TIKV_KEYSPACE_ID, DEFAULT if unset.
 func StoreFromEnv() (Store, error) {
 	switch api := os.Getenv("TIKV_API"); api {
 	case "", "V1":
@@ -22,10 +25,29 @@ func StoreFromEnv() (Store, error) {
 	case "V1TTL":
 		return Store{API: api, TTL: true, Families: true}, nil
 	case "V2":
-		return Store{API: api, TTL: true, Prefix: []byte("r\x00\x00\x00")}, nil
+		return keyspaceFromEnv(Store{API: api, TTL: true})
 	default:
 		return Store{}, fmt.Errorf("TIKV_API is %q, not V1, V1TTL or V2", api)
 	}
+}
+
+func keyspaceFromEnv(s Store) (Store, error) {
+	s.Keyspace = os.Getenv("TIKV_KEYSPACE")
+	if s.Keyspace == "" {
+		s.Keyspace, s.Prefix = "DEFAULT", RawPrefix(0)
+		return s, nil
+	}
+	id, err := strconv.ParseUint(os.Getenv("TIKV_KEYSPACE_ID"), 10, 24)
+	if err != nil {
+		return s, fmt.Errorf("TIKV_KEYSPACE_ID: %w", err)
+	}
+	s.Prefix = RawPrefix(uint32(id))
+	return s, nil
+}
+
+// RawPrefix begins the raw keys of a keyspace in requests: mode and three bytes.
+func RawPrefix(keyspace uint32) []byte {
+	return []byte{'r', byte(keyspace >> 16), byte(keyspace >> 8), byte(keyspace)}
 }
 
 // all gives the checks that the store can pass.

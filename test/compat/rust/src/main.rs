@@ -9,8 +9,8 @@
 //!
 //! TIKV_PD names the PD endpoints, separated by commas, TIKV_API what the store
 //! speaks: V1 (if it is not set), V1TTL or V2, where the checks work in the
-//! keyspace DEFAULT. The first check that
-//! fails is named and ends the program.
+//! keyspace that TIKV_KEYSPACE names, or DEFAULT. The first check that fails is
+//! named and ends the program.
 
 mod checks;
 mod idle;
@@ -56,12 +56,20 @@ fn secured(config: Config) -> Config {
     }
 }
 
+/// For stores of V2.
+fn in_keyspace(config: Config) -> Config {
+    match std::env::var("TIKV_KEYSPACE") {
+        Ok(name) if !name.is_empty() => config.with_keyspace(&name),
+        _ => config.with_default_keyspace(),
+    }
+}
+
 async fn raw(endpoints: Vec<String>) -> Result<RawClient, String> {
     let mut config = secured(Config::default())
         .with_timeout(Duration::from_secs(20))
         .with_grpc_max_decoding_message_size(MAX_MESSAGE_BYTES);
     if store_from_env()? == Store::V2 {
-        config = config.with_default_keyspace();
+        config = in_keyspace(config);
     }
     RawClient::new_with_config(endpoints, config).await.map_err(|e| format!("connect: {e}"))
 }
@@ -80,7 +88,7 @@ async fn timestamps(endpoints: Vec<String>) -> Outcome {
 async fn transactional(endpoints: Vec<String>) -> Result<TransactionClient, String> {
     let mut config = secured(Config::default()).with_timeout(Duration::from_secs(20));
     if store_from_env()? == Store::V2 {
-        config = config.with_default_keyspace();
+        config = in_keyspace(config);
     }
     TransactionClient::new_with_config(endpoints, config).await.map_err(|e| format!("connect: {e}"))
 }

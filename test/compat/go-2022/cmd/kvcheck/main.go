@@ -172,3 +172,7 @@ func (a adapter) Checksum(ctx context.Context, start, end []byte) (uint64, uint6
 func (a adapter) InFamily(name string) suite.Raw {
 	return adapter{a.Client, name}
 }
+
+func (a adapter) SetFamily(name string) {
+	a.Client.SetColumnFamily(name)
+}

@@ -33,7 +33,7 @@ type mode struct {
 func options(store suite.Store, m mode) []rawkv.ClientOpt {
 	list := []rawkv.ClientOpt{rawkv.WithPDOptions(opt.WithEnableRouterClient(m.router)), rawkv.WithSecurity(security())}
 	if store.API == "V2" {
-		list = append(list, rawkv.WithAPIVersion(kvrpcpb.APIVersion_V2), rawkv.WithKeyspace("DEFAULT"))
+		list = append(list, rawkv.WithAPIVersion(kvrpcpb.APIVersion_V2), rawkv.WithKeyspace(store.Keyspace))
 	}
 	return list
 }
@@ -179,4 +179,8 @@ func (a adapter) Checksum(ctx context.Context, start, end []byte) (uint64, uint6
 
 func (a adapter) InFamily(name string) suite.Raw {
 	return adapter{a.Client, name}
+}
+
+func (a adapter) SetFamily(name string) {
+	a.Client.SetColumnFamily(name)
 }

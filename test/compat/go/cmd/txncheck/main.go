@@ -113,7 +113,7 @@ func security() config.Security {
 func connect(store suite.Store) (suite.Txns, error) {
 	var options []txnkv.ClientOpt
 	if store.API == "V2" {
-		options = append(options, txnkv.WithAPIVersion(kvrpcpb.APIVersion_V2), txnkv.WithKeyspace("DEFAULT"))
+		options = append(options, txnkv.WithAPIVersion(kvrpcpb.APIVersion_V2), txnkv.WithKeyspace(store.Keyspace))
 	}
 	client, err := txnkv.NewClient(addresses(), options...)
 	if err != nil {
