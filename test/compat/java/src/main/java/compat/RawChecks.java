@@ -31,18 +31,13 @@ final class RawChecks {
     void run(Keys keys) throws Exception;
   }
 
-  /** What is small and quick. */
-  void runBasics() throws Exception {
+  void run() throws Exception {
     step("single key", this::singleKey);
     step("absent keys", this::absentKeys);
     step("empty value", this::emptyValue);
     step("binary keys", this::binaryKeys);
     step("long keys", this::longKeys);
     step("scan bounds", this::scanBounds);
-  }
-
-  void run() throws Exception {
-    runBasics();
     step("big values", this::bigValues);
     step("batches", this::batches);
     step("pages", this::pages);
@@ -54,6 +49,7 @@ final class RawChecks {
     step("counter", more::counter);
     step("delete range", more::deleteRange);
     step("batch scan", more::batchScan);
+    step("ingest", more::ingest);
     if (ttl) {
       step("time to live", more::timeToLive);
     } else {
