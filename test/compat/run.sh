@@ -6,9 +6,11 @@
 #
 # Parts, in their order: descriptors (needs no node), pdcheck, pdhttp, pdctl,
 # etcdctl, health, errors, txnwire, pdclient, idle, go, go-2022, rust, java,
-# badbytes, txnabuse.  Those of a client with -raw or -txn behind it (go-raw) are its
-# checks of raw commands or transactions alone, in one mode: for the other API
-# versions, which TIKV_API names; java-basics is a quick part of them.  With
+# badbytes, txnabuse.  Those of a client with -raw or -txn behind it
+# (go-raw) are its checks of raw commands or transactions alone, in one mode: for
+# the other API versions, which TIKV_API names.  Only if named: go-sql (of go),
+# together, which is kvcheck of Go, Rust and Java at once, and, for API V2,
+# keyspaces: Go and Rust in keyspaces that are made for them.  With
 # TIKV_CA, TIKV_CERT and TIKV_KEY the clients, health, etcdctl and pdctl speak
 # TLS, pdctl to TIKV_PD_HTTP.  `build` instead only builds; `ride` starts three
 # nodes of its own, of a build with failpoints, and has the clients work through
@@ -198,7 +200,6 @@ part_go-txn()
 {
     build_go go || return 0
     program "go txncheck" "$BIN/go/txncheck" -mode batch
-    program "go sqlcheck" "$BIN/go/sqlcheck"
 }
 
 part_go-raw()
@@ -251,20 +252,53 @@ part_java-txn()
         compat.Main txncheck
 }
 
-part_java-basics()
+# Sessions of SQL and the client on the same keys.
+part_go-sql()
 {
-    local java=$TOP/test/compat/java/target
-
-    build_java || return 0
-    program "java kvcheck basics" java -cp "$java/classes:$java/lib/*" \
-        compat.Main basics
+    build_go go || return 0
+    program "go sqlcheck" "$BIN/go/sqlcheck"
 }
 
-# With it, sessions of SQL and the client on the same keys.
+# Two keyspaces at once, and the clients' own checks in one that is not DEFAULT;
+# the older Go client and the Java client know no other than that.
+part_keyspaces()
+{
+    local rust=$TOP/test/compat/rust/target/debug/compat made name id within
+
+    build_go go && build_rust || return 0
+    program keyspaces "$BIN/go/keyspaces"
+    made=$("$BIN/go/keyspaces" -make) || { FAILED=yes; return 0; }
+    read -r name id <<<"$made"
+    within=(env TIKV_KEYSPACE="$name" TIKV_KEYSPACE_ID="$id")
+    program "go kvcheck keyspace" "${within[@]}" "$BIN/go/kvcheck" -mode batch
+    program "go txncheck keyspace" "${within[@]}" "$BIN/go/txncheck" -mode batch
+    program "rust kvcheck keyspace" "${within[@]}" "$rust" kvcheck
+    program "rust txncheck keyspace" "${within[@]}" "$rust" txncheck
+}
+
+# The raw commands of three clients at once on one node.
+part_together()
+{
+    local java=$TOP/test/compat/java/target pid pids=()
+
+    build_go go && build_rust && build_java || return 0
+    report "together go" "$PROGRAM_TIMEOUT_S" "$BIN/go/kvcheck" &
+    pids+=($!)
+    report "together rust" "$PROGRAM_TIMEOUT_S" \
+        "$TOP/test/compat/rust/target/debug/compat" kvcheck &
+    pids+=($!)
+    report "together java" "$PROGRAM_TIMEOUT_S" \
+        java -cp "$java/classes:$java/lib/*" compat.Main kvcheck &
+    pids+=($!)
+    for pid in "${pids[@]}"; do
+        wait "$pid" || FAILED=yes
+    done
+}
+
 part_go()
 {
     go_client go
-    program "go sqlcheck" "$BIN/go/sqlcheck"
+    part_go-sql
 }
 
 part_go-2022()
