@@ -217,7 +217,12 @@ func leaseAfterTransfer(t *test) error {
 		t.Heal()
 	}
 	err = errors.Join(err, w.stop())
-	t.say("%d transfers of %d ordered, old leaders cut off, %d numbers written", rounds, orders, w.acked.Load())
+	var fast, refused int
+	if err == nil {
+		fast, refused, err = t.oldLeadersRead()
+	}
+	t.say("%d transfers of %d ordered, old leaders cut off, %d numbers written; %d old leaders asked before their lease would have been over, %d times refused",
+		rounds, orders, w.acked.Load(), fast, refused)
 	return err
 }
 
@@ -282,7 +287,11 @@ func indexAfterTransfer(t *test) error {
 			err = fmt.Errorf("node %d answered no read", node)
 		}
 	}
-	t.say("%d transfers of %d ordered, %d numbers written, %d reads by followers and leaders", rounds, orders, w.acked.Load(),
-		w.answers[0].Load()+w.answers[1].Load()+w.answers[2].Load())
+	var reads int
+	if err == nil {
+		reads, err = t.indexOfNewLeader()
+	}
+	t.say("%d transfers of %d ordered, %d numbers written, %d reads by followers and leaders; %d beside a leader that did not know what was committed",
+		rounds, orders, w.acked.Load(), w.answers[0].Load()+w.answers[1].Load()+w.answers[2].Load(), reads)
 	return err
 }
