@@ -3,7 +3,7 @@
 # headers that do not end, thousands of idle connections.  No worker ends,
 # memory stays bounded, and other clients are served meanwhile.
 #
-# All of it twice, or ABUSE_ROUNDS times (make soak): memory must not creep.
+# ABUSE_ROUNDS repeats all of it (make soak): then memory must not creep.
 
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ use Test::More;
 use TikvTest;
 use Time::HiRes qw(time);
 
-my $rounds = $ENV{ABUSE_ROUNDS} || 2;
+my $rounds = $ENV{ABUSE_ROUNDS} || 1;
 
 # What a worker may take on top while it is abused, and keep afterwards (MB).
 # Answers that nobody reads are bounded by 1 GiB; those below ask for 200 MB.
@@ -448,7 +448,11 @@ is_deeply([ sort @closed ], [ sort(($kv, $pd) x $rounds) ],
 my %ended = ended();
 ok($ended{pd} > 0 && $ended{store} + $ended{'server 1'} > 0, 'and counted')
   or diag(explain(\%ended));
-is_deeply([ grown(\%after_first, $creep_mb) ], [], 'it does not creep from round to round');
+if ($rounds > 1)
+{
+	my @crept = grown(\%after_first, $creep_mb);
+	is_deeply(\@crept, [], 'memory does not creep from round to round');
+}
 
 $node->stop;
 done_testing();

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/metapb"
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"golang.org/x/net/http2"
 
@@ -111,18 +112,42 @@ func raiseFileLimit(n int) error {
 
 const signOfLife = 70 * time.Second
 
+// hearSign waits as another store, whose stream this is as long as it says
+// nothing on another: that of the node talks to PD without one.  It tells of the
+// region as it never was, which PD refuses.
 func hearSign(n *node.Node, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	id, err := n.PD.AllocID(ctx, &pdpb.AllocIDRequest{Header: n.Header(), Count: 1})
+	if err != nil {
+		return err
+	}
+	own, err := n.PD.GetStore(ctx, &pdpb.GetStoreRequest{Header: n.Header(), StoreId: n.Leader.StoreId})
+	if err != nil {
+		return err
+	}
+	other := &metapb.Store{Id: id.Id, Address: "127.0.0.1:1", Version: own.GetStore().GetVersion()}
+	if _, err = n.PD.PutStore(ctx, &pdpb.PutStoreRequest{Header: n.Header(), Store: other}); err != nil {
+		return err
+	}
+	leader := &metapb.Peer{Id: n.Leader.Id, StoreId: other.Id}
+	region := &metapb.Region{Id: n.Region.Id, StartKey: n.Region.StartKey, EndKey: n.Region.EndKey,
+		RegionEpoch: &metapb.RegionEpoch{}, Peers: []*metapb.Peer{leader}}
 	stream, err := n.PD.RegionHeartbeat(ctx)
 	if err != nil {
 		return err
 	}
-	err = stream.Send(&pdpb.RegionHeartbeatRequest{Header: n.Header(), Region: n.Region, Leader: n.Leader})
+	err = stream.Send(&pdpb.RegionHeartbeatRequest{Header: n.Header(), Region: region, Leader: leader})
 	if err != nil {
 		return err
 	}
 	got, err := stream.Recv()
+	if err == nil && got.GetHeader().GetError() == nil {
+		err = fmt.Errorf("a region of the past is taken: %v", got)
+	}
+	if err == nil {
+		got, err = stream.Recv()
+	}
 	if err != nil {
 		return err
 	}
