@@ -15,13 +15,14 @@
 #                                                 default all
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
+. "$TOP/test/faults/failpoints/build.sh"
 
 need_postgres
 pgxs=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")
 [ -d "$pgxs/test/perl" ] ||
     die "PostgreSQL::Test is missing: apt-get install postgresql-server-dev-$(pg_major "$PG_BINDIR")"
 make -s -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" tools
-make -s -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" OUT=out/failpoints FAILPOINTS=1 libs
+make_failpoint_libs
 
 work=$(make_server_tmp tikv_commit)
 finish()
@@ -37,14 +38,7 @@ finish()
 }
 trap finish EXIT
 
-# Postgres finds its files by their place beside its programs.
-for folder in --bindir --pkglibdir --sharedir; do
-    folder=$("$PG_CONFIG" "$folder")
-    as_server mkdir -p "$work/pg$folder"
-    as_server cp -a "$folder/." "$work/pg$folder/"
-done
-make -s -C "$TOP" PG_CONFIG="$PG_CONFIG" OUT=out/failpoints FAILPOINTS=1 \
-    DESTDIR="$work/pg" install-libs
+copy_failpoint_build "$work/pg"
 tar -C "$TOP/test" -cf - --exclude=tap/t tap faults/commit | as_server tar -C "$work" -xf -
 as_server mkdir "$work/bin"
 as_server tee "$work/bin/txnctl" <"$TOP/out/bin/txnctl" >/dev/null

@@ -2,17 +2,21 @@
 # A build with failpoints, installed into a copy of Postgres that is nobody
 # else's.  Sourced after scripts/lib.sh; the installed build is left alone.
 
-# Set PG_CONFIG and PG_BINDIR to a copy in folder $1, which is made.  Postgres
-# finds its files by their place beside its programs, so a copy of all that
-# keeps these places works.
-use_failpoint_build()
+# Tests that begin at the same time build it once.
+make_failpoint_libs()
 {
-    local place=$1 folder original
+    mkdir -p "$TOP/out"
+    flock "$TOP/out/failpoints.lock" make -s -C "$TOP" -j"$(nproc)" \
+        PG_CONFIG="$PG_CONFIG" QUIET=1 OUT=out/failpoints FAILPOINTS=1 libs
+}
 
-    original=$("$PG_CONFIG" --pkglibdir)
+# Make folder $1 a copy of Postgres with that build.  Postgres finds its files
+# by their place beside its programs, so a copy of all that keeps these places
+# works.
+copy_failpoint_build()
+{
+    local place=$1 folder
 
-    make -s -C "$TOP" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" QUIET=1 \
-        OUT=out/failpoints FAILPOINTS=1 libs
     for folder in --bindir --pkglibdir --sharedir; do
         folder=$("$PG_CONFIG" "$folder")
         as_server mkdir -p "$place$folder"
@@ -20,6 +24,16 @@ use_failpoint_build()
     done
     make -s -C "$TOP" PG_CONFIG="$PG_CONFIG" QUIET=1 OUT=out/failpoints \
         FAILPOINTS=1 DESTDIR="$place" install-libs
+}
+
+# Set PG_CONFIG and PG_BINDIR to such a copy.
+use_failpoint_build()
+{
+    local place=$1 original
+
+    original=$("$PG_CONFIG" --pkglibdir)
+    make_failpoint_libs
+    copy_failpoint_build "$place"
     PG_BINDIR=$place$("$PG_CONFIG" --bindir)
     PG_CONFIG=$PG_BINDIR/pg_config
     export PG_BINDIR PG_CONFIG
