@@ -130,8 +130,10 @@ wait_for('its replica', sub { rows_of($three) > 0 });
 pass('it gets the data from the others');
 is($three->safe_psql('postgres', q{SELECT value FROM pairs WHERE key = 'key'}), 'value',
 	'foreign tables are as they were');
-is($node{one}->safe_psql('postgres', "SELECT state FROM tikv.stores WHERE store_id = $old"),
-	'tombstone', 'the old store is buried');
+wait_for('no region to be on the old store', sub {
+	$node{one}->safe_psql('postgres', "SELECT state FROM tikv.stores WHERE store_id = $old") eq 'tombstone';
+});
+pass('the old store is buried');
 is($three->safe_psql('postgres', 'SELECT count(*) FROM tikv_check()'), '0', 'its tables are sound');
 $three->restart;
 wait_serving($three);
