@@ -49,6 +49,7 @@ static const char *const bus_paths[] = {
 	"/etcdserverpb.KV/Txn",
 	"/pdpb.PD/GetRegionByID",
 	"/pdpb.PD/GetPrevRegion",
+	"/pdpb.PD/ScanRegions",
 };
 
 const PdMethod *

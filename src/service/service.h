@@ -113,7 +113,8 @@ typedef enum MethodId
 	METHOD_PD_LEAVE,
 	METHOD_PD_ETCD_TXN,
 	METHOD_PD_GET_REGION_BY_ID,
-	METHOD_PD_GET_PREV_REGION
+	METHOD_PD_GET_PREV_REGION,
+	METHOD_PD_SCAN_REGIONS
 } MethodId;
 
 /* One write in the log, at most: TiKV's raft-entry-max-size. */

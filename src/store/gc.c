@@ -71,6 +71,7 @@ void
 gc_free(Store *store)
 {
 	arena_free(&store->gc.arena);
+	gc_sleepers_free(store);
 }
 
 void

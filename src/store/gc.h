@@ -130,6 +130,9 @@ typedef struct PeerMessage PeerMessage;
 /* Messages of other stores; true if it was one of these. */
 extern bool gc_sleepers_take_message(Store *store, const PeerMessage *m);
 
+/* True if the answer of PD was for this. */
+extern bool gc_sleepers_take_pd_answer(Store *store, const BusAnswer *answer);
+
 /* ---- gc_barrier.c ---- */
 
 /*

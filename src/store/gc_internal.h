@@ -59,12 +59,14 @@ typedef enum GcSleepersStep
 
 /*
  * From a region's bound on: regions that sleep and have no locks.  *end is
- * borrowed from one of them.
+ * valid until the next call.
  */
 extern GcSleepersStep gc_pass_over_sleepers(Store *store, Bytes bound,
 											Bytes *end);
 
 /* A round begins: what was asked before is over. */
 extern void gc_sleepers_forget(Store *store);
+
+extern void gc_sleepers_free(Store *store);
 
 #endif /* TIKV_STORE_GC_INTERNAL_H */

@@ -3,40 +3,49 @@
  *	  Locks of groups that sleep: looked for without waking them.
  *
  * A round of the garbage collection looks for old locks in every region, and
- * with thousands of them that sleep some would always be awake for it.  What a
- * group has committed by now is known here if this store's peer has applied all
- * of its log, and no other peer's log goes further (core/cmd/log_ends.h), and
- * then the locks are those that this store has.  The other stores raise their
- * max_ts to the safe point first, so no async commit lands below it afterwards.
+ * with thousands of them that sleep some would always be awake for it.  If the
+ * logs of all of a group's peers end at one index, and they have applied all of
+ * it and have no locks, the group has none (core/cmd/log_poll.h).  Every store
+ * raises its max_ts to the safe point before it says so, and no async commit
+ * lands below it afterwards.
  *
- * As many regions as follow each other and hold no locks here are asked about
- * together.  Those that have something under way are scanned as others are, and so
- * are all, for the rest of the round, when a store has not answered in time: it
- * may be of a version that cannot, and would be waited for at every region.
+ * Regions that follow each other are asked about together: those of which this
+ * store has peers, up to one of which it has none, and from there on those that
+ * PD names.  What does not sleep everywhere, or has locks, is scanned as
+ * others are, and so are, for the rest of the round, regions with a peer on a
+ * store that has not answered in time: it may be of a version that cannot, and
+ * would be waited for again and again.
  */
 #include "postgres.h"
 
+#include "bus/failpoints.h"
 #include "bus/lock_table.h"
-#include "core/cmd/log_ends.h"
-#include "core/cmd/region_change.h"
+#include "core/cmd/log_poll.h"
+#include "pdpb.pb-c.h"
 #include "read/txn_look.h"
 #include "store/gc_internal.h"
 #include "store/replicas.h"
 #include "utils/memutils.h"
 
-/* How long other stores are waited for. */
+/* How long other stores, or PD, are waited for. */
 #define PATIENCE_US INT64CONST(1000000)
 
-/* Others are scanned. */
-#define STORES_MAX 64
+/* Among the answers of PD: ours, and before which question it was asked. */
+#define SLEEPERS_TAG (UINT64CONST(1) << 57)
+#define OTHER_TAGS (~(SLEEPERS_TAG | PG_UINT32_MAX))
+
+typedef enum SleepersWait
+{
+	FOR_NOBODY,
+	FOR_PD,
+	FOR_STORES
+} SleepersWait;
 
 struct GcSleepers
 {
-	bool open;
-	bool in_vain; /* a store has not answered: others are scanned this round */
-	int left;	  /* stores that have not answered */
-	LogEnds asked;
-	uint32 agreed[LOG_ENDS_MAX]; /* by place in the region's peers */
+	SleepersWait waits;
+	uint32 asked; /* questions so far */
+	LogPoll poll;
 };
 
 static GcSleepers *
@@ -45,34 +54,81 @@ sleepers(Store *store)
 	Gc *gc = &store->gc;
 
 	if (gc->sleepers == NULL)
+	{
 		gc->sleepers = MemoryContextAllocZero(gc->keep, sizeof(GcSleepers));
+		log_poll_init(&gc->sleepers->poll);
+	}
 	return gc->sleepers;
 }
 
 void
 gc_sleepers_forget(Store *store)
 {
-	sleepers(store)->open = false;
-	sleepers(store)->in_vain = false;
+	sleepers(store)->waits = FOR_NOBODY;
+	log_poll_forget(&sleepers(store)->poll);
 }
 
-/* It sleeps, and has applied what its log holds. */
-static bool
-is_asleep(const Peer *peer)
+void
+gc_sleepers_free(Store *store)
 {
-	return peer->grouped && peer->sleep.asleep &&
-		peer->saved.applied_index == raft_last_index(peer->raft);
+	if (store->gc.sleepers != NULL)
+		log_poll_free(&store->gc.sleepers->poll);
+	store->gc.sleepers = NULL;
 }
 
+/* ------------------------------------------------------- what is known here */
+
 static bool
-has_locks(Store *store, const Peer *peer)
+has_locks(const Peer *peer)
 {
-	LockScan scan = {.range = txn_region_range(&peer->region, &store->gc.arena),
-					 .max_locks = 1};
+	Arena arena;
+	LockScan scan = {.max_locks = 1};
 	LockScanResult found;
+	bool has;
 
-	return lock_table_n_spilled() > 0 ||
-		!lock_table_scan(&scan, &store->gc.arena, &found) || found.n > 0;
+	arena_init(&arena);
+	scan.range = txn_region_range(&peer->region, &arena);
+	has = lock_table_n_spilled() > 0 ||
+		!lock_table_scan(&scan, &arena, &found) || found.n > 0;
+	arena_free(&arena);
+	return has;
+}
+
+static LogSight
+see(const Peer *peer)
+{
+	LogSight sight = {.epoch = peer->region.epoch,
+					  .asleep = peer->grouped && peer->sleep.asleep};
+
+	if (sight.asleep)
+	{
+		sight.last_index = raft_last_index(peer->raft);
+		sight.applied_index = peer->saved.applied_index;
+		sight.has_locks = has_locks(peer);
+	}
+	return sight;
+}
+
+/* What it says is true of one moment after max_ts was raised. */
+static void
+answer_ends(Store *store, LogEnds *ends)
+{
+	int n = 0;
+
+	lock_table_raise_max_ts(ends->ts);
+	for (int i = 0; i < ends->n; i++)
+	{
+		const Peer *peer = store_find_peer(store, ends->ends[i].region_id);
+		LogEnd end = ends->ends[i];
+		LogSight sight;
+
+		if (peer == NULL)
+			continue;
+		sight = see(peer);
+		if (log_end_answer(&end, &sight))
+			ends->ends[n++] = end;
+	}
+	ends->n = n;
 }
 
 /* ----------------------------------------------------------------- messages */
@@ -88,146 +144,62 @@ send_ends(Store *store, uint64 to, ExtraType type, const LogEnds *ends)
 }
 
 static void
-ask_store(Store *store, uint64 store_id)
-{
-	const LogEnds *asked = &store->gc.sleepers->asked;
-	LogEnds *ends = palloc(sizeof(LogEnds));
-
-	*ends = *asked;
-	ends->n = 0;
-	for (int i = 0; i < asked->n; i++)
-	{
-		const Peer *peer = store_find_peer(store, asked->ends[i].region_id);
-
-		if (region_find_store(&peer->region, store_id) != NULL)
-			ends->ends[ends->n++] = asked->ends[i];
-	}
-	store->gc.sleepers->left++;
-	send_ends(store, store_id, EXTRA_LOG_ENDS_REQUEST, ends);
-	pfree(ends);
-}
-
-static void
 ask_stores(Store *store)
 {
-	const LogEnds *asked = &store->gc.sleepers->asked;
-	uint64 stores[STORES_MAX] = {store->meta.store_id};
-	int n = 1;
+	GcSleepers *asks = store->gc.sleepers;
+	LogPoll *poll = &asks->poll;
+	LogEnds *ends = palloc(sizeof(LogEnds));
 
-	for (int i = 0; i < asked->n; i++)
+	for (int i = 0; i < poll->n_stores; i++)
 	{
-		const Region *region =
-			&store_find_peer(store, asked->ends[i].region_id)->region;
-
-		for (int k = 0; k < region->n_peers; k++)
+		log_poll_question(poll, poll->stores[i], ends);
+		if (poll->stores[i] != store->meta.store_id)
+			send_ends(store, poll->stores[i], EXTRA_LOG_ENDS_REQUEST, ends);
+		else
 		{
-			uint64 id = region->peers[k].store_id;
-			int at = 0;
-
-			while (at < n && stores[at] != id)
-				at++;
-			if (at < n || n == STORES_MAX)
-				continue;
-			stores[n++] = id;
-			ask_store(store, id);
+			answer_ends(store, ends);
+			log_poll_answer(poll, store->meta.store_id, ends);
 		}
 	}
+	pfree(ends);
+	asks->waits = FOR_STORES;
+	store->gc.due_us =
+		dispatch_now_us() + (log_poll_left(poll) > 0 ? PATIENCE_US : 0);
+	FAILPOINT_PASS("store_sleepers_out");
 }
 
-/*
- * The other store's side.  What it says is true of one moment after max_ts was
- * raised, and that is enough.
- */
+/* The other store's side. */
 static void
 answer(Store *store, const PeerMessage *m)
 {
 	LogEnds *ends = palloc(sizeof(LogEnds));
-	int n = 0;
 
-	if (log_ends_decode(m->extra_context, ends) != STATUS_OK ||
-		txn_judge_ts(ends->ts) != TXN_LOOK_OK)
+	if (log_ends_decode(m->extra_context, ends) == STATUS_OK &&
+		txn_judge_ts(ends->ts) == TXN_LOOK_OK)
 	{
-		pfree(ends);
-		return;
+		FAILPOINT_PASS("store_sleepers_asked");
+		answer_ends(store, ends);
+		FAILPOINT_PASS("store_sleepers_answer");
+		send_ends(store, m->from.store_id, EXTRA_LOG_ENDS_RESPONSE, ends);
 	}
-	lock_table_raise_max_ts(ends->ts);
-	for (int i = 0; i < ends->n; i++)
-	{
-		const Peer *peer = store_find_peer(store, ends->ends[i].region_id);
-
-		if (peer != NULL && is_asleep(peer) &&
-			raft_last_index(peer->raft) == ends->ends[i].index)
-			ends->ends[n++] = ends->ends[i];
-	}
-	ends->n = n;
-	send_ends(store, m->from.store_id, EXTRA_LOG_ENDS_RESPONSE, ends);
 	pfree(ends);
-}
-
-/* --------------------------------------------------------------- the question */
-
-/* The group is as it was when it was asked about. */
-static const Peer *
-find_asked(Store *store, int i)
-{
-	const LogEnd *end = &store->gc.sleepers->asked.ends[i];
-	const Peer *peer = store_find_peer(store, end->region_id);
-
-	return peer != NULL && is_asleep(peer) &&
-			raft_last_index(peer->raft) == end->index ?
-		peer :
-		NULL;
-}
-
-static bool
-all_agreed(Store *store, const Peer *peer, int i)
-{
-	for (int k = 0; k < peer->region.n_peers; k++)
-		if (peer->region.peers[k].id != peer->self.id &&
-			(store->gc.sleepers->agreed[i] & UINT32_C(1) << k) == 0)
-			return false;
-	return true;
-}
-
-static void
-agree(Store *store, uint64 from, int i)
-{
-	const Peer *peer = find_asked(store, i);
-
-	for (int k = 0; peer != NULL && k < peer->region.n_peers; k++)
-		if (peer->region.peers[k].store_id == from)
-			store->gc.sleepers->agreed[i] |= UINT32_C(1) << k;
-}
-
-/* The answer has its ends in the order of the question. */
-static void
-take_answer(Store *store, uint64 from, const LogEnds *ends)
-{
-	GcSleepers *asks = store->gc.sleepers;
-	const LogEnds *asked = &asks->asked;
-	int k = 0;
-
-	for (int i = 0; i < asked->n && k < ends->n; i++)
-		if (ends->ends[k].region_id == asked->ends[i].region_id)
-		{
-			if (ends->ends[k].index == asked->ends[i].index)
-				agree(store, from, i);
-			k++;
-		}
-	if (--asks->left <= 0)
-		store->gc.due_us = dispatch_now_us();
 }
 
 static void
 take_response(Store *store, const PeerMessage *m)
 {
-	const GcSleepers *asks = store->gc.sleepers;
+	GcSleepers *asks = store->gc.sleepers;
 	LogEnds *ends = palloc(sizeof(LogEnds));
 
-	if (asks != NULL && asks->open && store->gc.phase == GC_SCANS_LOCKS &&
-		log_ends_decode(m->extra_context, ends) == STATUS_OK &&
-		ends->question == asks->asked.question)
-		take_answer(store, m->from.store_id, ends);
+	if (asks != NULL && asks->waits == FOR_STORES &&
+		store->gc.phase == GC_SCANS_LOCKS &&
+		log_ends_decode(m->extra_context, ends) == STATUS_OK)
+	{
+		FAILPOINT_PASS("store_sleepers_answered");
+		log_poll_answer(&asks->poll, m->from.store_id, ends);
+		if (log_poll_left(&asks->poll) == 0)
+			store->gc.due_us = dispatch_now_us();
+	}
 	pfree(ends);
 }
 
@@ -243,70 +215,166 @@ gc_sleepers_take_message(Store *store, const PeerMessage *m)
 	return true;
 }
 
-/* ----------------------------------------------------------- the search's part */
+/* ------------------------------------------------------------- the question */
 
-/* Those from a bound on that sleep and hold no locks; false: the first does not. */
+/* Others need not be asked if something is seen here. */
 static bool
-ask(Store *store, Bytes bound)
+add_peer(Store *store, const Peer *peer)
 {
-	Gc *gc = &store->gc;
-	GcSleepers *asks = gc->sleepers;
-	LogEnds *asked = &asks->asked;
+	LogEnd end = {.epoch = peer->region.epoch};
+	LogSight sight = see(peer);
 
-	asked->n = 0;
+	return log_poll_add(&store->gc.sleepers->poll, &peer->region,
+						log_end_answer(&end, &sight) && !end.has_locks);
+}
+
+/* From a bound on, as far as this store has peers. */
+static void
+add_peers(Store *store, Bytes bound)
+{
+	const Peer *peer;
+
 	do
 	{
-		const Peer *peer = store_find_peer_of_key(store, bound);
-
-		if (peer == NULL || !is_asleep(peer) || has_locks(store, peer))
-			break;
-		asked->ends[asked->n++] =
-			(LogEnd){peer->region.id, raft_last_index(peer->raft)};
+		peer = store_find_peer_of_key(store, bound);
+		if (peer == NULL || !bytes_eq(peer->region.start_key, bound) ||
+			!add_peer(store, peer))
+			return;
 		bound = peer->region.end_key;
-	} while (bound.len > 0 && asked->n < LOG_ENDS_MAX);
-	if (asked->n == 0)
+	} while (bound.len > 0);
+}
+
+/* False: there is nothing to ask, or no more room. */
+static bool
+add_region(Store *store, const Metapb__Region *from, Bytes bound)
+{
+	const Peer *peer = store_find_peer(store, from->id);
+	Region region = {.id = from->id};
+
+	if (peer != NULL)
+		return bytes_eq(peer->region.start_key, bound) && add_peer(store, peer);
+	if (from->region_epoch == NULL || from->n_peers > REGION_MAX_PEERS)
 		return false;
-	asked->question =
-		((uint64) store->meta.start_seq << 32) + (uint32) (asked->question + 1);
-	asked->ts = gc->safe_point;
-	memset(asks->agreed, 0, sizeof(asks->agreed));
-	asks->open = true;
-	asks->left = 0;
-	gc->due_us = dispatch_now_us() + PATIENCE_US;
+	region.start_key = bytes_make(from->start_key.data, from->start_key.len);
+	region.end_key = bytes_make(from->end_key.data, from->end_key.len);
+	region.epoch.conf_ver = from->region_epoch->conf_ver;
+	region.epoch.version = from->region_epoch->version;
+	for (size_t i = 0; i < from->n_peers; i++)
+		region.peers[region.n_peers++].store_id = from->peers[i]->store_id;
+	return bytes_eq(region.start_key, bound) &&
+		log_poll_add(&store->gc.sleepers->poll, &region, true);
+}
+
+/* Those that PD names; nobody is asked if none begins where it should. */
+static void
+add_regions(Store *store, const Pdpb__ScanRegionsResponse *reply)
+{
+	const LogPoll *poll = &store->gc.sleepers->poll;
+	Bytes bound = store->gc.bound;
+
+	for (size_t i = 0; i < reply->n_regions; i++)
+	{
+		const Metapb__Region *region = reply->regions[i]->region;
+
+		if (region == NULL || !add_region(store, region, bound))
+			return;
+		bound = poll->regions[poll->n - 1].end;
+		if (bound.len == 0)
+			return;
+	}
+}
+
+bool
+gc_sleepers_take_pd_answer(Store *store, const BusAnswer *answer)
+{
+	GcSleepers *asks = store->gc.sleepers;
+	const Pdpb__ScanRegionsResponse *reply = NULL;
+	Arena arena;
+
+	if ((answer->tag & OTHER_TAGS) != 0 || (answer->tag & SLEEPERS_TAG) == 0)
+		return false;
+	if (asks == NULL || asks->waits != FOR_PD ||
+		store->gc.phase != GC_SCANS_LOCKS ||
+		(answer->tag & PG_UINT32_MAX) != asks->asked)
+		return true;
+	arena_init(&arena);
+	if (answer->reply.code == BUS_OK)
+		reply = (const void *)
+			service_unpack(&pdpb__scan_regions_response__descriptor,
+						   answer->reply.bytes, &arena);
+	if (reply != NULL)
+		add_regions(store, reply);
+	arena_free(&arena);
 	ask_stores(store);
 	return true;
 }
 
-/* How many of them, one after the other, have no locks. */
-static int
-count_clean(Store *store, Bytes bound, Bytes *end)
+static bool
+ask_pd(Store *store, Bytes bound)
 {
-	int n = 0;
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__ScanRegionsRequest request = PDPB__SCAN_REGIONS_REQUEST__INIT;
+	Bytes packed;
+	BusCode code;
 
-	for (; n < store->gc.sleepers->asked.n; n++)
-	{
-		const Peer *peer = find_asked(store, n);
+	header.cluster_id = store->meta.cluster_id;
+	request.header = &header;
+	request.start_key.data = unconstify(uint8 *, bound.data);
+	request.start_key.len = bound.len;
+	request.limit = LOG_ENDS_MAX;
+	packed.len = protobuf_c_message_get_packed_size(&request.base);
+	packed.data = palloc(packed.len);
+	protobuf_c_message_pack(&request.base, unconstify(uint8 *, packed.data));
+	code = bus_send(WORKER_STORE, WORKER_PD, METHOD_PD_SCAN_REGIONS, packed,
+					SLEEPERS_TAG | store->gc.sleepers->asked);
+	pfree(unconstify(uint8 *, packed.data));
+	if (code != BUS_OK)
+		return false;
+	store->gc.sleepers->waits = FOR_PD;
+	store->gc.due_us = dispatch_now_us() + PATIENCE_US;
+	return true;
+}
 
-		if (peer == NULL || bytes_cmp(peer->region.start_key, bound) != 0 ||
-			!all_agreed(store, peer, n) || has_locks(store, peer))
-			break;
-		bound = *end = peer->region.end_key;
-	}
-	return n;
+/* False: there is nothing to ask about the region at the bound. */
+static bool
+ask(Store *store, Bytes bound)
+{
+	GcSleepers *asks = store->gc.sleepers;
+
+	asks->asked++;
+	log_poll_begin(&asks->poll,
+				   ((uint64) store->meta.start_seq << 32) + asks->asked,
+				   store->gc.safe_point);
+	if (store_find_peer_of_key(store, bound) == NULL)
+		return ask_pd(store, bound);
+	add_peers(store, bound);
+	if (!log_poll_asks(&asks->poll))
+		return false;
+	ask_stores(store);
+	return true;
 }
 
 GcSleepersStep
 gc_pass_over_sleepers(Store *store, Bytes bound, Bytes *end)
 {
 	GcSleepers *asks = sleepers(store);
+	LogPoll *poll = &asks->poll;
+	int at = log_poll_find(poll, bound);
+	int n;
 
-	if (!asks->open && asks->in_vain)
-		return GC_SLEEPERS_NONE;
-	if (!asks->open)
+	if (asks->waits == FOR_NOBODY && at < 0)
 		return ask(store, bound) ? GC_SLEEPERS_ASKED : GC_SLEEPERS_NONE;
-	asks->open = false;
-	asks->in_vain = asks->left > 0;
+	if (asks->waits != FOR_NOBODY)
+	{
+		log_poll_close(poll);
+		asks->waits = FOR_NOBODY;
+		FAILPOINT_PASS("store_sleepers_over");
+	}
 	store->gc.step_us = dispatch_now_us();
-	return count_clean(store, bound, end) > 0 ? GC_SLEEPERS_PASSED :
-												GC_SLEEPERS_NONE;
+	n = at < 0 ? 0 : log_poll_count_clean(poll, at);
+	if (n == 0)
+		return GC_SLEEPERS_NONE;
+	FAILPOINT_PASS("store_sleepers_passed");
+	*end = poll->regions[at + n - 1].end;
+	return GC_SLEEPERS_PASSED;
 }

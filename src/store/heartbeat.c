@@ -390,6 +390,7 @@ store_take_pd_answers(Store *store)
 			!links_take_pd_answer(store, &answer) &&
 			!elsewhere_take_pd_answer(store, &answer) &&
 			!gc_barrier_take_pd_answer(store, &answer) &&
+			!gc_sleepers_take_pd_answer(store, &answer) &&
 			!splits_take_pd_answer(store, &answer) &&
 			!raft_take_pd_answer(store, &answer) &&
 			!stale_peer_take_pd_answer(store, &answer) &&

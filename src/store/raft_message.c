@@ -455,6 +455,8 @@ step_one(RaftTurn *turn, Bytes bytes)
 	if (hibernate_take_store_message(store, &m) ||
 		gc_sleepers_take_message(store, &m))
 		return;
+	if (FAILPOINT_ERROR("store_group_message"))
+		return;
 	peer = store_find_peer(store, m.region_id);
 	if (peer != NULL && peer->self.id != m.to.id)
 		peer = other_peer(turn, peer, &m);

@@ -168,7 +168,10 @@ seed_messages(Arena *arena)
 {
 	RaftEntry e = {.index = 6, .term = 6, .data = bytes_cstr("data")};
 	RaftSnapshot snapshot = {.meta = {.index = 9, .term = 6}};
-	LogEnds ends = {.question = 1, .ts = 2, .n = 2, .ends = {{1, 6}, {2, 7}}};
+	LogEnds ends = {.question = 1,
+					.ts = 2,
+					.n = 2,
+					.ends = {{1, {1, 1}, 6, false}, {2, {1, 1}, 7, true}}};
 	PeerMessage m = {.region_id = 1,
 					 .from = {.id = 2, .store_id = 2},
 					 .to = {.id = 1, .store_id = 1},

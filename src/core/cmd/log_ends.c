@@ -6,8 +6,8 @@
 
 #include "core/codec/proto.h"
 
-/* Two numbers of ten bytes at most, their tags, and what is around them. */
-#define END_ROOM 24
+/* Four numbers of ten bytes at most, their tags, and what is around them. */
+#define END_ROOM 52
 
 Bytes
 log_ends_encode(const LogEnds *ends, Arena *arena)
@@ -19,10 +19,14 @@ log_ends_encode(const LogEnds *ends, Arena *arena)
 	proto_put_u64(&w, 2, ends->ts);
 	for (int i = 0; i < ends->n; i++)
 	{
+		const LogEnd *end = &ends->ends[i];
 		ProtoMark mark = proto_begin(&w, 3, END_ROOM);
 
-		proto_put_u64(&w, 1, ends->ends[i].region_id);
-		proto_put_u64(&w, 2, ends->ends[i].index);
+		proto_put_u64(&w, 1, end->region_id);
+		proto_put_u64(&w, 2, end->index);
+		proto_put_u64(&w, 3, end->epoch.conf_ver);
+		proto_put_u64(&w, 4, end->epoch.version);
+		proto_put_u64(&w, 5, end->has_locks ? 1 : 0);
 		proto_end(&w, mark);
 	}
 	return proto_written(&w);
@@ -39,6 +43,12 @@ get_end(Bytes bytes, LogEnd *out)
 			out->region_id = proto_get_u64(&r, &field);
 		else if (field.number == 2)
 			out->index = proto_get_u64(&r, &field);
+		else if (field.number == 3)
+			out->epoch.conf_ver = proto_get_u64(&r, &field);
+		else if (field.number == 4)
+			out->epoch.version = proto_get_u64(&r, &field);
+		else if (field.number == 5)
+			out->has_locks = proto_get_u64(&r, &field) != 0;
 	return proto_status(&r);
 }
 
@@ -61,4 +71,16 @@ log_ends_decode(Bytes bytes, LogEnds *out)
 					 STATUS_OK)
 			return STATUS_INVALID;
 	return proto_status(&r);
+}
+
+bool
+log_end_answer(LogEnd *end, const LogSight *sight)
+{
+	if (!sight->asleep || sight->applied_index != sight->last_index ||
+		sight->epoch.conf_ver != end->epoch.conf_ver ||
+		sight->epoch.version != end->epoch.version)
+		return false;
+	end->index = sight->last_index;
+	end->has_locks = sight->has_locks;
+	return true;
 }

@@ -51,6 +51,7 @@ var drives = map[string]func(t *trial) error{
 	"detect":       (*trial).deadlock,
 	"gc":           (*trial).collect,
 	"gcspread":     (*trial).collect,
+	"gcsleep":      (*trial).collectAsleep,
 	"lockwait":     (*trial).waitForLock,
 	"flashback":    (*trial).flashBack,
 	"sleep":        (*trial).sleep,

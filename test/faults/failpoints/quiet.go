@@ -54,6 +54,25 @@ func (t *trial) sleep() error {
 	return t.w.queryLeader(highKey, nil, "SELECT tikv_put('zz~sleep', 'x')")
 }
 
+// collectAsleep has rounds of the garbage collection, which the first region's
+// leader does, meet the last region asleep.  It would not fall asleep beside
+// rounds that follow each other by the second.
+func (t *trial) collectAsleep() error {
+	if err := t.resetSettings(); err != nil {
+		return err
+	}
+	if err := t.awaitSleep(); err != nil || t.crashed() {
+		return err
+	}
+	if err := t.settle("tikv.gc_life_time", "2s"); err != nil {
+		return err
+	}
+	for began := time.Now(); time.Since(began) < 4*time.Second && !t.crashed(); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil
+}
+
 // beSilent: the store of another node stands still while regions sleep.
 func (t *trial) beSilent() error {
 	if err := t.awaitSleep(); err != nil || t.crashed() {

@@ -15,7 +15,7 @@ import (
 // leavesRegions is true of what cuts regions, which stay.
 func leavesRegions(drive string) bool {
 	switch drive {
-	case "split", "deadlock", "detect", "gcspread", "flashback", "sleep", "silence", "size":
+	case "split", "deadlock", "detect", "gcspread", "gcsleep", "flashback", "sleep", "silence", "size":
 		return true
 	}
 	return false
