@@ -16,7 +16,7 @@ use Test::More;
 use TikvTest;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(start_first join_others make_spread sql try_sql regions_of move_leader store_of pd);
+our @EXPORT = qw(start_first join_one join_others make_spread sql try_sql regions_of move_leader store_of pd);
 
 my @nodes;
 my %node_of; # by store id
@@ -100,24 +100,36 @@ sub start_first
 	return $nodes[0];
 }
 
-# Two more, which PD gives peers of all regions.
-sub join_others
+# One more, which PD gives peers as long as regions have fewer than three.
+sub join_one
 {
 	my ($name, %settings) = @_;
+	my $i = @nodes;
 
-	foreach my $i (1, 2)
-	{
-		push @nodes, new_node("$name$i", %settings,
-			'tikv.join' => $nodes[0]{tikv}{'tikv.pd_addr'});
-		$nodes[$i]->start;
-		serve($nodes[$i]);
-	}
-	foreach my $i (0 .. 2)
+	push @nodes, new_node("$name$i", %settings,
+		'tikv.join' => $nodes[0]{tikv}{'tikv.pd_addr'});
+	$nodes[$i]->start;
+	serve($nodes[$i]);
+	learn_stores();
+	return $nodes[$i];
+}
+
+sub learn_stores
+{
+	foreach my $i (0 .. $#nodes)
 	{
 		my $store = $nodes[$i]->safe_psql('postgres', "SELECT store_id FROM tikv.stores WHERE address = '" . $nodes[$i]{tikv}{'tikv.addr'} . "'");
 
 		$node_of{$store} = $i;
 	}
+}
+
+# Two more.
+sub join_others
+{
+	my ($name, %settings) = @_;
+
+	join_one($name, %settings) foreach 1, 2;
 	pd('POST', 'schedulers/balance-leader-scheduler', { delay => 3600 });
 	return @nodes;
 }

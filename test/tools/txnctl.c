@@ -21,9 +21,10 @@
  *        txnctl --pd host:port flashback START_TS COMMIT_TS VERSION START END
  *
  * prewrite-many locks PREFIX00000 and so on; prewrite-async prewrites one key of
- * an async commit; lock-shared is N transactions, of START_TS and the timestamps
- * after it, that share the lock of a key; resolve ends all locks of the
- * transaction in the region of the key, commit timestamp 0 rolls them back.
+ * an async commit, and prints its min_commit_ts; lock-shared is N transactions,
+ * of START_TS and the timestamps after it, that share the lock of a key; resolve
+ * ends all locks of the transaction in the region of the key, commit timestamp 0
+ * rolls them back.
  * Nothing is tried again and no lock is resolved: what the store says is
  * printed, and the exit status says what it was.
  *
@@ -197,6 +198,8 @@ send_prewrite(Client *client, Kvrpcpb__PrewriteRequest *request,
 	request->txn_size = n;
 	response = call_store(client, "/tikvpb.Tikv/KvPrewrite", request,
 						  &kvrpcpb__prewrite_response__descriptor);
+	if (response->min_commit_ts != 0)
+		printf("%llu\n", (unsigned long long) response->min_commit_ts);
 	return outcome(response->region_error,
 				   response->n_errors > 0 ? response->errors[0] : NULL);
 }
