@@ -1,30 +1,36 @@
 #!/usr/bin/env bash
 # Data that the extension's version 0.1 has written, served by this version:
 # the old sources are taken from the repository's history, built, and run in a
-# server of their own; then this version takes its place.
+# server of their own; then this version takes its place.  Once from the first
+# commit that builds and serves a client, and once from the last of version 0.1.
 #
-# usage: test/upgrade.sh      OLD=commit (the last of version 0.1)  BASE_PORT=9000
+# usage: test/upgrade.sh      OLD='commit...'  BASE_PORT=9000
 #
 # The server's programs are copied, so what is installed stays as it is.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-OLD=${OLD:-2be12522fcf1fb4c9b6906dfd5d0b03089f5de15}
+OLD=${OLD:-18a736f818a32fc803c89c2c3c50b8caed098cfe 2be12522fcf1fb4c9b6906dfd5d0b03089f5de15}
 BASE_PORT=${BASE_PORT:-9000}
 PD=127.0.0.1:$((2379 + BASE_PORT))
 
 WORK=
 CLUSTER=
 
+stop_server()
+{
+    [ -z "$CLUSTER" ] || [ ! -e "$CLUSTER/cluster.conf" ] ||
+        "$TOP/scripts/cluster" stop --wipe --dir "$CLUSTER" || :
+    CLUSTER=
+}
+
 finish()
 {
     local answer=$?
 
     trap - EXIT
-    if [ -n "$CLUSTER" ] && [ -e "$CLUSTER/cluster.conf" ]; then
-        [ $answer -eq 0 ] || tail -n 30 "$CLUSTER/node0/log" >&2 || :
-        "$TOP/scripts/cluster" stop --wipe --dir "$CLUSTER" || :
-    fi
+    [ $answer -eq 0 ] || [ -z "$CLUSTER" ] || tail -n 30 "$CLUSTER/node0/log" >&2 || :
+    stop_server
     rm -rf "$WORK"
     exit $answer
 }
@@ -44,23 +50,23 @@ copy_server()
     PG_CONFIG=$copy/$PG_BINDIR/pg_config
     PG_BINDIR=$("$PG_CONFIG" --bindir)
     export PG_CONFIG PG_BINDIR
-    rm -f "$("$PG_CONFIG" --pkglibdir)"/tikv_*.so \
-        "$("$PG_CONFIG" --sharedir)"/extension/tikv_fdw*
 }
 
-has_old()
+has_commit()
 {
-    git -C "$TOP" cat-file -e "$OLD^{commit}" 2>/dev/null
+    git -C "$TOP" cat-file -e "$1^{commit}" 2>/dev/null
 }
 
+# In the place of what the copy had.
 build_old()
 {
-    has_old || git -C "$TOP" fetch -q --unshallow || :
-    has_old ||
-        die "commit $OLD, the last of version 0.1, is not in this clone:" \
-            "it needs the whole history"
+    has_commit "$1" || git -C "$TOP" fetch -q --unshallow || :
+    has_commit "$1" ||
+        die "commit $1, of version 0.1, is not in this clone: it needs the whole history"
+    rm -rf "$WORK/old" "$("$PG_CONFIG" --pkglibdir)"/tikv_*.so \
+        "$("$PG_CONFIG" --sharedir)"/extension/tikv_fdw*
     mkdir "$WORK/old"
-    git -C "$TOP" archive "$OLD" | tar -C "$WORK/old" -xf -
+    git -C "$TOP" archive "$1" | tar -C "$WORK/old" -xf -
     run_quietly make -s -C "$WORK/old" -j"$(nproc)" QUIET=1 \
         PG_CONFIG="$PG_CONFIG" all
     run_quietly make -s -C "$WORK/old" PG_CONFIG="$PG_CONFIG" install
@@ -168,14 +174,17 @@ chmod 755 "$WORK"
 trap finish EXIT
 trap 'exit 130' INT TERM
 copy_server
-step "version 0.1, built from $OLD"
-build_old
-start_old_server
-write_old
-ident=$(identity)
-keys=$(fingerprint)
-now=$(($(date +%s%3N) << 18))
-step 'this version in its place'
-replace_and_update
-check_new "$ident" "$keys" "$now"
+for old in $OLD; do
+    step "version 0.1, built from $old"
+    build_old "$old"
+    start_old_server
+    write_old
+    ident=$(identity)
+    keys=$(fingerprint)
+    now=$(($(date +%s%3N) << 18))
+    step 'this version in its place'
+    replace_and_update
+    check_new "$ident" "$keys" "$now"
+    stop_server
+done
 say 'ok: data of version 0.1 are served'
