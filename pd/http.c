@@ -233,7 +233,7 @@ dispatch(HttpAsk *ask, const char *method)
 
 	if (route == NULL)
 		http_say(ask, known ? HTTP_METHOD_NOT_ALLOWED : HTTP_NOT_FOUND,
-				 known ? "method not allowed" : "404 page not found");
+				 known ? "method not allowed" : HTTP_NO_SUCH_PAGE);
 	else if (!group_may_serve(ask->pd))
 		http_say(ask, HTTP_UNAVAILABLE, "no leader");
 	else if (route->bootstrapped && !ask->pd->state.cluster.bootstrapped)

@@ -55,6 +55,11 @@ extern const HttpRoute http_keyspace_routes[];
 #define HTTP_NOT_IMPLEMENTED 501
 #define HTTP_UNAVAILABLE 503
 
+/* Of a path that tikv/pd may have, and this PD has not. */
+#define HTTP_NO_SUCH_PAGE                                               \
+	"404 page not found: this Placement Driver does not serve it, see " \
+	"docs/compatibility.md"
+
 /* The answer is this text as a JSON string, as tikv/pd answers. */
 extern void http_say(HttpAsk *ask, int status, const char *text);
 

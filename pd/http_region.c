@@ -335,7 +335,7 @@ check_regions(HttpAsk *ask)
 			put_matching(ask, checks[i].test, 0);
 			return;
 		}
-	http_say(ask, HTTP_NOT_FOUND, "404 page not found");
+	http_say(ask, HTTP_NOT_FOUND, HTTP_NO_SUCH_PAGE);
 }
 
 static void

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every setting is in docs/settings.md, every SQL function and view in the
 # documentation and with a COMMENT, every RPC in docs/compatibility.md with the
-# state that the source gives it, every HTTP path there with its methods; and no page names a setting or RPC that is
+# state that the source gives it, every HTTP path there with its methods, also those that are not served; and no page names a setting or RPC that is
 # gone.  /config shows every setting.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -80,6 +80,27 @@ http_in_page()
     }' docs/compatibility.md | sort -u
 }
 
+# The same of what is not served: what 014_pd asks for is what the page lists.
+not_served_in_test()
+{
+    sed -n '/^sub check_not_served/,/^}/s/^\([A-Z]\{3,\} v[12]\/.*\)/\1/p' test/tap/t/014_pd.pl | sort -u
+}
+
+not_served_in_page()
+{
+    awk -F '|' '$2 ~ /`\/pd\/api\/v[12]\// {
+        n = split($2, paths, ",")
+        m = split($3, methods, ",")
+        for (i = 1; i <= n; i++)
+            for (k = 1; k <= m; k++) {
+                gsub(/[ `]|\/pd\/api\//, "", paths[i])
+                gsub(/\{[a-z]*\}/, "{}", paths[i])
+                gsub(/ /, "", methods[k])
+                print methods[k], paths[i]
+            }
+    }' docs/compatibility.md | sort -u
+}
+
 for name in $(settings); do
     grep -q "\`$name\`" docs/settings.md ||
         complain "docs/settings.md: does not mention \`$name\`"
@@ -107,5 +128,9 @@ while read -r side path; do
     complain "docs/compatibility.md: $path: $side"
 done < <(comm -3 <(http_in_source) <(http_in_page) |
     sed 's/^\t\(.*\)/page-only \1/; t; s/^/source-only /')
+while read -r side path; do
+    complain "docs/compatibility.md: $path: $side"
+done < <(comm -3 <(not_served_in_test) <(not_served_in_page) |
+    sed 's/^\t\(.*\)/page-only \1/; t; s/^/test-only /')
 [ $failed -eq 0 ] || echo "To fix: add the line to the page named"
 exit $failed

@@ -86,6 +86,10 @@ expect '"compat"' store "$store"
 expect 'Success' store label "$store" compat ''
 refused 'number of up stores' store delete "$store"
 refused 'cannot be set' config set leader-schedule-limit 8
+refused '404 page not found: .*docs/compatibility.md' log warn
+refused '404 page not found: .*docs/compatibility.md' label store zone z1
+refused '404 page not found: .*docs/compatibility.md' plugin load x
+refused '404 page not found: .*docs/compatibility.md' region check hist-size
 refused '' operator add transfer-leader "$region" "$store"
 
 [ $failed -eq 0 ] && printf 'pdctl: %d checks\n' $checks

@@ -127,6 +127,91 @@ check_kept('after an immediate shutdown');
 is($node->safe_psql('postgres', q{SELECT tikv_create_keyspace('three')}), '3', 'the next id');
 is((ask('DELETE', 'v1/config'))[0], 405, 'a method that is not there');
 
+# ---- what PD's tools ask for and nobody serves here: docs/compatibility.md lists it
+sub check_not_served
+{
+	foreach my $line (split /\n/, <<'END')
+GET v1/scheduler-config
+POST v1/scheduler-config
+DELETE v1/scheduler-config
+GET v1/scheduler-config/{}/{}
+POST v1/scheduler-config/{}/{}
+DELETE v1/scheduler-config/{}/{}
+GET v1/schedulers/diagnostic/{}
+GET v1/labels/stores
+GET v1/stores/check
+GET v1/stores/progress
+POST v1/store/{}/weight
+POST v1/store/{}/limit
+GET v1/hotspot/regions/history
+GET v1/hotspot/buckets
+GET v1/regions/readquery
+GET v1/regions/writequery
+GET v1/regions/keyspace/id/{}
+GET v1/regions/check/hist-size
+GET v1/regions/check/hist-keys
+GET v1/regions/check/oversized-region
+GET v1/regions/check/undersized-region
+POST v1/regions/accelerate-schedule
+POST v1/regions/accelerate-schedule/batch
+GET v1/region/id/{}/labels
+GET v1/region/id/{}/label/{}
+GET v1/config/region-label/rules/ids
+GET v1/config/region-label/rule/{}
+DELETE v1/config/region-label/rule/{}
+GET v1/config/rules/region/{}
+GET v1/config/rules/region/{}/detail
+GET v1/config/rules/key/{}
+GET v1/service-middleware/config
+POST v1/service-middleware/config
+POST v1/service-middleware/config/rate-limit
+POST v1/service-middleware/config/grpc-rate-limit
+POST v1/admin/log
+POST v1/admin/unsafe/remove-failed-stores
+POST v1/admin/unsafe/remove-failed-stores/abort
+GET v1/admin/unsafe/remove-failed-stores/show
+DELETE v1/admin/cache/region/{}
+DELETE v1/admin/cache/regions
+DELETE v1/admin/storage/region/{}
+GET v1/admin/cluster/markers/pitr-restore-mode
+POST v1/admin/cluster/markers/pitr-restore-mode
+DELETE v1/admin/cluster/markers/pitr-restore-mode
+POST v1/admin/persist-file/{}
+POST v1/admin/base-alloc-id
+POST v1/admin/reset-ts
+POST v1/plugin
+DELETE v1/plugin
+GET v1/metric/query
+POST v1/metric/query
+GET v1/metric/query_range
+POST v1/metric/query_range
+GET v1/debug/pprof/profile
+GET v1/debug/pprof/heap
+GET v1/fail
+POST v1/tso/allocator/transfer/{}
+GET v2/ms/members/{}
+GET v2/ms/primary/{}
+GET v2/tso/keyspace-groups
+GET v2/meta-service-groups
+GET v2/maintenance
+END
+	{
+		my ($method, $path) = split / /, $line;
+
+		$path =~ s/\{}/1/g;
+		is_deeply([ ask($method, $path) ],
+			[ 404, '404 page not found: this Placement Driver does not serve it, see docs/compatibility.md' ],
+			"$line: not served, and it is told");
+	}
+}
+
+check_not_served();
+is_deeply([ ask($_->[0], $_->[1], {}) ], [ 405, 'method not allowed' ], "$_->[0] $_->[1]")
+  foreach [ 'POST', 'v1/stores/limit' ], [ 'POST', 'v1/config/label-property' ],
+  [ 'POST', 'v1/config/cluster-version' ], [ 'POST', 'v1/config/replication-mode' ],
+  [ 'DELETE', 'v1/operators' ], [ 'POST', 'v1/members/name/x' ],
+  [ 'POST', 'v1/admin/cluster/markers/snapshot-recovering' ];
+
 # ---- its tables are locked: changes are refused with the reason, reads go on
 my $session = $node->background_psql('postgres');
 my $blocker = $session->query_safe('SELECT pg_backend_pid()');
