@@ -201,7 +201,8 @@ install_build_packages()
 install_check_packages()
 {
     is_debian || return 0
-    install_packages clang clang-format shellcheck libipc-run-perl curl openssl \
+    install_packages clang clang-format shellcheck libipc-run-perl \
+        libio-socket-ssl-perl curl openssl \
         etcd-client debhelper lintian \
         "postgresql-$(debian_pg_major)-pgtap"
     # The sanitizers and the fuzzer of that clang.

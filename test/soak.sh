@@ -120,7 +120,7 @@ soak_idle_streams()
 soak_http2_abuse()
 {
     ABUSE_ROUNDS=${ABUSE_ROUNDS:-20} make -C "$TOP" PG_CONFIG="$PG_CONFIG" tap \
-        TESTS=017_http2_abuse
+        TESTS='017_http2_abuse 017_tls_abuse'
 }
 
 # Clients that did nothing for ten minutes work on, without TLS and with it.  The

@@ -1,7 +1,9 @@
 # Http2.pm: HTTP/2 written by hand, for clients that no library would be.
 #
 # Frames are strings; a connection is a socket whose writes give up after a
-# second, since a server may well stop reading from who abuses it.
+# second, since a server may well stop reading from who abuses it.  While
+# $Http2::tls is set (tls_identity), connections speak TLS, but those of
+# connect_plain, which say what the caller writes.
 
 package Http2;
 
@@ -10,17 +12,23 @@ use warnings;
 
 use Exporter 'import';
 use IO::Socket::INET;
+use IO::Socket::SSL;
+use Net::SSLeay;
 use Socket qw(SOL_SOCKET SO_SNDTIMEO SO_RCVTIMEO SO_RCVBUF);
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(
   frame header_block call_headers grpc_message varint field region_context
-  connect_plain connect_http2 write_all flood begin_call end_call begin_upload upload
+  tls_identity client_hello connect_plain connect_http1 connect_http2 hang_up would_block
+  write_all flood begin_call end_call begin_upload upload
 );
 
 our %TYPE = (DATA => 0, HEADERS => 1, PRIORITY => 2, RST_STREAM => 3, SETTINGS => 4,
 	PUSH_PROMISE => 5, PING => 6, GOAWAY => 7, WINDOW_UPDATE => 8, CONTINUATION => 9);
 our %FLAG = (END_STREAM => 1, ACK => 1, END_HEADERS => 4);
+
+# Who connects with TLS: what tls_identity gave.
+our $tls;
 
 my $preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -133,12 +141,61 @@ sub connect_plain
 	return $socket;
 }
 
+# A client with the certificate <folder>/<name>.crt, its key, and <folder>/ca.crt.
+sub tls_identity
+{
+	my ($folder, $name) = @_;
+
+	return { map {
+			my $context = IO::Socket::SSL::SSL_Context->new(
+				SSL_ca_file => "$folder/ca.crt",
+				SSL_cert_file => "$folder/$name.crt",
+				SSL_key_file => "$folder/$name.key",
+				SSL_alpn_protocols => [$_],
+				SSL_verifycn_scheme => 'none') || die "TLS: $SSL_ERROR";
+			($_ => $context)
+		} qw(h2 http/1.1) };
+}
+
+# The first message of a client, as one record.
+sub client_hello
+{
+	my $context = Net::SSLeay::CTX_new();
+	my $ssl = Net::SSLeay::new($context);
+	my ($in, $out) = map { Net::SSLeay::BIO_new(Net::SSLeay::BIO_s_mem()) } 1, 2;
+
+	Net::SSLeay::set_bio($ssl, $in, $out);
+	Net::SSLeay::set_connect_state($ssl);
+	Net::SSLeay::do_handshake($ssl);
+	my $hello = Net::SSLeay::BIO_read($out);
+	Net::SSLeay::free($ssl);
+	Net::SSLeay::CTX_free($context);
+	return $hello;
+}
+
+# With TLS if that is spoken; undef if the server does not take us.
+sub connect_as
+{
+	my ($address, $protocol, %options) = @_;
+	my $socket = connect_plain($address, %options) or return;
+
+	return $socket unless $tls;
+	return IO::Socket::SSL->start_SSL($socket, SSL_reuse_ctx => $tls->{$protocol}, Timeout => 10);
+}
+
+sub connect_http1
+{
+	my ($address, %options) = @_;
+
+	return connect_as($address, 'http/1.1', %options);
+}
+
 # With the preface and settings, given as identifier => value.
 sub connect_http2
 {
 	my ($address, %settings) = @_;
 	my $rcvbuf = delete $settings{rcvbuf};
-	my $socket = connect_plain($address, rcvbuf => $rcvbuf) or return;
+	my $socket = connect_as($address, 'h2', rcvbuf => $rcvbuf) or return;
 
 	write_all($socket, $preface . frame('SETTINGS', 0, 0,
 			join '', map { pack 'nN', $_, $settings{$_} } sort keys %settings));
@@ -159,6 +216,25 @@ sub write_all
 		$at += $n;
 	}
 	return 1;
+}
+
+# At once, without a word.
+sub hang_up
+{
+	my ($socket) = @_;
+
+	return $socket->close unless $socket->isa('IO::Socket::SSL');
+	return $socket->close(SSL_no_shutdown => 1);
+}
+
+# Why the last write or read did nothing: the server is slow, it has not closed.
+sub would_block
+{
+	my ($socket) = @_;
+
+	return $!{EAGAIN} unless $socket->isa('IO::Socket::SSL');
+	no warnings qw(numeric uninitialized);
+	return $SSL_ERROR == SSL_WANT_READ || $SSL_ERROR == SSL_WANT_WRITE;
 }
 
 # ---- one call
@@ -187,11 +263,20 @@ sub end_call
 		my $readable = '';
 
 		vec($readable, fileno $call->{socket}, 1) = 1;
-		next if select($readable, undef, undef, $left) <= 0;
-		sysread($call->{socket}, $call->{in}, 1 << 16, length $call->{in}) or last;
+		next if !has_read($call->{socket}) && select($readable, undef, undef, $left) <= 0;
+		sysread($call->{socket}, $call->{in}, 1 << 16, length $call->{in})
+		  or would_block($call->{socket}) or last;
 		take_frames($call);
 	}
 	return $call->{over} && length $call->{data} >= 5 ? substr($call->{data}, 5) : undef;
+}
+
+# Has TLS read from the socket what nobody has taken from it yet?
+sub has_read
+{
+	my ($socket) = @_;
+
+	return $socket->isa('IO::Socket::SSL') && $socket->pending;
 }
 
 sub take_frames

@@ -13,6 +13,8 @@ need_postgres
 pgxs=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")
 perl -MIPC::Run -e 1 2>/dev/null ||
     die "Perl's IPC::Run is missing: apt-get install libipc-run-perl"
+perl -MIO::Socket::SSL -e 1 2>/dev/null ||
+    die "Perl's IO::Socket::SSL is missing: apt-get install libio-socket-ssl-perl"
 [ -d "$pgxs/test/perl" ] ||
     die "PostgreSQL::Test is missing: apt-get install postgresql-server-dev-$(pg_major "$PG_BINDIR")"
 
