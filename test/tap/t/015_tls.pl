@@ -6,6 +6,7 @@ use warnings;
 
 use File::Copy;
 use File::Temp;
+use Http2;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TikvTest;
@@ -29,7 +30,8 @@ my %tls = (
 	'tikv.tls_cert' => "$live/server.crt",
 	'tikv.tls_key' => "$live/server.key");
 my $node = new_node('tls', 'tikv.server_workers' => 1, %tls);
-my %at = map { $_ => $node->{tikv}{"tikv.$_"} } qw(addr pd_addr pd_http_addr status_addr);
+my %at = map { $_ => $node->{tikv}{"tikv.$_"} }
+  qw(addr peer_addr pd_addr pd_http_addr status_addr);
 
 # Replace a file of the node at once, as a renewal does.
 sub put_file
@@ -84,6 +86,32 @@ sub get
 			@id, "https://$page" ]);
 
 	return $out;
+}
+
+# What a client hears on each port for gRPC, whoever serves there: of the store
+# its answer to a RawGet of k, of PD that it answers.
+sub grpc_heard
+{
+	my ($client) = @_;
+	my %call = (
+		addr => [ '/tikvpb.Tikv/RawGet', field(1, region_context($node), 1) . field(2, 'k', 1) ],
+		peer_addr => [ '/tikvpb.Tikv/RawGet', field(1, region_context($node), 1) . field(2, 'k', 1) ],
+		pd_addr => [ '/pdpb.PD/GetMembers', '' ]);
+	my %heard;
+
+	local $Http2::tls = tls_identity($ours, $client);
+	foreach my $port (sort keys %call)
+	{
+		my $call = begin_call($at{$port}, @{ $call{$port} });
+		my $answer = end_call($call, 20);
+
+		$heard{$port} =
+			$call->{headers} =~ /grpc-status.{0,2}16.*(Common name check fail, reason: x509_common_name from peer is \w+)/s ? $1
+		  : !defined $answer ? 'no answer'
+		  : $port eq 'pd_addr' || $answer eq field(3, 'v', 1) ? 'served'
+		  : 'odd: ' . unpack('H*', $answer);
+	}
+	return \%heard;
 }
 
 # The serial number of the certificate that a port shows.
@@ -170,23 +198,29 @@ is($answer, 1, 'another is not');
 like($err, qr/status 16: Common name check fail, reason: x509_common_name from peer is bob/,
 	'and hears why');
 is(https($ours, 'alice') . ' ' . https($ours, 'bob'), '200 403', 'so it is over HTTPS');
+is_deeply(grpc_heard('alice'), { map { $_ => 'served' } qw(addr peer_addr pd_addr) },
+	'each port for gRPC, asked itself, lets a name of the list in');
+is_deeply(grpc_heard('bob'), { map {
+			$_ => 'Common name check fail, reason: x509_common_name from peer is bob'
+		} qw(addr peer_addr pd_addr) }, 'and no other');
 $offset = log_size();
 reload('tikv.tls_allowed_cn' => '');
 wait_logged($offset, 'TLS files were read again');
 is((as($ours, 'bob', 'get', 'k'))[1], 'v', 'without a list all are');
+is_deeply(grpc_heard('bob'), { map { $_ => 'served' } qw(addr peer_addr pd_addr) }, 'on each port');
 
 # ---- renewal
-my @ports = @at{qw(addr pd_addr pd_http_addr status_addr)};
+my @ports = @at{qw(addr peer_addr pd_addr pd_http_addr status_addr)};
 my $old = serial_of("$live/server.crt");
 
-is_deeply([ map { serial($_) } @ports ], [ ($old) x 4 ], 'all ports show our certificate');
+is_deeply([ map { serial($_) } @ports ], [ ($old) x 5 ], 'all ports show our certificate');
 system_or_bail($ENV{CERTS}, $ours, '--renew');
 my $new = serial_of("$ours/server.crt");
 isnt($new, $old, 'there is a new certificate');
 $offset = log_size();
 put_file("$ours/server.$_", "server.$_") foreach qw(key crt);
 wait_logged($offset, 'TLS files were read again');
-is_deeply([ map { serial($_) } @ports ], [ ($new) x 4 ], 'all ports show the new one');
+is_deeply([ map { serial($_) } @ports ], [ ($new) x 5 ], 'all ports show the new one');
 is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'clients go on');
 write_file('ca.crt', slurp_file("$ours/ca.crt") . slurp_file("$foreign/ca.crt"));
 wait_for('the other authority', sub { (as($foreign, 'alice', 'get', 'k'))[0] == 0 });
@@ -209,7 +243,7 @@ foreach my $case (
 	$break->();
 	wait_logged($offset, "the changed TLS files are not used: tikv.$pattern");
 	is((as($ours, 'alice', 'get', 'k'))[1], 'v', "$what: the node serves on");
-	is_deeply([ map { serial($_) } @ports ], [ ($new) x 4 ], 'with what it had');
+	is_deeply([ map { serial($_) } @ports ], [ ($new) x 5 ], 'with what it had');
 	$offset = log_size();
 	put_file("$ours/server.crt", 'server.crt');
 	put_file("$ours/server.key", 'server.key');
