@@ -733,7 +733,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_transfer_leader'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_transfer_leader(int8, int8) IS
-'Hand the leadership of a region, which this store leads, to its peer on another store';
+'Hand the leadership of a region to its peer on another store, on any node';
 
 CREATE FUNCTION tikv_add_peer(
 	region_id int8, store_id int8, learner boolean DEFAULT true)
@@ -741,21 +741,21 @@ RETURNS int8
 AS 'MODULE_PATHNAME', 'tikv_add_peer'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_add_peer(int8, int8, boolean) IS
-'Add a peer of a region, which this store leads, on another store: a learner at first, which gets the data; called again with learner => false it becomes a voter. Returns the peer''s id';
+'Add a peer of a region on a store, by SQL on any node: a learner at first, which gets the data; called again with learner => false it becomes a voter. Returns the peer''s id';
 
 CREATE FUNCTION tikv_remove_peer(region_id int8, store_id int8)
 RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_remove_peer'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_remove_peer(int8, int8) IS
-'Remove the peer of a region, which this store leads, from another store';
+'Remove the peer of a region from a store that does not lead it, by SQL on any node';
 
 CREATE FUNCTION tikv_split(key bytea, transactional boolean DEFAULT false)
 RETURNS int8
 AS 'MODULE_PATHNAME', 'tikv_split'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_split(bytea, boolean) IS
-'Split the region that holds the key, which this store leads, so that a region begins with the key, of transactions if transactional; returns the id of the region that ends where the old one did';
+'Split the region that holds the key, by SQL on any node, so that a region begins with the key, of transactions if transactional; returns the id of the region that ends where the old one did';
 
 CREATE FUNCTION tikv_internal.tasks(
 	OUT task text, OUT waiting int8, OUT removed int8)

@@ -90,6 +90,9 @@ const RpcMethod tikv_methods[] = {
 	LEFT_OUT_STREAM("BatchCoprocessor"),
 	LEFT_OUT("DelegateCoprocessor"),
 
+	/* for SQL on nodes that do not lead the region */
+	{"/tikv_fdw.Store/Order", RPC_UNARY, METHOD_STORE_ADMIN, &unary_handler},
+
 	AMONG_STORES("Raft"),
 	AMONG_STORES("BatchRaft"),
 	AMONG_STORES("Snapshot"),

@@ -86,6 +86,10 @@ extern void raw_coprocessor_answer(Request *request);
 /* Answer any KV request with a region error. */
 extern void service_region_error(Request *request, const RegionError *error);
 
+/* The same as a message, for responses that have it elsewhere. */
+extern struct Errorpb__Error *service_error_message(const RegionError *error,
+													Arena *arena);
+
 /* The reason of ServerIsBusy when a command was not begun or done in time. */
 #define SERVICE_TOO_LATE "deadline is exceeded"
 

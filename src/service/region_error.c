@@ -280,8 +280,8 @@ flashback_not_prepared(Errorpb__Error *out, const RegionError *error,
 					 (Llu) error->region_id);
 }
 
-static Errorpb__Error *
-error_message(const RegionError *error, Arena *arena)
+Errorpb__Error *
+service_error_message(const RegionError *error, Arena *arena)
 {
 	Errorpb__Error *out = arena_alloc(arena, sizeof(*out));
 
@@ -355,13 +355,13 @@ service_region_error(Request *request, const RegionError *error)
 	if (!service_has_region_error(request->method))
 	{
 		request->fail(request, RPC_UNAVAILABLE,
-					  error_message(error, request->arena)->message);
+					  service_error_message(error, request->arena)->message);
 		return;
 	}
 	reply = service_new_message(request->method->response, request->arena);
 	field = protobuf_c_message_descriptor_get_field(reply->descriptor, 1);
 	*(Errorpb__Error **) ((uint8_t *) reply + field->offset) =
-		error_message(error, request->arena);
+		service_error_message(error, request->arena);
 	request->done(request, reply);
 }
 

@@ -96,7 +96,7 @@ const ServiceMethod service_methods[] = {
 	{METHOD_SQL_INSERT, NULL, SERVICE_WRITE,
 	 &kvrpcpb__raw_put_request__descriptor,
 	 &kvrpcpb__raw_put_response__descriptor, false},
-	{METHOD_STORE_ADMIN, NULL, SERVICE_STORE,
+	{METHOD_STORE_ADMIN, "/tikv_fdw.Store/Order", SERVICE_STORE,
 	 &raft_cmdpb__raft_cmd_request__descriptor,
 	 &raft_cmdpb__raft_cmd_response__descriptor, false},
 	{METHOD_SQL_BATCH_INSERT, NULL, SERVICE_WRITE,

@@ -71,7 +71,13 @@ typedef enum MethodId
 	/* bus only: tikv_insert(), a RawPutRequest that fails if the key exists */
 	METHOD_SQL_INSERT = 400,
 
-	/* bus only: an administrative command for a region of the store's */
+	/*
+	 * Among stores and on the bus: a change of peers or a transfer of
+	 * leadership that SQL orders, a raft_cmdpb.RaftCmdRequest for the region's
+	 * leader.  Its header names the peer that is meant and, in uuid, the
+	 * cluster (8 bytes, big-endian); that of the response has a region error,
+	 * or none if the order is in the log.
+	 */
 	METHOD_STORE_ADMIN = 401,
 	/* the same of a RawBatchPutRequest: all or, if any key exists, none */
 	METHOD_SQL_BATCH_INSERT = 402,

@@ -40,6 +40,34 @@ extern bool route_is_local(Bytes bound, bool below);
 extern void route_failed(uint64 region_id, uint64 store_id,
 						 const Errorpb__Error *error);
 
+/* ---- leader_look.c ---- */
+
+/* The leader of a region that is known by its id. */
+typedef struct LeaderLook
+{
+	uint64 region_id;
+	Region region; /* keys live in the arena, or in `board` */
+	RegionPeer leader;
+	const char *why; /* nothing is known, or nothing was done */
+
+	BoardRegion *board;
+	bool told;	   /* by a store, just now: no need to look */
+	uint64 n;	   /* so often it was looked */
+	int n_unknown; /* so often PD did not know the region */
+	Arena *arena;
+} LeaderLook;
+
+extern void leader_look_init(LeaderLook *look, uint64 region_id, Arena *arena);
+
+/*
+ * False if nobody can say now: wait and look again.  Throws if there is no
+ * such region.
+ */
+extern bool leader_look(LeaderLook *look, const Patience *patience);
+
+/* The store that was looked up has not done what it was asked for. */
+extern void leader_look_learn(LeaderLook *look, const Errorpb__Error *error);
+
 /* ---- remote.c ---- */
 
 /* The context of a request to the region's leader. */

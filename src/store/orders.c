@@ -8,10 +8,14 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bswap.h"
+
 #include "core/base/rpc_code.h"
 #include "core/cmd/region_change.h"
+#include "errorpb.pb-c.h"
 #include "pdpb.pb-c.h"
 #include "raft_cmdpb.pb-c.h"
+#include "service/raw.h"
 #include "store/replicas.h"
 
 static void
@@ -42,20 +46,80 @@ take_change(Eraftpb__ConfChangeType type, const Metapb__Peer *peer,
 
 /* ---------------------------------------------------------------------- SQL */
 
+bool
+orders_may_reach(const Peer *peer, uint64 region_id, RegionError *error)
+{
+	RegionState state;
+
+	memset(error, 0, sizeof(*error));
+	error->region_id = region_id;
+	error->kind = REGION_NOT_FOUND;
+	if (peer == NULL || peer_is_leader(peer))
+		return peer != NULL;
+	peer_region_state(peer, &state);
+	error->kind = REGION_NOT_LEADER;
+	if (state.leader.id != state.self.id)
+		error->leader = state.leader;
+	return false;
+}
+
+/*
+ * Is it for this peer, which leads, and for the region as it is?  What was
+ * ordered is for the region as it was seen, or for nobody.
+ */
+static bool
+is_meant(Store *store, const RaftCmdpb__RaftRequestHeader *header,
+		 RegionError *error)
+{
+	const Peer *peer = store_find_peer(store, header->region_id);
+	const Metapb__RegionEpoch *seen = header->region_epoch;
+
+	if (!orders_may_reach(peer, header->region_id, error))
+		return false;
+	if (header->peer->id != peer->self.id)
+	{
+		error->kind = REGION_NOT_FOUND;
+		return false;
+	}
+	error->kind = REGION_EPOCH_NOT_MATCH;
+	error->current = &peer->region;
+	return seen->conf_ver == peer->region.epoch.conf_ver &&
+		seen->version == peer->region.epoch.version;
+}
+
+static void
+answer_sql_error(Request *request, const RegionError *error)
+{
+	RaftCmdpb__RaftCmdResponse reply = RAFT_CMDPB__RAFT_CMD_RESPONSE__INIT;
+	RaftCmdpb__RaftResponseHeader header =
+		RAFT_CMDPB__RAFT_RESPONSE_HEADER__INIT;
+
+	header.error = service_error_message(error, request->arena);
+	reply.header = &header;
+	request->done(request, &reply.base);
+}
+
+/* Whoever does not lead any more may know who does. */
 static void
 answer_sql(Store *store, AdminJob *job, bool ok, const char *why)
 {
 	Request *request = job->arg;
+	const RaftCmdpb__RaftCmdRequest *message = (const void *) request->message;
 	RaftCmdpb__RaftCmdResponse reply = RAFT_CMDPB__RAFT_CMD_RESPONSE__INIT;
+	RegionError error;
 
-	(void) store;
 	if (ok)
 		request->done(request, &reply.base);
+	else if (!is_meant(store, message->header, &error))
+		answer_sql_error(request, &error);
 	else
 		request->fail(request, RPC_FAILED_PRECONDITION, why);
 }
 
-/* The same commands as in the log, in the form that protobuf-c has. */
+/*
+ * The same commands as in the log, in the form that protobuf-c has; of those
+ * only what SQL may order, since other stores are believed no more than that.
+ */
 static bool
 take_admin(const RaftCmdpb__AdminRequest *from, Arena *arena, CmdAdmin *out)
 {
@@ -63,41 +127,52 @@ take_admin(const RaftCmdpb__AdminRequest *from, Arena *arena, CmdAdmin *out)
 	uint8 *bytes = arena_alloc(arena, len);
 
 	protobuf_c_message_pack(&from->base, bytes);
-	return cmd_admin_decode(bytes_make(bytes, len), arena, out) == STATUS_OK;
+	return cmd_admin_decode(bytes_make(bytes, len), arena, out) == STATUS_OK &&
+		(out->type == CMD_ADMIN_CHANGE_PEER ||
+		 out->type == CMD_ADMIN_TRANSFER_LEADER);
 }
 
-/* What was ordered is for the region as it was seen, or for nobody. */
+/* Ids are every cluster's: an address may be another one's by now. */
 static bool
-is_seen_so(Store *store, const RaftCmdpb__RaftRequestHeader *header)
+is_of_cluster(const Store *store, const RaftCmdpb__RaftRequestHeader *header)
 {
-	const Peer *peer = store_find_peer(store, header->region_id);
-	const Metapb__RegionEpoch *seen = header->region_epoch;
+	uint64 cluster = pg_hton64(store->meta.cluster_id);
 
-	return peer == NULL || seen == NULL ||
-		(seen->conf_ver == peer->region.epoch.conf_ver &&
-		 seen->version == peer->region.epoch.version);
+	return header->uuid.len == sizeof(cluster) &&
+		memcmp(header->uuid.data, &cluster, sizeof(cluster)) == 0 &&
+		header->peer->store_id == store->meta.store_id;
 }
 
 void
 orders_take_sql(Store *store, Request *request)
 {
 	const RaftCmdpb__RaftCmdRequest *message = (const void *) request->message;
-	AdminJob job = {.done = answer_sql, .arg = request};
+	const RaftCmdpb__RaftRequestHeader *header = message->header;
+	AdminJob job = {.done = answer_sql, .arg = request, .has_epoch = true};
+	RegionError error;
 
-	if (message->header == NULL || message->admin_request == NULL ||
+	if (header == NULL || header->peer == NULL ||
+		header->region_epoch == NULL || message->admin_request == NULL ||
 		!take_admin(message->admin_request, request->arena, &job.admin))
 	{
 		request->fail(request, RPC_INVALID_ARGUMENT,
-					  "no administrative command");
+					  "no change of peers and no transfer of leadership");
 		return;
 	}
-	if (!is_seen_so(store, message->header))
+	if (!is_of_cluster(store, header))
 	{
-		request->fail(request, RPC_FAILED_PRECONDITION,
-					  "the region has changed meanwhile");
+		request->fail(request, RPC_INVALID_ARGUMENT,
+					  "the order is for another store or cluster");
 		return;
 	}
-	job.region_id = message->header->region_id;
+	if (!is_meant(store, header, &error))
+	{
+		answer_sql_error(request, &error);
+		return;
+	}
+	job.region_id = header->region_id;
+	job.epoch.conf_ver = header->region_epoch->conf_ver;
+	job.epoch.version = header->region_epoch->version;
 	FAILPOINT_PASS("store_sql_order");
 	raft_turn_order(store, &job);
 }
@@ -168,6 +243,8 @@ orders_take_pd(Store *store, const Pdpb__RegionHeartbeatResponse *reply)
 		reply->region_epoch->conf_ver != peer->region.epoch.conf_ver ||
 		reply->region_epoch->version != peer->region.epoch.version)
 		return;
+	job.has_epoch = true;
+	job.epoch = peer->region.epoch;
 	if (reply->split_region != NULL &&
 		reply->split_region->policy == PDPB__CHECK_POLICY__USEKEY)
 		splits_order(store, peer, reply->split_region);

@@ -309,14 +309,21 @@ run_jobs(RaftTurn *turn)
 		}
 		if (peer != NULL)
 		{
+			bool as_seen = !job->has_epoch ||
+				(job->epoch.conf_ver == peer->region.epoch.conf_ver &&
+				 job->epoch.version == peer->region.epoch.version);
+
+			if (!as_seen)
+				why = "the region has changed meanwhile";
 			/* Grouped, it could not end a flashback any more. */
-			if (!peer->touched && peer->region.flashback_start_ts == 0)
+			else if (!peer->touched && peer->region.flashback_start_ts == 0)
 				make_grouped(peer);
 			else
 				why = "the region is busy: a flashback or a turn is under way";
 			peer_wake(peer);
 			turn->in_core = true;
-			ok = peer->grouped && raft_admin_propose(peer, &job->admin, &why);
+			ok = as_seen && peer->grouped &&
+				raft_admin_propose(peer, &job->admin, &why);
 			turn->in_core = false;
 		}
 		if (job->done != NULL)

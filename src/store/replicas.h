@@ -89,6 +89,10 @@ typedef struct AdminJob
 	uint64 region_id;
 	CmdAdmin admin;
 
+	/* The region as it was seen; another one does not take the order. */
+	bool has_epoch;
+	RegionEpoch epoch;
+
 	/* Told whether it was proposed, and if not, why.  May be NULL. */
 	void (*done)(Store *store, struct AdminJob *job, bool ok, const char *why);
 	void *arg;
@@ -366,6 +370,10 @@ extern void raft_read_stop(Store *store, const char *reason);
 typedef struct Pdpb__RegionHeartbeatResponse Pdpb__RegionHeartbeatResponse;
 
 extern void orders_take_sql(Store *store, Request *request);
+
+/* False: it does not lead the region, NULL: it has no peer of it. */
+extern bool orders_may_reach(const Peer *peer, uint64 region_id,
+							 RegionError *error);
 extern void orders_take_message(Store *store, Request *request);
 extern void orders_take_pd(Store *store,
 						   const Pdpb__RegionHeartbeatResponse *reply);

@@ -330,21 +330,8 @@ static bool
 may_split(Store *store, const Peer *peer, const RequestContext *context,
 		  RegionError *error)
 {
-	memset(error, 0, sizeof(*error));
-	error->region_id = context->region_id;
-	error->kind = REGION_NOT_FOUND;
-	if (peer == NULL)
+	if (!orders_may_reach(peer, context->region_id, error))
 		return false;
-	if (!peer_is_leader(peer))
-	{
-		RegionState state;
-
-		peer_region_state(peer, &state);
-		error->kind = REGION_NOT_LEADER;
-		if (state.leader.id != state.self.id)
-			error->leader = state.leader;
-		return false;
-	}
 	error->kind = REGION_EPOCH_NOT_MATCH;
 	error->current = &peer->region;
 	if (context->epoch.version != peer->region.epoch.version)

@@ -18,7 +18,7 @@ import (
 	"tikv_fdw/test/faults/nemesis"
 )
 
-// split at a key, by whoever leads its region; the ones of transactions are
+// split at a key, on a node or, if that one is at fault, on the next; the ones of transactions are
 // encoded in the bounds of regions.
 func (t *test) split(key []byte) (err error) {
 	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(100 * time.Millisecond) {

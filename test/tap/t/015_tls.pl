@@ -43,6 +43,20 @@ sub put_file
 	rename "$live/new", "$live/$name" or die "rename: $!";
 }
 
+# The method that stores pass SQL's orders on by, with an empty message.
+sub give_order
+{
+	my ($who) = @_;
+
+	open my $file, '>', "$dir/empty" or die $!;
+	print $file "\0" x 5;
+	close $file;
+	return (run_command([ 'curl', '-s', '-D', '-', '-o', '/dev/null', '--max-time', 20, '--http2',
+		'--cacert', "$ours/ca.crt", '--cert', "$ours/$who.crt", '--key', "$ours/$who.key",
+		'-H', 'Content-Type: application/grpc', '-H', 'TE: trailers',
+		'--data-binary', "\@$dir/empty", "https://$at{addr}/tikv_fdw.Store/Order" ]))[0];
+}
+
 sub write_file
 {
 	my ($name, $text) = @_;
@@ -203,6 +217,8 @@ is_deeply(grpc_heard('alice'), { map { $_ => 'served' } qw(addr peer_addr pd_add
 is_deeply(grpc_heard('bob'), { map {
 			$_ => 'Common name check fail, reason: x509_common_name from peer is bob'
 		} qw(addr peer_addr pd_addr) }, 'and no other');
+like(give_order('alice'), qr/^grpc-status: 3\b/m, 'an order to the store without a command is none');
+like(give_order('bob'), qr/^grpc-status: 16\b/m, 'and who is not let in gives none');
 $offset = log_size();
 reload('tikv.tls_allowed_cn' => '');
 wait_logged($offset, 'TLS files were read again');

@@ -29,6 +29,14 @@ sub peer_is
 	pass("the peer on store $store is a $role that has all");
 }
 
+# What psql says of an error, with its SQLSTATE.
+sub refusal
+{
+	my ($i, $sql) = @_;
+
+	return ($nodes[$i]->psql('postgres', "\\set VERBOSITY verbose\n$sql"))[2];
+}
+
 # ---- one store, then two, then three, under load
 
 foreach my $from (map { $_ * 100 + 1 } 0 .. 19)
@@ -66,15 +74,20 @@ if ($pid == 0)
 order(0, 'tikv_add_peer(2, 4)', 'a learner is added');
 peer_is(0, 4, 'learner');
 ok(!defined ask(0, 'SELECT tikv_add_peer(2, 4)'), 'not twice');
+like(refusal(1, 'SELECT tikv_add_peer(2, 4)'), qr/ERROR:  55000: region 2 does not take the order.*\nDETAIL:  Store 1 leads it; nothing was done/,
+	'nor by the node that has it, which hears why');
 order(0, 'tikv_add_peer(2, 5)', 'and another one');
 peer_is(0, 5, 'learner');
-order(0, 'tikv_add_peer(2, 4, false)', 'the first is promoted');
+order(1, 'tikv_add_peer(2, 4, false)', 'the first is promoted, on its own node');
 order(0, 'tikv_add_peer(2, 5, false)', 'the second is promoted');
 peer_is(0, 4, 'follower');
 peer_is(0, 5, 'follower');
 ok(!defined ask(0, 'SELECT tikv_remove_peer(2, 1)'), 'the leader does not remove itself');
-ok(!defined ask(1, 'SELECT tikv_remove_peer(2, 5)'), 'a follower takes no orders');
-order(0, 'tikv_transfer_leader(2, 4)', 'the leader hands over');
+like(refusal(1, 'SELECT tikv_remove_peer(2, 1)'), qr/ERROR:  55000: region 2 does not take the order/,
+	'nor for a follower');
+like(refusal(1, 'SELECT tikv_remove_peer(2, 77)'), qr/ERROR:  42704: region 2 has no peer on store 77/, 'a peer that there is not');
+like(refusal(1, 'SELECT tikv_transfer_leader(99999, 4)'), qr/ERROR:  42704: there is no region 99999/, 'a region that there is not');
+order(2, 'tikv_transfer_leader(2, 4)', 'the leader hands over, as a third node wants it');
 is(wait_leader(0), 1, 'to whom it was told to');
 waitpid($pid, 0);
 wait_same('all three have the same rows');
@@ -91,6 +104,49 @@ sub acknowledged
 }
 
 is(acknowledged($_), '', "node $_ has all that was acknowledged") foreach 0 .. 2;
+
+# ---- orders that are sent past SQL, of a stranger
+
+sub number
+{
+	my ($field, $value) = @_;
+
+	return pack('C', $field << 3) . join '', map { chr(($value >> 7 * $_ & 127) | ($value >> 7 * ($_ + 1) ? 128 : 0)) } grep { $_ == 0 || $value >> 7 * $_ } 0 .. 8;
+}
+
+sub part
+{
+	my ($field, $bytes) = @_;
+
+	return pack('C C', $field << 3 | 2, length $bytes) . $bytes;
+}
+
+# What the store of node 1 answers to an order for region 2.
+sub stranger
+{
+	my ($cluster, $version, $admin) = @_;
+	my ($peer, $conf_ver) = split /\|/, ask(1, 'SELECT peer_id, conf_ver FROM tikv.regions WHERE region_id = 2');
+	my $order = part(1, number(1, 2) . part(2, number(1, $peer) . number(2, 4))
+		  . part(4, pack('Q>', $cluster)) . part(5, number(1, $conf_ver) . number(2, $version)))
+	  . part(3, $admin);
+
+	open(my $file, '>:raw', "$dir/order") or die $!;
+	print $file pack('C N', 0, length $order), $order;
+	close $file;
+	return (run_command([ 'curl', '-s', '-D', '-', '-o', '/dev/null', '--max-time', 20, '--http2-prior-knowledge',
+		'-H', 'Content-Type: application/grpc', '-H', 'TE: trailers', '--data-binary', "\@$dir/order",
+		"http://$nodes[1]{tikv}{'tikv.addr'}/tikv_fdw.Store/Order" ]))[0];
+}
+
+my $cluster = ask(1, 'SELECT cluster_id FROM tikv_internal.store_meta');
+my $version = ask(1, 'SELECT version FROM tikv.regions WHERE region_id = 2');
+my $to_itself = number(1, 4) . part(5, part(1, number(1, 1000) . number(2, 1)));
+
+like(stranger($cluster + 1, $version, $to_itself), qr/^grpc-status: 3\b.*another store or cluster|another store or cluster.*^grpc-status: 3\b/ms, 'an order of another cluster is refused');
+like(stranger($cluster, $version, number(1, 3) . part(4, number(1, 1) . number(2, 1))), qr/^grpc-status: 3\b/m, 'so is a command that is none of SQL');
+like(stranger($cluster, $version + 1, $to_itself), qr/^grpc-status: 0\b/m, 'one for another epoch is answered with the region as it is');
+like(stranger($cluster, $version, $to_itself), qr/^grpc-status: 9\b/m, 'and one that cannot be is refused by the region');
+is(wait_leader(), 1, 'nothing came of them');
 
 # ---- it is set back to an older version, by entries of the log
 
@@ -110,7 +166,7 @@ pass('the log does not grow for ever');
 
 # ---- a split
 
-order(1, q{tikv_split('new2')}, 'the region is split');
+order(0, q{tikv_split('new2')}, 'the region is split, by SQL on a follower');
 order(1, q{tikv_split('old')}, 'and again');
 wait_for('all stores to have three regions', sub {
 	return 3 == grep {
