@@ -151,6 +151,18 @@ peers_stop(Pd *pd)
 	pd->transport = NULL;
 }
 
+/*
+ * A snapshot goes the way of all messages, so what is sent to its receiver from
+ * now on comes behind it, and finds out whether it was taken: the answer to it
+ * may be lost, and comes once.
+ */
+static void
+is_on_its_way(Pd *pd, const RaftMessage *message)
+{
+	if (message->type == RAFT_MSG_SNAPSHOT)
+		raft_report_snapshot(pd->raft, message->to, true);
+}
+
 void
 peers_send(Pd *pd, const RaftMessage *messages, int n)
 {
@@ -164,8 +176,10 @@ peers_send(Pd *pd, const RaftMessage *messages, int n)
 		FAILPOINT_PASS("pd_message_out");
 		m.from.id = m.from.store_id = messages[i].from;
 		m.to.id = m.to.store_id = messages[i].to;
-		if (!transport_send(pd->transport, messages[i].to,
-							peer_message_encode(&m, &pd->arena)))
+		if (transport_send(pd->transport, messages[i].to,
+						   peer_message_encode(&m, &pd->arena)))
+			is_on_its_way(pd, &messages[i]);
+		else
 			on_unreachable(pd, messages[i].to);
 	}
 }

@@ -288,6 +288,9 @@ struct Transport
 	uint8_t beat[16]; /* context of the last heartbeat */
 	TransportConfig config;
 	uint64_t seen[STARTS];
+
+	/* By receiver and kind, so many messages of the group. */
+	int n_sent[STARTS][RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE + 1];
 };
 
 static Transport transport;
@@ -324,6 +327,7 @@ transport_send(Transport *t, uint64_t to_id, Bytes raft_message)
 	if (m.raft.type == RAFT_MSG_HEARTBEAT &&
 		m.raft.context.len == sizeof(t->beat))
 		memcpy(t->beat, m.raft.context.data, sizeof(t->beat));
+	t->n_sent[to_id % STARTS][m.raft.type]++;
 	arena_free(&arena);
 	t->deaf = false;
 	return !deaf;

@@ -1,0 +1,233 @@
+/*
+ * test_pd_behind.c
+ *	  A member of PD that needs a snapshot, and whose answer to it is lost.
+ *
+ * The leader is PD's own code; what it hears of the others is said here.
+ */
+#include "pd_member.h"
+
+#include "unit.h"
+
+static Arena words;
+
+/* fuzz.h wants it. */
+static void
+write_seeds(void)
+{
+}
+
+/* What members 1 to 3 have saved, of which this is the first. */
+static void
+found_group(void)
+{
+	PdRecord id = {.kind = PD_RECORD_CLUSTER_ID, .number = FUZZ_CLUSTER};
+	ProposalItem item = record_encode(&id, FUZZ_CLUSTER, &words);
+	GroupRow row = {.member_id = 1, .hard = {.term = 5, .commit = 5}};
+
+	row.applied_index = row.applied_term = 5;
+	row.truncated_index = row.truncated_term = 5;
+	row.conf.voters = (RaftIdSet){3, {1, 2, 3}};
+	tables_begin();
+	group_table_write_row(&row, false);
+	group_table_write_item(&item);
+	for (uint64_t i = 1; i <= 3; i++)
+	{
+		PdMember member = {.id = i, .name = "pd", .version = "8.5.0"};
+		PdRecord record = {.kind = PD_RECORD_PEER, .member = &member};
+
+		member.client_url = member.peer_url =
+			arena_printf(&words, "http://127.0.0.1:%d", (int) i);
+		item = record_encode(&record, FUZZ_CLUSTER, &words);
+		group_table_write_item(&item);
+	}
+	group_table_end();
+}
+
+static void
+hear(RaftMessage raft)
+{
+	PeerMessage m = {.region_id = 1, .extra = EXTRA_NONE, .has_raft = true};
+
+	if (raft.term == 0)
+		raft.term = raft_term(world.raft);
+	raft.to = world.saved.member_id;
+	m.from.id = m.from.store_id = raft.from;
+	m.to.id = m.to.store_id = raft.to;
+	m.raft = raft;
+	transport.config.on_message(transport.config.arg,
+								peer_message_encode(&m, &words));
+}
+
+static void
+hear_beat(uint64_t from)
+{
+	hear((RaftMessage){.type = RAFT_MSG_HEARTBEAT_RESPONSE,
+					   .from = from,
+					   .context =
+						   bytes_make(transport.beat, sizeof(transport.beat))});
+}
+
+static uint64_t
+last_index(void)
+{
+	RaftStatus status;
+
+	raft_status(world.raft, &status);
+	return status.last_index;
+}
+
+/* This member has all there is. */
+static void
+acknowledge(uint64_t from)
+{
+	hear((RaftMessage){.type = RAFT_MSG_APPEND_RESPONSE,
+					   .from = from,
+					   .index = last_index()});
+}
+
+static void
+tick(void)
+{
+	world_us += GROUP_TICK_US;
+	CHECK(life_round());
+}
+
+/* Member 3 votes for this one, and says that it has everything. */
+static void
+lead(void)
+{
+	for (int i = 0; i < 200 && !world.leading; i++)
+	{
+		RaftMessage vote = {.from = 3};
+
+		tick();
+		vote.term = raft_term(world.raft);
+		if (raft_role(world.raft) == RAFT_PRE_CANDIDATE)
+		{
+			vote.type = RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE;
+			vote.term++;
+			hear(vote);
+		}
+		else if (raft_role(world.raft) == RAFT_CANDIDATE)
+		{
+			vote.type = RAFT_MSG_REQUEST_VOTE_RESPONSE;
+			hear(vote);
+		}
+		else if (raft_role(world.raft) == RAFT_LEADER)
+		{
+			hear_beat(3);
+			acknowledge(3);
+		}
+	}
+	OK(world.leading, "a member leads");
+}
+
+static int
+sent(RaftMessageType type)
+{
+	return transport.n_sent[2][type];
+}
+
+/* Its log ends long before the leader's begins. */
+static void
+come_back_empty(void)
+{
+	for (int i = 0; i < 50 && sent(RAFT_MSG_SNAPSHOT) == 0; i++)
+	{
+		RaftStatus status;
+
+		hear_beat(2);
+		hear_beat(3);
+		acknowledge(3);
+		raft_status(world.raft, &status);
+		for (int p = 0; p < status.n_peers; p++)
+			if (status.peers[p].id == 2 &&
+				status.peers[p].state == RAFT_PROBE && status.peers[p].next > 1)
+				hear((RaftMessage){.type = RAFT_MSG_APPEND_RESPONSE,
+								   .from = 2,
+								   .index = status.peers[p].next - 1,
+								   .reject = true});
+		tick();
+	}
+	EQ_U64(sent(RAFT_MSG_SNAPSHOT), 1, "another one is sent a snapshot");
+}
+
+/* As a greater bound of timestamps does. */
+static void
+decide(void)
+{
+	PdChanges changes;
+	const char *why;
+
+	pd_changes_init(&changes, &world.arena);
+	pd_changes_number(&changes, PD_RECORD_TIMESTAMP,
+					  world.state.tso_saved_ms + 1000);
+	CHECK(pd_change(&world, &changes, &why));
+}
+
+/*
+ * It has taken the snapshot, and its answer was lost: the stream to the leader
+ * was cut just then.  Since then it answers heartbeats, but nothing else, since
+ * nothing else comes; and member 3 is gone.
+ */
+static bool
+lose_the_answer(void)
+{
+	int appends = sent(RAFT_MSG_APPEND);
+	int snapshots = sent(RAFT_MSG_SNAPSHOT);
+
+	decide();
+	for (int i = 0; i < 300; i++)
+	{
+		hear_beat(2);
+		tick();
+	}
+	appends = sent(RAFT_MSG_APPEND) - appends;
+	snapshots = sent(RAFT_MSG_SNAPSHOT) - snapshots;
+	OK(world.leading, "it still leads");
+	OK(appends + snapshots > 0,
+	   "and has asked within half a minute how far the other one is");
+	return appends + snapshots > 0;
+}
+
+/* Then what the leader decides is committed again: timestamps go on. */
+static void
+commit_with_it(bool asked_for)
+{
+	uint64_t before = world.saved.applied_index;
+
+	for (int i = 0; i < 50 && world.saved.applied_index < last_index(); i++)
+	{
+		hear_beat(2);
+		if (asked_for)
+			acknowledge(2);
+		tick();
+	}
+	OK(world.saved.applied_index > before &&
+		   world.saved.applied_index == last_index(),
+	   "the two commit what was waiting");
+}
+
+int
+main(void)
+{
+	PG_exception_stack = &member_end;
+	if (sigsetjmp(member_end, 0) != 0)
+		return 1;
+	arena_init(&table_arena);
+	arena_init(&words);
+	world_us = 1000000;
+	table_mood = TABLES_FINE;
+	tikv_fdw_settings.pd_addr = "127.0.0.1:1";
+	tikv_fdw_settings.join = "";
+	tikv_fdw_settings.pd_endpoints = "";
+	found_group();
+	CHECK(life_begin());
+	lead();
+	come_back_empty();
+	commit_with_it(lose_the_answer());
+	life_end();
+	arena_free(&table_arena);
+	arena_free(&words);
+	return unit_done();
+}
