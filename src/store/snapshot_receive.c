@@ -94,7 +94,8 @@ conf_agrees(const RaftConfState *conf, const Region *region)
 	region_conf_state(region, &own);
 	return same_ids(&conf->voters, &own.voters) &&
 		same_ids(&conf->learners, &own.learners) &&
-		same_ids(&conf->voters_outgoing, &own.voters_outgoing);
+		same_ids(&conf->voters_outgoing, &own.voters_outgoing) &&
+		same_ids(&conf->learners_next, &own.learners_next);
 }
 
 /* Why it is refused; NULL: it is not. */

@@ -632,6 +632,40 @@ decode_message(const char *text)
 	return peer_message_decode(hex(text), &arena, &m);
 }
 
+static Status
+decode_region(const char *text)
+{
+	Region region;
+
+	return cmd_region_decode(hex(text), &region);
+}
+
+/* 2^63, as a varint. */
+#define TOO_LARGE "8080 8080 8080 8080 8001"
+
+static void
+refused_numbers(void)
+{
+	OK(decode_message("0802 120d 08" TOO_LARGE "1001 1a04 0805 1004") ==
+		   STATUS_INVALID,
+	   "a message from a peer whose id no table can hold");
+	OK(decode_message("08" TOO_LARGE "1204 0803 1001 1a04 0805 1004") ==
+		   STATUS_INVALID,
+	   "one of such a region");
+	OK(decode_region("0803 2204 0801 1002 2a04 0805 1004") == STATUS_OK,
+	   "a region is taken");
+	OK(decode_region("08" TOO_LARGE "2204 0801 1002") == STATUS_INVALID,
+	   "and refused where no table can hold its id");
+	OK(decode_region("0803 220d 08" TOO_LARGE "1002") == STATUS_INVALID,
+	   "its epoch");
+	OK(decode_region("0803 2a0d 0805 10" TOO_LARGE) == STATUS_INVALID,
+	   "the store of a peer");
+	OK(decode_region("0803 40" TOO_LARGE) == STATUS_INVALID,
+	   "or the time that it is set back to");
+	OK(decode_region("0803 2a02 0805") == STATUS_INVALID,
+	   "a peer is on a store");
+}
+
 static void
 refused(void)
 {
@@ -751,6 +785,7 @@ main(void)
 	too_many_log_ends();
 	change_golden();
 	refused();
+	refused_numbers();
 	too_many_entries();
 	read_contexts();
 	regions();

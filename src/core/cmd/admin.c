@@ -97,6 +97,18 @@ cmd_region_put(ProtoWriter *w, uint32_t field, const Region *region)
 	proto_end(w, mark);
 }
 
+static bool
+can_be_stored(const Region *region)
+{
+	for (int i = 0; i < region->n_peers; i++)
+		if (!cmd_is_id(region->peers[i].id) ||
+			!cmd_is_id(region->peers[i].store_id))
+			return false;
+	return cmd_is_id(region->id) && region->epoch.conf_ver <= INT64_MAX &&
+		region->epoch.version <= INT64_MAX &&
+		region->flashback_start_ts <= INT64_MAX;
+}
+
 Status
 cmd_region_decode(Bytes bytes, Region *out)
 {
@@ -130,6 +142,8 @@ cmd_region_decode(Bytes bytes, Region *out)
 				out->flashback_start_ts = proto_get_u64(&r, &field);
 				break;
 		}
+	if (s == STATUS_OK && !can_be_stored(out))
+		s = STATUS_INVALID;
 	return s != STATUS_OK ? s : proto_status(&r);
 }
 

@@ -154,6 +154,15 @@ extern Status cmd_epoch_decode(Bytes bytes, RegionEpoch *out) MUST_CHECK;
 /* metapb.Region; what is decoded borrows its keys from the bytes. */
 extern void cmd_region_put(ProtoWriter *w, uint32_t field,
 						   const Region *region);
+
+/* INVALID also if it has numbers that no table can hold. */
 extern Status cmd_region_decode(Bytes bytes, Region *out) MUST_CHECK;
+
+/* Of a region, a peer or a store: what is stored is SQL's bigint. */
+static inline bool
+cmd_is_id(uint64_t id)
+{
+	return id != 0 && id <= INT64_MAX;
+}
 
 #endif /* TIKV_CMD_COMMAND_H */

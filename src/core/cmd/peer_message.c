@@ -110,12 +110,18 @@ get_field(ProtoReader *r, const ProtoField *field, Arena *arena,
 	}
 }
 
-/* The peers named inside must be those outside: what is stepped is trusted. */
+/*
+ * The peers named inside must be those outside: what is stepped is trusted.
+ * Stores tell each other of no region at all by the last number there is.
+ */
 static bool
 consistent(const PeerMessage *m)
 {
-	if (m->region_id == 0 || m->from.id == 0 || m->to.id == 0 ||
-		m->from.store_id == 0 || m->to.store_id == 0)
+	bool has_region = cmd_is_id(m->region_id) ||
+		(m->region_id == UINT64_MAX && m->extra != EXTRA_NONE);
+
+	if (!has_region || !cmd_is_id(m->from.id) || !cmd_is_id(m->to.id) ||
+		!cmd_is_id(m->from.store_id) || !cmd_is_id(m->to.store_id))
 		return false;
 	return !m->has_raft || m->is_tombstone || m->extra != EXTRA_NONE ||
 		(m->raft.from == m->from.id && m->raft.to == m->to.id);
