@@ -7,6 +7,7 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TikvTest;
 
 my $script = "$ENV{TESTDIR}/scripts/cluster";
 my $home = PostgreSQL::Test::Utils::tempdir_short();
@@ -89,7 +90,9 @@ is($answer, 0, 'starting it again is harmless');
 is(ask(q{SELECT pid FROM tikv_status() WHERE worker = 'store'}), $pid, 'and restarts nothing');
 like(cluster('start', '--base-port', $base + 1), qr/--base-port/, 'at other ports it is another cluster');
 isnt($answer, 0, 'which is refused');
-like(cluster('start', '--nodes', 2), qr/1 node/, 'so is another number of nodes');
+like(cluster('status', '--nodes', 2), qr/1 node/, 'it is one node');
+isnt($answer, 0, 'and not two');
+like(cluster('leave', 0), qr/one node must stay/, 'which cannot leave');
 isnt($answer, 0, 'with an error');
 like(cluster('start', '--set', 'nonsense'), qr/name=value/, 'a setting has a name and a value');
 
@@ -136,6 +139,76 @@ cluster('start', '--set', 'max_worker_processes=8');
 is($answer, 0, 'it starts with what it remembers');
 is(ask(q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'its keys');
 is(ask('SHOW tikv.slow_log_threshold'), '7s', 'and its settings');
+
+# ---- it grows, and nodes leave, the first one among them: the others serve on,
+# are not restarted, and know that they are gone
+my $pids = q{SELECT string_agg(pid::text, ' ' ORDER BY worker) FROM tikv_status() WHERE pid IS NOT NULL};
+
+# One value of a node.
+sub ask_node
+{
+	my ($node, $sql) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'psql', '-XAtq', '-h', '127.0.0.1', '-p', 54321 + $base + $node, '-U', 'postgres',
+		'-c', $sql, 'my keys' ], '<', \undef, '>', \$out, '2>', \$err);
+	chomp $out;
+	diag($err) if $err ne '';
+	return $out;
+}
+
+# Roles of the region's peers, and how many stores and members there are.
+sub cluster_of
+{
+	my ($node) = @_;
+
+	return ask_node($node, q{SELECT string_agg(role, ' ' ORDER BY role) FROM tikv.raft}) . ', '
+	  . ask_node($node, q{SELECT count(*) FROM tikv.stores WHERE state = 'up'}) . ' stores, '
+	  . ask_node($node, 'SELECT count(*) FROM tikv.members') . ' members';
+}
+
+my $before = ask_node(0, $pids);
+unlike(cluster('start', '--nodes', 2), qr/restarted/, 'it grows');
+is($answer, 0, 'and all serve');
+is(ask_node(0, $pids), $before, 'the first node has the processes of before');
+wait_for('a voter and a learner', sub { return cluster_of(0) eq 'leader learner, 2 stores, 2 members' });
+cluster('start', '--nodes', 3);
+is($answer, 0, 'it grows again');
+is(ask_node(0, $pids), $before, 'with the same processes');
+wait_for('three voters', sub { return cluster_of(0) eq 'follower follower leader, 3 stores, 3 members' });
+like(cluster('start', '--nodes', 2), qr/3 node.*leave/, 'it does not shrink by a start');
+isnt($answer, 0, 'which is an error');
+is(ask_node(1, 'SHOW tikv.slow_log_threshold'), '5s', 'a new node has what is remembered for it');
+
+like(cluster('leave', 7), qr/no node 7/, 'nobody leaves who is not there');
+like(cluster('leave', 0, 1, 2), qr/one node must stay/, 'nor do all');
+$before = ask_node(2, $pids);
+like(cluster('leave', 0, '--wipe'), qr/node 0 has left/, 'the first one leaves');
+is($answer, 0, 'the one that led');
+ok(!-e "$dir/node0", 'and its folder is removed');
+is(ask_node(2, $pids), $before, 'the last one has the processes of before');
+wait_for('a voter and a learner', sub { return cluster_of(2) eq 'leader learner, 2 stores, 2 members' });
+is(ask(q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'env tells of one that stays');
+unlike(cluster('status'), qr/^node 0:/m, 'status knows that it is gone');
+is($answer, 0, 'and that all others serve');
+like(cluster('leave', 0), qr/no node 0, but 1 2/, 'it cannot leave twice');
+cluster('restart');
+is($answer, 0, 'the others start without it');
+is(ask_node(2, q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'with their keys');
+unlike(cluster('start'), qr/restarted/, 'and as they were');
+
+cluster('start', '--nodes', 3);
+is($answer, 0, 'a new node has its place');
+wait_for('three voters again', sub { return cluster_of(0) eq 'follower follower leader, 3 stores, 3 members' });
+is(ask_node(0, q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'and all keys');
+cluster('leave', 1);
+is($answer, 0, 'one leaves, and its folder stays');
+ok(-e "$dir/node1/data/PG_VERSION", 'as it was');
+like(cluster('status'), qr/^node 0:.*^node 2:/ms, 'two are there');
+unlike(cluster('status'), qr/^node 1:/m, 'of three');
+cluster('stop');
+cluster('leave', 2);
+isnt($answer, 0, 'who is stopped cannot leave');
 cluster('stop', '--wipe');
 is($answer, 0, 'wiping it stops it');
 ok(!-e $dir, 'and removes its folder');
