@@ -3,7 +3,8 @@
  *	  Who leads the Placement Driver, and the channel to it.
  *
  * The group knows, if this member has a place in one; else the addresses that
- * are configured are asked in turn.
+ * are configured, and of the members that it knew, are asked in turn.  So they
+ * are by a member that has left: its store may still have regions to hand over.
  */
 #include "postgres.h"
 

@@ -12,12 +12,16 @@
 #include "pd/convert.h"
 #include "pd/pd.h"
 
+/*
+ * One that is not heard any more is not named: others may have another leader,
+ * of which nobody tells a member that has left.
+ */
 const PdMember *
 pd_leader(const Pd *pd)
 {
-	return pd->raft == NULL ?
-		NULL :
-		members_find(&pd->state.members, raft_leader(pd->raft));
+	if (pd->raft == NULL || !raft_hears_leader(pd->raft))
+		return NULL;
+	return members_find(&pd->state.members, raft_leader(pd->raft));
 }
 
 static void

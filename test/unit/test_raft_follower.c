@@ -1,7 +1,7 @@
 /*
  * test_raft_follower.c
  *	  What a follower acknowledges and commits when its log is longer than what
- *	  the leader has shown.
+ *	  the leader has shown; whether it hears its leader.
  *
  * The end of the log may be of a leader that lost: an append speaks for its
  * own last entry only (Raft paper figure 2), neither the answer nor the commit
@@ -119,11 +119,34 @@ test_entries_that_differ(void)
 	fixture_free(&f);
 }
 
+/* Who is no member any more is told of nobody who leads later. */
+static void
+test_hears_leader(void)
+{
+	start();
+	CHECK(!raft_hears_leader(f.raft));
+	CHECK(step(append(2, 6, 5, 5)) == STATUS_OK);
+	EQ_U64(raft_leader(f.raft), 2, "who speaks leads");
+	CHECK(raft_hears_leader(f.raft));
+	for (int i = 0; i < f.config.election_ticks - 1; i++)
+		raft_tick(f.raft, f.now_us);
+	CHECK(raft_hears_leader(f.raft));
+	raft_tick(f.raft, f.now_us);
+	raft_tick(f.raft, f.now_us);
+	CHECK(!raft_hears_leader(f.raft));
+	fixture_free(&f);
+	start();
+	win(true);
+	CHECK(raft_hears_leader(f.raft));
+	fixture_free(&f);
+}
+
 int
 main(void)
 {
 	test_entries_it_has();
 	test_no_entries();
 	test_entries_that_differ();
+	test_hears_leader();
 	return unit_done();
 }

@@ -293,6 +293,12 @@ extern bool raft_takes_payload(const Raft *r);
 extern RaftRole raft_role(const Raft *r);
 extern uint64_t raft_term(const Raft *r);
 extern uint64_t raft_leader(const Raft *r);
+
+/*
+ * It is heard, or this peer: a follower has heard it within an election
+ * timeout.  Who is no member any more is told of no later one.
+ */
+extern bool raft_hears_leader(const Raft *r);
 extern uint64_t raft_applied_index(const Raft *r);
 extern uint64_t raft_last_index(const Raft *r);
 

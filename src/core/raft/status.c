@@ -22,6 +22,14 @@ raft_leader(const Raft *r)
 	return r->leader;
 }
 
+bool
+raft_hears_leader(const Raft *r)
+{
+	return r->leader != RAFT_NONE &&
+		(r->role == RAFT_LEADER ||
+		 r->contact_elapsed <= r->config.election_ticks);
+}
+
 uint64_t
 raft_applied_index(const Raft *r)
 {
