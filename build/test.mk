@@ -36,7 +36,7 @@ $(TOOLS): $(OUT)/bin/%: $(OUT)/obj/test/tools/%.o $(OUT)/obj/libtikvservice.a \
 	$(Q)$(CC) -Wl,--as-needed -o $@ $^ -lgrpc -lgpr -lprotobuf-c -lm -lpthread
 
 .PHONY: tools unit check scenario sim installcheck regress isolation tap \
-	crash txn-crash commit-steps chaos known-faults failpoints compat bench \
+	crash txn-crash commit-steps chaos grow known-faults failpoints compat bench \
 	soak fresh format lint
 
 tools: $(TOOLS)
@@ -70,6 +70,9 @@ commit-steps:          ## a SQL commit of keys and tables, disturbed at every st
 
 chaos:                 ## all clients under all faults, a build with failpoints: MINUTES=10 NODES=3 TTL=1 SEED=
 	test/faults/run.sh chaos 0 -failpoints -minutes $(or $(MINUTES),10) -nodes $(or $(NODES),3) $(if $(TTL),-ttl)
+
+grow:                  ## nodes join and leave under load: ROUNDS=1 SEED=
+	test/faults/run.sh grow $(or $(ROUNDS),1)
 
 known-faults:          ## failures known from other systems, on three instances
 	test/faults/run.sh known 0

@@ -4,13 +4,13 @@
 # mixed load, many seeds of the simulation, hours of fuzzing.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
-# SIZES_S=600 CLIENT_IDLE_S=600 CHAOS_MINUTES=30 FUZZ_SECONDS=3600
+# SIZES_S=600 CLIENT_IDLE_S=600 CHAOS_MINUTES=30 GROW_ROUNDS=5 FUZZ_SECONDS=3600
 # STREAM_IDLE_S=120 ABUSE_ROUNDS=20 MINUTES=60 PLOTS=docs DISTURBED=1 (others use
 # the machine: what an operation costs is judged, not how many there are)
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash txn_crash chaos ride failpoints idle idle_streams idle_clients old_snapshot
+STEPS=(crash worker_crash txn_crash chaos grow ride failpoints idle idle_streams idle_clients old_snapshot
     sizes hour simulation http2_abuse fdw_asan fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
@@ -59,6 +59,12 @@ soak_chaos()
 {
     "$TOP/test/faults/run.sh" chaos 0 -failpoints -minutes "${CHAOS_MINUTES:-30}" -ttl
     "$TOP/test/faults/run.sh" chaos 0 -failpoints -minutes "${CHAOS_MINUTES:-30}" -nodes 3
+}
+
+# To five nodes, back to one, and so on.
+soak_grow()
+{
+    "$TOP/test/faults/run.sh" grow "${GROW_ROUNDS:-5}"
 }
 
 # Go, Rust and Java at once, while each of three nodes is killed, shut down, stopped.

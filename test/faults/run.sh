@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Crash tests of a throw-away cluster; see the programs' main.go.
 #
-# usage: test/faults/run.sh crash|txn|chaos|known|ride|failpoints [rounds] [option of the program...]
+# usage: test/faults/run.sh crash|txn|chaos|grow|known|ride|failpoints [rounds] [option of the program...]
 #   crash: raw keys over gRPC and SQL.  txn: transactions of client-go.
 #   chaos: registers, and with -nodes N transactions as well, under faults of all
 #   kinds; 0 rounds are each kind once, -minutes N goes on for so long, and stops
 #   single processes, too; -failpoints is for a build with those: disks and clocks
 #   that go wrong; -ttl: values with times to live, no transactions
+#   grow: the chaos program's clients while one node becomes two, three, five, and
+#   three again; each round beyond the first: five, three, two, one, ... three
 #   known: failures of other systems, one after the other, on three instances, of
 #   a build with failpoints; -only takes what a name has in it
 #   ride: the client programs of test/compat, which test/compat/run.sh ride names;
@@ -17,7 +19,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 . "$TOP/test/compat/toolchains.sh"
 
-PROGRAM=${1:?which program: crash, txn, chaos, known, ride or failpoints}
+PROGRAM=${1:?which program: crash, txn, chaos, grow, known, ride or failpoints}
 ROUNDS=${2:-8}
 shift
 shift || :
@@ -26,7 +28,9 @@ use_toolchains
 reason=$(missing_go)
 [ -z "$reason" ] || die "$reason: test/compat/toolchains.sh installs it"
 mkdir -p "$TOP/out/bin"
-(cd "$TOP/test/faults" && go build -buildvcs=false -o "$TOP/out/bin/faults-$PROGRAM" "./$PROGRAM")
+source=$PROGRAM
+[ "$PROGRAM" != grow ] || source=chaos
+(cd "$TOP/test/faults" && go build -buildvcs=false -o "$TOP/out/bin/faults-$PROGRAM" "./$source")
 # The clients' own talk about what is broken on purpose.
 export ETCD_CLIENT_DEBUG=fatal
 # What a failure leaves behind, and the check of the checkers.
@@ -34,6 +38,11 @@ mkdir -p "$TOP/out/faults-$PROGRAM"
 (cd "$TOP/test/faults" && go test ./...)
 if [ "$PROGRAM" = chaos ]; then
     set -- "$@" -out "$TOP/out/faults-$PROGRAM" ${DISTURBED:+-disturbed}
+fi
+
+if [ "$PROGRAM" = grow ]; then
+    set -- "$@" -grow -out "$TOP/out/faults-$PROGRAM"
+    export LEAVE_TIMEOUT=180 # longer is for ever, with so few data
 fi
 
 dir=$(make_server_tmp "tikv_$PROGRAM")

@@ -33,7 +33,7 @@ func WithClient(c *cluster.Cluster, do func(ctx context.Context, cli *txnkv.Clie
 
 // CheckTables asks the servers whether their tables agree with each other.
 func CheckTables(ctx context.Context, c *cluster.Cluster) error {
-	for node := 0; node < max(1, c.Nodes); node++ {
+	for _, node := range c.Here() {
 		if err := checkTablesOf(ctx, c.DSNOf(node)); err != nil {
 			return fmt.Errorf("node %d: %w", node, err)
 		}

@@ -53,7 +53,7 @@ func (s *session) connected(parent context.Context, do func(*session, context.Co
 	defer cancel()
 	asked := time.Now()
 	if s.conn == nil || s.conn.IsClosed() {
-		s.node = s.random.Intn(max(1, s.cluster.Nodes))
+		s.node = s.cluster.Some(s.random)
 		conn, err := pgx.Connect(ctx, s.cluster.DSNOf(s.node))
 		if e := s.cluster.ErrorOfSQL(s.node, asked, err); e != nil {
 			return violation{e.Error()}

@@ -20,6 +20,8 @@
 // -minutes single processes are stopped as well, with -failpoints disks are slow
 // and full and clocks step; the histories of all laps are kept.
 //
+// With -grow nodes join and leave instead (grow.go).
+//
 // A kind of fault that never took effect fails the run, and so does an answer
 // that is wrong in kind (nemesis/answers.go, cluster/sql.go).
 package main
@@ -54,7 +56,7 @@ type options struct {
 	seed                                        int64
 	dir, script, only, out, leak                string
 	longest                                     time.Duration
-	failpoints, ttl, disturbed                  bool
+	failpoints, ttl, disturbed, grow            bool
 }
 
 func parseOptions() options {
@@ -75,6 +77,7 @@ func parseOptions() options {
 	flag.StringVar(&o.out, "out", "", "folder for the histories of a failure, and of all laps with -minutes")
 	flag.BoolVar(&o.failpoints, "failpoints", false, "the build has them: slow and full disks, clocks that step")
 	flag.BoolVar(&o.ttl, "ttl", false, "values with times to live: no transactions, no clocks that step")
+	flag.BoolVar(&o.grow, "grow", false, "nodes join and leave (grow.go), and nothing is harmed; rounds: of five nodes")
 	flag.BoolVar(&o.disturbed, "disturbed", false, "others use the machine: times are not judged")
 	flag.Parse()
 	if o.dir == "" {
@@ -88,6 +91,13 @@ func main() {
 	o := parseOptions()
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
 	pclog.SetLevel(zapcore.FatalLevel) // a fault makes clients talk
+	if o.grow {
+		log.Printf("seed %d", o.seed)
+		if err := grow(o); err != nil {
+			log.Fatalf("seed %d: %v", o.seed, err)
+		}
+		return
+	}
 	log.Printf("seed %d, %d instances", o.seed, o.nodes)
 	c := &cluster.Cluster{Script: o.script, Dir: o.dir, BasePort: o.basePort, Nodes: o.nodes}
 	configure(c, o)
@@ -131,12 +141,7 @@ func main() {
 
 // configure the cluster and the faults that it is to meet.
 func configure(c *cluster.Cluster, o options) {
-	random := rand.New(rand.NewSource(o.seed))
-	for node := 0; node < o.nodes; node++ {
-		workers := 2 * random.Intn(2)
-		log.Printf("node %d has %d server workers", node, workers)
-		c.Settings = append(c.Settings, fmt.Sprintf("%d:tikv.server_workers=%d", node, workers))
-	}
+	configureWorkers(c, rand.New(rand.NewSource(o.seed)))
 	if o.ttl {
 		c.Settings = append(c.Settings, "tikv.enable_ttl=on")
 	}
@@ -145,6 +150,14 @@ func configure(c *cluster.Cluster, o options) {
 	}
 	if o.failpoints {
 		nemesis.UseFailpoints(!o.ttl)
+	}
+}
+
+func configureWorkers(c *cluster.Cluster, random *rand.Rand) {
+	for node := 0; node < c.Nodes; node++ {
+		workers := 2 * random.Intn(2)
+		log.Printf("node %d has %d server workers", node, workers)
+		c.Settings = append(c.Settings, fmt.Sprintf("%d:tikv.server_workers=%d", node, workers))
 	}
 }
 

@@ -107,7 +107,7 @@ func use(ctx context.Context, c *cluster.Cluster, h *history, id int, random *ra
 func useSQL(ctx context.Context, c *cluster.Cluster, h *history, id int, random *rand.Rand) {
 	for ctx.Err() == nil {
 		limited, cancel := context.WithTimeout(context.Background(), opTimeout)
-		node, asked := random.Intn(max(1, c.Nodes)), time.Now()
+		node, asked := c.Some(random), time.Now()
 		conn, err := pgx.Connect(limited, c.DSNOf(node))
 		if err == nil {
 			sessionOf(ctx, c, node, conn, h, id, random)

@@ -26,6 +26,7 @@ type Cluster struct {
 	Proxied  int      // added to the ports for stores, clients and PD that are announced; 0: none are
 	Settings []string // name=value, or node:name=value, beyond those that every start has
 	Disks    Disks
+	here     here
 
 	// GivenUp is called before the program ends since a node does not start.
 	GivenUp func(error)
@@ -53,8 +54,8 @@ func (c *Cluster) Start() {
 
 func (c *Cluster) startCommand() *exec.Cmd {
 	cmd := exec.Command(c.Script, "start", "--dir", c.Dir, "--base-port", strconv.Itoa(c.BasePort))
-	if c.Nodes > 1 {
-		cmd.Args = append(cmd.Args, "--nodes", strconv.Itoa(c.Nodes))
+	if nodes := len(c.Here()); nodes > 1 {
+		cmd.Args = append(cmd.Args, "--nodes", strconv.Itoa(nodes))
 	}
 	if c.Proxied > 0 {
 		cmd.Args = append(cmd.Args, "--proxied", strconv.Itoa(c.Proxied))
@@ -72,10 +73,10 @@ func (c *Cluster) PDAddressOf(node int) string {
 	return fmt.Sprintf("127.0.0.1:%d", 2379+10*node+c.BasePort)
 }
 
-// PDAddresses are those of all nodes.
+// PDAddresses are those of all nodes that there are.
 func (c *Cluster) PDAddresses() []string {
 	var all []string
-	for node := 0; node < max(1, c.Nodes); node++ {
+	for _, node := range c.Here() {
 		all = append(all, c.PDAddressOf(node))
 	}
 	return all

@@ -213,7 +213,7 @@ func (n *Nemesis) regionsLedBy(nodes []int) (led []*group, err error) {
 	defer cancel()
 	router := NewRouter(n.Cluster)
 	defer router.Close()
-	regions, err := router.regions(ctx)
+	regions, err := router.Regions(ctx)
 	if err != nil {
 		return nil, err
 	}

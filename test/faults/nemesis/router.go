@@ -71,9 +71,10 @@ func (r *Router) Has(key string) bool {
 // askPD calls `ask` with one member after the other until one answers.
 func (r *Router) askPD(ctx context.Context, ask func(ctx context.Context, pd pdpb.PDClient) error) error {
 	var last error
-	for i := 0; i < max(1, r.cluster.Nodes); i++ {
+	nodes := r.cluster.Here()
+	for range nodes {
 		turn := int(r.turn.Add(1))
-		conn, err := r.Conn(r.cluster.PDAddressOf(turn % max(1, r.cluster.Nodes)))
+		conn, err := r.Conn(r.cluster.PDAddressOf(nodes[turn%len(nodes)]))
 		if err != nil {
 			return err
 		}
@@ -173,8 +174,8 @@ func (r *Router) Address(ctx context.Context, store uint64) (address string, err
 	return address, err
 }
 
-// regions are all that PD has heard of.
-func (r *Router) regions(ctx context.Context) (all []*pdpb.Region, err error) {
+// Regions are all that PD has heard of.
+func (r *Router) Regions(ctx context.Context) (all []*pdpb.Region, err error) {
 	header, err := r.Header(ctx)
 	if err != nil {
 		return nil, err

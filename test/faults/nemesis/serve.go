@@ -33,32 +33,32 @@ func (s served) text() string {
 // read by SQL, and if it leads regions, a write of one over gRPC.  Then its disk
 // is no longer full.
 func (n *Nemesis) eachServes() error {
-	nodes := max(1, n.Cluster.Nodes)
+	nodes := n.Cluster.Here()
 	began := time.Now()
-	errs := make([]error, nodes)
-	led := make([]bool, nodes)
-	took := make([]time.Duration, nodes)
+	errs := make([]error, len(nodes))
+	led := make([]bool, len(nodes))
+	took := make([]time.Duration, len(nodes))
 	var wait sync.WaitGroup
-	for node := 0; node < nodes; node++ {
+	for i, node := range nodes {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			led[node], errs[node] = n.awaitService(node)
-			took[node] = time.Since(began)
+			led[i], errs[i] = n.awaitService(node)
+			took[i] = time.Since(began)
 		}()
 	}
 	wait.Wait()
-	for node := range errs {
-		if errs[node] != nil {
-			errs[node] = fmt.Errorf("node %d acknowledges nothing for %v: %w", node, servesWithin, errs[node])
+	for i, node := range nodes {
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("node %d acknowledges nothing for %v: %w", node, servesWithin, errs[i])
 			continue
 		}
 		n.Cluster.Disks.End(node)
 		n.served.checks++
-		if led[node] {
+		if led[i] {
 			n.served.byRegion++
 		}
-		n.served.longest = max(n.served.longest, took[node])
+		n.served.longest = max(n.served.longest, took[i])
 	}
 	return errors.Join(errs...)
 }
@@ -100,7 +100,7 @@ func (n *Nemesis) servesSQL(ctx context.Context, node int) error {
 func (n *Nemesis) servesRegion(ctx context.Context, node int) (led bool, err error) {
 	router := NewRouter(n.Cluster)
 	defer router.Close()
-	regions, err := router.regions(ctx)
+	regions, err := router.Regions(ctx)
 	if err != nil {
 		return false, err
 	}
