@@ -573,7 +573,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_mvcc'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 1000 ROWS 100;
 COMMENT ON FUNCTION tikv_mvcc(bytea, bytea) IS
-'All that is stored of a transactional key, or with an end_key (empty: the end) of the keys of [start_key, end_key): its lock, then its versions, the newest first; whoever may see them';
+'All that is stored of a transactional key, or with an end_key (empty: the end) of the keys of [start_key, end_key): its lock, then its versions, the newest first; whoever may see them, and whichever store leads their regions';
 
 CREATE FUNCTION tikv_resolve_lock(key bytea, force boolean DEFAULT false)
 RETURNS text
@@ -879,11 +879,11 @@ COMMENT ON FUNCTION tikv_internal.locks() IS 'Behind the view tikv.locks';
 
 CREATE VIEW tikv.locks AS SELECT * FROM tikv_internal.locks();
 COMMENT ON VIEW tikv.locks IS
-'Locks of transactional keys, of all keyspaces and all clients; keys as they are stored';
+'Locks of transactional keys, of all keyspaces, all clients and all regions, whichever store leads them; keys as they are stored';
 COMMENT ON COLUMN tikv.locks.ttl_ms IS
 'How long after its start the transaction is taken for alive';
 COMMENT ON COLUMN tikv.locks.pid IS
-'The session that holds it; NULL for a client of the network';
+'The session of this node that holds it; NULL for one of another node, or a client of the network';
 
 CREATE FUNCTION tikv_internal.lock_waits(
 	OUT start_ts int8, OUT pid int4, OUT holder_start_ts int8,

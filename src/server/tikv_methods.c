@@ -92,6 +92,9 @@ const RpcMethod tikv_methods[] = {
 
 	/* for SQL on nodes that do not lead the region */
 	{"/tikv_fdw.Store/Order", RPC_UNARY, METHOD_STORE_ADMIN, &unary_handler},
+	{"/tikv_fdw.Store/Locks", RPC_UNARY, METHOD_STORE_LOCKS, &unary_handler},
+	{"/tikv_fdw.Store/Versions", RPC_UNARY, METHOD_STORE_VERSIONS,
+	 &unary_handler},
 
 	AMONG_STORES("Raft"),
 	AMONG_STORES("BatchRaft"),

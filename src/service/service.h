@@ -95,6 +95,21 @@ typedef enum MethodId
 	/* bus only: a request for another store, in relay.h's envelope */
 	METHOD_RELAY = 405,
 
+	/*
+	 * Among stores: what SQL shows of the locks and versions of a region that
+	 * another store leads, without a snapshot, a safe point or a timestamp.
+	 * Both answer the first keys of the range in the region, at most `limit`,
+	 * or fewer where they are long; none: there are no others.
+	 * A ScanLockRequest whose max_version is not looked at ...
+	 */
+	METHOD_STORE_LOCKS = 406,
+
+	/*
+	 * ... and a ScanRequest of start_key, end_key and limit alone; the value of
+	 * a pair of the ScanResponse is a packed MvccInfo.
+	 */
+	METHOD_STORE_VERSIONS = 407,
+
 	/* pdpb.PD as far as the store and SQL ask it over the bus */
 	METHOD_PD_FIRST = 500,
 	METHOD_PD_GET_MEMBERS = METHOD_PD_FIRST,

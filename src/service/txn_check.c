@@ -72,6 +72,14 @@ check_api(Request *request, const RawLimits *limits, int api_version)
 	return false;
 }
 
+/* GC scans whatever there is, and SQL shows it. */
+static bool
+is_for_all(int method)
+{
+	return method == METHOD_KV_SCAN_LOCK || method == METHOD_STORE_LOCKS ||
+		method == METHOD_STORE_VERSIONS;
+}
+
 bool
 txn_decode_context(Request *request, const RawLimits *limits, TxnRequest *txn)
 {
@@ -84,9 +92,8 @@ txn_decode_context(Request *request, const RawLimits *limits, TxnRequest *txn)
 	txn->txn_source = context->txn_source;
 	txn->is_retry_request = context->is_retry_request;
 	txn->resource_group_tag = txn_from_wire(context->resource_group_tag);
-	/* KvScanLock is for all of them: GC scans whatever there is. */
 	return check_cluster(request, limits, &txn->context) &&
-		(request->method->id == METHOD_KV_SCAN_LOCK ||
+		(is_for_all(request->method->id) ||
 		 check_api(request, limits, txn->context.api_version));
 }
 

@@ -24,6 +24,7 @@ extern bool txn_client_reply(const TxnCommand *command, Bytes bytes,
 /* Parts that others decode, too. */
 extern void txn_client_lock_info(const Kvrpcpb__LockInfo *from, Arena *arena,
 								 LockInfo *to);
+extern LockType txn_client_lock_type(Kvrpcpb__Op op);
 extern void txn_client_key_error(const Kvrpcpb__KeyError *from, Arena *arena,
 								 TxnError *to);
 

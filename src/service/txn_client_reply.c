@@ -118,8 +118,8 @@ take_region_error(const Errorpb__Error *error, Arena *arena, ClientReply *reply)
 
 /* --------------------------------------------------------------- key errors */
 
-static LockType
-lock_type_of(Kvrpcpb__Op op)
+LockType
+txn_client_lock_type(Kvrpcpb__Op op)
 {
 	switch (op)
 	{
@@ -161,7 +161,7 @@ txn_client_lock_info(const Kvrpcpb__LockInfo *from, Arena *arena, LockInfo *to)
 	to->key = from_wire(from->key);
 	to->ttl_ms = from->lock_ttl;
 	to->duration_to_last_update_ms = from->duration_to_last_update_ms;
-	lock->type = lock_type_of(from->lock_type);
+	lock->type = txn_client_lock_type(from->lock_type);
 	lock->primary = from_wire(from->primary_lock);
 	lock->start_ts = from->lock_version;
 	lock->ttl_ms = from->lock_ttl;

@@ -588,5 +588,6 @@ txn_is_method(int method)
 		 method <= METHOD_KV_BUFFER_BATCH_GET) ||
 		(method >= METHOD_UNSAFE_DESTROY_RANGE &&
 		 method <= METHOD_MVCC_GET_BY_START_TS) ||
-		method == METHOD_SQL_GRANT;
+		method == METHOD_SQL_GRANT || method == METHOD_STORE_LOCKS ||
+		method == METHOD_STORE_VERSIONS;
 }

@@ -92,6 +92,28 @@ decode_mvcc_by_start_ts(Request *request, TxnRequest *txn)
 	return true;
 }
 
+static bool
+decode_store_locks(Request *request, TxnRequest *txn)
+{
+	const Kvrpcpb__ScanLockRequest *from = (const void *) request->message;
+
+	txn->scan.range.lower = txn_from_wire(from->start_key);
+	txn->scan.range.upper = txn_from_wire(from->end_key);
+	txn->scan.limit = from->limit;
+	return true;
+}
+
+static bool
+decode_store_versions(Request *request, TxnRequest *txn)
+{
+	const Kvrpcpb__ScanRequest *from = (const void *) request->message;
+
+	txn->scan.range.lower = txn_from_wire(from->start_key);
+	txn->scan.range.upper = txn_from_wire(from->end_key);
+	txn->scan.limit = from->limit;
+	return true;
+}
+
 /* What a flashback that is under way lets through. */
 static bool
 mark_read(TxnRequest *txn)
@@ -118,6 +140,10 @@ txn_decode_read(Request *request, const RawLimits *limits, TxnRequest *txn)
 			return decode_mvcc_by_key(request, limits, txn);
 		case METHOD_MVCC_GET_BY_START_TS:
 			return decode_mvcc_by_start_ts(request, txn);
+		case METHOD_STORE_LOCKS:
+			return decode_store_locks(request, txn);
+		case METHOD_STORE_VERSIONS:
+			return decode_store_versions(request, txn);
 		default:
 			CHECK(false);
 			return false;

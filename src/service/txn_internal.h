@@ -38,4 +38,20 @@ extern bool txn_check_ts(Request *request, uint64_t ts);
 extern bool txn_decode_read(Request *request, const RawLimits *limits,
 							TxnRequest *txn);
 
+/* ---- txn_inspect.c ---- */
+
+/* NULL after an answer that says that it would be too large. */
+extern Kvrpcpb__MvccInfo *txn_mvcc_info_message(Request *request,
+												MvccReader *reader, Bytes key,
+												const RawLimits *limits);
+
+/* Each answers the request: MvccGetByKey, and METHOD_STORE_LOCKS, _VERSIONS. */
+extern void txn_inspect_key(Request *request, const TxnRequest *txn,
+							MvccReader *reader, const RawLimits *limits);
+extern void txn_inspect_locks(Request *request, const TxnRequest *txn,
+							  const Region *region, MvccReader *reader);
+extern void txn_inspect_versions(Request *request, const TxnRequest *txn,
+								 const Region *region, MvccReader *reader,
+								 const RawLimits *limits);
+
 #endif /* TIKV_SERVICE_TXN_INTERNAL_H */

@@ -12,7 +12,7 @@
 #include "core/txn/buffered_get.h"
 #include "service/messages.h"
 #include "service/pair_list.h"
-#include "service/txn.h"
+#include "service/txn_internal.h"
 
 static ProtobufCBinaryData
 to_wire(Bytes b)
@@ -400,114 +400,6 @@ read_buffered(Request *request, const TxnRequest *txn, const TxnLook *look,
 
 /* ---- inspection (txn-semantics 21) ---- */
 
-static Kvrpcpb__Op
-op_of_write(WriteType type)
-{
-	switch (type)
-	{
-		case WRITE_TYPE_PUT:
-			return KVRPCPB__OP__Put;
-		case WRITE_TYPE_DELETE:
-			return KVRPCPB__OP__Del;
-		case WRITE_TYPE_LOCK:
-			return KVRPCPB__OP__Lock;
-		default:
-			return KVRPCPB__OP__Rollback;
-	}
-}
-
-static Kvrpcpb__MvccWrite *
-mvcc_write_message(const WriteAt *at, Arena *arena)
-{
-	Kvrpcpb__MvccWrite *out = arena_alloc(arena, sizeof(*out));
-
-	kvrpcpb__mvcc_write__init(out);
-	out->type = op_of_write(at->write.type);
-	out->start_ts = at->write.start_ts;
-	out->commit_ts = at->commit_ts;
-	out->short_value = to_wire(at->write.short_value);
-	out->has_overlapped_rollback = at->write.has_overlapped_rollback;
-	out->has_gc_fence = at->write.has_gc_fence;
-	out->gc_fence = at->write.gc_fence;
-	out->last_change_ts = at->write.last_change.ts;
-	out->versions_to_last_change = at->write.last_change.versions;
-	return out;
-}
-
-static Kvrpcpb__MvccLock *
-mvcc_lock_message(Bytes key, const Lock *lock, Arena *arena)
-{
-	Kvrpcpb__MvccLock *out = arena_alloc(arena, sizeof(*out));
-	Kvrpcpb__LockInfo *info;
-	LockInfo from;
-
-	txn_lock_info(key, lock, &from);
-	info = txn_lock_info_message(&from, arena);
-	kvrpcpb__mvcc_lock__init(out);
-	out->type = info->lock_type;
-	out->start_ts = lock->start_ts;
-	out->primary = to_wire(lock->primary);
-	out->short_value = to_wire(lock->short_value);
-	out->ttl = lock->ttl_ms;
-	out->for_update_ts = lock->for_update_ts;
-	out->txn_size = lock->txn_size;
-	out->use_async_commit = lock->use_async_commit;
-	out->n_secondaries = info->n_secondaries;
-	out->secondaries = info->secondaries;
-	out->n_rollback_ts = lock->n_rollback_ts;
-	out->rollback_ts = (uint64_t *) lock->rollback_ts;
-	out->last_change_ts = lock->last_change.ts;
-	out->versions_to_last_change = lock->last_change.versions;
-	return out;
-}
-
-/* NULL after an answer that says that it would be too large. */
-static Kvrpcpb__MvccInfo *
-mvcc_info_message(Request *request, MvccReader *reader, Bytes key,
-				  const RawLimits *limits)
-{
-	Arena *arena = request->arena;
-	Kvrpcpb__MvccInfo *out = arena_alloc(arena, sizeof(*out));
-	MvccInfo info;
-
-	mvcc_inspect_key(reader, key, limits->max_reply_size, arena, &info);
-	if (info.too_large)
-	{
-		txn_answer_abort(request, "the key has too many versions to list");
-		return NULL;
-	}
-	kvrpcpb__mvcc_info__init(out);
-	if (info.has_lock)
-		out->lock = mvcc_lock_message(key, &info.lock, arena);
-	out->n_writes = info.n_writes;
-	out->writes = arena_alloc(arena, info.n_writes * sizeof(*out->writes));
-	for (size_t i = 0; i < info.n_writes; i++)
-		out->writes[i] = mvcc_write_message(&info.writes[i], arena);
-	out->n_values = info.n_values;
-	out->values = arena_alloc(arena, info.n_values * sizeof(*out->values));
-	for (size_t i = 0; i < info.n_values; i++)
-	{
-		out->values[i] = arena_alloc(arena, sizeof(*out->values[i]));
-		kvrpcpb__mvcc_value__init(out->values[i]);
-		out->values[i]->start_ts = info.values[i].start_ts;
-		out->values[i]->value = to_wire(info.values[i].value);
-	}
-	return out;
-}
-
-static void
-read_mvcc_by_key(Request *request, const TxnRequest *txn, MvccReader *reader,
-				 const RawLimits *limits)
-{
-	Kvrpcpb__MvccGetByKeyResponse reply =
-		KVRPCPB__MVCC_GET_BY_KEY_RESPONSE__INIT;
-
-	reply.info = mvcc_info_message(request, reader, txn->keys[0], limits);
-	if (reply.info == NULL)
-		return;
-	request->done(request, &reply.base);
-}
-
 static void
 read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
 					  const Region *region, MvccReader *reader,
@@ -533,7 +425,7 @@ read_mvcc_by_start_ts(Request *request, const TxnRequest *txn,
 	if (found)
 	{
 		reply.key = to_wire(key);
-		reply.info = mvcc_info_message(request, reader, key, limits);
+		reply.info = txn_mvcc_info_message(request, reader, key, limits);
 		if (reply.info == NULL)
 			return;
 	}
@@ -559,10 +451,16 @@ txn_read(Request *request, const TxnRequest *txn, const TxnLook *look,
 			read_buffered(request, txn, look, reader, limits);
 			break;
 		case METHOD_MVCC_GET_BY_KEY:
-			read_mvcc_by_key(request, txn, reader, limits);
+			txn_inspect_key(request, txn, reader, limits);
 			break;
 		case METHOD_MVCC_GET_BY_START_TS:
 			read_mvcc_by_start_ts(request, txn, region, reader, limits);
+			break;
+		case METHOD_STORE_LOCKS:
+			txn_inspect_locks(request, txn, region, reader);
+			break;
+		case METHOD_STORE_VERSIONS:
+			txn_inspect_versions(request, txn, region, reader, limits);
 			break;
 		default:
 			CHECK(false);

@@ -1,222 +1,34 @@
 /*
  * mvcc.c
- *	  tikv_mvcc and the view tikv.locks: what is stored of transactional keys,
- *	  whoever may see it.
- *
- * For people who look for mistakes: no visibility, no isolation.  A page of
- * keys at a time, each over a fresh snapshot, so that nothing is held for long.
+ *	  tikv_mvcc: lock and versions of transactional keys, whoever may see them.
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "bus/sql_txns.h"
 #include "core/mvcc/inspect.h"
-#include "sqlapi/route.h"
+#include "service/service.h"
+#include "service/txn_client.h"
+#include "sqlapi/inspect.h"
 #include "sqlapi/txn_internal.h"
 #include "storage/stored_key.h"
 
 PG_FUNCTION_INFO_V1(tikv_mvcc);
-PG_FUNCTION_INFO_V1(tikv_locks);
 
 #define PAGE_KEYS 64
-#define PAGE_LOCKS 256
 #define KEY_BYTES ((size_t) 64 << 20)
 
 #define MVCC_COLUMNS 7
-#define LOCK_COLUMNS 11
-
-/* ----------------------------------------------------------------- pages */
-
-typedef struct Inspection
-{
-	ReturnSetInfo *result;
-	KeyRange left; /* of the range; in the context of the call */
-	bool all_keys; /* not those of the session's keyspace alone */
-	Patience patience;
-	Arena arena; /* of a page */
-	ReadRound *round;
-	const BoardRegion *seen;
-} Inspection;
-
-/*
- * What another store leads is shown as this store's replica has it, a moment
- * behind; what has no replica here cannot be shown.
- */
-static void
-refuse_unknown(const Inspection *in)
-{
-	Route route;
-
-	if (!route_find(txn_bound(in->left.lower, false), false, &in->patience,
-					&route) ||
-		route.local)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("region %llu has no replica on this store",
-					(unsigned long long) route.region.id),
-			 errhint("Ask on a node that has one: store %llu leads the region.",
-					 (unsigned long long) route.leader.store_id)));
-}
-
-static bool
-open_page(Inspection *in)
-{
-	const TableOids *tables = session_tables(&in->patience);
-	BoardRegion *found = palloc(sizeof(*found));
-	RequestContext context;
-	RegionError error;
-	TablesAnswer answer = TABLES_MISSING;
-	bool replica = false;
-
-	in->round = read_round_new(READ_TXN);
-	if (txn_find_region(in->left.lower, false, found))
-	{
-		context = region_context(found);
-		replica = context.indexed = !board_serves(found);
-		if (read_round_look(in->round, &context, &in->seen, &error))
-		{
-			answer = read_round_begin(in->round, tables, true);
-			if (answer == TABLES_MISSING)
-				session_forget_tables();
-		}
-	}
-	else
-		refuse_unknown(in);
-	pfree(found);
-	if (answer == TABLES_OK && read_round_valid(in->round, in->seen, replica))
-		return true;
-	read_round_end(in->round);
-	return false;
-}
-
-static void
-begin_page(Inspection *in)
-{
-	in->patience = patience_begin();
-	arena_reset(&in->arena);
-	CHECK_FOR_INTERRUPTS();
-	while (!open_page(in))
-		patience_retry(&in->patience);
-}
-
-/* The part of what is left that the page's region has. */
-static KeyRange
-page_range(Inspection *in)
-{
-	return txn_clip_range(in->left,
-						  txn_region_range(&in->seen->region, &in->arena));
-}
-
-/* Go on at a key, or behind it; false if nothing is left. */
-static bool
-go_on(Inspection *in, Bytes at, bool after)
-{
-	in->left.lower = bound_copy(CurrentMemoryContext, at, after);
-	return in->left.upper.len == 0 ||
-		bytes_cmp(in->left.lower, in->left.upper) < 0;
-}
-
-/* The region is done: on to the next one. */
-static bool
-next_region(Inspection *in, KeyRange range)
-{
-	KeyRange region = txn_region_range(&in->seen->region, &in->arena);
-
-	(void) range;
-	return region.upper.len > 0 && go_on(in, region.upper, false);
-}
-
-/* ------------------------------------------------------------- keys of a page */
-
-typedef struct KeyList
-{
-	Arena *arena;
-	Bytes *keys;
-	size_t n;
-	size_t most;
-} KeyList;
-
-static bool
-add_key(KeyList *list, Bytes key)
-{
-	list->keys[list->n++] = arena_copy(list->arena, key);
-	return list->n < list->most;
-}
-
-static bool
-add_written(void *arg, Bytes key, const WriteAt *at)
-{
-	(void) at;
-	return add_key(arg, key);
-}
-
-static bool
-add_locked(void *arg, Bytes key, const Lock *lock)
-{
-	(void) lock;
-	return add_key(arg, key);
-}
-
-static void
-list_init(KeyList *list, Arena *arena, size_t most)
-{
-	list->arena = arena;
-	list->most = most;
-	list->n = 0;
-	list->keys = arena_alloc(arena, most * sizeof(Bytes));
-}
-
-/*
- * Keys with versions and keys with locks, each once, up to where both lists
- * are complete.  True if there may be more; *last is the last one.
- */
-static bool
-list_keys(Inspection *in, MvccReader *reader, const KeyRange *range,
-		  KeyList *out)
-{
-	KeyList written;
-	KeyList locked;
-	bool more;
-	size_t a = 0;
-	size_t b = 0;
-
-	list_init(&written, &in->arena, PAGE_KEYS);
-	list_init(&locked, &in->arena, PAGE_KEYS);
-	list_init(out, &in->arena, 2 * PAGE_KEYS);
-	reader->scan_writes(reader, range, PG_UINT64_MAX, false, add_written,
-						&written);
-	reader->scan_locks(reader, range, PG_UINT64_MAX, true, add_locked, &locked);
-	more = written.n == PAGE_KEYS || locked.n == PAGE_KEYS;
-	while (a < written.n || b < locked.n)
-	{
-		int c = a == written.n ? 1 :
-			b == locked.n	   ? -1 :
-								 bytes_cmp(written.keys[a], locked.keys[b]);
-
-		/* Behind the end of a list that was cut nothing is known. */
-		if ((a == written.n && written.n == PAGE_KEYS) ||
-			(b == locked.n && locked.n == PAGE_KEYS))
-			break;
-		(void) add_key(out, c <= 0 ? written.keys[a] : locked.keys[b]);
-		a += c <= 0;
-		b += c >= 0;
-	}
-	return more;
-}
 
 /* ------------------------------------------------------------------- rows */
 
-static Datum
-ts_time(uint64 ts)
+Datum
+sql_ts_time(uint64 ts)
 {
 	return TimestampTzGetDatum(
 		time_t_to_timestamptz((pg_time_t) (txn_physical(ts) / 1000)) +
@@ -239,8 +51,8 @@ write_name(WriteType type)
 	}
 }
 
-static const char *
-lock_name(LockType type)
+const char *
+sql_lock_name(LockType type)
 {
 	switch (type)
 	{
@@ -265,7 +77,7 @@ put_lock_row(Inspection *in, Bytes key, const Lock *lock)
 
 	values[0] = bytea_datum(txn_user_key(key));
 	values[1] = CStringGetTextDatum("lock");
-	values[2] = CStringGetTextDatum(lock_name(lock->type));
+	values[2] = CStringGetTextDatum(sql_lock_name(lock->type));
 	values[3] = Int64GetDatum((int64) lock->start_ts);
 	nulls[4] = nulls[5] = true;
 	nulls[6] = !lock->has_short_value;
@@ -275,27 +87,28 @@ put_lock_row(Inspection *in, Bytes key, const Lock *lock)
 						 nulls);
 }
 
+/* A value that is NULL is missing, or the record has none. */
 static void
-put_version_row(Inspection *in, MvccReader *reader, Bytes key,
-				const WriteAt *at)
+put_version_row(Inspection *in, Bytes key, const WriteAt *at,
+				const Bytes *value)
 {
 	Datum values[MVCC_COLUMNS] = {0};
 	bool nulls[MVCC_COLUMNS] = {false};
-	Bytes value;
 
 	values[0] = bytea_datum(txn_user_key(key));
 	values[1] = CStringGetTextDatum("version");
 	values[2] = CStringGetTextDatum(write_name(at->write.type));
 	values[3] = Int64GetDatum((int64) at->write.start_ts);
 	values[4] = Int64GetDatum((int64) at->commit_ts);
-	values[5] = ts_time(at->commit_ts);
-	nulls[6] = at->write.type != WRITE_TYPE_PUT ||
-		!mvcc_load_value(reader, key, &at->write, &in->arena, &value);
-	if (!nulls[6])
-		values[6] = bytea_datum(value);
+	values[5] = sql_ts_time(at->commit_ts);
+	nulls[6] = value == NULL;
+	if (value != NULL)
+		values[6] = bytea_datum(*value);
 	tuplestore_putvalues(in->result->setResult, in->result->setDesc, values,
 						 nulls);
 }
+
+/* ------------------------------------------------------------------- here */
 
 static void
 put_key(Inspection *in, MvccReader *reader, Bytes key)
@@ -311,77 +124,158 @@ put_key(Inspection *in, MvccReader *reader, Bytes key)
 	if (info.has_lock)
 		put_lock_row(in, key, &info.lock);
 	for (size_t i = 0; i < info.n_writes; i++)
-		put_version_row(in, reader, key, &info.writes[i]);
+	{
+		const WriteAt *at = &info.writes[i];
+		Bytes value;
+		bool found = at->write.type == WRITE_TYPE_PUT &&
+			mvcc_load_value(reader, key, &at->write, &in->arena, &value);
+
+		put_version_row(in, key, at, found ? &value : NULL);
+	}
 }
 
-/* One page; false when the range is done. */
 static bool
-put_page(Inspection *in)
+put_page(Inspection *in, MvccReader *reader, const KeyRange *range, Bytes *last)
 {
-	KeyRange range;
-	KeyList list;
-	MvccReader *reader;
-	bool more;
+	MvccKeys keys;
 
-	begin_page(in);
-	range = page_range(in);
-	reader = read_round_mvcc(in->round);
-	more = list_keys(in, reader, &range, &list);
-	for (size_t i = 0; i < list.n; i++)
-		put_key(in, reader, list.keys[i]);
-	more =
-		more ? go_on(in, list.keys[list.n - 1], true) : next_region(in, range);
-	read_round_end(in->round);
-	return more;
+	mvcc_list_keys(reader, range, PAGE_KEYS, &in->arena, &keys);
+	for (size_t i = 0; i < keys.n; i++)
+		put_key(in, reader, keys.keys[i]);
+	if (keys.more)
+		*last = keys.keys[keys.n - 1];
+	return keys.more;
+}
+
+/* -------------------------------------------------------------- elsewhere */
+
+static ProtobufCMessage *
+ask_page(Inspection *in, Kvrpcpb__Context *context, const KeyRange *range,
+		 int limit)
+{
+	Kvrpcpb__ScanRequest *request = arena_alloc(&in->arena, sizeof(*request));
+
+	kvrpcpb__scan_request__init(request);
+	request->context = context;
+	request->start_key = bytes_wire(range->lower);
+	request->end_key = bytes_wire(range->upper);
+	request->limit = (uint32) limit;
+	return &request->base;
+}
+
+static Bytes
+from_wire(ProtobufCBinaryData from)
+{
+	return bytes_make(from.data, from.len);
+}
+
+/*
+ * In the message an empty short value looks like none; a transaction's value
+ * is either in its lock or record, or in the list.
+ */
+static const Kvrpcpb__MvccValue *
+long_value(const Kvrpcpb__MvccInfo *info, uint64 start_ts)
+{
+	for (size_t i = 0; i < info->n_values; i++)
+		if (info->values[i]->start_ts == start_ts)
+			return info->values[i];
+	return NULL;
 }
 
 static void
-inspection_begin(FunctionCallInfo fcinfo, Inspection *in, const char *function)
+take_lock(Inspection *in, Bytes key, const Kvrpcpb__MvccInfo *info)
 {
-	PreventCommandIfParallelMode(function);
-	InitMaterializedSRF(fcinfo, 0);
-	memset(in, 0, sizeof(*in));
-	in->result = (ReturnSetInfo *) fcinfo->resultinfo;
-	arena_init(&in->arena);
+	Lock lock = {.type = txn_client_lock_type(info->lock->type),
+				 .start_ts = info->lock->start_ts,
+				 .short_value = from_wire(info->lock->short_value)};
+
+	lock.has_short_value = lock.short_value.len > 0 ||
+		(lock.type == LOCK_TYPE_PUT && long_value(info, lock.start_ts) == NULL);
+	put_lock_row(in, key, &lock);
 }
 
-/* The arena's memory is malloc's: an error must not leak it. */
+static WriteType
+write_type(Kvrpcpb__Op op)
+{
+	switch (op)
+	{
+		case KVRPCPB__OP__Put:
+			return WRITE_TYPE_PUT;
+		case KVRPCPB__OP__Del:
+			return WRITE_TYPE_DELETE;
+		case KVRPCPB__OP__Lock:
+			return WRITE_TYPE_LOCK;
+		default:
+			return WRITE_TYPE_ROLLBACK;
+	}
+}
+
 static void
-run_pages(Inspection *in, bool (*page)(Inspection *in))
+take_version(Inspection *in, Bytes key, const Kvrpcpb__MvccInfo *info,
+			 const Kvrpcpb__MvccWrite *write)
 {
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "tikv inspection page",
-							  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	const Kvrpcpb__MvccValue *listed = long_value(info, write->start_ts);
+	WriteAt at = {.commit_ts = write->commit_ts,
+				  .write.type = write_type(write->type),
+				  .write.start_ts = write->start_ts};
+	Bytes value = from_wire(write->short_value);
 
-	PG_TRY();
-	{
-		while (page(in))
-		{
-			/* What is left lives in the context that is emptied. */
-			MemoryContextSwitchTo(old);
-			in->left.lower = bytes_copy(in->left.lower);
-			MemoryContextReset(context);
-			MemoryContextSwitchTo(context);
-		}
-	}
-	PG_FINALLY();
-	{
-		arena_free(&in->arena);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	if (value.len == 0 && listed != NULL)
+		value = from_wire(listed->value);
+	put_version_row(in, key, &at,
+					at.write.type == WRITE_TYPE_PUT ? &value : NULL);
 }
+
+static void
+take_key(Inspection *in, const Kvrpcpb__KvPair *pair)
+{
+	Bytes key = from_wire(pair->key);
+	const Kvrpcpb__MvccInfo *info =
+		(const void *) service_unpack(&kvrpcpb__mvcc_info__descriptor,
+									  from_wire(pair->value), &in->arena);
+
+	if (info == NULL)
+		elog(ERROR, "what another store says of key %s is not readable",
+			 txn_key_text(key));
+	if (info->lock != NULL)
+		take_lock(in, key, info);
+	for (size_t i = 0; i < info->n_writes; i++)
+		take_version(in, key, info, info->writes[i]);
+}
+
+static bool
+take_page(Inspection *in, const ProtobufCMessage *message, Bytes *last)
+{
+	const Kvrpcpb__ScanResponse *reply = (const void *) message;
+
+	if (reply->error != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("another store does not list the versions: %s",
+						reply->error->abort)));
+	for (size_t i = 0; i < reply->n_pairs; i++)
+		take_key(in, reply->pairs[i]);
+	if (reply->n_pairs > 0)
+		*last = from_wire(reply->pairs[reply->n_pairs - 1]->key);
+	return reply->n_pairs > 0;
+}
+
+static const InspectKind versions = {.page = PAGE_KEYS,
+									 .here = put_page,
+									 .method = METHOD_STORE_VERSIONS,
+									 .ask = ask_page,
+									 .take = take_page};
 
 /* One key, or with an end_key a range; an empty end_key is the end. */
 Datum
 tikv_mvcc(PG_FUNCTION_ARGS)
 {
+	Inspection in = {.kind = &versions,
+					 .result = (ReturnSetInfo *) fcinfo->resultinfo};
 	Bytes start = bytes_empty();
-	Inspection in;
 
-	inspection_begin(fcinfo, &in, "tikv_mvcc()");
+	PreventCommandIfParallelMode("tikv_mvcc()");
+	InitMaterializedSRF(fcinfo, 0);
 	if (!PG_ARGISNULL(0))
 		start = bytea_bytes(PG_GETARG_DATUM(0));
 	in.left.lower = txn_stored_key(start);
@@ -389,98 +283,6 @@ tikv_mvcc(PG_FUNCTION_ARGS)
 		bound_copy(CurrentMemoryContext, in.left.lower, true) :
 		txn_stored_end(bytea_bytes(PG_GETARG_DATUM(1)));
 	if (in.left.upper.len == 0 || bytes_cmp(in.left.lower, in.left.upper) < 0)
-		run_pages(&in, put_page);
-	return (Datum) 0;
-}
-
-/* ------------------------------------------------------------------- locks */
-
-typedef struct LockRowPage
-{
-	Inspection *in;
-	Bytes last;
-	int n;
-} LockRowPage;
-
-static void
-put_lock_values(Inspection *in, Bytes key, const Lock *lock)
-{
-	Datum values[LOCK_COLUMNS] = {0};
-	bool nulls[LOCK_COLUMNS] = {false};
-	VirtualTransactionId vxid;
-	int pid = 0;
-
-	values[0] = bytea_datum(key);
-	values[1] = CStringGetTextDatum(lock_name(lock->type));
-	values[2] = Int64GetDatum((int64) lock->start_ts);
-	values[3] = ts_time(lock->start_ts);
-	values[4] = bytea_datum(lock->primary);
-	values[5] = Int64GetDatum((int64) lock->ttl_ms);
-	values[6] = Int64GetDatum((int64) lock->for_update_ts);
-	nulls[6] = lock->for_update_ts == 0;
-	values[7] = Int64GetDatum((int64) lock->min_commit_ts);
-	nulls[7] = lock->min_commit_ts == 0;
-	values[8] = BoolGetDatum(lock->use_async_commit);
-	values[9] = Int64GetDatum((int64) lock->n_secondaries);
-	nulls[10] = !sql_txn_find(lock->start_ts, &vxid, &pid);
-	values[10] = Int32GetDatum(pid);
-	tuplestore_putvalues(in->result->setResult, in->result->setDesc, values,
-						 nulls);
-}
-
-static bool
-put_lock(void *arg, Bytes key, const Lock *lock)
-{
-	LockRowPage *rows = arg;
-
-	if (lock->type != LOCK_TYPE_SHARED)
-		put_lock_values(rows->in, key, lock);
-	for (size_t i = 0; i < lock->n_members; i++)
-		put_lock_values(rows->in, key, &lock->members[i]);
-	rows->last = arena_copy(&rows->in->arena, key);
-	return ++rows->n < PAGE_LOCKS;
-}
-
-static bool
-put_locks_page(Inspection *in)
-{
-	LockRowPage rows = {.in = in};
-	MvccReader *reader;
-	KeyRange range;
-	bool more;
-
-	begin_page(in);
-	range = page_range(in);
-	reader = read_round_mvcc(in->round);
-	reader->scan_locks(reader, &range, PG_UINT64_MAX, true, put_lock, &rows);
-	more = rows.n == PAGE_LOCKS ? go_on(in, rows.last, true) :
-								  next_region(in, range);
-	read_round_end(in->round);
-	return more;
-}
-
-bool
-txn_stored_lock(Bytes key, Arena *arena, Lock *lock)
-{
-	Inspection in = {.left.lower = key};
-	MvccReader *reader;
-	bool found;
-
-	begin_page(&in);
-	reader = read_round_mvcc(in.round);
-	found = reader->get_lock(reader, key, arena, lock);
-	read_round_end(in.round);
-	arena_free(&in.arena);
-	return found;
-}
-
-/* All of them, whatever their keyspace: keys are as they are stored. */
-Datum
-tikv_locks(PG_FUNCTION_ARGS)
-{
-	Inspection in;
-
-	inspection_begin(fcinfo, &in, "tikv.locks");
-	run_pages(&in, put_locks_page);
+		inspect(&in);
 	return (Datum) 0;
 }

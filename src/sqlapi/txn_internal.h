@@ -193,9 +193,12 @@ extern void txn_lock_acquire(TxnSession *session,
 							 PessimisticLockCommand *command,
 							 bool retry_conflicts, Locker *locker);
 
-/* ---- mvcc.c ---- */
+/* ---- locks.c ---- */
 
-/* The lock of a key, in memory or spilled; false if there is none. */
+/*
+ * The lock of a key, in memory or spilled, as the leader of its region has it;
+ * false if there is none.
+ */
 extern bool txn_stored_lock(Bytes key, Arena *arena, Lock *lock);
 
 /* ---- txn_report.c ---- */

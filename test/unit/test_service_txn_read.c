@@ -2,6 +2,7 @@
  * test_service_txn_read.c
  *	  Transactional reads end when nobody waits for them, whatever they find.
  */
+#include "core/codec/memcomparable.h"
 #include "mvcc_memory.h"
 #include "raw_fixture.h"
 #include "service/messages.h"
@@ -151,6 +152,140 @@ batch_gets(MvccMemory *memory)
 	   "txn-semantics 23.4 row 2, tikv/tikv#9069: a memory lock ends the request");
 }
 
+/* ------------------------------------------------- for SQL on another node */
+
+static Kvrpcpb__ScanLockResponse *
+store_locks(MvccMemory *memory, const Region *region, uint32_t limit)
+{
+	Kvrpcpb__ScanLockRequest message = KVRPCPB__SCAN_LOCK_REQUEST__INIT;
+	TxnLook look = {0};
+	Request request = request_of(METHOD_STORE_LOCKS, &message.base);
+	TxnRequest *txn;
+
+	message.limit = limit;
+	txn = txn_decode(&request, &limits);
+	OK(txn != NULL, "a request for locks");
+	txn_read(&request, txn, &look, region, &memory->reader, &limits);
+	return reply();
+}
+
+static void
+locks_of_region(void)
+{
+	Region region = {.id = 2,
+					 .start_key =
+						 memcomparable_encode(bytes_cstr("l1"), &arena)};
+	Kvrpcpb__ScanLockResponse *answer;
+	MvccMemory memory;
+
+	memory_init(&memory);
+	OK(store_locks(&memory, &region, 0)->n_locks == 0, "no locks");
+	for (int i = 0; i < 300; i++)
+	{
+		Lock lock = a_lock("p");
+
+		lock.start_ts = (uint64_t) i + 1;
+		memory_put(&memory, TXN_CF_LOCK,
+				   bytes_cstr(arena_printf(&arena, "l%03d", i)), 0,
+				   lock_encode(&lock, &arena), i % 2 == 1);
+	}
+	answer = store_locks(&memory, &region, 0);
+	EQ_U64(answer->n_locks, 200, "locks of the region, also those in memory");
+	EQ_U64(answer->locks[0]->lock_version, 101, "from its start on");
+	answer = store_locks(&memory, &region, 2);
+	EQ_U64(answer->n_locks, 2, "as many as are wanted");
+	EQ_U64(memory.max_ts, 0, "max_ts is left alone");
+	region.start_key = bytes_empty();
+	EQ_U64(store_locks(&memory, &region, 0)->n_locks, 256, "of many a page");
+	memory_free(&memory);
+}
+
+static size_t n_pairs;
+
+/* The fixture keeps short answers alone. */
+static void
+count_pairs(Request *request, const ProtobufCMessage *message)
+{
+	n_pairs = ((const Kvrpcpb__ScanResponse *) message)->n_pairs;
+	if (n_pairs < 20)
+		on_done(request, message);
+}
+
+static void
+count_long(Request *request, const ProtobufCMessage *message)
+{
+	(void) request;
+	n_pairs = ((const Kvrpcpb__ScanResponse *) message)->n_pairs;
+}
+
+static void
+ask_versions(MvccMemory *memory, const char *from, uint32_t limit,
+			 void (*done)(Request *request, const ProtobufCMessage *message))
+{
+	Kvrpcpb__ScanRequest message = KVRPCPB__SCAN_REQUEST__INIT;
+	Region region = {.id = 2};
+	RawLimits bounds = limits;
+	TxnLook look = {0};
+	Request request = request_of(METHOD_STORE_VERSIONS, &message.base);
+	TxnRequest *txn;
+
+	bounds.interrupted = interrupted;
+	message.start_key.data = (uint8_t *) from;
+	message.start_key.len = strlen(from);
+	message.limit = limit;
+	txn = txn_decode(&request, &limits);
+	OK(txn != NULL, "a request for versions");
+	request.done = done;
+	txn_read(&request, txn, &look, &region, &memory->reader, &bounds);
+}
+
+static size_t
+count_versions(MvccMemory *memory, const char *from, uint32_t limit)
+{
+	ask_versions(memory, from, limit, count_pairs);
+	return n_pairs;
+}
+
+static void
+versions_of_region(MvccMemory *memory)
+{
+	WriteRecord put = {.type = WRITE_TYPE_PUT, .start_ts = 3};
+	uint8_t *large = arena_zalloc(&arena, 700000);
+	const Kvrpcpb__MvccInfo *info;
+	Kvrpcpb__ScanResponse *answer;
+
+	gone = false;
+	EQ_U64(count_versions(memory, "k001990", 256), 10, "the last keys");
+	answer = reply();
+	info =
+		(const void *) service_unpack(&kvrpcpb__mvcc_info__descriptor,
+									  bytes_make(answer->pairs[0]->value.data,
+												 answer->pairs[0]->value.len),
+									  &arena);
+	OK(info != NULL && info->lock == NULL && info->n_writes == 1 &&
+		   info->writes[0]->type == KVRPCPB__OP__Del &&
+		   info->writes[0]->commit_ts == 5 && info->n_values == 0,
+	   "with all that is stored of them");
+	EQ_U64(count_versions(memory, "k", 3), 3, "as many as are wanted");
+	EQ_U64(count_versions(memory, "k", 0), 256, "of many a page");
+	EQ_U64(count_versions(memory, "l", 3), 0, "or none");
+	for (int i = 0; i < 4; i++)
+	{
+		Bytes key = bytes_cstr(arena_printf(&arena, "m%d", i));
+
+		memory_put(memory, TXN_CF_WRITE, key, 5, write_encode(&put, &arena),
+				   false);
+		memory_put(memory, TXN_CF_VALUE, key, 3, bytes_make(large, 700000),
+				   false);
+	}
+	ask_versions(memory, "m", 10, count_long);
+	OK(n_pairs >= 1 && n_pairs < 4, "fewer where they are long");
+	gone = true;
+	ask_versions(memory, "m", 10, on_done);
+	answer = reply();
+	OK(answer->region_error != NULL, "none when nobody waits");
+}
+
 /* One key, named again and again. */
 static Kvrpcpb__BatchGetResponse *
 get_many(MvccMemory *memory, const char *key, MetLock *met, size_t n_met,
@@ -249,6 +384,8 @@ main(void)
 	scans(&memory);
 	searches(&memory);
 	batch_gets(&memory);
+	locks_of_region();
+	versions_of_region(&memory);
 	large_answers(&memory);
 	collected();
 	(void) array; /* the raw tests' */

@@ -179,6 +179,49 @@ long_lists(void)
 	EQ_U64(info.values[49].start_ts, 1, "down to the oldest");
 }
 
+static const char *
+list(const char *lower, const char *upper, size_t page)
+{
+	KeyRange range = {K(lower), K(upper)};
+	MvccKeys keys;
+
+	kit_next(&kit);
+	mvcc_list_keys(&kit.m.reader, &range, page, &kit.arena, &keys);
+	kit_clear(&kit);
+	for (size_t i = 0; i < keys.n; i++)
+		kit_say_bytes(&kit, i == 0 ? "" : " ", keys.keys[i]);
+	kit_say(&kit, keys.more ? " ..." : "");
+	return kit.text;
+}
+
+static void
+keys_of_range(void)
+{
+	kit_reset(&kit);
+	EQ_STR(list("", "", 8), "", "no keys");
+	PUT("a", 30, 25, "v");
+	PUT("b", 20, 10, "v");
+	PUT("b", 30, 26, "v");
+	LOCK("b", PUT, 40);
+	ROLLBACK("c", 7, false);
+	LOCK("d", PESSIMISTIC, 41);
+	memory_find(&kit.m, TXN_CF_LOCK, K("d"), 0)->memory_only = true;
+	VALUE("e", 42, "of nobody");
+	LOCK("f", PUT, 43);
+	EQ_STR(list("", "", 8), "a b c d f",
+		   "keys with a lock or a record, each once");
+	EQ_STR(list("b", "f", 8), "b c d", "of a range");
+	EQ_STR(list("", "", 3), "a b c ...",
+		   "some of them, and that there are more");
+	EQ_STR(list("d", "", 2), "d f ...", "which may be all");
+	EQ_STR(list("a", "b", 1), "a ...", "one at a time");
+	EQ_STR(list("d", "", 1), "d ...", "with a lock");
+	LOCK("a0", PUT, 50);
+	LOCK("a1", PUT, 51);
+	EQ_STR(list("", "", 2), "a a0 a1 ...",
+		   "none is left out that is behind the end of the other list");
+}
+
 static void
 by_start_ts(void)
 {
@@ -209,6 +252,7 @@ main(void)
 	guards();
 	by_key();
 	long_lists();
+	keys_of_range();
 	by_start_ts();
 	kit_free(&kit);
 	return unit_done();

@@ -1,6 +1,7 @@
 /*
  * inspect.c
- *	  All that is stored of a key, for MvccGetByKey and MvccGetByStartTs.
+ *	  All that is stored of a key, for MvccGetByKey and MvccGetByStartTs, and of
+ *	  the keys of a range.
  *
  * Source: tikv/tikv src/storage/txn/actions/mvcc.rs,
  * src/storage/mvcc/reader/reader.rs (seek_ts).
@@ -130,6 +131,94 @@ mvcc_inspect_key(MvccReader *reader, Bytes key, size_t max_bytes, Arena *arena,
 	reader->scan_values(reader, &range, list_value, &list);
 	turn_values(info);
 }
+
+/* ------------------------------------------------------- keys of a range */
+
+typedef struct KeyList
+{
+	Arena *arena;
+	Bytes *keys;
+	size_t n;
+	size_t most;
+} KeyList;
+
+static bool
+add_key(KeyList *list, Bytes key)
+{
+	list->keys[list->n++] = arena_copy(list->arena, key);
+	return list->n < list->most;
+}
+
+static bool
+add_written(void *arg, Bytes key, const WriteAt *at)
+{
+	(void) at;
+	return add_key(arg, key);
+}
+
+static bool
+add_locked(void *arg, Bytes key, const Lock *lock)
+{
+	(void) lock;
+	return add_key(arg, key);
+}
+
+static void
+list_init(KeyList *list, Arena *arena, size_t most)
+{
+	list->arena = arena;
+	list->most = most;
+	list->n = 0;
+	list->keys = arena_alloc(arena, most * sizeof(Bytes));
+}
+
+static bool
+is_cut(const KeyList *list)
+{
+	return list->n == list->most;
+}
+
+/* Behind the end of a list that was cut nothing is known. */
+static void
+merge_lists(const KeyList *written, const KeyList *locked, MvccKeys *out)
+{
+	size_t a = 0;
+	size_t b = 0;
+
+	while (a < written->n || b < locked->n)
+	{
+		int c = a == written->n ? 1 :
+			b == locked->n		? -1 :
+								  bytes_cmp(written->keys[a], locked->keys[b]);
+
+		if ((a == written->n && is_cut(written)) ||
+			(b == locked->n && is_cut(locked)))
+			break;
+		out->keys[out->n++] = c <= 0 ? written->keys[a] : locked->keys[b];
+		a += c <= 0;
+		b += c >= 0;
+	}
+}
+
+void
+mvcc_list_keys(MvccReader *reader, const KeyRange *range, size_t page,
+			   Arena *arena, MvccKeys *keys)
+{
+	KeyList written;
+	KeyList locked;
+
+	list_init(&written, arena, page);
+	list_init(&locked, arena, page);
+	reader->scan_writes(reader, range, UINT64_MAX, false, add_written,
+						&written);
+	reader->scan_locks(reader, range, UINT64_MAX, true, add_locked, &locked);
+	keys->keys = arena_alloc(arena, 2 * page * sizeof(Bytes));
+	keys->n = 0;
+	keys->more = is_cut(&written) || is_cut(&locked);
+	merge_lists(&written, &locked, keys);
+}
+
+/* --------------------------------------------------- a transaction's key */
 
 static bool
 find_in_key(void *arg, Bytes key, const WriteAt *newest)

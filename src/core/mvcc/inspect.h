@@ -1,7 +1,7 @@
 /*
  * inspect.h
  *	  All that is stored of a key, for MvccGetByKey and MvccGetByStartTs
- *	  (txn-semantics 21).
+ *	  (txn-semantics 21), and of the keys of a range.
  *
  * For people who look for mistakes: no visibility, no isolation.
  */
@@ -30,6 +30,21 @@ typedef struct MvccInfo
 /* Memory is the arena's, of which it may take max_bytes (0: any number). */
 extern void mvcc_inspect_key(MvccReader *reader, Bytes key, size_t max_bytes,
 							 Arena *arena, MvccInfo *info);
+
+typedef struct MvccKeys
+{
+	Bytes *keys;
+	size_t n;
+	bool more; /* there may be others behind the last one */
+} MvccKeys;
+
+/*
+ * The first keys of the range that have a lock or a Write record, in order and
+ * each once: `page` of either kind at most, and at least as many as that if
+ * there may be more.  page > 0.
+ */
+extern void mvcc_list_keys(MvccReader *reader, const KeyRange *range,
+						   size_t page, Arena *arena, MvccKeys *keys);
 
 /*
  * The first key of the range that has a Write record of the transaction;

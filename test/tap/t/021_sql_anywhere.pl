@@ -111,7 +111,7 @@ foreach my $table ('raws', 'txns')
 
 # ---- views that read keys
 
-is(sql(2, q{SELECT count(*) FROM tikv_mvcc('ta0') WHERE kind = 'version'}), '1', 'versions on a replica');
+is(sql(2, q{SELECT count(*) FROM tikv_mvcc('ta0') WHERE kind = 'version'}), '1', 'versions on a node that leads nothing');
 
 # ---- leaders move, and die
 
