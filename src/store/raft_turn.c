@@ -747,7 +747,8 @@ raft_turn_run(Store *store)
 	}
 	PG_CATCH();
 	{
-		if (turn.in_core || turn.committed)
+		/* The groups have snapshots that the next turn would not know of. */
+		if (turn.in_core || turn.committed || turn.accepted != NULL)
 			PG_RE_THROW();
 		undo_turn(&turn, &batch);
 	}
