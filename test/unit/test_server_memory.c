@@ -199,8 +199,9 @@ test_refusals(RpcClient *client)
 			OK(false, m->path);
 		free(reply.data);
 	}
-	EQ_U64(n_failed, 3,
-		   "GetStoreSafeTS, BroadcastTxnStatus and Order are refused by a status");
+	EQ_U64(
+		n_failed, 3,
+		"GetStoreSafeTS, BroadcastTxnStatus and Order are refused by a status");
 }
 
 static void
