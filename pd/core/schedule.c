@@ -142,11 +142,11 @@ schedule_has_room(const Schedule *schedule, const Operator *op)
 	return true;
 }
 
-/* What it will change counts from now on. */
+/* What it will yet change counts from now on; what is done, the regions say. */
 static void
 note_influence(Schedule *schedule, const Operator *op)
 {
-	for (int s = 0; s < op->n_steps; s++)
+	for (int s = op->step; s < op->n_steps; s++)
 	{
 		PlacementStore *store =
 			placement_find(&schedule->stores, op->steps[s].peer.store_id);
@@ -255,6 +255,24 @@ schedule_clock(const Schedule *schedule, int64_t now_us)
 	return clock;
 }
 
+/* Who leads until a transfer that is under way; balance.c counts when it begins. */
+static void
+note_resigning(Schedule *schedule, const PdState *state, const Operator *op)
+{
+	const PdRegion *region =
+		region_tree_get(&state->cluster.regions, op->region_id);
+	PlacementStore *store = region == NULL ?
+		NULL :
+		placement_find(&schedule->stores, region->leader.store_id);
+
+	for (int s = op->step; s < op->n_steps && store != NULL; s++)
+		if (op->steps[s].kind == STEP_TRANSFER_LEADER && store->leaders > 0)
+		{
+			store->leaders--;
+			return;
+		}
+}
+
 void
 schedule_recount(Schedule *schedule, const PdState *state, int64_t now_us)
 {
@@ -265,7 +283,10 @@ schedule_recount(Schedule *schedule, const PdState *state, int64_t now_us)
 		placement_stores(&state->cluster, &clock, &schedule->stores_arena);
 	schedule->counted = true;
 	for (size_t i = 0; i < schedule->n_running; i++)
+	{
 		note_influence(schedule, schedule->running[i]);
+		note_resigning(schedule, state, schedule->running[i]);
+	}
 }
 
 /* Nothing is brought to a store that leaves, or is to be replaced itself. */
