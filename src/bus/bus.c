@@ -14,9 +14,9 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "bus/board.h"
 #include "bus/bus.h"
 #include "bus/grants.h"
 #include "bus/slot.h"
@@ -248,6 +248,20 @@ leave_on_error(int code, Datum arg)
 		slot_free(ticket->slot);
 }
 
+/* The time of day may be set meanwhile: waits go by a clock that is not. */
+static int64
+end_of_wait_us(int timeout_ms)
+{
+	return board_now_us() + (int64) timeout_ms * 1000;
+}
+
+/* Rounded up; not above zero when it is over. */
+static long
+left_ms(int64 end_us)
+{
+	return (long) ((end_us - board_now_us() + 999) / 1000);
+}
+
 /* Sleep until the answer, an interrupt, or the next look. */
 static void
 wait_a_while(int64 timeout_ms)
@@ -266,14 +280,12 @@ wait_a_while(int64 timeout_ms)
 static BusCode
 wait_for_answer(const BusTicket *ticket, int timeout_ms)
 {
-	TimestampTz end =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	int64 end_us = end_of_wait_us(timeout_ms);
 	BusCode left = BUS_OK;
 
 	while (slot_state(ticket) != SLOT_ANSWERED)
 	{
-		long remaining =
-			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		long remaining = left_ms(end_us);
 		WorkerView worker;
 
 		if (remaining <= 0)
@@ -343,15 +355,13 @@ void
 bus_abandon(const BusTicket *ticket, int patience_ms)
 {
 	BusSlot *slot = &bus()->slots[ticket->slot];
-	TimestampTz end =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), patience_ms);
+	int64 end_us = end_of_wait_us(patience_ms);
 
 	if (slot_move(slot, ticket->generation, SLOT_QUEUED, SLOT_LEFT_QUEUED))
 		return;
 	while (slot_state(ticket) != SLOT_ANSWERED)
 	{
-		long remaining =
-			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		long remaining = left_ms(end_us);
 
 		if (remaining <= 0 ||
 			(WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,

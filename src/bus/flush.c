@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "bus/board.h"
 #include "bus/failpoints.h"
 #include "bus/flush.h"
 #include "miscadmin.h"
@@ -17,9 +18,8 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/timestamp.h"
 
-#define REGISTER_INTERVAL_MS 10000
+#define REGISTER_INTERVAL_US INT64CONST(10000000)
 
 PGDLLEXPORT void tikv_flush_main(Datum arg);
 
@@ -28,15 +28,15 @@ PGDLLEXPORT void tikv_flush_main(Datum arg);
 void
 flush_worker_ensure(void)
 {
-	static TimestampTz tried;
+	static int64 tried_us;
 	FlushShared *flush = &tikv_shmem()->flush;
-	TimestampTz now = GetCurrentTimestamp();
+	int64 now_us = board_now_us();
 	BackgroundWorker worker = {0};
 
 	if (pg_atomic_read_u32(&flush->running) != 0 ||
-		!TimestampDifferenceExceeds(tried, now, REGISTER_INTERVAL_MS))
+		(tried_us != 0 && now_us - tried_us < REGISTER_INTERVAL_US))
 		return;
-	tried = now;
+	tried_us = now_us;
 	strlcpy(worker.bgw_name, "tikv flush", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "tikv flush", BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "tikv_fdw", BGW_MAXLEN);

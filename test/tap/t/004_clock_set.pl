@@ -1,0 +1,95 @@
+# The time of day is set while a session waits for a worker: it waits as long as
+# tikv.request_timeout says, no longer and no shorter.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use IPC::Run;
+use Test::More;
+use TikvTest;
+
+my ($faketime) = map { abs_path($_) } glob('/usr/lib/*/faketime/libfaketime.so.1');
+
+defined $faketime or die 'libfaketime is missing: apt-get install libfaketime';
+
+my $node = new_node('clock_set', 'tikv.request_timeout' => '3s');
+my $clock = $node->basedir . '/clock';
+
+# Seconds that the time of day of the server's processes is off from now on.
+# They see it at once, and the clocks that nobody sets are as they are.
+sub set_clock
+{
+	my ($seconds) = @_;
+
+	open my $file, '>', "$clock.new" or die $!;
+	printf $file "%+d\n", $seconds;
+	close $file;
+	rename "$clock.new", $clock or die $!;
+}
+
+sub start
+{
+	local %ENV = (%ENV, LD_PRELOAD => $faketime, FAKETIME_TIMESTAMP_FILE => $clock,
+		FAKETIME_NO_CACHE => 1, DONT_FAKE_MONOTONIC => 1);
+
+	set_clock(0);
+	$node->start;
+}
+
+# A statement that waits for the store, which stands still.
+sub begin
+{
+	my ($sql) = @_;
+	my %session = (out => '', err => '');
+
+	$session{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $sql ],
+		'<', \undef, '>', \$session{out}, '2>', \$session{err});
+	wait_for('the session to wait', sub {
+		return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity
+			WHERE wait_event_type = 'Extension' AND query LIKE 'SELECT tikv_put(%'}) == 1;
+	});
+	return \%session;
+}
+
+sub finish
+{
+	my ($session) = @_;
+
+	wait_for('the session to end', sub {
+		$session->{run}->pump_nb if $session->{run}->pumpable;
+		return !$session->{run}->pumpable;
+	});
+	$session->{run}->finish;
+	return $session->{out} . $session->{err};
+}
+
+start();
+serve($node);
+$node->safe_psql('postgres', q{SELECT tikv_put('key', 'value')});
+my @store = pids($node, 'tikv store');
+
+END { kill 'CONT', @store if @store } # or the server does not stop after a failure
+
+# ---- back by an hour: it would be waited for so much longer
+hold_still($node, @store);
+my $session = begin(q{SELECT tikv_put('key', 'late')});
+set_clock(-3600);
+cmp_ok($node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())'), '<', time() - 3000,
+	'the server has another time of day');
+like(finish($session), qr/ERROR:  tikv store is busy.*Nothing was done/s, 'after the time of day went back a wait ends');
+kill 'CONT', @store;
+
+# ---- and forth: it would be over
+$node->safe_psql('postgres', q{ALTER DATABASE postgres SET tikv.request_timeout = '80s'});
+$node->safe_psql('postgres', q{SELECT tikv_put('key', 'value')});
+hold_still($node, @store);
+$session = begin(q{SELECT tikv_put('key', 'at last')});
+set_clock(3600);
+sleep 5;
+kill 'CONT', @store;
+is(finish($session), "\n", 'after it went forth a wait goes on');
+is($node->safe_psql('postgres', q{SELECT convert_from(tikv_get('key'), 'UTF8')}), 'at last',
+	'and ends when it is done');
+$node->stop;
+done_testing();
