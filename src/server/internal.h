@@ -180,9 +180,10 @@ struct Server
 	sigset_t saved_mask; /* of the worker, while inside gRPC */
 	int entered;
 
-	size_t unsent;		/* see unsent.c */
-	size_t unsent_peak; /* since memory was given back */
-	bool holding;		/* from max_unsent down to half of it */
+	size_t unsent;		  /* see unsent.c */
+	size_t unsent_peak;	  /* since memory was given back */
+	int64_t kept_look_us; /* when to look again at what is kept */
+	bool holding;		  /* from max_unsent down to half of it */
 
 	int64_t alarm_until_us; /* see waste.c */
 

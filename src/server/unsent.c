@@ -8,11 +8,12 @@
  * Over the bound new requests are refused, and streams that owe their client
  * something are not read until half of it is gone.
  *
- * What a burst of answers has left free in the allocator goes back to the
- * system before the server sleeps.
+ * What a burst of answers, or of connections, has left free in the allocator
+ * goes back to the system before the server sleeps.
  */
 #include <malloc.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "core/base/check.h"
 #include "server/internal.h"
@@ -22,6 +23,9 @@
 
 /* Free memory below this is kept for the next answers. */
 #define TRIM_BYTES ((size_t) 64 * 1024 * 1024)
+
+/* How often at most it is looked at what is kept that no answer accounts for. */
+#define KEPT_LOOK_US INT64_C(5000000)
 
 /*
  * glibc raises its threshold for mappings as it sees large blocks freed, up
@@ -102,6 +106,55 @@ unsent_holds_back(const Call *call)
 	return call->server->holding && call->send_bytes > 0;
 }
 
+/* Private memory of the process, in bytes; 0 if the system does not tell. */
+static size_t
+resident_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	size_t resident;
+	size_t shared;
+	int n;
+
+	if (file == NULL)
+		return 0;
+	n = fscanf(file, "%*u %zu %zu", &resident, &shared);
+	fclose(file);
+	if (n != 2 || shared > resident)
+		return 0;
+	return (resident - shared) * (size_t) sysconf(_SC_PAGESIZE);
+}
+
+/* What the allocator has handed out. */
+static size_t
+allocated_bytes(void)
+{
+#if __GLIBC_PREREQ(2, 33)
+	struct mallinfo2 info = mallinfo2();
+#else
+	struct mallinfo info = mallinfo();
+#endif
+
+	return (size_t) info.uordblks + (size_t) info.hblkhd;
+}
+
+/*
+ * Does the process keep much that nobody uses?  What gRPC holds for connections
+ * and handshakes is counted nowhere, and thousands that come to nothing leave it
+ * free in pieces, of which the allocator gives none back.
+ */
+static bool
+keeps_much(Server *server)
+{
+	int64_t now_us = server_now_us();
+	size_t resident;
+
+	if (now_us < server->kept_look_us)
+		return false;
+	server->kept_look_us = now_us + KEPT_LOOK_US;
+	resident = resident_bytes();
+	return resident > TRIM_BYTES && resident - TRIM_BYTES > allocated_bytes();
+}
+
 /*
  * The peak counts, not the sum: under a steady load the same memory is used
  * again and again and must stay.
@@ -109,7 +162,8 @@ unsent_holds_back(const Call *call)
 void
 unsent_trim(Server *server)
 {
-	if (server->unsent_peak - server->unsent <= TRIM_BYTES)
+	if (server->unsent_peak - server->unsent <= TRIM_BYTES &&
+		!keeps_much(server))
 		return;
 	server->unsent_peak = server->unsent;
 	malloc_trim(0);
