@@ -188,11 +188,7 @@ show_elsewhere(Inspection *in)
 static void
 report_not_shown(const Inspection *in)
 {
-	WorkerView worker;
-
-	worker_view(WORKER_STORE, &worker);
-	if (worker.state != WORKER_SERVING)
-		report_not_serving(WORKER_STORE);
+	report_unless_serving(WORKER_STORE);
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_CANNOT_CONNECT_NOW),

@@ -44,11 +44,7 @@ typedef struct Order
 static void
 report_not_taken(const Order *order)
 {
-	WorkerView worker;
-
-	worker_view(WORKER_STORE, &worker);
-	if (worker.state != WORKER_SERVING)
-		report_not_serving(WORKER_STORE);
+	report_unless_serving(WORKER_STORE);
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_CANNOT_CONNECT_NOW),
@@ -125,26 +121,6 @@ change_of(const Order *order)
 
 /* ------------------------------------------------------------------ giving it */
 
-/* To this node's store over the bus, to others by its channels. */
-static BusReply
-send(const Order *order, RaftCmdpb__RaftCmdRequest *request)
-{
-	int timeout_ms = Max(patience_left_ms(&order->patience), 1);
-	BoardStore store;
-	uint8 *bytes;
-	size_t len;
-
-	board_store(&store);
-	if (order->look.leader.store_id != store.store_id)
-		return remote_call(order->look.leader.store_id, METHOD_STORE_ADMIN,
-						   &request->base, &order->patience, timeout_ms);
-	len = protobuf_c_message_get_packed_size(&request->base);
-	bytes = arena_alloc(order->arena, len);
-	protobuf_c_message_pack(&request->base, bytes);
-	return bus_call(WORKER_STORE, METHOD_STORE_ADMIN, bytes_make(bytes, len),
-					timeout_ms);
-}
-
 static BusReply
 give(const Order *order, RaftCmdpb__AdminRequest *admin)
 {
@@ -168,7 +144,8 @@ give(const Order *order, RaftCmdpb__AdminRequest *admin)
 	header.uuid.len = sizeof(cluster);
 	request.header = &header;
 	request.admin_request = admin;
-	return send(order, &request);
+	return store_call(order->look.leader.store_id, METHOD_STORE_ADMIN,
+					  &request.base, &order->patience);
 }
 
 static BusReply

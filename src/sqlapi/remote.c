@@ -180,6 +180,26 @@ remote_call(uint64 store_id, int method, const ProtobufCMessage *message,
 	return reply;
 }
 
+BusReply
+store_call(uint64 store_id, int method, const ProtobufCMessage *message,
+		   const Patience *patience)
+{
+	int timeout_ms = Max(patience_left_ms(patience), 1);
+	BoardStore store;
+	BusReply reply;
+	Bytes bytes;
+
+	board_store(&store);
+	if (store_id != store.store_id)
+		return remote_call(store_id, method, message, patience, timeout_ms);
+	bytes.len = protobuf_c_message_get_packed_size(message);
+	bytes.data = palloc(bytes.len);
+	protobuf_c_message_pack(message, unconstify(uint8 *, bytes.data));
+	reply = bus_call(WORKER_STORE, method, bytes, timeout_ms);
+	pfree(unconstify(uint8 *, bytes.data));
+	return reply;
+}
+
 void
 remote_report(uint64 store_id, const BusReply *reply)
 {

@@ -33,6 +33,16 @@ report_not_serving(WorkerKind kind)
 			 errhint("See SELECT * FROM tikv_status().")));
 }
 
+void
+report_unless_serving(WorkerKind kind)
+{
+	WorkerView worker;
+
+	worker_view(kind, &worker);
+	if (worker.state != WORKER_SERVING)
+		report_not_serving(kind);
+}
+
 /* A gRPC code that a worker answered instead of a reply. */
 static int
 sqlstate_of(int grpc_code)

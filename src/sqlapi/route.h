@@ -89,6 +89,14 @@ extern BusReply remote_call(uint64 store_id, int method,
 							const ProtobufCMessage *message,
 							const Patience *patience, int timeout_ms);
 
+/*
+ * The same of any store: this node's is asked over the bus.  Once, and it may
+ * take all that is left of the patience.
+ */
+extern BusReply store_call(uint64 store_id, int method,
+						   const ProtobufCMessage *message,
+						   const Patience *patience);
+
 /* What one attempt of a request that may be repeated waits for at most. */
 extern int remote_attempt_ms(const Patience *patience);
 

@@ -34,24 +34,12 @@ typedef enum SplitEnd
 	SPLIT_AGAIN
 } SplitEnd;
 
-static bool
-is_ours(const Route *route)
-{
-	BoardStore store;
-
-	board_store(&store);
-	return route->leader.store_id == store.store_id;
-}
-
 static BusReply
 ask_split(const Split *split, const Route *route)
 {
 	Kvrpcpb__SplitRegionRequest request = KVRPCPB__SPLIT_REGION_REQUEST__INIT;
-	int timeout_ms = Max(patience_left_ms(&split->patience), 1);
 	ProtobufCBinaryData keys[1];
 	RemoteContext context;
-	uint8 *bytes;
-	size_t len;
 
 	remote_context(&context, &route->region, route->leader);
 	keys[0] = bytes_wire(split->key);
@@ -59,24 +47,14 @@ ask_split(const Split *split, const Route *route)
 	request.split_keys = keys;
 	request.n_split_keys = 1;
 	request.is_raw_kv = !split->transactional;
-	if (!is_ours(route))
-		return remote_call(route->leader.store_id, METHOD_SPLIT_REGION,
-						   &request.base, &split->patience, timeout_ms);
-	len = protobuf_c_message_get_packed_size(&request.base);
-	bytes = arena_alloc(split->arena, len);
-	protobuf_c_message_pack(&request.base, bytes);
-	return bus_call(WORKER_STORE, METHOD_SPLIT_REGION, bytes_make(bytes, len),
-					timeout_ms);
+	return store_call(route->leader.store_id, METHOD_SPLIT_REGION,
+					  &request.base, &split->patience);
 }
 
 static void
 report_not_split(const Split *split)
 {
-	WorkerView worker;
-
-	worker_view(WORKER_STORE, &worker);
-	if (worker.state != WORKER_SERVING)
-		report_not_serving(WORKER_STORE);
+	report_unless_serving(WORKER_STORE);
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_CANNOT_CONNECT_NOW),

@@ -266,6 +266,9 @@ extern Arena *call_arena(void);
 /* A worker does not serve, or the store has no region for a key; and why. */
 extern void report_not_serving(WorkerKind kind) pg_attribute_noreturn();
 
+/* Throws if it does not: that explains more than what did not come of it. */
+extern void report_unless_serving(WorkerKind kind);
+
 /* BUS_TIMEOUT or BUS_LOST of one that was asked to write, by its name. */
 extern void report_unanswered(const char *whose, BusCode code)
 	pg_attribute_noreturn();
