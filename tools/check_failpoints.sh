@@ -5,8 +5,9 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
 list=test/faults/failpoints/points.txt
-# Steps of one protocol, with a test of its own.
-commits=test/faults/commit/points.txt
+# Steps of one protocol, and places that come up by arrangement alone; each with
+# a test of its own.
+others=(test/faults/commit/points.txt test/faults/known/points.txt)
 
 complain()
 {
@@ -18,7 +19,7 @@ complain()
 in_code=$(tools/sources.sh | grep -E '^(src|pd)/' |
     xargs grep -ohE 'FAILPOINT(_[A-Z_]+)?\("[^"]+"\)' |
     sed 's/.*("\(.*\)")/\1/' | LC_ALL=C sort)
-in_list=$(grep -hv '^#' "$list" "$commits" | sed 's/ .*//' | LC_ALL=C sort)
+in_list=$(grep -hv '^#' "$list" "${others[@]}" | sed 's/ .*//' | LC_ALL=C sort)
 
 for name in $(uniq -d <<<"$in_code"); do
     complain "failpoint $name: there are two places of this name"
@@ -27,7 +28,7 @@ for name in $(uniq -d <<<"$in_list"); do
     complain "$list: $name is listed twice"
 done
 for name in $(comm -23 <(uniq <<<"$in_code") <(uniq <<<"$in_list")); do
-    complain "failpoint $name is not in $list, nor in $commits"
+    complain "failpoint $name is not in $list, nor in ${others[*]}"
 done
 for name in $(comm -13 <(uniq <<<"$in_code") <(uniq <<<"$in_list")); do
     complain "$list: no source has the failpoint $name"

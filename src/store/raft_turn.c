@@ -401,6 +401,11 @@ take_ready(RaftTurn *turn, Peer *peer)
 		return;
 	peer->has_ready = true;
 	FAILPOINT("store_ready_out");
+
+	/*
+	 * The snapshot first: state and region are saved as it leaves them, and the
+	 * log that it removes is not the one that begins behind it.
+	 */
 	if (peer->ready.snapshot != NULL)
 		snapshots_take(turn, peer);
 	raft_apply(turn, peer);
@@ -529,6 +534,10 @@ finish_ready(Store *store, Peer *peer)
 	const RaftReady *ready = &peer->ready;
 	OutMessage *messages;
 
+	if (ready->snapshot != NULL && ready->n_entries > 0)
+	{
+		FAILPOINT("store_both_committed");
+	}
 	FAILPOINT("store_before_messages_out");
 	messages = raft_message_pack(peer, ready->messages, ready->n_messages,
 								 &store->arena);

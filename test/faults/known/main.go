@@ -35,6 +35,7 @@ var tests = []struct {
 	{"tikv/tikv#1593", "a lease does not survive the transfer of leadership", leaseAfterTransfer},
 	{"tikv/tikv#964", "a process that was stopped does not read by its old lease", leaseAfterStop},
 	{"tikv/tikv#9351", "no follower reads an old index after a transfer", indexAfterTransfer},
+	{"tikv/tikv#1287", "a snapshot and entries in one turn are stored as one", snapshotAndEntries},
 	{"tikv/tikv#10353", "no write is told that it failed and is committed", failedAndCommitted},
 	{"tikv/client-rust#555", "no swap is told that it did not happen over its own value", swapsWhileNodesStop},
 	{"ryogrid/gookv: proposal", "a proposal that fails is no success", failedProposal},

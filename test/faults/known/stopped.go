@@ -182,12 +182,17 @@ func (r *stoppedRead) stopRead(read func() (string, error)) (pid int, answer cha
 	return 0, nil, errNotStopped
 }
 
-// stops are the processes that were stopped there, from the first one on.
-func (r *stoppedRead) stops() (pids []int) {
-	text, _ := os.ReadFile(filepath.Join(r.data, "tikv_failpoint_hits"))
+func (r *stoppedRead) stops() []int {
+	return stopsAt(r.data, r.point)
+}
+
+// stopsAt a failpoint in a data folder: the processes that were stopped there,
+// from the first one on.
+func stopsAt(data, point string) (pids []int) {
+	text, _ := os.ReadFile(filepath.Join(data, "tikv_failpoint_hits"))
 	for _, line := range strings.Split(string(text), "\n") {
 		words := strings.Fields(line)
-		if len(words) == 3 && words[0] == r.point && words[1] == "stop" {
+		if len(words) == 3 && words[0] == point && words[1] == "stop" {
 			if pid, err := strconv.Atoi(words[2]); err == nil {
 				pids = append(pids, pid)
 			}
