@@ -277,8 +277,13 @@ func (b *both) harm() error {
 	if err := await("acknowledgement", b.acknowledged); err != nil {
 		return err
 	}
+	// A start would remove what was left of the log before the snapshot.
+	err := b.checkLog()
+	if err != nil {
+		return err
+	}
 	var installing bool
-	err := b.Ask(b.behind, []any{&installing}, "SELECT count(*) > 0 FROM tikv_internal.snapshot_install WHERE region_id = $1", int64(b.region))
+	err = b.Ask(b.behind, []any{&installing}, "SELECT count(*) > 0 FROM tikv_internal.snapshot_install WHERE region_id = $1", int64(b.region))
 	if err == nil {
 		err = b.Cluster.KillNode(b.behind, rand.New(rand.NewSource(1)))
 	}
@@ -311,7 +316,8 @@ func (b *both) check(ctx context.Context) error {
 	if n := passes(b.behindData, bothCame) - b.came; n != 1 {
 		return fmt.Errorf("node %d needed %d snapshots: it has lost what it had stored with the first", b.behind, n)
 	}
-	if err := b.checkLog(); err != nil {
+	err := errors.Join(b.checkLog(), b.checkTables())
+	if err != nil {
 		return err
 	}
 	leader, _, _, err := b.leads(bothKeys)
@@ -356,8 +362,12 @@ func (b *both) checkLog() error {
 		return fmt.Errorf("the log of node %d has a gap: %d entries from %d to %d, given up to %d, applied to %d",
 			b.behind, rows, first, last, truncated, applied)
 	}
+	return nil
+}
+
+func (b *both) checkTables() error {
 	var defects int64
-	err = b.Ask(b.behind, []any{&defects}, "SELECT count(*) FROM tikv_check()")
+	err := b.Ask(b.behind, []any{&defects}, "SELECT count(*) FROM tikv_check()")
 	if err == nil && defects > 0 {
 		err = fmt.Errorf("tikv_check() of node %d finds %d defects", b.behind, defects)
 	}
