@@ -71,15 +71,13 @@ api_switch(Store *store, char *reason, Size size)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	what = is_split(store) ? "region" : find_data();
-	if (what == NULL)
-	{
-		store->meta.api = wanted;
-		store_meta_update(&store->meta);
-	}
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	if (what == NULL)
+	{
+		store->meta.api = wanted;
 		return true;
+	}
 	snprintf(
 		reason, size,
 		"the data was written with %s, the settings are %s; set them back (table %s has rows)",

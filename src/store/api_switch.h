@@ -12,7 +12,7 @@ extern ApiVersion api_of_our_settings(void);
 
 /*
  * Make the ident's API version that of the settings, which works as long as
- * there is no data; false with a reason if there is.
+ * there is no data; false with a reason if there is. Who calls saves it.
  */
 extern bool api_switch(Store *store, char *reason, Size size);
 

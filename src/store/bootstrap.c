@@ -605,15 +605,13 @@ store_bootstrap(Store *store, char *reason, Size size)
 			is_alone(store, &arena, n_members, &alone, reason, size);
 		FAILPOINT("store_peers_loaded");
 	}
+	/* Before anything is written: a start that is refused counts for nothing. */
+	ok = ok && api_switch(store, reason, size);
 	if (ok)
 	{
 		save_meta(store, alone);
 		ok = alone || claim_start(store, &arena, reason, size);
 		FAILPOINT("store_after_claim");
-	}
-	if (ok)
-	{
-		ok = api_switch(store, reason, size);
 	}
 	if (ok)
 	{
