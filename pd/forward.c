@@ -88,6 +88,20 @@ forward_refuse(Forwarded *f, int code, const char *text)
 	forward_free(f);
 }
 
+/*
+ * What is under way when another leader is found is cut off here.  To its client
+ * "cancelled" is what itself has done; unavailable is what it may send again.
+ */
+void
+forward_fail(Pd *pd, const ReplyTo *to, const ClientResult *result)
+{
+	if (result->code == RPC_CANCELLED)
+		pd_fail(pd, to, RPC_UNAVAILABLE,
+				"the leader of the placement driver has changed");
+	else
+		pd_fail(pd, to, result->code, arena_strdup(&pd->arena, result->text));
+}
+
 /* Our own processes leave out what they need not know: the cluster's id. */
 Bytes
 forward_with_header(Pd *pd, const PdMethod *method, Bytes bytes)
@@ -139,12 +153,10 @@ on_done(void *arg, const ClientResult *result)
 	}
 	unlink_call(pd->forward, f);
 	if (result->code == RPC_OK)
-	{
 		pd_reply_bytes(pd, &f->to, result->reply);
-		forward_free(f);
-	}
 	else
-		forward_refuse(f, result->code, arena_strdup(&pd->arena, result->text));
+		forward_fail(pd, &f->to, result);
+	forward_free(f);
 }
 
 static void

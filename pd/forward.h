@@ -87,6 +87,9 @@ extern void forward_free(Forwarded *f);
 /* Answer it with a status, and free it. */
 extern void forward_refuse(Forwarded *f, int code, const char *text);
 
+/* Tell a client that the leader did not answer, and why. */
+extern void forward_fail(Pd *pd, const ReplyTo *to, const ClientResult *result);
+
 /* Our own processes leave out what they need not know: the cluster's id. */
 extern Bytes forward_with_header(Pd *pd, const PdMethod *method, Bytes bytes);
 

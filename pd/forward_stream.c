@@ -184,7 +184,7 @@ on_pipe_closed(ClientCall *upstream, const ClientResult *result)
 	if (result->code == RPC_OK)
 		pd_finish(pd, &to);
 	else
-		pd_fail(pd, &to, result->code, arena_strdup(&pd->arena, result->text));
+		forward_fail(pd, &to, result);
 	drop_pipe(find_pipe(pd->forward, pipe->call));
 }
 

@@ -18,9 +18,9 @@ use Socket qw(SOL_SOCKET SO_SNDTIMEO SO_RCVTIMEO SO_RCVBUF);
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(
-  frame header_block call_headers grpc_message varint field region_context
+  frame header_block call_headers grpc_message varint field fields region_context
   tls_identity client_hello connect_plain connect_http1 connect_http2 hang_up would_block
-  write_all flood begin_call end_call begin_upload upload
+  write_all flood begin_call end_call begin_stream speak hear close_stream begin_upload upload
 );
 
 our %TYPE = (DATA => 0, HEADERS => 1, PRIORITY => 2, RST_STREAM => 3, SETTINGS => 4,
@@ -111,6 +111,38 @@ sub field
 
 	return varint($number << 3) . varint($value) unless $is_bytes;
 	return varint($number << 3 | 2) . varint(length $value) . $value;
+}
+
+# What a message of numbers and bytes has: number of the field => its last value.
+sub fields
+{
+	my ($bytes) = @_;
+	my %out;
+
+	while ($bytes ne '')
+	{
+		my $tag = take_varint(\$bytes);
+		my $value = take_varint(\$bytes);
+
+		die "field of a kind that is not expected: $tag" if ($tag & 7) != 0 && ($tag & 7) != 2;
+		$value = substr $bytes, 0, $value, '' if ($tag & 7) == 2;
+		$out{ $tag >> 3 } = $value;
+	}
+	return %out;
+}
+
+sub take_varint
+{
+	my ($bytes) = @_;
+	my ($n, $shift) = (0, 0);
+
+	while ($$bytes =~ s/^(.)//s)
+	{
+		$n |= (ord($1) & 127) << $shift;
+		return $n if ord $1 < 128;
+		$shift += 7;
+	}
+	die 'a number without its end';
 }
 
 # kvrpcpb.Context of a node's only region, as another client would get it from
@@ -239,15 +271,15 @@ sub would_block
 
 # ---- one call
 
-# A unary call on a connection of its own, whose answer end_call waits for.
+# A unary call on a connection of its own, whose answer end_call waits for; with
+# more headers at its end.
 sub begin_call
 {
-	my ($address, $path, $message) = @_;
-	my $socket = connect_http2($address) or die "cannot connect to $address";
+	my ($address, $path, $message, @more) = @_;
+	my $call = begin_stream($address, $path, @more);
 
-	write_all($socket, frame('HEADERS', $FLAG{END_HEADERS}, 1, call_headers($path))
-		  . frame('DATA', $FLAG{END_STREAM}, 1, grpc_message($message)));
-	return { socket => $socket, in => '', data => '', headers => '', over => 0 };
+	write_all($call->{socket}, frame('DATA', $FLAG{END_STREAM}, 1, grpc_message($message)));
+	return $call;
 }
 
 # The message that it is answered with; undef if none has come in so many
@@ -255,10 +287,19 @@ sub begin_call
 sub end_call
 {
 	my ($call, $seconds) = @_;
+
+	read_until($call, $seconds, sub { $call->{over} });
+	return $call->{over} && length $call->{data} >= 5 ? substr($call->{data}, 5) : undef;
+}
+
+# Until the code is content, the connection ends, or so many seconds are over.
+sub read_until
+{
+	my ($call, $seconds, $code) = @_;
 	my $end = time() + $seconds;
 
 	take_frames($call);
-	while (!$call->{over} && (my $left = $end - time()) > 0)
+	while (!$code->() && (my $left = $end - time()) > 0)
 	{
 		my $readable = '';
 
@@ -268,7 +309,53 @@ sub end_call
 		  or would_block($call->{socket}) or last;
 		take_frames($call);
 	}
-	return $call->{over} && length $call->{data} >= 5 ? substr($call->{data}, 5) : undef;
+}
+
+# ---- one stream, on a connection of its own
+
+sub begin_stream
+{
+	my ($address, $path, @more) = @_;
+	my $socket = connect_http2($address) or die "cannot connect to $address";
+
+	write_all($socket, frame('HEADERS', $FLAG{END_HEADERS}, 1, call_headers($path, @more)));
+	return { socket => $socket, in => '', data => '', headers => '', over => 0 };
+}
+
+sub speak
+{
+	my ($stream, $message) = @_;
+
+	return write_all($stream->{socket}, frame('DATA', 0, 1, grpc_message($message)));
+}
+
+# The next message; undef if none has come in so many seconds, or the stream is
+# over ({over}).
+sub hear
+{
+	my ($stream, $seconds) = @_;
+
+	read_until($stream, $seconds, sub { $stream->{over} || has_message($stream) });
+	return undef if !has_message($stream);
+	my $length = unpack 'xN', $stream->{data};
+
+	return substr substr($stream->{data}, 0, 5 + $length, ''), 5;
+}
+
+sub has_message
+{
+	my ($stream) = @_;
+
+	return length $stream->{data} >= 5
+	  && length $stream->{data} >= 5 + unpack 'xN', $stream->{data};
+}
+
+# Nothing more is said on it.
+sub close_stream
+{
+	my ($stream) = @_;
+
+	return write_all($stream->{socket}, frame('DATA', $FLAG{END_STREAM}, 1, ''));
 }
 
 # Has TLS read from the socket what nobody has taken from it yet?
