@@ -21,12 +21,12 @@ state_name(const PdStore *store, int64 now_ns)
 		return "Offline";
 	if (store->state == STORE_TOMBSTONE)
 		return "Tombstone";
+	if (now_ns - store->last_heartbeat <= DISCONNECTED_NS)
+		return "Up";
 	if (now_ns - store->last_heartbeat >
 		(int64) tikv_fdw_settings.max_store_down_time_s * 1000000000)
 		return "Down";
-	if (now_ns - store->last_heartbeat > DISCONNECTED_NS)
-		return "Disconnected";
-	return "Up";
+	return "Disconnected";
 }
 
 /* Fields that are empty are left out, as in metapb's JSON. */

@@ -422,7 +422,7 @@ define_times(void)
 	define_int(
 		"tikv.max_store_down_time",
 		"How long a store may be silent before its peers are replaced.",
-		"Only where another store can take them. The leader of the placement driver decides by its own setting.",
+		"Only where another store can take them. The leader of the placement driver decides by its own setting. Less than 20 s counts as 20 s.",
 		&s->max_store_down_time_s, 1800, (IntBounds){1, INT_MAX / 2},
 		PGC_SIGHUP, GUC_UNIT_S);
 	define_int(

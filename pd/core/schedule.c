@@ -244,13 +244,19 @@ schedule_is_paused(const Schedule *schedule, SchedulePart part, int64_t now_us)
 
 /* ---- one region ---- */
 
+/*
+ * A store tells only now and then that it lives: none is given up before it is
+ * called disconnected, however short the setting.
+ */
 PlacementClock
 schedule_clock(const Schedule *schedule, int64_t now_us)
 {
+	bool hasty = schedule->max_down_us < SCHEDULE_DISCONNECT_US;
 	PlacementClock clock = {.now_us = now_us,
 							.since_us = schedule->since_us,
 							.disconnect_us = SCHEDULE_DISCONNECT_US,
-							.max_down_us = schedule->max_down_us};
+							.max_down_us = hasty ? SCHEDULE_DISCONNECT_US :
+												   schedule->max_down_us};
 
 	return clock;
 }

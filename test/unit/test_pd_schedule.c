@@ -280,9 +280,12 @@ test_leaving_before_it_came(void)
 	   "a peer is added");
 	schedule.max_down_us = 2 * SECOND;
 	kit_store(&state.cluster, 3, STORE_UP, 0);
-	(void) tick(&orders);
+	for (int i = 1; i < SCHEDULE_DISCONNECT_US / SECOND; i++)
+		(void) tick(&orders);
 	EQ_STR(schedule_find(&schedule, 1)->desc, "make-up-replica",
 		   "silence is not death");
+	OK(schedule_find(&schedule, 1)->steps[0].peer.store_id == 3,
+	   "nor is one that is usual, however short the setting");
 	(void) tick(&orders);
 	(void) tick(&orders);
 	(void) beat(kit_region(1, "1v 2v", 1), &order);
