@@ -126,7 +126,7 @@ func (g *growth) all() (err error) {
 	g.pulse.end()
 	stopRegisters()
 	g.ledger.stop()
-	return errors.Join(err, g.crew.Stop(), g.clock.stop(), g.strange(), g.check())
+	return errors.Join(err, g.crew.Stop(), g.clock.stop(), g.strange(), g.check(), g.cluster.CheckLogs())
 }
 
 // -rounds 0 is the first alone.
@@ -200,9 +200,9 @@ func (g *growth) shrink(by int) (text string, err error) {
 	return text, g.cluster.Leave(leave...)
 }
 
-// strange is an answer that may never be, or a value.
+// strange is an answer that may never be, or a value, or what a server logs.
 func (g *growth) strange() error {
-	return errors.Join(g.history.mayNotBe(), g.clock.error(), g.crew.Violation(), g.ledger.mayNotBe())
+	return errors.Join(g.history.mayNotBe(), g.clock.error(), g.crew.Violation(), g.ledger.mayNotBe(), g.cluster.CheckLogs())
 }
 
 // check everything; nobody works.

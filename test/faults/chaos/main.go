@@ -23,7 +23,8 @@
 // With -grow nodes join and leave instead (grow.go).
 //
 // A kind of fault that never took effect fails the run, and so does an answer
-// that is wrong in kind (nemesis/answers.go, cluster/sql.go).
+// that is wrong in kind (nemesis/answers.go, cluster/sql.go), and a line in a
+// server's log that may not be there (cluster/logs.go).
 package main
 
 import (
@@ -238,7 +239,7 @@ func (r *run) lap(lap int) (err error) {
 		err = errors.Join(err, crew.Stop())
 	}
 	r.keep(h)
-	return errors.Join(err, r.check(h))
+	return errors.Join(err, r.check(h), r.cluster.CheckLogs())
 }
 
 // check what the clients of a lap saw; nobody works.

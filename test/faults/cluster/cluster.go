@@ -27,6 +27,7 @@ type Cluster struct {
 	Settings []string // name=value, or node:name=value, beyond those that every start has
 	Disks    Disks
 	here     here
+	logs     logs
 
 	// GivenUp is called before the program ends since a node does not start.
 	GivenUp func(error)
@@ -45,6 +46,7 @@ func (c *Cluster) Start() {
 	cmd.Stdout = os.Stdout
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
+		err = errors.Join(err, c.CheckLogs())
 		if c.GivenUp != nil {
 			c.GivenUp(err)
 		}
@@ -186,6 +188,7 @@ func (c *Cluster) KillNode(node int, random *rand.Rand) error {
 	victims := append(children(postmaster), process{pid: postmaster})
 	random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 	for _, victim := range victims {
+		c.logs.kills(victim.pid)
 		_ = syscall.Kill(victim.pid, syscall.SIGKILL)
 		if random.Intn(4) == 0 {
 			time.Sleep(time.Duration(random.Intn(3000)) * time.Microsecond)
@@ -241,6 +244,7 @@ func (c *Cluster) AbortWorker(node int, worker string) error {
 	}
 	for _, child := range children(postmaster) {
 		if strings.Contains(child.title, worker) {
+			c.logs.kills(child.pid)
 			if err := syscall.Kill(child.pid, syscall.SIGABRT); err != nil {
 				return err
 			}
@@ -248,17 +252,6 @@ func (c *Cluster) AbortWorker(node int, worker string) error {
 		}
 	}
 	return fmt.Errorf("no process '%s' below the postmaster", worker)
-}
-
-// WaitWorker waits until a node has a worker whose title has this in it, after
-// one of its workers was aborted.
-func (c *Cluster) WaitWorker(node int, title string, most time.Duration) bool {
-	for began := time.Now(); time.Since(began) < most; time.Sleep(20 * time.Millisecond) {
-		if len(c.Workers(node, title)) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // KillDuringRecovery starts the server and kills it again within moments.

@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -109,7 +110,7 @@ func runRound(round int, mode string, c *cluster.Cluster, history *history, rand
 	c.Start()
 	took := time.Since(crashed)
 	seen, err := history.check(c)
-	if err != nil {
+	if err = errors.Join(err, c.CheckLogs()); err != nil {
 		return err
 	}
 	log.Printf("round %d: %-6s serving after %4d ms, %d keys checked, %d writes acknowledged so far",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +73,7 @@ func (e *extraNode) start(failpoints string) error {
 		case <-time.After(2 * time.Millisecond):
 		}
 		if _, err := os.Stat(filepath.Join(e.data(), "postmaster.pid")); err == nil {
-			if err := armIn(e.data(), failpoints); err != nil {
+			if err := armIn(e.self, 0, failpoints); err != nil {
 				return err
 			}
 			break
@@ -102,8 +103,9 @@ func (e *extraNode) isMember() bool {
 	return false
 }
 
-// remove it: it leaves the cluster, and what it had is deleted.
-func (e *extraNode) remove() {
+// remove it: it leaves the cluster, and what it had is deleted.  The error is of
+// what it has logged.
+func (e *extraNode) remove() error {
 	if e.w != nil && e.isMember() {
 		_ = wait(recoverPatience, "leaving", func() error {
 			if !e.isMember() {
@@ -122,7 +124,9 @@ func (e *extraNode) remove() {
 			return nil
 		})
 	}
+	err := e.self.CheckLogs()
 	_ = exec.Command(e.self.Script, "stop", "--wipe", "--dir", e.self.Dir).Run()
+	return err
 }
 
 // join: a new node comes.
@@ -154,7 +158,7 @@ func (t *trial) joinAnew() error {
 // forgetExtra: what has joined goes for good; what has not is to go on.
 func (t *trial) forgetExtra() {
 	if t.extra != nil && t.extra.joined {
-		t.extra.remove()
+		t.logged = errors.Join(t.logged, t.extra.remove())
 		t.extra = nil
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"math/rand"
@@ -15,15 +16,15 @@ const faultTime = 8 * time.Second
 // sicken has the disk or the clock of one node go wrong for a while, as the
 // leader of the region, as a follower, as the leader of PD.  Everything that
 // holds for crashes must hold; where the node must go on serving, writes and
-// transactions are answered meanwhile.
-func sicken(w *world, o options, random *rand.Rand) []*trial {
+// transactions are answered meanwhile.  A fault that is not seen to be one fails.
+func sicken(w *world, n *nemesis.Nemesis, o options, random *rand.Rand) []*trial {
 	var trials []*trial
 
 	for _, f := range nemesis.FailpointFaults {
 		p := &point{name: f.Name, roles: "LFP", drive: "txn"}
 		for _, r := range whoCrashes(p, o, random) {
 			t := &trial{w: w, point: p, role: r, out: o.out, name: fmt.Sprintf("%s/%c", f.Name, r)}
-			t.err = t.sick(f, random)
+			t.err = errors.Join(t.sick(n, f, random), w.CheckLogs())
 			trials = append(trials, t)
 			log.Printf("    %s", t)
 			if t.err != nil && !restore(w) {
@@ -34,12 +35,12 @@ func sicken(w *world, o options, random *rand.Rand) []*trial {
 	return trials
 }
 
-func (t *trial) sick(f nemesis.FailpointFault, random *rand.Rand) error {
+func (t *trial) sick(n *nemesis.Nemesis, f nemesis.FailpointFault, random *rand.Rand) error {
 	if err := t.castRoles(); err != nil {
 		return err
 	}
 	r := startRegisters(t.w, t.name, random)
-	err := t.sickDuring(f, r)
+	err := t.sickDuring(n, f, r)
 	if checked := r.finish(); err == nil {
 		err = checked
 	}
@@ -53,10 +54,11 @@ func (t *trial) sick(f nemesis.FailpointFault, random *rand.Rand) error {
 	return err
 }
 
-func (t *trial) sickDuring(f nemesis.FailpointFault, r *registers) error {
+func (t *trial) sickDuring(n *nemesis.Nemesis, f nemesis.FailpointFault, r *registers) error {
 	if err := r.waitForAnswers(50, recoverPatience); err != nil {
 		return fmt.Errorf("before the fault: %w", err)
 	}
+	n.Leaders()
 	if err := t.w.arm(t.target, f.Text(0)); err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (t *trial) sickDuring(f nemesis.FailpointFault, r *registers) error {
 			return fmt.Errorf("during the fault: %w", err)
 		}
 	}
-	if err := t.w.arm(t.target, ""); err != nil {
+	if err := errors.Join(n.AwaitEffect(f, t.target), t.w.arm(t.target, "")); err != nil {
 		return err
 	}
 	began = time.Now()

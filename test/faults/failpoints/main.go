@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"tikv_fdw/test/faults/cluster"
+	"tikv_fdw/test/faults/nemesis"
 )
 
 type options struct {
@@ -61,13 +62,26 @@ func main() {
 	chosen := selectPoints(all, o.only)
 	log.Printf("seed %d, %d points of %d", o.seed, len(chosen), len(all))
 	w := newWorld(&cluster.Cluster{Script: o.script, Dir: o.dir, BasePort: o.basePort, Nodes: 3})
+	n, err := watching(w, o)
+	if err != nil {
+		log.Fatal(err)
+	}
 	w.Start()
 	if err := prepare(w); err != nil {
 		log.Fatal(err)
 	}
 	go w.watchTimestamps()
-	trials := runAll(w, chosen, o)
+	trials := runAll(w, n, chosen, o)
 	report(trials, w.nTS.Load())
+}
+
+// watching what the nodes say to each other, for faults of disks and clocks: by
+// that a clock is seen to be off.  A cluster without them has no proxy.
+func watching(w *world, o options) (*nemesis.Nemesis, error) {
+	if !o.faults {
+		return nil, nil
+	}
+	return nemesis.Watching(w.Cluster, rand.New(rand.NewSource(o.seed)))
 }
 
 // prepare fills the tables, so that a snapshot takes several pieces.
@@ -100,7 +114,7 @@ func order(points []*point) {
 	})
 }
 
-func runAll(w *world, points []*point, o options) []*trial {
+func runAll(w *world, n *nemesis.Nemesis, points []*point, o options) []*trial {
 	var trials []*trial
 	random := rand.New(rand.NewSource(o.seed))
 
@@ -122,7 +136,7 @@ func runAll(w *world, points []*point, o options) []*trial {
 	}
 	// At the end: timestamps stay ahead of a clock that was ahead.
 	if o.faults {
-		trials = append(trials, sicken(w, o, random)...)
+		trials = append(trials, sicken(w, n, o, random)...)
 	}
 	return trials
 }

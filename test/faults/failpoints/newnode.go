@@ -60,11 +60,6 @@ func newNodePoints(points []*point) (joining, founding []*point) {
 // run them, with clients at the registers of the cluster that is joined, or of
 // the one that is founded: they wait until there is one.
 func (n *newTrials) run(out string, random *rand.Rand) {
-	var logs []int64
-
-	if n.loaded {
-		logs = n.load.logSizes()
-	}
 	r := startRegisters(n.load, n.name, random)
 	err := n.crash(r)
 	if checked := r.finish(); err == nil {
@@ -76,19 +71,22 @@ func (n *newTrials) run(out string, random *rand.Rand) {
 	if err == nil {
 		err = newWorld(n.node.self).checkTables(0)
 	}
-	if !n.loaded {
-		logs = make([]int64, n.load.Nodes)
-		err = errors.Join(err, n.load.checkLogs(logs))
-	}
 	for _, t := range n.all {
 		t.ops, t.unknown, t.gap, t.err = len(r.ops), r.unknown, r.gap, err
 		if _, crashed := hitsIn(n.node.data(), t.point.name); !crashed && err == nil {
 			t.err = fmt.Errorf("%v never gets there", t.role)
 		}
 	}
-	n.node.remove()
+	n.fail(n.node.remove())
 	if n.loaded {
-		n.checkOthers(logs)
+		n.fail(n.checkOthers())
+	}
+}
+
+// fail all, by what they have in common.
+func (n *newTrials) fail(err error) {
+	for _, t := range n.all {
+		t.err = errors.Join(t.err, err)
 	}
 }
 
@@ -121,17 +119,12 @@ func (n *newTrials) crash(r *registers) error {
 }
 
 // checkOthers, whom the new node has left again.
-func (n *newTrials) checkOthers(logs []int64) {
+func (n *newTrials) checkOthers() error {
 	err := wait(recoverPatience, "all peers", n.load.whole)
 	if err == nil {
 		err = n.load.checkReplicas(0)
 	}
-	err = errors.Join(err, n.load.checkLogs(logs))
-	for _, t := range n.all {
-		if t.err == nil {
-			t.err = err
-		}
-	}
+	return errors.Join(err, n.load.CheckLogs())
 }
 
 // works: it serves, and either stores and finds, or knows the others.

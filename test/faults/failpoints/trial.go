@@ -37,7 +37,8 @@ type trial struct {
 	gap      time.Duration
 	ops      int
 	unknown  int
-	inCommon bool // the operations are those of the trial before
+	inCommon bool  // the operations are those of the trial before
+	logged   error // by nodes that have gone, what none may
 	err      error
 }
 
@@ -56,8 +57,9 @@ func (t *trial) crashed() bool {
 func (t *trial) run(random *rand.Rand) {
 	t.err = t.steps(random)
 	if t.extra != nil {
-		t.extra.remove()
+		t.logged = errors.Join(t.logged, t.extra.remove())
 	}
+	t.err = errors.Join(t.err, t.logged, t.w.CheckLogs())
 }
 
 func (t *trial) steps(random *rand.Rand) error {
@@ -69,7 +71,6 @@ func (t *trial) steps(random *rand.Rand) error {
 			return err
 		}
 	}
-	logs := t.w.logSizes()
 	r := startRegisters(t.w, t.name, random)
 	err := t.crashDuring(r, random)
 	if checked := r.finish(); err == nil {
@@ -83,7 +84,7 @@ func (t *trial) steps(random *rand.Rand) error {
 	if err = t.checkTxns(); err != nil {
 		return err
 	}
-	return errors.Join(t.w.checkReplicas(t.target), t.w.checkLogs(logs))
+	return t.w.checkReplicas(t.target)
 }
 
 func (t *trial) crashDuring(r *registers, random *rand.Rand) error {

@@ -153,7 +153,7 @@ func (w *world) nodeOfMember(member *pdpb.Member) (int, error) {
 		return -1, err
 	}
 	port, err := strconv.Atoi(u.Port())
-	return nodeOfPort(port, 2379+w.BasePort, 10), err
+	return nodeOfPort(port, 2379+w.BasePort+w.Proxied, 10), err
 }
 
 // find asks PD who has a key.
@@ -183,7 +183,7 @@ func (w *world) stores() (map[uint64]string, error) {
 	err := w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
 		reply, err := pd.GetAllStores(ctx, &pdpb.GetAllStoresRequest{Header: w.header(), ExcludeTombstoneStores: true})
 		for _, store := range reply.GetStores() {
-			addresses[store.Id] = store.Address
+			addresses[store.Id] = w.Unproxied(store.Address)
 		}
 		return failed(reply.GetHeader(), err)
 	})
@@ -316,10 +316,12 @@ func (w *world) dataFile(node int, name string) string {
 // arm sets what is to take place on a node; "" is nothing.  What earlier ones
 // left is forgotten.
 func (w *world) arm(node int, text string) error {
-	return armIn(nemesis.DataFolder(w.Cluster, node), text)
+	return armIn(w.Cluster, node, text)
 }
 
-func armIn(dir, text string) error {
+func armIn(c *cluster.Cluster, node int, text string) error {
+	dir := nemesis.DataFolder(c, node)
+	c.NoteCrashes(dir)
 	claims, _ := filepath.Glob(filepath.Join(dir, "tikv_failpoint.*"))
 	for _, file := range append(claims, filepath.Join(dir, "tikv_failpoint_hits")) {
 		if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
@@ -327,40 +329,6 @@ func armIn(dir, text string) error {
 		}
 	}
 	return nemesis.SetFailpoints(dir, text)
-}
-
-// ---- servers' logs
-
-func (w *world) logFile(node int) string {
-	return filepath.Join(w.Dir, fmt.Sprintf("node%d", node), "log")
-}
-
-func (w *world) logSizes() []int64 {
-	sizes := make([]int64, w.Nodes)
-	for node := range sizes {
-		if info, err := os.Stat(w.logFile(node)); err == nil {
-			sizes[node] = info.Size()
-		}
-	}
-	return sizes
-}
-
-// checkLogs since then: nobody has ended but who was crashed.
-func (w *world) checkLogs(from []int64) error {
-	for node := range from {
-		text, err := os.ReadFile(w.logFile(node))
-		if err != nil {
-			return err
-		}
-		for _, line := range strings.Split(string(text[from[node]:]), "\n") {
-			for _, bad := range []string{"broken invariant", "PANIC:", "TRAP:", "contradicts what was committed"} {
-				if strings.Contains(line, bad) {
-					return fmt.Errorf("node %d: %s", node, line)
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // hits of a point on a node since it was armed, and whether it crashed.

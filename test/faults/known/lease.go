@@ -11,11 +11,12 @@ import (
 // A leader that hands over hears nothing any more, and is asked as soon as the
 // next one has acknowledged a write: by then what remains of its lease must not
 // count.  It is a matter of a second or two, so only a try that was fast enough
-// says something.
+// says something: it is tried until enough were, and on a machine on which a
+// transfer never takes less than that nothing is shown, and that is told.
 
 const (
 	leaseKey    = "chaos/known/lease"
-	leaseTries  = 12
+	leaseTries  = 60
 	leaseWanted = 3
 	leaseLeft   = 1500 * time.Millisecond // at least, of 2.7 s from the last heartbeat
 )
@@ -34,8 +35,12 @@ func (t *test) oldLeadersRead() (fast, refused int, err error) {
 			refused += n
 		}
 	}
-	if err == nil && fast == 0 {
-		err = fmt.Errorf("in none of %d tries the next leader took a write within %v", try, leaseLeft)
+	switch {
+	case err != nil:
+	case fast < leaseWanted:
+		err = fmt.Errorf("in %d of %d tries the next leader took a write within %v; %d are wanted", fast, try, leaseLeft, leaseWanted)
+	case refused == 0:
+		err = fmt.Errorf("none of %d old leaders refused a read, though they hear nothing", fast)
 	}
 	return fast, refused, err
 }

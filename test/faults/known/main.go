@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -78,12 +79,13 @@ func main() {
 		err := one.run(t)
 		n.Heal()
 		c.Start()
-		if err == nil {
+		if err = errors.Join(err, c.CheckLogs()); err == nil {
 			fmt.Printf("ok %d - %s: %s (%s)\n", ran, one.name, one.what, t.said)
 			continue
 		}
 		failed++
-		fmt.Printf("not ok %d - %s: %s\n# %v\n", ran, one.name, one.what, err)
+		fmt.Printf("not ok %d - %s: %s\n# %s\n", ran, one.name, one.what,
+			strings.ReplaceAll(err.Error(), "\n", "\n# "))
 	}
 	if err = n.CheckProxy(); err != nil {
 		failed++

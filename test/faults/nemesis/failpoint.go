@@ -104,15 +104,30 @@ func (n *Nemesis) misbehave(f FailpointFault) error {
 		return err
 	}
 	time.Sleep(time.Second + time.Duration(n.random.Int63n(int64(10*time.Second))))
-	err := n.awaitHits(f.needs(n.Cluster.Nodes), before, data)
-	if err == nil && f.Clock != 0 {
-		err = n.awaitClock(node, n.clock+f.Clock)
+	err := n.awaitEffect(f, node, before)
+	if err == nil && f.Serves {
+		err = n.demandService(node)
 	}
 	n.ahead = max(n.ahead, f.Clock)
 	if e := SetFailpoints(data, FailpointFault{}.Text(n.clock)); e != nil {
 		return e
 	}
 	return err
+}
+
+// awaitEffect until the fault is seen to be one; before is what was passed when
+// it was set.
+func (n *Nemesis) awaitEffect(f FailpointFault, node int, before map[string]int) error {
+	err := n.awaitHits(f.needs(n.Cluster.Nodes), before, DataFolder(n.Cluster, node))
+	if err == nil && f.Clock != 0 {
+		err = n.awaitClock(node, n.clock+f.Clock)
+	}
+	return err
+}
+
+// AwaitEffect of what a test has set itself, when nothing had been passed.
+func (n *Nemesis) AwaitEffect(f FailpointFault, node int) error {
+	return n.awaitEffect(f, node, nil)
 }
 
 // awaitHits until each of these names was passed since then, in one of these

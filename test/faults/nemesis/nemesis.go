@@ -152,10 +152,10 @@ func (n *Nemesis) Run() error {
 		if err == nil {
 			n.counts[f.name]++
 		} else if !errors.Is(err, errNotInjected) {
-			return fmt.Errorf("%s: %w", f.name, err)
+			return fmt.Errorf("%s: %w", f.name, errors.Join(err, n.Cluster.CheckLogs()))
 		}
-		if serves := n.eachServes(); serves != nil {
-			return fmt.Errorf("after %s: %w", f.name, serves)
+		if wrong := errors.Join(n.eachServes(), n.Cluster.CheckLogs()); wrong != nil {
+			return fmt.Errorf("after %s: %w", f.name, wrong)
 		}
 		if !goesOnTrying(err, n.counts[f.name], try) {
 			return nil

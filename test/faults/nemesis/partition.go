@@ -147,6 +147,9 @@ func (n *Nemesis) behind(p partition, led []*group, meanwhile func() error) (err
 	if err = n.awaitLoss(p.links); err == nil {
 		err = n.demandLeaders(p, led)
 	}
+	if err == nil && p.whyNotReplaced(n.Cluster.Nodes, n.first) == "" {
+		err = n.demandWrite()
+	}
 	return err
 }
 

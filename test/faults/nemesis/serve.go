@@ -63,6 +63,30 @@ func (n *Nemesis) eachServes() error {
 	return errors.Join(errs...)
 }
 
+// demandService of a node that is at fault, while it is, as long as that takes:
+// the first time, and of three nodes, on which everything is done by groups.
+func (n *Nemesis) demandService(node int) error {
+	if !n.first || n.Cluster.Nodes < 3 {
+		return nil
+	}
+	if _, err := n.awaitService(node); err != nil {
+		return fmt.Errorf("node %d acknowledges nothing for %v while the fault lasts: %w", node, servesWithin, err)
+	}
+	n.tell("served meanwhile", 1)
+	return nil
+}
+
+// demandWrite of the region by any node, while a fault lasts.
+func (n *Nemesis) demandWrite() error {
+	w := startWatch(n.groups[0], n.Cluster.Nodes, -1)
+	defer w.stop()
+	if !w.await(mustLeadWithin) {
+		return fmt.Errorf("nobody acknowledges a write while the fault lasts, for %v", mustLeadWithin)
+	}
+	n.tell("writes acknowledged meanwhile", 1)
+	return nil
+}
+
 func (n *Nemesis) awaitService(node int) (led bool, err error) {
 	for began := time.Now(); time.Since(began) < servesWithin; time.Sleep(100 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -136,6 +136,10 @@ func (n *Nemesis) With(kind string, node int, meanwhile func() error) error {
 	if err == nil {
 		n.counts[kind]++
 	}
+	// Not joined: it is a failure, also of a harm that may be tried again.
+	if wrong := n.Cluster.CheckLogs(); wrong != nil {
+		return fmt.Errorf("%w (the fault itself: %v)", wrong, err)
+	}
 	return err
 }
 
@@ -184,10 +188,7 @@ func (n *Nemesis) misbehaves(f FailpointFault, node int, meanwhile func() error)
 	if err := SetFailpoints(data, f.Text(n.clock)); err != nil {
 		return err
 	}
-	err := n.awaitHits(f.Needs, before, data)
-	if err == nil && f.Clock != 0 {
-		err = n.awaitClock(node, n.clock+f.Clock)
-	}
+	err := n.awaitEffect(f, node, before)
 	if err == nil {
 		err = meanwhile()
 	}

@@ -78,7 +78,7 @@ func main() {
 	}
 	fmt.Print(n.Report(), t.table())
 	if err == nil {
-		err = errors.Join(n.CheckProxy(), n.CheckInjected())
+		err = errors.Join(n.CheckProxy(), n.CheckInjected(), c.CheckLogs())
 	}
 	if err != nil {
 		log.Fatal(err)

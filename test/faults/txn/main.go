@@ -158,7 +158,7 @@ func runRound(round int, o options, c *cluster.Cluster, n *nemesis.Nemesis, w *b
 	if err = bank.WithClient(c, w.Check); err != nil {
 		return err
 	}
-	if err = bank.CheckTables(context.Background(), c); err != nil {
+	if err = errors.Join(bank.CheckTables(context.Background(), c), c.CheckLogs()); err != nil {
 		return err
 	}
 	log.Printf("round %d: serving after %4d ms, %d transactions acknowledged so far, %d snapshots read",
