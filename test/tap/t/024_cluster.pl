@@ -131,6 +131,16 @@ is($answer, 0, 'with few worker processes the node serves');
 like(cluster('status'), qr/status\b.*not registered/, 'status says who goes without');
 is($answer, 0, 'but all that run serve');
 is(ask('SHOW tikv.slow_log_threshold'), '7s', 'settings are applied, one of the node before one of all');
+
+# ---- so is an environment, and who has another one is restarted
+my $value = q{CREATE TEMP TABLE seen (value text); COPY seen FROM PROGRAM 'echo "$TIKV_TEST"'; SELECT value FROM seen};
+
+is(ask($value), '', 'the server has no variable that nobody gave it');
+like(cluster('start', '--env', '0:TIKV_TEST=of node 0', '--env', 'TIKV_TEST=of all', '--env', '1:TIKV_TEST=of another'),
+	qr/node 0 is restarted.*environment/, 'another environment restarts the node, and says why');
+is(ask($value), 'of node 0', 'the server has it, that of the node before that of all');
+unlike(cluster('start', '--env', '0:TIKV_TEST=of node 0'), qr/restarted/, 'the same one does not');
+like(cluster('start', '--env', 'TIKV TEST=x'), qr/NAME=value/, 'a variable has a name and a value');
 cluster('stop');
 is($answer, 0, 'it stops');
 like(cluster('status'), qr/not running/, 'status says so');
@@ -138,7 +148,8 @@ is($answer, 3, 'by its exit status, too');
 cluster('start', '--set', 'max_worker_processes=8');
 is($answer, 0, 'it starts with what it remembers');
 is(ask(q{SELECT convert_from(tikv_get('k'), 'UTF8')}), 'v', 'its keys');
-is(ask('SHOW tikv.slow_log_threshold'), '7s', 'and its settings');
+is(ask('SHOW tikv.slow_log_threshold'), '7s', 'its settings');
+is(ask($value), 'of node 0', 'and its environment');
 
 # ---- it grows, and nodes leave, the first one among them: the others serve on,
 # are not restarted, and know that they are gone
