@@ -71,6 +71,8 @@ if [ "$PROGRAM" = failpoints ] || [ "$PROGRAM" = known ] ||
     . "$TOP/test/faults/failpoints/build.sh"
     copy=$(make_server_tmp tikv_failpoint_build)
     use_failpoint_build "$copy"
+    make_step_clock "$copy/step_clock.so"
+    [ "$PROGRAM" = known ] || set -- "$@" -step-clock "$copy/step_clock.so"
 fi
 "$TOP/out/bin/faults-$PROGRAM" -rounds "$ROUNDS" -dir "$dir" \
     -cluster "$TOP/scripts/cluster" -base-port "${BASE_PORT:-7000}" ${SEED:+-seed "$SEED"} "$@"

@@ -58,6 +58,7 @@ type options struct {
 	dir, script, only, out, leak                string
 	longest                                     time.Duration
 	failpoints, ttl, disturbed, grow            bool
+	stepClock                                   string
 }
 
 func parseOptions() options {
@@ -77,6 +78,7 @@ func parseOptions() options {
 	flag.DurationVar(&o.longest, "longest", 30*time.Second, "that an instance is stopped or cut off")
 	flag.StringVar(&o.out, "out", "", "folder for the histories of a failure, and of all laps with -minutes")
 	flag.BoolVar(&o.failpoints, "failpoints", false, "the build has them: slow and full disks, clocks that step")
+	flag.StringVar(&o.stepClock, "step-clock", "", "the library by which clocks step")
 	flag.BoolVar(&o.ttl, "ttl", false, "values with times to live: no transactions, no clocks that step")
 	flag.BoolVar(&o.grow, "grow", false, "nodes join and leave (grow.go), and nothing is harmed; rounds: of five nodes")
 	flag.BoolVar(&o.disturbed, "disturbed", false, "others use the machine: times are not judged")
@@ -151,6 +153,9 @@ func configure(c *cluster.Cluster, o options) {
 	}
 	if o.failpoints {
 		nemesis.UseFailpoints(!o.ttl)
+		if !o.ttl {
+			c.StepClock = o.stepClock
+		}
 	}
 }
 

@@ -26,8 +26,13 @@ type Cluster struct {
 	Proxied  int      // added to the ports for stores, clients and PD that are announced; 0: none are
 	Settings []string // name=value, or node:name=value, beyond those that every start has
 	Disks    Disks
-	here     here
-	logs     logs
+
+	// StepClock is the library by which the clock of a node can be set
+	// (clocks.go); "": none can.
+	StepClock string
+
+	here here
+	logs logs
 
 	// GivenUp is called before the program ends since a node does not start.
 	GivenUp func(error)
@@ -43,6 +48,7 @@ func (c *Cluster) Start() {
 	for _, setting := range c.Settings {
 		cmd.Args = append(cmd.Args, "--set", setting)
 	}
+	cmd.Args = append(cmd.Args, c.clockArguments()...)
 	cmd.Stdout = os.Stdout
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {

@@ -59,7 +59,7 @@ func (t *trial) sickDuring(n *nemesis.Nemesis, f nemesis.FailpointFault, r *regi
 		return fmt.Errorf("before the fault: %w", err)
 	}
 	n.Leaders()
-	if err := t.w.arm(t.target, f.Text(0)); err != nil {
+	if err := t.begin(f); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -71,7 +71,7 @@ func (t *trial) sickDuring(n *nemesis.Nemesis, f nemesis.FailpointFault, r *regi
 		time.Sleep(50 * time.Millisecond)
 	}
 	if f.Serves && t.committed() == 0 {
-		_ = t.w.arm(t.target, "")
+		_ = t.end(f)
 		return fmt.Errorf("no transaction in %v; the last failed: %v", faultTime, last)
 	}
 	if f.Serves {
@@ -79,7 +79,7 @@ func (t *trial) sickDuring(n *nemesis.Nemesis, f nemesis.FailpointFault, r *regi
 			return fmt.Errorf("during the fault: %w", err)
 		}
 	}
-	if err := errors.Join(n.AwaitEffect(f, t.target), t.w.arm(t.target, "")); err != nil {
+	if err := errors.Join(n.AwaitEffect(f, t.target), t.end(f)); err != nil {
 		return err
 	}
 	began = time.Now()
@@ -89,4 +89,18 @@ func (t *trial) sickDuring(n *nemesis.Nemesis, f nemesis.FailpointFault, r *regi
 		err = r.waitForAnswers(100, recoverPatience)
 	}
 	return err
+}
+
+func (t *trial) begin(f nemesis.FailpointFault) error {
+	if f.Clock != 0 {
+		return t.w.SetClock(t.target, f.Clock)
+	}
+	return t.w.arm(t.target, f.Set)
+}
+
+func (t *trial) end(f nemesis.FailpointFault) error {
+	if f.Clock != 0 {
+		return t.w.SetClock(t.target, 0)
+	}
+	return t.w.arm(t.target, "")
 }

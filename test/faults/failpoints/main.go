@@ -29,6 +29,7 @@ type options struct {
 	basePort                      int
 	seed                          int64
 	one, faults                   bool
+	stepClock                     string
 }
 
 func parseOptions() options {
@@ -43,6 +44,7 @@ func parseOptions() options {
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano(), "of the random choices")
 	flag.BoolVar(&o.one, "one", false, "each point as one who reaches it alone, by chance")
 	flag.BoolVar(&o.faults, "faults", false, "slow and full disks and clocks that are off, too")
+	flag.StringVar(&o.stepClock, "step-clock", "", "the library by which a clock is off")
 	_ = flag.Int("rounds", 1, "not used: each point is crashed once")
 	flag.Parse()
 	if o.dir == "" {
@@ -62,6 +64,9 @@ func main() {
 	chosen := selectPoints(all, o.only)
 	log.Printf("seed %d, %d points of %d", o.seed, len(chosen), len(all))
 	w := newWorld(&cluster.Cluster{Script: o.script, Dir: o.dir, BasePort: o.basePort, Nodes: 3})
+	if o.faults {
+		w.StepClock = o.stepClock
+	}
 	n, err := watching(w, o)
 	if err != nil {
 		log.Fatal(err)
@@ -161,6 +166,9 @@ func whoCrashes(p *point, o options, random *rand.Rand) []role {
 func restore(w *world) bool {
 	for node := 0; node < w.Nodes; node++ {
 		_ = w.arm(node, "")
+		if w.StepClock != "" {
+			_ = w.SetClock(node, 0)
+		}
 	}
 	_ = w.setReplicas(3)
 	if err := wait(recoverPatience, "all peers after a failure", w.whole); err != nil {

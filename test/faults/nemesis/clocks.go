@@ -1,52 +1,14 @@
 package nemesis
 
 import (
-	"context"
-	"encoding/binary"
 	"fmt"
-	"log"
-	"sync"
 	"time"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// What a node takes for the time of day is seen in what its store tells others:
-// each BatchRaftMessage says when it was sent (src/transport/batch_queue.c).
-// The proxy reads it there.
+// A clock that steps is that of all processes of a node, Postgres's own as well
+// (cluster.SetClock).  That it did is asked for by SQL, of each node.
 
-const lastObservedTime protowire.Number = 13 // a field of BatchRaftMessage, in ms
-
-// clocks are what nodes said last, as how far it was ahead of this program's.
-type clocks struct {
-	mutex sync.Mutex
-	ahead map[int]heardClock
-}
-
-type heardClock struct {
-	by time.Duration
-	at time.Time
-}
-
-func (c *clocks) hear(node int, ms int64) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	if c.ahead == nil {
-		c.ahead = map[int]heardClock{}
-	}
-	now := time.Now()
-	c.ahead[node] = heardClock{time.Duration(ms-now.UnixMilli()) * time.Millisecond, now}
-}
-
-// since that moment; false: the node has said nothing.
-func (c *clocks) since(node int, when time.Time) (ahead time.Duration, said bool) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	heard, said := c.ahead[node]
-	return heard.by, said && heard.at.After(when)
-}
-
-// Clocks step by an hour: nothing that delays a message takes so long.
+// Clocks step by an hour: nothing that delays an answer takes so long.
 const clockSlack = 10 * time.Minute
 
 // isOff says whether a clock that is so far ahead is off by these seconds.
@@ -54,134 +16,45 @@ func isOff(ahead time.Duration, seconds int) bool {
 	return (ahead - time.Duration(seconds)*time.Second).Abs() < clockSlack
 }
 
-// awaitClock until the node is seen to have a clock that is off by so much.
+// setClock of a node, by so much off beside what all are.
+func (n *Nemesis) setClock(node, seconds int) error {
+	return n.Cluster.SetClock(node, n.clock+seconds)
+}
+
+// awaitClock until the node, and no other one, is seen to have a clock that is
+// off by so much.
 func (n *Nemesis) awaitClock(node, seconds int) error {
-	asked := time.Now()
-	for time.Since(asked) < effectWithin {
-		if n.clockIsOff(node, seconds, asked) {
-			n.tell(fmt.Sprintf("clocks seen off by %+d s", seconds-n.clock), 1)
+	var last error
+	for asked := time.Now(); time.Since(asked) < effectWithin; time.Sleep(50 * time.Millisecond) {
+		if last = n.clocksAre(node, seconds); last == nil {
+			n.tell(fmt.Sprintf("clocks seen off by %+d s", seconds), 1)
 			return nil
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
-	return fmt.Errorf("%w: the clock of node %d is not seen to be off by %d s", errNotInjected, node, seconds)
+	return fmt.Errorf("%w: %w", errNotInjected, last)
 }
 
-func (n *Nemesis) clockIsOff(node, seconds int, since time.Time) bool {
-	if n.network == nil {
-		return n.timestampIsOff(seconds)
+// clocksAre as far ahead as they are to be: that node's by so much more.
+func (n *Nemesis) clocksAre(node, seconds int) error {
+	for _, other := range n.Cluster.Here() {
+		wanted := n.clock
+		if other == node {
+			wanted += seconds
+		}
+		ahead, err := n.clockAhead(other)
+		if err != nil {
+			return fmt.Errorf("the clock of node %d is not known: %w", other, err)
+		}
+		if !isOff(ahead, wanted) {
+			return fmt.Errorf("the clock of node %d is ahead by %.0f s, not by %d", other, ahead.Seconds(), wanted)
+		}
 	}
-	ahead, said := n.network.clocks.since(node, since)
-	if !said || !isOff(ahead, seconds) {
-		return false
-	}
-	log.Printf("node %d says that it is %.0f s later than it is", node, ahead.Seconds())
-	return true
+	return nil
 }
 
-// timestampIsOff: a single instance tells nobody its time, but gives timestamps.
-// They do not go back: of a clock that is behind they stand still, while those
-// of another one are never behind the time at which they were asked for.
-func (n *Nemesis) timestampIsOff(seconds int) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	asked := time.Now()
-	ms, given := n.timestamp(ctx, 0)
-	if !given {
-		return false
-	}
-	ahead := time.Duration(ms-asked.UnixMilli()) * time.Millisecond
-	if seconds < n.clock {
-		return ahead < time.Duration(n.clock)*time.Second-time.Second
-	}
-	return isOff(ahead, seconds)
-}
-
-// frames reads what a client of HTTP/2 sends, for the gRPC messages in it.
-type frames struct {
-	heard func(ms int64)
-
-	begun   bool
-	rest    []byte
-	streams map[uint32][]byte
-}
-
-// What a client of HTTP/2 begins with, and what a frame does.
-const (
-	prefaceSize = 24
-	headSize    = 9
-
-	dataFrame = 0
-	rstFrame  = 3
-
-	endStream = 0x1
-	padded    = 0x8
-)
-
-func (f *frames) feed(bytes []byte) {
-	f.rest = append(f.rest, bytes...)
-	if !f.begun {
-		if len(f.rest) < prefaceSize {
-			return
-		}
-		f.begun, f.streams = true, map[uint32][]byte{}
-		f.rest = f.rest[prefaceSize:]
-	}
-	for len(f.rest) >= headSize {
-		size := int(f.rest[0])<<16 | int(f.rest[1])<<8 | int(f.rest[2])
-		if len(f.rest) < headSize+size {
-			break
-		}
-		f.frame(f.rest[3], f.rest[4], binary.BigEndian.Uint32(f.rest[5:headSize])&^(1<<31), f.rest[headSize:headSize+size])
-		f.rest = f.rest[headSize+size:]
-	}
-	f.rest = append([]byte(nil), f.rest...)
-}
-
-func (f *frames) frame(kind, flags byte, stream uint32, payload []byte) {
-	if kind == dataFrame {
-		if flags&padded != 0 && len(payload) > 0 && len(payload) > int(payload[0]) {
-			payload = payload[1 : len(payload)-int(payload[0])]
-		}
-		f.streams[stream] = f.messages(append(f.streams[stream], payload...))
-	}
-	if kind == rstFrame || kind == dataFrame && flags&endStream != 0 {
-		delete(f.streams, stream)
-	}
-}
-
-// messages that are whole are read; what is left of the bytes is returned.
-func (f *frames) messages(bytes []byte) []byte {
-	const prefix = 5 // of gRPC: whether it is compressed, and how long it is
-	for len(bytes) >= prefix {
-		size := int(binary.BigEndian.Uint32(bytes[1:prefix]))
-		if len(bytes) < prefix+size {
-			break
-		}
-		if ms, said := timeIn(bytes[prefix : prefix+size]); said && bytes[0] == 0 {
-			f.heard(ms)
-		}
-		bytes = bytes[prefix+size:]
-	}
-	return append([]byte(nil), bytes...)
-}
-
-// timeIn a BatchRaftMessage.
-func timeIn(message []byte) (ms int64, said bool) {
-	for len(message) > 0 {
-		number, kind, size := protowire.ConsumeTag(message)
-		if size < 0 {
-			return 0, false
-		}
-		message = message[size:]
-		if number == lastObservedTime && kind == protowire.VarintType {
-			value, size := protowire.ConsumeVarint(message)
-			return int64(value), size > 0
-		}
-		if size = protowire.ConsumeFieldValue(number, kind, message); size < 0 {
-			return 0, false
-		}
-		message = message[size:]
-	}
-	return 0, false
+// clockAhead is how far the time of day of a node is ahead of this program's.
+func (n *Nemesis) clockAhead(node int) (time.Duration, error) {
+	var now time.Time
+	err := n.ask(node, []any{&now}, "SELECT clock_timestamp()")
+	return time.Until(now), err
 }

@@ -34,8 +34,9 @@ type FailpointFault struct {
 
 const clockStep = 3600
 
-// FailpointFaults are disks and clocks that go wrong.  A clock that is off is
-// off for everything that looks at the time of day; leases go by another one.
+// FailpointFaults are disks, by failpoints, and clocks that go wrong.  A clock
+// that is off is off for everything that looks at the time of day; leases go by
+// another one.
 var FailpointFaults = []FailpointFault{
 	{Name: "slow-disk", Serves: true,
 		Set:   "flush_before_sync=delay(300);store_own_before_commit=delay(300);pd_before_commit=delay(300)",
@@ -50,18 +51,6 @@ var FailpointFaults = []FailpointFault{
 
 // Of a snapshot there is no occasion by itself: snapshotToFullDisk makes one.
 const snapshotWrite = "store_snapshot_write"
-
-// Text of what is set on a node whose clock is off by so many seconds anyway.
-func (f FailpointFault) Text(clock int) string {
-	text := f.Set
-	if clock += f.Clock; clock != 0 {
-		if text != "" {
-			text += ";"
-		}
-		text += fmt.Sprintf("clock=%d", clock)
-	}
-	return text
-}
 
 // needs of so many instances: the store of one alone waits for the disk as part
 // of its commit, not by a flush process.
@@ -100,7 +89,7 @@ func (n *Nemesis) misbehave(f FailpointFault) error {
 	if f.Full {
 		n.Cluster.Disks.Begin(node)
 	}
-	if err := SetFailpoints(data, f.Text(n.clock)); err != nil {
+	if err := n.begin(f, node); err != nil {
 		return err
 	}
 	time.Sleep(time.Second + time.Duration(n.random.Int63n(int64(10*time.Second))))
@@ -108,11 +97,26 @@ func (n *Nemesis) misbehave(f FailpointFault) error {
 	if err == nil && f.Serves {
 		err = n.demandService(node)
 	}
-	n.ahead = max(n.ahead, f.Clock)
-	if e := SetFailpoints(data, FailpointFault{}.Text(n.clock)); e != nil {
+	if e := n.end(f, node); e != nil {
 		return e
 	}
 	return err
+}
+
+// begin a fault of a node.
+func (n *Nemesis) begin(f FailpointFault, node int) error {
+	if f.Clock != 0 {
+		n.ahead = max(n.ahead, f.Clock)
+		return n.setClock(node, f.Clock)
+	}
+	return SetFailpoints(DataFolder(n.Cluster, node), f.Set)
+}
+
+func (n *Nemesis) end(f FailpointFault, node int) error {
+	if f.Clock != 0 {
+		return n.setClock(node, 0)
+	}
+	return SetFailpoints(DataFolder(n.Cluster, node), "")
 }
 
 // awaitEffect until the fault is seen to be one; before is what was passed when
@@ -120,7 +124,7 @@ func (n *Nemesis) misbehave(f FailpointFault) error {
 func (n *Nemesis) awaitEffect(f FailpointFault, node int, before map[string]int) error {
 	err := n.awaitHits(f.needs(n.Cluster.Nodes), before, DataFolder(n.Cluster, node))
 	if err == nil && f.Clock != 0 {
-		err = n.awaitClock(node, n.clock+f.Clock)
+		err = n.awaitClock(node, f.Clock)
 	}
 	return err
 }
@@ -203,14 +207,14 @@ func (n *Nemesis) snapshotToFullDisk() error {
 		folders = append(folders, DataFolder(n.Cluster, node))
 	}
 	before := hitsIn(folders...)
-	err := setAll(folders, f.Text(n.clock))
+	err := setAll(folders, f.Set)
 	if err == nil {
 		_, _, err = n.removePeer()
 	}
 	if err == nil {
 		err = n.awaitHits([]string{snapshotWrite}, before, folders...)
 	}
-	repaired := setAll(folders, FailpointFault{}.Text(n.clock))
+	repaired := setAll(folders, "")
 	n.forgetRegion()
 	if repaired == nil {
 		repaired = n.WaitReplicas()
@@ -239,8 +243,8 @@ func (n *Nemesis) FollowClock() error {
 		return nil
 	}
 	n.clock, n.ahead = n.clock+n.ahead, 0
-	for node := 0; node < max(1, n.Cluster.Nodes); node++ {
-		if err := SetFailpoints(DataFolder(n.Cluster, node), FailpointFault{}.Text(n.clock)); err != nil {
+	for _, node := range n.Cluster.Here() {
+		if err := n.setClock(node, 0); err != nil {
 			return err
 		}
 	}

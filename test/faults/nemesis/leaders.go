@@ -55,29 +55,20 @@ func (n *Nemesis) forgetRegion() {
 
 // givesTimestamp says whether the member answers with one: then it leads.
 func (n *Nemesis) givesTimestamp(ctx context.Context, node int) bool {
-	_, given := n.timestamp(ctx, node)
-	return given
-}
-
-// timestamp of a member that leads, its milliseconds.
-func (n *Nemesis) timestamp(ctx context.Context, node int) (ms int64, given bool) {
 	conn, err := n.router.Conn(n.Cluster.PDAddressOf(node))
 	if err != nil {
-		return 0, false
+		return false
 	}
 	stream, err := pdpb.NewPDClient(conn).Tso(ctx)
 	if err != nil {
-		return 0, false
+		return false
 	}
 	defer func() { _ = stream.CloseSend() }()
 	if stream.Send(&pdpb.TsoRequest{Header: n.router.header(), Count: 1}) != nil {
-		return 0, false
+		return false
 	}
 	r, err := stream.Recv()
-	if Failed(r.GetHeader(), err) != nil || r.GetTimestamp() == nil {
-		return 0, false
-	}
-	return r.Timestamp.Physical, true
+	return Failed(r.GetHeader(), err) == nil && r.GetTimestamp() != nil
 }
 
 // watch for the first node that leads, besides one or besides none.

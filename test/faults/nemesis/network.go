@@ -28,7 +28,6 @@ type network struct {
 	healed  chan struct{} // closed when the links are open again
 	passed  map[link]int  // connections between instances
 	strange int           // connections of nobody known, that were not let through
-	clocks  clocks
 	callers callers
 	clients []int // processes besides this one
 }
@@ -44,10 +43,9 @@ const (
 type link struct{ from, to int }
 
 type pipe struct {
-	link   link // from: also a client or a stranger; changed with the mutex held
-	a, b   net.Conn
-	posed  bool    // by a probe, which is no evidence of what an instance does
-	frames *frames // of what the sender tells other stores; nil: it is no such port
+	link  link // from: also a client or a stranger; changed with the mutex held
+	a, b  net.Conn
+	posed bool // by a probe, which is no evidence of what an instance does
 }
 
 func startNetwork(c *cluster.Cluster) (*network, error) {
@@ -98,9 +96,6 @@ func (n *network) serve(conn net.Conn, to int, target string) {
 		p.link.from = n.nodeBehind(conn)
 	}
 	defer n.forget(p)
-	if !p.posed && target == n.cluster.PeerAddressOf(to) && p.link.from >= 0 {
-		p.frames = &frames{heard: func(ms int64) { n.clocks.hear(p.link.from, ms) }}
-	}
 	if !n.admit(p) {
 		return
 	}
@@ -111,23 +106,20 @@ func (n *network) serve(conn net.Conn, to int, target string) {
 	n.mutex.Lock()
 	p.b = there
 	n.mutex.Unlock()
-	go n.pass(p, there, conn, nil, true)
-	n.pass(p, conn, there, p.frames, false)
+	go n.pass(p, there, conn, true)
+	n.pass(p, conn, there, false)
 }
 
 // pass copies until either side ends.  What comes while the link is blocked
 // is lost, as if a cable had been cut: nobody is told, and after the repair
 // the connection is of no use any more.  answers: to who has connected.
-func (n *network) pass(p *pipe, from, to net.Conn, frames *frames, answers bool) {
+func (n *network) pass(p *pipe, from, to net.Conn, answers bool) {
 	buffer := make([]byte, 64<<10)
 	for {
 		size, err := from.Read(buffer)
 		over, kept := n.keepBack(p, size, err == nil, answers)
 		if kept || err != nil {
 			break
-		}
-		if frames != nil {
-			frames.feed(buffer[:size])
 		}
 		size, err = to.Write(buffer[:size])
 		n.wrote(over, size, p.posed)

@@ -61,24 +61,3 @@ func TestUnfollowed(t *testing.T) {
 		}
 	}
 }
-
-func TestFailpointText(t *testing.T) {
-	tests := []struct {
-		fault FailpointFault
-		clock int
-		text  string
-	}{
-		{FailpointFault{}, 0, ""},
-		{FailpointFault{}, 3600, "clock=3600"},
-		{FailpointFault{Set: "a=error"}, 0, "a=error"},
-		{FailpointFault{Set: "a=error"}, 3600, "a=error;clock=3600"},
-		{FailpointFault{Clock: -3600}, 0, "clock=-3600"},
-		{FailpointFault{Clock: -3600}, 3600, ""},
-		{FailpointFault{Clock: 3600}, 3600, "clock=7200"},
-	}
-	for _, test := range tests {
-		if got := test.fault.Text(test.clock); got != test.text {
-			t.Errorf("%+v at %d is %q", test.fault, test.clock, got)
-		}
-	}
-}

@@ -185,15 +185,14 @@ func aborts(worker string) harm {
 func (n *Nemesis) misbehaves(f FailpointFault, node int, meanwhile func() error) error {
 	data := DataFolder(n.Cluster, node)
 	before := hitsIn(data)
-	if err := SetFailpoints(data, f.Text(n.clock)); err != nil {
+	if err := n.begin(f, node); err != nil {
 		return err
 	}
 	err := n.awaitEffect(f, node, before)
 	if err == nil {
 		err = meanwhile()
 	}
-	n.ahead = max(n.ahead, f.Clock)
-	if e := SetFailpoints(data, FailpointFault{}.Text(n.clock)); err == nil {
+	if e := n.end(f, node); err == nil {
 		err = e
 	}
 	return err

@@ -44,6 +44,7 @@ func main() {
 	script := flag.String("cluster", "scripts/cluster", "the script that starts clusters")
 	seed := flag.Int64("seed", 1, "of the order in which processes are killed, and of how links are cut")
 	flag.StringVar(&o.only, "only", "", "kinds of faults, separated by commas, instead of all")
+	stepClock := flag.String("step-clock", "", "the library by which clocks step")
 	flag.BoolVar(&o.failpoints, "failpoints", false, "the build has them: slow and full disks, clocks that step")
 	flag.Parse()
 	if *dir == "" || len(o.programs) == 0 {
@@ -51,7 +52,7 @@ func main() {
 		os.Exit(2)
 	}
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
-	c := &cluster.Cluster{Script: *script, Dir: *dir, BasePort: *basePort, Nodes: 3}
+	c := &cluster.Cluster{Script: *script, Dir: *dir, BasePort: *basePort, Nodes: 3, StepClock: *stepClock}
 	n, err := nemesis.Watching(c, rand.New(rand.NewSource(*seed)))
 	if err != nil {
 		log.Fatal(err)
