@@ -203,7 +203,7 @@ install_check_packages()
     is_debian || return 0
     install_packages clang clang-format shellcheck libipc-run-perl \
         libio-socket-ssl-perl curl openssl \
-        etcd-client debhelper lintian libfaketime \
+        etcd-client debhelper lintian \
         "postgresql-$(debian_pg_major)-pgtap"
     # The sanitizers and the fuzzer of that clang.
     install_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"

@@ -71,6 +71,7 @@ if [ "$PROGRAM" = failpoints ] || [ "$PROGRAM" = known ] ||
     . "$TOP/test/faults/failpoints/build.sh"
     copy=$(make_server_tmp tikv_failpoint_build)
     use_failpoint_build "$copy"
+    . "$TOP/test/faults/clock/build.sh"
     make_step_clock "$copy/step_clock.so"
     [ "$PROGRAM" = known ] || set -- "$@" -step-clock "$copy/step_clock.so"
 fi

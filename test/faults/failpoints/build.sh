@@ -40,10 +40,3 @@ use_failpoint_build()
     [ "$("$PG_CONFIG" --pkglibdir)" != "$original" ] ||
         die "this Postgres cannot be copied: it keeps to its folders"
 }
-
-# Make the library by which the clock of an instance is set.
-make_step_clock()
-{
-    "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -shared -fPIC -o "$1" \
-        "$TOP/test/faults/clock/clock.c" -ldl
-}

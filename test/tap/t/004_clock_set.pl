@@ -4,34 +4,27 @@
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
 use IPC::Run;
 use Test::More;
 use TikvTest;
 
-my ($faketime) = map { abs_path($_) } glob('/usr/lib/*/faketime/libfaketime.so.1');
-
-defined $faketime or die 'libfaketime is missing: apt-get install libfaketime';
-
 my $node = new_node('clock_set', 'tikv.request_timeout' => '3s');
 my $clock = $node->basedir . '/clock';
 
-# Seconds that the time of day of the server's processes is off from now on.
-# They see it at once, and the clocks that nobody sets are as they are.
+# Seconds that the time of day of the server's processes is off from now on
+# (test/faults/clock/clock.c).
 sub set_clock
 {
 	my ($seconds) = @_;
 
-	open my $file, '>', "$clock.new" or die $!;
-	printf $file "%+d\n", $seconds;
-	close $file;
-	rename "$clock.new", $clock or die $!;
+	open my $file, -e $clock ? '+<' : '>', $clock or die $!;
+	print $file pack('q', $seconds * 1_000_000_000);
+	close $file or die $!;
 }
 
 sub start
 {
-	local %ENV = (%ENV, LD_PRELOAD => $faketime, FAKETIME_TIMESTAMP_FILE => $clock,
-		FAKETIME_NO_CACHE => 1, DONT_FAKE_MONOTONIC => 1);
+	local %ENV = (%ENV, LD_PRELOAD => $ENV{STEP_CLOCK}, TIKV_TEST_CLOCK => $clock);
 
 	set_clock(0);
 	$node->start;
@@ -86,6 +79,8 @@ $node->safe_psql('postgres', q{SELECT tikv_put('key', 'value')});
 hold_still($node, @store);
 $session = begin(q{SELECT tikv_put('key', 'at last')});
 set_clock(3600);
+cmp_ok($node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())'), '>', time() + 3000,
+	'the server has another time of day');
 sleep 5;
 kill 'CONT', @store;
 is(finish($session), "\n", 'after it went forth a wait goes on');
