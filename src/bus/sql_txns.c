@@ -14,6 +14,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "bus/board.h"
 #include "bus/sql_txns.h"
 
 typedef struct SqlTxnSlot
@@ -135,6 +136,7 @@ sql_txn_begin(uint64 start_ts, bool pessimistic, bool repeatable_read)
 	view->start_ts = start_ts;
 	view->for_update_ts = 0;
 	view->since = GetCurrentTimestamp();
+	view->since_us = board_now_us();
 	view->phase = SQL_TXN_OPEN;
 	view->pessimistic = pessimistic;
 	view->repeatable_read = repeatable_read;
@@ -269,7 +271,7 @@ int64
 sql_txn_age_ms(uint64 start_ts)
 {
 	SqlTxnShared *all = shared();
-	TimestampTz now = GetCurrentTimestamp();
+	int64 now_us = board_now_us();
 	int64 age_us = 0;
 
 	for (int i = 0; all != NULL && i < all->n; i++)
@@ -280,7 +282,7 @@ sql_txn_age_ms(uint64 start_ts)
 			continue;
 		SpinLockAcquire(&slot->mutex);
 		if (slot->view.start_ts == start_ts)
-			age_us = Max(age_us, now - slot->view.since);
+			age_us = Max(age_us, now_us - slot->view.since_us);
 		SpinLockRelease(&slot->mutex);
 	}
 	return age_us / 1000;

@@ -38,7 +38,8 @@ typedef struct SqlTxnView
 	VirtualTransactionId vxid;
 	uint64 start_ts;
 	uint64 for_update_ts;
-	TimestampTz since;
+	TimestampTz since; /* to be shown */
+	int64 since_us;	   /* board_now_us, since that may be set */
 	SqlTxnPhase phase;
 	bool pessimistic;
 	bool repeatable_read;

@@ -70,6 +70,16 @@ tso_heard_now_ms(void)
 	return offset == 0 ? 0 : offset + monotonic_ms();
 }
 
+int64
+tso_age_ms(uint64 ts)
+{
+	uint64 last = pg_atomic_read_u64(&tikv_shmem()->tso->last);
+	uint64 now_ms = Max(last >> PHYSICAL_SHIFT, tso_heard_now_ms());
+	uint64 then_ms = ts >> PHYSICAL_SHIFT;
+
+	return now_ms > then_ms ? (int64) (now_ms - then_ms) : 0;
+}
+
 /*
  * Does PD of this node lead, with a bound of its own?  Then all that was ever
  * given out lies below that; before, the leader before it may have gone further.

@@ -38,6 +38,12 @@ extern void tso_heard(uint64 ts);
 extern uint64 tso_heard_now_ms(void);
 
 /*
+ * How long ago PD was at this timestamp, as far as this node knows.  Its own time
+ * of day may be another one, and may be set.
+ */
+extern int64 tso_age_ms(uint64 ts);
+
+/*
  * A timestamp is far above all that is known of PD, whose time may have jumped
  * since: `tikv store` asks it.  False: that has been done, or PD leads here, and
  * PD has not come so far.

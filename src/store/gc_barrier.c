@@ -9,15 +9,12 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "bus/failpoints.h"
 #include "bus/sql_txns.h"
+#include "bus/tso_shared.h"
 #include "guc.h"
 #include "pdpb.pb-c.h"
 #include "store/store.h"
-
-#define TS_PHYSICAL_SHIFT 18
 
 /* A transaction that is older than this, or than a third of the life time. */
 #define OLD_MS 5000
@@ -83,15 +80,14 @@ delete_barrier(Store *store)
 }
 
 /*
- * How old what a transaction reads is: by its timestamp, or, where this node's
- * clock is behind PD's, for as long as it runs.
+ * How old what a transaction reads is: by PD's time, or, where that stands still
+ * since a clock was set back, for as long as it runs.  Neither goes back, so a
+ * barrier stays as long as whom it is for; this node's time of day may.
  */
 static int64
 age_ms(uint64 start_ts)
 {
-	int64 begin_ms = (int64) (start_ts >> TS_PHYSICAL_SHIFT);
-
-	return Max((int64) time(NULL) * 1000 - begin_ms, sql_txn_age_ms(start_ts));
+	return Max(tso_age_ms(start_ts), sql_txn_age_ms(start_ts));
 }
 
 /* 0: none needs one. */

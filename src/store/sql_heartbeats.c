@@ -10,10 +10,8 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
-#include "bus/failpoints.h"
 #include "bus/sql_txns.h"
+#include "bus/tso_shared.h"
 #include "core/codec/memcomparable.h"
 #include "store/elsewhere.h"
 
@@ -97,8 +95,6 @@ address(Beat *beat, Bytes bound)
 static void
 send_beat(Store *store, int slot, const SqlTxnView *view)
 {
-	uint64 now_ms = (uint64) (time(NULL) + FAILPOINT_CLOCK_S) * 1000;
-	uint64 began_ms = view->start_ts >> 18;
 	Beat *beat = calloc(1, sizeof(*beat));
 	Bytes primary;
 	Bytes bound;
@@ -118,7 +114,7 @@ send_beat(Store *store, int slot, const SqlTxnView *view)
 	beat->message.primary_lock.len = primary.len;
 	beat->message.start_version = view->start_ts;
 	beat->message.advise_lock_ttl =
-		(now_ms > began_ms ? now_ms - began_ms : 0) + SQL_TXN_TTL_MS;
+		(uint64) tso_age_ms(view->start_ts) + SQL_TXN_TTL_MS;
 	if (!address(beat, bound))
 	{
 		if (!elsewhere_ask(store, bound, METHOD_KV_TXN_HEART_BEAT,

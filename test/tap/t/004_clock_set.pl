@@ -1,5 +1,6 @@
 # The time of day is set while a session waits for a worker: it waits as long as
-# tikv.request_timeout says, no longer and no shorter.
+# tikv.request_timeout says, no longer and no shorter.  And while a transaction is
+# open: what it may read is kept, and so are its locks.
 
 use strict;
 use warnings;
@@ -8,7 +9,7 @@ use IPC::Run;
 use Test::More;
 use TikvTest;
 
-my $node = new_node('clock_set', 'tikv.request_timeout' => '3s');
+my $node = new_node('clock_set', 'tikv.request_timeout' => '3s', 'tikv.gc_life_time' => '3s');
 my $clock = $node->basedir . '/clock';
 
 # Seconds that the time of day of the server's processes is off from now on
@@ -86,5 +87,30 @@ kill 'CONT', @store;
 is(finish($session), "\n", 'after it went forth a wait goes on');
 is($node->safe_psql('postgres', q{SELECT convert_from(tikv_get('key'), 'UTF8')}), 'at last',
 	'and ends when it is done');
+
+# ---- back while a transaction is open: the barrier before garbage collection
+# stays, and the life of its lock gets longer
+my $barrier_sql = q{SELECT string_agg(barrier_ts::text, ' ') FROM tikv.gc_barriers WHERE name LIKE 'tikv_fdw/sql/%'};
+my $lock_sql = q{SELECT max(ttl_ms) FROM tikv.locks};
+
+sub beats_of
+{
+	return $node->safe_psql('postgres', 'SELECT max(heartbeats) FROM tikv.transactions WHERE pid = ' . $_[0]);
+}
+
+my $open = $node->background_psql('postgres');
+$open->query_safe(q{BEGIN; SELECT tikv_txn_put('open', 'yes')});
+my $pid = $open->query_safe('SELECT pg_backend_pid()');
+my $barrier = wait_for('a barrier', sub { return $node->safe_psql('postgres', $barrier_sql); });
+my $beats = wait_for('a heartbeat', sub { return beats_of($pid); });
+my $ttl = $node->safe_psql('postgres', $lock_sql);
+set_clock(-3600);
+wait_for('two heartbeats', sub { return beats_of($pid) >= $beats + 2; });
+is($node->safe_psql('postgres', $barrier_sql), $barrier, 'after the time of day went back the barrier is there');
+cmp_ok($node->safe_psql('postgres', $lock_sql), '>', $ttl, 'and the lock lives longer');
+$open->query_safe('COMMIT');
+$open->quit;
+is($node->safe_psql('postgres', q{SELECT convert_from(tikv_txn_get('open'), 'UTF8')}), 'yes', 'it commits');
+wait_for('the barrier to go', sub { return $node->safe_psql('postgres', $barrier_sql) eq ''; });
 $node->stop;
 done_testing();
