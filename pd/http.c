@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "bus/board.h"
+#include "bus/failpoints.h"
 #include "bus/metrics.h"
 #include "pd/http_ask.h"
 
@@ -277,6 +278,7 @@ http_serve(Pd *pd, HttpRequest *request)
 		return;
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += FAILPOINT_CLOCK_S;
 	ask.now = now.tv_sec;
 	ask.now_ns = (int64) now.tv_sec * 1000000000 + now.tv_nsec;
 	ask.body = http_body(request);
