@@ -38,8 +38,9 @@ extern void tso_heard(uint64 ts);
 extern uint64 tso_heard_now_ms(void);
 
 /*
- * How long ago PD was at this timestamp, as far as this node knows.  Its own time
- * of day may be another one, and may be set.
+ * How long ago PD was at this timestamp, rather too much than too little: by what
+ * was heard of it, which does not go back when this node's time of day is set, and
+ * by that, which knows first when PD's time has been set forth.
  */
 extern int64 tso_age_ms(uint64 ts);
 

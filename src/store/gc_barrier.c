@@ -82,7 +82,7 @@ delete_barrier(Store *store)
 /*
  * How old what a transaction reads is: by PD's time, or, where that stands still
  * since a clock was set back, for as long as it runs.  Neither goes back, so a
- * barrier stays as long as whom it is for; this node's time of day may.
+ * barrier stays as long as whom it is for.
  */
 static int64
 age_ms(uint64 start_ts)
