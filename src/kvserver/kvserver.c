@@ -8,6 +8,7 @@
 #include "bus/bus.h"
 #include "bus/metrics.h"
 #include "core/base/check.h"
+#include "core/base/later.h"
 #include "guc.h"
 #include "kvserver/kvserver.h"
 #include "kvserver/observe.h"
@@ -157,11 +158,17 @@ typedef struct BusCall
 } BusCall;
 
 static void
-bus_call_end(BusCall *call)
+free_bus_call(void *arg)
 {
-	Arena arena = call->arena;
+	Arena arena = ((BusCall *) arg)->arena;
 
 	arena_free(&arena);
+}
+
+static void
+bus_call_end(BusCall *call)
+{
+	later_free(free_bus_call, call);
 }
 
 /*

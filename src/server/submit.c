@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "core/base/check.h"
+#include "core/base/later.h"
 #include "errorpb.pb-c.h"
 #include "service/wire.h"
 
@@ -67,12 +68,11 @@ request_memory_get(Source *source)
 	return memory;
 }
 
-void
-request_memory_release(RequestMemory *memory)
+static void
+give_back(void *arg)
 {
-	CHECK(memory->refs > 0);
-	if (--memory->refs > 0)
-		return;
+	RequestMemory *memory = arg;
+
 	arena_reset(&memory->arena);
 	arena_charge(&memory->arena, NULL);
 	source_release(memory->source);
@@ -86,6 +86,14 @@ request_memory_release(RequestMemory *memory)
 	memory->next = pool;
 	pool = memory;
 	n_pool++;
+}
+
+void
+request_memory_release(RequestMemory *memory)
+{
+	CHECK(memory->refs > 0);
+	if (--memory->refs == 0)
+		later_free(give_back, memory);
 }
 
 /* A region error is in field 1, whatever the response. */

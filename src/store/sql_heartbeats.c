@@ -12,6 +12,7 @@
 
 #include "bus/sql_txns.h"
 #include "bus/tso_shared.h"
+#include "core/base/later.h"
 #include "core/codec/memcomparable.h"
 #include "store/elsewhere.h"
 
@@ -32,11 +33,19 @@ typedef struct Beat
 } Beat;
 
 static void
+free_beat(void *arg)
+{
+	Beat *beat = arg;
+
+	arena_free(&beat->arena);
+	free(beat);
+}
+
+static void
 beat_end(Beat *beat)
 {
 	beat->store->sql_beats--;
-	arena_free(&beat->arena);
-	free(beat);
+	later_free(free_beat, beat);
 }
 
 static void

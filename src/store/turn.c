@@ -14,6 +14,7 @@
 #include "access/xlog.h"
 #include "bus/metrics.h"
 #include "core/base/check.h"
+#include "core/base/later.h"
 #include "core/base/rpc_code.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -545,11 +546,13 @@ refuse_mismatch(Store *store, Write *write)
 	MemoryContextSwitchTo(before);
 }
 
+/* What one answer shows may be in the memory of another one's request. */
 void
 turn_send_outbox(Store *store)
 {
 	Write *write;
 
+	later_hold();
 	while ((write = write_queue_pop(&store->outbox)) != NULL)
 	{
 		raft_write_release(store, write);
@@ -573,6 +576,7 @@ turn_send_outbox(Store *store)
 		else
 			raw_write_done(write->request);
 	}
+	later_run();
 }
 
 /* ------------------------------------------------------------- the turn */

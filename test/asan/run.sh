@@ -3,7 +3,7 @@
 # modules that are built with ASan and UBSan, in a copy of Postgres: any report
 # fails it.
 #
-# usage: test/asan/run.sh [test...]     names of sql/ or of test/tap/t
+# usage: test/asan/run.sh [test...]     names of sql/ or of test/tap/t; txn_crash
 #
 # Without names: all but storage*, whose module has no sanitizers; what it tests
 # runs under them in the unit tests and in the store here.
@@ -18,7 +18,7 @@
 # for others, peers that come and go, snapshots.
 mapfile -t TESTS < <(cd "$TOP/sql" && ls fdw_*.sql sqlapi_*.sql sqltxn_*.sql)
 TESTS=("${TESTS[@]%.sql}" 017_sql_transactions 020_fdw
-    018_group_abandoned 018_snapshots 019_membership)
+    018_group_abandoned 018_snapshots 019_membership txn_crash)
 
 need_postgres
 runtime=$(gcc -print-file-name=libasan.so)
@@ -72,13 +72,16 @@ END
     as_server chmod 755 "$bin/postgres"
 }
 
-# What is not an SQL test is a TAP file.
+# What is not an SQL test is a TAP file, or transactions with crashes, where
+# many commands share a turn.
 run_tests()
 {
     local sql=() tap=() name
 
     for name in "$@"; do
-        if [ -e "$TOP/sql/$name.sql" ]; then
+        if [ "$name" = txn_crash ]; then
+            "$TOP/test/faults/run.sh" txn 3 || failed=yes
+        elif [ -e "$TOP/sql/$name.sql" ]; then
             sql+=("$name")
         else
             tap+=("$name")
