@@ -50,14 +50,20 @@ find_data(void)
 	return NULL;
 }
 
-/* Bounds of several regions were chosen for the old form of keys. */
+/*
+ * Bounds of several regions were chosen for the old form of keys, and other
+ * stores decode a region's entries by it.
+ */
 static bool
-is_split(const Store *store)
+is_split_or_shared(const Store *store)
 {
-	return store->n_peers > 1 ||
-		(store->n_peers == 1 &&
-		 (store->peers[0]->region.start_key.len > 0 ||
-		  store->peers[0]->region.end_key.len > 0));
+	const Region *region;
+
+	if (store->n_peers != 1)
+		return store->n_peers > 1;
+	region = &store->peers[0]->region;
+	return region->n_peers > 1 || region->start_key.len > 0 ||
+		region->end_key.len > 0;
 }
 
 bool
@@ -70,7 +76,7 @@ api_switch(Store *store, char *reason, Size size)
 		return true;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	what = is_split(store) ? "region" : find_data();
+	what = is_split_or_shared(store) ? "region" : find_data();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	if (what == NULL)
