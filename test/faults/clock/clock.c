@@ -72,9 +72,12 @@ begin(void)
 
 /* ----------------------------------------------------------------- clocks */
 
+/* "Never" may be more seconds than nanoseconds can count. */
 static int64_t
 ns_of(const struct timespec *ts)
 {
+	if (ts->tv_sec >= INT64_MAX / SECOND)
+		return INT64_MAX;
 	return ts->tv_sec * SECOND + ts->tv_nsec;
 }
 
@@ -139,6 +142,19 @@ timespec_get(struct timespec *now, int base)
 /* ------------------------------------------------------------------ waits */
 
 /*
+ * How long the kernel shall wait before the clock is looked at again.  What is
+ * over is over: gRPC waits until 1970 for "no time at all", which less an hour
+ * is no time that the kernel takes (EINVAL, which ends Abseil's process).
+ */
+static int64_t
+next_look(int64_t left)
+{
+	if (left < 0)
+		return 0;
+	return left < LOOK ? left : LOOK;
+}
+
+/*
  * Until the process's time of day is there, a little at a time: the kernel, too,
  * looks again at such waits when the clock is set.
  */
@@ -150,8 +166,7 @@ futex_until(const struct timespec *until, const long *a)
 		int64_t offset = *ahead;
 		int64_t left = ns_of(until) - time_of_day(CLOCK_REALTIME);
 		struct timespec next =
-			timespec_of(time_of_day(CLOCK_REALTIME) - offset +
-						(left < LOOK ? left : LOOK));
+			timespec_of(time_of_day(CLOCK_REALTIME) - offset + next_look(left));
 		long answer =
 			real_syscall(SYS_futex, a[0], a[1], a[2], &next, a[4], a[5]);
 
