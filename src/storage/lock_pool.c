@@ -369,6 +369,20 @@ descending(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
+static bool
+holds_lock(const Datum *values, const bool *isnull, void *arg)
+{
+	(void) values;
+	(void) arg;
+	return !isnull[SLOT_REC - 1];
+}
+
+bool
+lock_pool_has_stored(void)
+{
+	return table_has_row("lock_slot", holds_lock, NULL);
+}
+
 void
 lock_pool_load(LockPool *pool, const OpenTables *tables, Snapshot snapshot)
 {

@@ -9,6 +9,7 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 
 #include "storage/row.h"
 #include "storage/small_table.h"
@@ -50,16 +51,24 @@ enum
 };
 
 bool
-table_has_rows(const char *name)
+table_has_row(const char *name, RowWanted wanted, void *arg)
 {
 	Relation rel = table_open_small_if_exists(name);
+	Datum *values = NULL;
+	bool *isnull = NULL;
 	SmallScan small;
-	bool found;
+	bool found = false;
 
 	if (rel == NULL)
 		return false;
+	if (wanted != NULL)
+	{
+		values = palloc(RelationGetNumberOfAttributes(rel) * sizeof(Datum));
+		isnull = palloc(RelationGetNumberOfAttributes(rel) * sizeof(bool));
+	}
 	small_scan_begin(&small, rel);
-	found = HeapTupleIsValid(small_scan_next(&small, NULL, NULL));
+	while (!found && HeapTupleIsValid(small_scan_next(&small, values, isnull)))
+		found = wanted == NULL || wanted(values, isnull, arg);
 	small_scan_end(&small);
 	table_close_small(rel, NULL);
 	return found;

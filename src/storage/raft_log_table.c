@@ -98,6 +98,31 @@ log_table_last(const OpenTables *tables, Snapshot snapshot, uint64 region_id,
 	return found;
 }
 
+typedef struct LogPlace
+{
+	uint64 region_id;
+	uint64 index;
+} LogPlace;
+
+static bool
+is_beyond(const Datum *values, const bool *isnull, void *arg)
+{
+	const LogPlace *place = arg;
+
+	(void) isnull;
+	return (uint64) DatumGetInt64(values[LOG_REGION_ID - 1]) ==
+		place->region_id &&
+		(uint64) DatumGetInt64(values[LOG_INDEX - 1]) > place->index;
+}
+
+bool
+log_table_goes_beyond(uint64 region_id, uint64 index)
+{
+	LogPlace place = {region_id, index};
+
+	return table_has_row("raft_log", is_beyond, &place);
+}
+
 /* Entries that are stored elsewhere are not fetched for it. */
 uint64
 log_table_bytes(const OpenTables *tables, Snapshot snapshot, uint64 region_id,

@@ -19,6 +19,9 @@
 extern bool log_table_last(const OpenTables *tables, Snapshot snapshot,
 						   uint64 region_id, uint64 *index, uint64 *term);
 
+/* Is a later entry stored than this one?  Reads the whole table. */
+extern bool log_table_goes_beyond(uint64 region_id, uint64 index);
+
 /* How large the entries of [from, ...) are, as they are stored. */
 extern uint64 log_table_bytes(const OpenTables *tables, Snapshot snapshot,
 							  uint64 region_id, uint64 from);

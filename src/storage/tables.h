@@ -143,10 +143,12 @@ extern void table_close_small(Relation rel, TableIndexes *indexes);
 extern Oid table_id_index(Relation rel);
 
 /*
- * Has a table of ours of ours, by its name, any row that is committed?
- * False if there is no such table.  Raises as table_open_small.
+ * Has a table of ours, by its name, any row that is committed, and is wanted
+ * (NULL: all are)?  All rows are looked at.  False if there is no such table.
+ * Raises as table_open_small.
  */
-extern bool table_has_rows(const char *name);
+typedef bool (*RowWanted)(const Datum *values, const bool *isnull, void *arg);
+extern bool table_has_row(const char *name, RowWanted wanted, void *arg);
 
 /*
  * Who holds a lock on a relation that conflicts with `mode`, without what it

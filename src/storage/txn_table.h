@@ -78,6 +78,9 @@ typedef struct LockPool LockPool;
 extern LockPool *lock_pool_new(void);
 extern void lock_pool_free(LockPool *pool);
 
+/* Is a lock stored in lock_slot?  Reads the whole table. */
+extern bool lock_pool_has_stored(void);
+
 /*
  * Fill the pool and the lock table from lock_slot and lock_spill, after
  * lock_table_reset.  Locks that find no room (tikv.lock_memory was lowered)

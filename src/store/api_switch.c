@@ -10,7 +10,9 @@
 
 #include "access/xact.h"
 #include "guc.h"
+#include "storage/raft_log_table.h"
 #include "storage/state_table.h"
+#include "storage/txn_table.h"
 #include "store/api_switch.h"
 #include "utils/snapmgr.h"
 
@@ -25,9 +27,8 @@ api_of_our_settings(void)
 						   tikv_fdw_settings.enable_ttl);
 }
 
-/* The settings that make an API version, for people. */
-static const char *
-settings_of(ApiVersion api)
+const char *
+api_settings(ApiVersion api)
 {
 	switch (api)
 	{
@@ -41,12 +42,19 @@ settings_of(ApiVersion api)
 	return "none that this library knows";
 }
 
+/* A table with data of clients, also with such that are not applied yet. */
 static const char *
-find_data(void)
+find_data(const Store *store)
 {
 	for (size_t i = 0; i < lengthof(data_tables); i++)
-		if (table_has_rows(data_tables[i]))
+		if (table_has_row(data_tables[i], NULL, NULL))
 			return data_tables[i];
+	if (lock_pool_has_stored())
+		return "lock_slot";
+	for (int i = 0; i < store->n_peers; i++)
+		if (log_table_goes_beyond(store->peers[i]->region.id,
+								  store->peers[i]->saved.applied_index))
+			return "raft_log";
 	return NULL;
 }
 
@@ -76,7 +84,7 @@ api_switch(Store *store, char *reason, Size size)
 		return true;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	what = is_split_or_shared(store) ? "region" : find_data();
+	what = is_split_or_shared(store) ? "region" : find_data(store);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	if (what == NULL)
@@ -87,6 +95,6 @@ api_switch(Store *store, char *reason, Size size)
 	snprintf(
 		reason, size,
 		"the data was written with %s, the settings are %s; set them back (table %s has rows)",
-		settings_of(store->meta.api), settings_of(wanted), what);
+		api_settings(store->meta.api), api_settings(wanted), what);
 	return false;
 }

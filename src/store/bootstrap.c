@@ -546,6 +546,20 @@ first_region_view(const Store *store, bool bootstrapped)
 	return view;
 }
 
+/* Before anything is written: a start that is refused counts for nothing. */
+static bool
+agree_on_api(Store *store, Arena *arena, Pdpb__RequestHeader *header,
+			 bool *later, char *reason, Size size)
+{
+	bool bootstrapped;
+
+	if (!pd_is_bootstrapped(arena, header, &bootstrapped, reason, size))
+		return false;
+	return store_api_agree(store, arena, bootstrapped,
+						   first_region_view(store, bootstrapped).prepared,
+						   later, reason, size);
+}
+
 /* See that the cluster has a first region, and this store no second one. */
 static bool
 bootstrap_cluster(Store *store, Arena *arena, Pdpb__RequestHeader *header,
@@ -587,6 +601,7 @@ store_bootstrap(Store *store, char *reason, Size size)
 	uint64 cluster_id;
 	int n_members;
 	bool alone = false;
+	bool later = false;
 	bool ok;
 
 	arena_init(&arena);
@@ -605,8 +620,8 @@ store_bootstrap(Store *store, char *reason, Size size)
 			is_alone(store, &arena, n_members, &alone, reason, size);
 		FAILPOINT("store_peers_loaded");
 	}
-	/* Before anything is written: a start that is refused counts for nothing. */
-	ok = ok && api_switch(store, reason, size);
+	ok = ok && api_switch(store, reason, size) &&
+		agree_on_api(store, &arena, &header, &later, reason, size);
 	if (ok)
 	{
 		save_meta(store, alone);
@@ -618,6 +633,8 @@ store_bootstrap(Store *store, char *reason, Size size)
 		FAILPOINT("store_before_registered");
 		load_background(store);
 		ok = bootstrap_cluster(store, &arena, &header, reason, size) &&
+			(!later ||
+			 agree_on_api(store, &arena, &header, &later, reason, size)) &&
 			pd_put_store(store, &arena, &header, reason, size) &&
 			pd_gc_state(store, &arena, &header, reason, size) &&
 			pd_sync_max_ts(&arena, &header, reason, size);

@@ -11,9 +11,8 @@
  */
 #include "postgres.h"
 
-#include "etcdserverpb.pb-c.h"
-#include "mvccpb.pb-c.h"
 #include "bus/failpoints.h"
+#include "store/pd_key.h"
 #include "store/store.h"
 
 #define CLAIM_KEY "/tikv_fdw/start/" UINT64_FORMAT
@@ -30,87 +29,29 @@
 /* Behind it once the store has forgotten the word, and before it serves. */
 #define CLAIM_HELD " held"
 
-static ProtobufCBinaryData
-binary(const char *text)
-{
-	ProtobufCBinaryData out = {strlen(text), (uint8_t *) text};
-
-	return out;
-}
-
-/* Put the key if the comparison holds, else look at it. */
-static const Etcdserverpb__TxnResponse *
-try_claim(Arena *arena, const Etcdserverpb__Compare *compare, const char *value,
-		  char *reason, Size size)
-{
-	Etcdserverpb__TxnRequest request = ETCDSERVERPB__TXN_REQUEST__INIT;
-	Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
-	Etcdserverpb__RangeRequest look = ETCDSERVERPB__RANGE_REQUEST__INIT;
-	Etcdserverpb__RequestOp put_op = ETCDSERVERPB__REQUEST_OP__INIT;
-	Etcdserverpb__RequestOp look_op = ETCDSERVERPB__REQUEST_OP__INIT;
-	Etcdserverpb__Compare *compares[] = {(Etcdserverpb__Compare *) compare};
-	Etcdserverpb__RequestOp *puts[] = {&put_op};
-	Etcdserverpb__RequestOp *looks[] = {&look_op};
-
-	put.key = look.key = compare->key;
-	put.value = binary(value);
-	put_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
-	put_op.request_put = &put;
-	look_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
-	look_op.request_range = &look;
-	request.n_compare = request.n_success = request.n_failure = 1;
-	request.compare = compares;
-	request.success = puts;
-	request.failure = looks;
-	return (const Etcdserverpb__TxnResponse *)
-		store_pd_call(METHOD_PD_ETCD_TXN, &request.base,
-					  &etcdserverpb__txn_response__descriptor, arena, reason,
-					  size);
-}
-
-/* The value that stood in the way; NULL: there is none. */
-static const char *
-found(const Etcdserverpb__TxnResponse *reply, Arena *arena)
-{
-	const Etcdserverpb__RangeResponse *range;
-
-	if (reply->n_responses != 1 ||
-		reply->responses[0]->response_case !=
-			ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE)
-		return NULL;
-	range = reply->responses[0]->response_range;
-	if (range->n_kvs == 0)
-		return NULL;
-	return arena_printf(arena, "%.*s", (int) range->kvs[0]->value.len,
-						(const char *) range->kvs[0]->value.data);
-}
-
 /* What the key becomes; false with a reason if the comparison does not hold. */
 static bool
 put_claim(const Store *store, Arena *arena, Etcdserverpb__Compare *compare,
 		  const char *value, char *reason, Size size)
 {
 	const Etcdserverpb__TxnResponse *reply;
+	const char *key = arena_printf(arena, CLAIM_KEY, store->meta.store_id);
 	const char *other;
 
-	compare->key = binary(arena_printf(arena, CLAIM_KEY, store->meta.store_id));
+	compare->key = pd_key_binary(key);
 	compare->target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
 	compare->target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
-	reply = try_claim(arena, compare, value, reason, size);
+	reply = pd_key_put_if(arena, compare, value, reason, size);
 	if (reply == NULL || reply->succeeded)
 		return reply != NULL;
-	other = found(reply, arena);
+	other = pd_key_found(reply, arena);
 	if (other == NULL)
 	{
-		compare->result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
-		compare->target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
-		compare->target_union_case =
-			ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
-		compare->create_revision = 0;
-		reply = try_claim(arena, compare, value, reason, size);
+		pd_key_compare_none(compare, key);
+		reply = pd_key_put_if(arena, compare, value, reason, size);
 		if (reply == NULL || reply->succeeded)
 			return reply != NULL;
-		other = found(reply, arena);
+		other = pd_key_found(reply, arena);
 	}
 	if (other != NULL && strcmp(other, value) == 0)
 		return true;
@@ -132,8 +73,8 @@ store_claim_start(const Store *store, Arena *arena, const char **claimed,
 
 	compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS;
 	compare.value =
-		binary(arena_printf(arena, CLAIM_NUMBER,
-							(unsigned long long) store->meta.start_seq));
+		pd_key_binary(arena_printf(arena, CLAIM_NUMBER,
+								   (unsigned long long) store->meta.start_seq));
 	*claimed = arena_printf(arena, CLAIM_VALUE,
 							(unsigned long long) store->meta.start_seq,
 							(unsigned long long) store->meta.claim_word);
@@ -148,7 +89,7 @@ store_confirm_start(const Store *store, Arena *arena, const char *claimed,
 	Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
 
 	compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
-	compare.value = binary(claimed);
+	compare.value = pd_key_binary(claimed);
 	return put_claim(store, arena, &compare,
 					 arena_printf(arena, "%s" CLAIM_HELD, claimed), reason,
 					 size);

@@ -96,5 +96,6 @@ storage_test_range_delete(PG_FUNCTION_ARGS)
 Datum
 storage_test_has_rows(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(table_has_rows(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	PG_RETURN_BOOL(table_has_row(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL,
+								 NULL));
 }
