@@ -27,7 +27,7 @@
 
 /* How long a requester on the bus is kept waiting for a leader. */
 #define BUS_PATIENCE_US INT64CONST(9000000)
-#define CALL_TIMEOUT_MS 3000
+#define BUS_TIMEOUT_MS 3000
 #define MAX_FORWARDS 16384
 
 const ClientHeader forward_header = {FORWARDED_KEY, "1"};
@@ -159,12 +159,27 @@ on_done(void *arg, const ClientResult *result)
 	forward_free(f);
 }
 
+/*
+ * Our own processes' calls are tried again, a client's waits at the leader as
+ * long as it would there: the end of its time is the client's.
+ */
+static int64
+timeout_of(const Forwarded *f)
+{
+	int64 left_us;
+
+	if (f->to.call == NULL)
+		return BUS_TIMEOUT_MS;
+	left_us = call_deadline_left_us(f->to.call);
+	return left_us == PG_INT64_MAX ? 0 : Max(left_us / 1000, 1);
+}
+
 static void
 send_call(Forward *fw, Forwarded *f)
 {
 	ClientOptions options = {.headers = &forward_header,
 							 .n_headers = 1,
-							 .timeout_ms = CALL_TIMEOUT_MS};
+							 .timeout_ms = timeout_of(f)};
 
 	f->call = client_call(fw->channel, f->method->path,
 						  bytes_make(f->bytes, f->len), &options, on_done, f);
@@ -180,6 +195,14 @@ send_calls(Pd *pd)
 	for (Forwarded *f = fw->calls; f != NULL; f = next)
 	{
 		next = f->next;
+		if (f->to.call != NULL && call_over(f->to.call))
+		{
+			unlink_call(fw, f);
+			if (f->call != NULL)
+				client_drop(f->call);
+			forward_refuse(f, RPC_CANCELLED, "the client is gone");
+			continue;
+		}
 		if (f->call != NULL)
 			continue;
 		if (now >= f->until_us)
