@@ -54,6 +54,7 @@ typedef struct Turn
 	Write *current; /* being decided: in neither queue */
 	int64 begun_us;
 	int sqlstate; /* of the error that aborted it */
+	bool committed;
 } Turn;
 
 /* ------------------------------------------------------------- admission */
@@ -502,7 +503,8 @@ commit_turn(Turn *turn)
 	tables_close(&turn->tables, true);
 	FAILPOINT("store_own_before_commit");
 	CommitTransactionCommand();
-	FAILPOINT_PASS("store_own_after_commit");
+	turn->committed = true;
+	FAILPOINT("store_own_after_commit");
 	raw_writer_published(turn->writer);
 	txn_turn_published(&turn->txn, &store->outbox);
 	while (store->lists[PEERS_TOUCHED].n > 0)
@@ -625,12 +627,19 @@ log_abort(Store *store)
 	EmitErrorReport();
 }
 
-/* Something threw: undo the turn and start over from what is stored. */
+/*
+ * Something threw: undo the turn and start over from what is stored.  What is
+ * committed can neither be undone nor done again: the worker ends, and begins
+ * anew with what is stored; whoever waits for an answer learns that it is not
+ * known.
+ */
 static void
 abort_turn(Turn *turn)
 {
 	Store *store = turn->store;
 
+	if (turn->committed)
+		PG_RE_THROW();
 	MemoryContextSwitchTo(store->turn_context);
 	turn->sqlstate = CopyErrorData()->sqlerrcode;
 	log_abort(store);

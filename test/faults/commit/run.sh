@@ -7,12 +7,13 @@
 # has deleted (commit_ranges.pl), or what a clock that is ahead removes
 # (commit_clock.pl), or which of two first regions is the cluster's
 # (commit_first.pl), or a table that waits to be cut (commit_compact.pl), or what
-# the garbage collection learns of groups that sleep (commit_sleepers.pl), with a
+# the garbage collection learns of groups that sleep (commit_sleepers.pl), or an
+# error behind a commit (commit_once.pl), with a
 # build that has failpoints, in a copy of Postgres.
 #
 # usage: test/faults/commit/run.sh [point...]     names of points.txt, or one of
 #                                                 beside, spilled, moved, gone,
-#                                                 ranges, clock, first, compact, sleepers;
+#                                                 ranges, clock, first, compact, sleepers, once;
 #                                                 default all
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
@@ -47,8 +48,8 @@ as_server chmod 755 "$work/bin/txnctl"
 # They mostly wait, so all at once.
 files=("$work/faults/commit/commit_steps.pl")
 case "$*" in
-    '') files+=("$work"/faults/commit/commit_{beside,spilled,moved,gone,ranges,clock,first,compact,sleepers}.pl) ;;
-    beside | spilled | moved | gone | ranges | clock | first | compact | sleepers) files=("$work/faults/commit/commit_$*.pl") ;;
+    '') files+=("$work"/faults/commit/commit_{beside,spilled,moved,gone,ranges,clock,first,compact,sleepers,once}.pl) ;;
+    beside | spilled | moved | gone | ranges | clock | first | compact | sleepers | once) files=("$work/faults/commit/commit_$*.pl") ;;
 esac
 as_server env -C "$work" TESTDIR="$work" TXNCTL="$work/bin/txnctl" POINTS="$*" \
     PATH="$work/pg$("$PG_CONFIG" --bindir):$PATH" PGPORT=65431 \
