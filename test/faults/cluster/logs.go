@@ -25,16 +25,38 @@ var badWords = []string{"broken invariant", "PANIC:", "TRAP:", "contradicts what
 // that of a defect, or which none but this program sends: SIGKILL, SIGABRT.
 var ended = regexp.MustCompile(`\(PID (\d+)\) was terminated by signal (4|5|6|7|8|9|11|31)\b`)
 
-// impatient is what a postmaster says that kills its own children, since they do
-// not end within five seconds of a crash of another.
-const impatient = "to recalcitrant children"
+// quit is what a postmaster says of a worker of ours that ended by itself, for
+// an error.
+var quit = regexp.MustCompile(`background worker "tikv [a-z]+" \(PID (\d+)\) exited with exit code [1-9]`)
+
+// failed is an error of a process, which may end it.
+var failed = regexp.MustCompile(`\[(\d+)\] .*(?:ERROR|FATAL):  (.*)`)
+
+// What a postmaster says that was told to stop, that kills its own children
+// since they do not end within five seconds of a crash of another, and that
+// begins anew, after which neither holds.
+const (
+	stopping  = "shutdown request"
+	impatient = "to recalcitrant children"
+	startsOn  = "all server processes terminated; reinitializing"
+	starts    = "starting PostgreSQL"
+)
 
 // logs is how far they have been read, and who was ended on purpose.
 type logs struct {
-	mutex     sync.Mutex
-	read      map[uint64]int64 // bytes, by the file's number: who leaves has its log moved
-	killed    map[int]bool     // processes
-	impatient bool             // a postmaster has killed, too
+	reading sync.Mutex // by one at a time
+	mutex   sync.Mutex
+	files   map[uint64]*logRead // by the file's number: who leaves has its log moved
+	killed  map[int]bool        // processes, until their postmaster has said so
+	crashed map[int]bool        // by failpoints, all that were ever killed so
+}
+
+// logRead is what has been read of a log.
+type logRead struct {
+	bytes     int64
+	stopping  bool
+	impatient bool
+	said      map[string]string // the last error of each process
 }
 
 func (l *logs) kills(pid int) {
@@ -46,11 +68,27 @@ func (l *logs) kills(pid int) {
 	l.killed[pid] = true
 }
 
+// crashes: by a failpoint, which says so once and is read often.
+func (l *logs) crashes(pid int) {
+	l.mutex.Lock()
+	known := l.crashed[pid]
+	if l.crashed == nil {
+		l.crashed = map[int]bool{}
+	}
+	l.crashed[pid] = true
+	l.mutex.Unlock()
+	if !known {
+		l.kills(pid)
+	}
+}
+
 // CheckLogs fails if a server, be it of a node that has left, has logged since
 // the last call what none may: the first such line of each.
 func (c *Cluster) CheckLogs() error {
 	var wrong []error
 
+	c.logs.reading.Lock()
+	defer c.logs.reading.Unlock()
 	files, err := filepath.Glob(filepath.Join(c.Dir, "node*", "log"))
 	if err == nil && len(files) == 0 {
 		err = fmt.Errorf("there is no log in the folders of the nodes, %s/node*", c.Dir)
@@ -59,11 +97,12 @@ func (c *Cluster) CheckLogs() error {
 		return err
 	}
 	for _, file := range files {
-		lines, err := c.logs.news(file)
+		// The pid of who was ended is noted before the postmaster can tell: this
+		// comes behind the end of what is read.
+		read, lines, err := c.logs.news(file)
+		c.NoteCrashes(filepath.Join(filepath.Dir(file), "data"))
 		if err == nil {
-			// The pid of who was ended is noted before the postmaster can tell.
-			c.NoteCrashes(filepath.Join(filepath.Dir(file), "data"))
-			err = c.logs.judge(lines)
+			err = c.logs.judge(read, lines)
 		}
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("the log of %s: %w", filepath.Base(filepath.Dir(file)), err))
@@ -72,56 +111,52 @@ func (c *Cluster) CheckLogs() error {
 	return errors.Join(wrong...)
 }
 
-// news are the suspicious ones of the lines that have become whole since it was
-// asked last.
-func (l *logs) news(path string) (suspicious []string, err error) {
+// news are the lines that have become whole since it was asked last.
+func (l *logs) news(path string) (read *logRead, lines []string, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	if l.read == nil {
-		l.read = map[uint64]int64{}
+	if l.files == nil {
+		l.files = map[uint64]*logRead{}
 	}
 	number := info.Sys().(*syscall.Stat_t).Ino
-	if _, err = file.Seek(l.read[number], io.SeekStart); err != nil {
-		return nil, err
+	read = l.files[number]
+	if read == nil {
+		read = &logRead{said: map[string]string{}}
+		l.files[number] = read
+	}
+	if _, err = file.Seek(read.bytes, io.SeekStart); err != nil {
+		return nil, nil, err
 	}
 	for reader := bufio.NewReader(file); ; {
 		line, err := reader.ReadString('\n')
 		if err == io.EOF {
-			return suspicious, nil // the rest of a line comes later
+			return read, lines, nil // the rest of a line comes later
 		}
 		if err != nil {
-			return suspicious, err
+			return read, lines, err
 		}
-		l.read[number] += int64(len(line))
-		l.impatient = l.impatient || strings.Contains(line, impatient)
-		if isSuspicious(line) {
-			suspicious = append(suspicious, strings.TrimSpace(line))
-		}
+		read.bytes += int64(len(line))
+		lines = append(lines, strings.TrimSpace(line))
 	}
 }
 
-func isSuspicious(line string) bool {
-	return ended.MatchString(line) ||
-		slices.ContainsFunc(badWords, func(bad string) bool { return strings.Contains(line, bad) })
-}
-
-// judge suspicious lines: none may be there but those of who was ended on purpose.
-func (l *logs) judge(lines []string) error {
+// judge lines: none may be there that none may, but those of who was ended on
+// purpose.
+func (l *logs) judge(read *logRead, lines []string) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	var bad []string
 	for _, line := range lines {
-		if found := ended.FindStringSubmatch(line); found == nil || !l.meant(found[1], found[2]) {
-			bad = append(bad, line)
+		read.note(line)
+		if wrong := l.wrong(read, line); wrong != "" {
+			bad = append(bad, wrong)
 		}
 	}
 	switch len(bad) {
@@ -133,11 +168,50 @@ func (l *logs) judge(lines []string) error {
 	return fmt.Errorf("%s (and %d more)", bad[0], len(bad)-1)
 }
 
+func (r *logRead) note(line string) {
+	switch {
+	case strings.Contains(line, starts), strings.Contains(line, startsOn):
+		*r = logRead{bytes: r.bytes, said: map[string]string{}, stopping: r.stopping && !strings.Contains(line, starts)}
+	case strings.Contains(line, stopping):
+		r.stopping = true
+	case strings.Contains(line, impatient):
+		r.impatient = true
+	default:
+		if found := failed.FindStringSubmatch(line); found != nil {
+			r.said[found[1]] = found[2]
+		}
+	}
+}
+
+// wrong is what is wrong with a line; "": nothing.
+func (l *logs) wrong(read *logRead, line string) string {
+	if slices.ContainsFunc(badWords, func(bad string) bool { return strings.Contains(line, bad) }) {
+		return line
+	}
+	if found := ended.FindStringSubmatch(line); found != nil && !l.meant(read, found[1], found[2]) {
+		return line
+	}
+	if found := quit.FindStringSubmatch(line); found != nil && !read.stopping && !isFailpoint(read.said[found[1]]) {
+		return fmt.Sprintf("%s (its last error: %q)", line, read.said[found[1]])
+	}
+	return ""
+}
+
+// isFailpoint is the error of one (src/bus/failpoints.h), which somebody ordered.
+func isFailpoint(text string) bool {
+	return strings.HasPrefix(text, "failpoint ")
+}
+
 // meant: this program sends SIGKILL and SIGABRT, failpoints and postmasters the
-// former.
-func (l *logs) meant(process, signal string) bool {
+// former.  Each excuse is for one end.
+func (l *logs) meant(read *logRead, process, signal string) bool {
 	pid, _ := strconv.Atoi(process)
-	return signal == "9" && (l.killed[pid] || l.impatient) || signal == "6" && l.killed[pid]
+	if signal != "9" && signal != "6" {
+		return false
+	}
+	known := l.killed[pid]
+	delete(l.killed, pid)
+	return known || signal == "9" && read.impatient
 }
 
 // NoteCrashes of failpoints in a data directory, where those who carry them out
@@ -148,7 +222,7 @@ func (c *Cluster) NoteCrashes(data string) {
 		words := strings.Fields(line)
 		if len(words) == 3 && words[1] == "crash" {
 			pid, _ := strconv.Atoi(words[2])
-			c.logs.kills(pid)
+			c.logs.crashes(pid)
 		}
 	}
 }

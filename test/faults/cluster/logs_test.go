@@ -50,6 +50,14 @@ func endedBy(pid, signal int) string {
 	return head + fmt.Sprintf("background worker \"tikv store\" (PID %d) was terminated by signal %d: Some text\n", pid, signal)
 }
 
+func quits(pid int) string {
+	return head + fmt.Sprintf("background worker \"tikv store\" (PID %d) exited with exit code 1\n", pid)
+}
+
+func says(pid int, text string) string {
+	return fmt.Sprintf("2024-05-01 12:00:00.000 UTC [%d] tikv store %s\n", pid, text)
+}
+
 func TestCheckLogs(t *testing.T) {
 	for _, test := range []struct {
 		name, line, words string
@@ -70,8 +78,19 @@ func TestCheckLogs(t *testing.T) {
 		{"who passed a failpoint", endedBy(32, 9), "PID 32"},
 		{"a kill by a postmaster", head + "issuing SIGKILL to recalcitrant children\n" + endedBy(12, 9), ""},
 		{"an abort beside one", head + "issuing SIGKILL to recalcitrant children\n" + endedBy(12, 6), "PID 12"},
-		{"an end by a shutdown", endedBy(12, 15), ""},
-		{"a full disk", head + "background worker \"tikv store\" (PID 12) exited with exit code 1\n", ""},
+		{"a kill after one", head + "issuing SIGKILL to recalcitrant children\n" +
+			head + "all server processes terminated; reinitializing\n" + endedBy(12, 9), "PID 12"},
+		{"one pid, two kills", endedBy(21, 9) + endedBy(21, 9), "PID 21"},
+		{"an end by a signal of Postgres", endedBy(12, 15), ""},
+		{"an end by itself", quits(12), "PID 12"},
+		{"one that said why", says(12, "FATAL:  no reason") + quits(12), "no reason"},
+		{"somebody else's failpoint", says(13, "ERROR:  failpoint turn_end") + quits(12), "PID 12"},
+		{"a failpoint", says(12, "ERROR:  failpoint turn_end: disk full") + quits(12), ""},
+		{"one, and then another error", says(12, "ERROR:  failpoint turn_end") + says(12, "FATAL:  no reason") + quits(12), "no reason"},
+		{"a failpoint of the server before", says(12, "ERROR:  failpoint turn_end") + head + "starting PostgreSQL 15\n" + quits(12), "PID 12"},
+		{"a shutdown", head + "received fast shutdown request\n" + quits(12), ""},
+		{"after a shutdown", head + "received fast shutdown request\n" + head + "starting PostgreSQL 15\n" + quits(12), "PID 12"},
+		{"a worker of Postgres's own", strings.Replace(quits(12), "tikv store", "logical replication launcher", 1), ""},
 	} {
 		l := newLogging(t)
 		l.logs.kills(21)

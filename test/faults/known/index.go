@@ -162,8 +162,11 @@ func readUntilLed(ctx context.Context, peers []*fixedPeer, now string) (reads in
 		go func() {
 			defer wait.Done()
 			for reading.Err() == nil {
-				value, answered := peer.get(reading, 5*time.Second)
+				value, answered, wrong := peer.get(reading, 5*time.Second)
 				mutex.Lock()
+				if wrong != nil && reading.Err() == nil && err == nil {
+					err = fmt.Errorf("node %d: %w", peer.node, wrong)
+				}
 				if answered {
 					reads++
 				}

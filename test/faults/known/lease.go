@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // A leader that hands over hears nothing any more, and is asked as soon as the
@@ -77,7 +79,10 @@ func (t *test) readOfOldLeader(was, now string) (inTime bool, refused int, err e
 		acked = next.put(ctx, now)
 	}
 	for time.Since(began) < 2*leaseLeft {
-		switch value, answered := at.get(ctx, fixedWithin); {
+		value, answered, err := at.get(ctx, fixedWithin)
+		switch {
+		case err != nil:
+			return true, refused, fmt.Errorf("node %d, which has handed over: %w", old, err)
 		case !answered:
 			refused++
 		case value != now:
@@ -114,13 +119,25 @@ func (f *fixedPeer) put(ctx context.Context, value string) bool {
 	return err == nil && r.RegionError == nil && r.Error == ""
 }
 
-func (f *fixedPeer) get(ctx context.Context, most time.Duration) (value string, answered bool) {
+// get says whether there is an answer: who is not sure to lead waits, longer than
+// this does, or says that it does not; anything else is an error.
+func (f *fixedPeer) get(ctx context.Context, most time.Duration) (value string, answered bool, err error) {
 	kv, err := f.Store(f.node)
 	if err != nil {
-		return "", false
+		return "", false, err
 	}
 	limited, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	r, err := kv.RawGet(limited, &kvrpcpb.RawGetRequest{Context: f.where, Key: []byte(f.key)})
-	return string(r.GetValue()), err == nil && r.RegionError == nil && r.Error == ""
+	switch e := r.GetRegionError(); {
+	case status.Code(err) == codes.DeadlineExceeded:
+		return "", false, nil
+	case err != nil:
+		return "", false, err
+	case e == nil && r.Error == "":
+		return string(r.Value), true, nil
+	case e.GetNotLeader() != nil || e.GetServerIsBusy() != nil || e.GetReadIndexNotReady() != nil:
+		return "", false, nil
+	}
+	return "", false, fmt.Errorf("a read is answered by %v", r)
 }
