@@ -89,6 +89,13 @@ call_metadata(Call *call, const char *key)
 												 bytes_make(NULL, 0);
 }
 
+/* Some clients give no time, some a little. */
+int64_t
+call_deadline_left_us(Call *call)
+{
+	return (call - world_calls) % 2 == 0 ? INT64_MAX : 1500;
+}
+
 /* ------------------------------------------------ whom this member asks */
 
 struct ClientChannel
