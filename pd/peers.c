@@ -82,6 +82,8 @@ on_message(void *arg, Bytes bytes)
 		return;
 	}
 	FAILPOINT_PASS("pd_message_received");
+	/* A member that stood still in this round: that was before it hears this. */
+	group_clock(pd);
 	switch (raft_step(pd->raft, &m.raft, (uint64) board_now_us()))
 	{
 		case STATUS_CORRUPT:
