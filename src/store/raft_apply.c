@@ -117,6 +117,10 @@ apply_normal(RaftTurn *turn, Peer *peer, const RaftEntry *entry, Write *write)
 			write->mismatch = true;
 		return;
 	}
+	/* PD may not have told this store of it yet. */
+	if (command.header.gc_safe_point != 0)
+		gc_know(store, command.header.gc_safe_point,
+				command.header.gc_safe_point);
 	if (command.admin != NULL)
 		raft_admin_apply(turn, peer, entry, &command);
 	else

@@ -478,6 +478,8 @@ decide_txn(RaftTurn *turn, Write *write)
 	fill_header(write->peer, &header);
 	if (decided->effects.one_pc)
 		header.flags |= CMD_FLAG_ONE_PC;
+	if (write->txn->command.kind == TXN_CMD_GC)
+		header.gc_safe_point = write->txn->command.gc.safe_point;
 	(void) propose(store, write,
 				   cmd_encode_txn(&header, decided->effects.modifies,
 								  decided->effects.n_modifies, &store->arena));

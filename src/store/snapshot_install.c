@@ -75,6 +75,7 @@ snapshots_take(RaftTurn *turn, Peer *peer)
 	if (snapshot_info_decode(snapshot->data, &info) != STATUS_OK)
 		elog(ERROR, "region " UINT64_FORMAT ": malformed snapshot",
 			 at.region_id);
+	gc_know(store, info.gc_safe_point, info.gc_safe_point);
 	board_remove(peer->region.id);
 	raft_write_covered(peer, at.index);
 	leftovers_add_rest(peer, &info.region);

@@ -279,6 +279,7 @@ finish(Store *store, Peer *peer)
 	made->info.region.end_key = arena_copy(&made->arena, peer->region.end_key);
 	made->info.size = job->writer.size;
 	made->info.checksum = job->writer.checksum;
+	made->info.gc_safe_point = board_gc_safe_point();
 	FAILPOINT("store_snapshot_made");
 	made->next = s->made;
 	s->made = made;

@@ -30,7 +30,8 @@
  *
  * With TXNCTL_STORE in the environment the store of that id is asked, whether it
  * leads or not, and only when a line has come on standard input: PD, which said
- * where it is, may be silent by then.
+ * where it is, may be silent by then.  With TXNCTL_REPLICA, too, it is asked as a
+ * follower.
  */
 #include "errorpb.pb-c.h"
 #include "tikv_client.h"
@@ -565,6 +566,7 @@ main(int argc, char **argv)
 		if (getenv("TXNCTL_STORE") != NULL)
 			wait_for_line(&client, found, number(getenv("TXNCTL_STORE")));
 		fill_context(&context, found);
+		context.replica_read = getenv("TXNCTL_REPLICA") != NULL;
 		exit_status = verb->run(&client, &context, argv + 3);
 	}
 	fflush(stdout);

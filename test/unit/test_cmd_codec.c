@@ -384,6 +384,33 @@ rnd_txn(TxnModify *m)
 		m->bytes = rnd_bytes(500);
 }
 
+static void
+gc_golden(void)
+{
+	CmdHeader gc = header;
+	TxnModify dead = {.cf = TXN_CF_WRITE,
+					  .is_delete = true,
+					  .key = bytes_cstr("a"),
+					  .ts = 5};
+	Command out;
+	Bytes bytes;
+
+	gc.gc_safe_point = 300;
+	bytes = cmd_encode_txn(&gc, &dead, 1, &arena);
+	OK(cmd_decode(bytes, API_V1, &arena, &out) == STATUS_OK &&
+		   out.header.gc_safe_point == 300 &&
+		   out.header.flags == (header.flags | CMD_FLAG_GC) && out.n_txn == 1,
+	   "a removal of versions says up to when");
+	EQ_BYTES(bytes_make(bytes.data, 26),
+			 hex("0a 18 0802 1204 0803 1001 2a04 0801 1004 3006"
+				 "508004 5a03 08ac02"),
+			 "in flag_data, which other versions look over");
+	bytes = cmd_encode_txn(&header, &dead, 1, &arena);
+	OK(cmd_decode(bytes, API_V1, &arena, &out) == STATUS_OK &&
+		   out.header.gc_safe_point == 0,
+	   "others say nothing of it");
+}
+
 static bool
 txn_roundtrip(void)
 {
@@ -779,6 +806,7 @@ main(void)
 	raw_golden();
 	raw_rooms();
 	txn_golden();
+	gc_golden();
 	admin_golden();
 	message_golden();
 	log_ends_golden();

@@ -296,7 +296,8 @@ some_data(void)
 									 .peers = {{.id = 1, .store_id = 2},
 											   {.id = 3, .store_id = 4}}},
 						  .size = 1000,
-						  .checksum = 0xFFFFFFFE};
+						  .checksum = 0xFFFFFFFE,
+						  .gc_safe_point = 300};
 }
 
 static void
@@ -310,9 +311,11 @@ data_messages(void)
 	EQ_BYTES(bytes,
 			 hex("0a 1a 0809 120161 1a0162 2204 0805 1006"
 				 "2a04 0801 1002 2a04 0803 1004"
-				 "10e807 20e907 2a0b 0a09 10e807 18feffffff0f"),
+				 "10e807 20e907 2a0b 0a09 10e807 18feffffff0f"
+				 "c83e ac02"),
 			 "RaftSnapshotData, made by hand");
 	OK(snapshot_info_decode(bytes, &back) == STATUS_OK, "and read");
+	EQ_U64(back.gc_safe_point, 300, "with the safe point");
 	OK(back.size == 1000 && back.checksum == 0xFFFFFFFE &&
 		   back.region.id == 9 && back.region.n_peers == 2 &&
 		   back.region.peers[1].store_id == 4 &&

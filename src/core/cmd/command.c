@@ -41,7 +41,17 @@ put_header(ProtoWriter *w, const CmdHeader *header)
 	cmd_peer_put(w, 2, &header->peer);
 	cmd_epoch_put(w, 5, &header->epoch);
 	proto_put_u64(w, 6, header->term);
-	proto_put_u64(w, 10, header->flags);
+	if (header->gc_safe_point == 0)
+		proto_put_u64(w, 10, header->flags);
+	else
+	{
+		ProtoMark data;
+
+		proto_put_u64(w, 10, header->flags | CMD_FLAG_GC);
+		data = proto_begin(w, 11, 11);
+		proto_put_u64(w, 1, header->gc_safe_point);
+		proto_end(w, data);
+	}
 	proto_end(w, mark);
 }
 
@@ -360,11 +370,25 @@ cmd_encode_admin(const CmdHeader *header, const CmdAdmin *admin, Arena *arena)
 /* ----------------------------------------------------------------- reading */
 
 static Status
+get_safe_point(Bytes bytes, CmdHeader *out)
+{
+	ProtoReader r = proto_reader(bytes);
+	ProtoField field;
+
+	out->gc_safe_point = 0;
+	while (proto_next(&r, &field))
+		if (field.number == 1)
+			out->gc_safe_point = proto_get_u64(&r, &field);
+	return proto_status(&r);
+}
+
+static Status
 get_header(Bytes bytes, CmdHeader *out)
 {
 	ProtoReader r = proto_reader(bytes);
 	ProtoField field;
 	Status s = STATUS_OK;
+	Bytes flag_data = bytes_empty();
 
 	while (s == STATUS_OK && proto_next(&r, &field))
 		switch (field.number)
@@ -384,8 +408,15 @@ get_header(Bytes bytes, CmdHeader *out)
 			case 10:
 				out->flags = proto_get_u64(&r, &field);
 				break;
+			case 11:
+				flag_data = proto_get_bytes(&r, &field);
+				break;
 		}
-	return s != STATUS_OK ? s : proto_status(&r);
+	if (s == STATUS_OK)
+		s = proto_status(&r);
+	if (s == STATUS_OK && (out->flags & CMD_FLAG_GC) != 0)
+		s = get_safe_point(flag_data, out);
+	return s;
 }
 
 static bool

@@ -26,6 +26,7 @@
 /* Of RaftRequestHeader.flags. */
 #define CMD_FLAG_ONE_PC UINT64_C(0x1)
 #define CMD_FLAG_RAW UINT64_C(0x100) /* ours */
+#define CMD_FLAG_GC UINT64_C(0x200)	 /* ours: flag_data is a safe point */
 
 typedef struct CmdHeader
 {
@@ -34,6 +35,12 @@ typedef struct CmdHeader
 	RegionEpoch epoch;
 	uint64_t term;
 	uint64_t flags;
+
+	/*
+	 * Not 0: the command removes versions below it, so who applies the command
+	 * must not serve reads of earlier than that.  With CMD_FLAG_GC in the log.
+	 */
+	uint64_t gc_safe_point;
 } CmdHeader;
 
 /* raft_cmdpb.AdminCmdType, those that are served. */

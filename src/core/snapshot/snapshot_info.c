@@ -12,6 +12,7 @@
 #define FIELD_FILE_SIZE 2
 #define FIELD_VERSION 4
 #define FIELD_META 5
+#define FIELD_GC_SAFE_POINT 1001 /* ours */
 
 /* SnapshotMeta */
 #define FIELD_CF_FILES 1
@@ -37,6 +38,7 @@ snapshot_info_encode(const SnapshotInfo *data, Arena *arena)
 	proto_put_u64(&w, FIELD_CHECKSUM, data->checksum);
 	proto_end(&w, file);
 	proto_end(&w, meta);
+	proto_put_u64(&w, FIELD_GC_SAFE_POINT, data->gc_safe_point);
 	return proto_written(&w);
 }
 
@@ -100,6 +102,9 @@ snapshot_info_decode(Bytes bytes, SnapshotInfo *out)
 				if (!decode_meta(proto_get_bytes(&r, &field), out))
 					return STATUS_INVALID;
 				meta = true;
+				break;
+			case FIELD_GC_SAFE_POINT:
+				out->gc_safe_point = proto_get_u64(&r, &field);
 				break;
 			default:
 				break;

@@ -20,6 +20,9 @@ typedef struct SnapshotInfo
 	Region region;
 	uint64_t size;	   /* of the file */
 	uint32_t checksum; /* CRC-32 of the file */
+
+	/* Versions below it may be missing, whatever the receiver knows; or 0. */
+	uint64_t gc_safe_point;
 } SnapshotInfo;
 
 extern Bytes snapshot_info_encode(const SnapshotInfo *data, Arena *arena);
