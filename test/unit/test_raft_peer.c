@@ -665,9 +665,53 @@ test_safe_promotions(void)
 	fixture_free(&f);
 }
 
+/* Who waits for its first snapshot: nothing of it is stored. */
+static void
+start_new(void)
+{
+	start();
+	raft_destroy(f.raft);
+	memset(&f.hard_state, 0, sizeof(f.hard_state));
+	f.truncated_index = f.truncated_term = 0;
+	f.applied_index = f.applied_term = f.last = 0;
+	f.conf.voters.n = 0;
+	fixture_create(&f);
+}
+
+/*
+ * An answer to a heartbeat promises not to vote for a while.  Who restarts keeps
+ * that by its quarantine; a peer that is not stored at all is made anew, without
+ * one.
+ */
+static void
+test_promise_of_new(void)
+{
+	RaftMessage m;
+	RaftReady rd;
+
+	start_new();
+	m = message(RAFT_MSG_HEARTBEAT, 2);
+	m.term = 6;
+	OK(step(m) == STATUS_OK && raft_ready(f.raft, &f.arena, 0, &rd),
+	   "a new peer hears a leader");
+	OK(rd.n_messages == 0 && rd.n_persisted_messages == 1 &&
+		   rd.persisted_messages[0].type == RAFT_MSG_HEARTBEAT_RESPONSE,
+	   "it answers when it is durable");
+	fixture_store(&f, &rd);
+	raft_advance(f.raft, &rd);
+	raft_persisted(f.raft, rd.number);
+	OK(step(m) == STATUS_OK && raft_ready(f.raft, &f.arena, 0, &rd),
+	   "and hears it again");
+	OK(rd.n_messages == 1 && rd.n_persisted_messages == 0,
+	   "from then on it answers at once");
+	raft_advance(f.raft, &rd);
+	fixture_free(&f);
+}
+
 int
 main(void)
 {
+	test_promise_of_new();
 	test_message_checks();
 	test_corruption();
 	test_quarantine();

@@ -88,7 +88,8 @@ raft_clear_msgs(Raft *r)
  * acknowledgements must; so must the term of a leader, which a sole voter
  * takes without asking anybody, before it uses it.  A heartbeat's answer
  * promises nothing about the log, and the promise behind the lease outlives a
- * crash through the quarantine of restarted peers.
+ * crash through the quarantine of restarted peers; one of which nothing is
+ * stored would not know that it restarts.
  */
 bool
 raft_needs_flush(const Raft *r, RaftMessageType type, bool reject)
@@ -109,6 +110,8 @@ raft_needs_flush(const Raft *r, RaftMessageType type, bool reject)
 		case RAFT_MSG_TIMEOUT_NOW:
 		case RAFT_MSG_READ_INDEX_RESP:
 			return r->log.persisted_term < r->term;
+		case RAFT_MSG_HEARTBEAT_RESPONSE:
+			return r->log.persisted_term == 0;
 		default:
 			return false;
 	}

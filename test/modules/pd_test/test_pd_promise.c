@@ -107,7 +107,7 @@ tick(void)
 static void
 follow(void)
 {
-	tick(); /* members are heard from then on */
+	tick();
 	for (int i = 0; i < 50; i++)
 	{
 		hear_leader();
