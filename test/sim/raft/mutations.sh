@@ -8,7 +8,7 @@ set -eu
 
 cd "$(dirname "$0")/../../.."
 out=${1:-out/sim}
-seeds=${2:-3000}
+seeds=${2:-10000}
 cc=${CC:-gcc}
 mkdir -p "$out"
 
