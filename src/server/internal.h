@@ -239,6 +239,31 @@ extern void waker_disarm(Waker *waker);
 /* An event with this tag is a kick: tell the waker that it has arrived. */
 extern void waker_kicked(Waker *waker);
 
+/* Is setback_connect due? */
+extern bool waker_set_back(Waker *waker);
+
+/* ---- setback.c ---- */
+
+#define SETBACK_LOOK_MS 1000
+
+/* Of one thread; zeroed at first. */
+typedef struct Setback
+{
+	int64_t next_look_us;
+	int64_t ahead_us; /* the time of day of CLOCK_MONOTONIC, at the last look */
+	int64_t until_us; /* the time of day at which no thread of gRPC waits on */
+} Setback;
+
+/*
+ * Called as often as one likes, and each second at least: wake gRPC's timers if
+ * the time of day was set back.  True if setback_connect is due, which is once
+ * in a second as long as it is.
+ */
+extern bool setback_look(Setback *setback);
+
+/* Have channels that pause before they connect again do so now.  Entered. */
+extern void setback_connect(Server *server);
+
 /* ---- warden.c ---- */
 
 /*

@@ -57,6 +57,8 @@ pump_start_todo(Server *server)
 {
 	if (server->porter != NULL)
 		porter_admit(server->porter, server);
+	if (waker_set_back(server->waker))
+		setback_connect(server);
 	post_requests(server);
 	client_start_todo(server);
 	while (server->todo != NULL)

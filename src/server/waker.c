@@ -9,8 +9,10 @@
  * batch on a call of a lame channel bound to the same queue, which completes
  * at once.  It never touches anything else and never calls Postgres.
  *
- * After a kick, or when it finds the worker awake, the thread parks and costs
- * nothing until the worker is about to sleep again.  `sleeping` and `parked`
+ * Once a second it looks whether the time of day was set back (setback.c).
+ *
+ * After a kick, or when it finds the worker awake, the thread parks and does
+ * nothing else until the worker is about to sleep again.  `sleeping` and `parked`
  * are each written by one side and then the other is read, both sequentially
  * consistent, so at least one side sees the other's: either the thread kicks,
  * or the worker sets it going again.
@@ -44,6 +46,8 @@ struct Waker
 	atomic_bool stopping;
 	atomic_bool parent_died;
 	atomic_bool kick_pending; /* a kick is in the queue */
+	atomic_bool set_back;	  /* setback_connect is due */
+	Setback setback;		  /* the thread's */
 };
 
 static void
@@ -78,6 +82,26 @@ kick(Waker *waker)
 		  GRPC_CALL_OK);
 }
 
+static void
+look_at_clock(Waker *waker)
+{
+	if (!setback_look(&waker->setback))
+		return;
+	atomic_store(&waker->set_back, true);
+	if (atomic_load(&waker->sleeping))
+		kick(waker);
+}
+
+/* True if one of them can be read; false after a second, too. */
+static bool
+wait_for_any(Waker *waker, struct pollfd *p, nfds_t n)
+{
+	int found = poll(p, n, SETBACK_LOOK_MS);
+
+	look_at_clock(waker);
+	return found > 0;
+}
+
 /* Block until the worker or waker_stop writes to control_fd. */
 static void
 park(Waker *waker)
@@ -88,7 +112,7 @@ park(Waker *waker)
 	if (atomic_load(&waker->sleeping))
 		kick(waker);
 	while (!drain(waker->control_fd) && !atomic_load(&waker->stopping))
-		(void) poll(&p, 1, -1);
+		(void) wait_for_any(waker, &p, 1);
 	atomic_store(&waker->parked, false);
 }
 
@@ -97,6 +121,7 @@ waker_main(void *arg)
 {
 	Waker *waker = arg;
 
+	look_at_clock(waker);
 	while (!atomic_load(&waker->stopping))
 	{
 		bool dead = atomic_load(&waker->parent_died);
@@ -107,7 +132,7 @@ waker_main(void *arg)
 			{.fd = dead ? -1 : waker->parent_fd, .events = POLLIN},
 		};
 
-		if (poll(p, 4, -1) <= 0)
+		if (!wait_for_any(waker, p, 4))
 			continue;
 		if (p[0].revents != 0)
 			(void) drain(waker->control_fd);
@@ -218,4 +243,11 @@ void
 waker_kicked(Waker *waker)
 {
 	atomic_store(&waker->kick_pending, false);
+}
+
+bool
+waker_set_back(Waker *waker)
+{
+	return atomic_load_explicit(&waker->set_back, memory_order_relaxed) &&
+		atomic_exchange(&waker->set_back, false);
 }

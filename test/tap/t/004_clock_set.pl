@@ -1,10 +1,12 @@
 # The time of day is set while a session waits for a worker: it waits as long as
 # tikv.request_timeout says, no longer and no shorter.  And while a transaction is
-# open: what it may read is kept, and so are its locks.
+# open: what it may read is kept, and so are its locks.  And while a client of gRPC
+# is not answered: its time ends, too.
 
 use strict;
 use warnings;
 
+use Http2;
 use IPC::Run;
 use Test::More;
 use TikvTest;
@@ -112,5 +114,11 @@ $open->query_safe('COMMIT');
 $open->quit;
 is($node->safe_psql('postgres', q{SELECT convert_from(tikv_txn_get('open'), 'UTF8')}), 'yes', 'it commits');
 wait_for('the barrier to go', sub { return $node->safe_psql('postgres', $barrier_sql) eq ''; });
+
+# ---- back while a stream is open that nobody says anything on
+my $stream = begin_stream($node->{tikv}{'tikv.addr'}, '/tikvpb.Tikv/BatchCommands', 'grpc-timeout' => '3S');
+set_clock(-7200);
+hear($stream, 60);
+ok($stream->{over}, 'after the time of day went back the deadline of a call ends it');
 $node->stop;
 done_testing();
