@@ -38,12 +38,20 @@ decode_keys(RawDecoder *decoder, const ProtobufCBinaryData *keys, size_t n_keys)
 
 /* ---------------------------------------------------------------- writes */
 
-static void
+/*
+ * Room for n effects; false if there are more than fit into a log entry, however
+ * short their keys: they would take 30 times the bytes of their message.
+ */
+static bool
 alloc_modifies(RawDecoder *decoder, size_t n)
 {
+	if (!raw_check_entry_size(decoder, n * CMD_REQUEST_ROOM))
+		return false;
+	decoder->command->write_bytes = 0; /* counted once all are there */
 	decoder->command->n_modifies = 0;
 	decoder->command->modifies =
 		arena_zalloc(decoder->request->arena, n * sizeof(RawModify));
+	return true;
 }
 
 /* The next effect; false if its key is refused. */
@@ -74,8 +82,7 @@ decode_put(RawDecoder *decoder)
 	decoder->command->atomic = put->for_cas;
 	decoder->command->must_be_absent =
 		decoder->request->method->id == METHOD_SQL_INSERT;
-	alloc_modifies(decoder, 1);
-	return raw_check_cf(decoder, put->cf) &&
+	return alloc_modifies(decoder, 1) && raw_check_cf(decoder, put->cf) &&
 		add_modify(decoder, RAW_PUT, put->key, put->value, put->ttl) &&
 		raw_check_ttl(decoder, put->ttl);
 }
@@ -114,9 +121,9 @@ decode_batch_put(RawDecoder *decoder)
 	decoder->command->atomic = put->for_cas;
 	decoder->command->must_be_absent =
 		decoder->request->method->id == METHOD_SQL_BATCH_INSERT;
-	if (!raw_check_cf(decoder, put->cf) || !check_ttls(decoder, put))
+	if (!raw_check_cf(decoder, put->cf) || !check_ttls(decoder, put) ||
+		!alloc_modifies(decoder, put->n_pairs))
 		return false;
-	alloc_modifies(decoder, put->n_pairs);
 	for (size_t i = 0; i < put->n_pairs; i++)
 		if (!add_modify(decoder, RAW_PUT, put->pairs[i]->key,
 						put->pairs[i]->value, ttl_of_pair(put, i)))
@@ -131,8 +138,7 @@ decode_delete(RawDecoder *decoder)
 		(const void *) decoder->request->message;
 
 	decoder->command->atomic = del->for_cas;
-	alloc_modifies(decoder, 1);
-	return raw_check_cf(decoder, del->cf) &&
+	return alloc_modifies(decoder, 1) && raw_check_cf(decoder, del->cf) &&
 		add_modify(decoder, RAW_DELETE, del->key, no_value, 0);
 }
 
@@ -143,9 +149,9 @@ decode_batch_delete(RawDecoder *decoder)
 		(const void *) decoder->request->message;
 
 	decoder->command->atomic = del->for_cas;
-	if (!raw_check_cf(decoder, del->cf))
+	if (!raw_check_cf(decoder, del->cf) ||
+		!alloc_modifies(decoder, del->n_keys))
 		return false;
-	alloc_modifies(decoder, del->n_keys);
 	for (size_t i = 0; i < del->n_keys; i++)
 		if (!add_modify(decoder, RAW_DELETE, del->keys[i], no_value, 0))
 			return false;

@@ -20,6 +20,21 @@ raw_error(Request *request, const char *text)
 	request->done(request, reply);
 }
 
+/*
+ * client-go and client-java look at no pair's error: what rawkv.Scan got would be
+ * a pair without a key, and what BatchGet got no keys at all.  Of the region errors
+ * this is the one that all clients report, and at once.
+ */
+void
+raw_answer_too_large(Request *request, const char *text)
+{
+	const Kvrpcpb__Context *context = service_context(request->message);
+	RegionError error = {.kind = REGION_ENTRY_TOO_LARGE, .reason = text};
+
+	error.region_id = context != NULL ? context->region_id : 0;
+	service_region_error(request, &error);
+}
+
 static bool
 version_not_matched(const RawDecoder *decoder)
 {

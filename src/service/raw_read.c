@@ -71,7 +71,7 @@ read_batch_get(Request *request, const RawCommand *command, RawReader *reader,
 			break;
 		add_pair(&list, key, pair.value);
 	}
-	if (!pair_list_is_whole(&list, raw_error))
+	if (!pair_list_is_whole(&list, raw_answer_too_large))
 		return;
 	reply.pairs = list.pairs;
 	reply.n_pairs = list.n;
@@ -97,12 +97,15 @@ list_goes_on(void *arg)
 	return pair_list_goes_on(arg, RAW_LOOK_EVERY - 1);
 }
 
-/* All scans of the command, one behind the other; false if it was answered. */
+/*
+ * All scans of the command, one behind the other; false if it was answered.
+ * There may be millions that find nothing.
+ */
 static bool
 run_scans(const RawCommand *command, const Region *region, RawReader *reader,
 		  PairList *list)
 {
-	for (size_t i = 0; i < command->n_scans; i++)
+	for (size_t i = 0; i < command->n_scans && pair_list_goes_on(list, i); i++)
 	{
 		RawScan scan = command->scans[i];
 
@@ -113,7 +116,7 @@ run_scans(const RawCommand *command, const Region *region, RawReader *reader,
 		if (list->too_large || list->interrupted != NULL)
 			break;
 	}
-	return pair_list_is_whole(list, raw_error);
+	return pair_list_is_whole(list, raw_answer_too_large);
 }
 
 static void

@@ -162,7 +162,8 @@ entry_too_large(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	part->region_id = error->region_id;
 	part->entry_size = error->actual;
 	out->raft_entry_too_large = part;
-	out->message =
+	out->message = error->reason != NULL ?
+		arena_strdup(arena, error->reason) :
 		arena_printf(arena,
 					 "raft entry is too large, region %llu, entry size %llu",
 					 (Llu) error->region_id, (Llu) error->actual);

@@ -220,7 +220,8 @@ passes(const Errorpb__Error *error)
 }
 
 static ProtobufCMessage *
-take_reply(const Route *route, int method, const BusReply *reply, Arena *arena)
+take_reply(const Route *route, int method, const BusReply *reply, Arena *arena,
+		   bool *too_long)
 {
 	ProtobufCMessage *message =
 		service_unpack(service_method(method)->response,
@@ -233,7 +234,9 @@ take_reply(const Route *route, int method, const BusReply *reply, Arena *arena)
 	error = service_field(message, "region_error");
 	if (error == NULL)
 		return message;
-	if (!passes(error))
+	if (error->raft_entry_too_large != NULL && too_long != NULL)
+		*too_long = true; /* the answer is */
+	else if (!passes(error))
 	{
 		report_region_error(error);
 		route_failed(route->region.id, route->leader.store_id, error);
@@ -252,7 +255,7 @@ remote_read(const Route *route, int method, const ProtobufCMessage *message,
 	switch (reply.code)
 	{
 		case BUS_OK:
-			answer = take_reply(route, method, &reply, arena);
+			answer = take_reply(route, method, &reply, arena, too_long);
 			break;
 		case BUS_BUSY:
 			break;

@@ -315,6 +315,12 @@ scan_endlessly(const RawLimits *bounds)
 	return reply();
 }
 
+static bool
+is_too_large(const Errorpb__Error *error)
+{
+	return error != NULL && error->raft_entry_too_large != NULL;
+}
+
 static void
 long_reads(void)
 {
@@ -323,9 +329,9 @@ long_reads(void)
 
 	bounds.max_reply_size = 1100;
 	answer = scan_endlessly(&bounds);
-	OK(answer->n_kvs == 1 && answer->kvs[0]->error != NULL &&
-		   strstr(answer->kvs[0]->error->abort, "1100 bytes") != NULL,
-	   "an answer over the limit is an error, not a short answer");
+	OK(answer->n_kvs == 0 && is_too_large(answer->region_error) &&
+		   strstr(answer->region_error->message, "1100 bytes") != NULL,
+	   "an answer over the limit is an error that clients see, not a short answer");
 	bounds.max_reply_size = 0;
 	bounds.interrupted = give_up;
 	answer = scan_endlessly(&bounds);
@@ -348,13 +354,14 @@ small_pairs(void)
 	endless_pair.value = bytes_empty();
 	answer = scan_endlessly(&bounds);
 	endless_pair.value = value;
-	OK(answer->n_kvs == 1 && answer->kvs[0]->error != NULL,
+	OK(answer->n_kvs == 0 && is_too_large(answer->region_error),
 	   "an answer of too many small pairs is an error");
 	OK(arena.allocated - before <= 2 * bounds.max_reply_size,
 	   "and its memory is within the limit, but for the last list");
 }
 
 #define MANY 1000
+#define TOO_MANY ((size_t) 1000000)
 
 static void
 many_ranges(void)
@@ -379,7 +386,7 @@ many_ranges(void)
 	OK(raw_decode(&request, &bounds, &command), "many empty ranges decode");
 	raw_read(&request, &command, &region, &array.base, &bounds);
 	answer = reply();
-	OK(answer->n_kvs == 1 && answer->kvs[0]->error != NULL,
+	OK(answer->n_kvs == 0 && is_too_large(answer->region_error),
 	   "the same pairs again and again are too large an answer");
 }
 
@@ -408,6 +415,83 @@ absent_keys(void)
 		   answer->region_error->server_is_busy != NULL,
 	   "a read that finds nothing is given up, too");
 	EQ_U64(looks, 2, "when the worker stops");
+}
+
+static int walks;
+
+static void
+scan_nothing(RawReader *reader, const RawScan *scan,
+			 bool (*emit)(void *arg, const RawPair *pair), void *arg)
+{
+	(void) reader;
+	(void) scan;
+	(void) emit;
+	(void) arg;
+	walks++;
+}
+
+/* Each costs a look into the index, and there may be millions in a message. */
+static void
+read_nothing(int method, const ProtobufCMessage *message)
+{
+	static RawReader nothing = {array_get, scan_nothing, NULL};
+	RawLimits bounds = limits;
+	Region region = whole();
+	Request request = request_of(method, message);
+	const Errorpb__Error *error;
+	RawCommand command;
+
+	bounds.interrupted = give_up;
+	looks = 0;
+	walks = 0;
+	OK(raw_decode(&request, &bounds, &command), "ranges without rows decode");
+	raw_read(&request, &command, &region, &nothing, &bounds);
+	error = service_field(reply(), "region_error");
+	OK(error != NULL && error->server_is_busy != NULL,
+	   "a walk over them is given up, too");
+	EQ_U64(looks, 2, "when the worker stops");
+	OK(walks < MANY, "before the last of them");
+}
+
+static void
+ranges_without_rows(void)
+{
+	Kvrpcpb__RawBatchScanRequest scan = KVRPCPB__RAW_BATCH_SCAN_REQUEST__INIT;
+	Kvrpcpb__RawChecksumRequest sum = KVRPCPB__RAW_CHECKSUM_REQUEST__INIT;
+	Kvrpcpb__KeyRange range = KVRPCPB__KEY_RANGE__INIT;
+	Kvrpcpb__KeyRange *ranges[MANY];
+
+	for (int i = 0; i < MANY; i++)
+		ranges[i] = &range;
+	scan.ranges = sum.ranges = ranges;
+	scan.n_ranges = sum.n_ranges = MANY;
+	scan.each_limit = 10;
+	read_nothing(METHOD_RAW_BATCH_SCAN, &scan.base);
+	read_nothing(METHOD_RAW_CHECKSUM, &sum.base);
+}
+
+/*
+ * Two bytes of a message are a key of none, and an effect is 64: what cannot fit
+ * into an entry by its number alone is refused before it takes memory.
+ */
+static void
+too_many_keys(void)
+{
+	Kvrpcpb__RawBatchDeleteRequest message =
+		KVRPCPB__RAW_BATCH_DELETE_REQUEST__INIT;
+	size_t before = arena.allocated;
+	ProtobufCBinaryData *keys = calloc(TOO_MANY, sizeof(*keys));
+	Request request;
+	RawCommand command;
+
+	message.keys = keys;
+	message.n_keys = TOO_MANY;
+	request = request_of(METHOD_RAW_BATCH_DELETE, &message.base);
+	OK(!raw_decode(&request, &limits, &command),
+	   "more keys than an entry can have are refused");
+	OK(arena.allocated - before < TOO_MANY,
+	   "and take less than a byte of memory each");
+	free(keys);
 }
 
 static void
@@ -476,6 +560,8 @@ main(void)
 	small_pairs();
 	many_ranges();
 	absent_keys();
+	ranges_without_rows();
+	too_many_keys();
 	late();
 	siblings();
 	arena_free(&arena);

@@ -121,7 +121,10 @@ typedef struct RegionError
 	const Region *const *siblings;
 	int n_siblings;
 
-	/* SERVER_IS_BUSY, DISK_FULL, UNDETERMINED, MESSAGE_ONLY */
+	/*
+	 * SERVER_IS_BUSY, DISK_FULL, UNDETERMINED, MESSAGE_ONLY; ENTRY_TOO_LARGE if
+	 * it is no entry
+	 */
 	const char *reason;
 	uint64_t backoff_ms; /* SERVER_IS_BUSY */
 } RegionError;
