@@ -546,7 +546,7 @@ first_region_view(const Store *store, bool bootstrapped)
 	return view;
 }
 
-/* Before anything is written: a start that is refused counts for nothing. */
+/* *later: the cluster has not begun, and it is to be asked again when it has. */
 static bool
 agree_on_api(Store *store, Arena *arena, Pdpb__RequestHeader *header,
 			 bool *later, char *reason, Size size)
@@ -620,6 +620,7 @@ store_bootstrap(Store *store, char *reason, Size size)
 			is_alone(store, &arena, n_members, &alone, reason, size);
 		FAILPOINT("store_peers_loaded");
 	}
+	/* Before anything is written: a start that is refused counts for nothing. */
 	ok = ok && api_switch(store, reason, size) &&
 		agree_on_api(store, &arena, &header, &later, reason, size);
 	if (ok)

@@ -8,9 +8,7 @@
  * may be now.  If the time before counted against the promise it would vote for
  * another one that soon, who would give out timestamps below the first one's.
  */
-#include "pd_member.h"
-
-#include "unit.h"
+#include "pd_group_kit.h"
 
 #define LEADER 2
 #define OTHER 3
@@ -18,41 +16,6 @@
 
 /* Of raft_config_init: the leader's lease. */
 #define LEASE_US INT64CONST(2700000)
-
-static Arena words;
-
-/* fuzz.h wants it. */
-static void
-write_seeds(void)
-{
-}
-
-/* What members 1 to 3 have saved, of which this is the first. */
-static void
-found_group(void)
-{
-	PdRecord id = {.kind = PD_RECORD_CLUSTER_ID, .number = FUZZ_CLUSTER};
-	ProposalItem item = record_encode(&id, FUZZ_CLUSTER, &words);
-	GroupRow row = {.member_id = 1, .hard = {.term = 5, .commit = 5}};
-
-	row.applied_index = row.applied_term = 5;
-	row.truncated_index = row.truncated_term = 5;
-	row.conf.voters = (RaftIdSet){3, {1, 2, 3}};
-	tables_begin();
-	group_table_write_row(&row, false);
-	group_table_write_item(&item);
-	for (uint64_t i = 1; i <= 3; i++)
-	{
-		PdMember member = {.id = i, .name = "pd", .version = "8.5.0"};
-		PdRecord record = {.kind = PD_RECORD_PEER, .member = &member};
-
-		member.client_url = member.peer_url =
-			arena_printf(&words, "http://127.0.0.1:%d", (int) i);
-		item = record_encode(&record, FUZZ_CLUSTER, &words);
-		group_table_write_item(&item);
-	}
-	group_table_end();
-}
 
 /* As between group_clock and the end of a round in pd/worker.c. */
 static void
@@ -94,13 +57,6 @@ static int
 votes(void)
 {
 	return transport.n_sent[OTHER][RAFT_MSG_REQUEST_PRE_VOTE_RESPONSE];
-}
-
-static void
-tick(void)
-{
-	world_us += GROUP_TICK_US;
-	CHECK(life_round());
 }
 
 /* Beyond what a start keeps it from voting for. */

@@ -9,29 +9,10 @@ use warnings;
 use Http2;
 use IPC::Run;
 use Test::More;
+use TikvClock;
 use TikvTest;
 
 my $node = new_node('clock_set', 'tikv.request_timeout' => '3s', 'tikv.gc_life_time' => '3s');
-my $clock = $node->basedir . '/clock';
-
-# Seconds that the time of day of the server's processes is off from now on
-# (test/faults/clock/clock.c).
-sub set_clock
-{
-	my ($seconds) = @_;
-
-	open my $file, -e $clock ? '+<' : '>', $clock or die $!;
-	print $file pack('q', $seconds * 1_000_000_000);
-	close $file or die $!;
-}
-
-sub start
-{
-	local %ENV = (%ENV, LD_PRELOAD => $ENV{STEP_CLOCK}, TIKV_TEST_CLOCK => $clock);
-
-	set_clock(0);
-	$node->start;
-}
 
 # A statement that waits for the store, which stands still.
 sub begin
@@ -60,7 +41,7 @@ sub finish
 	return $session->{out} . $session->{err};
 }
 
-start();
+start_with_clock($node);
 serve($node);
 $node->safe_psql('postgres', q{SELECT tikv_put('key', 'value')});
 my @store = pids($node, 'tikv store');
@@ -70,7 +51,7 @@ END { kill 'CONT', @store if @store } # or the server does not stop after a fail
 # ---- back by an hour: it would be waited for so much longer
 hold_still($node, @store);
 my $session = begin(q{SELECT tikv_put('key', 'late')});
-set_clock(-3600);
+set_clock($node, -3600);
 cmp_ok($node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())'), '<', time() - 3000,
 	'the server has another time of day');
 like(finish($session), qr/ERROR:  tikv store is busy.*Nothing was done/s, 'after the time of day went back a wait ends');
@@ -81,7 +62,7 @@ $node->safe_psql('postgres', q{ALTER DATABASE postgres SET tikv.request_timeout 
 $node->safe_psql('postgres', q{SELECT tikv_put('key', 'value')});
 hold_still($node, @store);
 $session = begin(q{SELECT tikv_put('key', 'at last')});
-set_clock(3600);
+set_clock($node, 3600);
 cmp_ok($node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())'), '>', time() + 3000,
 	'the server has another time of day');
 sleep 5;
@@ -106,7 +87,7 @@ my $pid = $open->query_safe('SELECT pg_backend_pid()');
 my $barrier = wait_for('a barrier', sub { return $node->safe_psql('postgres', $barrier_sql); });
 my $beats = wait_for('a heartbeat', sub { return beats_of($pid); });
 my $ttl = $node->safe_psql('postgres', $lock_sql);
-set_clock(-3600);
+set_clock($node, -3600);
 wait_for('two heartbeats', sub { return beats_of($pid) >= $beats + 2; });
 is($node->safe_psql('postgres', $barrier_sql), $barrier, 'after the time of day went back the barrier is there');
 cmp_ok($node->safe_psql('postgres', $lock_sql), '>', $ttl, 'and the lock lives longer');
@@ -117,7 +98,7 @@ wait_for('the barrier to go', sub { return $node->safe_psql('postgres', $barrier
 
 # ---- back while a stream is open that nobody says anything on
 my $stream = begin_stream($node->{tikv}{'tikv.addr'}, '/tikvpb.Tikv/BatchCommands', 'grpc-timeout' => '3S');
-set_clock(-7200);
+set_clock($node, -7200);
 hear($stream, 60);
 ok($stream->{over}, 'after the time of day went back the deadline of a call ends it');
 $node->stop;
