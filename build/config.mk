@@ -27,7 +27,7 @@ say = $(if $(QUIET),,@printf '  %-5s %s\n' $(1) $(2))
 
 CC := gcc
 OPT ?= -O2
-INCLUDES := -I. -Isrc -Igen
+INCLUDES := -I. -Isrc -Igen -I$(OUT)
 
 # Places where tests stop, delay, fail or kill a process: not in releases.
 FAILPOINT_CFLAGS := $(if $(FAILPOINTS),-DTIKV_FAILPOINTS)
@@ -54,6 +54,16 @@ FLAGS_TEXT := $(CC) $(CORE_CFLAGS) $(PG_CFLAGS) $(shell $(CC) -dumpfullversion)
 $(shell mkdir -p $(OUT); echo '$(FLAGS_TEXT)' | cmp -s - $(FLAGS_STAMP) || \
 	echo '$(FLAGS_TEXT)' > $(FLAGS_STAMP))
 
+# What tells libraries of two builds apart (src/build_id.h): the hash of all that
+# they are made of, in a header of its own.
+BUILD_ID := $(VERSION)-$(shell { echo '$(FAILPOINT_CFLAGS)'; \
+	find src pd proto -name '*.[ch]' -o -name '*.proto' | LC_ALL=C sort | \
+	xargs sha256sum; } | sha256sum | cut -c1-16)
+$(shell printf '\043define TIKV_BUILD_ID "%s"\n' '$(BUILD_ID)' > $(OUT)/build_id_text.new; \
+	cmp -s $(OUT)/build_id_text.new $(OUT)/build_id_text.h || \
+	cp $(OUT)/build_id_text.new $(OUT)/build_id_text.h; \
+	rm $(OUT)/build_id_text.new)
+
 CORE_C := $(sort $(shell find src/core pd/core -name '*.c'))
 GEN_C ?= $(patsubst proto/%.proto,gen/%.pb-c.c,$(sort $(wildcard proto/*.proto)))
 GEN_H ?= $(GEN_C:.c=.h)
@@ -63,7 +73,7 @@ SERVER_C := $(sort $(wildcard src/server/*.c src/transport/*.c))
 # What both libraries carry, each with its own hidden copy.
 SHARED_C := $(sort $(wildcard src/bus/*.c src/read/*.c src/storage/*.c)) \
 	$(SERVICE_C) $(CORE_C) $(wildcard pd/tso_local.c)
-FDW_C := $(wildcard src/main.c src/guc.c) $(sort $(wildcard src/sqlapi/*.c src/fdw/*.c)) \
+FDW_C := $(wildcard src/main.c src/guc.c src/build_id.c) $(sort $(wildcard src/sqlapi/*.c src/fdw/*.c)) \
 	$(SHARED_C)
 STATUS_C := $(wildcard src/worker_common.c src/worker_tls.c) \
 	$(sort $(wildcard src/status/*.c)) \

@@ -36,6 +36,8 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "build_id.h"
+#include "build_id_text.h"
 #include "bus/board.h"
 #include "bus/failpoints.h"
 #include "bus/metrics.h"
@@ -358,6 +360,9 @@ raise_descriptor_limit(void)
 void
 worker_startup(WorkerKind kind)
 {
+	/* Before anything of tikv_fdw's is looked at. */
+	if (strcmp(tikv_fdw_build, TIKV_BUILD_ID) != 0)
+		tikv_fdw_refuse_worker(TIKV_BUILD_ID);
 	if (tikv_shmem() == NULL)
 		ereport(
 			FATAL,

@@ -20,7 +20,8 @@
  * Enter the worker's slot, install signal handlers, connect to tikv.database
  * and pin the session's settings; returns only when all that is done.  Waits
  * for the database to exist and for safe settings of the server; ends the
- * process if asked to stop meanwhile.
+ * process if asked to stop meanwhile, and when this library is of another build
+ * than the preloaded one.
  */
 extern void worker_startup(WorkerKind kind);
 

@@ -34,7 +34,7 @@ allowed()
         src/fdw) echo core/ bus/ storage/ service/ read/ sqlapi/ fdw/ guc.h ;;
         src/status) echo core/ bus/ storage/ server/ pd/core/ status/ guc.h worker_common.h worker_tls.h ;;
         pd) echo core/ bus/ storage/ service/ server/ transport/ pd/ guc.h worker_common.h worker_tls.h ;;
-        *) echo core/ bus/ storage/ service/ server/ transport/ read/ store/ sqlapi/ fdw/ pd/ guc.h worker_common.h worker_tls.h ;;
+        *) echo core/ bus/ storage/ service/ server/ transport/ read/ store/ sqlapi/ fdw/ pd/ build_id.h guc.h worker_common.h worker_tls.h ;;
     esac
 }
 
