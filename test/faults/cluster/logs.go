@@ -48,7 +48,7 @@ type logs struct {
 	mutex   sync.Mutex
 	files   map[uint64]*logRead // by the file's number: who leaves has its log moved
 	killed  map[int]bool        // processes, until their postmaster has said so
-	crashed map[int]bool        // by failpoints, all that were ever killed so
+	crashed map[string][]int    // by data directory: those whom failpoints have killed, as it says
 }
 
 // logRead is what has been read of a log.
@@ -68,16 +68,20 @@ func (l *logs) kills(pid int) {
 	l.killed[pid] = true
 }
 
-// crashes: by a failpoint, which says so once and is read often.
-func (l *logs) crashes(pid int) {
+// crashes by failpoints that a data directory tells of, from the first since they
+// were set: it says so once and is read often.  Numbers of processes come again.
+func (l *logs) crashes(data string, pids []int) {
 	l.mutex.Lock()
-	known := l.crashed[pid]
-	if l.crashed == nil {
-		l.crashed = map[int]bool{}
+	known := len(l.crashed[data])
+	if known > len(pids) || !slices.Equal(l.crashed[data], pids[:known]) {
+		known = 0 // others were set
 	}
-	l.crashed[pid] = true
+	if l.crashed == nil {
+		l.crashed = map[string][]int{}
+	}
+	l.crashed[data] = pids
 	l.mutex.Unlock()
-	if !known {
+	for _, pid := range pids[known:] {
 		l.kills(pid)
 	}
 }
@@ -217,14 +221,16 @@ func (l *logs) meant(read *logRead, process, signal string) bool {
 // NoteCrashes of failpoints in a data directory, where those who carry them out
 // have said so just before (src/bus/failpoints.c).
 func (c *Cluster) NoteCrashes(data string) {
+	var pids []int
 	text, _ := os.ReadFile(filepath.Join(data, "tikv_failpoint_hits"))
 	for _, line := range strings.Split(string(text), "\n") {
 		words := strings.Fields(line)
 		if len(words) == 3 && words[1] == "crash" {
 			pid, _ := strconv.Atoi(words[2])
-			c.logs.crashes(pid)
+			pids = append(pids, pid)
 		}
 	}
+	c.logs.crashes(data, pids)
 }
 
 func (c *Cluster) logFile(node int) string {

@@ -104,6 +104,25 @@ func TestCheckLogs(t *testing.T) {
 	}
 }
 
+// A process whose number another one had, which a failpoint has killed, too.
+func TestNumbersComeAgain(t *testing.T) {
+	l := newLogging(t)
+	l.write(head + "before\n")
+	hits := filepath.Join(l.nodeDir(0), "data", "tikv_failpoint_hits")
+	for _, text := range []string{"a crash 31\n", "b pass 31\n", "b pass 31\nb crash 31\n", "c crash 32\nc crash 31\n"} {
+		if err := os.WriteFile(hits, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		l.demand(text, "")
+		if strings.Contains(text, "crash 31") {
+			l.write(endedBy(31, 9))
+			l.demand("the kill of "+text, "")
+		}
+		l.write(endedBy(31, 9))
+		l.demand("one more behind "+text, "PID 31")
+	}
+}
+
 func TestLogsGrow(t *testing.T) {
 	l := newLogging(t)
 	l.demandNoLog()

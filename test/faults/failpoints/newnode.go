@@ -73,14 +73,21 @@ func (n *newTrials) run(out string, random *rand.Rand) {
 	}
 	for _, t := range n.all {
 		t.ops, t.unknown, t.gap, t.err = len(r.ops), r.unknown, r.gap, err
-		if _, crashed := hitsIn(n.node.data(), t.point.name); !crashed && err == nil {
-			t.err = fmt.Errorf("%v never gets there", t.role)
-		}
 	}
 	n.fail(n.node.remove())
 	if n.loaded {
 		n.fail(n.checkOthers())
 	}
+}
+
+// allCrashed: some points are passed while the node serves already.
+func (n *newTrials) allCrashed() error {
+	for _, t := range n.all {
+		if _, crashed := hitsIn(n.node.data(), t.point.name); !crashed {
+			return fmt.Errorf("%v never gets to %s", t.role, t.point.name)
+		}
+	}
+	return nil
 }
 
 // fail all, by what they have in common.
@@ -105,6 +112,9 @@ func (n *newTrials) crash(r *registers) error {
 	err := n.node.start(strings.Join(armed, ";"))
 	for i := 0; err != nil && i < 5; i++ {
 		err = n.node.start("")
+	}
+	if err == nil {
+		err = wait(recoverPatience, "the last crash", n.allCrashed)
 	}
 	if err == nil {
 		err = n.node.works()

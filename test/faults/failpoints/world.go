@@ -328,6 +328,7 @@ func armIn(c *cluster.Cluster, node int, text string) error {
 			return err
 		}
 	}
+	c.NoteCrashes(dir)
 	return nemesis.SetFailpoints(dir, text)
 }
 
