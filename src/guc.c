@@ -305,7 +305,7 @@ define_memory(void)
 	define_int(
 		"tikv.memory_limit",
 		"Memory that requests and answers may hold in each process that serves clients.",
-		"Beyond it, and beyond a connection's share of it once half is taken, requests are told ServerIsBusy. -1 is a quarter of the machine's memory, at least 256 MB and at most 2 GB.",
+		"Beyond it, and beyond a connection's share of it once half is taken, requests are told ServerIsBusy. -1 is a quarter of the machine's memory, at least 256 MB and at most 2 GB. 0: there is no such limit; a single answer is 256 MB at most all the same.",
 		&tikv_fdw_settings.memory_limit_mb, -1, (IntBounds){-1, INT_MAX / 2},
 		at_start(), GUC_UNIT_MB);
 }

@@ -48,12 +48,15 @@ our_store_id(void *arg)
 void
 kvserver_limits(RawLimits *limits, uint64 cluster_id, ApiVersion api)
 {
+	size_t memory = worker_memory_limit();
+
 	limits->cluster_id = cluster_id;
 	limits->api = api;
 	limits->max_key_size = (size_t) tikv_fdw_settings.max_key_size;
 	limits->max_entry_size = SERVICE_MAX_ENTRY_BYTES;
-	limits->max_reply_size =
-		Min(MAX_REPLY_BYTES, worker_memory_limit() / REPLY_SHARE);
+	limits->max_reply_size = MAX_REPLY_BYTES;
+	if (memory > 0)
+		limits->max_reply_size = Min(MAX_REPLY_BYTES, memory / REPLY_SHARE);
 }
 
 bool

@@ -3,10 +3,11 @@
 use strict;
 use warnings;
 
+use Http2 qw(begin_call end_call field fields region_context);
 use Test::More;
 use TikvTest;
 
-my $node = new_node('limits', 'tikv.bus_slots' => 8);
+my $node = new_node('limits', 'tikv.bus_slots' => 8, 'tikv.memory_limit' => 0);
 
 $node->start;
 serve($node);
@@ -43,6 +44,19 @@ foreach my $length (0, 100, 3000, 1_000_000, 6_000_000)
 isnt($answer, 0, 'an entry over 8 MiB is refused');
 is($node->safe_psql('postgres', q{SELECT length(tikv_get('big'))}), '6000000',
 	'and the value before it kept');
+
+# ---- answers, also where clients may have the node hold as much as they like
+sub gets_of_big
+{
+	my ($n) = @_;
+	my $call = begin_call($node->{tikv}{'tikv.addr'}, '/tikvpb.Tikv/RawBatchGet',
+		field(1, region_context($node), 1) . field(2, 'big', 1) x $n);
+
+	return fields(end_call($call, 60) // '');
+}
+my %much = gets_of_big(45);
+like($much{1} // '', qr/the answer would exceed 268435456 bytes: ask for fewer keys/,
+	'45 times in one answer is more than 256 MB');
 
 # ---- many keys, each of which takes its place in the log
 sub put_many
