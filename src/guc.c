@@ -181,6 +181,11 @@ define_addresses(void)
 		"Metrics, health, settings and regions. Empty: there is none.",
 		&s->status_addr, "127.0.0.1:20180", at_start(), 0,
 		check_optional_address, NULL, NULL);
+	define_address(
+		"tikv.status_advertise_addr",
+		"Address that others are told to reach tikv.status_addr by, as TiKV's server.advertise-status-addr.",
+		"The Placement Driver tells it to tools. Empty means the value of tikv.status_addr.",
+		&s->status_advertise_addr, "");
 }
 
 /* ---------------------------------------------------------------------- TLS */

@@ -37,6 +37,8 @@ typedef struct TikvSettings
 	char *pd_endpoints;		   /* tikv.pd_endpoints, "" = its own PD */
 	char *pd_http_addr;		   /* tikv.pd_http_addr, used with TLS */
 	char *status_addr;		   /* tikv.status_addr */
+	/* tikv.status_advertise_addr, "" = status_addr */
+	char *status_advertise_addr;
 	char *tls_ca;			   /* tikv.tls_ca, "" = no TLS */
 	char *tls_cert;			   /* tikv.tls_cert */
 	char *tls_key;			   /* tikv.tls_key */

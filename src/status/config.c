@@ -59,6 +59,7 @@ static const char *const setting_names[] = {
 	"tikv.server_workers",
 	"tikv.slow_log_threshold",
 	"tikv.status_addr",
+	"tikv.status_advertise_addr",
 	"tikv.tls_allowed_cn",
 	"tikv.tls_ca",
 	"tikv.tls_cert",
@@ -105,7 +106,8 @@ put_server(JsonWriter *json)
 	json_string(json, "addr", s->addr);
 	json_string(json, "advertise-addr", advertised(s->advertise_addr, s->addr));
 	json_string(json, "status-addr", s->status_addr);
-	json_string(json, "advertise-status-addr", s->status_addr);
+	json_string(json, "advertise-status-addr",
+				advertised(s->status_advertise_addr, s->status_addr));
 	json_open(json, "labels", '{');
 	json_close(json, '}');
 	json_close(json, '}');

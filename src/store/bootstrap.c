@@ -224,7 +224,12 @@ store_message(const Store *store, Metapb__Store *out)
 	out->peer_address =
 		(char *) advertised(tikv_fdw_settings.peer_advertise_addr,
 							tikv_fdw_settings.peer_addr);
-	out->status_address = tikv_fdw_settings.status_addr;
+
+	/* Without a port there is nothing to reach by another address. */
+	if (tikv_fdw_settings.status_addr[0] != '\0')
+		out->status_address =
+			(char *) advertised(tikv_fdw_settings.status_advertise_addr,
+								tikv_fdw_settings.status_addr);
 	out->version = STORE_VERSION;
 	out->node_state = METAPB__NODE_STATE__Serving;
 	out->start_timestamp = (int64) time(NULL);

@@ -390,11 +390,23 @@ wait_state($node, 'server 1', 'serving', qr/^$/);
 pass('rather than no server');
 cmp_ok($sql->(q{SELECT count(*) FROM tikv.metrics}), '>', 100, 'the view needs no worker');
 
+# ---- others may have to reach it by another address, which PD tells them
+sub told { return $sql->(q{SELECT coalesce(status_address, 'none') FROM tikv.stores}); }
+
+is(told(), $node->{tikv}{'tikv.status_addr'}, 'PD has the address of the status port');
+configure_node($node, 'max_worker_processes' => '8', 'tikv.status_advertise_addr' => 'outside.example:7');
+$node->restart;
+wait_serving($node);
+is(told(), 'outside.example:7', 'or the one that others reach it by');
+is(decode_json((page($node, 'config'))[2])->{server}{'advertise-status-addr'}, 'outside.example:7', 'as config says');
+is((page($node, 'status'))[0], 200, 'while it listens where it did');
+
 # ---- and it can be done without
-configure_node($node, 'max_worker_processes' => '8', 'tikv.status_addr' => '');
+configure_node($node, 'tikv.status_addr' => '');
 $node->restart;
 wait_serving($node);
 is($sql->(q{SELECT count(*) FROM tikv_status() WHERE worker = 'status'}), '0',
 	'an empty address: no status port');
+is(told(), 'none', 'and nothing is told, whatever others would reach it by');
 $node->stop;
 done_testing();
