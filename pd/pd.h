@@ -186,6 +186,7 @@ typedef struct Pd
 	/* timestamps; see tso_service.c */
 	TsoWait *tso_waits;
 	TsoWait **tso_waits_tail;
+	int n_tso_waits;
 	PdMoved moved; /* the data may be a copy: see moved.c */
 	char moved_how[128];
 	uint64 tso_bound_ms;	/* decided and not yet published, 0 none */

@@ -102,6 +102,7 @@ serve_request(Pd *pd, const TsoWait *wait)
 
 /* ---- waiting ---- */
 
+/* A call's own pointer is the newest of what waits of it: see tso_half_close. */
 static void
 queue_wait(Pd *pd, const TsoWait *wait)
 {
@@ -111,9 +112,13 @@ queue_wait(Pd *pd, const TsoWait *wait)
 	kept->next = NULL;
 	kept->since_us = board_now_us();
 	if (kept->to.call != NULL)
+	{
 		call_hold(kept->to.call);
+		call_set_user(kept->to.call, kept);
+	}
 	*pd->tso_waits_tail = kept;
 	pd->tso_waits_tail = &kept->next;
+	pd->n_tso_waits++;
 }
 
 static void
@@ -124,28 +129,14 @@ pop_wait(Pd *pd)
 	pd->tso_waits = wait->next;
 	if (pd->tso_waits == NULL)
 		pd->tso_waits_tail = &pd->tso_waits;
+	pd->n_tso_waits--;
 	if (wait->to.call != NULL)
+	{
+		if (call_user(wait->to.call) == wait)
+			call_set_user(wait->to.call, NULL);
 		call_release(wait->to.call);
+	}
 	pfree(wait);
-}
-
-static bool
-waits_for_call(const Pd *pd, const Call *call)
-{
-	for (const TsoWait *wait = pd->tso_waits; wait != NULL; wait = wait->next)
-		if (wait->to.call == call)
-			return true;
-	return false;
-}
-
-static int
-count_waits(const Pd *pd)
-{
-	int n = 0;
-
-	for (const TsoWait *wait = pd->tso_waits; wait != NULL; wait = wait->next)
-		n++;
-	return n;
 }
 
 static void
@@ -153,7 +144,7 @@ serve_or_wait(Pd *pd, const TsoWait *wait)
 {
 	if (pd->tso_waits == NULL && serve_request(pd, wait))
 		return;
-	if (count_waits(pd) >= TSO_MAX_WAITS)
+	if (pd->n_tso_waits >= TSO_MAX_WAITS)
 		pd_fail(pd, &wait->to, RPC_UNAVAILABLE,
 				"too many requests wait for timestamps");
 	else
@@ -211,7 +202,7 @@ tso_half_close(Pd *pd, const ReplyTo *to)
 {
 	TsoWait wait = {.to = *to, .half_close = true};
 
-	if (waits_for_call(pd, to->call))
+	if (call_user(to->call) != NULL)
 		queue_wait(pd, &wait);
 	else
 		pd_finish(pd, to);

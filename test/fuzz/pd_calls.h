@@ -41,6 +41,7 @@ struct Call
 	size_t unread; /* bytes that its client has not read */
 	bool sated;	   /* its client has its share of the memory */
 	size_t charged;
+	void *user;
 };
 
 struct HttpRequest
@@ -128,6 +129,18 @@ call_release(Call *call)
 {
 	CHECK(call->holds > 0);
 	call->holds--;
+}
+
+void
+call_set_user(Call *call, void *user)
+{
+	call->user = user;
+}
+
+void *
+call_user(Call *call)
+{
+	return call->user;
 }
 
 bool

@@ -174,6 +174,58 @@ test_refused_streams(void)
 	end();
 }
 
+/* ---- timestamps ---- */
+
+#define MOST_WAITS 65536 /* as tso_service.c has it */
+
+static void
+stream_ends(Call *call)
+{
+	pd_rpc_methods()[call->method].handler->half_close(call);
+}
+
+/*
+ * Those that wait for a greater bound are many, of one stream or of several,
+ * and a stream's end waits behind what it has asked for, no longer.
+ */
+static void
+test_waiting_for_timestamps(void)
+{
+	Pdpb__TsoRequest tso = PDPB__TSO_REQUEST__INIT;
+	Call *quiet = &world_calls[3];
+	int waiting = 0;
+
+	begin();
+	tso.header = &right_header;
+	tso.count = 1;
+	quiet->method = method_of("/pdpb.PD/Tso");
+	for (int i = 0; i < MOST_WAITS - 2; i++)
+		waiting += ask_on(OTHER, "/pdpb.PD/Tso", &tso) == RPC_OK;
+	EQ_U64(waiting, MOST_WAITS - 2, "many wait for timestamps");
+	CHECK(ask_on(WATCHER, "/pdpb.PD/Tso", &tso) == RPC_OK);
+	stream_ends(WATCHER);
+	OK(!WATCHER->over, "a stream's end waits behind its request");
+	stream_ends(quiet);
+	OK(quiet->over && quiet->code == RPC_OK, "not behind those of others");
+	EQ_U64(ask_on(ASKER, "/pdpb.PD/Tso", &tso), RPC_UNAVAILABLE,
+		   "one more is refused");
+	EQ_U64(OTHER->answers, 0, "none was answered before");
+	world_round();
+	EQ_U64(OTHER->answers, MOST_WAITS - 2, "then all are");
+	OK(!OTHER->over && OTHER->holds == 0, "on a stream that goes on");
+	OK(WATCHER->answers == 1 && WATCHER->over && WATCHER->code == RPC_OK,
+	   "and the one that ends has ended");
+	pg_atomic_write_u64(&world_tso.bound_ms, 0);
+	memset(ASKER, 0, sizeof(*ASKER));
+	EQ_U64(ask_on(ASKER, "/pdpb.PD/Tso", &tso), RPC_OK, "another one");
+	EQ_U64(ASKER->answers, 0, "finds room to wait");
+	world_round();
+	EQ_U64(ASKER->answers, 1, "and is answered, too");
+	stream_ends(OTHER);
+	OK(OTHER->over, "an end with nothing before it does not wait");
+	end();
+}
+
 /* ---- HTTP ---- */
 
 static void
@@ -356,6 +408,7 @@ main(void)
 	test_scan_regions();
 	test_many_buckets();
 	test_refused_streams();
+	test_waiting_for_timestamps();
 	test_http_memory();
 	test_verdict();
 	test_safe_point();
