@@ -129,6 +129,9 @@ pd_create_keyspace(PdAsk *ask, const void *request, void *response)
 								 ask->now, &ask->changes, &keyspace);
 	if (ask->error.type == PD_OK)
 		out->keyspace = keyspace_copy(ask, keyspace);
+	else if (ask->error.type == PD_RESOURCE_EXHAUSTED)
+		(void) kv_failed(ask,
+						 kv_error(RPC_RESOURCE_EXHAUSTED, ask->error.text));
 }
 
 /* ---- meta storage ---- */

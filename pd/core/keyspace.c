@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "pd/core/utf8.h"
 
 void
@@ -16,19 +17,13 @@ keyspaces_init(Keyspaces *keyspaces)
 	memset(keyspaces, 0, sizeof(*keyspaces));
 }
 
-static void
-item_free(KeyspaceItem *item)
-{
-	arena_free(&item->arena);
-	free(item);
-}
-
 void
 keyspaces_free(Keyspaces *keyspaces)
 {
 	for (size_t i = 0; i < keyspaces->n; i++)
-		item_free(keyspaces->items[i]);
+		free(keyspaces->items[i]);
 	free(keyspaces->items);
+	chain_free(&keyspaces->by_name);
 	keyspaces_init(keyspaces);
 }
 
@@ -60,33 +55,91 @@ keyspaces_by_id(const Keyspaces *keyspaces, uint32_t id)
 	return NULL;
 }
 
+static uint64_t
+name_hash(const char *name)
+{
+	return hash_bytes64(bytes_cstr(name), 0);
+}
+
 const Keyspace *
 keyspaces_by_name(const Keyspaces *keyspaces, const char *name)
 {
-	for (size_t i = 0; i < keyspaces->n; i++)
-		if (strcmp(keyspaces->items[i]->keyspace.name, name) == 0)
-			return &keyspaces->items[i]->keyspace;
+	ChainLink *link = chain_first(&keyspaces->by_name, name_hash(name));
+
+	for (; link != NULL; link = chain_next(link))
+	{
+		const KeyspaceItem *item = CHAIN_OWNER(KeyspaceItem, by_name, link);
+
+		if (strcmp(item->keyspace.name, name) == 0)
+			return &item->keyspace;
+	}
 	return NULL;
+}
+
+/* The memory of its item. */
+static size_t
+item_bytes(const Keyspace *keyspace)
+{
+	size_t bytes = sizeof(KeyspaceItem) + keyspace->n_config * sizeof(Pair) +
+		strlen(keyspace->name) + 1;
+
+	for (size_t i = 0; i < keyspace->n_config; i++)
+		bytes += strlen(keyspace->config[i].key) +
+			strlen(keyspace->config[i].value) + 2;
+	return bytes;
+}
+
+static const char *
+put_text(char **at, const char *text)
+{
+	char *start = *at;
+	size_t size = strlen(text) + 1;
+
+	memcpy(start, text, size);
+	*at += size;
+	return start;
 }
 
 static KeyspaceItem *
 item_copy(const Keyspace *from)
 {
-	KeyspaceItem *item = malloc(sizeof(KeyspaceItem));
+	size_t bytes = item_bytes(from);
+	KeyspaceItem *item = malloc(bytes);
 	Keyspace *to;
+	char *at;
 
 	CHECK(item != NULL);
-	arena_init(&item->arena);
+	memset(item, 0, sizeof(*item));
+	item->bytes = bytes;
 	to = &item->keyspace;
 	*to = *from;
-	to->name = arena_strdup(&item->arena, from->name);
-	to->config = arena_alloc(&item->arena, from->n_config * sizeof(Pair));
+	to->config = (Pair *) (item + 1);
+	at = (char *) (to->config + from->n_config);
+	to->name = put_text(&at, from->name);
 	for (size_t i = 0; i < from->n_config; i++)
 	{
-		to->config[i].key = arena_strdup(&item->arena, from->config[i].key);
-		to->config[i].value = arena_strdup(&item->arena, from->config[i].value);
+		to->config[i].key = put_text(&at, from->config[i].key);
+		to->config[i].value = put_text(&at, from->config[i].value);
 	}
 	return item;
+}
+
+/* All but its place among those by id. */
+static void
+take_in(Keyspaces *keyspaces, KeyspaceItem *item)
+{
+	chain_insert(&keyspaces->by_name, &item->by_name,
+				 name_hash(item->keyspace.name));
+	keyspaces->bytes += item->bytes;
+	item->changed = ++keyspaces->changes;
+}
+
+static void
+take_out(Keyspaces *keyspaces, KeyspaceItem *item)
+{
+	chain_remove(&keyspaces->by_name, &item->by_name);
+	keyspaces->bytes -= item->bytes;
+	free(item);
 }
 
 void
@@ -95,11 +148,11 @@ keyspaces_put(Keyspaces *keyspaces, const Keyspace *keyspace)
 	KeyspaceItem *item = item_copy(keyspace);
 	size_t at = keyspaces_seek(keyspaces, keyspace->id);
 
-	item->changed = ++keyspaces->changes;
+	take_in(keyspaces, item);
 	if (at < keyspaces->n &&
 		keyspaces->items[at]->keyspace.id == item->keyspace.id)
 	{
-		item_free(keyspaces->items[at]);
+		take_out(keyspaces, keyspaces->items[at]);
 		keyspaces->items[at] = item;
 		return;
 	}
@@ -166,6 +219,28 @@ check_pairs(const Pair *pairs, size_t n)
 	return pd_ok();
 }
 
+/* Is there room for a new one, or for what becomes of an old one? */
+static PdError
+check_room(const Keyspaces *keyspaces, const Keyspace *old,
+		   const Keyspace *next, Arena *arena)
+{
+	size_t before = old == NULL ? 0 : item_bytes(old);
+	size_t after = item_bytes(next);
+
+	if (old == NULL && keyspaces->n >= KEYSPACES_MAX)
+		return pd_errorf(arena, PD_RESOURCE_EXHAUSTED,
+						 "there are %zu keyspaces, and no more may be: take "
+						 "one that is there, since none is ever removed",
+						 keyspaces->n);
+	if (after > before &&
+		keyspaces->bytes - before + after > KEYSPACES_MAX_BYTES)
+		return pd_errorf(arena, PD_RESOURCE_EXHAUSTED,
+						 "the settings of all keyspaces would take more than "
+						 "%zu MiB: remove some",
+						 KEYSPACES_MAX_BYTES >> 20);
+	return pd_ok();
+}
+
 static uint32_t
 next_id(const Keyspaces *keyspaces)
 {
@@ -221,6 +296,9 @@ keyspace_create(const Keyspaces *keyspaces, const char *name,
 		return error;
 	if (keyspaces_by_name(keyspaces, name) != NULL)
 		return pd_error(PD_DUPLICATED_ENTRY, "keyspace already exists");
+	error = check_room(keyspaces, NULL, &keyspace, changes->arena);
+	if (error.type != PD_OK)
+		return error;
 	keyspace.id = next_id(keyspaces);
 	if (keyspace.id > KEYSPACE_MAX_ID)
 		return pd_error(PD_UNKNOWN, "no keyspace id is left");
@@ -323,6 +401,9 @@ keyspace_patch_config(const Keyspaces *keyspaces, const char *name,
 			next.config[next.n_config++] = patch[i];
 	if (next.n_config > PD_MAX_PAIRS)
 		return pd_error(PD_INVALID_VALUE, "too many settings of a keyspace");
+	error = check_room(keyspaces, old, &next, changes->arena);
+	if (error.type != PD_OK)
+		return error;
 	add_keyspace(changes, &next, out);
 	return pd_ok();
 }

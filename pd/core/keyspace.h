@@ -8,6 +8,7 @@
 #ifndef TIKV_PD_CORE_KEYSPACE_H
 #define TIKV_PD_CORE_KEYSPACE_H
 
+#include "core/base/chain_table.h"
 #include "pd/core/record.h"
 
 #define KEYSPACE_DEFAULT_NAME "DEFAULT"
@@ -17,11 +18,20 @@
 #define KEYSPACE_MAX_ID UINT32_C(0xFFFFFF)
 #define KEYSPACE_NULL_ID UINT32_C(0xFFFFFFFF)
 
+/*
+ * Bounds of what is kept: how many, and the memory of them all, with their
+ * settings.  A keyspace is never removed.  tikv/pd has no bound but the ids'.
+ */
+#define KEYSPACES_MAX ((size_t) 1 << 16)
+#define KEYSPACES_MAX_BYTES ((size_t) 64 << 20)
+
+/* In one piece with its strings. */
 typedef struct KeyspaceItem
 {
-	Keyspace keyspace; /* its strings are the arena's */
-	uint64_t changed;  /* which of the changes was the last one of it */
-	Arena arena;
+	Keyspace keyspace;
+	uint64_t changed; /* which of the changes was the last one of it */
+	size_t bytes;
+	ChainLink by_name;
 } KeyspaceItem;
 
 typedef struct Keyspaces
@@ -29,6 +39,8 @@ typedef struct Keyspaces
 	KeyspaceItem **items; /* by id */
 	size_t n;
 	size_t size;
+	size_t bytes; /* of all items */
+	ChainTable by_name;
 	uint32_t last_id; /* the newest that was handed out */
 	uint64_t changes; /* how many were put; of this process alone */
 } Keyspaces;
@@ -64,7 +76,8 @@ extern int keyspace_state_by_name(const char *name);
 
 /*
  * A new keyspace, enabled, with the next free id.  Names are letters, digits,
- * "_" and "-".  *out is the arena's.
+ * "_" and "-".  *out is the arena's.  PD_RESOURCE_EXHAUSTED: there are as many
+ * as may be.
  */
 extern PdError keyspace_create(const Keyspaces *keyspaces, const char *name,
 							   const Pair *config, size_t n_config, int64_t now,
@@ -75,7 +88,10 @@ extern PdError keyspace_set_state(const Keyspaces *keyspaces, uint32_t id,
 								  int state, int64_t now, PdChanges *changes,
 								  const Keyspace **out);
 
-/* A JSON merge patch: a pair without a value removes the setting. */
+/*
+ * A JSON merge patch: a pair without a value removes the setting.
+ * PD_RESOURCE_EXHAUSTED: it would grow, and all together hold too much.
+ */
 extern PdError keyspace_patch_config(const Keyspaces *keyspaces,
 									 const char *name, const Pair *patch,
 									 size_t n_patch, PdChanges *changes,

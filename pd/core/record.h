@@ -28,7 +28,10 @@ typedef enum PdErrorType
 	PD_ENTRY_NOT_FOUND = 9,
 	PD_INVALID_VALUE = 10,
 	PD_DATA_COMPACTED = 11,
-	PD_REGIONS_NOT_CONTAIN_ALL_KEY_RANGE = 12
+	PD_REGIONS_NOT_CONTAIN_ALL_KEY_RANGE = 12,
+
+	/* Ours: told as gRPC's status of that name, never in a header. */
+	PD_RESOURCE_EXHAUSTED = 1000
 } PdErrorType;
 
 /* The answer of a decision; text is static or the arena's, NULL with PD_OK. */

@@ -4,6 +4,7 @@
  */
 #include "pd/core/state.h"
 
+#include "core/base/check.h"
 #include "unit.h"
 
 #define NOW INT64_C(1700000000)
@@ -149,6 +150,128 @@ test_ids(void)
 	EQ_U64(create("more"), PD_UNKNOWN, "and then there is none");
 }
 
+/* ---- many of them ---- */
+
+static const char *
+nth_name(size_t i)
+{
+	static char name[KEYSPACE_MAX_NAME + 1];
+
+	snprintf(name, sizeof(name), "k%zu", i);
+	return name;
+}
+
+/* With `len` bytes of settings. */
+static PdError
+fatten(size_t i, size_t len)
+{
+	char *value = arena_alloc(&arena, len + 1);
+	Pair pair = {"fat", value};
+	PdError error;
+
+	memset(value, 'x', len);
+	value[len] = '\0';
+	error = keyspace_patch_config(&state.keyspaces, nth_name(i), &pair, 1,
+								  &changes, &out);
+	if (error.type == PD_OK)
+		take_over();
+	pd_changes_init(&changes, &arena);
+	return error;
+}
+
+static void
+begin_again(void)
+{
+	pd_state_free(&state);
+	arena_reset(&arena);
+	pd_changes_init(&changes, &arena);
+	pd_state_first(1, NOW, &changes);
+	take_over();
+}
+
+/* Each is found by its name and by its id, however many there are. */
+static void
+test_many(void)
+{
+	PdError error;
+	size_t found = 0;
+
+	begin_again();
+	for (size_t i = 1; i < KEYSPACES_MAX; i++)
+	{
+		if (create(nth_name(i)) != PD_OK)
+			break;
+		arena_reset(&arena);
+		pd_changes_init(&changes, &arena);
+	}
+	EQ_U64(state.keyspaces.n, KEYSPACES_MAX, "as many as may be are made");
+	for (size_t i = 1; i < KEYSPACES_MAX; i++)
+	{
+		const Keyspace *keyspace =
+			keyspaces_by_name(&state.keyspaces, nth_name(i));
+
+		found += keyspace != NULL && keyspace->id == i &&
+			keyspaces_by_id(&state.keyspaces, (uint32_t) i) == keyspace;
+	}
+	EQ_U64(found, KEYSPACES_MAX - 1, "and found by name and id");
+	OK(keyspaces_by_name(&state.keyspaces, "k0") == NULL, "no other one is");
+	error =
+		keyspace_create(&state.keyspaces, "more", NULL, 0, NOW, &changes, &out);
+	EQ_U64(error.type, PD_RESOURCE_EXHAUSTED, "one more is refused");
+	EQ_STR(error.text,
+		   "there are 65536 keyspaces, and no more may be: take one that is "
+		   "there, since none is ever removed",
+		   "and it is told why");
+	EQ_U64(changes.n, 0, "it leaves no change");
+	EQ_U64(create("k17"), PD_DUPLICATED_ENTRY,
+		   "a name that is taken is told as such");
+	EQ_U64(set_state(17, KEYSPACE_DISABLED), PD_OK, "others go on");
+	EQ_U64(keyspaces_by_name(&state.keyspaces, "k17")->state, KEYSPACE_DISABLED,
+		   "and are found as they are by then");
+}
+
+/* Together they hold no more than is allowed, and give back what goes. */
+static void
+test_settings_of_many(void)
+{
+	const size_t mib = (size_t) 1 << 20;
+	char *much = calloc(1, 5 * mib + 1);
+	Pair pair = {"fat", much};
+	Keyspace saved = {.id = 69, .name = "k69", .n_config = 1, .config = &pair};
+	size_t empty;
+	PdError error;
+
+	CHECK(much != NULL);
+	memset(much, 'x', 5 * mib);
+	begin_again();
+	for (size_t i = 1; i <= 70; i++)
+		CHECK(create(nth_name(i)) == PD_OK);
+	empty = state.keyspaces.bytes;
+	for (size_t i = 1; i <= 63; i++)
+		CHECK(fatten(i, mib).type == PD_OK);
+	error = fatten(64, mib);
+	EQ_U64(error.type, PD_RESOURCE_EXHAUSTED, "settings beyond all memory");
+	EQ_STR(error.text,
+		   "the settings of all keyspaces would take more than 64 MiB: remove "
+		   "some",
+		   "are refused, with the bound");
+	EQ_U64(fatten(64, mib / 2).type, PD_OK, "what fits is taken");
+	EQ_U64(create("small"), PD_OK, "a new keyspace, too");
+	EQ_U64(fatten(1, mib + 1).type, PD_OK, "a little more in place of it");
+	EQ_U64(fatten(1, 2 * mib).type, PD_RESOURCE_EXHAUSTED, "not twice of it");
+	EQ_U64(fatten(1, 10).type, PD_OK, "less goes");
+	EQ_U64(fatten(70, mib).type, PD_OK, "and makes room");
+	keyspaces_put(&state.keyspaces, &saved);
+	EQ_U64(fatten(69, 2 * mib).type, PD_OK, "what is beyond may shrink");
+	for (size_t i = 1; i <= 70; i++)
+		if (patch(nth_name(i), "fat", NULL) != PD_OK)
+			break;
+	EQ_U64(state.keyspaces.bytes - empty,
+		   sizeof(KeyspaceItem) + strlen("small") + 1,
+		   "nothing is counted that is gone");
+	free(much);
+}
+
 int
 main(void)
 {
@@ -161,6 +284,8 @@ main(void)
 	test_states();
 	test_settings();
 	test_ids();
+	test_many();
+	test_settings_of_many();
 	pd_state_free(&state);
 	arena_free(&arena);
 	return unit_done();

@@ -226,6 +226,40 @@ test_waiting_for_timestamps(void)
 	end();
 }
 
+/* ---- keyspaces ---- */
+
+/* More than there may be: told by SQL's way of asking, and over HTTP. */
+static void
+test_too_many_keyspaces(void)
+{
+	Keyspacepb__LoadKeyspaceRequest more =
+		KEYSPACEPB__LOAD_KEYSPACE_REQUEST__INIT;
+	HttpRequest request = {.method = "POST",
+						   .uri = "/pd/api/v2/keyspaces",
+						   .body = bytes_cstr("{\"name\": \"more\"}")};
+
+	begin();
+	more.header = &right_header;
+	more.name = (char *) "last";
+	for (uint32 id = 1; id < KEYSPACES_MAX - 1; id++)
+	{
+		char name[KEYSPACE_MAX_NAME + 1];
+		Keyspace keyspace = {.id = id, .name = name};
+
+		snprintf(name, sizeof(name), "k%u", id);
+		keyspaces_put(&world.state.keyspaces, &keyspace);
+	}
+	EQ_U64(ask("/tikv_fdw.Pd/CreateKeyspace", &more), RPC_OK,
+		   "the last keyspace there may be");
+	more.name = (char *) "more";
+	EQ_U64(ask("/tikv_fdw.Pd/CreateKeyspace", &more), RPC_RESOURCE_EXHAUSTED,
+		   "one more is refused");
+	http_serve(&world, &request);
+	EQ_U64(request.status, 500, "over HTTP, too");
+	EQ_U64(world.state.keyspaces.n, KEYSPACES_MAX, "and is not made");
+	end();
+}
+
 /* ---- HTTP ---- */
 
 static void
@@ -409,6 +443,7 @@ main(void)
 	test_many_buckets();
 	test_refused_streams();
 	test_waiting_for_timestamps();
+	test_too_many_keyspaces();
 	test_http_memory();
 	test_verdict();
 	test_safe_point();
