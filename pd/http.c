@@ -19,13 +19,10 @@
 
 #define API_ROOT "/pd/api/"
 
-static const HttpRoute *const all_routes[] = {http_cluster_routes,
-											  http_schedule_routes,
-											  http_store_routes,
-											  http_region_routes,
-											  http_task_routes,
-											  http_config_routes,
-											  http_keyspace_routes};
+static const HttpRoute *const all_routes[] =
+	{http_cluster_routes, http_schedule_routes, http_store_routes,
+	 http_region_routes,  http_stats_routes,	http_task_routes,
+	 http_config_routes,  http_keyspace_routes};
 
 /* ---- what handlers share ---- */
 
@@ -54,27 +51,6 @@ http_failed(HttpAsk *ask, PdError error)
 	return true;
 }
 
-bool
-http_number(const char *text, uint64_t *out)
-{
-	char *end;
-
-	if (text == NULL || text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	return errno == 0 && *end == '\0';
-}
-
-bool
-http_id(HttpAsk *ask, int segment, uint64_t *out)
-{
-	if (http_number(url_text(&ask->url, segment), out))
-		return true;
-	http_say(ask, HTTP_BAD_REQUEST, "the id must be a number");
-	return false;
-}
-
 const JsonValue *
 http_object(HttpAsk *ask)
 {
@@ -84,28 +60,6 @@ http_object(HttpAsk *ask)
 		return value;
 	http_say(ask, HTTP_BAD_REQUEST, "the body must be a JSON object");
 	return NULL;
-}
-
-bool
-http_limit(HttpAsk *ask, size_t otherwise, size_t most, size_t *out)
-{
-	const char *text = url_query(&ask->url, "limit");
-	uint64_t number;
-
-	*out = otherwise;
-	if (text == NULL || text[0] == '\0')
-		return true;
-
-	/* pd-ctl says -1 for all. */
-	if (strcmp(text, "-1") == 0)
-		number = most;
-	else if (!http_number(text, &number))
-	{
-		http_say(ask, HTTP_BAD_REQUEST, "the limit must be a number");
-		return false;
-	}
-	*out = Min((size_t) number, most);
-	return true;
 }
 
 bool

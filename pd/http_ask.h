@@ -39,6 +39,7 @@ extern const HttpRoute http_cluster_routes[];
 extern const HttpRoute http_schedule_routes[];
 extern const HttpRoute http_store_routes[];
 extern const HttpRoute http_region_routes[];
+extern const HttpRoute http_stats_routes[];
 extern const HttpRoute http_task_routes[];
 extern const HttpRoute http_config_routes[];
 extern const HttpRoute http_keyspace_routes[];
@@ -66,12 +67,6 @@ extern void http_say(HttpAsk *ask, int status, const char *text);
 /* True if it is an error, which then is the answer. */
 extern bool http_failed(HttpAsk *ask, PdError error);
 
-/* Decimal digits. */
-extern bool http_number(const char *text, uint64_t *out);
-
-/* A segment that is a number; false was answered with 400. */
-extern bool http_id(HttpAsk *ask, int segment, uint64_t *out);
-
 /* The body as a JSON object; NULL was answered with 400. */
 extern const JsonValue *http_object(HttpAsk *ask);
 
@@ -79,13 +74,15 @@ extern const JsonValue *http_object(HttpAsk *ask);
 extern bool http_hex_keys(HttpAsk *ask, const JsonValue *array, Bytes **out,
 						  size_t *n);
 
-/* "limit" of the query, within bounds; false was answered with 400. */
-extern bool http_limit(HttpAsk *ask, size_t otherwise, size_t most,
-					   size_t *out);
-
 /* Key and value of each member of an object of strings; false: it is none. */
 extern bool http_pairs(HttpAsk *ask, const JsonValue *object, bool nulls,
 					   Pair **out, size_t *n);
+
+/* http_region.c: what a region is, or not. */
+extern bool http_has_peer_on(const PdRegion *region, const HttpAsk *ask,
+							 uint64 store_id);
+extern bool http_region_is_empty(const PdRegion *region, const HttpAsk *ask,
+								 uint64 arg);
 
 /* Unix nanoseconds as RFC 3339. */
 extern const char *http_time(int64 ns, Arena *arena);
@@ -95,5 +92,42 @@ extern const char *http_duration(int64 seconds, Arena *arena);
 
 /* Bytes as people read them: "1.5GiB". */
 extern const char *http_size(uint64 bytes, Arena *arena);
+
+/*
+ * http_query.c.  What is not what it should be was answered with 400: then
+ * they are false.
+ */
+
+/* Of a value: `name` must be `wanted`. */
+extern bool http_bad_value(HttpAsk *ask, const char *name, Bytes value,
+						   const char *wanted);
+
+/* Decimal digits; nothing is answered. */
+extern bool http_number(const char *text, uint64_t *out);
+
+/* A segment that is a number. */
+extern bool http_id(HttpAsk *ask, int segment, uint64_t *out);
+
+/* "limit" of the query, `most` at most, which negative numbers mean as well. */
+extern bool http_limit(HttpAsk *ask, size_t otherwise, size_t most,
+					   size_t *out);
+
+/* A number of the query; 0 without one. */
+extern bool http_query_number(HttpAsk *ask, const char *name, uint64_t most,
+							  uint64_t *out);
+
+/* The states of stores that the query names, as bits; all but tombstones. */
+extern bool http_states(HttpAsk *ask, unsigned int *out);
+
+/* All values of the query's parameter, or those of a list, are numbers. */
+extern bool http_check_ids(HttpAsk *ask, const char *name);
+extern bool http_id_list(HttpAsk *ask, const char *name, Bytes list,
+						 uint64_t **out, size_t *n);
+
+/* true or false. */
+extern bool http_check_switch(HttpAsk *ask, const char *name);
+
+/* "ttlSecond": no item can be set for some time.  NULL: there is none. */
+extern bool http_check_ttl(HttpAsk *ask, const char *item);
 
 #endif /* TIKV_PD_HTTP_ASK_H */

@@ -306,57 +306,64 @@ begin_resolved(HttpAsk *ask, uint64 ts)
 	json_string(&ask->json, "persist_interval", "1s");
 }
 
-/* "cluster", or ids with commas between them. */
+/* Is it named?  ids NULL: all are. */
 static bool
-in_scope(const char *scope, uint64 id)
+in_scope(const uint64_t *ids, size_t n, uint64 id)
 {
-	char text[24];
-	size_t len;
-
-	if (strcmp(scope, "cluster") == 0)
-		return true;
-	snprintf(text, sizeof(text), UINT64_FORMAT, id);
-	for (len = strlen(text); *scope != '\0'; scope += *scope == ',' ? 1 : 0)
-	{
-		size_t n = strcspn(scope, ",");
-
-		if (n == len && strncmp(scope, text, len) == 0)
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == id)
 			return true;
-		scope += n;
-	}
-	return false;
+	return ids == NULL;
 }
 
+/* ids NULL: of all stores. */
+static void
+put_resolved(HttpAsk *ask, const uint64_t *ids, size_t n)
+{
+	const Cluster *cluster = &ask->pd->state.cluster;
+
+	json_open(&ask->json, "stores_min_resolved_ts", '{');
+	for (size_t i = 0; i < cluster->n_stores; i++)
+	{
+		const PdStore *store = &cluster->stores[i]->store;
+
+		if (in_scope(ids, n, store->id))
+			json_uint(&ask->json,
+					  arena_printf(ask->arena, "%llu",
+								   (unsigned long long) store->id),
+					  store->min_resolved_ts);
+	}
+	json_close(&ask->json, '}');
+}
+
+static uint64
+lowest_resolved(const Cluster *cluster, const uint64_t *ids, size_t n)
+{
+	uint64 lowest = PG_UINT64_MAX;
+
+	for (size_t i = 0; i < cluster->n_stores; i++)
+		if (in_scope(ids, n, cluster->stores[i]->store.id))
+			lowest = Min(lowest, cluster->stores[i]->store.min_resolved_ts);
+	return lowest;
+}
+
+/* Scope "cluster", ids with commas between them, or none. */
 static void
 get_min_resolved_ts(HttpAsk *ask)
 {
-	const Cluster *cluster = &ask->pd->state.cluster;
-	const char *scope = url_query(&ask->url, "scope");
-	bool named = scope != NULL && scope[0] != '\0';
-	uint64 lowest = PG_UINT64_MAX;
+	Bytes scope = url_query_bytes(&ask->url, "scope");
+	bool all = bytes_eq(scope, bytes_cstr("cluster"));
+	uint64_t *ids = NULL;
+	size_t n = 0;
 
-	for (size_t i = 0; named && i < cluster->n_stores; i++)
-		if (in_scope(scope, cluster->stores[i]->store.id))
-			lowest = Min(lowest, cluster->stores[i]->store.min_resolved_ts);
+	if (scope.len > 0 && !all && !http_id_list(ask, "scope", scope, &ids, &n))
+		return;
 	begin_resolved(ask,
-				   named && strcmp(scope, "cluster") != 0 ?
-					   lowest :
+				   ids != NULL ?
+					   lowest_resolved(&ask->pd->state.cluster, ids, n) :
 					   ask->pd->state.min_resolved_ts);
-	if (named)
-	{
-		json_open(&ask->json, "stores_min_resolved_ts", '{');
-		for (size_t i = 0; i < cluster->n_stores; i++)
-		{
-			const PdStore *store = &cluster->stores[i]->store;
-
-			if (in_scope(scope, store->id))
-				json_uint(&ask->json,
-						  arena_printf(ask->arena, "%llu",
-									   (unsigned long long) store->id),
-						  store->min_resolved_ts);
-		}
-		json_close(&ask->json, '}');
-	}
+	if (scope.len > 0)
+		put_resolved(ask, ids, n);
 	else
 		json_null(&ask->json, "stores_min_resolved_ts");
 	json_close(&ask->json, '}');
@@ -385,6 +392,14 @@ get_empty_object(HttpAsk *ask)
 	json_close(&ask->json, '}');
 }
 
+/* As if stores had limits. */
+static void
+get_limits(HttpAsk *ask)
+{
+	if (http_check_switch(ask, "include_tombstone"))
+		get_empty_object(ask);
+}
+
 static void
 get_snapshot_recovering(HttpAsk *ask)
 {
@@ -396,6 +411,8 @@ get_snapshot_recovering(HttpAsk *ask)
 static void
 get_hot_regions(HttpAsk *ask)
 {
+	if (!http_check_ids(ask, "store_id"))
+		return;
 	json_open(&ask->json, NULL, '{');
 	json_open(&ask->json, "as_peer", '{');
 	json_close(&ask->json, '}');
@@ -418,7 +435,7 @@ const HttpRoute http_cluster_routes[] = {
 	{"GET", "v1/status", false, get_status},
 	{"GET", "v1/cluster", false, get_cluster},
 	{"GET", "v1/cluster/status", false, get_cluster_status},
-	{"GET", "v1/stores/limit", true, get_empty_object},
+	{"GET", "v1/stores/limit", true, get_limits},
 	{"GET", "v1/gc/safepoint", false, get_gc_safe_points},
 	{"DELETE", "v1/gc/safepoint/{}", false, delete_gc_safe_point},
 	{"GET", "v1/min-resolved-ts", true, get_min_resolved_ts},

@@ -230,7 +230,8 @@ set_config(HttpAsk *ask)
 	const JsonValue *object = http_object(ask);
 	uint64_t replicas;
 
-	if (object == NULL)
+	if (object == NULL ||
+		!http_check_ttl(ask, object->n > 0 ? object->first->key : NULL))
 		return;
 	for (const JsonValue *item = object->first; item != NULL; item = item->next)
 		if (!is_max_replicas(item->key))

@@ -96,15 +96,15 @@ static void
 get_keyspaces(HttpAsk *ask)
 {
 	const Keyspaces *all = &ask->pd->state.keyspaces;
-	const char *token = url_query(&ask->url, "page_token");
-	size_t at = 0;
+	uint64_t first;
+	size_t at;
 	size_t limit;
 	size_t end;
 
-	if (!http_limit(ask, 0, all->n, &limit))
+	if (!http_query_number(ask, "page_token", KEYSPACE_MAX_ID, &first) ||
+		!http_limit(ask, 0, all->n, &limit))
 		return;
-	if (token != NULL && token[0] != '\0')
-		at = keyspaces_seek(all, (uint32_t) strtoul(token, NULL, 10));
+	at = keyspaces_seek(all, (uint32_t) first);
 	end = limit == 0 || limit > all->n - at ? all->n : at + limit;
 	json_open(&ask->json, NULL, '{');
 	json_open(&ask->json, "keyspaces", '[');

@@ -128,6 +128,13 @@ get_region_by_id(HttpAsk *ask)
 		answer_region(ask, region_tree_get(tree_of(ask), id));
 }
 
+static bool
+unhex(HttpAsk *ask, Bytes key, Bytes *out)
+{
+	return url_unhex(key, ask->arena, out) ||
+		http_bad_value(ask, "the key", key, "hexadecimal");
+}
+
 /* Keys come as they are, or in hexadecimal with format=hex. */
 static bool
 read_key(HttpAsk *ask, Bytes key, Bytes *out)
@@ -135,11 +142,7 @@ read_key(HttpAsk *ask, Bytes key, Bytes *out)
 	const char *format = url_query(&ask->url, "format");
 
 	*out = key;
-	if (format == NULL || strcmp(format, "hex") != 0 ||
-		url_unhex(key, ask->arena, out))
-		return true;
-	http_say(ask, HTTP_BAD_REQUEST, "the key is not hexadecimal");
-	return false;
+	return format == NULL || strcmp(format, "hex") != 0 || unhex(ask, key, out);
 }
 
 static void
@@ -219,8 +222,8 @@ put_matching(HttpAsk *ask,
 	put_regions(ask, found, n);
 }
 
-static bool
-has_peer_on(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
+bool
+http_has_peer_on(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
 {
 	(void) ask;
 	for (int i = 0; i < region->meta.n_peers; i++)
@@ -229,13 +232,86 @@ has_peer_on(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
 	return false;
 }
 
+static bool
+is_led_by(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
+{
+	(void) ask;
+	return region->leader.store_id == store_id;
+}
+
+static bool
+has_follower_on(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
+{
+	(void) ask;
+	for (int i = 0; i < region->meta.n_peers; i++)
+		if (region->meta.peers[i].store_id == store_id)
+			return region->meta.peers[i].role != PEER_LEARNER &&
+				region->leader.store_id != store_id;
+	return false;
+}
+
+static bool
+has_learner_on(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
+{
+	(void) ask;
+	for (int i = 0; i < region->meta.n_peers; i++)
+		if (region->meta.peers[i].store_id == store_id)
+			return region->meta.peers[i].role == PEER_LEARNER;
+	return false;
+}
+
+static bool
+is_pending_on(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
+{
+	(void) ask;
+	for (size_t i = 0; i < region->n_pending; i++)
+		if (region->pending[i].store_id == store_id)
+			return true;
+	return false;
+}
+
+/* There are no witnesses. */
+static bool
+never(const PdRegion *region, const HttpAsk *ask, uint64 store_id)
+{
+	(void) region;
+	(void) ask;
+	(void) store_id;
+	return false;
+}
+
+typedef struct Check
+{
+	const char *name;
+	bool (*test)(const PdRegion *, const HttpAsk *, uint64);
+} Check;
+
+/* tikv/pd pkg/core/region.go, SubTreeRegionType. */
+static const Check roles[] = {{"all", http_has_peer_on},
+							  {"leader", is_led_by},
+							  {"follower", has_follower_on},
+							  {"learner", has_learner_on},
+							  {"pending", is_pending_on},
+							  {"witness", never}};
+
 static void
 get_store_regions(HttpAsk *ask)
 {
+	Bytes type = url_query_bytes(&ask->url, "type");
 	uint64_t id;
 
-	if (http_id(ask, 5, &id))
-		put_matching(ask, has_peer_on, id);
+	if (!http_id(ask, 5, &id))
+		return;
+	if (type.len == 0)
+		type = bytes_cstr("all");
+	for (int i = 0; i < (int) lengthof(roles); i++)
+		if (bytes_eq(type, bytes_cstr(roles[i].name)))
+		{
+			put_matching(ask, roles[i].test, id);
+			return;
+		}
+	(void) http_bad_value(ask, "type", type,
+						  "all, leader, follower, learner, pending or witness");
 }
 
 static int
@@ -287,8 +363,8 @@ has_learners(const PdRegion *region, const HttpAsk *ask, uint64 arg)
 }
 
 /* At most 1 MiB (tikv/pd pkg/core, EmptyRegionApproximateSize). */
-static bool
-is_empty(const PdRegion *region, const HttpAsk *ask, uint64 arg)
+bool
+http_region_is_empty(const PdRegion *region, const HttpAsk *ask, uint64 arg)
 {
 	(void) ask;
 	(void) arg;
@@ -310,18 +386,12 @@ has_offline_peers(const PdRegion *region, const HttpAsk *ask, uint64 arg)
 	return false;
 }
 
-typedef struct Check
-{
-	const char *name;
-	bool (*test)(const PdRegion *, const HttpAsk *, uint64);
-} Check;
-
 static const Check checks[] = {{"miss-peer", misses_peers},
 							   {"extra-peer", has_extra_peers},
 							   {"pending-peer", has_pending_peers},
 							   {"down-peer", has_down_peers},
 							   {"learner-peer", has_learners},
-							   {"empty-region", is_empty},
+							   {"empty-region", http_region_is_empty},
 							   {"offline-peer", has_offline_peers}};
 
 static void
@@ -470,103 +540,26 @@ get_top_regions(HttpAsk *ask)
 	put_regions(ask, sorted, Min(limit, tree->n));
 }
 
-/* ---- sums over a range ---- */
+/* ---- of a range ---- */
 
-typedef struct Sums
-{
-	uint64 empty;
-	uint64 size;
-	uint64 keys;
-} Sums;
-
-/* One number for each store that is not a tombstone. */
-static void
-put_by_store(HttpAsk *ask, const char *key, const PdRegion **regions, size_t n,
-			 bool leaders, uint64 (*value)(const PdRegion *))
-{
-	const Cluster *cluster = &ask->pd->state.cluster;
-
-	json_open(&ask->json, key, '{');
-	for (size_t s = 0; s < cluster->n_stores; s++)
-	{
-		uint64 id = cluster->stores[s]->store.id;
-		uint64 sum = 0;
-		bool any = false;
-
-		for (size_t i = 0; i < n; i++)
-			if (leaders ? regions[i]->leader.store_id == id :
-						  has_peer_on(regions[i], ask, id))
-			{
-				any = true;
-				sum += value(regions[i]);
-			}
-		if (any)
-			json_uint(&ask->json,
-					  arena_printf(ask->arena, "%llu", (unsigned long long) id),
-					  sum);
-	}
-	json_close(&ask->json, '}');
-}
-
-static uint64
-one(const PdRegion *region)
-{
-	(void) region;
-	return 1;
-}
-
-static uint64
-size_of(const PdRegion *region)
-{
-	return region->approximate_size;
-}
-
-static uint64
-keys_of(const PdRegion *region)
-{
-	return region->approximate_keys;
-}
-
-static void
-get_region_stats(HttpAsk *ask)
-{
-	PdKeyRange range = {url_query_bytes(&ask->url, "start_key"),
-						url_query_bytes(&ask->url, "end_key")};
-	const PdRegion **regions;
-	Sums sums = {0};
-	bool complete;
-	size_t n = region_tree_scan(tree_of(ask), range, 0, ask->arena, &regions,
-								&complete);
-
-	for (size_t i = 0; i < n; i++)
-	{
-		sums.empty += is_empty(regions[i], ask, 0);
-		sums.size += regions[i]->approximate_size;
-		sums.keys += regions[i]->approximate_keys;
-	}
-	json_open(&ask->json, NULL, '{');
-	json_uint(&ask->json, "count", n);
-	json_uint(&ask->json, "empty_count", sums.empty);
-	json_uint(&ask->json, "storage_size", sums.size);
-	json_uint(&ask->json, "storage_keys", sums.keys);
-	put_by_store(ask, "store_leader_count", regions, n, true, one);
-	put_by_store(ask, "store_peer_count", regions, n, false, one);
-	put_by_store(ask, "store_leader_size", regions, n, true, size_of);
-	put_by_store(ask, "store_leader_keys", regions, n, true, keys_of);
-	put_by_store(ask, "store_peer_size", regions, n, false, size_of);
-	put_by_store(ask, "store_peer_keys", regions, n, false, keys_of);
-	json_close(&ask->json, '}');
-}
-
-/* ---- what asks for splits and moves ---- */
-
+/* Of a range, or of all; keys are always in hexadecimal. */
 static void
 get_replicated(HttpAsk *ask)
 {
+	Bytes start = url_query_bytes(&ask->url, "startKey");
+	Bytes end = url_query_bytes(&ask->url, "endKey");
+	const PdRegion **regions;
 	bool missing = false;
+	PdKeyRange range;
+	bool complete;
+	size_t n;
 
-	for (size_t i = 0; i < tree_of(ask)->n; i++)
-		missing = missing || misses_peers(tree_of(ask)->by_key[i], ask, 0);
+	if (!unhex(ask, start, &range.start) || !unhex(ask, end, &range.end))
+		return;
+	n = region_tree_scan(tree_of(ask), range, 0, ask->arena, &regions,
+						 &complete);
+	for (size_t i = 0; i < n; i++)
+		missing = missing || misses_peers(regions[i], ask, 0);
 	json_string(&ask->json, NULL, missing ? "INPROGRESS" : "REPLICATED");
 }
 
@@ -588,6 +581,5 @@ const HttpRoute http_region_routes[] = {
 	{"GET", "v1/regions/size", true, get_top_regions},
 	{"GET", "v1/regions/keys", true, get_top_regions},
 	{"GET", "v1/regions/cpu", true, get_top_regions},
-	{"GET", "v1/stats/region", true, get_region_stats},
 	{NULL, NULL, false, NULL},
 };

@@ -75,16 +75,17 @@ pause_part(HttpAsk *ask, const Pausable *what, uint64_t *delay)
 	return true;
 }
 
-/* All, or with ?status=paused those. */
+/* All, or with ?status=paused those; none is ever disabled. */
 static void
 get_schedulers(HttpAsk *ask)
 {
 	const char *status = url_query(&ask->url, "status");
 	bool paused = status != NULL && strcmp(status, "paused") == 0;
+	bool disabled = status != NULL && strcmp(status, "disabled") == 0;
 
 	json_open(&ask->json, NULL, '[');
 	for (int i = 0; i < (int) lengthof(schedulers); i++)
-		if (!paused || is_paused(ask, &schedulers[i]))
+		if (!disabled && (!paused || is_paused(ask, &schedulers[i])))
 			json_string(&ask->json, NULL, schedulers[i].name);
 	json_close(&ask->json, ']');
 }

@@ -144,36 +144,29 @@ put_store(HttpAsk *ask, const PdStore *store)
 	json_close(&ask->json, '}');
 }
 
-/* Those whose state the query names, or all but the tombstones. */
 static bool
-is_asked_for(HttpAsk *ask, const PdStore *store)
+is_among(const PdStore *store, unsigned int states)
 {
-	bool named = false;
-
-	for (int i = 0; i < ask->url.n_pairs; i++)
-		if (strcmp(ask->url.pairs[i].name, "state") == 0)
-		{
-			named = true;
-			if (atoi((const char *) ask->url.pairs[i].value.data) ==
-				(int) store->state)
-				return true;
-		}
-	return !named && store->state != STORE_TOMBSTONE;
+	return store->state <= STORE_TOMBSTONE &&
+		(states & 1u << store->state) != 0;
 }
 
 static void
 get_stores(HttpAsk *ask)
 {
 	const Cluster *cluster = &ask->pd->state.cluster;
+	unsigned int states;
 	uint64 count = 0;
 
+	if (!http_states(ask, &states))
+		return;
 	for (size_t i = 0; i < cluster->n_stores; i++)
-		count += is_asked_for(ask, &cluster->stores[i]->store);
+		count += is_among(&cluster->stores[i]->store, states);
 	json_open(&ask->json, NULL, '{');
 	json_uint(&ask->json, "count", count);
 	json_open(&ask->json, "stores", '[');
 	for (size_t i = 0; i < cluster->n_stores; i++)
-		if (is_asked_for(ask, &cluster->stores[i]->store))
+		if (is_among(&cluster->stores[i]->store, states))
 			put_store(ask, &cluster->stores[i]->store);
 	json_close(&ask->json, ']');
 	json_close(&ask->json, '}');
@@ -239,7 +232,11 @@ set_store_state(HttpAsk *ask)
 			error = cluster_offline_store(cluster, id, false, &ask->changes);
 	}
 	else
-		error = pd_error(PD_INVALID_VALUE, "invalid state");
+	{
+		(void) http_bad_value(ask, "state", url_query_bytes(&ask->url, "state"),
+							  "Up or Offline");
+		return;
+	}
 	if (!http_failed(ask, error))
 		http_say(ask, HTTP_OK, "The store's state is updated.");
 }

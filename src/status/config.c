@@ -173,11 +173,28 @@ put_ours(JsonWriter *json)
 	json_close(json, '}');
 }
 
+/* TiKV's switch for all settings, not only those of its own; all are here. */
+static bool
+full_is_good(StatusPage *page)
+{
+	const char *full = url_query(&page->url, "full");
+
+	if (full == NULL || strcmp(full, "true") == 0 || strcmp(full, "false") == 0)
+		return true;
+	page_say(page, HTTP_BAD_REQUEST,
+			 arena_printf(page->arena,
+						  "full must be true or false, not \"%.64s\"", full));
+	return false;
+}
+
 void
 page_config(StatusPage *page)
 {
 	const TikvSettings *s = &tikv_fdw_settings;
 	JsonWriter json;
+
+	if (!full_is_good(page))
+		return;
 
 	json_init(&json, page->arena);
 	json_open(&json, NULL, '{');

@@ -132,6 +132,7 @@ write_seeds(void)
 	seed_routes(http_cluster_routes);
 	seed_routes(http_store_routes);
 	seed_routes(http_region_routes);
+	seed_routes(http_stats_routes);
 	seed_routes(http_task_routes);
 	seed_routes(http_schedule_routes);
 	seed_routes(http_config_routes);

@@ -51,6 +51,7 @@ struct HttpRequest
 	Bytes body;
 	int answers;
 	int status;
+	char text[256]; /* of the answer, its beginning */
 };
 
 #define WORLD_CALLS 32
@@ -281,6 +282,8 @@ http_answer(HttpRequest *request, int status, const char *type, Bytes body)
 	arena_free(&arena);
 	request->answers++;
 	request->status = status;
+	snprintf(request->text, sizeof(request->text), "%.*s", (int) body.len,
+			 body.len > 0 ? (const char *) body.data : "");
 }
 
 BusCode

@@ -206,6 +206,19 @@ END
 }
 
 check_not_served();
+
+# ---- what is no number is told; test_pd_http asks for the rest
+foreach my $bad (
+	[ 'v1/stores?state=abc', 'state must be 0 (Up), 1 (Offline) or 2 (Tombstone), not "abc"' ],
+	[ 'v2/keyspaces?page_token=%C3%A4', "page_token must be a number up to 16777215, not \"\xc3\xa4\"" ],
+	[ 'v2/keyspaces?page_token=%ff', "page_token must be a number up to 16777215, not \"\x{fffd}\"" ],
+	[ 'v1/regions/key?limit=1e3', 'limit must be a number, not "1e3"' ],
+	[ 'v1/store/0x1', 'the id must be a number, not "0x1"' ])
+{
+	is_deeply([ ask('GET', $bad->[0]) ], [ 400, $bad->[1] ], "$bad->[0] is told as wrong");
+}
+is((ask('GET', 'v1/stores?state=0'))[1]{count}, 1, 'what is a number is one');
+is((ask('GET', 'v1/stores?state=2&state=1'))[1]{count}, 0, 'several are');
 is_deeply([ ask($_->[0], $_->[1], {}) ], [ 405, 'method not allowed' ], "$_->[0] $_->[1]")
   foreach [ 'POST', 'v1/stores/limit' ], [ 'POST', 'v1/config/label-property' ],
   [ 'POST', 'v1/config/cluster-version' ], [ 'POST', 'v1/config/replication-mode' ],

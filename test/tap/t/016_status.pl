@@ -261,6 +261,9 @@ is( join("\n", map { "$_=$config->{'tikv-fdw'}{$_}" } sort keys %{ $config->{'ti
 	$sql->(q{SELECT name || '=' || current_setting(name) FROM pg_settings
 		WHERE name LIKE 'tikv.%' ORDER BY name COLLATE "C"}),
 	'and all settings of our own');
+is_deeply([ (page($node, 'config?full=1'))[ 0, 2 ] ], [ 400, "full must be true or false, not \"1\"" ],
+	'a switch that is none is a bad request');
+is((page($node, "config?full=$_"))[0], 200, "full=$_ is one") foreach qw(true false);
 is((page($node, 'config', 'POST'))[0], 501, 'which are not changed here');
 is((page($node, 'nothing'))[0], 404, 'other paths are not there');
 is((page($node, 'metrics/x'))[0], 404, 'nor is what is below a page');
