@@ -833,6 +833,7 @@ turn_run(Store *store)
 	if (n == 0 && !any_touched(store))
 		return 0;
 	guard_refresh(&store->guard, dispatch_now_us());
+	FAILPOINT_PASS("store_turn_taken");
 	run_batch(store, &batch, &tries);
 	return n;
 }

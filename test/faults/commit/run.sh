@@ -13,7 +13,7 @@
 #
 # usage: test/faults/commit/run.sh [point...]     names of points.txt, or one of
 #                                                 beside, spilled, moved, gone,
-#                                                 ranges, clock, first, compact, sleepers, once;
+#                                                 ranges, clock, first, compact, sleepers, once, late;
 #                                                 default all
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
@@ -43,15 +43,17 @@ trap finish EXIT
 copy_failpoint_build "$work/pg"
 tar -C "$TOP/test" -cf - --exclude=tap/t tap faults/commit | as_server tar -C "$work" -xf -
 as_server mkdir "$work/bin"
-as_server tee "$work/bin/txnctl" <"$TOP/out/bin/txnctl" >/dev/null
-as_server chmod 755 "$work/bin/txnctl"
+for tool in rawctl txnctl; do
+    as_server tee "$work/bin/$tool" <"$TOP/out/bin/$tool" >/dev/null
+    as_server chmod 755 "$work/bin/$tool"
+done
 # They mostly wait, so all at once.
 files=("$work/faults/commit/commit_steps.pl")
 case "$*" in
-    '') files+=("$work"/faults/commit/commit_{beside,spilled,moved,gone,ranges,clock,first,compact,sleepers,once}.pl) ;;
-    beside | spilled | moved | gone | ranges | clock | first | compact | sleepers | once) files=("$work/faults/commit/commit_$*.pl") ;;
+    '') files+=("$work"/faults/commit/commit_{beside,spilled,moved,gone,ranges,clock,first,compact,sleepers,once,late}.pl) ;;
+    beside | spilled | moved | gone | ranges | clock | first | compact | sleepers | once | late) files=("$work/faults/commit/commit_$*.pl") ;;
 esac
-as_server env -C "$work" TESTDIR="$work" TXNCTL="$work/bin/txnctl" POINTS="$*" \
+as_server env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" TXNCTL="$work/bin/txnctl" POINTS="$*" \
     PATH="$work/pg$("$PG_CONFIG" --bindir):$PATH" PGPORT=65431 \
     PG_REGRESS="$pgxs/test/regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=90 \
     prove ${VERBOSE:+-v} --timer -j "${#files[@]}" -I "$pgxs/test/perl" -I "$work/tap" \
