@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# What takes too long for scripts/check: many crashes, clients at work on nodes
-# that fail, a node that idles, and clients that do, with TLS and without, a table under an old snapshot, the sizes of transactions' tables, an hour of
-# mixed load, many seeds of the simulation, hours of fuzzing.
+# What takes too long for scripts/check: the package on a new system (as root, with
+# the network), many crashes, clients at work on nodes that fail, a node that idles,
+# and clients that do, with TLS and without, a table under an old snapshot, the
+# sizes of transactions' tables, an hour of mixed load, many seeds of the
+# simulation, hours of fuzzing.
 #
 # usage: test/soak.sh [step...]      ROUNDS=50 IDLE_S=120 SNAPSHOT_S=300 SEEDS=50
 # SIZES_S=600 CLIENT_IDLE_S=600 CHAOS_MINUTES=30 GROW_ROUNDS=5 FUZZ_SECONDS=3600
@@ -10,7 +12,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-STEPS=(crash worker_crash txn_crash chaos grow ride failpoints idle idle_streams idle_clients old_snapshot
+STEPS=(package crash worker_crash txn_crash chaos grow ride failpoints idle idle_streams idle_clients old_snapshot
     sizes hour simulation http2_abuse fdw_asan fuzz_planted fuzz)
 BASE_PORT=${BASE_PORT:-7000}
 IDLE_LIMIT_PERCENT=0.5
@@ -36,6 +38,15 @@ start_node()
 query()
 {
     "$PG_BINDIR/psql" -X -q -At -v ON_ERROR_STOP=1 -c "$1"
+}
+
+# The package as it is built now: installed by apt, it serves, and goes.
+soak_package()
+{
+    install_packages debootstrap
+    make -C "$TOP" PG_CONFIG="$PG_CONFIG" tools
+    "$TOP/test/deb.sh"
+    BASE_PORT=$BASE_PORT "$TOP/test/fresh.sh" deb
 }
 
 soak_crash()

@@ -123,6 +123,22 @@ queue_read(Dispatch *dispatch, Request *request)
 		fair_push(&dispatch->reads, request->source, &request->link, 1);
 }
 
+/* Until when the answer is of use. */
+static int64
+deadline_of(const Request *request, const RequestContext *context)
+{
+	uint64 limit_ms = context->max_execution_ms;
+
+	if (limit_ms == 0 || limit_ms >= PG_INT32_MAX)
+		return request->deadline_us;
+	return Min(request->deadline_us,
+			   request->received_us + (int64) limit_ms * 1000);
+}
+
+/*
+ * The time that a client gives a write counts from here, whoever decides it: a
+ * server worker passes the deadline on to the store.
+ */
 static void
 submit_write(Dispatch *dispatch, Request *request)
 {
@@ -132,11 +148,16 @@ submit_write(Dispatch *dispatch, Request *request)
 	if (txn_is_method(request->method->id))
 	{
 		txn = txn_decode(request, &dispatch->limits);
-		if (txn != NULL)
-			dispatch->write_txn(dispatch->arg, request, txn);
+		if (txn == NULL)
+			return;
+		request->deadline_us = deadline_of(request, &txn->context);
+		dispatch->write_txn(dispatch->arg, request, txn);
 	}
 	else if (raw_decode(request, &dispatch->limits, &command))
+	{
+		request->deadline_us = deadline_of(request, &command.context);
 		dispatch->write(dispatch->arg, request, &command);
+	}
 }
 
 void
@@ -172,18 +193,6 @@ pop_read(Dispatch *dispatch)
 
 	return link == NULL ? NULL :
 						  (Request *) ((char *) link - offsetof(Request, link));
-}
-
-/* Until when the answer is of use. */
-static int64
-deadline_of(const Request *request, const RequestContext *context)
-{
-	uint64 limit_ms = context->max_execution_ms;
-
-	if (limit_ms == 0 || limit_ms >= PG_INT32_MAX)
-		return request->deadline_us;
-	return Min(request->deadline_us,
-			   request->received_us + (int64) limit_ms * 1000);
 }
 
 /* Does nobody wait for it any more?  Then it was answered here. */

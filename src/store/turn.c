@@ -142,15 +142,7 @@ store_refuse_all(Store *store, const char *reason)
 static bool
 still_wanted(const Write *write, RegionError *error)
 {
-	const Request *request = write->request;
-	int64 now_us = dispatch_now_us();
-	uint64 limit_ms = context_of(write)->max_execution_ms;
-	int64 limit_us = request->deadline_us;
-
-	if (limit_ms > 0 && limit_ms < PG_INT32_MAX)
-		limit_us =
-			Min(limit_us, request->received_us + (int64) limit_ms * 1000);
-	if (now_us < limit_us)
+	if (dispatch_now_us() < write->request->deadline_us)
 		return true;
 	memset(error, 0, sizeof(*error));
 	error->kind = REGION_SERVER_IS_BUSY;

@@ -211,7 +211,7 @@ func (t *tester) checkForms() {
 	_, err = t.KV.RawGet(ctx, &kvrpcpb.RawGetRequest{Context: t.Context(), Key: key})
 	t.Check("unusual metadata", err)
 
-	conn, err := node.Dial(t.StoreAddr, grpc.WithAuthority("#initially=[strange]"))
+	conn, err := node.DialAs(t.StoreAddr, "#initially=[strange]")
 	if err == nil {
 		var health *grpc_health_v1.HealthCheckResponse
 		health, err = grpc_health_v1.NewHealthClient(conn).Check(t.ctx, &grpc_health_v1.HealthCheckRequest{})

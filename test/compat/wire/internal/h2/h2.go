@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"tikv_fdw/test/compat/wire/internal/node"
 )
 
 // Conn is a connection whose preface and settings have been sent.
@@ -20,9 +22,10 @@ type Conn struct {
 	next   uint32
 }
 
-// Open connects and sends the preface; it does not wait for an answer.
+// Open connects, with TLS where node.Dial does, and sends the preface; it does
+// not wait for an answer.
 func Open(addr string) (*Conn, error) {
-	raw, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	raw, err := node.DialBytes(addr)
 	if err != nil {
 		return nil, err
 	}

@@ -43,11 +43,11 @@ func Dial(addr string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	options = append(options,
+	all := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(secured),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes),
-			grpc.MaxCallSendMsgSize(MaxMessageBytes)))
-	return grpc.NewClient("passthrough:///"+addr, options...)
+			grpc.MaxCallSendMsgSize(MaxMessageBytes))}, options...)
+	return grpc.NewClient("passthrough:///"+addr, all...)
 }
 
 // Connect finds the cluster, its leader and its first region.
