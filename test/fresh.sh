@@ -206,16 +206,24 @@ try_package()
     in_system pg_conftool 15 main set tikv.status_addr 127.0.0.1:$((20180 + BASE_PORT))
     in_system pg_ctlcluster 15 main start
     system_psql $port 'CREATE EXTENSION tikv_fdw'
-    for _ in $(seq 1 100); do
-        [ "$(system_psql $port "SELECT bool_and(state = 'serving') FROM tikv_status()")" != t ] || break
+    for _ in $(seq 1 600); do
+        [ "$(all_serve $port)" != t ] || break
         sleep 0.1
     done
+    [ "$(all_serve $port)" = t ] ||
+        die "not all workers of the package serve:
+$(system_psql $port 'SELECT worker, state, reason FROM tikv_status()')"
     in_system /tmp/rawctl --pd "$pd" put package serves
     [ "$(system_psql $port "SELECT convert_from(tikv_get('package'), 'UTF8')")" = serves ] ||
         die 'the package does not serve'
     in_system pg_ctlcluster 15 main stop
     in_system apt-get purge -y -qq postgresql-15-tikv-fdw
     [ -z "$(find "$ROOT/usr" -name 'tikv_*')" ] || die 'the package leaves files behind'
+}
+
+all_serve()
+{
+    system_psql "$1" "SELECT count(*) > 0 AND bool_and(state = 'serving') FROM tikv_status()"
 }
 
 # Run a command as root of the new system.
