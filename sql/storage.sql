@@ -28,6 +28,8 @@ CREATE FUNCTION storage_test_get_many(bytea[], int4) RETURNS int4
 CREATE FUNCTION storage_test_scan(text, bytea, bytea, bool, bool, int4, int8,
 	OUT key bytea, OUT value bytea, OUT expires_at int8) RETURNS SETOF record
 	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_scan_asks(bytea, bytea, bool, int8, int4) RETURNS text
+	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_check() RETURNS SETOF text
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_open(bool) RETURNS text
@@ -230,12 +232,19 @@ SELECT * FROM storage_test_check();
 --
 -- A group larger than one pass
 --
-SELECT count(put(rep('g', 2048) || int4send(i), int4send(i))) FROM generate_series(1, 2600) i;
+SELECT count(storage_test_put('default', rep('g', 2048) || int4send(i), int4send(i), 1000)) FROM generate_series(1, 2600) i;
 SELECT count(*), bool_and(key = rep('g', 2048) || int4send(n::int) AND value = int4send(n::int)) AS in_order
 	FROM (SELECT key, value, row_number() OVER () n FROM scan('g', 'h')) s;
 SELECT count(*), bool_and(key = rep('g', 2048) || int4send((2601 - n)::int)) AS in_order
 	FROM (SELECT key, row_number() OVER () n FROM scan('g', 'h', true)) s;
 SELECT count(*), min(value::text), max(value::text) FROM scan(rep('g', 2048) || int4send(1000), rep('g', 2048) || int4send(2100));
+-- asked every 256 rows: of three passes over 2600 and of the walk behind them
+SELECT storage_test_scan_asks('g', 'h', false, 0, 1000), storage_test_scan_asks('g', 'h', true, 0, 1000);
+-- it ends at once, between two pairs of the second pass, in the walk
+SELECT storage_test_scan_asks('g', 'h', false, 0, 1), storage_test_scan_asks('g', 'h', false, 0, 12),
+	storage_test_scan_asks('g', 'h', false, 0, 35);
+-- none of them is a pair any more
+SELECT storage_test_scan_asks('g', 'h', false, 1000, 1000), storage_test_scan_asks('g', 'h', false, 1000, 3);
 SELECT count(del(rep('g', 2048) || int4send(i))) FROM generate_series(1, 2600) i;
 SELECT count(*) FROM scan('g', 'h');
 

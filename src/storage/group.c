@@ -128,7 +128,8 @@ run_pass(GroupPass *pass, GroupRow **rows, GroupRow *last, Bytes *rest)
 
 	pass->seen = 0;
 	binaryheap_reset(pass->rows);
-	pass->scan->gather(pass->scan->arg, pass);
+	if (!pass->scan->gather(pass->scan->arg, pass))
+		return false;
 	n = take_rows(pass, rows);
 	if (!emit_rows(pass->scan, rows, n))
 		return false;

@@ -38,13 +38,19 @@ typedef struct GroupScan
 	uint32 limit;		   /* rows that can be emitted at most */
 	MemoryContext context; /* reset for every pass */
 
-	/* Give every row of the group to group_offer; other rows may be left out */
-	void (*gather)(void *arg, GroupPass *pass);
+	/*
+	 * Give every row of the group to group_offer, but those that are not wanted;
+	 * false ends the scan, without what the pass has kept.
+	 */
+	bool (*gather)(void *arg, GroupPass *pass);
 	bool (*emit)(void *arg, const GroupRow *row); /* false stops */
 	void *arg;
 } GroupScan;
 
-/* The rows of a group in order, by rest and then by ts; false if emit said so. */
+/*
+ * The rows of a group in order, by rest and then by ts; false if emit or gather
+ * said so.
+ */
 extern bool group_scan_run(const GroupScan *scan, Bytes prefix);
 
 /* Consider a row; its rest is copied if it is kept. */

@@ -37,7 +37,7 @@ typedef struct RangeScan
 	StoredKey lower;
 	StoredKey upper;
 	uint32 left;		 /* pairs that may still be emitted */
-	uint32 passed;		 /* rows that were not */
+	uint32 passed;		 /* rows that were read and not emitted */
 	MemoryContext row;	 /* reset for every row */
 	MemoryContext group; /* reset for every pass over a group */
 	uint8 *key;			 /* a long key put together; NULL at first */
@@ -58,7 +58,7 @@ emit_pair(RangeScan *range, const RawPair *pair)
 	return more && range->left > 0;
 }
 
-/* A row is there, and no pair; false if the scan is over. */
+/* A row was read, and no pair emitted; false if the scan is over. */
 static bool
 pass_over(RangeScan *range)
 {
@@ -122,14 +122,16 @@ is_buried(RangeScan *range, Bytes rest, int64 era)
 						  group_key(range, rest), era);
 }
 
-static void
+/* A pass reads all rows of the group, of which it keeps some; so it asks. */
+static bool
 group_gather(void *arg, GroupPass *pass)
 {
 	RangeScan *range = arg;
 	RawFinder *finder = range->finder;
+	bool more = true;
 
 	raw_finder_begin(finder, range->scan->cf, group_prefix(range));
-	while (raw_finder_next(finder))
+	while (more && raw_finder_next(finder))
 	{
 		GroupRow row = {
 			.rest = raw_row_rest(finder->slot, finder->scratch),
@@ -143,8 +145,10 @@ group_gather(void *arg, GroupPass *pass)
 			!is_buried(range, row.rest, row.era))
 			group_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
+		more = pass_over(range);
 	}
 	raw_finder_release(finder);
+	return more;
 }
 
 static bool
@@ -231,7 +235,7 @@ scan_row(RangeScan *range, TupleTableSlot *slot)
 		return emit_row(range, slot, prefix);
 	}
 	if (range->in_group && bytes_eq(prefix, group_prefix(range)))
-		return true;
+		return pass_over(range);
 	if (range->key == NULL)
 	{
 		range->key = palloc(KEY_PREFIX_LEN);

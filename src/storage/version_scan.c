@@ -260,7 +260,7 @@ walk_entry(Walk *walk, uint64 ts)
 
 /* ---- groups of keys that share a full prefix ---- */
 
-static void
+static bool
 group_gather(void *arg, GroupPass *pass)
 {
 	Walk *walk = arg;
@@ -281,6 +281,7 @@ group_gather(void *arg, GroupPass *pass)
 		MemoryContextReset(finder->scratch);
 	}
 	version_finder_release(finder);
+	return true;
 }
 
 static bool

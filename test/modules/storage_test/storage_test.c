@@ -39,6 +39,7 @@ PG_FUNCTION_INFO_V1(storage_test_delete);
 PG_FUNCTION_INFO_V1(storage_test_get);
 PG_FUNCTION_INFO_V1(storage_test_get_many);
 PG_FUNCTION_INFO_V1(storage_test_scan);
+PG_FUNCTION_INFO_V1(storage_test_scan_asks);
 PG_FUNCTION_INFO_V1(storage_test_check);
 PG_FUNCTION_INFO_V1(storage_test_blocker);
 PG_FUNCTION_INFO_V1(storage_test_open);
@@ -397,6 +398,62 @@ storage_test_scan(PG_FUNCTION_ARGS)
 	UnregisterSnapshot(snapshot);
 	tables_close(&tables, false);
 	return (Datum) 0;
+}
+
+/* How often a scan asked whether it goes on, and when the answer was no. */
+typedef struct Asked
+{
+	int asked;
+	int enough;
+	int emitted;
+} Asked;
+
+static bool
+count_emitted(void *arg, const RawPair *pair)
+{
+	(void) pair;
+	((Asked *) arg)->emitted++;
+	return true;
+}
+
+static bool
+count_asked(void *arg)
+{
+	Asked *asked = arg;
+
+	return ++asked->asked < asked->enough;
+}
+
+/*
+ * storage_test_scan_asks(lower bytea, upper bytea, reverse bool, now_s int8,
+ * enough int4) returns text: of a scan that is told to end when it has asked
+ * that often
+ */
+Datum
+storage_test_scan_asks(PG_FUNCTION_ARGS)
+{
+	RawScan scan = {
+		.cf = RAW_CF_DEFAULT,
+		.lower = storage_test_arg(PG_GETARG_BYTEA_PP(0)),
+		.upper = storage_test_arg(PG_GETARG_BYTEA_PP(1)),
+		.reverse = PG_GETARG_BOOL(2),
+		.limit = PG_UINT32_MAX,
+		.goes_on = count_asked,
+	};
+	Asked asked = {.enough = PG_GETARG_INT32(4)};
+	Snapshot snapshot;
+	OpenTables tables;
+	RawReader *reader;
+
+	storage_test_tables(false, true, &tables);
+	snapshot = read_snapshot(true);
+	reader = raw_reader_open(&tables, snapshot, PG_GETARG_INT64(3));
+	reader->scan(reader, &scan, count_emitted, &asked);
+	raw_reader_close(reader);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, false);
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("asked %d, emitted %d",
+											  asked.asked, asked.emitted)));
 }
 
 /* ---- the rest ---- */
