@@ -37,6 +37,9 @@
 /* A look that was overtaken by a change is repeated this often. */
 #define READ_ATTEMPTS 3
 
+/* Reads by which a round may fail before the others are read one by one. */
+#define READS_THAT_FAIL 8
+
 /* A read that a round is about to answer. */
 typedef struct Read
 {
@@ -68,6 +71,9 @@ static int64 began_us;
 
 /* It did not, and was not answered. */
 static bool was_too_long;
+
+/* The read that an error is put down to; NULL: to all of its round. */
+static Read *at_work;
 
 /* Asked by a long read now and then. */
 static const char *
@@ -314,6 +320,7 @@ look(Dispatch *dispatch, ReadRound *round, Read *reads, int n)
 
 		if (read->request == NULL)
 			continue;
+		at_work = read;
 		if (!read_round_look(round, context_of(read), &read->seen, &error) ||
 			!in_range(read, &error))
 		{
@@ -328,6 +335,7 @@ look(Dispatch *dispatch, ReadRound *round, Read *reads, int n)
 		if (answer != TXN_LOOK_OK)
 			give_up(read, answer);
 	}
+	at_work = NULL;
 }
 
 static void
@@ -398,9 +406,11 @@ answer(Dispatch *dispatch, ReadRound *round, Read *reads, int n)
 			left++;
 			continue;
 		}
+		at_work = read;
 		answer_one(dispatch, round, read, hand_over);
 		read->request = NULL;
 	}
+	at_work = NULL;
 	return left;
 }
 
@@ -414,14 +424,15 @@ refuse_rest(Read *reads, int n, const char *reason)
 
 /* One transaction, one snapshot; returns how many must look again. */
 static int
-run_round(Dispatch *dispatch, Read *reads, int n)
+run_round(Dispatch *dispatch, MemoryContext context, Read *reads, int n)
 {
 	ReadRound *round;
 	TablesAnswer answered;
 	int left = 0;
 
+	at_work = NULL;
 	StartTransactionCommand();
-	MemoryContextSwitchTo(dispatch->context);
+	MemoryContextSwitchTo(context);
 	round = read_round_new(0);
 	look(dispatch, round, reads, n);
 	answered = read_round_begin(round, &dispatch->tables, false);
@@ -438,31 +449,85 @@ run_round(Dispatch *dispatch, Read *reads, int n)
 	return 0;
 }
 
-/*
- * Runs of the same decoded requests; an error in one round (a corrupt row,
- * no memory for a value) is answered to all that were in it.
- */
-static void
-run_rounds(Dispatch *dispatch, Read *reads, int n)
+/* Will it fail the same way until somebody mends the data? */
+static bool
+is_damage(int sqlstate)
 {
+	return sqlstate == ERRCODE_DATA_CORRUPTED ||
+		sqlstate == ERRCODE_INDEX_CORRUPTED;
+}
+
+/* The transaction is over; true if others of the round may go on. */
+static bool
+put_down_error(Read *reads, int n, int sqlstate)
+{
+	Read *failed = at_work;
+
+	at_work = NULL;
+	if (failed == NULL)
+	{
+		refuse_rest(reads, n, "the read failed, see the server's log");
+		return false;
+	}
+	if (failed->request == NULL)
+		return true;
+	if (is_damage(sqlstate))
+		service_damaged(failed->request);
+	else
+		service_busy(failed->request, "the read failed, see the server's log");
+	failed->request = NULL;
+	return true;
+}
+
+/*
+ * Runs of the same decoded requests.  An error (a row that is damaged, no memory
+ * for a value) is answered to the read that was at work; false: the others have
+ * no answer yet.
+ */
+static bool
+run_until_error(Dispatch *dispatch, Read *reads, int n)
+{
+	MemoryContext context =
+		AllocSetContextCreate(dispatch->context, "tikv rounds until an error",
+							  ALLOCSET_DEFAULT_SIZES);
+	volatile bool over = true;
+
 	PG_TRY();
 	{
 		int left = n;
 
 		for (int i = 0; i < READ_ATTEMPTS && left > 0; i++)
-			left = run_round(dispatch, reads, n);
+			left = run_round(dispatch, context, reads, n);
 		if (left > 0)
 			refuse_rest(reads, n, "the region is changing");
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(dispatch->context);
+		int sqlstate;
+
+		MemoryContextSwitchTo(context);
+		sqlstate = CopyErrorData()->sqlerrcode;
 		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		refuse_rest(reads, n, "the read failed, see the server's log");
+		over = !put_down_error(reads, n, sqlstate);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(dispatch->context);
+	MemoryContextDelete(context);
+	return over;
+}
+
+/* Where many of them fail, rounds of all that are left would never end. */
+static void
+run_rounds(Dispatch *dispatch, Read *reads, int n)
+{
+	for (int i = 0; i < READS_THAT_FAIL; i++)
+		if (run_until_error(dispatch, reads, n))
+			return;
+	for (int i = 0; i < n; i++)
+		if (reads[i].request != NULL)
+			(void) run_until_error(dispatch, &reads[i], 1);
 }
 
 int

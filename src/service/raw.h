@@ -96,6 +96,13 @@ extern struct Errorpb__Error *service_error_message(const RegionError *error,
 /* Answer it with ServerIsBusy and a reason; nothing was done. */
 extern void service_busy(Request *request, const char *reason);
 
+/* The error of a read that met a row which cannot be read. */
+#define SERVICE_DAMAGED \
+	"damaged data: a row cannot be read, the server's log says why"
+
+/* Answer a read with that; whoever asks again is told the same. */
+extern void service_damaged(Request *request);
+
 /*
  * A write that may have been carried out, or may be yet.  Of a failed call of a
  * raw write clients know no better than to send it again: UndeterminedResult;
@@ -117,5 +124,8 @@ extern void service_give_up(Request *request, const char *reason);
 
 /* Answer a raw request with the `error` text of its response. */
 extern void raw_error(Request *request, const char *text);
+
+/* The same of a read, so that every client hears of it. */
+extern void raw_answer_read_error(Request *request, const char *text);
 
 #endif /* TIKV_SERVICE_RAW_H */

@@ -21,16 +21,24 @@ raw_error(Request *request, const char *text)
 }
 
 /*
- * client-go and client-java look at no pair's error: what rawkv.Scan got would be
- * a pair without a key, and what BatchGet got no keys at all.  Of the region errors
- * this is the one that all clients report, and at once.
+ * Where a response has no `error`, there are pairs.  client-go and client-java look
+ * at no pair's error: what rawkv.Scan got would be a pair without a key, and what
+ * BatchGet got no keys at all.  Of the region errors this is the one that all
+ * clients report, and at once.
  */
 void
-raw_answer_too_large(Request *request, const char *text)
+raw_answer_read_error(Request *request, const char *text)
 {
 	const Kvrpcpb__Context *context = service_context(request->message);
 	RegionError error = {.kind = REGION_ENTRY_TOO_LARGE, .reason = text};
 
+	if (protobuf_c_message_descriptor_get_field_by_name(request->method
+															->response,
+														"error") != NULL)
+	{
+		raw_error(request, text);
+		return;
+	}
 	error.region_id = context != NULL ? context->region_id : 0;
 	service_region_error(request, &error);
 }

@@ -43,9 +43,6 @@ extern bool raw_check_key_range(RawDecoder *decoder, Bytes start, Bytes end);
 extern bool raw_check_ttl(RawDecoder *decoder, uint64_t ttl);
 extern bool raw_check_entry_size(RawDecoder *decoder, size_t bytes);
 
-/* Of a read that found more than may be held at a time. */
-extern void raw_answer_too_large(Request *request, const char *text);
-
 /* ---- raw_range.c ---- */
 
 extern bool raw_decode_scan(RawDecoder *decoder);

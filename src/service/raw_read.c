@@ -71,7 +71,7 @@ read_batch_get(Request *request, const RawCommand *command, RawReader *reader,
 			break;
 		add_pair(&list, key, pair.value);
 	}
-	if (!pair_list_is_whole(&list, raw_answer_too_large))
+	if (!pair_list_is_whole(&list, raw_answer_read_error))
 		return;
 	reply.pairs = list.pairs;
 	reply.n_pairs = list.n;
@@ -116,7 +116,7 @@ run_scans(const RawCommand *command, const Region *region, RawReader *reader,
 		if (list->too_large || list->interrupted != NULL)
 			break;
 	}
-	return pair_list_is_whole(list, raw_answer_too_large);
+	return pair_list_is_whole(list, raw_answer_read_error);
 }
 
 static void

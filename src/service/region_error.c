@@ -377,6 +377,15 @@ service_busy(Request *request, const char *reason)
 }
 
 void
+service_damaged(Request *request)
+{
+	if (txn_is_method(request->method->id))
+		txn_answer_read_error(request, SERVICE_DAMAGED);
+	else
+		raw_answer_read_error(request, SERVICE_DAMAGED);
+}
+
+void
 service_unknown(Request *request, const char *reason)
 {
 	RegionError error = {.kind = REGION_UNDETERMINED, .reason = reason};

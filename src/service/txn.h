@@ -74,6 +74,9 @@ extern void txn_answer_error(Request *request, const TxnRequest *txn,
 /* Answer with the abort text of a KeyError, or with `error` of maintenance. */
 extern void txn_answer_abort(Request *request, const char *text);
 
+/* The same of a read that ends with it, of however many keys. */
+extern void txn_answer_read_error(Request *request, const char *text);
+
 /*
  * Refuse a read at a timestamp below which versions may be gone.  TiKV leaves
  * this to its clients, of which only client-go looks.

@@ -91,11 +91,10 @@ txn_collected_text(uint64_t ts, uint64_t safe_point, Arena *arena)
 		(unsigned long long) ts, (unsigned long long) safe_point);
 }
 
-/* As any error that ends a read of several keys (txn-semantics 23.4). */
+/* Of several keys as txn-semantics 23.4 has it. */
 void
-txn_answer_collected(Request *request, uint64_t ts, uint64_t safe_point)
+txn_answer_read_error(Request *request, const char *text)
 {
-	const char *text = txn_collected_text(ts, safe_point, request->arena);
 	TxnError error = {.kind = TXN_ABORT, .text = text};
 	ProtobufCMessage *reply =
 		service_new_message(request->method->response, request->arena);
@@ -105,6 +104,13 @@ txn_answer_collected(Request *request, uint64_t ts, uint64_t safe_point)
 		request->method->id == METHOD_KV_SCAN)
 		service_set_pair_error(reply, text, request->arena);
 	request->done(request, reply);
+}
+
+void
+txn_answer_collected(Request *request, uint64_t ts, uint64_t safe_point)
+{
+	txn_answer_read_error(request,
+						  txn_collected_text(ts, safe_point, request->arena));
 }
 
 /* ------------------------------------------------------------ successes */

@@ -11,6 +11,7 @@
 #include "core/base/rpc_code.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "service/raw.h"
 #include "service/relay.h"
 #include "sqlapi/route.h"
 #include "utils/memutils.h"
@@ -219,6 +220,18 @@ passes(const Errorpb__Error *error)
 		error->max_timestamp_not_synced != NULL;
 }
 
+/* Neither later nor in smaller parts would it be read. */
+static void
+report_damage(const Route *route)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("store %llu, which leads region %llu, cannot read a row",
+					(unsigned long long) route->leader.store_id,
+					(unsigned long long) route->region.id),
+			 errhint("The log of that node says why.")));
+}
+
 static ProtobufCMessage *
 take_reply(const Route *route, int method, const BusReply *reply, Arena *arena,
 		   bool *too_long)
@@ -234,6 +247,8 @@ take_reply(const Route *route, int method, const BusReply *reply, Arena *arena,
 	error = service_field(message, "region_error");
 	if (error == NULL)
 		return message;
+	if (strcmp(error->message, SERVICE_DAMAGED) == 0)
+		report_damage(route);
 	if (error->raft_entry_too_large != NULL && too_long != NULL)
 		*too_long = true; /* the answer is */
 	else if (!passes(error))

@@ -18,7 +18,7 @@ use Socket qw(SOL_SOCKET SO_SNDTIMEO SO_RCVTIMEO SO_RCVBUF);
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(
-  frame header_block call_headers grpc_message varint field fields region_context
+  frame header_block call_headers grpc_message varint field fields all_fields numbers region_context
   tls_identity client_hello connect_plain connect_http1 connect_http2 hang_up would_block
   write_all flood begin_call end_call begin_stream speak hear close_stream begin_upload upload
 );
@@ -116,8 +116,14 @@ sub field
 # What a message of numbers and bytes has: number of the field => its last value.
 sub fields
 {
+	return map { @$_ } all_fields(@_);
+}
+
+# The same, as often as it is there: [number, value].
+sub all_fields
+{
 	my ($bytes) = @_;
-	my %out;
+	my @out;
 
 	while ($bytes ne '')
 	{
@@ -126,9 +132,19 @@ sub fields
 
 		die "field of a kind that is not expected: $tag" if ($tag & 7) != 0 && ($tag & 7) != 2;
 		$value = substr $bytes, 0, $value, '' if ($tag & 7) == 2;
-		$out{ $tag >> 3 } = $value;
+		push @out, [ $tag >> 3, $value ];
 	}
-	return %out;
+	return @out;
+}
+
+# Of a field that is packed.
+sub numbers
+{
+	my ($bytes) = @_;
+	my @out;
+
+	push @out, take_varint(\$bytes) while $bytes ne '';
+	return @out;
 }
 
 sub take_varint
@@ -150,9 +166,10 @@ sub take_varint
 sub region_context
 {
 	my ($node) = @_;
+	my $addr = $node->{tikv}{'tikv.addr'};
 	my ($id, $conf_ver, $version, $peer, $store) = split /\|/,
 	  $node->safe_psql('postgres', q{SELECT region_id, conf_ver, version, peer_id,
-		(SELECT store_id FROM tikv.stores) FROM tikv.regions});
+		(SELECT store_id FROM tikv.stores WHERE address = '} . $addr . q{') FROM tikv.regions});
 
 	return field(1, $id) . field(2, field(1, $conf_ver) . field(2, $version), 1)
 	  . field(3, field(1, $peer) . field(2, $store), 1);
