@@ -46,6 +46,31 @@ typedef struct RemoteReader
 	Patience patience;
 } RemoteReader;
 
+/* -------------------------------------------------------------- refusals */
+
+static void
+report_refusal(const Route *route, const char *text)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+			 errmsg("store %llu, which leads region %llu, refuses the read: %s",
+					(unsigned long long) route->leader.store_id,
+					(unsigned long long) route->region.id, text)));
+}
+
+/*
+ * What a response without an `error` says in place of pairs, palloc'd; NULL: it
+ * has pairs.
+ */
+static const char *
+refusal_of(Kvrpcpb__KvPair *const *pairs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pairs[i]->error != NULL)
+			return pstrdup(pairs[i]->error->abort);
+	return NULL;
+}
+
 static void
 ask_for_less(RemoteReader *reader)
 {
@@ -57,6 +82,15 @@ ask_for_less(RemoteReader *reader)
 	reader->limit = Max(reader->limit / 4, 1);
 }
 
+/* Of older leaders the answer may only be too large. */
+static void
+take_refusal(RemoteReader *reader, const Route *route, const char *text)
+{
+	if (reader->limit == 1)
+		report_refusal(route, text);
+	ask_for_less(reader);
+}
+
 /* ------------------------------------------------------------ time to live */
 
 /* When the key expires, of one that is there; false: ask again. */
@@ -66,6 +100,7 @@ fetch_ttl(RemoteReader *reader, const Route *route, Fetched *fetched)
 	Kvrpcpb__RawGetKeyTTLRequest request =
 		KVRPCPB__RAW_GET_KEY_TTLREQUEST__INIT;
 	const Kvrpcpb__RawGetKeyTTLResponse *reply;
+	const char *refusal = NULL;
 	RemoteContext context;
 	Arena arena;
 	bool answered;
@@ -78,11 +113,15 @@ fetch_ttl(RemoteReader *reader, const Route *route, Fetched *fetched)
 		(const void *) remote_read(route, METHOD_RAW_GET_KEY_TTL, &request.base,
 								   &reader->patience, &arena, NULL);
 	answered = reply != NULL;
-	if (answered && reply->not_found)
+	if (answered && reply->error[0] != '\0')
+		refusal = pstrdup(reply->error);
+	else if (answered && reply->not_found)
 		fetched->found = false;
 	else if (answered && reply->ttl > 0)
 		fetched->expires_at = (int64) time(NULL) + (int64) reply->ttl;
 	arena_free(&arena);
+	if (refusal != NULL)
+		report_refusal(route, refusal);
 	return answered;
 }
 
@@ -126,6 +165,7 @@ get_elsewhere(RemoteReader *reader, const Route *route, Fetched *fetched, int n)
 {
 	Kvrpcpb__RawBatchGetRequest request = KVRPCPB__RAW_BATCH_GET_REQUEST__INIT;
 	const Kvrpcpb__RawBatchGetResponse *reply;
+	const char *refusal = NULL;
 	RemoteContext context;
 	bool too_long = false;
 	Arena arena;
@@ -141,11 +181,16 @@ get_elsewhere(RemoteReader *reader, const Route *route, Fetched *fetched, int n)
 		(const void *) remote_read(route, METHOD_RAW_BATCH_GET, &request.base,
 								   &reader->patience, &arena, &too_long);
 	if (reply != NULL)
+		refusal = refusal_of(reply->pairs, reply->n_pairs);
+	if (reply != NULL && refusal == NULL)
 		take_pairs(fetched, n, reply);
 	arena_free(&arena);
+	if (refusal != NULL)
+		take_refusal(reader, route, refusal);
 	if (too_long)
 		ask_for_less(reader);
-	return reply != NULL && fetch_ttls(reader, route, fetched, n);
+	return reply != NULL && refusal == NULL &&
+		fetch_ttls(reader, route, fetched, n);
 }
 
 static bool
@@ -364,6 +409,7 @@ scan_elsewhere(RemoteScan *scan, const Route *route)
 	uint32 limit = Min(part.limit, (uint32) reader->limit);
 	Kvrpcpb__RawScanRequest request = KVRPCPB__RAW_SCAN_REQUEST__INIT;
 	const Kvrpcpb__RawScanResponse *reply;
+	const char *refusal = NULL;
 	RemoteContext context;
 	bool too_long = false;
 	Fetched *ttls;
@@ -380,7 +426,10 @@ scan_elsewhere(RemoteScan *scan, const Route *route)
 	arena_init(&arena);
 	reply = (const void *) remote_read(route, METHOD_RAW_SCAN, &request.base,
 									   &reader->patience, &arena, &too_long);
-	done = reply != NULL && ttls_of_page(reader, route, reply, &ttls);
+	if (reply != NULL)
+		refusal = refusal_of(reply->kvs, reply->n_kvs);
+	done = reply != NULL && refusal == NULL &&
+		ttls_of_page(reader, route, reply, &ttls);
 	if (done)
 	{
 		tell_pairs(scan, reply, ttls);
@@ -392,6 +441,8 @@ scan_elsewhere(RemoteScan *scan, const Route *route)
 								 reply->kvs[limit - 1]->key.len));
 	}
 	arena_free(&arena);
+	if (refusal != NULL)
+		take_refusal(reader, route, refusal);
 	if (too_long)
 		ask_for_less(reader);
 	return done;
