@@ -10,6 +10,54 @@
 #include "core/base/check.h"
 #include "service/txn_internal.h"
 
+/* ----------------------------------------------------------------- sizes */
+
+/*
+ * What each key of a command takes in the log beside itself, its value and
+ * the primary key: the frame of a modification and the numbers of a lock or a
+ * record.  TiKV's clients send some thousand keys at a time; a hundred
+ * thousand tiny ones would be a turn in which nobody else is served.
+ */
+#define RECORD_BYTES ((size_t) 64)
+
+/* A secondary key in the primary key's lock. */
+#define SECONDARY_BYTES ((size_t) 2)
+
+/* A grant is written by the session that asked for it, and is no entry. */
+static size_t
+record_bytes(const Request *request)
+{
+	return request->method->id == METHOD_SQL_GRANT ? 0 : RECORD_BYTES;
+}
+
+/*
+ * Asked of the number of keys, too, before there is memory for them: however
+ * short they are, they would take many times the bytes of their message.
+ */
+static bool
+check_entry_size(Request *request, const RawLimits *limits,
+				 const TxnRequest *txn, size_t bytes)
+{
+	RegionError error = {.kind = REGION_ENTRY_TOO_LARGE,
+						 .region_id = txn->context.region_id,
+						 .actual = bytes};
+
+	if (bytes <= limits->max_entry_size)
+		return true;
+	service_region_error(request, &error);
+	return false;
+}
+
+static bool
+decode_keys(Request *request, const RawLimits *limits, const TxnRequest *txn,
+			const ProtobufCBinaryData *from, size_t n, const Bytes **keys)
+{
+	if (!check_entry_size(request, limits, txn, n * record_bytes(request)))
+		return false;
+	*keys = txn_list_from_wire(from, n, request->arena);
+	return txn_check_keys(request, limits, txn, *keys, n);
+}
+
 /* ------------------------------------------------------------- mutations */
 
 static bool
@@ -54,12 +102,18 @@ decode_mutation(Request *request, const RawLimits *limits, TxnRequest *txn,
 		txn_check_size(request, limits, txn, to->key);
 }
 
+/* Every lock names the primary key. */
 static bool
 decode_mutations(Request *request, const RawLimits *limits, TxnRequest *txn,
-				 Kvrpcpb__Mutation *const *from, size_t n, const Mutation **out)
+				 Bytes primary, Kvrpcpb__Mutation *const *from, size_t n,
+				 const Mutation **out)
 {
-	Mutation *mutations = arena_alloc(request->arena, n * sizeof(Mutation));
+	Mutation *mutations;
 
+	if (!check_entry_size(request, limits, txn,
+						  n * (primary.len + record_bytes(request))))
+		return false;
+	mutations = arena_alloc(request->arena, n * sizeof(Mutation));
 	for (size_t i = 0; i < n; i++)
 		if (!decode_mutation(request, limits, txn, from[i], &mutations[i]))
 			return false;
@@ -114,6 +168,9 @@ decode_prewrite(Request *request, const RawLimits *limits, TxnRequest *txn)
 	to->for_update_ts = from->for_update_ts;
 	to->min_commit_ts = from->min_commit_ts;
 	to->use_async_commit = from->use_async_commit;
+	if (!check_entry_size(request, limits, txn,
+						  from->n_secondaries * SECONDARY_BYTES))
+		return false;
 	to->secondaries = txn_list_from_wire(from->secondaries, from->n_secondaries,
 										 request->arena);
 	to->n_secondaries = from->n_secondaries;
@@ -121,7 +178,7 @@ decode_prewrite(Request *request, const RawLimits *limits, TxnRequest *txn)
 	to->max_commit_ts = from->max_commit_ts;
 	to->assertion_level = (AssertionLevel) from->assertion_level;
 	decode_actions(from, to, request->arena);
-	return decode_mutations(request, limits, txn, from->mutations,
+	return decode_mutations(request, limits, txn, to->primary, from->mutations,
 							from->n_mutations, &to->mutations) &&
 		txn_check_ts(request, to->start_ts) &&
 		txn_check_ts(request, to->for_update_ts) &&
@@ -146,7 +203,7 @@ decode_flush(Request *request, const RawLimits *limits, TxnRequest *txn)
 	to->lock_ttl_ms = from->lock_ttl;
 	to->generation = from->generation;
 	to->assertion_level = (AssertionLevel) from->assertion_level;
-	return decode_mutations(request, limits, txn, from->mutations,
+	return decode_mutations(request, limits, txn, to->primary, from->mutations,
 							from->n_mutations, &to->mutations) &&
 		txn_check_ts(request, to->start_ts);
 }
@@ -160,11 +217,11 @@ decode_commit(Request *request, const RawLimits *limits, TxnRequest *txn)
 	CommitCommand *to = &txn->command.commit;
 
 	txn->command.kind = TXN_CMD_COMMIT;
-	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
 	to->commit_ts = from->commit_version;
-	return txn_check_keys(request, limits, txn, to->keys, to->n_keys) &&
+	return decode_keys(request, limits, txn, from->keys, from->n_keys,
+					   &to->keys) &&
 		txn_check_ts(request, to->commit_ts);
 }
 
@@ -176,10 +233,10 @@ decode_batch_rollback(Request *request, const RawLimits *limits,
 	BatchRollbackCommand *to = &txn->command.batch_rollback;
 
 	txn->command.kind = TXN_CMD_BATCH_ROLLBACK;
-	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
-	return txn_check_keys(request, limits, txn, to->keys, to->n_keys) &&
+	return decode_keys(request, limits, txn, from->keys, from->n_keys,
+					   &to->keys) &&
 		txn_check_ts(request, to->start_ts);
 }
 
@@ -229,10 +286,10 @@ decode_check_secondary_locks(Request *request, const RawLimits *limits,
 	CheckSecondaryLocksCommand *to = &txn->command.check_secondary_locks;
 
 	txn->command.kind = TXN_CMD_CHECK_SECONDARY_LOCKS;
-	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
-	return txn_check_keys(request, limits, txn, to->keys, to->n_keys) &&
+	return decode_keys(request, limits, txn, from->keys, from->n_keys,
+					   &to->keys) &&
 		txn_check_ts(request, to->start_ts);
 }
 
@@ -273,9 +330,9 @@ decode_resolve_lock(Request *request, const RawLimits *limits, TxnRequest *txn)
 	}
 	to->txns = txns;
 	to->n_txns = n;
-	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
-	return txn_check_keys(request, limits, txn, to->keys, to->n_keys);
+	return decode_keys(request, limits, txn, from->keys, from->n_keys,
+					   &to->keys);
 }
 
 static bool
@@ -317,7 +374,7 @@ decode_pessimistic_lock(Request *request, const RawLimits *limits,
 	to->lock_only_if_exists = from->lock_only_if_exists;
 	to->allow_lock_with_conflict = from->wake_up_mode ==
 		KVRPCPB__PESSIMISTIC_LOCK_WAKE_UP_MODE__WakeUpModeForceLock;
-	return decode_mutations(request, limits, txn, from->mutations,
+	return decode_mutations(request, limits, txn, to->primary, from->mutations,
 							from->n_mutations, &to->mutations) &&
 		txn_check_ts(request, to->start_ts) &&
 		txn_check_ts(request, to->for_update_ts) &&
@@ -333,11 +390,11 @@ decode_pessimistic_rollback(Request *request, const RawLimits *limits,
 	PessimisticRollbackCommand *to = &txn->command.pessimistic_rollback;
 
 	txn->command.kind = TXN_CMD_PESSIMISTIC_ROLLBACK;
-	to->keys = txn_list_from_wire(from->keys, from->n_keys, request->arena);
 	to->n_keys = from->n_keys;
 	to->start_ts = from->start_version;
 	to->for_update_ts = from->for_update_ts;
-	return txn_check_keys(request, limits, txn, to->keys, to->n_keys);
+	return decode_keys(request, limits, txn, from->keys, from->n_keys,
+					   &to->keys);
 }
 
 /* ---------------------------------------------------------------- ranges */
@@ -482,17 +539,6 @@ decode_command(Request *request, const RawLimits *limits, TxnRequest *txn)
 	}
 }
 
-/*
- * What each key of a command takes in the log beside itself, its value and
- * the primary key: the frame of a modification and the numbers of a lock or a
- * record.  TiKV's clients send some thousand keys at a time; a hundred
- * thousand tiny ones would be a turn in which nobody else is served.
- */
-#define RECORD_BYTES ((size_t) 64)
-
-/* A secondary key in the primary key's lock. */
-#define SECONDARY_BYTES ((size_t) 2)
-
 static size_t
 bytes_of(const Bytes *keys, size_t n, size_t each)
 {
@@ -503,21 +549,16 @@ bytes_of(const Bytes *keys, size_t n, size_t each)
 	return bytes;
 }
 
-/*
- * What a command takes beside the keys and values of its mutations.  A grant
- * is written by the session that asked for it, and is no entry.
- */
+/* What a command takes beside the keys and values of its mutations. */
 static size_t
-bytes_of_command(const TxnCommand *command, bool is_grant)
+bytes_of_command(const TxnCommand *command, size_t each)
 {
 	const PrewriteCommand *prewrite = &command->prewrite;
-	size_t each = is_grant ? 0 : RECORD_BYTES;
 
 	switch (command->kind)
 	{
 		case TXN_CMD_PREWRITE:
 		case TXN_CMD_FLUSH:
-			/* Every lock names the primary key. */
 			return prewrite->n_mutations * (prewrite->primary.len + each) +
 				bytes_of(prewrite->secondaries, prewrite->n_secondaries,
 						 SECONDARY_BYTES);
@@ -547,20 +588,6 @@ bytes_of_command(const TxnCommand *command, bool is_grant)
 	}
 }
 
-static bool
-check_entry_size(Request *request, const RawLimits *limits,
-				 const TxnRequest *txn)
-{
-	RegionError error = {.kind = REGION_ENTRY_TOO_LARGE,
-						 .region_id = txn->context.region_id,
-						 .actual = txn->write_bytes};
-
-	if (txn->write_bytes <= limits->max_entry_size)
-		return true;
-	service_region_error(request, &error);
-	return false;
-}
-
 TxnRequest *
 txn_decode(Request *request, const RawLimits *limits)
 {
@@ -572,10 +599,9 @@ txn_decode(Request *request, const RawLimits *limits)
 		return txn_decode_read(request, limits, txn) ? txn : NULL;
 	if (!decode_command(request, limits, txn))
 		return NULL;
-	txn->write_bytes +=
-		bytes_of_command(&txn->command,
-						 request->method->id == METHOD_SQL_GRANT);
-	return check_entry_size(request, limits, txn) ? txn : NULL;
+	txn->write_bytes += bytes_of_command(&txn->command, record_bytes(request));
+	return check_entry_size(request, limits, txn, txn->write_bytes) ? txn :
+																	  NULL;
 }
 
 bool

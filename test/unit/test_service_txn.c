@@ -380,6 +380,60 @@ test_many_keys(void)
 		   "a grant is no entry: its keys alone count");
 }
 
+#define VERY_MANY 100000
+
+/* Of such a message nothing is decoded, so it takes no memory for that. */
+static void
+refused_at_once(int method, ProtobufCMessage *message, const char *what)
+{
+	size_t before = arena.allocated;
+
+	EQ_STR(refused(method, message), "region error", what);
+	OK(arena.allocated - before < VERY_MANY, "before there is memory for it");
+}
+
+static void
+test_very_many_keys(void)
+{
+	static Kvrpcpb__Mutation *mutations[VERY_MANY];
+	static ProtobufCBinaryData keys[VERY_MANY];
+	Kvrpcpb__Mutation mutation = KVRPCPB__MUTATION__INIT;
+	Kvrpcpb__PrewriteRequest prewrite = KVRPCPB__PREWRITE_REQUEST__INIT;
+	Kvrpcpb__PrewriteRequest async = KVRPCPB__PREWRITE_REQUEST__INIT;
+	Kvrpcpb__FlushRequest flush = KVRPCPB__FLUSH_REQUEST__INIT;
+	Kvrpcpb__PessimisticLockRequest lock =
+		KVRPCPB__PESSIMISTIC_LOCK_REQUEST__INIT;
+	Kvrpcpb__CommitRequest commit = KVRPCPB__COMMIT_REQUEST__INIT;
+	Kvrpcpb__BatchRollbackRequest rollback =
+		KVRPCPB__BATCH_ROLLBACK_REQUEST__INIT;
+	Kvrpcpb__CheckSecondaryLocksRequest check =
+		KVRPCPB__CHECK_SECONDARY_LOCKS_REQUEST__INIT;
+	Kvrpcpb__ResolveLockRequest resolve = KVRPCPB__RESOLVE_LOCK_REQUEST__INIT;
+	Kvrpcpb__PessimisticRollbackRequest unlock =
+		KVRPCPB__PESSIMISTIC_ROLLBACK_REQUEST__INIT;
+
+	for (int i = 0; i < VERY_MANY; i++)
+		mutations[i] = &mutation;
+	prewrite.start_version = async.start_version = resolve.start_version = 5;
+	flush.generation = 1;
+	prewrite.mutations = flush.mutations = lock.mutations = mutations;
+	prewrite.n_mutations = flush.n_mutations = lock.n_mutations = VERY_MANY;
+	async.secondaries = commit.keys = rollback.keys = check.keys =
+		resolve.keys = unlock.keys = keys;
+	async.n_secondaries = commit.n_keys = rollback.n_keys = check.n_keys =
+		resolve.n_keys = unlock.n_keys = VERY_MANY;
+	refused_at_once(METHOD_KV_PREWRITE, &prewrite.base, "empty mutations");
+	refused_at_once(METHOD_KV_PREWRITE, &async.base, "secondaries");
+	refused_at_once(METHOD_KV_FLUSH, &flush.base, "a flush");
+	refused_at_once(METHOD_KV_PESSIMISTIC_LOCK, &lock.base, "locks");
+	refused_at_once(METHOD_KV_COMMIT, &commit.base, "a commit");
+	refused_at_once(METHOD_KV_BATCH_ROLLBACK, &rollback.base, "a rollback");
+	refused_at_once(METHOD_KV_CHECK_SECONDARY_LOCKS, &check.base, "a check");
+	refused_at_once(METHOD_KV_RESOLVE_LOCK, &resolve.base, "to resolve locks");
+	refused_at_once(METHOD_KV_PESSIMISTIC_ROLLBACK, &unlock.base,
+					"to undo pessimistic locks");
+}
+
 static void
 test_versions(void)
 {
@@ -498,6 +552,7 @@ main(void)
 	test_no_place_for_a_region_error();
 	test_mutations();
 	test_many_keys();
+	test_very_many_keys();
 	test_versions();
 	test_refusals();
 	test_ranges();
