@@ -2,9 +2,9 @@
  * snapshot_files.c
  *	  The folder of snapshot files, and what the store does with them.
  *
- * Nothing waits for the disk as far as that can be helped: what is written is
- * told to be written back at once, so that little is left when a received
- * file must be durable.
+ * Nothing waits long for the disk as far as that can be helped: what is written is
+ * told to be written back at once, and waited for a little later, so that little
+ * is left when a received file must be durable.
  */
 #include "postgres.h"
 
@@ -14,11 +14,9 @@
 #include <unistd.h>
 
 #include "common/file_perm.h"
+#include "miscadmin.h"
 #include "storage/fd.h"
 #include "store/snapshots.h"
-
-/* Written back in pieces of so much. */
-#define FLUSH_BYTES ((uint64) 1024 * 1024)
 
 SnapshotPath
 snapshot_path(SnapshotFile kind, uint64 region_id, uint64 index, uint64 term)
@@ -58,14 +56,15 @@ snapshot_open(const SnapshotPath *path, bool create)
 }
 
 bool
-snapshot_write_file(int fd, Bytes bytes, uint64 *written, uint64 *flushed)
+snapshot_write_file(int fd, Bytes bytes, WriteBack *back)
 {
 	size_t done = 0;
+	uint64 told;
 
 	while (done < bytes.len)
 	{
 		ssize_t n = pwrite(fd, bytes.data + done, bytes.len - done,
-						   (off_t) (*written + done));
+						   (off_t) (back->written + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -81,12 +80,36 @@ snapshot_write_file(int fd, Bytes bytes, uint64 *written, uint64 *flushed)
 		}
 		done += (size_t) n;
 	}
-	*written += bytes.len;
-	if (*written - *flushed >= FLUSH_BYTES)
+	back->written += bytes.len;
+	told = write_back_tell(back);
+	if (told > back->told)
+		pg_flush_data(fd, (off_t) back->told, (off_t) (told - back->told));
+	back->told = told;
+	return true;
+}
+
+/*
+ * An error is told once, here or at the flush.  Where the kernel has no such call
+ * the flush has more to do.
+ */
+bool
+snapshot_settle_file(int fd, WriteBack *back)
+{
+	uint64 settled = write_back_settle(back);
+
+#if defined(HAVE_SYNC_FILE_RANGE)
+	if (settled > back->settled && enableFsync &&
+		sync_file_range(fd, (off_t) back->settled,
+						(off_t) (settled - back->settled),
+						SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+							SYNC_FILE_RANGE_WAIT_AFTER) != 0 &&
+		errno != ENOSYS)
 	{
-		pg_flush_data(fd, (off_t) *flushed, (off_t) (*written - *flushed));
-		*flushed = *written;
+		log_failure("write back", SNAPSHOT_DIR);
+		return false;
 	}
+#endif
+	back->settled = settled;
 	return true;
 }
 

@@ -111,7 +111,7 @@ write_job(void *arg, Bytes bytes)
 {
 	SnapshotJob *job = arg;
 
-	return snapshot_write_file(job->fd, bytes, &job->written, &job->flushed);
+	return snapshot_write_file(job->fd, bytes, &job->back);
 }
 
 static void

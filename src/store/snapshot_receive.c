@@ -199,7 +199,8 @@ snapshots_data(void *snapshot, Bytes data)
 
 	FAILPOINT_PASS("store_snapshot_data");
 	return in->fd >= 0 && snapshot_check_bytes(&in->checker, data) &&
-		snapshot_write_file(in->fd, data, &in->written, &in->flushed);
+		snapshot_write_file(in->fd, data, &in->back) &&
+		snapshot_settle_file(in->fd, &in->back);
 }
 
 static void

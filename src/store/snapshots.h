@@ -11,6 +11,7 @@
 
 #include "core/snapshot/snapshot_changes.h"
 #include "core/snapshot/snapshot_check.h"
+#include "core/snapshot/write_back.h"
 #include "storage/snapshot_table.h"
 
 /* The folder of snapshot files, in the data directory. */
@@ -38,8 +39,7 @@ typedef struct SnapshotJob
 	int64 begun_us; /* monotonic */
 	uint64 number;	/* of the file */
 	int fd;			/* -1: not open */
-	uint64 written; /* bytes; and of them, told to be written back */
-	uint64 flushed;
+	WriteBack back;
 	SnapshotWriter writer;
 	SnapshotWalk walk;
 	SnapshotChanges *changes;
@@ -68,8 +68,7 @@ typedef struct SnapshotIncoming
 	uint64 index;
 	uint64 term;
 	int fd;
-	uint64 written;
-	uint64 flushed;
+	WriteBack back;
 	SnapshotChecker checker;
 	size_t message_len;
 	uint8 *message;
@@ -153,8 +152,10 @@ extern SnapshotPath snapshot_path(SnapshotFile kind, uint64 region_id,
 extern int snapshot_open(const SnapshotPath *path, bool create);
 
 /* All of it, and write it back little by little; false: it is in the log. */
-extern bool snapshot_write_file(int fd, Bytes bytes, uint64 *written,
-								uint64 *flushed);
+extern bool snapshot_write_file(int fd, Bytes bytes, WriteBack *back);
+
+/* Wait for what it has begun to write back, but the last pieces; likewise. */
+extern bool snapshot_settle_file(int fd, WriteBack *back);
 extern bool snapshot_read_file(int fd, uint64 offset, uint8 *out, size_t len);
 extern void snapshot_unlink(const SnapshotPath *path);
 
