@@ -47,13 +47,15 @@ reserve_bytes(uint64 total_bytes)
 	return Max(GIB, total_bytes / 20);
 }
 
+/* *room is what is free above the reserve. */
 static GuardLevel
-directory_level(const char *path, Guard *guard)
+directory_level(const char *path, Guard *guard, uint64 *room)
 {
 	uint64 free_bytes;
 	uint64 total_bytes;
 	uint64 reserve;
 
+	*room = 0;
 	if (!directory_space(path, &free_bytes, &total_bytes))
 	{
 		snprintf(guard->reason, sizeof(guard->reason),
@@ -62,7 +64,10 @@ directory_level(const char *path, Guard *guard)
 	}
 	reserve = reserve_bytes(total_bytes);
 	if (free_bytes >= reserve)
+	{
+		*room = free_bytes - reserve;
 		return GUARD_OK;
+	}
 	snprintf(
 		guard->reason, sizeof(guard->reason),
 		"disk full: %llu MiB free below \"%s\", tikv.reserve_space is %llu MiB",
@@ -88,15 +93,23 @@ void
 guard_refresh(Guard *guard, int64 now_us)
 {
 	GuardLevel wal;
+	uint64 wal_room;
 
 	if (guard->checked_us != 0 &&
 		now_us - guard->checked_us < GUARD_INTERVAL_US)
 		return;
 	guard->checked_us = now_us;
-	guard->disk = directory_level(DataDir, guard);
-	wal = directory_level(XLOGDIR, guard);
+	guard->disk = directory_level(DataDir, guard, &guard->room);
+	wal = directory_level(XLOGDIR, guard, &wal_room);
 	guard->disk = Max(guard->disk, wal);
 	guard->xids_low = xids_are_low();
+}
+
+bool
+guard_has_room(Guard *guard, int64 now_us, uint64 bytes)
+{
+	guard_refresh(guard, now_us);
+	return guard->disk == GUARD_OK && bytes <= guard->room;
 }
 
 bool

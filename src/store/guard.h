@@ -23,12 +23,19 @@ typedef struct Guard
 {
 	int64 checked_us; /* 0: never */
 	GuardLevel disk;
+	uint64 room; /* bytes above the reserve, in the data directory */
 	bool xids_low;
 	char reason[256]; /* of the newest refusal */
 } Guard;
 
 /* Look again if the last look is older than a moment.  Needs no transaction. */
 extern void guard_refresh(Guard *guard, int64 now_us);
+
+/*
+ * May a file of the data directory grow by so many bytes?  Only if the reserve
+ * stays whole.  Looks again as guard_refresh does.
+ */
+extern bool guard_has_room(Guard *guard, int64 now_us, uint64 bytes);
 
 /*
  * May a write with this kvrpcpb.DiskFullOpt go on?  0 not allowed, 1 when

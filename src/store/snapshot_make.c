@@ -34,6 +34,9 @@
 /* A file that nobody has asked for in so long. */
 #define MADE_LIFE_US INT64CONST(600000000)
 
+/* Until a region is read again for which the disk had no room. */
+#define ROOM_RETRY_US INT64CONST(10000000)
+
 static bool
 is_wanted(const Snapshots *s, uint64 region_id)
 {
@@ -194,6 +197,36 @@ snapshot_job_end(Store *store)
 		drop_job(store, false);
 }
 
+/*
+ * The reserve is not for files: a failed write of the WAL takes Postgres down.
+ * Nothing is read for a while; Raft goes on asking.
+ */
+static void
+wait_for_room(Store *store, uint64 region_id)
+{
+	store->snapshots->job_due_us = dispatch_now_us() + ROOM_RETRY_US;
+	ereport(
+		LOG,
+		(errmsg(
+			 "tikv store %llu: no room for a snapshot of region %llu above tikv.reserve_space",
+			 (unsigned long long) store->meta.store_id,
+			 (unsigned long long) region_id),
+		 errdetail("%llu MiB are free above it.",
+				   (unsigned long long) (store->guard.room >> 20)),
+		 errhint(
+			 "The peers that need it wait. Make room on the disk of this node, or lead the region from another one.")));
+}
+
+static bool
+has_room(Store *store, const Peer *peer)
+{
+	uint64 bytes;
+	uint64 keys;
+
+	region_size_told(peer, &bytes, &keys);
+	return guard_has_room(&store->guard, dispatch_now_us(), bytes);
+}
+
 /* The next region that asks, if it still leads. */
 static void
 next_job(Store *store)
@@ -207,9 +240,16 @@ next_job(Store *store)
 		s->n_wanted--;
 		memmove(&s->wanted[0], &s->wanted[1],
 				(Size) s->n_wanted * sizeof(s->wanted[0]));
-		if (peer != NULL && peer->grouped && peer_is_leader(peer) &&
-			peer->life == PEER_STATE_NORMAL)
+		if (peer == NULL || !peer->grouped || !peer_is_leader(peer) ||
+			peer->life != PEER_STATE_NORMAL)
+			continue;
+		if (has_room(store, peer))
 			begin_job(store, peer);
+		else
+		{
+			wait_for_room(store, peer->region.id);
+			break;
+		}
 	}
 	count(s);
 }
@@ -304,8 +344,7 @@ job_peer(Store *store)
 
 	if (peer == NULL || peer->life_number != job->life_number ||
 		!peer->grouped || !peer_is_leader(peer) ||
-		peer->region.epoch.version != job->region.epoch.version ||
-		job->fd < 0 || job->writer.failed)
+		peer->region.epoch.version != job->region.epoch.version)
 		return NULL;
 	return peer;
 }
@@ -368,6 +407,13 @@ snapshot_make_slice(Store *store)
 	if (peer == NULL)
 	{
 		drop_job(store, false);
+		return;
+	}
+	if (s->job->fd < 0 || s->job->writer.failed ||
+		!guard_has_room(&store->guard, dispatch_now_us(), 0))
+	{
+		drop_job(store, false);
+		wait_for_room(store, peer->region.id);
 		return;
 	}
 	PG_TRY();

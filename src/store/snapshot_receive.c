@@ -20,6 +20,12 @@
 /* A file that Raft did not want after all. */
 #define RECEIVED_LIFE_US INT64CONST(600000000)
 
+/* Of its size: the file, and the rows that it becomes while it is there. */
+#define ROOM_TIMES 2
+
+/* More than any disk has; sums of some do not overflow. */
+#define MAX_FILE_BYTES (UINT64CONST(1) << 50)
+
 /* ------------------------------------------------------------ may it come in */
 
 static bool
@@ -129,16 +135,29 @@ judge(Store *store, const PeerMessage *m, SnapshotInfo *info)
 	return NULL;
 }
 
+/* What those that come in, and are being installed, are still to take. */
+static uint64
+promised_room(const Snapshots *s)
+{
+	uint64 bytes = 0;
+
+	for (const SnapshotIncoming *in = s->incoming; in != NULL; in = in->next)
+		bytes += ROOM_TIMES * in->checker.data.size - in->back.written;
+	return bytes;
+}
+
 /* Bounds: how many, how large. */
 static const char *
 judge_room(Store *store, const SnapshotInfo *info)
 {
-	guard_refresh(&store->guard, dispatch_now_us());
 	if (store->snapshots->n_incoming >= SNAPSHOT_INCOMING_MAX ||
 		store->snapshots->n_installing >= SNAPSHOT_INCOMING_MAX)
 		return "too many snapshots";
-	if (store->guard.disk != GUARD_OK || store->guard.xids_low ||
-		info->size > (uint64) PG_INT64_MAX)
+	if (info->size > MAX_FILE_BYTES ||
+		!guard_has_room(&store->guard, dispatch_now_us(),
+						promised_room(store->snapshots) +
+							ROOM_TIMES * info->size) ||
+		store->guard.xids_low)
 		return "the disk is almost full";
 	return NULL;
 }
@@ -198,6 +217,17 @@ snapshots_data(void *snapshot, Bytes data)
 	SnapshotIncoming *in = snapshot;
 
 	FAILPOINT_PASS("store_snapshot_data");
+	/* Others write, too. */
+	if (!guard_has_room(&in->store->guard, dispatch_now_us(), 0))
+	{
+		ereport(
+			LOG,
+			(errmsg(
+				"tikv store %llu: gave up a snapshot of region %llu that comes in: %s",
+				(unsigned long long) in->store->meta.store_id,
+				(unsigned long long) in->region_id, in->store->guard.reason)));
+		return false;
+	}
 	return in->fd >= 0 && snapshot_check_bytes(&in->checker, data) &&
 		snapshot_write_file(in->fd, data, &in->back) &&
 		snapshot_settle_file(in->fd, &in->back);

@@ -1,0 +1,71 @@
+# The reserve of a disk is not for snapshots: one is not made, and none is taken,
+# where it would be used up; with room again the peer gets its data.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvTest;
+
+my $keys = 2000;
+my %none = ('tikv.reserve_space' => '1000TB'); # no disk has that much
+my $has = new_node('has');
+
+$has->start;
+serve($has);
+$has->safe_psql('postgres',
+	"SELECT tikv_put(convert_to('k' || i, 'UTF8'), convert_to(repeat('v', 500), 'UTF8')) FROM generate_series(1, $keys) i");
+my $gets = new_node('gets', 'tikv.join' => $has->{tikv}{'tikv.pd_addr'}, %none);
+
+sub reserve
+{
+	my ($node, $space) = @_;
+
+	configure_node($node, 'tikv.reserve_space' => $space);
+	$node->reload;
+}
+
+sub says
+{
+	my ($node, $text) = @_;
+
+	return slurp_file($node->logfile) =~ $text;
+}
+
+sub files
+{
+	my ($node) = @_;
+
+	return grep { !/^\./ } slurp_dir($node->data_dir . '/tikv_snapshots');
+}
+
+# ---- the leader has no room for the file
+reserve($has, $none{'tikv.reserve_space'});
+wait_for('writes to be refused', sub { (rawctl($has, 'put', 'x', 'v'))[0] != 0 });
+$gets->start;
+$gets->safe_psql('postgres', 'CREATE EXTENSION tikv_fdw');
+ok(wait_for('the leader to say that it has no room', sub {
+			return says($has, qr/no room for a snapshot of region \d+ above tikv\.reserve_space/);
+		}), 'the leader says that it has no room');
+ok(!says($has, qr/made a snapshot/), 'it has made none');
+is(scalar(files($has)), 0, 'nor begun one');
+is((rawctl($has, 'get', 'k1'))[1], 'v' x 500, 'it serves');
+
+# ---- the new node has none
+reserve($has, '0');
+ok(wait_for('the new node to refuse', sub {
+			return says($has, qr/could not be sent to peer \d+: .*the disk is almost full/);
+		}), 'with room it makes one, for which the new node has no room');
+is(scalar(files($gets)), 0, 'it has kept nothing');
+is($gets->safe_psql('postgres', 'SELECT count(*) FROM tikv_internal.raw'), '0', 'nor taken a row');
+
+# ---- both have
+reserve($gets, '0');
+wait_serving($gets);
+ok(wait_for('all rows', sub {
+			return try_query($gets, 'SELECT count(*) FROM tikv_internal.raw') eq $keys;
+		}), 'with room on both it gets all');
+
+$_->stop foreach $gets, $has;
+done_testing();
