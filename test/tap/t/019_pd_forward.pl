@@ -253,9 +253,14 @@ speak($tso{$_}, $header . field(2, 1)) foreach @followers;
 my $old = $leader;
 my @waiting;
 wait_for('another leader', sub {
-	push @waiting, begin_call(address($followers[0]), @stores, naming($old));
+	my $call = begin_call(address($followers[0]), @stores, naming($old));
+
 	usleep(300_000);
-	return (leader_of($followers[0]) // $old) ne $old;
+	my $changes = (leader_of($followers[0]) // $old) ne $old;
+
+	# The last may have met the new leader.
+	$changes ? end_call($call, $patience) : push @waiting, $call;
+	return $changes;
 });
 my $changed = qr/the leader of the placement driver has changed/;
 $leader = check_new_leader('the leader pauses', $changed, @followers);
