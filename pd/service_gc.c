@@ -18,21 +18,34 @@ gc_of(const PdAsk *ask)
 	return &ask->pd->state.gc;
 }
 
+/* The id in a message's oneof `keyspace`; KEYSPACE_NULL_ID if it names none. */
+#define KEYSPACE_OF(in, NAME)                              \
+	((in)->keyspace_case == NAME##_KEYSPACE_ID ?           \
+		 (in)->keyspace_id :                               \
+		 (in)->keyspace_case == NAME##_KEYSPACE_IDENTITY ? \
+		 (in)->keyspace_identity->keyspace_id :            \
+		 KEYSPACE_NULL_ID)
+
+static uint32
+scope_keyspace(const Pdpb__KeyspaceScope *scope)
+{
+	return scope == NULL ? KEYSPACE_NULL_ID :
+						   KEYSPACE_OF(scope, PDPB__KEYSPACE_SCOPE__KEYSPACE);
+}
+
 /*
  * May this keyspace be named?  All are managed by the one state, so whoever
  * drives GC (`drives`) must name none, as in tikv/pd (redirectKeyspace); ids
  * that no keyspace can have mean none.  False was answered.
  */
 static bool
-check_scope(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool drives)
+check_keyspace(PdAsk *ask, uint32 id, bool drives)
 {
 	const Keyspace *keyspace;
 
-	if (scope == NULL ||
-		scope->keyspace_case != PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID ||
-		scope->keyspace_id > KEYSPACE_MAX_ID)
+	if (id > KEYSPACE_MAX_ID)
 		return true;
-	keyspace = keyspaces_by_id(&ask->pd->state.keyspaces, scope->keyspace_id);
+	keyspace = keyspaces_by_id(&ask->pd->state.keyspaces, id);
 	if (keyspace == NULL)
 		ask->error = pd_error(PD_UNKNOWN, "keyspace does not exist");
 	else if (drives)
@@ -41,6 +54,12 @@ check_scope(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool drives)
 							   "safe points are those of all keyspaces",
 							   keyspace->name, keyspace->id);
 	return ask->error.type == PD_OK;
+}
+
+static bool
+check_scope(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool drives)
+{
+	return check_keyspace(ask, scope_keyspace(scope), drives);
 }
 
 /* ---- the old RPCs ---- */
@@ -111,7 +130,12 @@ pd_update_service_gc_safe_point(PdAsk *ask, const void *request, void *response)
 void
 pd_get_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
 {
-	(void) request;
+	const Pdpb__GetGCSafePointV2Request *in = request;
+
+	if (!check_keyspace(
+			ask, KEYSPACE_OF(in, PDPB__GET_GCSAFE_POINT_V2_REQUEST__KEYSPACE),
+			false))
+		return;
 	((Pdpb__GetGCSafePointV2Response *) response)->safe_point =
 		gc_of(ask)->gc_safe_point;
 }
@@ -121,19 +145,32 @@ pd_update_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateGCSafePointV2Request *in = request;
 
+	if (!check_keyspace(
+			ask,
+			KEYSPACE_OF(in, PDPB__UPDATE_GCSAFE_POINT_V2_REQUEST__KEYSPACE),
+			true))
+		return;
 	((Pdpb__UpdateGCSafePointV2Response *) response)->new_safe_point =
 		gc_update_safe_point(gc_of(ask), in->safe_point, ask->now,
 							 &ask->changes);
 }
 
+/* A service's safe point only holds GC back; the GC worker's drives it. */
 void
 pd_update_service_safe_point_v2(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateServiceSafePointV2Request *in = request;
 	Pdpb__UpdateServiceSafePointV2Response *out = response;
+	bool drives =
+		bytes_eq(from_binary(in->service_id), bytes_cstr(GC_WORKER_ID));
 	GcService service;
 
-	if (!update_service(ask, in->service_id, in->ttl, in->safe_point, &service))
+	if (!check_keyspace(
+			ask,
+			KEYSPACE_OF(in,
+						PDPB__UPDATE_SERVICE_SAFE_POINT_V2_REQUEST__KEYSPACE),
+			drives) ||
+		!update_service(ask, in->service_id, in->ttl, in->safe_point, &service))
 		return;
 	out->service_id = to_binary(bytes_cstr(service.id));
 	out->ttl = service.ttl_seconds;
@@ -171,10 +208,7 @@ scope_message(const Pdpb__KeyspaceScope *asked, Arena *arena)
 		NEW_MESSAGE(arena, Pdpb__KeyspaceScope, pdpb__keyspace_scope__init);
 
 	out->keyspace_case = PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
-	out->keyspace_id = KEYSPACE_NULL_ID;
-	if (asked != NULL &&
-		asked->keyspace_case == PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID)
-		out->keyspace_id = asked->keyspace_id;
+	out->keyspace_id = scope_keyspace(asked);
 	return out;
 }
 

@@ -201,6 +201,16 @@ valid_name(const char *name)
 	return len > 0 && len <= KEYSPACE_MAX_NAME && strspn(name, allowed) == len;
 }
 
+/* As releases of tikv/pd spell it: up to 8.5, and since. */
+static bool
+wants_own_gc(const Pair *pair)
+{
+	return strcmp(pair->key, "gc_management_type") == 0 &&
+		pair->value != NULL &&
+		(strcmp(pair->value, "keyspace_level_gc") == 0 ||
+		 strcmp(pair->value, "keyspace_level") == 0);
+}
+
 static PdError
 check_pairs(const Pair *pairs, size_t n)
 {
@@ -211,9 +221,7 @@ check_pairs(const Pair *pairs, size_t n)
 			(pairs[i].value != NULL && !utf8_valid(bytes_cstr(pairs[i].value))))
 			return pd_error(PD_INVALID_VALUE,
 							"the settings are not valid UTF-8");
-		else if (strcmp(pairs[i].key, "gc_management_type") == 0 &&
-				 pairs[i].value != NULL &&
-				 strcmp(pairs[i].value, "keyspace_level") == 0)
+		else if (wants_own_gc(&pairs[i]))
 			return pd_error(PD_INVALID_VALUE,
 							"GC of a keyspace by itself is not supported");
 	return pd_ok();

@@ -126,6 +126,10 @@ test_settings(void)
 		   PD_INVALID_VALUE, "not UTF-8");
 	EQ_U64(patch("two", "gc_management_type", "keyspace_level"),
 		   PD_INVALID_VALUE, "GC by itself");
+	EQ_U64(patch("two", "gc_management_type", "keyspace_level_gc"),
+		   PD_INVALID_VALUE, "GC by itself, as clients of 8.5 spell it");
+	EQ_U64(patch("two", "gc_management_type", "global_gc"), PD_OK,
+		   "GC with all others, in the same spelling");
 	EQ_U64(patch("two", "gc_management_type", "unified"), PD_OK,
 		   "GC with all others");
 	EQ_U64(patch("DEFAULT", "a", "1"), PD_UNKNOWN, "DEFAULT has none");

@@ -358,6 +358,115 @@ test_safe_point(void)
 	end();
 }
 
+/* ---- safe points under the name of a keyspace ---- */
+
+#define KEYSPACE_MADE 7
+#define KEYSPACE_UNKNOWN 8
+
+static void
+make_keyspace(void)
+{
+	Keyspace made = {.id = KEYSPACE_MADE, .name = "made"};
+
+	keyspaces_put(&world.state.keyspaces, &made);
+}
+
+/* Is it done, rather than refused in the answer's header? */
+static bool
+accepted(const char *path, const void *in, const ProtobufCMessageDescriptor *of)
+{
+	Pdpb__GetGCSafePointV2Response *out;
+
+	CHECK(ask(path, in) == RPC_OK);
+	out = answered(of); /* the header is the first field of each answer */
+	return out->header->error == NULL;
+}
+
+/* By its id, or by its identity. */
+static bool
+moves_point(uint32_t keyspace, bool identity, uint64_t to)
+{
+	Pdpb__UpdateGCSafePointV2Request in =
+		PDPB__UPDATE_GCSAFE_POINT_V2_REQUEST__INIT;
+	Apipb__KeyspaceIdentity who = APIPB__KEYSPACE_IDENTITY__INIT;
+
+	in.header = &right_header;
+	in.safe_point = to;
+	in.keyspace_case =
+		PDPB__UPDATE_GCSAFE_POINT_V2_REQUEST__KEYSPACE_KEYSPACE_ID;
+	in.keyspace_id = keyspace;
+	if (identity)
+	{
+		in.keyspace_case =
+			PDPB__UPDATE_GCSAFE_POINT_V2_REQUEST__KEYSPACE_KEYSPACE_IDENTITY;
+		who.keyspace_id = keyspace;
+		in.keyspace_identity = &who;
+	}
+	return accepted("/pdpb.PD/UpdateGCSafePointV2", &in,
+					&pdpb__update_gcsafe_point_v2_response__descriptor);
+}
+
+static bool
+moves_service(uint32_t keyspace, const char *service, int64 ttl, uint64_t to)
+{
+	Pdpb__UpdateServiceSafePointV2Request in =
+		PDPB__UPDATE_SERVICE_SAFE_POINT_V2_REQUEST__INIT;
+
+	in.header = &right_header;
+	in.service_id = binary(service);
+	in.ttl = ttl;
+	in.safe_point = to;
+	in.keyspace_case =
+		PDPB__UPDATE_SERVICE_SAFE_POINT_V2_REQUEST__KEYSPACE_KEYSPACE_ID;
+	in.keyspace_id = keyspace;
+	return accepted("/pdpb.PD/UpdateServiceSafePointV2", &in,
+					&pdpb__update_service_safe_point_v2_response__descriptor);
+}
+
+static bool
+reads_point(uint32_t keyspace)
+{
+	Pdpb__GetGCSafePointV2Request in = PDPB__GET_GCSAFE_POINT_V2_REQUEST__INIT;
+
+	in.header = &right_header;
+	in.keyspace_case = PDPB__GET_GCSAFE_POINT_V2_REQUEST__KEYSPACE_KEYSPACE_ID;
+	in.keyspace_id = keyspace;
+	return accepted("/pdpb.PD/GetGCSafePointV2", &in,
+					&pdpb__get_gcsafe_point_v2_response__descriptor);
+}
+
+/* All keyspaces share the points, so none is moved in the name of one. */
+static void
+test_gc_of_keyspaces(void)
+{
+	const GcState *gc = &world.state.gc;
+
+	begin();
+	right_header.cluster_id = FUZZ_CLUSTER;
+	make_keyspace();
+	OK(!moves_point(KEYSPACE_MADE, false, 100),
+	   "a keyspace's GC moves nothing");
+	OK(!moves_point(KEYSPACE_MADE, true, 100), "nor by its identity");
+	OK(!moves_point(KEYSPACE_UNKNOWN, false, 100), "nor one that is not there");
+	OK(!moves_service(KEYSPACE_MADE, GC_WORKER_ID, GC_NEVER, 100),
+	   "nor as the GC worker");
+	OK(gc->gc_safe_point == 0 && gc->txn_safe_point == 0, "both points stay");
+	OK(!moves_service(KEYSPACE_UNKNOWN, "backup", 60, 200),
+	   "no service of a keyspace that is not there");
+	EQ_U64(gc->barriers.n, 0, "is a barrier");
+	OK(moves_service(KEYSPACE_MADE, "backup", 60, 200),
+	   "a service may hold GC back for a keyspace");
+	EQ_U64(gc->barriers.n, 1, "and is a barrier");
+	OK(reads_point(KEYSPACE_MADE), "a keyspace's point is read");
+	OK(!reads_point(KEYSPACE_UNKNOWN), "not that of one that is not there");
+	OK(moves_point(KEYSPACE_NULL_ID, false, 100), "GC of no keyspace moves it");
+	EQ_U64(gc->gc_safe_point, 100, "that of all");
+	OK(moves_service(KEYSPACE_NULL_ID, GC_WORKER_ID, GC_NEVER, 150),
+	   "so does its GC worker");
+	EQ_U64(gc->txn_safe_point, 150, "the one of transactions");
+	end();
+}
+
 /* ---- what another member sends ---- */
 
 static ProposalItem
@@ -447,6 +556,7 @@ main(void)
 	test_http_memory();
 	test_verdict();
 	test_safe_point();
+	test_gc_of_keyspaces();
 	arena_init(&arena);
 	test_records_of_others();
 	arena_free(&arena);

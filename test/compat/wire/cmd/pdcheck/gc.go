@@ -10,6 +10,9 @@ import (
 
 const nullKeyspace = 0xFFFFFFFF
 
+// noKeyspace is an id that a keyspace can have, and none has.
+const noKeyspace = 0xFFFFF0
+
 func scope() *pdpb.KeyspaceScope {
 	return &pdpb.KeyspaceScope{Keyspace: &pdpb.KeyspaceScope_KeyspaceId{KeyspaceId: nullKeyspace}}
 }
@@ -91,13 +94,13 @@ func (t *tester) checkGCScopes() {
 	state := t.gcState("of no keyspace")
 	same, err := t.PD.GetGCState(t.ctx, &pdpb.GetGCStateRequest{Header: t.Header(), KeyspaceScope: of(0)})
 	t.Check("GetGCState of a keyspace", first(t.well(same.GetHeader(), err), node.Expect(same.GetGcState().GetTxnSafePoint() == state.TxnSafePoint && !same.GcState.IsKeyspaceLevelGc, "got %v", same)))
-	none, err := t.PD.GetGCState(t.ctx, &pdpb.GetGCStateRequest{Header: t.Header(), KeyspaceScope: of(0xFFFFF0)})
+	none, err := t.PD.GetGCState(t.ctx, &pdpb.GetGCStateRequest{Header: t.Header(), KeyspaceScope: of(noKeyspace)})
 	t.Check("GetGCState of no known keyspace", t.refused(none.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
 	move, err := t.PD.AdvanceTxnSafePoint(t.ctx, &pdpb.AdvanceTxnSafePointRequest{Header: t.Header(), KeyspaceScope: of(0), Target: state.TxnSafePoint + 1})
 	t.Check("AdvanceTxnSafePoint of a keyspace", t.refused(move.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
 	gc, err := t.PD.AdvanceGCSafePoint(t.ctx, &pdpb.AdvanceGCSafePointRequest{Header: t.Header(), KeyspaceScope: of(0), Target: state.TxnSafePoint})
 	t.Check("AdvanceGCSafePoint of a keyspace", t.refused(gc.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
-	set, err := t.PD.SetGCBarrier(t.ctx, &pdpb.SetGCBarrierRequest{Header: t.Header(), KeyspaceScope: of(0xFFFFF0), BarrierId: "compat", BarrierTs: state.TxnSafePoint + 1, TtlSeconds: 60})
+	set, err := t.PD.SetGCBarrier(t.ctx, &pdpb.SetGCBarrierRequest{Header: t.Header(), KeyspaceScope: of(noKeyspace), BarrierId: "compat", BarrierTs: state.TxnSafePoint + 1, TtlSeconds: 60})
 	t.Check("SetGCBarrier of no known keyspace", t.refused(set.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
 	all, err := t.PD.GetAllKeyspacesGCStates(t.ctx, &pdpb.GetAllKeyspacesGCStatesRequest{Header: t.Header(), ExcludeGcBarriers: true})
 	seen := map[uint32]bool{}

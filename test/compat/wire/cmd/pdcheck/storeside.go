@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/keyspacepb"
@@ -288,17 +289,40 @@ func (t *tester) checkKeyspaceStates() {
 	t.Check("UpdateKeyspaceState by a step too many", t.refused(bad.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
 }
 
+// checkGCV2: as those of the null keyspace these methods move the one state, in the
+// name of another they only read it and hold it back.
 func (t *tester) checkGCV2() {
 	state := t.gcState("for the methods by keyspace")
 	point, err := t.PD.GetGCSafePointV2(t.ctx, &pdpb.GetGCSafePointV2Request{Header: t.Header(), Keyspace: &pdpb.GetGCSafePointV2Request_KeyspaceId{KeyspaceId: 0}})
 	t.Check("GetGCSafePointV2", first(t.well(point.GetHeader(), err), node.Expect(point.GetSafePoint() == state.GcSafePoint, "got %v", point)))
-	same, err := t.PD.UpdateGCSafePointV2(t.ctx, &pdpb.UpdateGCSafePointV2Request{Header: t.Header(), SafePoint: state.GcSafePoint})
-	t.Check("UpdateGCSafePointV2", first(t.well(same.GetHeader(), err), node.Expect(same.GetNewSafePoint() == state.GcSafePoint, "got %v", same)))
-	held, err := t.PD.UpdateServiceSafePointV2(t.ctx, &pdpb.UpdateServiceSafePointV2Request{Header: t.Header(), ServiceId: []byte("compat-v2"), SafePoint: state.TxnSafePoint + 5, Ttl: 60})
-	t.Check("UpdateServiceSafePointV2", first(t.well(held.GetHeader(), err), node.Expect(held.GetMinSafePoint() <= state.TxnSafePoint+5, "got %v", held)))
-	t.Check("which is a barrier", node.Expect(hasBarrier(t.gcState("with it"), "compat-v2", state.TxnSafePoint+5), "it is not"))
+	point, err = t.PD.GetGCSafePointV2(t.ctx, &pdpb.GetGCSafePointV2Request{Header: t.Header(), Keyspace: &pdpb.GetGCSafePointV2Request_KeyspaceId{KeyspaceId: noKeyspace}})
+	t.Check("GetGCSafePointV2 of no known keyspace", t.refused(point.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	t.checkGCV2Drivers(state)
+	target := state.TxnSafePoint + 2
+	moved, err := t.PD.UpdateGCSafePointV2(t.ctx, &pdpb.UpdateGCSafePointV2Request{Header: t.Header(), SafePoint: target})
+	t.Check("UpdateGCSafePointV2", first(t.well(moved.GetHeader(), err), node.Expect(moved.GetNewSafePoint() == target, "got %v, want %d", moved, target)))
+	t.Check("which moves both points", node.Expect(t.gcState("after it").GcSafePoint == target, "it does not"))
+	held, err := t.PD.UpdateServiceSafePointV2(t.ctx, &pdpb.UpdateServiceSafePointV2Request{Header: t.Header(), ServiceId: []byte("compat-v2"), SafePoint: target + 5, Ttl: 60,
+		Keyspace: &pdpb.UpdateServiceSafePointV2Request_KeyspaceId{KeyspaceId: 0}})
+	t.Check("UpdateServiceSafePointV2", first(t.well(held.GetHeader(), err), node.Expect(held.GetMinSafePoint() <= target+5, "got %v", held)))
+	t.Check("which is a barrier", node.Expect(hasBarrier(t.gcState("with it"), "compat-v2", target+5), "it is not"))
 	_, err = t.PD.UpdateServiceSafePointV2(t.ctx, &pdpb.UpdateServiceSafePointV2Request{Header: t.Header(), ServiceId: []byte("compat-v2")})
 	t.Check("UpdateServiceSafePointV2 without time", err)
+	t.Check("which is none any more", node.Expect(!hasBarrier(t.gcState("without it"), "compat-v2", target+5), "it is"))
 	all, err := t.PD.GetAllGCSafePointV2(t.ctx, &pdpb.GetAllGCSafePointV2Request{Header: t.Header()})
-	t.Check("GetAllGCSafePointV2", first(t.well(all.GetHeader(), err), node.Expect(len(all.GetGcSafePoints()) > 0 && all.GcSafePoints[0].GcSafePoint == state.GcSafePoint, "got %v", all)))
+	t.Check("GetAllGCSafePointV2", first(t.well(all.GetHeader(), err), node.Expect(len(all.GetGcSafePoints()) > 0 && all.GcSafePoints[0].GcSafePoint == target, "got %v", all)))
+}
+
+// checkGCV2Drivers: what would collect all keyspaces in the name of one.
+func (t *tester) checkGCV2Drivers(state *pdpb.GCState) {
+	for what, id := range map[string]uint32{"a keyspace": 0, "no known keyspace": noKeyspace} {
+		moved, err := t.PD.UpdateGCSafePointV2(t.ctx, &pdpb.UpdateGCSafePointV2Request{Header: t.Header(), SafePoint: state.TxnSafePoint + 1,
+			Keyspace: &pdpb.UpdateGCSafePointV2Request_KeyspaceId{KeyspaceId: id}})
+		t.Check("UpdateGCSafePointV2 of "+what, t.refused(moved.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+		worker, err := t.PD.UpdateServiceSafePointV2(t.ctx, &pdpb.UpdateServiceSafePointV2Request{Header: t.Header(), ServiceId: []byte("gc_worker"), SafePoint: state.TxnSafePoint + 1, Ttl: math.MaxInt64,
+			Keyspace: &pdpb.UpdateServiceSafePointV2Request_KeyspaceId{KeyspaceId: id}})
+		t.Check("UpdateServiceSafePointV2 of the GC worker of "+what, t.refused(worker.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	}
+	after := t.gcState("after these")
+	t.Check("both points stayed where they were", node.Expect(after.TxnSafePoint == state.TxnSafePoint && after.GcSafePoint == state.GcSafePoint, "got %v, want %v", after, state))
 }
