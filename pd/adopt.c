@@ -9,10 +9,12 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <time.h>
 
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "pd/adopt.h"
+#include "pd/core/holding.h"
 #include "storage/table_names.h"
 #include "utils/snapmgr.h"
 
@@ -66,12 +68,10 @@ forget_all(const char *const *names)
 	}
 }
 
-/* What only PD knows: other stores, regions that were split, keyspaces. */
-static bool
-is_somebodys(const PdState *state)
+static const char *
+holding(const PdState *state)
 {
-	return state->cluster.n_stores > 1 || state->cluster.regions.n > 1 ||
-		state->members.n > 1 || state->keyspaces.n > 1;
+	return holds_data() ? "data" : pd_state_holding(state, (int64) time(NULL));
 }
 
 /*
@@ -79,7 +79,7 @@ is_somebodys(const PdState *state)
  * afterwards it finds no region to write to, and is told to start again.
  */
 static AdoptAnswer
-try_forget(const PdState *state)
+try_forget(const PdState *state, const char **holds)
 {
 	volatile AdoptAnswer answer = ADOPT_LATER;
 
@@ -92,8 +92,8 @@ try_forget(const PdState *state)
 		lock_all(pd_table_names);
 		PopActiveSnapshot();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		answer =
-			holds_data() || is_somebodys(state) ? ADOPT_REFUSED : ADOPT_DONE;
+		*holds = holding(state);
+		answer = *holds != NULL ? ADOPT_REFUSED : ADOPT_DONE;
 		if (answer == ADOPT_DONE)
 		{
 			forget_all(store_table_names);
@@ -114,9 +114,9 @@ try_forget(const PdState *state)
 }
 
 AdoptAnswer
-adopt_forget_own(const PdState *state)
+adopt_forget_own(const PdState *state, const char **holds)
 {
-	AdoptAnswer answer = try_forget(state);
+	AdoptAnswer answer = try_forget(state, holds);
 	WorkerView store;
 
 	if (answer != ADOPT_DONE)

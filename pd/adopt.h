@@ -14,7 +14,7 @@ typedef enum AdoptAnswer
 	ADOPT_LATER	   /* somebody is in the way of a lock */
 } AdoptAnswer;
 
-/* Forget the node's own cluster if it is empty. */
-extern AdoptAnswer adopt_forget_own(const PdState *state);
+/* Forget the node's own cluster if it is empty; else *holds is what it holds. */
+extern AdoptAnswer adopt_forget_own(const PdState *state, const char **holds);
 
 #endif /* TIKV_PD_ADOPT_H */

@@ -164,10 +164,11 @@ bool
 join_verdict(Pd *pd, char *reason, Size size)
 {
 	const Join *join = pd->join;
+	const char *holds;
 
 	if (join == NULL || join->foreign_id == 0 || !group_is_sole(pd))
 		return false;
-	switch (adopt_forget_own(&pd->state))
+	switch (adopt_forget_own(&pd->state, &holds))
 	{
 		case ADOPT_DONE:
 			ereport(
@@ -181,9 +182,9 @@ join_verdict(Pd *pd, char *reason, Size size)
 		case ADOPT_REFUSED:
 			snprintf(
 				reason, size,
-				"tikv.join names cluster %llu, but this node belongs to cluster %llu and is not empty",
+				"tikv.join names cluster %llu, but this node belongs to cluster %llu and is not empty: it holds %s",
 				(unsigned long long) join->foreign_id,
-				(unsigned long long) pd->state.cluster_id);
+				(unsigned long long) pd->state.cluster_id, holds);
 			return true;
 		case ADOPT_LATER:
 			break;

@@ -21,6 +21,9 @@
 /* The barrier id by which old GC workers name themselves. */
 #define GC_WORKER_ID "gc_worker"
 
+/* What barriers of the stores themselves begin with (src/store/gc_barrier.c). */
+#define GC_OWN_PREFIX "tikv_fdw/sql/"
+
 /* The service of backup tools, whose safe point is a global barrier. */
 #define GC_NATIVE_BR_ID "native_br"
 

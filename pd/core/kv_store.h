@@ -21,6 +21,9 @@
 #define KV_MAX_EVENTS 16384
 #define KV_MAX_EVENT_BYTES ((size_t) 16 << 20)
 
+/* Where stores keep their notes (src/store/claim.c, api_agreed.c). */
+#define KV_OWN_PREFIX "/tikv_fdw/"
+
 /* Keys are stored escaped in an indexed column. */
 #define KV_MAX_KEY_BYTES 800
 
