@@ -132,6 +132,12 @@ gc_state_apply(GcState *gc, const PdRecord *record)
 	}
 }
 
+bool
+gc_barrier_is_own(const char *id)
+{
+	return strncmp(id, GC_OWN_PREFIX, strlen(GC_OWN_PREFIX)) == 0;
+}
+
 /* ---- time ---- */
 
 static bool
@@ -285,6 +291,8 @@ gc_set_barrier(const GcState *gc, PdRecordKind kind, const char *id,
 	const BarrierSet *set =
 		kind == PD_RECORD_GLOBAL_BARRIER ? &gc->globals : &gc->barriers;
 	PdError error = check_barrier_id(id, changes->arena);
+	size_t most =
+		GC_MAX_BARRIERS + (gc_barrier_is_own(id) ? GC_OWN_BARRIERS : 0);
 
 	if (error.type != PD_OK)
 		return error;
@@ -295,7 +303,7 @@ gc_set_barrier(const GcState *gc, PdRecordKind kind, const char *id,
 						 "trying to set a GC barrier on ts %" PRIu64
 						 " which is already behind the txn safe point %" PRIu64,
 						 ts, gc->txn_safe_point);
-	if (set->n >= GC_MAX_BARRIERS && set_find(set, id) == NULL)
+	if (set->n >= most && set_find(set, id) == NULL)
 		return pd_error(PD_UNKNOWN, "too many GC barriers");
 
 	out->id = arena_strdup(changes->arena, id);

@@ -21,8 +21,13 @@
 /* The barrier id by which old GC workers name themselves. */
 #define GC_WORKER_ID "gc_worker"
 
-/* What barriers of the stores themselves begin with (src/store/gc_barrier.c). */
+/*
+ * What barriers of the stores themselves begin with (src/store/gc_barrier.c),
+ * and how many there may be beyond the bound, one for each store: clients that
+ * have set all of theirs keep no SQL transaction from its own.
+ */
 #define GC_OWN_PREFIX "tikv_fdw/sql/"
+#define GC_OWN_BARRIERS 4096
 
 /* The service of backup tools, whose safe point is a global barrier. */
 #define GC_NATIVE_BR_ID "native_br"
@@ -48,6 +53,8 @@ extern void gc_state_free(GcState *gc);
 
 /* True for the records of this state, which it then has taken over. */
 extern bool gc_state_apply(GcState *gc, const PdRecord *record);
+
+extern bool gc_barrier_is_own(const char *id);
 
 /* Seconds that are left of a barrier at `now`; GC_NEVER stays. */
 extern int64_t gc_barrier_ttl(const GcBarrier *barrier, int64_t now);

@@ -4,28 +4,12 @@
  */
 #include "pd/core/holding.h"
 
-static bool
-begins_with(const char *text, size_t len, const char *with)
-{
-	size_t n = strlen(with);
-
-	return len >= n && memcmp(text, with, n) == 0;
-}
-
-/* Stores keep notes there, and the safe point is a key once it moved. */
-static bool
-is_own_key(Bytes key)
-{
-	return begins_with((const char *) key.data, key.len, KV_OWN_PREFIX) ||
-		bytes_eq(key, bytes_cstr(PD_SAFE_POINT_KEY));
-}
-
 /* Global configuration and MetaStorage are keys, too. */
 static bool
 holds_keys(const KvStore *kv)
 {
 	for (size_t i = 0; i < kv->n; i++)
-		if (!is_own_key(kv_store_item(kv, i)->key))
+		if (!kv_is_own(kv_store_item(kv, i)->key))
 			return true;
 	return false;
 }
@@ -38,8 +22,7 @@ holds_barriers(const BarrierSet *set, int64_t now)
 	{
 		const GcBarrier *barrier = &set->items[i];
 
-		if (gc_barrier_ttl(barrier, now) > 0 &&
-			!begins_with(barrier->id, strlen(barrier->id), GC_OWN_PREFIX))
+		if (gc_barrier_ttl(barrier, now) > 0 && !gc_barrier_is_own(barrier->id))
 			return true;
 	}
 	return false;

@@ -69,6 +69,15 @@ kv_store_seek(const KvStore *store, Bytes key)
 	return lo;
 }
 
+bool
+kv_is_own(Bytes key)
+{
+	size_t n = strlen(KV_OWN_PREFIX);
+
+	return (key.len >= n && memcmp(key.data, KV_OWN_PREFIX, n) == 0) ||
+		bytes_eq(key, bytes_cstr(KV_SAFE_POINT_KEY));
+}
+
 const KvItem *
 kv_store_get(const KvStore *store, Bytes key)
 {

@@ -21,8 +21,17 @@
 #define KV_MAX_EVENTS 16384
 #define KV_MAX_EVENT_BYTES ((size_t) 16 << 20)
 
-/* Where stores keep their notes (src/store/claim.c, api_agreed.c). */
+/*
+ * Where stores keep their notes (src/store/claim.c, api_agreed.c), and room
+ * beyond the bounds for these, some 100 bytes for each store: clients that have
+ * filled theirs keep no store from its start.
+ */
 #define KV_OWN_PREFIX "/tikv_fdw/"
+#define KV_OWN_BYTES ((size_t) 1 << 20)
+#define KV_OWN_KEYS ((size_t) 1 << 14)
+
+/* The etcd key under which GC workers keep the txn safe point. */
+#define KV_SAFE_POINT_KEY "/tidb/store/gcworker/saved_safe_point"
 
 /* Keys are stored escaped in an indexed column. */
 #define KV_MAX_KEY_BYTES 800
@@ -101,6 +110,9 @@ kv_store_item(const KvStore *store, size_t i)
 {
 	return *kv_store_place(store, i);
 }
+
+/* Of the cluster itself: a store's note, or the safe point. */
+extern bool kv_is_own(Bytes key);
 
 extern const KvItem *kv_store_get(const KvStore *store, Bytes key);
 

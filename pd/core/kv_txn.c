@@ -255,6 +255,31 @@ add_change(KvTxn *txn, const KvItem *item, bool removed)
 	txn->wrote = true;
 }
 
+/* By how many bytes the put lets the store grow. */
+static int64_t
+growth(const KvPut *put, const KvItem *old)
+{
+	size_t value = put->ignore_value ? old->value.len : put->value.len;
+	size_t before = old == NULL ? 0 : old->key.len + old->value.len;
+
+	return (int64_t) (put->key.len + value) - (int64_t) before;
+}
+
+/* What does not grow is put in any case. */
+static bool
+has_room(const KvTxn *txn, const KvPut *put, const KvItem *old)
+{
+	bool own = kv_is_own(put->key);
+	int64_t grows = growth(put, old);
+	int64_t most_bytes = KV_MAX_BYTES + (own ? KV_OWN_BYTES : 0);
+	size_t most_keys = KV_MAX_KEYS + (own ? KV_OWN_KEYS : 0);
+
+	if (grows > 0 &&
+		(int64_t) txn->store->bytes + txn->added + grows > most_bytes)
+		return false;
+	return old != NULL || txn->store->n + txn->made < most_keys;
+}
+
 static KvError
 check_put(const KvTxn *txn, const KvPut *put, const KvItem *old)
 {
@@ -273,9 +298,7 @@ check_put(const KvTxn *txn, const KvPut *put, const KvItem *old)
 		put->key.len + put->value.len > KV_MAX_REQUEST_BYTES)
 		return kv_error(RPC_INVALID_ARGUMENT,
 						"etcdserver: request is too large");
-	if (txn->store->bytes + txn->added + put->key.len + put->value.len >
-			KV_MAX_BYTES ||
-		(old == NULL && txn->store->n + txn->made >= KV_MAX_KEYS))
+	if (!has_room(txn, put, old))
 		return kv_error(RPC_RESOURCE_EXHAUSTED,
 						"etcdserver: mvcc: database space exceeded");
 	return kv_ok();
@@ -298,7 +321,7 @@ kv_put(KvTxn *txn, const KvPut *put, const KvItem **prev)
 	item.create_revision =
 		old == NULL ? txn->store->revision + 1 : old->create_revision;
 	item.version = old == NULL ? 1 : old->version + 1;
-	txn->added += item.key.len + item.value.len;
+	txn->added += growth(put, old);
 	if (old == NULL)
 		txn->made++;
 	add_change(txn, &item, false);

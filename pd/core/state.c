@@ -128,7 +128,7 @@ pd_state_mirror_safe_point(const PdState *state, PdChanges *changes)
 	if (!wanted)
 		return;
 	kv_begin(&txn, &state->kv, &state->leases, changes);
-	/* Refused only when the store is full: then the key stays behind. */
+	/* There is room for it, however full the store is (kv_is_own). */
 	(void) kv_put(&txn,
 				  &(KvPut){.key = key,
 						   .value =

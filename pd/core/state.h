@@ -33,8 +33,7 @@ typedef struct PdState
 	Leases leases;
 } PdState;
 
-/* The etcd key under which GC workers keep the txn safe point. */
-#define PD_SAFE_POINT_KEY "/tidb/store/gcworker/saved_safe_point"
+#define PD_SAFE_POINT_KEY KV_SAFE_POINT_KEY
 
 extern void pd_state_init(PdState *state);
 extern void pd_state_free(PdState *state);

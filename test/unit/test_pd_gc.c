@@ -217,6 +217,16 @@ test_many(void)
 		   "but not without end");
 	EQ_U64(barrier(&gc, PD_RECORD_GC_BARRIER, "b17", 6, 60), PD_OK,
 		   "one of them can still move");
+	EQ_U64(barrier(&gc, PD_RECORD_GC_BARRIER, "tikv_fdw/sql", 5, 60),
+		   PD_UNKNOWN, "whatever a client calls it");
+	for (int i = 0; i < GC_OWN_BARRIERS; i++)
+	{
+		snprintf(id, sizeof(id), "tikv_fdw/sql/%d", i);
+		ok = ok && barrier(&gc, PD_RECORD_GC_BARRIER, id, 5, 60) == PD_OK;
+	}
+	OK(ok, "there is room for the barriers of stores");
+	EQ_U64(barrier(&gc, PD_RECORD_GC_BARRIER, "tikv_fdw/sql/x", 5, 60),
+		   PD_UNKNOWN, "which has an end, too");
 	gc_state_free(&gc);
 }
 

@@ -193,6 +193,73 @@ test_refusals(void)
 		   "or one that is gone");
 }
 
+static RpcCode
+try_put(const char *key, size_t len)
+{
+	KvPut request = {.key = bytes_cstr(key)};
+	const KvItem *prev;
+
+	request.value = bytes_make(arena_zalloc(&arena, len), len);
+	return kv_put(&txn, &request, &prev).code;
+}
+
+static RpcCode
+put_if_room(const char *key, size_t len)
+{
+	RpcCode code;
+
+	begin();
+	code = try_put(key, len);
+	commit();
+	return code;
+}
+
+/* Clients have filled it, and stores go on. */
+static void
+test_own_room(void)
+{
+	EQ_U64(store.bytes, KV_MAX_BYTES, "it is full");
+	EQ_U64(put_if_room("/tikv_fdw/start/9", 50), RPC_OK,
+		   "there is room for a store's note");
+	EQ_U64(put_if_room(PD_SAFE_POINT_KEY, 18), RPC_OK, "for the safe point");
+	EQ_U64(put_if_room("/tikv_fdw", 1), RPC_RESOURCE_EXHAUSTED,
+		   "for nothing else");
+	EQ_U64(put_if_room("f", 0), RPC_RESOURCE_EXHAUSTED, "nor for a client");
+	EQ_U64(put_if_room("f0", get("f0")->value.len), RPC_OK,
+		   "who may put again what is there");
+	EQ_U64(put_if_room("/tikv_fdw/note", KV_OWN_BYTES), RPC_RESOURCE_EXHAUSTED,
+		   "and there is an end to notes");
+}
+
+/* Up to the last byte, and no further; f0 is there and large. */
+static void
+test_full_puts(void)
+{
+	size_t left = KV_MAX_BYTES - store.bytes;
+	size_t len = get("f0")->value.len;
+
+	EQ_U64(put_if_room("fz", left - 1), RPC_RESOURCE_EXHAUSTED,
+		   "a byte too much");
+	EQ_U64(put_if_room("fz", left - 2), RPC_OK, "the rest");
+	EQ_U64(store.bytes, KV_MAX_BYTES, "is used to the last byte");
+	EQ_U64(put_if_room("f0", len), RPC_OK, "what is there is put again");
+	EQ_U64(put_if_room("f0", len + 1), RPC_RESOURCE_EXHAUSTED, "but not more");
+	EQ_U64(put_if_room("f0", len - 1), RPC_OK, "or less");
+	begin();
+	EQ_U64(put("f", "", 0), RPC_OK, "which makes room");
+	EQ_U64(put("g", "", 0), RPC_RESOURCE_EXHAUSTED,
+		   "for as much, in the same transaction, too");
+	commit();
+	EQ_U64(delete_range("f", ""), 1, "of which nothing stays");
+	EQ_U64(put_if_room("f0", len), RPC_OK, "and is full again");
+	begin();
+	EQ_U64(put("f0", "", 0), RPC_OK, "a transaction that makes room");
+	EQ_U64(put("f0", "", 0), RPC_OK, "makes it once");
+	EQ_U64(try_put("fy", len - 1), RPC_RESOURCE_EXHAUSTED, "for no more");
+	EQ_U64(try_put("fy", len - 2), RPC_OK, "than it gives up");
+	test_own_room();
+}
+
 static void
 test_full(void)
 {
@@ -214,7 +281,9 @@ test_full(void)
 	OK(store.bytes <= KV_MAX_BYTES, "and holds no more than it may");
 	OK(store.event_bytes <= KV_MAX_EVENT_BYTES,
 	   "nor remembers more than it may");
-	EQ_U64(delete_range("f", "g"), (uint64_t) n - 1, "it can be emptied");
+	test_full_puts();
+	EQ_U64(delete_range("f", "g"), (uint64_t) n, "it can be emptied");
+	delete_range("/", "0");
 	request.value = bytes_make(value, KV_MAX_REQUEST_BYTES + 1);
 	begin();
 	EQ_U64(kv_put(&txn, &request, &prev).code, RPC_INVALID_ARGUMENT,
