@@ -12,6 +12,7 @@
 
 #include <time.h>
 
+#include "core/kv/expiry.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "service/service.h"
@@ -118,7 +119,7 @@ fetch_ttl(RemoteReader *reader, const Route *route, Fetched *fetched)
 	else if (answered && reply->not_found)
 		fetched->found = false;
 	else if (answered && reply->ttl > 0)
-		fetched->expires_at = (int64) time(NULL) + (int64) reply->ttl;
+		fetched->expires_at = expiry_of_ttl(reply->ttl, (int64) time(NULL));
 	arena_free(&arena);
 	if (refusal != NULL)
 		report_refusal(route, refusal);

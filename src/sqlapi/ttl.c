@@ -61,6 +61,7 @@ tikv_ttl(PG_FUNCTION_ARGS)
 	SqlRound round;
 	RawPair pair;
 	Arena *arena;
+	uint64 left;
 	bool found;
 
 	PreventCommandIfParallelMode("tikv_ttl()");
@@ -77,5 +78,6 @@ tikv_ttl(PG_FUNCTION_ARGS)
 	arena_reset(arena);
 	if (!found)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64((int64) expiry_left_s(pair.expires_at, now_s));
+	left = expiry_left_s(pair.expires_at, now_s);
+	PG_RETURN_INT64((int64) Min(left, (uint64) PG_INT64_MAX));
 }

@@ -20,6 +20,12 @@ ttls(void)
 	   "a key is gone from its second on");
 	EQ_U64(expiry_left_s(0, NOW), 0, "0 means that it never expires");
 	EQ_U64(expiry_left_s(1005, NOW), 5, "seconds that are left");
+	EQ_U64(expiry_left_s(expiry_of_ttl(UINT64_MAX, NOW), NOW),
+		   UINT64_MAX - (uint64_t) NOW, "up to the end of 64 bits, as in TiKV");
+	EQ_U64(expiry_left_s(INT64_MAX - 1, NOW), (uint64_t) (INT64_MAX - 1 - NOW),
+		   "a second less is what it was");
+	EQ_U64(expiry_of_ttl(expiry_left_s(INT64_MAX, NOW), NOW + 5), INT64_MAX,
+		   "which another clock does not make less");
 }
 
 static void

@@ -149,6 +149,7 @@ ttl_of_key(const char *key, const RawLimits *l)
 		{{"gone", "1", 1000},
 		 {"left", "2", 1005},
 		 {"stays", "3", 0},
+		 {"forever", "4", INT64_MAX},
 		 {NULL, NULL, 0}},
 	};
 	Kvrpcpb__RawGetKeyTTLRequest get = KVRPCPB__RAW_GET_KEY_TTLREQUEST__INIT;
@@ -180,6 +181,8 @@ get_key_ttl(void)
 		ttl_of_key("left", &v1ttl), "5",
 		"txn-semantics 26.2 row 6: RawGetKeyTTL tells the seconds that are left");
 	EQ_STR(ttl_of_key("stays", &v1ttl), "0", "0 for a key without");
+	EQ_STR(ttl_of_key("forever", &v1ttl), "18446744073709550615",
+		   "the largest time to live ends where 64 bits end");
 	EQ_STR(ttl_of_key("gone", &v1ttl), "not found", "an expired one is absent");
 	EQ_STR(ttl_of_key("none", &v1ttl), "not found", "as one that never was");
 	EQ_STR(ttl_of_key("left", &limits),

@@ -37,13 +37,15 @@ sub woken
 is(ask($leads, "SELECT tikv_batch_put(array_agg(('k' || i)::bytea), array_agg('v'::bytea), $seconds) FROM generate_series(1, $keys) AS i"),
 	'', 'keys that will expire');
 is(ask($leads, q{SELECT tikv_put('stays', 'v')}), '', 'and one that does not');
+is(ask($leads, q{SELECT tikv_put('far', 'v', 9223372036854775807)}), '', 'and one at the end of time');
+is(ask($_, q{SELECT tikv_ttl('stays'), tikv_ttl('far') > 1000000000000}), '0|t', "node $_ sees both") foreach 0 .. 2;
 all_asleep('before they expire');
-is(rows_left($_), $keys + 1, "node $_ has them all") foreach 0 .. 2;
+is(rows_left($_), $keys + 2, "node $_ has them all") foreach 0 .. 2;
 
 my @woken = map { woken($_) } 0 .. 2;
 my @received = map { received($_) } 0 .. 2;
 
-wait_for('expired rows to go', sub { !grep { rows_left($_) ne '1' } 0 .. 2 });
+wait_for('expired rows to go', sub { !grep { rows_left($_) ne '2' } 0 .. 2 });
 pass('what has expired is gone from all nodes');
 all_asleep('after that');
 is_deeply([map { woken($_) } 0 .. 2], \@woken, 'nobody was woken');
