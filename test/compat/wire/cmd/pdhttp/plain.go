@@ -52,6 +52,8 @@ func (t *tester) checkPlain() {
 	t.call("POST", "/pd/api/v1/regions/split", map[string]any{}, 400)
 	t.call("POST", "/pd/api/v1/regions/scatter", map[string]any{}, 400)
 	t.call("POST", "/pd/api/v1/operators", map[string]any{"name": "split-region", "region_id": region, "policy": "scan"}, 400)
+	t.call("POST", "/pd/api/v1/operators", map[string]any{"name": "transfer-region", "region_id": region, "to_store_ids": []uint64{store}}, 400)
+	t.call("POST", "/pd/api/v1/operators", map[string]any{"name": "merge-region", "source_region_id": region, "target_region_id": region + 1}, 400)
 	t.call("POST", "/pd/api/v1/operators", map[string]any{"name": "scatter-region", "region_id": region}, 200)
 	t.checkSplits()
 	t.call("POST", "/pd/api/v1/config", nil, 400)
