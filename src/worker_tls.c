@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "guc.h"
 #include "server/server.h"
 #include "worker_common.h"
@@ -19,6 +21,11 @@
  * it for certificates.
  */
 static Tls *of_process;
+
+static WorkerKind self;
+
+/* The log has been told that the certificate in use is past its time. */
+static bool end_is_told;
 
 static TlsSettings
 wanted(void)
@@ -40,6 +47,37 @@ warn_of_key(const char *said)
 				 "File should have permissions u=rw (0600) or less if owned by the database user, or permissions u=rw,g=r (0640) or less if owned by root.")));
 }
 
+static void
+warn_of_end(const char *said)
+{
+	ereport(
+		WARNING,
+		(errmsg("%s", said),
+		 errdetail("It is shown to clients all the same; most refuse it."),
+		 errhint(
+			 "Put renewed files in place of the old ones; they are used within a second.")));
+}
+
+/*
+ * What people should know of the certificates in use goes to tikv_status(), and
+ * that they have expired to the log, once.
+ */
+static void
+tell_people(void)
+{
+	char said[256];
+	bool ended =
+		tls_has_expired(of_process, (int64) time(NULL), said, sizeof(said));
+
+	if (ended && !end_is_told)
+		warn_of_end(said);
+	end_is_told = ended;
+	if (tls_trouble(of_process)[0] != '\0')
+		snprintf(said, sizeof(said), "the changed TLS files are not used: %s",
+				 tls_trouble(of_process));
+	worker_note(self, said);
+}
+
 bool
 worker_tls_start(WorkerKind kind, Tls **tls)
 {
@@ -47,6 +85,8 @@ worker_tls_start(WorkerKind kind, Tls **tls)
 	char reason[256] = "";
 
 	*tls = NULL;
+	self = kind;
+	worker_note(kind, "");
 	if (of_process == NULL)
 		of_process = tls_new();
 	while (!worker_should_stop())
@@ -64,6 +104,7 @@ worker_tls_start(WorkerKind kind, Tls **tls)
 			 tls_is_usable(of_process)))
 		{
 			*tls = of_process;
+			tell_people();
 			return true;
 		}
 		if (look == TLS_BAD)
@@ -94,6 +135,7 @@ worker_tls_tick(const Tls *tls)
 		case TLS_SAME:
 			break;
 		case TLS_NEW:
+			end_is_told = false;
 			warn_of_key(said);
 			ereport(LOG, (errmsg("TLS files were read again")));
 			break;
@@ -102,9 +144,10 @@ worker_tls_tick(const Tls *tls)
 				WARNING,
 				(errmsg("the changed TLS files are not used: %s", said),
 				 errdetail(
-					 "Clients are served with those that were read before.")));
+					 "Clients are served with those that were read before; tikv.tls_allowed_cn counts as it is set.")));
 			break;
 	}
+	tell_people();
 	return true;
 }
 

@@ -20,8 +20,9 @@
 extern bool worker_tls_start(WorkerKind kind, Tls **tls);
 
 /*
- * Once a second: use what was renewed, or log why not.  False if TLS was
- * switched on or off since, which takes a new life.
+ * Once a second: use what was renewed, or say in tikv_status() and the log why
+ * not, and that what is in use has expired.  False if TLS was switched on or off
+ * since, which takes a new life.
  */
 extern bool worker_tls_tick(const Tls *tls);
 

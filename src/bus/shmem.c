@@ -281,6 +281,7 @@ worker_enter(WorkerKind kind)
 	pg_atomic_write_u32(&slot->sleeping, 0);
 	bus_worker_reset(kind);
 	set_pid(slot, MyProcPid);
+	worker_note(kind, "");
 	(void) set_state(slot, WORKER_STARTING, NULL, "");
 }
 
@@ -317,6 +318,17 @@ worker_report(WorkerKind kind, WorkerState state, const char *reason,
 }
 
 void
+worker_note(WorkerKind kind, const char *text)
+{
+	WorkerSlot *slot = &tikv_shmem()->workers[kind];
+	Size len = fitting(text, sizeof(slot->note));
+
+	SpinLockAcquire(&slot->mutex);
+	strlcpy(slot->note, text, len + 1);
+	SpinLockRelease(&slot->mutex);
+}
+
+void
 worker_fence(WorkerKind kind)
 {
 	WorkerSlot *slot = &tikv_shmem()->workers[kind];
@@ -343,6 +355,7 @@ worker_view(WorkerKind kind, WorkerView *out)
 	out->state = slot->state;
 	out->since = slot->since;
 	memcpy(out->reason, slot->reason, sizeof(out->reason));
+	memcpy(out->note, slot->note, sizeof(out->note));
 	memcpy(out->address, slot->address, sizeof(out->address));
 	SpinLockRelease(&slot->mutex);
 	return true;

@@ -54,6 +54,7 @@ typedef struct WorkerSlot
 	WorkerState state;
 	TimestampTz since;		   /* when it entered that state */
 	char reason[256];		   /* why it waits or is down; else empty */
+	char note[256];			   /* what is amiss while it serves; else empty */
 	char address[128];		   /* where it listens; else empty */
 	pg_atomic_uint32 sleeping; /* 1: must be woken by its eventfd */
 } WorkerSlot;
@@ -160,6 +161,12 @@ extern void worker_report(WorkerKind kind, WorkerState state,
 						  const char *reason, const char *address);
 
 /*
+ * Say what is amiss while this worker serves, whatever else it reports; "":
+ * nothing.
+ */
+extern void worker_note(WorkerKind kind, const char *text);
+
+/*
  * It found that its data are a copy of others that are in use, or were rolled
  * back.  That stands until it serves.
  */
@@ -174,6 +181,7 @@ typedef struct WorkerView
 	WorkerState state;
 	TimestampTz since;
 	char reason[256];
+	char note[256];
 	char address[128];
 } WorkerView;
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/check.h"
 #include "server/tls_internal.h"
@@ -36,7 +37,8 @@ struct Tls
 
 	/* of the last look; the worker's alone */
 	FileMark marks[N_FILES];
-	char *settings; /* the four of them in one string */
+	char *settings;	   /* the four of them in one string */
+	char trouble[256]; /* why it found nothing good, or "" */
 };
 
 Tls *
@@ -90,6 +92,37 @@ tls_is_usable(Tls *tls)
 	usable = tls->current != NULL;
 	pthread_mutex_unlock(&tls->mutex);
 	return usable;
+}
+
+const char *
+tls_trouble(const Tls *tls)
+{
+	return tls->trouble;
+}
+
+bool
+tls_has_expired(Tls *tls, int64_t now_s, char *said, size_t size)
+{
+	TlsMaterial *material = tls_hold(tls);
+	time_t ends_s;
+	struct tm tm;
+	char when[64];
+
+	said[0] = '\0';
+	if (material == NULL)
+		return false;
+	ends_s = (time_t) material->ends_s;
+	tls_release(material);
+	if (now_s < ends_s)
+		return false;
+	if (gmtime_r(&ends_s, &tm) == NULL ||
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		snprintf(when, sizeof(when), "%lld", (long long) ends_s);
+	snprintf(said, size,
+			 "tikv.tls_cert: the certificate in use, or one that leads to its "
+			 "authority, expired at %s",
+			 when);
+	return true;
 }
 
 static void
@@ -199,6 +232,20 @@ is_another(Tls *tls, const TlsSettings *settings)
 	return true;
 }
 
+/*
+ * Whoever takes a name off the list wants its client out now, and files that
+ * fit may be long in coming.
+ */
+static void
+use_names(Tls *tls, const char *allowed_cn)
+{
+	/* nobody else replaces it */
+	const TlsMaterial *current = tls->current;
+
+	if (current != NULL && strcmp(current->allowed_cn, allowed_cn) != 0)
+		put_in_use(tls, tls_for_names(current, allowed_cn));
+}
+
 /* Marks are taken before reading: what is written meanwhile is seen later. */
 TlsLook
 tls_look(Tls *tls, const TlsSettings *settings, char *said, size_t size)
@@ -209,8 +256,12 @@ tls_look(Tls *tls, const TlsSettings *settings, char *said, size_t size)
 	if (!is_another(tls, settings))
 		return TLS_SAME;
 	material = tls_read(settings, said, size);
+	snprintf(tls->trouble, sizeof(tls->trouble), "%s", said);
 	if (material == NULL)
+	{
+		use_names(tls, settings->allowed_cn);
 		return TLS_BAD;
+	}
 	if (material->exposed)
 		snprintf(said, size,
 				 "private key file \"%s\" has group or world access",

@@ -5,15 +5,17 @@
  * A Tls holds what was last read from the three files and found good.  The
  * worker looks at the files now and then; connections that begin afterwards
  * use what it found, those that exist go on with what they have.  Files that
- * are not good change nothing.  As in TiKV there is no half of it: with TLS
- * every client shows a certificate of the same authority (tikv/tikv,
- * components/security/src/lib.rs).  Builds without Postgres.
+ * are not good change nothing, and hold up no change of who may call.  As in
+ * TiKV there is no half of it: with TLS every client shows a certificate of the
+ * same authority (tikv/tikv, components/security/src/lib.rs).  Builds without
+ * Postgres.
  */
 #ifndef TIKV_SERVER_TLS_H
 #define TIKV_SERVER_TLS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct Tls Tls;
 
@@ -29,7 +31,7 @@ typedef enum TlsLook
 {
 	TLS_SAME, /* nothing has changed since the last look */
 	TLS_NEW,  /* what the settings name is in use from now on */
-	TLS_BAD	  /* it cannot be used; what was in use still is */
+	TLS_BAD	  /* files that cannot be used; those in use still are */
 } TlsLook;
 
 /* Empty: it serves nobody before the first TLS_NEW. */
@@ -42,12 +44,22 @@ extern bool tls_is_wanted(const TlsSettings *settings);
 /*
  * Read the files if they or the settings have changed.  TLS_BAD comes once for
  * each change, with a reason in `said`; TLS_NEW leaves a warning there if
- * others than the owner may read the key, else "".
+ * others than the owner may read the key, else "".  The names that are allowed
+ * are those of the settings after both.
  */
 extern TlsLook tls_look(Tls *tls, const TlsSettings *settings, char *said,
 						size_t size);
 
 /* Something was found good. */
 extern bool tls_is_usable(Tls *tls);
+
+/* Why files of the last look are not in use, or "". */
+extern const char *tls_trouble(const Tls *tls);
+
+/*
+ * Is what clients are shown past its time?  Then `said` tells since when, else
+ * it is "".  It is shown all the same: they decide.
+ */
+extern bool tls_has_expired(Tls *tls, int64_t now_s, char *said, size_t size);
 
 #endif /* TIKV_SERVER_TLS_H */

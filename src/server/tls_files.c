@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/check.h"
@@ -179,9 +180,38 @@ private_key(const char *pem)
 	return key;
 }
 
+/* A time that cannot be told is left to the clients. */
+static int64_t
+end_of(const X509 *x)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
+		return INT64_MAX;
+	return (int64_t) timegm(&tm);
+}
+
+/* A chain is as good as its first to end. */
+static int64_t
+first_end(SSL_CTX *ctx)
+{
+	STACK_OF(X509) *chain = NULL;
+	int64_t first = end_of(SSL_CTX_get0_certificate(ctx));
+
+	SSL_CTX_get0_chain_certs(ctx, &chain);
+	for (int i = 0; i < sk_X509_num(chain); i++)
+	{
+		int64_t end = end_of(sk_X509_value(chain, i));
+
+		if (end < first)
+			first = end;
+	}
+	return first;
+}
+
 static bool
-openssl_accepts(const TlsMaterial *m, const TlsSettings *s, SSL_CTX *ctx,
-				char *said, size_t size)
+openssl_accepts(TlsMaterial *m, const TlsSettings *s, SSL_CTX *ctx, char *said,
+				size_t size)
 {
 	EVP_PKEY *key;
 	bool ok;
@@ -192,6 +222,7 @@ openssl_accepts(const TlsMaterial *m, const TlsSettings *s, SSL_CTX *ctx,
 	if (each_certificate(m->cert, take_chain, ctx) <= 0)
 		return complain(said, size, "tikv.tls_cert", s->cert,
 						"no usable certificate in file");
+	m->ends_s = first_end(ctx);
 	key = private_key(m->key);
 	if (key == NULL)
 		return complain(said, size, "tikv.tls_key", s->key,
@@ -208,8 +239,8 @@ openssl_accepts(const TlsMaterial *m, const TlsSettings *s, SSL_CTX *ctx,
 }
 
 static bool
-try_openssl(const TlsMaterial *material, const TlsSettings *settings,
-			char *said, size_t size)
+try_openssl(TlsMaterial *material, const TlsSettings *settings, char *said,
+			size_t size)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	bool ok;
@@ -268,6 +299,45 @@ tls_material_free(TlsMaterial *material)
 	free(material);
 }
 
+static char *
+copy(const char *text)
+{
+	char *to = strdup(text);
+
+	CHECK(to != NULL);
+	return to;
+}
+
+static TlsMaterial *
+new_material(const char *allowed_cn)
+{
+	TlsMaterial *m = calloc(1, sizeof(*m));
+
+	CHECK(m != NULL);
+	atomic_init(&m->refs, 1);
+	m->allowed_cn = copy(allowed_cn);
+	return m;
+}
+
+TlsMaterial *
+tls_for_names(const TlsMaterial *from, const char *allowed_cn)
+{
+	TlsMaterial *m = new_material(allowed_cn);
+	char said[256];
+	bool ok;
+
+	m->ca = copy(from->ca);
+	m->cert = copy(from->cert);
+	m->key = copy(from->key);
+	m->ends_s = from->ends_s;
+	m->exposed = from->exposed;
+
+	/* GnuTLS has taken these texts before. */
+	ok = make_gnutls(m, said, sizeof(said));
+	CHECK(ok);
+	return m;
+}
+
 static bool
 all_are_set(const TlsSettings *s, char *said, size_t size)
 {
@@ -289,11 +359,7 @@ tls_read(const TlsSettings *settings, char *said, size_t size)
 
 	if (!all_are_set(settings, said, size))
 		return NULL;
-	m = calloc(1, sizeof(*m));
-	CHECK(m != NULL);
-	atomic_init(&m->refs, 1);
-	m->allowed_cn = strdup(settings->allowed_cn);
-	CHECK(m->allowed_cn != NULL);
+	m = new_material(settings->allowed_cn);
 	if (read_file("tikv.tls_ca", settings->ca, &m->ca, NULL, said, size) &&
 		read_file("tikv.tls_cert", settings->cert, &m->cert, NULL, said,
 				  size) &&

@@ -24,7 +24,8 @@ typedef struct TlsMaterial
 	char *key;
 	char *allowed_cn; /* "" or names by commas */
 	gnutls_certificate_credentials_t gnutls;
-	bool exposed; /* others may read the key */
+	int64_t ends_s; /* Unix time at which the first of `cert` expires */
+	bool exposed;	/* others may read the key */
 } TlsMaterial;
 
 /* The newest, or NULL; from any thread. */
@@ -43,6 +44,10 @@ extern bool tls_name_is_allowed(const char *allowed_cn, const char *name,
  */
 extern TlsMaterial *tls_read(const TlsSettings *settings, char *said,
 							 size_t size);
+
+/* The same certificates, for clients of other names. */
+extern TlsMaterial *tls_for_names(const TlsMaterial *from,
+								  const char *allowed_cn);
 extern void tls_material_free(TlsMaterial *material);
 
 /* ---- http_tls.c ---- */

@@ -78,6 +78,8 @@ put_worker(ReturnSetInfo *result, WorkerKind kind)
 	row.pid = view.pid;
 	row.state = worker_state_name(view.state);
 	row.reason = view.reason;
+	if (view.state == WORKER_SERVING && view.reason[0] == '\0')
+		row.reason = view.note;
 	row.address = view.address;
 	row.since = view.since;
 	if (!view.registered)

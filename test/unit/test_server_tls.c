@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "server/http.h"
 #include "server/tls_internal.h"
@@ -355,6 +356,89 @@ renewal(void)
 	close(fd);
 }
 
+/* Who may call changes also while the certificate and its key do not fit. */
+static void
+names_beside_bad_files(void)
+{
+	char text[512];
+
+	shell("mv %s %s.away", key, key);
+	shell("cp %s %s", other_key, key);
+	OK(look() == TLS_BAD, "a key of another");
+	EQ_U64(call_as("ours", "alice", text, sizeof(text)), RPC_OK,
+		   "all are served with what was read before");
+	files.allowed_cn = "bob";
+	OK(look() == TLS_BAD, "and a list of names");
+	OK(strstr(tls_trouble(tls), "does not belong to the certificate") != NULL,
+	   "what is wrong can be asked");
+	EQ_U64(call_as("ours", "alice", text, sizeof(text)), RPC_UNAUTHENTICATED,
+		   "gRPC: who is not on it is shut out");
+	EQ_U64(get_as("ours", "alice", 0), 403, "HTTPS: so it is");
+	EQ_U64(call_as("ours", "bob", text, sizeof(text)), RPC_OK,
+		   "gRPC: who is on it is served");
+	EQ_U64(get_as("ours", "bob", 0), 200, "HTTPS: as well");
+	EQ_U64(call_as("foreign", "alice", text, sizeof(text)), RPC_UNAUTHENTICATED,
+		   "gRPC: the authorities are those read before");
+	files.allowed_cn = "";
+	OK(look() == TLS_BAD, "no list");
+	EQ_U64(call_as("ours", "alice", text, sizeof(text)), RPC_OK,
+		   "lets all in again");
+	shell("mv %s.away %s", key, key);
+	OK(look() == TLS_NEW, "the key fits");
+	EQ_STR(tls_trouble(tls), "", "and nothing is wrong");
+}
+
+static Tls *
+read_chain(const char *chain)
+{
+	TlsSettings settings = files;
+	Tls *read = tls_new();
+	char said[256];
+
+	settings.cert = chain;
+	OK(tls_look(read, &settings, said, sizeof(said)) == TLS_NEW, chain);
+	return read;
+}
+
+/* When a certificate is past its time; `days` from now it ends. */
+static bool
+expired_on(Tls *of, int days, char *said, size_t size)
+{
+	return tls_has_expired(of, (int64_t) time(NULL) + days * INT64_C(86400),
+						   said, size);
+}
+
+static void
+expiry(void)
+{
+	Tls *none = tls_new();
+	Tls *now;
+	char said[256];
+	char chain[96];
+
+	OK(!tls_has_expired(none, INT64_MAX, said, sizeof(said)),
+	   "no certificate is none that has expired");
+	tls_free(none);
+	now = read_chain(cert);
+	OK(!expired_on(now, 364, said, sizeof(said)), "in its time");
+	EQ_STR(said, "", "nothing is to be said");
+	OK(expired_on(now, 366, said, sizeof(said)), "after its end");
+	OK(strstr(said, "expired at ") != NULL && strstr(said, " UTC") != NULL,
+	   "it is said when that was");
+	tls_free(now);
+	snprintf(chain, sizeof(chain), "%s/short", dir);
+	shell("openssl req -new -x509 -key %s -subj /CN=short -days 10 -out %s",
+		  other_key, chain);
+	shell("cat %s >>%s", chain,
+		  written("chain", text_of("ours", "server.crt")));
+	snprintf(chain, sizeof(chain), "%s/chain", dir);
+	now = read_chain(chain);
+	OK(!expired_on(now, 9, said, sizeof(said)) &&
+		   expired_on(now, 11, said, sizeof(said)),
+	   "a chain ends with the first of its certificates");
+	tls_free(now);
+}
+
 int
 main(void)
 {
@@ -370,6 +454,8 @@ main(void)
 	start();
 	who_may_call();
 	renewal();
+	names_beside_bad_files();
+	expiry();
 	echo_stop();
 	tls_free(tls);
 	shell("rm -rf %s%s", dir, "");

@@ -12,7 +12,7 @@ use Test::More;
 use TikvTest;
 
 my $dir = File::Temp->newdir(CLEANUP => 1)->dirname;
-my ($ours, $foreign, $live) = map { "$dir/$_" } qw(ours foreign live);
+my ($ours, $foreign, $live, $past) = map { "$dir/$_" } qw(ours foreign live past);
 
 foreach my $made ([ $ours, '--client', 'alice', '--client', 'bob' ],
 	[ $foreign, '--client', 'alice' ])
@@ -164,6 +164,25 @@ sub wait_logged
 	});
 }
 
+# Wait until tikv_status() says this of each of the four workers, which serve;
+# undef: nothing.
+sub wait_reasons
+{
+	my ($pattern) = @_;
+	my $what = defined $pattern ? "tikv_status() says: $pattern" : 'tikv_status() has nothing to say';
+
+	wait_for($what, sub {
+		my @rows = split /\n/, $node->safe_psql('postgres',
+			q{SELECT state, reason FROM tikv_status() WHERE address IS NOT NULL});
+
+		return @rows == 4 && !grep {
+			my ($state, $reason) = split /\|/, $_, 2;
+			$state ne 'serving' || (defined $pattern ? $reason !~ $pattern : $reason ne '');
+		} @rows;
+	});
+	pass($what);
+}
+
 sub log_size
 {
 	return -s $node->logfile;
@@ -276,6 +295,46 @@ reload(%tls);
 wait_logged($offset, 'private key file .* has group or world access');
 pass('a key that others may read is warned of');
 put_file("$ours/server.key", 'server.key');
+
+# ---- a list of names counts also while the files do not fit, as in a renewal
+# that has come half way
+$offset = log_size();
+put_file("$foreign/server.key", 'server.key');
+wait_logged($offset, 'the changed TLS files are not used');
+is((as($ours, 'bob', 'get', 'k'))[1], 'v', 'half of a renewal: the node serves on');
+wait_reasons(qr/^the changed TLS files are not used: tikv.tls_key: the key in .* does not belong to the certificate/);
+$offset = log_size();
+reload('tikv.tls_allowed_cn' => 'alice');
+wait_logged($offset, 'the changed TLS files are not used');
+is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'a name of the list is let in');
+is((as($ours, 'bob', 'put', 'k', 'by bob'))[0], 1, 'and no other');
+is(https($ours, 'alice') . ' ' . https($ours, 'bob'), '200 403', 'so it is over HTTPS');
+is_deeply(grpc_heard('bob'), { map {
+			$_ => 'Common name check fail, reason: x509_common_name from peer is bob'
+		} qw(addr peer_addr pd_addr) }, 'and on each port for gRPC');
+reload('tikv.tls_allowed_cn' => '');
+wait_for('no list', sub { (as($ours, 'bob', 'get', 'k'))[1] eq 'v' });
+put_file("$ours/server.key", 'server.key');
+wait_reasons(undef);
+
+# ---- a certificate that has expired is shown, and warned of
+$offset = log_size();
+mkdir $past, 0700;
+copy("$ours/$_", "$past/$_") or die "copy $_: $!" foreach qw(ca.crt ca.key);
+system_or_bail($ENV{CERTS}, $past, '--renew', '--days', -1);
+put_file("$past/server.$_", "server.$_") foreach qw(key crt);
+my $expired = qr/WARNING:\s+tikv.tls_cert: the certificate in use, or one that leads to its authority, expired at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/;
+wait_logged($offset, $expired);
+wait_reasons(qr/^tikv.tls_cert: the certificate in use, .* expired at /);
+is_deeply([ map { serial($_) } @ports ], [ (serial_of("$live/server.crt")) x 5 ], 'it is shown');
+is((as($ours, 'alice', 'get', 'k'))[0], 1, 'clients refuse it');
+$offset = log_size();
+$node->restart;
+wait_logged($offset, $expired);
+wait_reasons(qr/^tikv.tls_cert: the certificate in use, .* expired at /);
+put_file("$ours/server.$_", "server.$_") foreach qw(key crt);
+wait_reasons(undef);
+is((as($ours, 'alice', 'get', 'k'))[1], 'v', 'a good one is taken');
 
 # ---- a start with files that cannot be used waits, and says why
 put_file("$foreign/server.key", 'server.key');
