@@ -95,8 +95,8 @@ start_raft(Pd *pd, bool restarted)
 {
 	const GroupRow *saved = &pd->saved;
 	RaftAllocator allocator = {NULL, raft_alloc, raft_release};
-	RaftStorage storage = {&pd->storage, log_entries, log_term, log_last_index,
-						   make_snapshot};
+	RaftStorage storage = {&pd->storage,   log_entries,	  log_term,
+						   log_last_index, make_snapshot, NULL};
 	RaftConfig config;
 
 	pd->storage.pd = pd;

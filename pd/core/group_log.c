@@ -158,8 +158,12 @@ storage_last_index(void *arg)
 RaftStorage
 group_log_storage(GroupLog *log)
 {
-	RaftStorage storage = {log, storage_entries, storage_term,
-						   storage_last_index, raft_no_snapshot};
+	RaftStorage storage = {log,
+						   storage_entries,
+						   storage_term,
+						   storage_last_index,
+						   raft_no_snapshot,
+						   NULL};
 
 	return storage;
 }

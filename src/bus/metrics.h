@@ -42,6 +42,7 @@ typedef enum MetricValue
 	VALUE_RAFT_DROPPED,
 	VALUE_RAFT_FAILURES, /* of streams */
 	VALUE_RAFT_QUEUED_BYTES,
+	VALUE_RAFT_CACHED_BYTES,
 	METRIC_VALUES
 } MetricValue;
 

@@ -193,7 +193,8 @@ hibernate_tick(Peer *peer, int64 now_us)
 		sleep->agreed = 0;
 		return false;
 	}
-	sleep->idle_ticks++;
+	if (++sleep->idle_ticks == IDLE_TICKS)
+		raft_give_back(peer->raft, 0);
 	if (!may_sleep(peer))
 		return false;
 	if (!peer_is_leader(peer))

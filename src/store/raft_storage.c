@@ -86,7 +86,14 @@ log_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 	*n = log_table_read(look.tables, look.snapshot, peer->region.id, low, high,
 						max_bytes, arena, out);
 	look_end(&look);
+	raft_cache_count_read(peer, *out, *n);
 	return *n > 0 ? STATUS_OK : STATUS_NOT_FOUND;
+}
+
+static bool
+log_may_read(void *arg)
+{
+	return raft_cache_may_read(arg);
 }
 
 static Status
@@ -149,8 +156,8 @@ log_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 RaftStorage
 raft_storage(Peer *peer)
 {
-	return (RaftStorage){peer, log_entries, log_term, log_last_index,
-						 log_snapshot};
+	return (RaftStorage){peer,			 log_entries,  log_term,
+						 log_last_index, log_snapshot, log_may_read};
 }
 
 /* ----------------------------------------------------------- what is stored */

@@ -414,6 +414,20 @@ take_ready(RaftTurn *turn, Peer *peer)
 	turn->at_once |= peer->ready.sole;
 }
 
+/* Who had to wait in the last turn comes first. */
+static void
+take_readies(RaftTurn *turn)
+{
+	const PeerList *awake = &turn->store->lists[PEERS_AWAKE];
+	int first = raft_cache_first_peer(turn->store);
+	int n = awake->n;
+
+	raft_cache_begin_turn(turn->store);
+	for (int i = 0; i < n; i++)
+		take_ready(turn, awake->peers[(first + i) % n]);
+	CHECK(awake->n == n);
+}
+
 static void
 write_rows(RaftTurn *turn)
 {
@@ -622,6 +636,7 @@ after_commit(RaftTurn *turn)
 		turn_count(store, turn->begun_us);
 	for (int i = 0; i < awake->n; i++)
 		finish_peer(store, awake->peers[i]);
+	raft_cache_bound(store);
 	FAILPOINT("store_readies_finished");
 	raft_split_begin(turn);
 	FAILPOINT("store_before_reply");
@@ -687,8 +702,7 @@ run_turn(RaftTurn *turn, WriteQueue *batch)
 	FAILPOINT("store_after_decide");
 	turn->committed = true;
 	destroy_removed(turn);
-	for (int i = 0; i < store->lists[PEERS_AWAKE].n; i++)
-		take_ready(turn, store->lists[PEERS_AWAKE].peers[i]);
+	take_readies(turn);
 	write_rows(turn);
 	commit(turn);
 	after_commit(turn);

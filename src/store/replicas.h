@@ -141,6 +141,8 @@ typedef struct Replicas
 	uint64 turns;
 	XLogRecPtr commit_lsn; /* of the newest turn that wrote */
 	bool apply_held;	   /* deletions of ranges wait for earlier ones */
+	size_t read_bytes;	   /* of logs, by the running turn */
+	uint64 read_refused;   /* the region of the first that has to wait, or 0 */
 	AdminJob *jobs;
 	AdminJob **jobs_end;
 	InMessage *early_votes; /* for regions that a split will make here */
@@ -250,6 +252,22 @@ extern void raft_storage_save(RaftTurn *turn, Peer *peer);
 
 /* Remove some rows that the log does not need any more. */
 extern void raft_storage_trim(RaftTurn *turn, Peer *peer);
+
+/* ---- raft_cache.c ---- */
+
+/* After the readies of a turn: give back what is too much. */
+extern void raft_cache_bound(Store *store);
+
+/*
+ * Entries that followers lack are read in many turns.  Nothing is read yet;
+ * these were; may there be more?
+ */
+extern void raft_cache_begin_turn(Store *store);
+extern void raft_cache_count_read(Peer *peer, const RaftEntry *entries, int n);
+extern bool raft_cache_may_read(Peer *peer);
+
+/* Which of those that are awake had to wait; before the turn begins. */
+extern int raft_cache_first_peer(const Store *store);
 
 /* ---- raft_apply.c ---- */
 

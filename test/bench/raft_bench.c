@@ -91,8 +91,8 @@ peer_last(void *arg)
 static void
 peer_init(Peer *p, uint64_t id, int voters)
 {
-	RaftStorage storage = {p, peer_entries, peer_term, peer_last,
-						   raft_no_snapshot};
+	RaftStorage storage = {p,		  peer_entries,		peer_term,
+						   peer_last, raft_no_snapshot, NULL};
 	RaftAllocator alloc = {NULL, count_alloc, count_free};
 	RaftConfig c;
 

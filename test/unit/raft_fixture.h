@@ -33,7 +33,9 @@ typedef struct Fixture
 	RaftEntry log[FIXTURE_MAX]; /* log[i] has index i */
 	uint64_t last;
 	bool snapshot_ready;
-	bool locked; /* nothing of the log can be read */
+	bool locked;		/* nothing of the log can be read */
+	bool refuses_reads; /* nothing for followers that lag */
+	int n_reads;
 } Fixture;
 
 static inline void *
@@ -59,6 +61,7 @@ fixture_entries(void *arg, uint64_t low, uint64_t high, size_t max_bytes,
 
 	if (f->locked)
 		return STATUS_UNAVAILABLE;
+	f->n_reads++;
 	if (low <= f->truncated_index || high > f->last + 1)
 		return STATUS_CORRUPT;
 	*out = arena_alloc(arena, (size_t) (high - low) * sizeof(RaftEntry));
@@ -108,11 +111,21 @@ fixture_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 	return STATUS_OK;
 }
 
+static inline bool
+fixture_may_read(void *arg)
+{
+	return !((Fixture *) arg)->refuses_reads;
+}
+
 static inline RaftStorage
 fixture_storage(Fixture *f)
 {
-	return (RaftStorage){f, fixture_entries, fixture_term, fixture_last,
-						 fixture_snapshot};
+	return (RaftStorage){f,
+						 fixture_entries,
+						 fixture_term,
+						 fixture_last,
+						 fixture_snapshot,
+						 fixture_may_read};
 }
 
 /* Start the peer from what is stored. */

@@ -328,6 +328,11 @@ raft_quorum_active(Raft *r)
 		raft_joint_vote(&r->conf, raft_peer_active, r) == RAFT_VOTE_WON;
 
 	for (int i = 0; i < r->n_peers; i++)
-		r->peers[i].recent_active = false;
+	{
+		RaftProgress *p = &r->peers[i];
+
+		p->silent = p->id != r->config.id && !p->recent_active;
+		p->recent_active = false;
+	}
 	return active;
 }

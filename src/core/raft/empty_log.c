@@ -50,8 +50,12 @@ raft_no_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 RaftStorage
 raft_empty_log(const uint64_t *applied)
 {
-	RaftStorage storage = {(void *) (uintptr_t) applied, no_entries, no_term,
-						   last_index, raft_no_snapshot};
+	RaftStorage storage = {(void *) (uintptr_t) applied,
+						   no_entries,
+						   no_term,
+						   last_index,
+						   raft_no_snapshot,
+						   NULL};
 
 	return storage;
 }

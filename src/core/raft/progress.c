@@ -78,6 +78,7 @@ raft_progress_reset(RaftProgress *p, uint64_t next)
 	p->next = next;
 	p->acked_round = 0;
 	p->recent_active = false;
+	p->silent = false;
 	p->want_append = false;
 	p->installing = false;
 }

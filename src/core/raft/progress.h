@@ -31,6 +31,7 @@ typedef struct RaftProgress
 	uint64_t acked_round;	   /* newest heartbeat round it answered */
 	int vote;				   /* as in RaftVoteFn */
 	bool recent_active;		   /* heard of since the last quorum check */
+	bool silent;			   /* not heard of between the last two */
 	bool paused;			   /* one message is out, or a snapshot is made */
 	bool want_append;		   /* send something even without entries */
 	bool installing;		   /* a snapshot, as it has said last */

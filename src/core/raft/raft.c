@@ -454,6 +454,7 @@ step_to_leader(Raft *r, const RaftMessage *m)
 		 m->reject_hint > raft_log_last(&r->log)))
 		return STATUS_INVALID;
 	p->recent_active = true;
+	p->silent = false;
 	switch (m->type)
 	{
 		case RAFT_MSG_APPEND_RESPONSE:

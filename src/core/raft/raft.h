@@ -335,4 +335,12 @@ extern void raft_wake(Raft *r);
  */
 extern void raft_wake_orphan(Raft *r);
 
+/*
+ * Memory of entries that are in the driver's log as well, and giving back what
+ * is above so many bytes: they are read again when somebody needs them.  Not
+ * while a ready is out.
+ */
+extern size_t raft_cached_bytes(const Raft *r);
+extern void raft_give_back(Raft *r, size_t cached_bytes);
+
 #endif /* TIKV_RAFT_H */

@@ -209,6 +209,13 @@ typedef struct RaftStorage
 	 */
 	Status (*snapshot)(void *arg, uint64_t to, uint64_t index, Arena *arena,
 					   RaftSnapshot *out);
+
+	/*
+	 * May entries be read now for a follower that lags?  False: it is asked
+	 * again for the next ready.  NULL: always.  Entries to apply are not asked
+	 * for.
+	 */
+	bool (*may_read)(void *arg);
 } RaftStorage;
 
 #endif /* TIKV_RAFT_TYPES_H */

@@ -285,6 +285,17 @@ forget_uncommitted(Raft *r, const RaftReady *ready)
 }
 
 /*
+ * Will the peer soon ask for what it lacks?  One that is gone, or gets a
+ * snapshot, may be gone for days, with as much for each group: what it lacks by
+ * then is read from the driver's log.
+ */
+static bool
+keeps_up(const Raft *r, const RaftProgress *p)
+{
+	return p->id != r->config.id && !p->silent && p->state != RAFT_SNAPSHOT;
+}
+
+/*
  * Entries that this leader's peers still lack are kept in memory, others only
  * until they are applied; cache_bytes bounds both.
  */
@@ -295,7 +306,7 @@ release_log(Raft *r)
 
 	if (r->role == RAFT_LEADER)
 		for (int i = 0; i < r->n_peers; i++)
-			if (r->peers[i].id != r->config.id && r->peers[i].match < keep)
+			if (keeps_up(r, &r->peers[i]) && r->peers[i].match < keep)
 				keep = r->peers[i].match + 1;
 	raft_log_release(&r->log, keep, r->config.cache_bytes);
 }

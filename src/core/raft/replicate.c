@@ -149,6 +149,16 @@ raft_handle_heartbeat_response(Raft *r, const RaftMessage *m)
 		raft_round_acked(r, p, raft_get_u64(m->context.data));
 }
 
+/* What the peer lacks is not in memory, and the driver has read enough. */
+static bool
+must_wait_for_log(const Raft *r, const RaftProgress *p)
+{
+	const RaftStorage *storage = &r->log.storage;
+
+	return p->next < r->log.first && p->next > r->log.truncated_index &&
+		storage->may_read != NULL && !storage->may_read(storage->arg);
+}
+
 /*
  * A full window may mean that all of it got lost: an append without entries
  * then finds out.  Nothing else passes a full window.
@@ -205,6 +215,8 @@ make_append(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 	int n = 0;
 
 	if (!may_append(r, p))
+		return false;
+	if (!blocked && must_wait_for_log(r, p))
 		return false;
 	if (p->next <= r->log.truncated_index)
 		return raft_send_snapshot(r, p, arena, m);

@@ -129,6 +129,19 @@ raft_can_hibernate(const Raft *r)
 	return r->transferee == RAFT_NONE && r->n_reads == 0 && peers_even(r);
 }
 
+size_t
+raft_cached_bytes(const Raft *r)
+{
+	return r->log.bytes - r->log.unstored_bytes;
+}
+
+void
+raft_give_back(Raft *r, size_t cached_bytes)
+{
+	CHECK(!r->log.ready_out);
+	raft_log_release(&r->log, 0, cached_bytes + r->log.unstored_bytes);
+}
+
 /* Room for elements of which there are none is given back. */
 static void *
 trim(const Raft *r, void *array, int n, int *cap)

@@ -178,8 +178,8 @@ release(void *arg, void *p)
 void
 node_create(Cluster *c, Node *n, bool restarted)
 {
-	RaftStorage storage = {n, stored_entries, stored_term, stored_last,
-						   stored_snapshot};
+	RaftStorage storage = {n,			stored_entries,	 stored_term,
+						   stored_last, stored_snapshot, NULL};
 	RaftAllocator allocator = {NULL, alloc, release};
 	const State *s = &n->stored;
 	Status status;

@@ -111,6 +111,15 @@ disk_snapshot(void *arg, uint64_t to, uint64_t index, Arena *arena,
 	return STATUS_OK;
 }
 
+/* The driver has often read enough for one turn. */
+static bool
+disk_may_read(void *arg)
+{
+	Node *n = arg;
+
+	return ++n->reads_asked % 3 == 0;
+}
+
 static void *
 node_alloc(void *arg, size_t size)
 {
@@ -167,8 +176,12 @@ fill_config(Sim *sim, const Node *n, RaftConfig *c)
 void
 node_start(Sim *sim, Node *n)
 {
-	RaftStorage storage = {n, disk_entries, disk_term, disk_last_index,
-						   disk_snapshot};
+	RaftStorage storage = {n,
+						   disk_entries,
+						   disk_term,
+						   disk_last_index,
+						   disk_snapshot,
+						   disk_may_read};
 	RaftAllocator alloc = {NULL, node_alloc, node_release};
 	RaftConfig c;
 	Status s;

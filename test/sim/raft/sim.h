@@ -169,6 +169,7 @@ typedef struct Node
 	uint64_t absent_since; /* the leader's configuration lacks it; 0: not */
 	uint64_t add_op;	   /* the change that brings it, until it runs */
 	bool snapshot_asked;
+	int reads_asked;
 	uint64_t isolated_since; /* cut off from everybody; 0: not */
 	uint64_t isolated_term;
 	uint64_t only_voter_at; /* when it was last seen to need nobody */
