@@ -17,6 +17,7 @@
 #include "bus/failpoints.h"
 #include "bus/lock_table.h"
 #include "bus/tso_shared.h"
+#include "core/cmd/region_change.h"
 #include "core/region/first_region.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -341,6 +342,13 @@ load_peer(Store *store, const RegionRow *row)
 	peer->life = row->state;
 	peer->saved_flashback_ts = row->region.flashback_start_ts;
 	peer_set_region(peer, &row->region);
+
+	/*
+	 * It had applied its own removal and was to go in the next turn; nobody
+	 * would tell it again, its epoch being theirs.
+	 */
+	peer->destroying = row->region.n_peers > 0 &&
+		region_find_store(&row->region, store->meta.store_id) == NULL;
 	if (peer->self.id != row->peer_id ||
 		!group_state_load(row->region.id, &peer->saved))
 		corrupt_peer(store, row->region.id);
