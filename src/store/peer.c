@@ -268,7 +268,7 @@ create_raft(Store *store, Peer *peer, uint64 now_us)
 	RaftConfig config;
 
 	fill_config(peer, &config);
-	peer->grouped = !starts_sole(&config, peer);
+	peer->grouped = peer->unsynced || !starts_sole(&config, peer);
 	if (raft_create(&config, &storage, &allocator, now_us, &peer->raft) !=
 		STATUS_OK)
 		ereport(FATAL,

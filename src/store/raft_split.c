@@ -145,6 +145,16 @@ raft_split_apply(RaftTurn *turn, Peer *peer, const CmdAdmin *admin)
 	FAILPOINT("store_after_split");
 }
 
+/*
+ * The range was read elsewhere up to a timestamp that is not known here yet,
+ * as ungroup says: a piece must not go without a log before the region might.
+ */
+static bool
+is_unsynced(const Peer *parent)
+{
+	return parent->grouped && parent->max_ts_term != raft_term(parent->raft);
+}
+
 static void
 begin_piece(Store *store, const Peer *parent, const Region *piece,
 			const GroupState *state)
@@ -166,6 +176,7 @@ begin_piece(Store *store, const Peer *parent, const Region *piece,
 	peer->saved = *state;
 	peer->log_last = state->truncated_index;
 	peer->log_first = state->truncated_index + 1;
+	peer->unsynced = is_unsynced(parent);
 	peer_start(store, peer);
 	region_size_guess(peer, parent, 1);
 	if (peer->grouped && peer_is_leader(parent))

@@ -121,6 +121,7 @@ struct Peer
 	bool has_ready;		/* of the running turn */
 	bool is_new;		/* has no rows yet */
 	bool is_fresh;		/* never spoke to anybody: no restart rule */
+	bool unsynced;		/* begins with a log, whoever else there is */
 	bool at_once;		/* its changes are flushed before they are told */
 	bool destroying;	/* it was removed from the region */
 	bool replaced;		/* a split makes another in its place */
