@@ -47,15 +47,21 @@ reserve_bytes(uint64 total_bytes)
 	return Max(GIB, total_bytes / 20);
 }
 
-/* *room is what is free above the reserve. */
+/* Of a directory. */
+typedef struct Space
+{
+	uint64 room;	/* bytes above the reserve */
+	bool recovered; /* an eighth of the reserve more than half of it is free */
+} Space;
+
 static GuardLevel
-directory_level(const char *path, Guard *guard, uint64 *room)
+directory_level(const char *path, Guard *guard, Space *space)
 {
 	uint64 free_bytes;
 	uint64 total_bytes;
 	uint64 reserve;
 
-	*room = 0;
+	*space = (Space){0, false};
 	if (!directory_space(path, &free_bytes, &total_bytes))
 	{
 		snprintf(guard->reason, sizeof(guard->reason),
@@ -63,9 +69,10 @@ directory_level(const char *path, Guard *guard, uint64 *room)
 		return GUARD_ALREADY_FULL;
 	}
 	reserve = reserve_bytes(total_bytes);
+	space->recovered = free_bytes >= reserve / 2 + reserve / 8;
 	if (free_bytes >= reserve)
 	{
-		*room = free_bytes - reserve;
+		space->room = free_bytes - reserve;
 		return GUARD_OK;
 	}
 	snprintf(
@@ -93,15 +100,19 @@ void
 guard_refresh(Guard *guard, int64 now_us)
 {
 	GuardLevel wal;
-	uint64 wal_room;
+	Space data;
+	Space xlog;
 
 	if (guard->checked_us != 0 &&
 		now_us - guard->checked_us < GUARD_INTERVAL_US)
 		return;
 	guard->checked_us = now_us;
-	guard->disk = directory_level(DataDir, guard, &guard->room);
-	wal = directory_level(XLOGDIR, guard, &wal_room);
+	guard->disk = directory_level(DataDir, guard, &data);
+	wal = directory_level(XLOGDIR, guard, &xlog);
 	guard->disk = Max(guard->disk, wal);
+	guard->room = data.room;
+	guard->starved = guard->disk == GUARD_ALREADY_FULL ||
+		(guard->starved && !(data.recovered && xlog.recovered));
 	guard->xids_low = xids_are_low();
 }
 

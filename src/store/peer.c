@@ -275,6 +275,7 @@ create_raft(Store *store, Peer *peer, uint64 now_us)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the stored Raft state of region %llu is inconsistent",
 						(unsigned long long) peer->region.id)));
+	raft_stand_back(peer->raft, store->replicas->starved);
 }
 
 void

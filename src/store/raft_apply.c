@@ -201,13 +201,43 @@ raft_apply_let_go(Store *store)
 
 /*
  * The log of a region that is held has no end, and its front stays where it is:
- * on a disk that is nearly full it grows no more (DESIGN 3 rule 9).  The leader
+ * on a disk that is nearly full it grows no more (DESIGN 3 rule 9).  No region
+ * takes entries that would use up what is left of the reserve.  The leader
  * sends what is missing when there is space again.
  */
 bool
-raft_apply_takes_more(const Peer *peer)
+raft_apply_takes_more(const Peer *peer, const RaftMessage *append)
 {
-	return !raft_holds_apply(peer->raft) || peer->store->guard.disk == GUARD_OK;
+	const Guard *guard = &peer->store->guard;
+
+	if (guard->starved && append->n_entries > 0)
+		return false;
+	return !raft_holds_apply(peer->raft) || guard->disk == GUARD_OK;
+}
+
+void
+raft_apply_note_space(Store *store)
+{
+	Replicas *replicas = store->replicas;
+
+	if (store->guard.starved == replicas->starved)
+		return;
+	replicas->starved = store->guard.starved;
+	if (replicas->starved)
+		ereport(
+			LOG,
+			(errmsg(
+				 "tikv store %llu: takes no entries of its regions' leaders: %s",
+				 (unsigned long long) store->meta.store_id,
+				 store->guard.reason),
+			 errhint("The leaders send them when there is space again; a lower "
+					 "tikv.reserve_space is one that is effective at once.")));
+	else
+		ereport(LOG,
+				(errmsg("tikv store %llu: takes entries again",
+						(unsigned long long) store->meta.store_id)));
+	for (int i = 0; i < store->n_peers; i++)
+		raft_stand_back(store->peers[i]->raft, replicas->starved);
 }
 
 /* The voter that has most of the log, and can apply it. */

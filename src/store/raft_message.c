@@ -422,7 +422,8 @@ step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 		 m->raft.type != RAFT_MSG_HEARTBEAT_RESPONSE))
 		peer_wake(peer);
 	note_sender(peer, &m->from);
-	if (m->raft.type == RAFT_MSG_APPEND && !raft_apply_takes_more(peer))
+	if (m->raft.type == RAFT_MSG_APPEND &&
+		!raft_apply_takes_more(peer, &m->raft))
 		return;
 	if (m->raft.type == RAFT_MSG_READ_INDEX && m->raft.n_entries == 1 &&
 		!raft_read_may_answer(peer, m->raft.entries[0].data))

@@ -760,6 +760,7 @@ raft_turn_run(Store *store)
 		return told;
 	}
 	guard_refresh(&store->guard, turn.begun_us);
+	raft_apply_note_space(store);
 	write_queue_init(&batch);
 	PG_TRY();
 	{

@@ -143,6 +143,7 @@ typedef struct Replicas
 	bool apply_held;	   /* deletions of ranges wait for earlier ones */
 	size_t read_bytes;	   /* of logs, by the running turn */
 	uint64 read_refused;   /* the region of the first that has to wait, or 0 */
+	bool starved;		   /* the guard says so, and the peers know it */
 	AdminJob *jobs;
 	AdminJob **jobs_end;
 	InMessage *early_votes; /* for regions that a split will make here */
@@ -282,9 +283,15 @@ extern void raft_apply(RaftTurn *turn, Peer *peer);
 extern void raft_apply_hold(Peer *peer);
 extern void raft_apply_let_go(Store *store);
 
-/* Of one that is held: may its log grow?  If it leads: another one shall. */
-extern bool raft_apply_takes_more(const Peer *peer);
+/*
+ * May its log grow by this?  Not if it is held, or if there is no space.  If
+ * it leads, and is held: another one shall.
+ */
+extern bool raft_apply_takes_more(const Peer *peer, const RaftMessage *append);
 extern void raft_apply_hand_over(Peer *peer);
+
+/* The guard was asked: peers without space leave elections to others. */
+extern void raft_apply_note_space(Store *store);
 
 /* ---- raft_write.c ---- */
 

@@ -18,7 +18,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node configure_node serve wait_serving wait_for wait_state status
-  pids hold_still rawctl rawctl_start txnctl txnctl_start try_query elapsed_note unflushed_writes
+  nearly_full pids hold_still rawctl rawctl_start txnctl txnctl_start try_query elapsed_note unflushed_writes
 );
 
 my $wait_s = 60;
@@ -103,6 +103,19 @@ sub try_query
 	my ($answer, $out, $err) = eval { $node->psql('postgres', $sql) };
 
 	return defined $answer && $answer == 0 ? $out : undef;
+}
+
+# A tikv.reserve_space by which the disk has too little space left, and more
+# than half of what it should have: slices rest, and followers take entries.
+sub nearly_full
+{
+	my ($node) = @_;
+	my $out = '';
+
+	IPC::Run::run([ 'df', '-Pm', $node->data_dir ], '>', \$out) or die 'df failed';
+	my ($free) = $out =~ /\s(\d+)\s+\d+%\s/ or die "no free space in: $out";
+
+	return int($free * 1.5) . 'MB';
 }
 
 sub wait_serving

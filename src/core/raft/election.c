@@ -30,11 +30,27 @@ raft_randomize_timeout(Raft *r)
 		(int) ((x >> 33) % (uint64_t) r->config.election_ticks);
 }
 
+void
+raft_stand_back(Raft *r, bool on)
+{
+	r->stands_back = on;
+}
+
+/* Are there others to leave it to, and has there been time for them? */
+static bool
+leaves_it_to_others(const Raft *r)
+{
+	return r->stands_back &&
+		(r->conf.voters.n > 1 || raft_conf_is_joint(&r->conf)) &&
+		r->election_elapsed < RAFT_STAND_BACK * r->election_timeout;
+}
+
 bool
 raft_promotable(const Raft *r)
 {
 	return raft_is_voter(r, r->config.id) &&
-		raft_uninstalled_snapshot(r) == 0 && r->quarantine == 0;
+		raft_uninstalled_snapshot(r) == 0 && r->quarantine == 0 &&
+		!leaves_it_to_others(r);
 }
 
 /*

@@ -325,9 +325,11 @@ follower_tick(Raft *r)
 	r->election_elapsed++;
 	if (r->election_elapsed < r->election_timeout || !raft_promotable(r))
 		return;
-	r->election_elapsed = 0;
 	if (raft_hup(r, RAFT_CAMPAIGN_PRE) != STATUS_OK)
+	{
+		r->election_elapsed = 0;
 		raft_randomize_timeout(r);
+	}
 }
 
 void

@@ -283,6 +283,15 @@ extern int raft_committed(const Raft *r, Arena *arena, const RaftEntry **out);
 extern void raft_hold_apply(Raft *r, uint64_t index);
 extern bool raft_holds_apply(const Raft *r);
 
+/*
+ * While on, this peer leaves elections and orders to lead to other voters, if
+ * there are any: its driver takes no entries now.  It campaigns all the same
+ * when no leader was heard for RAFT_STAND_BACK election timeouts, since nobody
+ * else may have the whole log.
+ */
+#define RAFT_STAND_BACK 4
+extern void raft_stand_back(Raft *r, bool on);
+
 /* Questions. */
 
 /* one voter, this one; no learner, not joint, no snapshot to install */

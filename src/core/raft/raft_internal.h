@@ -82,6 +82,7 @@ struct Raft
 	bool hibernated;
 	bool apply_paused;	 /* the driver installs a snapshot */
 	uint64_t held_index; /* from here on nothing is applied; 0: all is */
+	bool stands_back;	 /* others shall lead */
 
 	RaftConfState conf;
 	RaftProgress *peers; /* everybody in conf, self included */

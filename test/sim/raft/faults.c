@@ -162,6 +162,9 @@ disk_fault(Sim *sim)
 	n->turn_us =
 		sim_chance(sim, 0.5) ? 3 * MS : 20 * MS + sim_rand(sim, 1500 * MS);
 	n->apply_slow = sim_chance(sim, 0.2);
+	n->starved = sim_chance(sim, 0.2);
+	if (n->raft != NULL)
+		raft_stand_back(n->raft, n->starved);
 }
 
 /* ------------------------------------------------------------- events */
@@ -247,9 +250,10 @@ fault_heal(Sim *sim)
 
 		n->paused_until = 0;
 		n->disk_us = n->turn_us = 3 * MS;
-		n->apply_slow = false;
+		n->apply_slow = n->starved = false;
 		if (n->raft != NULL)
 		{
+			raft_stand_back(n->raft, false);
 			raft_pause_apply(n->raft, false);
 			raft_hold_apply(n->raft, 0);
 		}

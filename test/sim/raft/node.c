@@ -192,6 +192,7 @@ node_start(Sim *sim, Node *n)
 	if (s != STATUS_OK)
 		sim_fail(sim, "node %d does not start: %s", n->slot, status_text(s));
 	sim_trace(sim, "node %d peer %" PRIu64 " starts", n->slot, n->id);
+	raft_stand_back(n->raft, n->starved);
 	n->started_before = true;
 	n->flushing = n->turn_due = false;
 	n->down_until = 0;
@@ -298,6 +299,8 @@ receive(Sim *sim, Node *n, Packet *p)
 	if (n->raft == NULL && n->down_until == 0 && n->id == p->m.to)
 		node_start(sim, n);
 	if (n->raft == NULL || n->id != p->m.to)
+		return;
+	if (n->starved && p->m.type == RAFT_MSG_APPEND && p->m.n_entries > 0)
 		return;
 	s = raft_step(n->raft, &p->m, node_clock(sim, n));
 	if (s != STATUS_OK && s != STATUS_BUSY && s != STATUS_UNAVAILABLE)

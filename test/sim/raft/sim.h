@@ -174,6 +174,7 @@ typedef struct Node
 	uint64_t isolated_term;
 	uint64_t only_voter_at; /* when it was last seen to need nobody */
 	bool apply_slow;		/* it pauses the apply now and then */
+	bool starved;			/* its disk takes no entries of a leader's */
 	RaftRole seen_role;
 	uint64_t seen_term;
 } Node;

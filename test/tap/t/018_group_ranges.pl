@@ -105,7 +105,7 @@ wait_for('a prewrite', sub {
 	return (txnctl($nodes[$away], 'prewrite', $start_ts, 'a', 'value'))[0] == 0;
 });
 order($leads, q{tikv_put('r/1', 'old')}, 'a key');
-reserve('1000TB');
+reserve(nearly_full($nodes[$away]));
 wait_for('a store that carries none out', sub {
 	ask($leads, 'SELECT ' . delete_one(0));
 	usleep(300_000);

@@ -81,7 +81,7 @@ for (my $try = 0; $try < 8 && !$caught; $try++)
 
 	usleep(1000) while !installing() && time() < $until;
 	$nodes[$behind]->kill9;
-	$nodes[$behind]->append_conf('postgresql.conf', "tikv.reserve_space = '1000TB'");
+	$nodes[$behind]->append_conf('postgresql.conf', "tikv.reserve_space = '" . nearly_full($nodes[$behind]) . "'");
 	start_again($behind);
 	wait_serving($nodes[$behind]);
 	last if $caught = installing();

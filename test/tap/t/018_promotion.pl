@@ -56,7 +56,7 @@ for (my $try = 0; $try < 8 && !$caught; $try++)
 
 	usleep(1000) while !installing() && time() < $until;
 	$nodes[1]->kill9;
-	reserve('1000TB');
+	reserve(nearly_full($nodes[1]));
 	start_again(1);
 	wait_serving($nodes[1]);
 	last if $caught = installing();

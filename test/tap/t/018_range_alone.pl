@@ -35,7 +35,7 @@ sub waiting
 
 order($old, qq{tikv_batch_put(array_agg(('p/' || i)::bytea), array_agg('v'::bytea)) FROM generate_series(1, $rows) AS i}, 'keys');
 wait_same('on all nodes');
-reserve('1000TB');
+reserve(nearly_full($nodes[$new]));
 wait_for('a store that carries none out', sub {
 	ask($old, q{SELECT tikv_put('gone/1', 'v'), tikv_delete_range('gone/', 'gone0')});
 	usleep(300_000);

@@ -61,7 +61,7 @@ wait_same('on all nodes');
 
 # ---- the leader takes a deletion, and carries none out
 
-reserve($leads, '1000TB');
+reserve($leads, nearly_full($nodes[$leads]));
 wait_for('its disk to be nearly full', sub { (rawctl($nodes[$leads], 'put', 'full', 'v'))[0] != 0 });
 $ENV{RAWCTL_DISK_FULL_OPT} = 2;
 my $call = rawctl_start($nodes[$leads], 'delete-range', 'p/', 'p0');

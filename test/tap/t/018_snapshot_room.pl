@@ -9,14 +9,14 @@ use Test::More;
 use TikvTest;
 
 my $keys = 2000;
-my %none = ('tikv.reserve_space' => '1000TB'); # no disk has that much
+my $none = '1000TB'; # no disk has that much
 my $has = new_node('has');
 
 $has->start;
 serve($has);
 $has->safe_psql('postgres',
 	"SELECT tikv_put(convert_to('k' || i, 'UTF8'), convert_to(repeat('v', 500), 'UTF8')) FROM generate_series(1, $keys) i");
-my $gets = new_node('gets', 'tikv.join' => $has->{tikv}{'tikv.pd_addr'}, %none);
+my $gets = new_node('gets', 'tikv.join' => $has->{tikv}{'tikv.pd_addr'});
 
 sub reserve
 {
@@ -41,7 +41,7 @@ sub files
 }
 
 # ---- the leader has no room for the file
-reserve($has, $none{'tikv.reserve_space'});
+reserve($has, $none);
 wait_for('writes to be refused', sub { (rawctl($has, 'put', 'x', 'v'))[0] != 0 });
 $gets->start;
 $gets->safe_psql('postgres', 'CREATE EXTENSION tikv_fdw');
@@ -52,7 +52,9 @@ ok(!says($has, qr/made a snapshot/), 'it has made none');
 is(scalar(files($has)), 0, 'nor begun one');
 is((rawctl($has, 'get', 'k1'))[1], 'v' x 500, 'it serves');
 
-# ---- the new node has none
+# ---- the new node has none any more
+reserve($gets, $none);
+wait_for('it to take nothing', sub { return says($gets, qr/takes no entries of its regions' leaders/) });
 reserve($has, '0');
 ok(wait_for('the new node to refuse', sub {
 			return says($has, qr/could not be sent to peer \d+: .*the disk is almost full/);

@@ -71,7 +71,7 @@ rename("$dir.away", $dir) or die;
 my $late_held = hold_table($late, 'raft_log', 'ACCESS EXCLUSIVE');
 let_table_go($leader_held);
 wait_for('the snapshot to come', sub { grep { /\.snap$/ } slurp_dir($dir) });
-space('1000TB');
+space(nearly_full($nodes[$late]));
 
 # ---- the region is split, and the piece's peer comes and goes
 
@@ -95,7 +95,7 @@ wait_for('the rows from before the split', sub { all_rows_on($late) eq $all });
 wait_for('the snapshot to be done with', sub { rows_on($late, 'snapshot_install') eq '0' });
 wait_state($nodes[$late], 'store', 'serving', qr/locked by process/);
 is(rows_on($late, 'leftover'), '0', 'the split waits for the table that it writes to');
-space('1000TB');
+space(nearly_full($nodes[$late]));
 sleep 1;
 let_table_go($holder);
 wait_for('the split', sub { rows_on($late, 'leftover') > 0 });
@@ -114,7 +114,7 @@ space('-1');
 wait_in_vain('the last slice', $nodes[$late], $since);
 wait_last_slice($late, $kept);
 is(raw_digest($late, q{key > 'u'}), raw_digest($leads, q{key > 'u'}), 'those of the region stay');
-space('1000TB');
+space(nearly_full($nodes[$late]));
 $nodes[$late]->kill9;
 eval { $holder->quit };
 start_again($late);

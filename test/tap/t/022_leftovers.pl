@@ -62,7 +62,7 @@ is(all_rows_on(2), $all, 'the other replica has all it had');
 
 # ---- without space it waits, and the store is killed before the last slice
 
-$nodes[2]->append_conf('postgresql.conf', "tikv.reserve_space = '1000TB'");
+$nodes[2]->append_conf('postgresql.conf', "tikv.reserve_space = '" . nearly_full($nodes[2]) . "'");
 $nodes[2]->restart;
 wait_serving($nodes[2]);
 order(0, 'tikv_remove_peer(2, 5)', 'store 5 loses its peer');

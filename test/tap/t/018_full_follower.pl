@@ -1,0 +1,96 @@
+# A follower whose disk is full takes no entries and does not lead, while the
+# others go on; it has everything when there is space again.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TikvGroup;
+use TikvTest;
+
+my @stores = (1, 4, 5);
+my @nodes = make_group('full_follower', 'tikv.request_timeout' => '30s');
+my $leads = wait_leader();
+my ($full, $third) = grep { $_ != $leads } 0 .. 2;
+
+sub reserve
+{
+	my ($i, $space) = @_;
+
+	$nodes[$i]->append_conf('postgresql.conf', "tikv.reserve_space = '$space'");
+	$nodes[$i]->reload;
+}
+
+# What the log of a node says after `since`.
+sub says
+{
+	my ($i, $since, $what) = @_;
+
+	wait_for("node $i to say $what", sub {
+		return slurp_file($nodes[$i]->logfile, $since) =~ /$what/;
+	});
+}
+
+sub last_entry
+{
+	return ask($full, 'SELECT max(log_index) FROM tikv_internal.raft_log WHERE region_id = 2') // '';
+}
+
+sub put
+{
+	my ($i, $key) = @_;
+
+	return (rawctl($nodes[$i], 'put', $key, 'v'))[0];
+}
+
+order($leads, qq{tikv_put('before', 'v')}, 'a key');
+wait_same('which all nodes have');
+
+# ---- the others go on without it
+
+my $since = -s $nodes[$full]->logfile;
+
+reserve($full, '1000TB');
+says($full, $since, "takes no entries of its regions' leaders: disk full");
+my $last = last_entry();
+is(put($leads, "k$_"), 0, "a write, $_") foreach 1 .. 20;
+is(last_entry(), $last, 'its log does not grow');
+is(ask($full, q{SELECT count(*) FROM tikv_internal.raw WHERE key LIKE 'k%'}), '0', 'and it has none of them');
+is(ask($leads, q{SELECT count(*) FROM tikv_scan('k', 'l')}), '20', 'the leader has them');
+
+# ---- it goes on by itself
+
+$since = -s $nodes[$full]->logfile;
+reserve($full, '-1');
+says($full, $since, 'takes entries again');
+wait_same('it has them all');
+
+# ---- it does not lead, whatever it has
+
+reserve($full, '1000TB');
+says($full, $since, 'takes no entries');
+ask($leads, "SELECT tikv_transfer_leader(2, $stores[$full])");
+sleep 2; # in which it would
+isnt(leader(), $full, 'it is not handed leadership');
+wait_for('a write', sub { put($leads, 'between') == 0 });
+reserve($full, '-1');
+wait_same('it has all');
+$leads = wait_leader();
+($full, $third) = grep { $_ != $leads } 0 .. 2;
+$since = -s $nodes[$full]->logfile;
+reserve($full, '1000TB');
+says($full, $since, 'takes no entries');
+$nodes[$leads]->stop('immediate');
+is(wait_leader($leads), $third, 'the other one is elected, not this');
+$nodes[$leads]->start;
+wait_for('a write', sub { put($third, 'after') == 0 });
+
+# ---- and it is as the others in the end
+
+reserve($full, '-1');
+wait_same('all nodes have the same');
+is(ask(wait_leader(), q{SELECT count(*) FROM tikv_scan('', '')}), '23', 'that is all that was acknowledged');
+checks_clean(0 .. 2);
+$_->stop foreach @nodes;
+done_testing();
