@@ -175,9 +175,12 @@ disk_full(Errorpb__Error *out, const RegionError *error, Arena *arena)
 	Errorpb__DiskFull *part = arena_alloc(arena, sizeof(*part));
 
 	errorpb__disk_full__init(part);
-	part->n_store_id = 1;
-	part->store_id = arena_alloc(arena, sizeof(*part->store_id));
-	part->store_id[0] = error->actual;
+	part->n_store_id = error->stores != NULL ? (size_t) error->n_stores : 1;
+	part->store_id =
+		arena_alloc(arena, part->n_store_id * sizeof(*part->store_id));
+	memcpy(part->store_id,
+		   error->stores != NULL ? error->stores : &error->actual,
+		   part->n_store_id * sizeof(*part->store_id));
 	part->reason = arena_strdup(arena, error->reason);
 	out->disk_full = part;
 	out->message = part->reason;

@@ -151,7 +151,8 @@ send_extra(const Peer *peer, const RegionPeer *to, ExtraType type)
 					 .from = peer->self,
 					 .to = *to,
 					 .epoch = peer->region.epoch,
-					 .extra = type};
+					 .extra = type,
+					 .disk_usage = disk_usage_own(peer->store)};
 	OutMessage out = {.to_store = to->store_id, .to_peer = to->id};
 
 	out.bytes = peer_message_encode(&m, arena);
@@ -298,7 +299,8 @@ store_message_send(Store *store, uint64 to, ExtraType type, Bytes context)
 							  store->meta.store_id, PEER_VOTER},
 					 .to = {1, to, PEER_VOTER},
 					 .extra = type,
-					 .extra_context = context};
+					 .extra_context = context,
+					 .disk_usage = disk_usage_own(store)};
 	OutMessage out = {.to_store = to, .to_peer = 1};
 	Arena arena;
 
@@ -323,6 +325,7 @@ hibernate_take_store_message(Store *store, const PeerMessage *m)
 	if (from == NULL)
 		return true;
 	from->heard_us = dispatch_now_us();
+	disk_usage_note(store, from->store_id, m->disk_usage);
 	if (from->start != 0 && from->start != m->from.id && from->n > 0)
 		wake_shared(store, from, false);
 	from->start = m->from.id;

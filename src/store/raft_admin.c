@@ -158,6 +158,12 @@ propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
 static bool
 transfer(Peer *peer, uint64 to, const char **why)
 {
+	const RegionPeer *heir = region_find_peer(&peer->region, to);
+
+	*why = "the disk of that store is full: it would not take it";
+	if (heir != NULL &&
+		disk_usage_of(peer->store, heir->store_id) == DISK_ALREADY_FULL)
+		return false;
 	FAILPOINT("store_before_transfer");
 	if (refused(raft_transfer_leader(peer->raft, to), why))
 		return false;

@@ -76,6 +76,7 @@ pack_one(const Peer *peer, const RegionPeer *to, const RaftMessage *raft,
 					 .to = *to,
 					 .epoch = peer->region.epoch,
 					 .extra = EXTRA_NONE,
+					 .disk_usage = disk_usage_own(peer->store),
 					 .has_raft = true,
 					 .raft = *raft};
 
@@ -141,7 +142,8 @@ send_tombstone(RaftTurn *turn, const PeerMessage *m, const Region *region)
 						  .to = m->from,
 						  .epoch = region->epoch,
 						  .is_tombstone = true,
-						  .extra = EXTRA_NONE};
+						  .extra = EXTRA_NONE,
+						  .disk_usage = disk_usage_own(turn->store)};
 	OutMessage out = {.to_store = m->from.store_id,
 					  .to_peer = m->from.id,
 					  .bytes =
@@ -158,7 +160,8 @@ tell_removed(Store *store, const RemovedPeer *removed)
 					 .to = removed->peer,
 					 .epoch = removed->epoch,
 					 .is_tombstone = true,
-					 .extra = EXTRA_NONE};
+					 .extra = EXTRA_NONE,
+					 .disk_usage = disk_usage_own(store)};
 	OutMessage out = {.to_store = removed->peer.store_id,
 					  .to_peer = removed->peer.id};
 	Arena arena;
@@ -465,6 +468,9 @@ step_one(RaftTurn *turn, Bytes bytes)
 		peer = create_peer(turn, &m);
 	if (peer == NULL)
 		return;
+	/* anybody can claim to be a store */
+	if (region_find_store(&peer->region, m.from.store_id) != NULL)
+		disk_usage_note(store, m.from.store_id, m.disk_usage);
 	if (m.is_tombstone)
 	{
 		if (region_epoch_is_stale(peer->region.epoch, m.epoch))

@@ -115,6 +115,13 @@ typedef struct ReplicaLinks
 	void *arg;
 } ReplicaLinks;
 
+/* Another store, by what its last message said. */
+typedef struct FullStore
+{
+	uint64 store_id;
+	DiskUsage usage;
+} FullStore;
+
 typedef struct Replicas
 {
 	ReplicaLinks links;
@@ -144,6 +151,9 @@ typedef struct Replicas
 	size_t read_bytes;	   /* of logs, by the running turn */
 	uint64 read_refused;   /* the region of the first that has to wait, or 0 */
 	bool starved;		   /* the guard says so, and the peers know it */
+	FullStore *full;	   /* stores that are not as they should be */
+	int n_full;
+	int full_room;
 	AdminJob *jobs;
 	AdminJob **jobs_end;
 	InMessage *early_votes; /* for regions that a split will make here */
@@ -355,6 +365,18 @@ extern void raft_message_tell_removed(Store *store);
 /* The peer is not in its region any more, or a stale one: it goes. */
 extern void raft_peer_destroy(RaftTurn *turn, Peer *peer,
 							  const Region *last_region);
+
+/* ---- disk_usage.c: which stores have little disk space left ---- */
+
+extern DiskUsage disk_usage_own(Store *store);
+
+/* What another store, one that regions of ours are on, says of itself. */
+extern void disk_usage_note(Store *store, uint64 store_id, DiskUsage usage);
+extern DiskUsage disk_usage_of(const Store *store, uint64 store_id);
+
+/* False: a write of this kvrpcpb.DiskFullOpt finds no majority for its entry. */
+extern bool disk_usage_permits(const Peer *peer, int disk_full_opt,
+							   Arena *arena, RegionError *error);
 
 /* ---- raft_admin.c ---- */
 

@@ -236,6 +236,18 @@ bounds_are_encoded(const Peer *peer, const Write *write, RegionError *error)
 	return false;
 }
 
+/* What the leader's own disk allows may find no room at the others. */
+static bool
+replicas_permit(const Peer *peer, const Write *write, RegionError *error)
+{
+	int opt = context_of(write)->disk_full_opt;
+
+	return !peer->grouped ||
+		disk_usage_permits(peer,
+						   txn_frees_space(write) ? DISK_ALREADY_FULL : opt,
+						   write->request->arena, error);
+}
+
 bool
 turn_check_write(Store *store, Write *write, RegionError *error)
 {
@@ -266,7 +278,8 @@ turn_check_write(Store *store, Write *write, RegionError *error)
 	return bounds_are_encoded(peer, write, error) &&
 		in_range(write, &peer->region, error) &&
 		timestamps_are_plausible(write, error) &&
-		guard_permits(store, write, error) && still_wanted(write, error);
+		guard_permits(store, write, error) &&
+		replicas_permit(peer, write, error) && still_wanted(write, error);
 }
 
 bool

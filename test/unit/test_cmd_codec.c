@@ -203,6 +203,11 @@ message_golden(void)
 			 hex("0802 1204 0803 1001 1a06 0805 1004 1801 2a04 0801 1001"
 				 "3001 5202 0802"),
 			 "a message of the stores' own");
+	m.disk_usage = DISK_ALREADY_FULL;
+	EQ_BYTES(peer_message_encode(&m, &arena),
+			 hex("0802 1204 0803 1001 1a06 0805 1004 1801 2a04 0801 1001"
+				 "3001 5202 0802 6002"),
+			 "of one whose disk is full");
 }
 
 static void
@@ -520,6 +525,7 @@ message_roundtrip(void)
 					  .start_key = rnd_bytes(20),
 					  .end_key = rnd_bytes(20),
 					  .extra = EXTRA_NONE,
+					  .disk_usage = (DiskUsage) below(3),
 					  .has_raft = true,
 					  .raft = rnd_message()};
 	PeerMessage out;
@@ -532,6 +538,7 @@ message_roundtrip(void)
 		memcmp(&out.from, &in.from, sizeof(in.from)) == 0 &&
 		memcmp(&out.to, &in.to, sizeof(in.to)) == 0 &&
 		out.epoch.conf_ver == in.epoch.conf_ver &&
+		out.disk_usage == in.disk_usage &&
 		bytes_eq(out.start_key, in.start_key) &&
 		bytes_eq(out.end_key, in.end_key) && out.has_raft &&
 		same_message(&in.raft, &out.raft);

@@ -186,6 +186,12 @@ test_reasons(void)
 	OK(got->disk_full->n_store_id == 1 && got->disk_full->store_id[0] == 12 &&
 		   strcmp(got->disk_full->reason, "why") == 0,
 	   "whose disk is full");
+	error.stores = (const uint64_t[]){4, 5};
+	error.n_stores = 2;
+	got = answer_of(&error);
+	OK(got->disk_full->n_store_id == 2 && got->disk_full->store_id[0] == 4 &&
+		   got->disk_full->store_id[1] == 5,
+	   "whose disks are");
 	error.kind = REGION_READ_INDEX_NOT_READY;
 	got = answer_of(&error);
 	OK(got->read_index_not_ready->region_id == 5 &&

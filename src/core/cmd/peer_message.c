@@ -41,6 +41,7 @@ peer_message_encode(const PeerMessage *m, Arena *arena)
 		proto_put_bytes(&w, EXTRA_CONTEXT_FIELD, m->extra_context);
 		proto_end(&w, mark);
 	}
+	proto_put_u64(&w, 12, (uint64_t) m->disk_usage);
 	return proto_written(&w);
 }
 
@@ -75,6 +76,13 @@ get_extra(Bytes bytes, PeerMessage *out)
 	return proto_status(&r);
 }
 
+/* What is no level that is known is none to act on. */
+static DiskUsage
+known_usage(uint64_t value)
+{
+	return value <= DISK_ALREADY_FULL ? (DiskUsage) value : DISK_NORMAL;
+}
+
 static Status
 get_field(ProtoReader *r, const ProtoField *field, Arena *arena,
 		  PeerMessage *out)
@@ -105,6 +113,9 @@ get_field(ProtoReader *r, const ProtoField *field, Arena *arena,
 			return STATUS_OK;
 		case 10:
 			return get_extra(proto_get_bytes(r, field), out);
+		case 12:
+			out->disk_usage = known_usage(proto_get_u64(r, field));
+			return STATUS_OK;
 		default:
 			return STATUS_OK;
 	}

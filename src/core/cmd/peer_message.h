@@ -28,6 +28,14 @@ typedef enum ExtraType
 	EXTRA_LOG_ENDS_RESPONSE = 1003
 } ExtraType;
 
+/* disk_usage.DiskUsage. */
+typedef enum DiskUsage
+{
+	DISK_NORMAL = 0,
+	DISK_ALMOST_FULL = 1,
+	DISK_ALREADY_FULL = 2
+} DiskUsage;
+
 typedef struct PeerMessage
 {
 	uint64_t region_id;
@@ -39,6 +47,7 @@ typedef struct PeerMessage
 	Bytes end_key;
 	ExtraType extra;
 	Bytes extra_context; /* of our own */
+	DiskUsage disk_usage; /* of the sender's store */
 	bool has_raft;
 	RaftMessage raft;
 } PeerMessage;
