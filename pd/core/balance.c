@@ -75,7 +75,8 @@ find_gap(const PlacementStores *stores, bool leaders)
 		if (!stores->stores[i].alive)
 			continue;
 		insert(gap.from, &gap.n_from, &stores->stores[i], leaders, true);
-		insert(gap.to, &gap.n_to, &stores->stores[i], leaders, false);
+		if (leaders ? !stores->stores[i].busy : !stores->stores[i].low)
+			insert(gap.to, &gap.n_to, &stores->stores[i], leaders, false);
 	}
 	return gap;
 }

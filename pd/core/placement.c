@@ -8,6 +8,8 @@
  */
 #include "pd/core/placement.h"
 
+#include "core/codec/proto.h"
+
 /* ---- stores ---- */
 
 PlacementStore *
@@ -17,6 +19,44 @@ placement_find(const PlacementStores *stores, uint64_t id)
 		if (stores->stores[i].id == id)
 			return &stores->stores[i];
 	return NULL;
+}
+
+/* tikv/pd pkg/core/store.go, IsLowSpace, with a low-space-ratio of 0.8. */
+#define FEW_REGIONS 100
+#define MUCH_SPACE (UINT64_C(8) << 30)
+#define LOW_DIVISOR 5
+
+/* By what it said last; one that has said nothing is trusted. */
+static void
+judge_space(const PdStore *store, PlacementStore *place)
+{
+	ProtoReader r = proto_reader(store->stats);
+	ProtoField field;
+	uint64_t capacity = 0;
+	uint64_t available = 0;
+	uint64_t regions = 0;
+
+	while (proto_next(&r, &field))
+		switch (field.number)
+		{
+			case 2:
+				capacity = proto_get_u64(&r, &field);
+				break;
+			case 3:
+				available = proto_get_u64(&r, &field);
+				break;
+			case 4:
+				regions = proto_get_u64(&r, &field);
+				break;
+			case 9:
+				place->busy = proto_get_u64(&r, &field) != 0;
+				break;
+			default:
+				break;
+		}
+	place->low = place->busy ||
+		(available < capacity / LOW_DIVISOR &&
+		 (regions >= FEW_REGIONS || available <= MUCH_SPACE));
 }
 
 static void
@@ -62,6 +102,7 @@ placement_stores(const Cluster *cluster, const PlacementClock *clock,
 			store->heard_us != 0 &&
 			clock->now_us - heard < clock->disconnect_us;
 		place->lost = clock->now_us - heard >= clock->max_down_us;
+		judge_space(store, place);
 		out.n++;
 	}
 	count_peers(&cluster->regions, &out);
@@ -164,7 +205,7 @@ sort(Candidate *c, int n, bool as_voter)
 		}
 }
 
-/* A store that is well and has no peer yet. */
+/* A store that is well, has room and has no peer yet. */
 static Candidate
 judge_store(const PlacementStore *store)
 {
@@ -201,7 +242,7 @@ gather(const PlacementStores *stores, const PdRegion *region,
 	for (int i = 0; i < region->meta.n_peers; i++)
 		out[n++] = judge_peer(stores, region, &region->meta.peers[i], clock);
 	for (size_t i = 0; i < stores->n; i++)
-		if (stores->stores[i].alive &&
+		if (stores->stores[i].alive && !stores->stores[i].low &&
 			region_peer_on(&region->meta, stores->stores[i].id) == NULL)
 			add_store(out, region->meta.n_peers, &n, &stores->stores[i]);
 	return n;

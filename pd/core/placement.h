@@ -29,6 +29,8 @@ typedef struct PlacementStore
 	uint64_t id;
 	bool alive; /* heard of lately */
 	bool lost;	/* not heard of for so long that it is replaced */
+	bool low;	/* of disk space: it gets no new peers */
+	bool busy;	/* it says so, as one without space: nor leaders */
 	size_t peers;
 	size_t leaders;
 } PlacementStore;

@@ -123,7 +123,7 @@ pick_store(const Schedule *schedule, ScatterGroup *group,
 		const PlacementStore *store = &schedule->stores.stores[i];
 		uint64_t count;
 
-		if (!store->alive || is_planned(plan, store->id) ||
+		if (!store->alive || store->low || is_planned(plan, store->id) ||
 			region_peer_on(&region->meta, store->id) != NULL)
 			continue;
 		count = count_of(group, store->id)->peers;
@@ -139,7 +139,8 @@ pick_store(const Schedule *schedule, ScatterGroup *group,
 }
 
 static uint64_t
-pick_leader(ScatterGroup *group, const PdRegion *region, const RegionPlan *plan)
+pick_leader(const Schedule *schedule, ScatterGroup *group,
+			const PdRegion *region, const RegionPlan *plan)
 {
 	uint64_t best = 0;
 	uint64_t least = 0;
@@ -148,9 +149,13 @@ pick_leader(ScatterGroup *group, const PdRegion *region, const RegionPlan *plan)
 	{
 		uint64_t store_id = plan->peers[i].store_id;
 		uint64_t count = count_of(group, store_id)->leaders;
+		const PlacementStore *store =
+			placement_find(&schedule->stores, store_id);
 
 		if (plan->peers[i].role != PEER_VOTER)
 			continue;
+		if (store != NULL && store->busy)
+			count = UINT64_MAX; /* if nobody else can */
 		if (best == 0 || count < least ||
 			(count == least && store_id == region->leader.store_id))
 		{
@@ -289,7 +294,7 @@ scatter_region(Schedule *schedule, PdState *state, uint64_t region_id,
 	if (*why != NULL)
 		return SCATTER_REFUSED;
 	plan_scatter(schedule, group, region, &plan);
-	leader = pick_leader(group, region, &plan);
+	leader = pick_leader(schedule, group, region, &plan);
 	if (leader == region->leader.store_id &&
 		plan_new_peers(&plan, &region->meta) == 0)
 	{

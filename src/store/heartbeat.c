@@ -50,7 +50,7 @@ fill_interval(const WriteFlow *flow, Pdpb__TimeInterval *out)
 }
 
 static void
-fill_stats(const Store *store, Pdpb__StoreStats *stats)
+fill_stats(Store *store, Pdpb__StoreStats *stats)
 {
 	struct statvfs fs;
 
@@ -60,6 +60,9 @@ fill_stats(const Store *store, Pdpb__StoreStats *stats)
 	stats->start_time = (uint32) (MyStartTime & 0xFFFFFFFF);
 	stats->bytes_written = store->flow.bytes;
 	stats->keys_written = store->flow.keys;
+
+	/* it gets no new peers then, however large the disk is */
+	stats->is_busy = disk_usage_own(store) != DISK_NORMAL;
 	if (statvfs(DataDir, &fs) == 0)
 	{
 		stats->capacity = (uint64) fs.f_blocks * fs.f_frsize;

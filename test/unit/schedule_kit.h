@@ -9,6 +9,9 @@
 
 #include <stdarg.h>
 
+#include "core/base/check.h"
+#include "core/codec/proto.h"
+
 #define SECOND INT64_C(1000000)
 #define MINUTE (60 * SECOND)
 
@@ -57,6 +60,25 @@ kit_store(Cluster *cluster, uint64_t id, StoreState state, int64_t heard_us)
 	s.node_state = state == STORE_UP ? NODE_SERVING : NODE_REMOVING;
 	cluster_apply(cluster, &record);
 	cluster_heard_store(cluster, id, heard_us);
+}
+
+/* The disk of a store, in GiB, and how many regions it says it has. */
+static inline void
+kit_space(Cluster *cluster, uint64_t id, uint64_t capacity, uint64_t available,
+		  uint64_t regions, bool busy)
+{
+	bool was_bootstrapped = cluster->bootstrapped;
+	ProtoWriter w;
+
+	proto_writer_init(&w, &kit_arena, 64);
+	proto_put_u64(&w, 2, capacity << 30);
+	proto_put_u64(&w, 3, available << 30);
+	proto_put_u64(&w, 4, regions);
+	proto_put_u64(&w, 9, busy);
+	cluster->bootstrapped = true;
+	CHECK(cluster_store_heartbeat(cluster, id, proto_written(&w), 1, &kit_arena)
+			  .type == PD_OK);
+	cluster->bootstrapped = was_bootstrapped;
 }
 
 static inline void

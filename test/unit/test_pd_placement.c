@@ -123,6 +123,45 @@ test_leaving(void)
 		   "the dead one stays a learner while another leaves");
 }
 
+static const char *
+plan_with(const char *letters, const char *peers, uint64_t low)
+{
+	PdRegion region = kit_region(1, peers, 1);
+
+	stores(letters);
+	kit_space(&cluster, low, 100, 7, 1, false);
+	return plan(&region);
+}
+
+static void
+test_space(void)
+{
+	PdRegion region = kit_region(1, "1v 2v 3v", 1);
+
+	EQ_STR(plan_with("UUDUU", "1v 2v 3v", 4), "1v 2v 5v",
+		   "a store that is low of space replaces none");
+	EQ_STR(plan_with("UUDU", "1v 2v 3v", 4), "1v 2v 3v",
+		   "also if there is no other");
+	EQ_STR(plan_with("UU", "1v", 2), "1v", "it gets no peer");
+	EQ_STR(plan_with("UUU", "1v 2v 3v", 3), "1v 2v 3v", "but keeps its own");
+
+	stores("UUDU");
+	kit_space(&cluster, 4, 100, 20, 1000, false);
+	EQ_STR(plan(&region), "1v 2v 4v", "a fifth is enough");
+	kit_space(&cluster, 4, 100, 19, 1000, false);
+	EQ_STR(plan(&region), "1v 2v 3v", "less is not");
+	kit_space(&cluster, 4, 100, 19, 99, false);
+	EQ_STR(plan(&region), "1v 2v 4v", "unless it has few regions");
+	kit_space(&cluster, 4, 100, 8, 99, false);
+	EQ_STR(plan(&region), "1v 2v 3v", "and more than 8 GiB");
+	kit_space(&cluster, 4, 0, 0, 1000, false);
+	EQ_STR(plan(&region), "1v 2v 4v", "one that does not tell is trusted");
+	kit_space(&cluster, 4, 100, 90, 1, true);
+	EQ_STR(plan(&region), "1v 2v 3v", "a busy one gets none");
+	kit_space(&cluster, 4, 100, 90, 1, false);
+	EQ_STR(plan(&region), "1v 2v 4v", "until it is not");
+}
+
 static void
 test_start(void)
 {
@@ -152,6 +191,7 @@ main(void)
 	test_odd_rule();
 	test_losses();
 	test_leaving();
+	test_space();
 	test_start();
 	cluster_free(&cluster);
 	arena_free(&kit_arena);

@@ -96,6 +96,25 @@ test_peers(void)
 }
 
 static void
+test_space(void)
+{
+	int leaders[10] = {0};
+	int peers[10] = {0};
+
+	begin(6);
+	kit_space(&state.cluster, 5, 100, 7, 1, false);
+	kit_space(&state.cluster, 2, 100, 70, 1, true);
+	for (uint64_t id = 1; id <= 6; id++)
+		know(kit_region(id, "1v 2v 3v", 1));
+	for (uint64_t id = 1; id <= 6; id++)
+		(void) scatter(id, "");
+	count_ends(6, leaders, peers);
+	EQ_U64(peers[5], 0, "a store that is low of space gets no peers");
+	OK(peers[4] > 0 && peers[6] > 0, "others do");
+	EQ_U64(leaders[2], 0, "and a busy one no leaders");
+}
+
+static void
 test_groups(void)
 {
 	begin(3);
@@ -202,6 +221,7 @@ main(void)
 	schedule_init(&schedule);
 	test_leaders();
 	test_peers();
+	test_space();
 	test_groups();
 	test_refusals();
 	test_cuts();

@@ -158,6 +158,35 @@ test_balance(void)
 	EQ_U64(at_3, 6, "the new store gets its share");
 }
 
+static void
+test_balance_and_space(void)
+{
+	Order *orders;
+	Order order;
+
+	begin(4);
+	kit_space(&state.cluster, 4, 100, 7, 1, false);
+	for (uint64_t id = 1; id <= 8; id++)
+		(void) beat(kit_region(id, "1v 2v 3v", 1 + id % 3), &order);
+	EQ_U64(tick(&orders), 0, "a store that is low of space gets no peers");
+	kit_space(&state.cluster, 4, 100, 70, 1, false);
+	now += 2 * SECOND;
+	EQ_U64(tick(&orders), 6, "and its share when it has some");
+
+	begin(3);
+	kit_space(&state.cluster, 3, 100, 7, 1, false);
+	(void) beat(kit_region(1, "1v 2v 3v", 1), &order);
+	(void) beat(kit_region(2, "1v 2v 3v", 2), &order);
+	(void) beat(kit_region(3, "1v 2v 3v", 1), &order);
+	EQ_U64(tick(&orders), 1, "it may lead what it has");
+	begin(3);
+	kit_space(&state.cluster, 3, 100, 70, 1, true);
+	(void) beat(kit_region(1, "1v 2v 3v", 1), &order);
+	(void) beat(kit_region(2, "1v 2v 3v", 2), &order);
+	(void) beat(kit_region(3, "1v 2v 3v", 1), &order);
+	EQ_U64(tick(&orders), 0, "unless it is busy");
+}
+
 /* The region of a move to store 4, whose learner has come, or that is done. */
 static PdRegion
 moved(const Operator *op, bool done)
@@ -416,6 +445,7 @@ main(void)
 	test_limits();
 	test_room();
 	test_balance();
+	test_balance_and_space();
 	test_balance_under_way();
 	test_leaving();
 	test_leaving_before_it_came();
