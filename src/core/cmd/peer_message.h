@@ -46,7 +46,7 @@ typedef struct PeerMessage
 	Bytes start_key;   /* of first messages: may the peer be created? */
 	Bytes end_key;
 	ExtraType extra;
-	Bytes extra_context; /* of our own */
+	Bytes extra_context;  /* of our own */
 	DiskUsage disk_usage; /* of the sender's store */
 	bool has_raft;
 	RaftMessage raft;

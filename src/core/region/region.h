@@ -126,7 +126,7 @@ typedef struct RegionError
 	 * it is no entry
 	 */
 	const char *reason;
-	uint64_t backoff_ms;	 /* SERVER_IS_BUSY */
+	uint64_t backoff_ms;	/* SERVER_IS_BUSY */
 	const uint64_t *stores; /* DISK_FULL: whose it is; NULL: `actual` */
 	int n_stores;
 } RegionError;
