@@ -214,13 +214,30 @@ redirect(Pd *pd, HttpRequest *request)
 	return true;
 }
 
+/* What was decided is not done if it cannot be kept, or answered. */
+static void
+settle(HttpAsk *ask)
+{
+	const char *why = PD_ANSWER_TOO_LARGE;
+
+	if (!ask->json.full &&
+		(ask->status != HTTP_OK || ask->changes.n == 0 ||
+		 pd_change(ask->pd, &ask->changes, &why)))
+		return;
+	http_say(ask, HTTP_UNAVAILABLE, why);
+
+	/* Its ids were not saved. */
+	if (ask->operator_of != 0)
+		(void) schedule_cancel(&ask->pd->schedule, ask->operator_of,
+							   board_now_us());
+}
+
 void
 http_serve(Pd *pd, HttpRequest *request)
 {
 	ReplyTo to = {.http = request};
 	HttpAsk ask = {.pd = pd, .arena = &pd->arena, .to = &to, .status = HTTP_OK};
 	struct timespec now;
-	const char *why;
 
 	metrics_add(VALUE_HTTP_REQUESTS, 1);
 	if (redirect(pd, request))
@@ -238,21 +255,13 @@ http_serve(Pd *pd, HttpRequest *request)
 	ask.body = http_body(request);
 	pd_changes_init(&ask.changes, ask.arena);
 	json_init(&ask.json, ask.arena);
+	ask.json.most = ask.arena->allocated + pd->max_answer;
 	if (!url_parse(http_uri(request), ask.arena, &ask.url))
 		http_say(&ask, HTTP_BAD_REQUEST, "the URL cannot be read");
 	else
 		dispatch(&ask, http_method(request));
-	if (ask.status == HTTP_OK && ask.changes.n > 0 &&
-		!pd_change(pd, &ask.changes, &why))
-	{
-		http_say(&ask, HTTP_UNAVAILABLE, why);
-
-		/* Its ids were not saved. */
-		if (ask.operator_of != 0)
-			(void) schedule_cancel(&pd->schedule, ask.operator_of,
-								   board_now_us());
-	}
 	if (ask.later)
 		return;
+	settle(&ask);
 	pd_reply_http(pd, &to, ask.status, HTTP_JSON, json_text(&ask.json));
 }

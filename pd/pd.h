@@ -286,6 +286,13 @@ extern bool pd_check_cluster(Pd *pd, const ReplyTo *to, bool has_header,
 /* From what clients may have the process hold; 0: no limit. */
 extern void pd_set_bounds(Pd *pd, size_t limit);
 
+/* What may not be put together, since it takes more than max_answer. */
+#define PD_ANSWER_TOO_LARGE \
+	"the answer would take too much memory, ask for less"
+
+/* Of what may wait in the HTTP server: `most`, or one's share of the limit. */
+extern size_t pd_http_bound(size_t most, size_t limit);
+
 /* It holds so much that it should end before anything else is decided. */
 extern bool pd_round_is_full(const Pd *pd);
 

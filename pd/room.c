@@ -4,7 +4,7 @@
  *
  * Of tikv.memory_limit a round takes a quarter at most, in which requests and
  * their answers live, and one answer another one, in two forms while it is
- * packed.  What outlives the round is charged to the connection that it is for,
+ * packed, or copied for the library that sends it over HTTP.  What outlives the round is charged to the connection that it is for,
  * and who has its share there is refused.
  */
 #include "postgres.h"
@@ -32,8 +32,6 @@
  */
 #define LITTLE_UNREAD 1024
 
-#define TOO_MUCH "the answer would take too much memory, ask for less"
-
 void
 pd_set_bounds(Pd *pd, size_t limit)
 {
@@ -45,6 +43,12 @@ pd_set_bounds(Pd *pd, size_t limit)
 	pd->max_answer = Min(pd->max_answer, limit / PART_OF_MEMORY);
 	pd->max_round = Min(pd->max_round, limit / PART_OF_MEMORY);
 	pd->max_buckets = Min(pd->max_buckets, limit / PART_OF_MEMORY);
+}
+
+size_t
+pd_http_bound(size_t most, size_t limit)
+{
+	return limit == 0 ? most : Min(most, limit / PART_OF_MEMORY);
 }
 
 bool
@@ -60,7 +64,7 @@ pd_check_room(const PdAsk *ask)
 {
 	if (ask->arena->allocated <= ask->most)
 		return kv_ok();
-	return kv_error(RPC_RESOURCE_EXHAUSTED, TOO_MUCH);
+	return kv_error(RPC_RESOURCE_EXHAUSTED, PD_ANSWER_TOO_LARGE);
 }
 
 KvError
@@ -69,7 +73,7 @@ pd_check_size(const PdAsk *ask, const ProtobufCMessage *response)
 	if (ask->changes.n > 0 ||
 		protobuf_c_message_get_packed_size(response) <= ask->pd->max_answer)
 		return kv_ok();
-	return kv_error(RPC_RESOURCE_EXHAUSTED, TOO_MUCH);
+	return kv_error(RPC_RESOURCE_EXHAUSTED, PD_ANSWER_TOO_LARGE);
 }
 
 /* ---- one client ---- */

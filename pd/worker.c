@@ -65,8 +65,8 @@ start_http(Tls *tls)
 	config.addr = tls != NULL ? tikv_fdw_settings.pd_http_addr : NULL;
 	config.wake_fd = worker_wake_fd(WORKER_PD);
 	config.max_body = MAX_HTTP_BODY;
-	config.max_bodies = MAX_HTTP_BODIES;
-	config.max_answers = MAX_HTTP_ANSWERS;
+	config.max_bodies = pd_http_bound(MAX_HTTP_BODIES, worker_memory_limit());
+	config.max_answers = pd_http_bound(MAX_HTTP_ANSWERS, worker_memory_limit());
 	config.small = SMALL_HTTP;
 	config.patience_ms = HTTP_PATIENCE_MS;
 	config.max_connections = MAX_HTTP_CONNECTIONS;

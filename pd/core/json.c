@@ -20,11 +20,18 @@ json_init(JsonWriter *json, Arena *arena)
 static void
 put(JsonWriter *json, const char *data, size_t len)
 {
+	if (json->full)
+		return;
 	if (json->size - json->len < len)
 	{
 		size_t size = json->size * 2 + len + 256;
-		char *grown = arena_alloc(json->arena, size);
+		char *grown;
 
+		json->full =
+			json->most != 0 && json->arena->allocated + size > json->most;
+		if (json->full)
+			return;
+		grown = arena_alloc(json->arena, size);
 		if (json->len > 0)
 			memcpy(grown, json->data, json->len);
 		json->data = grown;
@@ -55,29 +62,52 @@ character_len(const char *s)
 	return 0;
 }
 
+static void
+put_escaped(JsonWriter *json, unsigned char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	char escaped[] = "\\u0000";
+
+	escaped[4] = digits[c >> 4];
+	escaped[5] = digits[c & 15];
+	put(json, escaped, 6);
+}
+
+/* How many bytes stand there that are themselves in JSON, whatever follows. */
+static size_t
+plain_len(const char *s)
+{
+	size_t len = 0;
+
+	while (s[len] >= 0x20 && s[len] < 0x7f && s[len] != '"' && s[len] != '\\')
+		len++;
+	return len;
+}
+
 /* Bytes that are no text become the replacement character, one by one. */
 static void
 put_quoted(JsonWriter *json, const char *s)
 {
 	put(json, "\"", 1);
-	while (*s != '\0')
+	while (*s != '\0' && !json->full)
 	{
-		size_t len = character_len(s);
-		char escaped[8];
+		size_t plain = plain_len(s);
+		size_t len;
 
+		put(json, s, plain);
+		s += plain;
+		if (*s == '\0')
+			break;
+		len = character_len(s);
 		if (len == 0)
 			put_cstr(json, "\\ufffd");
 		else if (*s == '"' || *s == '\\')
 		{
-			escaped[0] = '\\';
-			escaped[1] = *s;
-			put(json, escaped, 2);
+			put(json, "\\", 1);
+			put(json, s, 1);
 		}
 		else if ((unsigned char) *s < 0x20)
-		{
-			snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned int) *s);
-			put(json, escaped, 6);
-		}
+			put_escaped(json, (unsigned char) *s);
 		else
 			put(json, s, len);
 		s += len == 0 ? 1 : len;

@@ -2,9 +2,11 @@
  * json.h
  *	  Writing and reading JSON, as far as PD's HTTP interface needs it.
  *
- * The writer puts the commas; it is told keys and values in order.  The
- * reader makes a tree in an arena, of up to a hundred bytes for each byte that
- * it reads; it takes RFC 8259 and nothing else, with bounds on depth and values.
+ * The writer puts the commas; it is told keys and values in order.  With a
+ * bound it stops where that is reached, and says so: what it has then is no
+ * JSON.  The reader makes a tree in an arena, of up to a hundred bytes for each
+ * byte that it reads; it takes RFC 8259 and nothing else, with bounds on depth
+ * and values.
  */
 #ifndef TIKV_PD_CORE_JSON_H
 #define TIKV_PD_CORE_JSON_H
@@ -24,7 +26,9 @@ typedef struct JsonWriter
 	char *data;
 	size_t len;
 	size_t size;
-	bool comma; /* the next value needs one before it */
+	size_t most; /* arena->allocated that it may lead to; 0: no bound */
+	bool full;	 /* it would be more, and ends somewhere */
+	bool comma;	 /* the next value needs one before it */
 	bool after_key;
 } JsonWriter;
 

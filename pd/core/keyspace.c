@@ -240,6 +240,11 @@ check_room(const Keyspaces *keyspaces, const Keyspace *old,
 						 "there are %zu keyspaces, and no more may be: take "
 						 "one that is there, since none is ever removed",
 						 keyspaces->n);
+	if (after > before && after > KEYSPACE_MAX_BYTES)
+		return pd_errorf(arena, PD_RESOURCE_EXHAUSTED,
+						 "the settings of the keyspace would take more than "
+						 "%zu KiB: remove some",
+						 KEYSPACE_MAX_BYTES >> 10);
 	if (after > before &&
 		keyspaces->bytes - before + after > KEYSPACES_MAX_BYTES)
 		return pd_errorf(arena, PD_RESOURCE_EXHAUSTED,

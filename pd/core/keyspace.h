@@ -19,9 +19,11 @@
 #define KEYSPACE_NULL_ID UINT32_C(0xFFFFFFFF)
 
 /*
- * Bounds of what is kept: how many, and the memory of them all, with their
- * settings.  A keyspace is never removed.  tikv/pd has no bound but the ids'.
+ * Bounds of what is kept: how many, and the memory of one and of them all, with
+ * their settings.  A keyspace is never removed.  tikv/pd has no bound but the
+ * ids', and for one that of a request to etcd, 1.5 MiB.
  */
+#define KEYSPACE_MAX_BYTES ((size_t) 64 << 10)
 #define KEYSPACES_MAX ((size_t) 1 << 16)
 #define KEYSPACES_MAX_BYTES ((size_t) 64 << 20)
 
@@ -77,7 +79,7 @@ extern int keyspace_state_by_name(const char *name);
 /*
  * A new keyspace, enabled, with the next free id.  Names are letters, digits,
  * "_" and "-".  *out is the arena's.  PD_RESOURCE_EXHAUSTED: there are as many
- * as may be.
+ * as may be, or the settings are too large.
  */
 extern PdError keyspace_create(const Keyspaces *keyspaces, const char *name,
 							   const Pair *config, size_t n_config, int64_t now,
@@ -90,7 +92,7 @@ extern PdError keyspace_set_state(const Keyspaces *keyspaces, uint32_t id,
 
 /*
  * A JSON merge patch: a pair without a value removes the setting.
- * PD_RESOURCE_EXHAUSTED: it would grow, and all together hold too much.
+ * PD_RESOURCE_EXHAUSTED: it would grow, and hold too much, or all together do.
  */
 extern PdError keyspace_patch_config(const Keyspaces *keyspaces,
 									 const char *name, const Pair *patch,

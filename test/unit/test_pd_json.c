@@ -192,6 +192,38 @@ test_many_values(void)
 	arena_reset(&arena);
 }
 
+/* What would take more than its bound ends, and says so. */
+static void
+test_bound(void)
+{
+	static char value[100000];
+	JsonWriter json;
+	size_t before;
+
+	memset(value, '\x01', sizeof(value) - 1);
+	for (int bounded = 0; bounded < 2; bounded++)
+	{
+		arena_reset(&arena);
+		before = arena.allocated;
+		json_init(&json, &arena);
+		json.most = bounded ? before + sizeof(value) : 0;
+		json_open(&json, NULL, '[');
+		json_string(&json, NULL, value);
+		json_close(&json, ']');
+		OK(json.full == bounded, "six bytes for each are too many");
+		OK((arena.allocated - before <= sizeof(value)) == bounded,
+		   "and take no memory then");
+	}
+	EQ_U64(json.full, true, "it is told");
+	arena_reset(&arena);
+	json_init(&json, &arena);
+	json.most = arena.allocated + sizeof(value);
+	json_string(&json, NULL, "little");
+	OK(!json.full, "less is written");
+	EQ_STR(text_of(&json), "\"little\"", "whole");
+	arena_reset(&arena);
+}
+
 static void
 test_url(void)
 {
@@ -236,6 +268,7 @@ main(void)
 	test_read();
 	test_not_json();
 	test_many_values();
+	test_bound();
 	test_url();
 	arena_free(&arena);
 	return unit_done();

@@ -234,46 +234,96 @@ test_many(void)
 		   "and are found as they are by then");
 }
 
+/* As one that was made before there were bounds. */
+static void
+keep_fat(size_t i, size_t len)
+{
+	char *value = calloc(1, len + 1);
+	Pair pair = {"fat", value};
+	Keyspace saved = {.id = (uint32_t) i,
+					  .name = nth_name(i),
+					  .n_config = 1,
+					  .config = &pair};
+
+	CHECK(value != NULL);
+	memset(value, 'x', len);
+	keyspaces_put(&state.keyspaces, &saved);
+	free(value);
+}
+
+static void
+begin_with(size_t n)
+{
+	begin_again();
+	for (size_t i = 1; i <= n; i++)
+		CHECK(create(nth_name(i)) == PD_OK);
+}
+
+#define KIB ((size_t) 1 << 10)
+#define MIB ((size_t) 1 << 20)
+
 /* Together they hold no more than is allowed, and give back what goes. */
 static void
 test_settings_of_many(void)
 {
-	const size_t mib = (size_t) 1 << 20;
-	char *much = calloc(1, 5 * mib + 1);
-	Pair pair = {"fat", much};
-	Keyspace saved = {.id = 69, .name = "k69", .n_config = 1, .config = &pair};
 	size_t empty;
 	PdError error;
 
-	CHECK(much != NULL);
-	memset(much, 'x', 5 * mib);
-	begin_again();
-	for (size_t i = 1; i <= 70; i++)
-		CHECK(create(nth_name(i)) == PD_OK);
+	begin_with(70);
 	empty = state.keyspaces.bytes;
 	for (size_t i = 1; i <= 63; i++)
-		CHECK(fatten(i, mib).type == PD_OK);
-	error = fatten(64, mib);
+		keep_fat(i, MIB);
+	keep_fat(64, MIB - 64 * KIB);
+	error = fatten(65, 62 * KIB);
 	EQ_U64(error.type, PD_RESOURCE_EXHAUSTED, "settings beyond all memory");
 	EQ_STR(error.text,
 		   "the settings of all keyspaces would take more than 64 MiB: remove "
 		   "some",
 		   "are refused, with the bound");
-	EQ_U64(fatten(64, mib / 2).type, PD_OK, "what fits is taken");
+	EQ_U64(fatten(65, 20 * KIB).type, PD_OK, "what fits is taken");
 	EQ_U64(create("small"), PD_OK, "a new keyspace, too");
-	EQ_U64(fatten(1, mib + 1).type, PD_OK, "a little more in place of it");
-	EQ_U64(fatten(1, 2 * mib).type, PD_RESOURCE_EXHAUSTED, "not twice of it");
+	EQ_U64(fatten(65, 20 * KIB + 1).type, PD_OK,
+		   "a little more in place of it");
+	EQ_U64(fatten(65, 62 * KIB).type, PD_RESOURCE_EXHAUSTED, "not much more");
 	EQ_U64(fatten(1, 10).type, PD_OK, "less goes");
-	EQ_U64(fatten(70, mib).type, PD_OK, "and makes room");
-	keyspaces_put(&state.keyspaces, &saved);
-	EQ_U64(fatten(69, 2 * mib).type, PD_OK, "what is beyond may shrink");
+	EQ_U64(fatten(1, 10).type, PD_OK, "less goes");
+	EQ_U64(fatten(70, 62 * KIB).type, PD_OK, "and makes room");
+	keep_fat(69, 5 * MIB);
+	EQ_U64(fatten(69, 2 * MIB).type, PD_OK, "what is beyond may shrink");
 	for (size_t i = 1; i <= 70; i++)
 		if (patch(nth_name(i), "fat", NULL) != PD_OK)
 			break;
 	EQ_U64(state.keyspaces.bytes - empty,
 		   sizeof(KeyspaceItem) + strlen("small") + 1,
 		   "nothing is counted that is gone");
-	free(much);
+}
+
+/* One takes no more than its share, however it is given. */
+static void
+test_settings_of_one(void)
+{
+	char value[64 * KIB + 1];
+	Pair pair = {"fat", value};
+	PdError error;
+
+	begin_with(1);
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	error =
+		keyspace_create(&state.keyspaces, "fat", &pair, 1, NOW, &changes, &out);
+	EQ_U64(error.type, PD_RESOURCE_EXHAUSTED,
+		   "too many settings from the start");
+	EQ_STR(error.text,
+		   "the settings of the keyspace would take more than 64 KiB: remove "
+		   "some",
+		   "are refused, with the bound");
+	EQ_U64(fatten(1, 64 * KIB).type, PD_RESOURCE_EXHAUSTED, "or later");
+	EQ_U64(changes.n, 0, "and leave no change");
+	EQ_U64(fatten(1, 40 * KIB).type, PD_OK, "some are taken");
+	value[30 * KIB] = '\0';
+	EQ_U64(patch("k1", "more", value), PD_RESOURCE_EXHAUSTED,
+		   "not as many again beside them");
+	EQ_U64(fatten(1, 50 * KIB).type, PD_OK, "but in place of them");
 }
 
 int
@@ -290,6 +340,7 @@ main(void)
 	test_ids();
 	test_many();
 	test_settings_of_many();
+	test_settings_of_one();
 	pd_state_free(&state);
 	arena_free(&arena);
 	return unit_done();

@@ -278,6 +278,77 @@ test_http_memory(void)
 	end();
 }
 
+#define FAT ((size_t) 60 << 10)
+
+static void
+add_fat_keyspaces(size_t n)
+{
+	char *value = arena_alloc(&arena, FAT + 1);
+	Pair pair = {"fat", value};
+
+	memset(value, '\x01', FAT);
+	value[FAT] = '\0';
+	for (size_t i = 1; i <= n; i++)
+	{
+		Keyspace keyspace = {.id = (uint32_t) i,
+							 .name = arena_printf(&arena, "k%zu", i),
+							 .n_config = 1,
+							 .config = &pair};
+
+		keyspaces_put(&world.state.keyspaces, &keyspace);
+	}
+}
+
+static size_t taken; /* memory, by the last request over HTTP */
+
+static int
+ask_http(HttpRequest *request, const char *method, const char *uri,
+		 const char *body)
+{
+	size_t before = world.arena.allocated;
+
+	memset(request, 0, sizeof(*request));
+	request->method = method;
+	request->uri = uri;
+	request->body = bytes_cstr(body);
+	http_serve(&world, request);
+	taken = world.arena.allocated - before;
+	world_round();
+	return request->status;
+}
+
+/* An answer over HTTP takes no more than another one, however it is wanted. */
+static void
+test_http_answer(void)
+{
+	const char *all = "/pd/api/v2/keyspaces";
+	const char *state = "/pd/api/v2/keyspaces/k1/state";
+	HttpRequest request;
+
+	begin();
+	add_fat_keyspaces(16);
+	EQ_U64(ask_http(&request, "GET", all, ""), 200, "much is answered");
+	world.max_answer = 2 * MIB;
+	EQ_U64(ask_http(&request, "GET", all, ""), 503, "but not too much");
+	EQ_STR(request.text,
+		   "\"the answer would take too much memory, ask for less\"",
+		   "and it is told what to do");
+	OK(taken <= 2 * MIB, "nor is it put together");
+	EQ_U64(ask_http(&request, "GET", "/pd/api/v2/keyspaces?limit=1", ""), 200,
+		   "less is answered");
+	world.max_answer = FAT;
+	EQ_U64(ask_http(&request, "PUT", state, "{\"state\":\"disabled\"}"), 503,
+		   "a change is refused whose answer is too large");
+	EQ_U64(keyspaces_by_name(&world.state.keyspaces, "k1")->state,
+		   KEYSPACE_ENABLED, "and not made");
+	world.max_answer = 2 * MIB;
+	EQ_U64(ask_http(&request, "PUT", state, "{\"state\":\"disabled\"}"), 200,
+		   "as others are");
+	EQ_U64(keyspaces_by_name(&world.state.keyspaces, "k1")->state,
+		   KEYSPACE_DISABLED, "and made");
+	end();
+}
+
 /* ---- what a quorum does not have ---- */
 
 /* A store that is told of a newer start serves no more. */
@@ -554,6 +625,7 @@ main(void)
 	test_waiting_for_timestamps();
 	test_too_many_keyspaces();
 	test_http_memory();
+	test_http_answer();
 	test_verdict();
 	test_safe_point();
 	test_gc_of_keyspaces();

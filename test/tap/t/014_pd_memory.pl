@@ -322,6 +322,20 @@ ok(defined end_call(begin_call(@list), 10), 'passed on: others are served');
 close $socket;
 ($pid, $address) = ($pid_there, $address_here);
 
+# Bodies that do not end have a quarter of the memory there, 8 MB.
+@held = map {
+	my $body = connect_plain($there);
+
+	write_all($body, "POST /pd/api/v1/config HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+		. ' ' x 3_900_000);
+	usleep(20_000);
+	$body;
+} 1 .. 3;
+write_all($held[-1], ' ' x 100_000);
+sysread $held[-1], $answer, 4096;
+like($answer, qr/ 503 .*too many requests/s, 'passed on: the third large body is refused');
+close $_ foreach @held;
+
 # Requests, while nobody answers them.
 hold_still($node, $pid);
 $socket = connect_http2($there) or die 'no connection';
