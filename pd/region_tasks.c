@@ -8,6 +8,9 @@
  * time is over, as tikv/pd does (pkg/schedule/splitter/region_splitter.go: a
  * look each 100 ms, a minute for each try).  What is not done then is told by
  * a percentage.  Tasks live in memory of the leader alone.
+ *
+ * A client that leaves takes its task along, so that none waits for nobody: one
+ * of gRPC is heard of, one of HTTP is looked at each second.
  */
 #include "postgres.h"
 
@@ -22,9 +25,21 @@
 
 #define MAX_TASKS 1024
 
+/* Over HTTP, where each keeps one of the few connections. */
+#define MAX_HTTP_TASKS 128
+
 /* Of all of them: keys and regions are gone through while others wait. */
 #define MAX_TASK_BYTES ((size_t) 64 << 20)
 #define MAX_TASK_ITEMS ((size_t) 1 << 17)
+
+/* A connection, or all of HTTP, has no more than this part of each. */
+#define PART_OF_ONE 2
+
+/* What does not come from a connection of gRPC: those count from 1. */
+#define SOURCE_HTTP UINT64_MAX
+#define SOURCE_BUS (UINT64_MAX - 1)
+
+#define LOOK_FOR_CLIENT_US INT64CONST(1000000)
 #define LOOK_US INT64CONST(100000)
 
 /* After a look: how many times as long as it took, at least. */
@@ -41,6 +56,7 @@ typedef struct RegionTask
 {
 	struct RegionTask *next;
 	ReplyTo to;
+	uint64 source; /* who has its share of what may be done */
 	Arena arena;
 	size_t bytes;
 	size_t items;	/* keys and regions */
@@ -56,8 +72,9 @@ typedef struct RegionTask
 	size_t n_ids;
 	uint64_t *left; /* of ids: not scattered yet */
 	size_t n_left;
-	size_t at;	 /* of left: who is next in this try, */
-	size_t kept; /* and how many could not be */
+	size_t at;	  /* of left: who is next in this try, */
+	size_t kept;  /* and how many could not be, */
+	size_t known; /* of these, regions that there are */
 	int split_percent;
 	int tries;
 	int tried;
@@ -80,18 +97,53 @@ size_of(const RegionTaskWish *wish)
 	return bytes;
 }
 
-static bool
-has_room(const Pd *pd, size_t bytes, size_t items)
+static uint64
+source_of(const ReplyTo *to)
 {
-	int n = 0;
+	if (to->http != NULL)
+		return SOURCE_HTTP;
+	return to->call == NULL ? SOURCE_BUS : call_source(to->call);
+}
 
+typedef struct Burden
+{
+	size_t n;
+	size_t bytes;
+	size_t items;
+} Burden;
+
+static void
+add_burden(Burden *to, size_t bytes, size_t items)
+{
+	to->n++;
+	to->bytes += bytes;
+	to->items += items;
+}
+
+static bool
+is_borne(const Burden *burden, size_t part)
+{
+	return burden->n <= MAX_TASKS / part &&
+		burden->bytes <= MAX_TASK_BYTES / part &&
+		burden->items <= MAX_TASK_ITEMS / part;
+}
+
+static bool
+has_room(const Pd *pd, const ReplyTo *to, size_t bytes, size_t items)
+{
+	Burden all = {0};
+	Burden own = {0};
+
+	add_burden(&all, bytes, items);
+	add_burden(&own, bytes, items);
 	for (const RegionTask *task = pd->tasks; task != NULL; task = task->next)
 	{
-		n++;
-		bytes += task->bytes;
-		items += task->items;
+		add_burden(&all, task->bytes, task->items);
+		if (task->source == source_of(to))
+			add_burden(&own, task->bytes, task->items);
 	}
-	return n < MAX_TASKS && bytes <= MAX_TASK_BYTES && items <= MAX_TASK_ITEMS;
+	return is_borne(&all, 1) && is_borne(&own, PART_OF_ONE) &&
+		(to->http == NULL || own.n <= MAX_HTTP_TASKS);
 }
 
 static void
@@ -128,12 +180,13 @@ region_task_begin(Pd *pd, const ReplyTo *to, const RegionTaskWish *wish)
 	size_t items = wish->n_keys + wish->n_ids;
 	RegionTask *task;
 
-	if (!has_room(pd, bytes, items))
+	if (!has_room(pd, to, bytes, items))
 		return false;
 	task = calloc(1, sizeof(*task));
 	CHECK(task != NULL);
 	arena_init(&task->arena);
 	task->to = *to;
+	task->source = source_of(to);
 	task->bytes = bytes;
 	task->items = items;
 	task->tries = 1 + (int) Min(wish->retry_limit, MAX_RETRIES);
@@ -348,24 +401,35 @@ scatter_one(Pd *pd, RegionTask *task, uint64_t id, int64 now_us)
 	return end != SCATTER_REFUSED;
 }
 
-/* So many in one round, since others wait for its end. */
+/*
+ * So many in one round, since others wait for its end.  What is no region will
+ * be none: as in tikv/pd (ScatterRegionsByID) it is not waited for.
+ */
 static bool
 scatter(Pd *pd, RegionTask *task, int64 now_us)
 {
 	int64 pause_us = INT64CONST(100000) << Min(task->tried, 10);
 	size_t end = Min(task->at + SCATTERED_AT_ONCE, task->n_left);
+	bool done;
 
 	for (; task->at < end; task->at++)
-		if (!scatter_one(pd, task, task->left[task->at], now_us))
-			task->left[task->kept++] = task->left[task->at];
+	{
+		uint64_t id = task->left[task->at];
+
+		if (scatter_one(pd, task, id, now_us))
+			continue;
+		task->left[task->kept++] = id;
+		task->known += region_tree_get(&pd->state.cluster.regions, id) != NULL;
+	}
 	task->next_us = now_us;
 	if (task->at < task->n_left)
 		return false;
+	done = task->known == 0;
 	task->n_left = task->kept;
-	task->at = task->kept = 0;
+	task->at = task->kept = task->known = 0;
 	task->tried++;
 	task->next_us = now_us + Min(pause_us, LONGEST_PAUSE_US);
-	return task->n_left == 0 || task->tried >= task->tries;
+	return done || task->tried >= task->tries;
 }
 
 static bool
@@ -386,7 +450,18 @@ proceed(Pd *pd, RegionTask *task, int64 now_us)
 static bool
 is_abandoned(const RegionTask *task)
 {
+	if (task->to.http != NULL)
+		return http_has_left(task->to.http);
 	return task->to.call != NULL && call_over(task->to.call);
+}
+
+/* When to look at it again. */
+static int64
+due_us(const RegionTask *task, int64 now_us)
+{
+	if (task->to.http == NULL)
+		return task->next_us;
+	return Min(task->next_us, now_us + LOOK_FOR_CLIENT_US);
 }
 
 void
@@ -414,7 +489,7 @@ region_tasks_tick(Pd *pd)
 			drop(place);
 			continue;
 		}
-		pd->next_task_us = Min(pd->next_task_us, task->next_us);
+		pd->next_task_us = Min(pd->next_task_us, due_us(task, now));
 		place = &task->next;
 	}
 }

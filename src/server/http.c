@@ -490,6 +490,14 @@ http_body(const HttpRequest *request)
 	return bytes_make(request->body, request->body_len);
 }
 
+bool
+http_has_left(const HttpRequest *request)
+{
+	struct pollfd connection = {.fd = request->fd, .events = POLLRDHUP};
+
+	return poll(&connection, 1, 0) > 0;
+}
+
 /*
  * The client that has been reading for longest goes, for the sake of those
  * that come later: until then the library has its answer.  Locked, so that the

@@ -54,6 +54,12 @@ extern const char *http_method(const HttpRequest *request);
 extern const char *http_uri(const HttpRequest *request);
 extern Bytes http_body(const HttpRequest *request);
 
+/*
+ * Has its client closed the connection, or its side of it?  Of a request that
+ * was taken and is not answered: nobody else looks then.
+ */
+extern bool http_has_left(const HttpRequest *request);
+
 /* An answer whose body is the address to ask instead, by the same method. */
 #define HTTP_REDIRECT 307
 

@@ -49,6 +49,7 @@ struct HttpRequest
 	const char *method;
 	const char *uri;
 	Bytes body;
+	bool left; /* its client has */
 	int answers;
 	int status;
 	char text[256]; /* of the answer, its beginning */
@@ -267,6 +268,12 @@ Bytes
 http_body(const HttpRequest *request)
 {
 	return request->body;
+}
+
+bool
+http_has_left(const HttpRequest *request)
+{
+	return request->left;
 }
 
 void

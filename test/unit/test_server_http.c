@@ -16,6 +16,8 @@
 static HttpServer *alone; /* on a port of its own; NULL: none */
 static atomic_bool hold;  /* leave requests unanswered */
 static atomic_long held;
+static HttpRequest *kept; /* until its client has left */
+static atomic_long left;
 static size_t max_bodies; /* of the next server */
 static size_t max_answers;
 static size_t small_size;
@@ -37,6 +39,12 @@ answer_http(TestServer *t)
 	HttpRequest *request;
 
 	(void) t;
+	if (kept != NULL && http_has_left(kept))
+	{
+		http_answer(kept, 200, "text/plain", bytes_empty());
+		kept = NULL;
+		atomic_fetch_add(&left, 1);
+	}
 	while (!atomic_load(&hold) && (request = take()) != NULL)
 	{
 		char text[256];
@@ -44,6 +52,12 @@ answer_http(TestServer *t)
 		if (strcmp(http_uri(request), "/hold") == 0)
 		{
 			/* Taken and kept: http_stop answers it. */
+			atomic_fetch_add(&held, 1);
+			continue;
+		}
+		if (strcmp(http_uri(request), "/keep") == 0)
+		{
+			kept = request;
 			atomic_fetch_add(&held, 1);
 			continue;
 		}
@@ -215,6 +229,42 @@ test_half_closed(void)
 	fd = dial();
 	close(fd);
 	OK(get_works() && echo_is_heard(10000), "the port still works");
+}
+
+/* Each request of another client is a round, in which is looked. */
+static bool
+is_gone_after(int rounds)
+{
+	for (int i = 0; i < rounds && atomic_load(&left) == 0; i++)
+		if (!get_works())
+			return false;
+	return atomic_load(&left) > 0;
+}
+
+/* Who waits for an answer, or has said more already, has not left. */
+static void
+test_who_leaves(void)
+{
+	for (int closes = 0; closes < 2; closes++)
+	{
+		int fd = dial();
+
+		atomic_store(&held, 0);
+		atomic_store(&left, 0);
+		say(fd, "GET /keep HTTP/1.1\r\nHost: h\r\n\r\n");
+		OK(test_wait_for(&held, 1), "a request is taken");
+		OK(!is_gone_after(3), "its client waits");
+		say(fd, "GET /next HTTP/1.1\r\nHost: h\r\n\r\n");
+		OK(!is_gone_after(3), "and asks for more");
+		if (closes)
+			close(fd);
+		else
+			shutdown(fd, SHUT_WR);
+		OK(is_gone_after(1000), closes ? "it leaves" : "it says no more");
+		if (!closes)
+			close(fd);
+	}
+	atomic_store(&held, 0);
 }
 
 /* More silent connections than are borne: the oldest ones go. */
@@ -539,6 +589,7 @@ main(void)
 	test_both();
 	test_slow();
 	test_half_closed();
+	test_who_leaves();
 	test_many_silent();
 	test_stop();
 	test_full();
