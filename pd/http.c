@@ -20,9 +20,9 @@
 #define API_ROOT "/pd/api/"
 
 static const HttpRoute *const all_routes[] =
-	{http_cluster_routes, http_schedule_routes, http_store_routes,
-	 http_region_routes,  http_stats_routes,	http_task_routes,
-	 http_config_routes,  http_keyspace_routes};
+	{http_member_routes, http_cluster_routes, http_schedule_routes,
+	 http_store_routes,	 http_region_routes,  http_stats_routes,
+	 http_task_routes,	 http_config_routes,  http_keyspace_routes};
 
 /* ---- what handlers share ---- */
 
@@ -180,6 +180,36 @@ find_route(const Url *url, const char *method, bool *known)
 	return NULL;
 }
 
+/*
+ * With TLS members do not know where another one serves HTTPS, so nobody is
+ * sent to the leader.  What every member knows is answered while it hears one.
+ */
+static bool
+answers_itself(const Pd *pd, const HttpRoute *wanted)
+{
+	const HttpRoute *route = http_member_routes;
+
+	while (route->path != NULL && route != wanted)
+		route++;
+	return route == wanted && pd->tls != NULL && pd_leader(pd) != NULL;
+}
+
+static void
+say_who_leads(HttpAsk *ask)
+{
+	const char *url = forward_leader_url(ask->pd);
+
+	http_say(
+		ask, HTTP_UNAVAILABLE,
+		url == NULL ?
+			"no leader" :
+			arena_printf(ask->arena,
+						 "this member does not lead, and where the leader "
+						 "serves HTTPS is not known here: its gRPC address "
+						 "is %s, ask it at its tikv.pd_http_addr",
+						 url));
+}
+
 static void
 dispatch(HttpAsk *ask, const char *method)
 {
@@ -189,8 +219,8 @@ dispatch(HttpAsk *ask, const char *method)
 	if (route == NULL)
 		http_say(ask, known ? HTTP_METHOD_NOT_ALLOWED : HTTP_NOT_FOUND,
 				 known ? "method not allowed" : HTTP_NO_SUCH_PAGE);
-	else if (!group_may_serve(ask->pd))
-		http_say(ask, HTTP_UNAVAILABLE, "no leader");
+	else if (!group_may_serve(ask->pd) && !answers_itself(ask->pd, route))
+		say_who_leads(ask);
 	else if (route->bootstrapped && !ask->pd->state.cluster.bootstrapped)
 		http_say(ask, HTTP_INTERNAL,
 				 "[PD:cluster:ErrNotBootstrapped]TiKV cluster not "

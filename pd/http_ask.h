@@ -35,6 +35,7 @@ typedef struct HttpRoute
 	HttpHandler handler;
 } HttpRoute;
 
+extern const HttpRoute http_member_routes[]; /* any member may answer */
 extern const HttpRoute http_cluster_routes[];
 extern const HttpRoute http_schedule_routes[];
 extern const HttpRoute http_store_routes[];

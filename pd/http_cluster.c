@@ -421,18 +421,22 @@ get_hot_regions(HttpAsk *ask)
 	json_close(&ask->json, '}');
 }
 
-const HttpRoute http_cluster_routes[] = {
+const HttpRoute http_member_routes[] = {
 	{"GET", "v1/members", false, get_members},
 	{"GET", "v1/leader", false, get_leader},
+	{"GET", "v1/ping", false, get_ping},
+	{"GET", "v1/version", false, get_version},
+	{"GET", "v1/status", false, get_status},
+	{NULL, NULL, false, NULL},
+};
+
+const HttpRoute http_cluster_routes[] = {
 	{"DELETE", "v1/members/name/{}", false, delete_member_by_name},
 	{"DELETE", "v1/members/id/{}", false, delete_member_by_id},
 	{"POST", "v1/leader/resign", false, resign_leader},
 	{"POST", "v1/leader/transfer/{}", false, transfer_leader},
 	{"GET", "v1/health", false, get_health},
-	{"GET", "v1/ping", false, get_ping},
 	{"GET", "v2/ready", false, get_ping},
-	{"GET", "v1/version", false, get_version},
-	{"GET", "v1/status", false, get_status},
 	{"GET", "v1/cluster", false, get_cluster},
 	{"GET", "v1/cluster/status", false, get_cluster_status},
 	{"GET", "v1/stores/limit", true, get_limits},

@@ -129,6 +129,7 @@ seed_routes(const HttpRoute *routes)
 static void
 write_seeds(void)
 {
+	seed_routes(http_member_routes);
 	seed_routes(http_cluster_routes);
 	seed_routes(http_store_routes);
 	seed_routes(http_region_routes);

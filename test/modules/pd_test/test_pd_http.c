@@ -1,7 +1,8 @@
 /*
  * test_pd_http.c
  *	  Numbers, switches and keys in paths and queries of PD's HTTP interface:
- *	  what is none is told, and never taken for another one.
+ *	  what is none is told, and never taken for another one.  And what a member
+ *	  says that does not lead.
  */
 #include "pd_service_kit.h"
 
@@ -245,6 +246,55 @@ test_roles(void)
 	end();
 }
 
+static void
+add_member(void)
+{
+	PdMember member = {.id = raft_leader(world.raft),
+					   .name = "other",
+					   .peer_url = "https://127.0.0.1:2380",
+					   .client_url = "https://127.0.0.1:2379",
+					   .version = ""};
+
+	members_put(&world.state.members, &member);
+}
+
+/* With TLS nobody can be sent to the leader, but told of it. */
+static void
+test_follower(void)
+{
+	static const HttpCase here[] = {
+		{"GET", "v1/members", 200, "{\"header\":"},
+		{"GET", "v1/leader", 200, "{\"name\":\"other\","},
+		{"GET", "v1/ping", 200, ""},
+		{"GET", "v1/version", 200, "{\"version\":"},
+		{"GET", "v1/status", 200, "{\"build_ts\":"},
+		{"DELETE", "v1/members/name/other?force=true", 503, NULL},
+		{"GET", "v1/health", 503, NULL},
+		{"GET", "v1/stores", 503,
+		 "\"this member does not lead, and where the leader serves HTTPS is not "
+		 "known here: its gRPC address is https://127.0.0.1:2389, ask it at its "
+		 "tikv.pd_http_addr\""}};
+	static const HttpCase nobody = {"GET", "v1/stores", 503, "\"no leader\""};
+	static const HttpCase sent = {"GET", "v1/members", 307,
+								  "https://127.0.0.1:2389/pd/api/v1/members"};
+	static char tls;
+
+	begin();
+	add_member();
+	world.leading = false;
+	ask_http(&(HttpCase){"GET", "v1/members", 503, "\"no leader\""});
+	world.tls = (Tls *) &tls;
+	ask_http(&nobody);
+	world_leader_url = "https://127.0.0.1:2389";
+	for (int i = 0; i < (int) lengthof(here); i++)
+		ask_http(&here[i]);
+	world.tls = NULL;
+	ask_http(&sent);
+	world_leader_url = NULL;
+	world.leading = true;
+	end();
+}
+
 int
 main(void)
 {
@@ -252,5 +302,6 @@ main(void)
 	test_bad();
 	test_good();
 	test_roles();
+	test_follower();
 	return unit_done();
 }

@@ -136,6 +136,33 @@ foreach my $i (@nodes)
 	is(ask($i, "SELECT count(*) FROM tikv_scan('', '')"), '6', "node $i reads all of them");
 }
 
+# ---- HTTPS of members: each knows who leads, and the leader answers the rest
+
+sub https
+{
+	my ($i, $path) = @_;
+	my ($answer, $out) = run('curl', '-s', '-m', '20', '-w', ' %{http_code}',
+		'--cacert', "$ours/$id{ca}", '--cert', "$ours/$id{cert}", '--key', "$ours/$id{key}",
+		'https://127.0.0.1:' . (2380 + 10 * $i + $base) . "/pd/api/v1/$path");
+
+	return $answer == 0 ? $out : '';
+}
+
+wait_for('all members to say who leads, and two of them no more', sub {
+	my @urls = map { https($_, 'leader') =~ m{"client_urls":\["(https://[^"]*)"\].* 200$}s ? $1 : '?' } @nodes;
+	my @stores = map { https($_, 'stores') } @nodes;
+	my ($leads) = grep { $stores[$_] =~ /^\{.* 200$/s } @nodes;
+
+	return 0 if !defined $leads || $urls[$leads] ne 'https://' . pd_addr($leads);
+	my @agree = grep { $_ eq $urls[$leads] } @urls;
+	my @others = grep { /its gRPC address is \Q$urls[$leads]\E, .* 503$/s } @stores;
+	return @agree == 3 && @others == 2;
+});
+foreach my $i (@nodes)
+{
+	is(scalar(() = https($i, 'members') =~ m{"peer_urls"}g), 5, "member $i tells of three, and which of them leads");
+}
+
 # ---- who has a certificate of another authority
 
 foreach my $port (20160, 20170, 2379)
