@@ -23,7 +23,7 @@ typedef struct Guard
 {
 	int64 checked_us; /* 0: never */
 	GuardLevel disk;
-	uint64 room; /* bytes above the reserve, in the data directory */
+	uint64 room;  /* bytes above the reserve, in the data directory */
 	bool starved; /* already full, or was so and has hardly more since */
 	bool xids_low;
 	char reason[256]; /* of the newest refusal */
