@@ -20,6 +20,8 @@ CREATE FUNCTION storage_test_txn_put(bytea, int8, int8, bytea) RETURNS void
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_txn_value(bytea, int8) RETURNS bytea
 	AS :'module' LANGUAGE C STRICT;
+CREATE FUNCTION storage_test_txn_asks(bytea, bytea, int8, bool, int4) RETURNS text
+	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_txn_compare(int4) RETURNS text
 	AS :'module' LANGUAGE C STRICT;
 CREATE FUNCTION storage_test_txn_stats() RETURNS text
@@ -141,6 +143,26 @@ SELECT storage_test_txn_stats();
 SELECT storage_test_txn_compare(100);
 SELECT storage_test_txn_lock('one', 0);
 SELECT storage_test_txn_lock('two', 0);
+
+--
+-- A scan asks whether it goes on, also while it finds nothing old enough
+--
+BEGIN;
+ALTER TABLE tikv_internal.write DISABLE TRIGGER USER;
+INSERT INTO tikv_internal.write (commit_ts, key, rec)
+	SELECT 1000 + i, convert_to('a' || lpad(i::text, 4, '0'), 'UTF8'), '\x5006' FROM generate_series(1, 2000) i;
+INSERT INTO tikv_internal.write (commit_ts, key, key_rest, rec)
+	SELECT 1000 + i, rep('g', 2048), int4send(i), '\x5006' FROM generate_series(1, 2000) i;
+INSERT INTO tikv_internal.write (commit_ts, key, rec)
+	SELECT 1000 + i, 'many', '\x5006' FROM generate_series(1, 2000) i;
+SELECT reverse, ts, storage_test_txn_asks('a', 'b', ts, reverse, 1000) AS keys,
+	storage_test_txn_asks('g', 'h', ts, reverse, 1000) AS "group",
+	storage_test_txn_asks('m', 'n', ts, reverse, 1000) AS versions
+	FROM (VALUES (false, 500), (true, 500), (false, 5000), (true, 5000)) v(reverse, ts);
+-- it ends at once
+SELECT storage_test_txn_asks('a', 'b', 500, false, 3) AS keys, storage_test_txn_asks('g', 'h', 500, false, 3) AS "group",
+	storage_test_txn_asks('a', 'b', 5000, true, 2) AS emitted, storage_test_txn_asks('g', 'h', 5000, false, 9) AS passes;
+ROLLBACK;
 
 --
 -- Large values, one by one; rewriting

@@ -130,13 +130,22 @@ patient_get_value(MvccReader *reader, Bytes key, uint64_t start_ts,
 }
 
 static bool
+patient_goes_on(void *arg)
+{
+	PatientReader *patient = arg;
+
+	if (patient->interrupted == NULL && patient->limits->interrupted != NULL)
+		patient->interrupted = patient->limits->interrupted(patient->request);
+	return patient->interrupted == NULL;
+}
+
+static bool
 patient_emit(void *arg, Bytes key, const WriteAt *at)
 {
 	PatientReader *patient = arg;
 
-	if (++patient->n_keys % RAW_LOOK_EVERY == 0 &&
-		patient->limits->interrupted != NULL)
-		patient->interrupted = patient->limits->interrupted(patient->request);
+	if (++patient->n_keys % RAW_LOOK_EVERY == 0)
+		(void) patient_goes_on(patient);
 	return patient->interrupted == NULL && patient->emit(patient->arg, key, at);
 }
 
@@ -150,8 +159,11 @@ patient_scan_writes(MvccReader *reader, const KeyRange *range, uint64_t ts,
 
 	patient->emit = emit;
 	patient->arg = arg;
+	patient->base->goes_on = patient_goes_on;
+	patient->base->goes_on_arg = patient;
 	patient->base->scan_writes(patient->base, range, ts, reverse, patient_emit,
 							   patient);
+	patient->base->goes_on = NULL;
 }
 
 static void

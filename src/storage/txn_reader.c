@@ -151,6 +151,8 @@ reader_scan_writes(MvccReader *base, const KeyRange *range, uint64_t ts,
 		.reverse = reverse,
 		.emit = emit_write,
 		.arg = &write_emit,
+		.goes_on = base->goes_on,
+		.goes_on_arg = base->goes_on_arg,
 	};
 
 	version_scan_run(&reader->tables->write, reader->snapshot, &scan);

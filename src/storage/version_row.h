@@ -147,6 +147,13 @@ typedef struct VersionScan
 	 */
 	bool (*emit)(void *arg, Bytes key, uint64 ts, Bytes bytes);
 	void *arg;
+
+	/*
+	 * Asked every 256 rows, in the caller's memory context, whether any is
+	 * emitted or not.  False ends the scan; NULL: it goes on.
+	 */
+	bool (*goes_on)(void *arg);
+	void *goes_on_arg;
 } VersionScan;
 
 extern void version_scan_run(const OpenTable *table, Snapshot snapshot,

@@ -31,6 +31,9 @@
 /* Entries of one key that are walked over before a search is cheaper. */
 #define MAX_ENTRIES 16
 
+/* So many rows are met between two questions. */
+#define ASK_EVERY 256
+
 /* Two bounds; both are always there, so that a rescan may change either. */
 #define SCAN_KEYS 2
 
@@ -51,6 +54,7 @@ typedef struct Walk
 	ScanKeyData keys[SCAN_KEYS];
 	KeyProbe probes[SCAN_KEYS];
 	BlockNumber nblocks; /* of the heap, as row_fetch remembers it */
+	uint32 met;			 /* rows, whether they were wanted or not */
 
 	/* The key that the walk is in. */
 	bool in_key;
@@ -101,6 +105,22 @@ walk_finder(Walk *walk)
 		MemoryContextSwitchTo(caller);
 	}
 	return walk->finder;
+}
+
+/* A row was met; false if the scan is over. */
+static bool
+goes_on(Walk *walk)
+{
+	MemoryContext context;
+	bool more;
+
+	CHECK_FOR_INTERRUPTS();
+	if (walk->scan->goes_on == NULL || ++walk->met % ASK_EVERY != 0)
+		return true;
+	context = MemoryContextSwitchTo(walk->caller);
+	more = walk->scan->goes_on(walk->scan->goes_on_arg);
+	MemoryContextSwitchTo(context);
+	return more;
 }
 
 /* Emit the row in a slot under the walk's key; false if the scan is over. */
@@ -265,9 +285,10 @@ group_gather(void *arg, GroupPass *pass)
 {
 	Walk *walk = arg;
 	VersionFinder *finder = walk_finder(walk);
+	bool more = true;
 
 	version_finder_begin(finder, bytes_make(walk->key, KEY_PREFIX_LEN));
-	while (version_finder_next(finder))
+	while (more && version_finder_next(finder))
 	{
 		GroupRow row = {
 			.rest = version_rest(finder->slot, finder->scratch),
@@ -275,13 +296,13 @@ group_gather(void *arg, GroupPass *pass)
 			.tid = finder->slot->tts_tid,
 		};
 
-		CHECK_FOR_INTERRUPTS();
 		if (is_wanted(walk, (uint64) row.ts))
 			group_offer(pass, &row);
 		MemoryContextReset(finder->scratch);
+		more = goes_on(walk);
 	}
 	version_finder_release(finder);
-	return true;
+	return more;
 }
 
 static bool
@@ -361,14 +382,13 @@ run(Walk *walk)
 	index_rescan(walk->index, walk->keys, SCAN_KEYS, NULL, 0);
 	for (;;)
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (index_getnext_tid(walk->index, direction) == NULL)
 		{
 			if (walk->in_key)
 				(void) finish_key(walk);
 			break;
 		}
-		if (!walk_tuple(walk))
+		if (!walk_tuple(walk) || !goes_on(walk))
 			break;
 	}
 	index_endscan(walk->index);

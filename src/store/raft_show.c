@@ -39,7 +39,7 @@ fill_people(const Peer *peer, const RaftStatus *status, BoardRaft *out)
 				out->peers[i].state = status->peers[k].installing ?
 					RAFT_SNAPSHOT :
 					(int) status->peers[k].state;
-				out->peers[i].active = status->peers[k].recent_active;
+				out->peers[i].active = !status->peers[k].silent;
 			}
 	}
 }

@@ -57,6 +57,19 @@ cached(void)
 	return raft_cached_bytes(f.raft);
 }
 
+/* As the status has it of the third. */
+static bool
+is_silent(void)
+{
+	static RaftStatus status;
+
+	raft_status(f.raft, &status);
+	for (int i = 0; i < status.n_peers; i++)
+		if (status.peers[i].id == 3)
+			return status.peers[i].silent;
+	CHECK(false);
+}
+
 /* Peer 2 has all, peer 3 only the first entry of the term, 6; then 7 to 9. */
 static void
 three_entries(void)
@@ -105,6 +118,7 @@ test_living(void)
 	before = cached();
 	checks(3, true);
 	EQ_U64(cached(), before, "a slow peer that lives finds it in memory");
+	OK(!is_silent(), "and is not called silent, just behind a check either");
 	fixture_free(&f);
 }
 
@@ -119,6 +133,10 @@ test_silent(void)
 	EQ_U64(cached(), before, "it was heard of in the last interval");
 	checks(1, false);
 	EQ_U64(cached(), 0, "in the next it was not");
+	OK(is_silent(), "and is silent");
+	beat(3);
+	OK(!is_silent(), "until it is heard");
+	checks(2, false);
 	propose();
 	(void) fixture_turn(&f);
 	OK(cached() > 0, "what is not committed is kept");

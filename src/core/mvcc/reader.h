@@ -84,6 +84,14 @@ struct MvccReader
 	 * answers it; overlays, which cannot scan, have one.
 	 */
 	bool (*has_writes)(MvccReader *reader, const KeyRange *range);
+
+	/*
+	 * Whoever reads may set it, for scan_writes: asked now and then while records
+	 * are passed over, none of which is emitted; false ends the scan as emit does.
+	 * NULL: it goes on.
+	 */
+	bool (*goes_on)(void *arg);
+	void *goes_on_arg;
 };
 
 #endif /* TIKV_MVCC_READER_H */

@@ -105,9 +105,10 @@ typedef struct RaftPeerStatus
 	uint64_t next;
 	RaftProgressState state;
 	bool learner;
-	bool recent_active;
-	bool paused;	 /* nothing is sent until it answers */
-	bool installing; /* a snapshot that it has: it can serve nothing yet */
+	bool recent_active; /* heard of since the last quorum check */
+	bool silent;		/* not heard of between the last two, nor since */
+	bool paused;		/* nothing is sent until it answers */
+	bool installing;	/* a snapshot that it has: it can serve nothing yet */
 	uint64_t pending_snapshot;
 	int inflight_msgs;
 	size_t inflight_bytes;

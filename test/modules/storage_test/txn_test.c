@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(storage_test_txn_turn);
 PG_FUNCTION_INFO_V1(storage_test_txn_lock);
 PG_FUNCTION_INFO_V1(storage_test_txn_put);
 PG_FUNCTION_INFO_V1(storage_test_txn_value);
+PG_FUNCTION_INFO_V1(storage_test_txn_asks);
 PG_FUNCTION_INFO_V1(storage_test_txn_compare);
 PG_FUNCTION_INFO_V1(storage_test_txn_stats);
 PG_FUNCTION_INFO_V1(storage_test_txn_check);
@@ -386,6 +387,58 @@ storage_test_txn_value(PG_FUNCTION_ARGS)
 	if (!found)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+typedef struct Asked
+{
+	int enough;
+	int asked;
+	int emitted;
+} Asked;
+
+static bool
+count_asked(void *arg)
+{
+	Asked *asked = arg;
+
+	return ++asked->asked < asked->enough;
+}
+
+static bool
+count_emitted(void *arg, Bytes key, const WriteAt *at)
+{
+	(void) key;
+	(void) at;
+	((Asked *) arg)->emitted++;
+	return true;
+}
+
+/*
+ * storage_test_txn_asks(lower bytea, upper bytea, ts int8, reverse bool, enough
+ * int4) returns text: of a scan that is told to end when it has asked that often
+ */
+Datum
+storage_test_txn_asks(PG_FUNCTION_ARGS)
+{
+	KeyRange range = {storage_test_arg(PG_GETARG_BYTEA_PP(0)),
+					  storage_test_arg(PG_GETARG_BYTEA_PP(1))};
+	Asked asked = {.enough = PG_GETARG_INT32(4)};
+	MvccReader *reader;
+	OpenTables tables;
+	Snapshot snapshot;
+
+	open_tables(&tables, false);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	reader = txn_reader_open(&tables, snapshot, false);
+	reader->goes_on = count_asked;
+	reader->goes_on_arg = &asked;
+	reader->scan_writes(reader, &range, (uint64) PG_GETARG_INT64(2),
+						PG_GETARG_BOOL(3), count_emitted, &asked);
+	txn_reader_close(reader);
+	UnregisterSnapshot(snapshot);
+	tables_close(&tables, false);
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("asked %d, emitted %d",
+											  asked.asked, asked.emitted)));
 }
 
 /* ---- start ---- */
