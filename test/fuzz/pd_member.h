@@ -25,9 +25,10 @@
 static AdoptAnswer adopt_answer;
 
 AdoptAnswer
-adopt_forget_own(const PdState *state)
+adopt_forget_own(const PdState *state, const char **holds)
 {
 	(void) state;
+	*holds = "data";
 	if (adopt_answer == ADOPT_DONE)
 		memset(&saved_tables, 0, sizeof(saved_tables));
 	return adopt_answer;
