@@ -3,12 +3,12 @@
 # It needs only a C compiler; pd-sim-asan runs a few seeds under sanitizers.
 
 PD_SIM_CORE := $(wildcard pd/core/*.c) src/core/region/region.c \
-	src/core/raft/empty_log.c \
+	src/core/raft/empty_log.c src/core/codec/proto.c \
 	src/core/base/arena.c src/core/base/check.c src/core/base/status.c \
 	src/core/base/fingerprint.c
 PD_SIM_C := $(wildcard test/sim/pd/*.c)
 PD_SIM_H := $(wildcard pd/core/*.h) $(wildcard src/core/region/*.h) \
-	$(wildcard src/core/base/*.h)
+	$(wildcard src/core/base/*.h) $(wildcard src/core/codec/*.h)
 PD_SIM_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -I. -Isrc -Wall -Wextra -Wshadow \
 	-Werror
 PD_SIM_ASAN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
