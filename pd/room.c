@@ -4,8 +4,9 @@
  *
  * Of tikv.memory_limit a round takes a quarter at most, in which requests and
  * their answers live, and one answer another one, in two forms while it is
- * packed, or copied for the library that sends it over HTTP.  What outlives the round is charged to the connection that it is for,
- * and who has its share there is refused.
+ * packed, or copied for the library that sends it over HTTP.  What outlives
+ * the round is charged to the connection that it is for, and who has its share
+ * there is refused.
  */
 #include "postgres.h"
 

@@ -34,7 +34,7 @@
 /* A file that nobody has asked for in so long. */
 #define MADE_LIFE_US INT64CONST(600000000)
 
-/* Until a region is read again for which the disk had no room. */
+/* Until a region is read again whose file the disk did not take. */
 #define ROOM_RETRY_US INT64CONST(10000000)
 
 static bool
@@ -197,14 +197,18 @@ snapshot_job_end(Store *store)
 		drop_job(store, false);
 }
 
-/*
- * The reserve is not for files: a failed write of the WAL takes Postgres down.
- * Nothing is read for a while; Raft goes on asking.
- */
+/* Nothing is read for a while; Raft goes on asking. */
+static void
+rest(Store *store)
+{
+	store->snapshots->job_due_us = dispatch_now_us() + ROOM_RETRY_US;
+}
+
+/* The reserve is not for files: a failed write of the WAL takes Postgres down. */
 static void
 wait_for_room(Store *store, uint64 region_id)
 {
-	store->snapshots->job_due_us = dispatch_now_us() + ROOM_RETRY_US;
+	rest(store);
 	ereport(
 		LOG,
 		(errmsg(
@@ -409,11 +413,17 @@ snapshot_make_slice(Store *store)
 		drop_job(store, false);
 		return;
 	}
-	if (s->job->fd < 0 || s->job->writer.failed ||
-		!guard_has_room(&store->guard, dispatch_now_us(), 0))
+	if (!guard_has_room(&store->guard, dispatch_now_us(), 0))
 	{
 		drop_job(store, false);
 		wait_for_room(store, peer->region.id);
+		return;
+	}
+	if (s->job->fd < 0 || s->job->writer.failed)
+	{
+		/* The log has why: the disk may have been full for a moment. */
+		drop_job(store, false);
+		rest(store);
 		return;
 	}
 	PG_TRY();

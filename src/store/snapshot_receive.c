@@ -135,7 +135,10 @@ judge(Store *store, const PeerMessage *m, SnapshotInfo *info)
 	return NULL;
 }
 
-/* What those that come in, and are being installed, are still to take. */
+/*
+ * What those that come in are still to take.  Installing one stops by itself
+ * where the disk is short.
+ */
 static uint64
 promised_room(const Snapshots *s)
 {

@@ -12,11 +12,11 @@
 # together, which is kvcheck of Go, Rust and Java at once, and, for API V2,
 # keyspaces: Go and Rust in keyspaces that are made for them.  With
 # TIKV_CA, TIKV_CERT and TIKV_KEY the clients, health, errors, txnwire, idle,
-# etcdctl and pdctl speak TLS, pdctl to TIKV_PD_HTTP.  `build` instead only builds; `ride` starts three
-# nodes of its own, of a build with failpoints, and has the clients work through
-# every fault of one node; RIDE_ONLY names kinds of faults.  One line is printed
-# for each program; its output is in out/compat/<program>.log.  A part whose
-# toolchain is missing fails.
+# etcdctl and pdctl speak TLS, pdctl to TIKV_PD_HTTP.  `build` instead only
+# builds; `ride` starts three nodes of its own, of a build with failpoints, and
+# has the clients work through every fault of one node; RIDE_ONLY names kinds of
+# faults.  One line is printed for each program; its output is in
+# out/compat/<program>.log.  A part whose toolchain is missing fails.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=toolchains.sh
