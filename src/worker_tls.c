@@ -75,7 +75,7 @@ tell_people(void)
 	if (tls_trouble(of_process)[0] != '\0')
 		snprintf(said, sizeof(said), "the changed TLS files are not used: %s",
 				 tls_trouble(of_process));
-	worker_note(self, said);
+	worker_note(self, WORKER_NOTE_TLS, said);
 }
 
 bool
@@ -86,7 +86,7 @@ worker_tls_start(WorkerKind kind, Tls **tls)
 
 	*tls = NULL;
 	self = kind;
-	worker_note(kind, "");
+	worker_note(kind, WORKER_NOTE_TLS, "");
 	if (of_process == NULL)
 		of_process = tls_new();
 	while (!worker_should_stop())

@@ -281,7 +281,8 @@ worker_enter(WorkerKind kind)
 	pg_atomic_write_u32(&slot->sleeping, 0);
 	bus_worker_reset(kind);
 	set_pid(slot, MyProcPid);
-	worker_note(kind, "");
+	for (int about = 0; about < WORKER_NOTES; about++)
+		worker_note(kind, about, "");
 	(void) set_state(slot, WORKER_STARTING, NULL, "");
 }
 
@@ -318,14 +319,29 @@ worker_report(WorkerKind kind, WorkerState state, const char *reason,
 }
 
 void
-worker_note(WorkerKind kind, const char *text)
+worker_note(WorkerKind kind, WorkerNote about, const char *text)
 {
 	WorkerSlot *slot = &tikv_shmem()->workers[kind];
-	Size len = fitting(text, sizeof(slot->note));
+	char *note = slot->notes[about];
+	Size len = fitting(text, sizeof(slot->notes[about]));
 
 	SpinLockAcquire(&slot->mutex);
-	strlcpy(slot->note, text, len + 1);
+	strlcpy(note, text, len + 1);
 	SpinLockRelease(&slot->mutex);
+}
+
+/* With the slot's lock held. */
+static void
+add_notes(const WorkerSlot *slot, WorkerView *out)
+{
+	for (int about = 0; about < WORKER_NOTES; about++)
+	{
+		if (slot->notes[about][0] == '\0')
+			continue;
+		if (out->note[0] != '\0')
+			strlcat(out->note, "; ", sizeof(out->note));
+		strlcat(out->note, slot->notes[about], sizeof(out->note));
+	}
 }
 
 void
@@ -355,7 +371,7 @@ worker_view(WorkerKind kind, WorkerView *out)
 	out->state = slot->state;
 	out->since = slot->since;
 	memcpy(out->reason, slot->reason, sizeof(out->reason));
-	memcpy(out->note, slot->note, sizeof(out->note));
+	add_notes(slot, out);
 	memcpy(out->address, slot->address, sizeof(out->address));
 	SpinLockRelease(&slot->mutex);
 	return true;

@@ -43,6 +43,14 @@ typedef enum WorkerState
 	WORKER_STOPPING
 } WorkerState;
 
+/* What notes are about, each beside the others. */
+typedef enum WorkerNote
+{
+	WORKER_NOTE_TLS,
+	WORKER_NOTE_DISK,
+	WORKER_NOTES
+} WorkerNote;
+
 typedef struct WorkerSlot
 {
 	slock_t mutex;	 /* guards the plain fields */
@@ -52,11 +60,11 @@ typedef struct WorkerSlot
 	bool fenced;	 /* its data are a copy, or were rolled back */
 	int wake_fd;	 /* eventfd, the same number in every process */
 	WorkerState state;
-	TimestampTz since;		   /* when it entered that state */
-	char reason[256];		   /* why it waits or is down; else empty */
-	char note[256];			   /* what is amiss while it serves; else empty */
-	char address[128];		   /* where it listens; else empty */
-	pg_atomic_uint32 sleeping; /* 1: must be woken by its eventfd */
+	TimestampTz since;			   /* when it entered that state */
+	char reason[256];			   /* why it waits or is down; else empty */
+	char address[128];			   /* where it listens; else empty */
+	char notes[WORKER_NOTES][256]; /* what is amiss while it serves */
+	pg_atomic_uint32 sleeping;	   /* 1: must be woken by its eventfd */
 } WorkerSlot;
 
 typedef struct BusShared BusShared;
@@ -164,7 +172,7 @@ extern void worker_report(WorkerKind kind, WorkerState state,
  * Say what is amiss while this worker serves, whatever else it reports; "":
  * nothing.
  */
-extern void worker_note(WorkerKind kind, const char *text);
+extern void worker_note(WorkerKind kind, WorkerNote about, const char *text);
 
 /*
  * It found that its data are a copy of others that are in use, or were rolled
@@ -181,7 +189,7 @@ typedef struct WorkerView
 	WorkerState state;
 	TimestampTz since;
 	char reason[256];
-	char note[256];
+	char note[WORKER_NOTES * 258]; /* all that is amiss while it serves */
 	char address[128];
 } WorkerView;
 

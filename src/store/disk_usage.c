@@ -22,6 +22,16 @@ disk_usage_own(Store *store)
 	return store->guard.disk == GUARD_OK ? DISK_NORMAL : DISK_ALMOST_FULL;
 }
 
+/* In tikv_status(). */
+void
+disk_usage_show(Store *store)
+{
+	bool is_well = disk_usage_own(store) == DISK_NORMAL;
+
+	worker_note(WORKER_STORE, WORKER_NOTE_DISK,
+				is_well ? "" : store->guard.reason);
+}
+
 static FullStore *
 find(const Replicas *replicas, uint64 store_id)
 {

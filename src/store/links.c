@@ -115,10 +115,20 @@ links_take_pd_answer(Store *store, const BusAnswer *answer)
 
 /* ---------------------------------------------------------------- messages */
 
+/* Others wait while a turn that cannot begin keeps theirs waiting. */
+static void
+pace(Store *store)
+{
+	transport_pause(store->links->transport, raft_message_enough(store));
+}
+
 static void
 on_message(void *arg, Bytes message)
 {
-	raft_message_receive(arg, message);
+	Store *store = arg;
+
+	raft_message_receive(store, message);
+	pace(store);
 }
 
 /* What this store's clock is compared with (sweeper.c). */
@@ -207,16 +217,17 @@ links_stop(Store *store)
 }
 
 static void
-count(const Transport *transport)
+count(const Store *store)
 {
 	TransportStats stats;
 
-	transport_stats(transport, &stats);
+	transport_stats(store->links->transport, &stats);
 	metrics_set(VALUE_RAFT_SENT, stats.sent);
 	metrics_set(VALUE_RAFT_RECEIVED, stats.received);
 	metrics_set(VALUE_RAFT_DROPPED, stats.dropped);
 	metrics_set(VALUE_RAFT_FAILURES, stats.failures);
 	metrics_set(VALUE_RAFT_QUEUED_BYTES, stats.queued_bytes);
+	metrics_set(VALUE_RAFT_INBOX_DROPPED, store->replicas->inbox_dropped);
 }
 
 void
@@ -229,6 +240,7 @@ links_run(Store *store)
 	if (links->asked_us != 0 &&
 		dispatch_now_us() > links->asked_us + ASK_AGAIN_US)
 		tell_addresses(links, NULL);
+	pace(store);
 	transport_run(links->transport);
-	count(links->transport);
+	count(store);
 }

@@ -164,6 +164,10 @@ transfer(Peer *peer, uint64 to, const char **why)
 	if (heir != NULL &&
 		disk_usage_of(peer->store, heir->store_id) == DISK_ALREADY_FULL)
 		return false;
+	*why =
+		"the disks of a majority of its voters are full: none but this one can lead";
+	if (!raft_permits_new_leader(peer->raft))
+		return false;
 	FAILPOINT("store_before_transfer");
 	if (refused(raft_transfer_leader(peer->raft, to), why))
 		return false;

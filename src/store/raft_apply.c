@@ -202,17 +202,19 @@ raft_apply_let_go(Store *store)
 /*
  * The log of a region that is held has no end, and its front stays where it is:
  * on a disk that is nearly full it grows no more (DESIGN 3 rule 9).  No region
- * takes entries that would use up what is left of the reserve.  The leader
- * sends what is missing when there is space again.
+ * takes entries that would use up what is left of the reserve, but bare ones
+ * (core/raft/starved.c).  The leader sends what is missing when there is space
+ * again.
  */
-bool
-raft_apply_takes_more(const Peer *peer, const RaftMessage *append)
+int
+raft_apply_takes(const Peer *peer, const RaftMessage *append)
 {
 	const Guard *guard = &peer->store->guard;
+	bool has_space = !guard->starved &&
+		(!raft_holds_apply(peer->raft) || guard->disk == GUARD_OK);
 
-	if (guard->starved && append->n_entries > 0)
-		return false;
-	return !raft_holds_apply(peer->raft) || guard->disk == GUARD_OK;
+	return has_space ? append->n_entries :
+					   raft_bare_entries(append->entries, append->n_entries);
 }
 
 void
@@ -238,45 +240,6 @@ raft_apply_note_space(Store *store)
 						(unsigned long long) store->meta.store_id)));
 	for (int i = 0; i < store->n_peers; i++)
 		raft_stand_back(store->peers[i]->raft, replicas->starved);
-}
-
-/* The voter that has most of the log, and can apply it. */
-static const RaftPeerStatus *
-best_heir(const Peer *peer, const RaftStatus *status)
-{
-	const RaftPeerStatus *best = NULL;
-
-	for (int i = 0; i < status->n_peers; i++)
-	{
-		const RaftPeerStatus *it = &status->peers[i];
-
-		if (it->id == peer->self.id || it->learner || it->installing ||
-			!it->recent_active || it->state != RAFT_REPLICATE)
-			continue;
-		if (best == NULL || it->match > best->match)
-			best = it;
-	}
-	return best;
-}
-
-/* A leader that applies nothing keeps everybody from writing. */
-void
-raft_apply_hand_over(Peer *peer)
-{
-	CmdAdmin admin = {.type = CMD_ADMIN_TRANSFER_LEADER};
-	const RaftPeerStatus *heir;
-	RaftStatus *status;
-	const char *why;
-
-	if (!raft_holds_apply(peer->raft) || !peer_is_leader(peer))
-		return;
-	status = arena_alloc(&peer->store->arena, sizeof(*status));
-	raft_status(peer->raft, status);
-	heir = best_heir(peer, status);
-	if (heir == NULL || status->transferee != RAFT_NONE)
-		return;
-	admin.transfer_to.id = heir->id;
-	(void) raft_admin_propose(peer, &admin, &why);
 }
 
 /* --------------------------------------------------------------- the ready */

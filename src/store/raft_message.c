@@ -11,14 +11,45 @@
 
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
+#include "guc.h"
 #include "store/leftovers.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
 
-/* How long a removed peer is told so, once a second. */
+/* How long a removed peer is told so: at once, after a second, two, four ... */
 #define TELL_REMOVED_US INT64CONST(600000000)
+#define TELL_REMOVED_FIRST_US INT64CONST(1000000)
+#define TELL_REMOVED_REST_US INT64CONST(30000000)
 
 /* ---------------------------------------------------------------- the inbox */
+
+/*
+ * Of messages that wait for the next turn: a quarter of tikv.memory_limit, in
+ * these bounds.  From half of it on no stream is read (links.c); what has been
+ * read already has the other half, and what is beyond is dropped.
+ */
+#define INBOX_MAX_BYTES ((size_t) 64 << 20)
+#define INBOX_MIN_BYTES ((size_t) 4 << 20)
+#define INBOX_MAX_MESSAGES 65536
+
+static size_t
+inbox_max_bytes(void)
+{
+	size_t limit = (size_t) Max(tikv_fdw_settings.memory_limit_mb, 0) << 20;
+
+	if (limit == 0)
+		return INBOX_MAX_BYTES;
+	return Max(Min(limit / 4, INBOX_MAX_BYTES), INBOX_MIN_BYTES);
+}
+
+/* However large, one has room. */
+static bool
+has_room(const Replicas *replicas, size_t len)
+{
+	return replicas->n_inbox == 0 ||
+		(replicas->n_inbox < INBOX_MAX_MESSAGES &&
+		 replicas->inbox_bytes + len <= inbox_max_bytes());
+}
 
 void
 raft_message_receive(Store *store, Bytes bytes)
@@ -26,9 +57,11 @@ raft_message_receive(Store *store, Bytes bytes)
 	Replicas *replicas = store->replicas;
 	InMessage *message;
 
-	if (replicas->n_inbox >= INBOX_MAX_MESSAGES ||
-		replicas->inbox_bytes + bytes.len > INBOX_MAX_BYTES)
+	if (!has_room(replicas, bytes.len))
+	{
+		replicas->inbox_dropped++;
 		return;
+	}
 	message = MemoryContextAllocHuge(store->context,
 									 offsetof(InMessage, bytes) + bytes.len);
 	message->next = NULL;
@@ -43,6 +76,15 @@ raft_message_receive(Store *store, Bytes bytes)
 	replicas->inbox_end = &message->next;
 	replicas->inbox_bytes += bytes.len;
 	replicas->n_inbox++;
+}
+
+bool
+raft_message_enough(const Store *store)
+{
+	const Replicas *replicas = store->replicas;
+
+	return replicas->n_inbox > INBOX_MAX_MESSAGES / 2 ||
+		replicas->inbox_bytes > inbox_max_bytes() / 2;
 }
 
 /* ----------------------------------------------------------------- sending */
@@ -192,7 +234,8 @@ raft_message_removed(Peer *peer, const Region *before)
 						  .peer = before->peers[i],
 						  .from = peer->self,
 						  .epoch = peer->region.epoch,
-						  .until_us = dispatch_now_us() + TELL_REMOVED_US};
+						  .until_us = dispatch_now_us() + TELL_REMOVED_US,
+						  .rest_us = TELL_REMOVED_FIRST_US};
 		store->replicas->removed = removed;
 	}
 }
@@ -201,14 +244,21 @@ void
 raft_message_tell_removed(Store *store)
 {
 	RemovedPeer **at = &store->replicas->removed;
+	int64 now_us = dispatch_now_us();
 
 	while (*at != NULL)
 	{
 		RemovedPeer *removed = *at;
 
-		if (dispatch_now_us() < removed->until_us)
+		if (now_us < removed->until_us)
 		{
-			tell_removed(store, removed);
+			if (now_us >= removed->next_us)
+			{
+				tell_removed(store, removed);
+				removed->next_us = now_us + removed->rest_us;
+				removed->rest_us =
+					Min(removed->rest_us * 2, TELL_REMOVED_REST_US);
+			}
 			at = &removed->next;
 			continue;
 		}
@@ -409,6 +459,7 @@ raft_message_later(RaftTurn *turn)
 static void
 step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 {
+	RaftMessage raft = m->raft;
 	Status s;
 
 	if (m->raft.type == RAFT_MSG_SNAPSHOT && !snapshots_accept(turn, peer, m))
@@ -425,16 +476,21 @@ step_raft(RaftTurn *turn, Peer *peer, const PeerMessage *m)
 		 m->raft.type != RAFT_MSG_HEARTBEAT_RESPONSE))
 		peer_wake(peer);
 	note_sender(peer, &m->from);
-	if (m->raft.type == RAFT_MSG_APPEND &&
-		!raft_apply_takes_more(peer, &m->raft))
-		return;
+	raft_note_starved(peer->raft, m->from.id,
+					  m->disk_usage == DISK_ALREADY_FULL);
+	if (m->raft.type == RAFT_MSG_APPEND)
+	{
+		raft.n_entries = raft_apply_takes(peer, &m->raft);
+		if (raft.n_entries == 0 && m->raft.n_entries > 0)
+			return;
+	}
 	if (m->raft.type == RAFT_MSG_READ_INDEX && m->raft.n_entries == 1 &&
 		!raft_read_may_answer(peer, m->raft.entries[0].data))
 	{
 		raft_message_later(turn);
 		return;
 	}
-	s = raft_step(peer->raft, &m->raft, (uint64) board_now_us());
+	s = raft_step(peer->raft, &raft, (uint64) board_now_us());
 	FAILPOINT("store_after_step");
 	if (s == STATUS_CORRUPT)
 		ereport(

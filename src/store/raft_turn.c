@@ -354,7 +354,7 @@ tick(RaftTurn *turn)
 		if (hibernate_tick(peer, now_us))
 			continue;
 		raft_tick(peer->raft, (uint64) board_now_us());
-		raft_apply_hand_over(peer);
+		hand_over_tick(peer, now_us);
 		raft_admin_compact(peer, now_us);
 		raft_ask_max_ts(peer, now_us);
 		stale_peer_tick(peer, now_us);
@@ -591,7 +591,7 @@ ungroup(Store *store, Peer *peer)
 		peer->max_ts_term != raft_term(peer->raft))
 		return;
 	FAILPOINT("store_before_ungrouped");
-	peer->grouped = false;
+	peer->grouped = peer->unsynced = false;
 	store->replicas->n_grouped--;
 	peer_list_remove(peer, PEERS_AWAKE);
 	peer_tell(peer);

@@ -13,10 +13,6 @@
 #include "bus/failpoints.h"
 #include "store/txn_turn.h"
 
-/* Of messages that wait for the next turn; more are dropped. */
-#define INBOX_MAX_BYTES ((size_t) 64 << 20)
-#define INBOX_MAX_MESSAGES 65536
-
 /* Votes for regions that are still part of another one here. */
 #define EARLY_VOTES_MAX 64
 
@@ -80,6 +76,8 @@ typedef struct RemovedPeer
 	RegionPeer from;
 	RegionEpoch epoch;
 	int64 until_us;
+	int64 next_us; /* it is told again */
+	int64 rest_us; /* ... and then after twice this */
 } RemovedPeer;
 
 /* An administrative command from outside, for the next turn. */
@@ -129,7 +127,8 @@ typedef struct Replicas
 	InMessage **inbox_end;
 	size_t inbox_bytes;
 	int n_inbox;
-	WriteQueue queue; /* writes of such groups, not begun */
+	uint64 inbox_dropped; /* messages, since the worker began */
+	WriteQueue queue;	  /* writes of such groups, not begun */
 	Latches *latches;
 	Unflushed *unflushed; /* by LSN */
 	Unflushed **unflushed_end;
@@ -294,11 +293,10 @@ extern void raft_apply_hold(Peer *peer);
 extern void raft_apply_let_go(Store *store);
 
 /*
- * May its log grow by this?  Not if it is held, or if there is no space.  If
- * it leads, and is held: another one shall.
+ * How many entries of an append its log may grow by: not by many if it is held,
+ * or if there is no space.
  */
-extern bool raft_apply_takes_more(const Peer *peer, const RaftMessage *append);
-extern void raft_apply_hand_over(Peer *peer);
+extern int raft_apply_takes(const Peer *peer, const RaftMessage *append);
 
 /* The guard was asked: peers without space leave elections to others. */
 extern void raft_apply_note_space(Store *store);
@@ -343,8 +341,11 @@ extern void raft_write_abandon(Peer *peer, const char *reason);
 
 /* ---- raft_message.c ---- */
 
-/* A message came; takes a copy. */
+/* A message came; takes a copy.  Dropped, and counted, if too many wait. */
 extern void raft_message_receive(Store *store, Bytes bytes);
+
+/* Is as much waiting as shall wait? */
+extern bool raft_message_enough(const Store *store);
 
 /* A region was split off here: votes for it that came too early come again. */
 extern void raft_message_again(Store *store, uint64 region_id);
@@ -369,6 +370,7 @@ extern void raft_peer_destroy(RaftTurn *turn, Peer *peer,
 /* ---- disk_usage.c: which stores have little disk space left ---- */
 
 extern DiskUsage disk_usage_own(Store *store);
+extern void disk_usage_show(Store *store);
 
 /* What another store, one that regions of ours are on, says of itself. */
 extern void disk_usage_note(Store *store, uint64 store_id, DiskUsage usage);
@@ -377,6 +379,11 @@ extern DiskUsage disk_usage_of(const Store *store, uint64 store_id);
 /* False: a write of this kvrpcpb.DiskFullOpt finds no majority for its entry. */
 extern bool disk_usage_permits(const Peer *peer, int disk_full_opt,
 							   Arena *arena, RegionError *error);
+
+/* ---- hand_over.c ---- */
+
+/* If it leads, and applies nothing or has no space: another one shall lead. */
+extern void hand_over_tick(Peer *peer, int64 now_us);
 
 /* ---- raft_admin.c ---- */
 

@@ -197,24 +197,24 @@ snapshot_job_end(Store *store)
 		drop_job(store, false);
 }
 
-/* Nothing is read for a while; Raft goes on asking. */
+/* The region is not read for a while; Raft goes on asking. */
 static void
-rest(Store *store)
+rest(Peer *peer)
 {
-	store->snapshots->job_due_us = dispatch_now_us() + ROOM_RETRY_US;
+	peer->next_snapshot_us = dispatch_now_us() + ROOM_RETRY_US;
 }
 
 /* The reserve is not for files: a failed write of the WAL takes Postgres down. */
 static void
-wait_for_room(Store *store, uint64 region_id)
+wait_for_room(Store *store, Peer *peer)
 {
-	rest(store);
+	rest(peer);
 	ereport(
 		LOG,
 		(errmsg(
 			 "tikv store %llu: no room for a snapshot of region %llu above tikv.reserve_space",
 			 (unsigned long long) store->meta.store_id,
-			 (unsigned long long) region_id),
+			 (unsigned long long) peer->region.id),
 		 errdetail("%llu MiB are free above it.",
 				   (unsigned long long) (store->guard.room >> 20)),
 		 errhint(
@@ -245,15 +245,13 @@ next_job(Store *store)
 		memmove(&s->wanted[0], &s->wanted[1],
 				(Size) s->n_wanted * sizeof(s->wanted[0]));
 		if (peer == NULL || !peer->grouped || !peer_is_leader(peer) ||
-			peer->life != PEER_STATE_NORMAL)
+			peer->life != PEER_STATE_NORMAL ||
+			dispatch_now_us() < peer->next_snapshot_us)
 			continue;
 		if (has_room(store, peer))
 			begin_job(store, peer);
 		else
-		{
-			wait_for_room(store, peer->region.id);
-			break;
-		}
+			wait_for_room(store, peer);
 	}
 	count(s);
 }
@@ -416,14 +414,14 @@ snapshot_make_slice(Store *store)
 	if (!guard_has_room(&store->guard, dispatch_now_us(), 0))
 	{
 		drop_job(store, false);
-		wait_for_room(store, peer->region.id);
+		wait_for_room(store, peer);
 		return;
 	}
 	if (s->job->fd < 0 || s->job->writer.failed)
 	{
 		/* The log has why: the disk may have been full for a moment. */
 		drop_job(store, false);
-		rest(store);
+		rest(peer);
 		return;
 	}
 	PG_TRY();
@@ -555,13 +553,21 @@ snapshots_send(void *arg, Peer *peer, uint64 to_store, uint64 to_peer,
 
 /* ------------------------------------------------------------------ the end */
 
-/* Forget files that are old; the newest are at the front. */
+/* Does it stay, with so many that are newer?  On a full disk none does. */
+static bool
+stays(const Store *store, const SnapshotMade *made, int n_newer)
+{
+	return made->n_sending > 0 ||
+		(n_newer < SNAPSHOT_MADE_MAX && store->guard.disk == GUARD_OK &&
+		 dispatch_now_us() - made->made_us < MADE_LIFE_US);
+}
+
+/* Forget files that are not needed; the newest are at the front. */
 void
 snapshot_made_sweep(Store *store, bool all)
 {
 	Snapshots *s = store->snapshots;
 	SnapshotMade **at = &s->made;
-	int64 now_us = dispatch_now_us();
 	int n = 0;
 
 	while (*at != NULL)
@@ -569,9 +575,7 @@ snapshot_made_sweep(Store *store, bool all)
 		SnapshotMade *made = *at;
 		SnapshotPath path = path_made(made->number);
 
-		if (!all &&
-			(made->n_sending > 0 ||
-			 (n < SNAPSHOT_MADE_MAX && now_us - made->made_us < MADE_LIFE_US)))
+		if (!all && stays(store, made, n))
 		{
 			n++;
 			at = &made->next;

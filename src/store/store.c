@@ -299,6 +299,7 @@ housekeeping(Store *store)
 		if (store->replicas->n_grouped > 0)
 			raft_ask_pd_time(store, now_us);
 		raft_message_tell_removed(store);
+		disk_usage_show(store);
 		(void) detector_update(store);
 		gc_barrier_run(store);
 		if (!extension_is_ours(store))

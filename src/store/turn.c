@@ -248,6 +248,17 @@ replicas_permit(const Peer *peer, const Write *write, RegionError *error)
 						   write->request->arena, error);
 }
 
+/* A leader whose disk is short hands over when it is awake (hand_over.c). */
+static bool
+disks_permit(Store *store, const Write *write, RegionError *error)
+{
+	if (guard_permits(store, write, error))
+		return replicas_permit(write->peer, write, error);
+	if (write->peer->grouped)
+		peer_wake(write->peer);
+	return false;
+}
+
 bool
 turn_check_write(Store *store, Write *write, RegionError *error)
 {
@@ -278,8 +289,7 @@ turn_check_write(Store *store, Write *write, RegionError *error)
 	return bounds_are_encoded(peer, write, error) &&
 		in_range(write, &peer->region, error) &&
 		timestamps_are_plausible(write, error) &&
-		guard_permits(store, write, error) &&
-		replicas_permit(peer, write, error) && still_wanted(write, error);
+		disks_permit(store, write, error) && still_wanted(write, error);
 }
 
 bool

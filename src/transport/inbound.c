@@ -244,6 +244,8 @@ const int transport_n_methods =
 void
 transport_pause(Transport *t, bool pause)
 {
+	if (t->paused == pause)
+		return;
 	t->paused = pause;
 	for (Inbound *in = t->inbound.next; in != &t->inbound; in = in->next)
 		call_pause(in->call, pause);

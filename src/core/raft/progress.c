@@ -81,6 +81,7 @@ raft_progress_reset(RaftProgress *p, uint64_t next)
 	p->silent = false;
 	p->want_append = false;
 	p->installing = false;
+	p->held_at = 0;
 }
 
 /* After a snapshot the peer may have it even if the report got lost. */

@@ -35,6 +35,8 @@ typedef struct RaftProgress
 	bool paused;			   /* one message is out, or a snapshot is made */
 	bool want_append;		   /* send something even without entries */
 	bool installing;		   /* a snapshot, as it has said last */
+	bool starved;			   /* of disk space, likewise: whoever leads */
+	uint64_t held_at;		   /* an entry that is not bare; 0: not known */
 	RaftInflights inflights;
 } RaftProgress;
 

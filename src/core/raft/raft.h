@@ -293,6 +293,20 @@ extern bool raft_holds_apply(const Raft *r);
 #define RAFT_STAND_BACK 4
 extern void raft_stand_back(Raft *r, bool on);
 
+/*
+ * A peer says that it takes no entries for want of disk space, or that it does
+ * again.  As a leader this one sends it but bare entries meanwhile: those that
+ * raft_bare_entries counts from the first one on, and the peer's driver takes.
+ */
+extern void raft_note_starved(Raft *r, uint64_t id, bool on);
+extern int raft_bare_entries(const RaftEntry *entries, int n);
+
+/*
+ * Of a leader: would a majority take the first entry of another one?  Else it
+ * could not even serve reads, as this one does.
+ */
+extern bool raft_permits_new_leader(const Raft *r);
+
 /* Questions. */
 
 /* one voter, this one; no learner, not joint, no snapshot to install */

@@ -161,7 +161,8 @@ must_wait_for_log(const Raft *r, const RaftProgress *p)
 
 /*
  * A full window may mean that all of it got lost: an append without entries
- * then finds out.  Nothing else passes a full window.
+ * then finds out.  Nothing else passes a full window.  One whose peer has no
+ * space for what comes next is paused until that is heard of again.
  */
 static bool
 may_append(const Raft *r, const RaftProgress *p)
@@ -195,7 +196,8 @@ note_sent(Raft *r, RaftProgress *p, const RaftMessage *m)
 	if (p->state == RAFT_PROBE)
 		p->paused = true;
 	else if (m->n_entries == 0)
-		p->paused = raft_inflights_full(&p->inflights, &r->config);
+		p->paused =
+			p->starved || raft_inflights_full(&p->inflights, &r->config);
 	else
 	{
 		for (int i = 0; i < m->n_entries; i++)
@@ -205,14 +207,31 @@ note_sent(Raft *r, RaftProgress *p, const RaftMessage *m)
 	}
 }
 
+/* Entries from p->next on, in the arena; returns how many. */
+static int
+next_entries(const Raft *r, RaftProgress *p, Arena *arena, RaftEntry **entries)
+{
+	size_t most = p->starved ? 1 : r->config.max_bytes_per_msg;
+	uint64_t end = raft_log_last(&r->log) + 1;
+	int n = 0;
+
+	if (p->next == end || (p->starved && p->next == p->held_at))
+		return 0;
+	CHECK(raft_log_slice(&r->log, p->next, end, most, arena, entries, &n) ==
+		  STATUS_OK);
+	if (p->starved)
+		n = raft_bare_entries(*entries, n);
+	if (n == 0)
+		p->held_at = p->next;
+	return n;
+}
+
 /* Make the next message of the log for a peer; false if there is none now. */
 static bool
 make_append(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 {
 	bool blocked = raft_progress_blocked(p, &r->config);
-	uint64_t last = raft_log_last(&r->log);
 	RaftEntry *entries = NULL;
-	int n = 0;
 
 	if (!may_append(r, p))
 		return false;
@@ -223,12 +242,8 @@ make_append(Raft *r, RaftProgress *p, Arena *arena, RaftMessage *m)
 	*m = (RaftMessage){.type = RAFT_MSG_APPEND, .to = p->id};
 	m->index = p->next - 1;
 	CHECK(raft_log_term(&r->log, m->index, &m->log_term) == STATUS_OK);
-	if (!blocked && p->next <= last)
-		CHECK(raft_log_slice(&r->log, p->next, last + 1,
-							 r->config.max_bytes_per_msg, arena, &entries,
-							 &n) == STATUS_OK);
+	m->n_entries = blocked ? 0 : next_entries(r, p, arena, &entries);
 	m->entries = entries;
-	m->n_entries = n;
 	m->commit = told_commit(r);
 	note_sent(r, p, m);
 	return true;

@@ -290,9 +290,20 @@ node_want_turn(Sim *sim, Node *n)
 					 .incarnation = n->incarnation});
 }
 
+/* What messages of the peer say of its disk. */
+static bool
+is_starved(const Sim *sim, uint64_t id)
+{
+	for (int i = 0; i < SIM_SLOTS; i++)
+		if (sim->nodes[i].id == id)
+			return sim->nodes[i].starved;
+	return false;
+}
+
 static void
 receive(Sim *sim, Node *n, Packet *p)
 {
+	RaftMessage m;
 	Status s;
 
 	/* the first message of a leader makes the peer on its store */
@@ -300,9 +311,15 @@ receive(Sim *sim, Node *n, Packet *p)
 		node_start(sim, n);
 	if (n->raft == NULL || n->id != p->m.to)
 		return;
-	if (n->starved && p->m.type == RAFT_MSG_APPEND && p->m.n_entries > 0)
-		return;
-	s = raft_step(n->raft, &p->m, node_clock(sim, n));
+	m = p->m;
+	raft_note_starved(n->raft, m.from, is_starved(sim, m.from));
+	if (n->starved && m.type == RAFT_MSG_APPEND && m.n_entries > 0)
+	{
+		m.n_entries = raft_bare_entries(m.entries, m.n_entries);
+		if (m.n_entries == 0)
+			return;
+	}
+	s = raft_step(n->raft, &m, node_clock(sim, n));
 	if (s != STATUS_OK && s != STATUS_BUSY && s != STATUS_UNAVAILABLE)
 		sim_fail(sim,
 				 "node %d: message type %d from %" PRIu64 " term %" PRIu64

@@ -95,6 +95,9 @@ wait_for('no write to be taken', sub {
 	return (put('none', RAWCTL_DISK_FULL_OPT => 2))[1] =~ /no majority of voters/;
 });
 is(ask($leads, q{SELECT count(*) FROM tikv_scan('more', 'morf')}), '1', 'reads go on');
+$nodes[$leads]->restart;
+wait_for('it to lead again', sub { wait_leader() == $leads });
+is(ask($leads, q{SELECT count(*) FROM tikv_scan('more', 'morf')}), '1', 'also when a leader has begun its term then');
 ($answer, $out, $err) = $nodes[$leads]->psql('postgres', "SELECT tikv_transfer_leader(2, $stores[$follow[0]])");
 isnt($answer, 0, 'leadership is not handed over');
 like($err, qr/the disk of that store is full/, 'for that reason');

@@ -42,7 +42,7 @@ sub files
 
 # ---- the leader has no room for the file
 reserve($has, $none);
-wait_for('writes to be refused', sub { (rawctl($has, 'put', 'x', 'v'))[0] != 0 });
+wait_for('writes to be refused', sub { (rawctl($has, 'put', 'k2', 'v'))[0] != 0 });
 $gets->start;
 $gets->safe_psql('postgres', 'CREATE EXTENSION tikv_fdw');
 ok(wait_for('the leader to say that it has no room', sub {
@@ -61,6 +61,12 @@ ok(wait_for('the new node to refuse', sub {
 		}), 'with room it makes one, for which the new node has no room');
 is(scalar(files($gets)), 0, 'it has kept nothing');
 is($gets->safe_psql('postgres', 'SELECT count(*) FROM tikv_internal.raw'), '0', 'nor taken a row');
+
+# ---- a file that is not sent does not stay on a full disk
+isnt(scalar(files($has)), 0, 'the leader keeps the file, to send it again');
+reserve($has, $none);
+ok(wait_for('the file to go', sub { return files($has) == 0 }), 'until its own disk is short');
+reserve($has, '0');
 
 # ---- both have
 reserve($gets, '0');
