@@ -101,6 +101,7 @@ soak_interval()
     sample cpu busy $(((busy1 - busy0) * 100 / TICK_HZ / INTERVAL_S / $(nproc)))
     sample_memory
     sample size raw "$(query "SELECT pg_total_relation_size('tikv_internal.raw') / 1024")"
+    sample size index "$(query "SELECT pg_indexes_size('tikv_internal.raw') / 1024")"
     say "interval $INTERVAL: $total operations/s," \
         "table $(query "SELECT pg_size_pretty(pg_total_relation_size('tikv_internal.raw'))")"
 }
