@@ -34,6 +34,9 @@
 /* A file that nobody has asked for in so long. */
 #define MADE_LIFE_US INT64CONST(600000000)
 
+/* The log says again that a region's snapshot cannot be sent. */
+#define UNSENT_LOG_US INT64CONST(600000000)
+
 /* Until a region is read again whose file the disk did not take. */
 #define ROOM_RETRY_US INT64CONST(10000000)
 
@@ -84,15 +87,26 @@ find_made(Store *store, const Peer *peer, uint64 to, uint64 index)
 	return NULL;
 }
 
+/* One whose disk is short would refuse it, however often it is made. */
+static bool
+would_take(const Store *store, const Peer *peer, uint64 to)
+{
+	const RegionPeer *at = region_find_peer(&peer->region, to);
+
+	return at == NULL || disk_usage_of(store, at->store_id) == DISK_NORMAL;
+}
+
 Status
 snapshots_get(void *arg, Peer *peer, uint64 to, uint64 index, Arena *arena,
 			  RaftSnapshot *out)
 {
 	Store *store = arg;
 	Snapshots *s = store->snapshots;
-	SnapshotMade *made =
-		find_made(store, peer, to, Max(index, peer->saved.truncated_index));
+	SnapshotMade *made;
 
+	if (!would_take(store, peer, to))
+		return STATUS_UNAVAILABLE;
+	made = find_made(store, peer, to, Max(index, peer->saved.truncated_index));
 	if (made == NULL)
 	{
 		FAILPOINT_PASS("store_snapshot_wanted");
@@ -461,6 +475,27 @@ read_made(void *arg, uint64_t offset, uint8_t *out, size_t len)
 	return snapshot_read_file(sending->fd, offset, out, len);
 }
 
+/* Raft tries again twice a second: the log has it now and then. */
+static void
+tell_unsent(const Sending *sending, Peer *peer, const char *text)
+{
+	int64 now_us = dispatch_now_us();
+
+	if (peer != NULL && now_us < peer->unsent_us)
+		return;
+	if (peer != NULL)
+		peer->unsent_us = now_us + UNSENT_LOG_US;
+	ereport(
+		LOG,
+		(errmsg(
+			 "tikv store %llu: a snapshot of region %llu could not be sent to peer %llu: %s",
+			 (unsigned long long) sending->store->meta.store_id,
+			 (unsigned long long) sending->region_id,
+			 (unsigned long long) sending->to_peer, text),
+		 errdetail(
+			 "It is sent again until the peer has it; this is said every ten minutes.")));
+}
+
 /* Raft hears of it, and asks for another one if it has to. */
 static void
 sent(void *arg, bool ok, const char *text)
@@ -471,15 +506,11 @@ sent(void *arg, bool ok, const char *text)
 	Peer *peer = store_find_peer(store, sending->region_id);
 
 	if (!ok)
-		ereport(
-			LOG,
-			(errmsg(
-				"tikv store %llu: a snapshot of region %llu could not be sent to peer %llu: %s",
-				(unsigned long long) store->meta.store_id,
-				(unsigned long long) sending->region_id,
-				(unsigned long long) sending->to_peer, text)));
+		tell_unsent(sending, peer, text);
 	else
 		s->n_sent++;
+	if (ok && peer != NULL)
+		peer->unsent_us = 0;
 	for (SnapshotMade *made = s->made; made != NULL; made = made->next)
 		if (made->number == sending->number)
 			made->n_sending--;

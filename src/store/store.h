@@ -139,6 +139,7 @@ struct Peer
 	int64 lease_end_us; /* as published */
 	bool off_board;		/* there is no room for it, which the log says */
 	uint64 split_index; /* the lease is suspended until it is applied */
+	int64 unsent_us;	/* the next word that a snapshot cannot be sent */
 	uint64 told_term;
 	uint64 told_leader;
 	int64 next_compact_us;

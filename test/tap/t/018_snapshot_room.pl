@@ -9,13 +9,14 @@ use Test::More;
 use TikvTest;
 
 my $keys = 2000;
+my $bytes = 100_000; # of each: 200 MB, of which tables and logs take little
 my $none = '1000TB'; # no disk has that much
 my $has = new_node('has');
 
 $has->start;
 serve($has);
 $has->safe_psql('postgres',
-	"SELECT tikv_put(convert_to('k' || i, 'UTF8'), convert_to(repeat('v', 500), 'UTF8')) FROM generate_series(1, $keys) i");
+	"SELECT tikv_put(convert_to('k' || i, 'UTF8'), convert_to(repeat('v', $bytes), 'UTF8')) FROM generate_series(1, $keys) i");
 my $gets = new_node('gets', 'tikv.join' => $has->{tikv}{'tikv.pd_addr'});
 
 sub reserve
@@ -40,6 +41,24 @@ sub files
 	return grep { !/^\./ } slurp_dir($node->data_dir . '/tikv_snapshots');
 }
 
+# Wait until the leader has heard more of the groups.
+sub wait_heard
+{
+	my $sql = q{SELECT coalesce(sum(value), 0) FROM tikv.metrics WHERE name = 'tikv_fdw_raft_messages_received_total'};
+	my $before = $has->safe_psql('postgres', $sql);
+
+	wait_for('more messages', sub { $has->safe_psql('postgres', $sql) >= $before + 10 });
+}
+
+# A reserve above which half of the snapshot fits: twice its size is needed.
+sub hardly_room
+{
+	my ($node) = @_;
+	my ($free) = `df -Pm @{[ $node->data_dir ]}` =~ /\s(\d+)\s+\d+%\s/ or die 'no free space';
+
+	return $free - int($keys * $bytes / 2e6) . 'MB';
+}
+
 # ---- the leader has no room for the file
 reserve($has, $none);
 wait_for('writes to be refused', sub { (rawctl($has, 'put', 'k2', 'v'))[0] != 0 });
@@ -50,13 +69,15 @@ ok(wait_for('the leader to say that it has no room', sub {
 		}), 'the leader says that it has no room');
 ok(!says($has, qr/made a snapshot/), 'it has made none');
 is(scalar(files($has)), 0, 'nor begun one');
-is((rawctl($has, 'get', 'k1'))[1], 'v' x 500, 'it serves');
+is((rawctl($has, 'get', 'k1'))[1], 'v' x $bytes, 'it serves');
 
-# ---- the new node has none any more
-reserve($gets, $none);
-wait_for('it to take nothing', sub { return says($gets, qr/takes no entries of its regions' leaders/) });
+# ---- the new node has space, but not for that
+ok(!says($gets, qr/takes no entries/), 'the new node is well');
+reserve($gets, hardly_room($gets));
+wait_heard();
 reserve($has, '0');
 ok(wait_for('the new node to refuse', sub {
+			reserve($gets, hardly_room($gets)); # others use the disk, too
 			return says($has, qr/could not be sent to peer \d+: .*the disk is almost full/);
 		}), 'with room it makes one, for which the new node has no room');
 is(scalar(files($gets)), 0, 'it has kept nothing');
