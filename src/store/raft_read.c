@@ -4,7 +4,8 @@
  *	  and at a follower that was asked to answer (replica_read).
  *
  * The index is asked of the group; once it is applied here, the read is run
- * over a fresh snapshot.  A question without an answer is repeated.
+ * over a fresh snapshot.  A question without an answer is repeated.  One whose
+ * entry does not come, since this store has no space for it, is the leader's.
  */
 #include "postgres.h"
 
@@ -16,6 +17,20 @@
 
 #define READ_RETRY_US INT64CONST(400000)
 #define READS_MAX 65536
+
+/* Clients go to the one that is named at once. */
+static void
+answer_not_leader(Request *request, const Peer *peer)
+{
+	RegionError error = {.kind = REGION_NOT_LEADER,
+						 .region_id = peer->region.id};
+	RegionState state;
+
+	peer_region_state(peer, &state);
+	if (state.leader.id != state.self.id)
+		error.leader = state.leader;
+	service_region_error(request, &error);
+}
 
 static void
 answer_error(Request *request, RegionErrorKind kind, uint64 region_id)
@@ -174,6 +189,15 @@ answer_sole(const Peer *peer, IndexRead *read)
 	read->index = peer->saved.applied_index;
 }
 
+/* Its log lacks the entry, and takes none until there is space. */
+static bool
+lacks_entry(const Peer *peer, const IndexRead *read)
+{
+	return read->answered && !peer_is_leader(peer) &&
+		raft_last_index(peer->raft) < read->index &&
+		disk_usage_own(peer->store) == DISK_ALREADY_FULL;
+}
+
 /* True if the read is over, one way or another. */
 static bool
 run_one(Store *store, IndexRead *read)
@@ -193,8 +217,9 @@ run_one(Store *store, IndexRead *read)
 	}
 	else if (now_us >= request->deadline_us)
 		service_busy(request, SERVICE_TOO_LATE);
-	else if (!read->answered && raft_leader(peer->raft) == RAFT_NONE)
-		answer_error(request, REGION_NOT_LEADER, read->region_id);
+	else if (lacks_entry(peer, read) ||
+			 (!read->answered && raft_leader(peer->raft) == RAFT_NONE))
+		answer_not_leader(request, peer);
 	else
 	{
 		if (!read->answered && now_us - read->asked_us > READ_RETRY_US)

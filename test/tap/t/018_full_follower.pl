@@ -1,5 +1,6 @@
 # A follower whose disk is full takes no entries and does not lead, while the
-# others go on; it has everything when there is space again.
+# others go on; it has everything when there is space again.  What it is asked to
+# read meanwhile is the leader's.
 
 use strict;
 use warnings;
@@ -37,6 +38,22 @@ sub last_entry
 	return ask($full, 'SELECT max(log_index) FROM tikv_internal.raft_log WHERE region_id = 2') // '';
 }
 
+# A reserve of which a little more than half is free.
+sub hardly_more
+{
+	my ($free) = `df -Pm @{[ $nodes[$full]->data_dir ]}` =~ /\s(\d+)\s+\d+%\s/ or die 'no free space';
+
+	return int($free / 0.56) . 'MB';
+}
+
+sub wait_heard
+{
+	my ($i) = @_;
+	my $before = received($i);
+
+	wait_for('more messages', sub { received($i) >= $before + 10 });
+}
+
 sub put
 {
 	my ($i, $key) = @_;
@@ -59,7 +76,26 @@ is(last_entry(), $last, 'its log does not grow');
 is(ask($full, q{SELECT count(*) FROM tikv_internal.raw WHERE key LIKE 'k%'}), '0', 'and it has none of them');
 is(ask($leads, q{SELECT count(*) FROM tikv_scan('k', 'l')}), '20', 'the leader has them');
 
-# ---- it goes on by itself
+# ---- reads of what it does not have go to the leader at once
+
+{
+	local $ENV{RAWCTL_REPLICA} = $stores[$full];
+	local $ENV{RAWCTL_MAX_MS} = 20_000; # no retries
+	my ($answer, $out, $err) = rawctl($nodes[$leads], 'get', 'k1');
+
+	isnt($answer, 0, 'a read at the follower');
+	like($err, qr/not leader for region 2, leader may be the given peer/, 'goes to the leader, whom it names');
+}
+
+# ---- it goes on by itself, when it has clearly more than what is too little
+
+$since = -s $nodes[$full]->logfile;
+reserve($full, hardly_more());
+wait_heard($full);
+is(put($leads, 'hardly'), 0, 'another write');
+wait_heard($full);
+unlike(slurp_file($nodes[$full]->logfile, $since), qr/takes entries again/, 'a little more than half of the reserve is not enough');
+is(last_entry(), $last, 'it takes nothing');
 
 $since = -s $nodes[$full]->logfile;
 reserve($full, '-1');
@@ -91,7 +127,7 @@ wait_for('a write', sub { put($third, 'after') == 0 });
 
 reserve($full, '-1');
 wait_same('all nodes have the same');
-is(ask(wait_leader(), q{SELECT count(*) FROM tikv_scan('', '')}), '23', 'that is all that was acknowledged');
+is(ask(wait_leader(), q{SELECT count(*) FROM tikv_scan('', '')}), '24', 'that is all that was acknowledged');
 checks_clean(0 .. 2);
 $_->stop foreach @nodes;
 done_testing();
