@@ -47,40 +47,29 @@ reserve_bytes(uint64 total_bytes)
 	return Max(GIB, total_bytes / 20);
 }
 
-/* Of a directory. */
-typedef struct Space
-{
-	uint64 room;	/* bytes above the reserve */
-	bool recovered; /* an eighth of the reserve more than half of it is free */
-} Space;
-
-static GuardLevel
-directory_level(const char *path, Guard *guard, Space *space)
+static Space
+directory_judge(const char *path, Guard *guard)
 {
 	uint64 free_bytes;
 	uint64 total_bytes;
 	uint64 reserve;
+	Space space;
 
-	*space = (Space){0, false};
 	if (!directory_space(path, &free_bytes, &total_bytes))
 	{
 		snprintf(guard->reason, sizeof(guard->reason),
 				 "cannot tell the free space of \"%s\": %m", path);
-		return GUARD_ALREADY_FULL;
+		return (Space){.level = GUARD_ALREADY_FULL};
 	}
 	reserve = reserve_bytes(total_bytes);
-	space->recovered = free_bytes >= reserve / 2 + reserve / 8;
-	if (free_bytes >= reserve)
-	{
-		space->room = free_bytes - reserve;
-		return GUARD_OK;
-	}
-	snprintf(
-		guard->reason, sizeof(guard->reason),
-		"disk full: %llu MiB free below \"%s\", tikv.reserve_space is %llu MiB",
-		(unsigned long long) (free_bytes >> 20), path,
-		(unsigned long long) (reserve >> 20));
-	return free_bytes < reserve / 2 ? GUARD_ALREADY_FULL : GUARD_ALMOST_FULL;
+	space = space_judge(free_bytes, reserve);
+	if (space.level != GUARD_OK)
+		snprintf(
+			guard->reason, sizeof(guard->reason),
+			"disk full: %llu MiB free below \"%s\", tikv.reserve_space is %llu MiB",
+			(unsigned long long) (free_bytes >> 20), path,
+			(unsigned long long) (reserve >> 20));
+	return space;
 }
 
 /* True if Postgres will soon refuse to hand out transaction ids. */
@@ -99,20 +88,18 @@ xids_are_low(void)
 void
 guard_refresh(Guard *guard, int64 now_us)
 {
-	GuardLevel wal;
 	Space data;
-	Space xlog;
+	Space wal;
 
 	if (guard->checked_us != 0 &&
 		now_us - guard->checked_us < GUARD_INTERVAL_US)
 		return;
 	guard->checked_us = now_us;
-	guard->disk = directory_level(DataDir, guard, &data);
-	wal = directory_level(XLOGDIR, guard, &xlog);
-	guard->disk = Max(guard->disk, wal);
+	data = directory_judge(DataDir, guard);
+	wal = directory_judge(XLOGDIR, guard);
+	guard->disk = space_level(&data, &wal);
 	guard->room = data.room;
-	guard->starved = guard->disk == GUARD_ALREADY_FULL ||
-		(guard->starved && !(data.recovered && xlog.recovered));
+	guard->starved = space_starved(&data, &wal, guard->starved);
 	guard->xids_low = xids_are_low();
 }
 

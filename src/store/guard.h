@@ -12,12 +12,7 @@
 
 #include "postgres.h"
 
-typedef enum GuardLevel
-{
-	GUARD_OK,
-	GUARD_ALMOST_FULL, /* below the reserve */
-	GUARD_ALREADY_FULL /* below half of it */
-} GuardLevel;
+#include "core/base/space.h"
 
 typedef struct Guard
 {
