@@ -17,6 +17,7 @@ include build/test.mk
 -include build/storage_test.mk
 -include build/bench.mk
 -include build/bus_test.mk
+-include build/store_test.mk
 -include build/asan.mk
 -include build/fuzz.mk
 -include build/pd_test.mk

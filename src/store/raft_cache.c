@@ -11,13 +11,29 @@
 #include "postgres.h"
 
 #include "bus/metrics.h"
+#include "core/base/check.h"
+#include "guc.h"
 #include "store/replicas.h"
 
-/* Of stored entries, in all groups. */
-#define CACHE_BYTES ((size_t) 64 << 20)
+/* Of stored entries, in all groups: a quarter of tikv.memory_limit, in these. */
+#define CACHE_MAX_BYTES ((size_t) 64 << 20)
+#define CACHE_MIN_BYTES ((size_t) 4 << 20)
 
-/* Read for followers in one turn; the page that goes beyond is the last. */
-#define TURN_READ_BYTES ((size_t) 8 << 20)
+/*
+ * Read for followers in one turn, as a part of that; the page that goes beyond
+ * is the last.
+ */
+#define TURN_READ_PART 8
+
+static size_t
+cache_max_bytes(void)
+{
+	size_t limit = (size_t) Max(tikv_fdw_settings.memory_limit_mb, 0) << 20;
+
+	if (limit == 0)
+		return CACHE_MAX_BYTES;
+	return Max(Min(limit / 4, CACHE_MAX_BYTES), CACHE_MIN_BYTES);
+}
 
 static size_t
 cached_bytes(const PeerList *peers)
@@ -37,7 +53,8 @@ void
 raft_cache_bound(Store *store)
 {
 	const PeerList *awake = &store->lists[PEERS_AWAKE];
-	size_t most = FAILPOINT_ERROR("store_keeps_no_entries") ? 0 : CACHE_BYTES;
+	size_t most =
+		FAILPOINT_ERROR("store_keeps_no_entries") ? 0 : cache_max_bytes();
 	size_t sum = cached_bytes(awake);
 
 	if (sum > most)
@@ -48,13 +65,6 @@ raft_cache_bound(Store *store)
 		sum = cached_bytes(awake);
 	}
 	metrics_set(VALUE_RAFT_CACHED_BYTES, sum);
-}
-
-void
-raft_cache_begin_turn(Store *store)
-{
-	store->replicas->read_bytes = 0;
-	store->replicas->read_refused = 0;
 }
 
 void
@@ -70,19 +80,36 @@ raft_cache_may_read(Peer *peer)
 {
 	Replicas *replicas = peer->store->replicas;
 
-	if (replicas->read_bytes < TURN_READ_BYTES)
+	if (replicas->read_bytes < cache_max_bytes() / TURN_READ_PART)
 		return true;
 	if (replicas->read_refused == 0)
 		replicas->read_refused = peer->region.id;
 	return false;
 }
 
-int
-raft_cache_first_peer(const Store *store)
+/* Which of those that are awake had to wait. */
+static int
+first_peer(const Store *store)
 {
 	const Peer *peer = store->replicas->read_refused == 0 ?
 		NULL :
 		store_find_peer((Store *) store, store->replicas->read_refused);
 
 	return peer == NULL ? 0 : Max(peer->places[PEERS_AWAKE] - 1, 0);
+}
+
+/* Who had to wait in the last turn comes first. */
+void
+raft_cache_each(RaftTurn *turn, void (*take)(RaftTurn *turn, Peer *peer))
+{
+	const PeerList *awake = &turn->store->lists[PEERS_AWAKE];
+	Replicas *replicas = turn->store->replicas;
+	int first = first_peer(turn->store);
+	int n = awake->n;
+
+	replicas->read_bytes = 0;
+	replicas->read_refused = 0;
+	for (int i = 0; i < n; i++)
+		take(turn, awake->peers[(first + i) % n]);
+	CHECK(awake->n == n);
 }

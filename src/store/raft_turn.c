@@ -414,20 +414,6 @@ take_ready(RaftTurn *turn, Peer *peer)
 	turn->at_once |= peer->ready.sole;
 }
 
-/* Who had to wait in the last turn comes first. */
-static void
-take_readies(RaftTurn *turn)
-{
-	const PeerList *awake = &turn->store->lists[PEERS_AWAKE];
-	int first = raft_cache_first_peer(turn->store);
-	int n = awake->n;
-
-	raft_cache_begin_turn(turn->store);
-	for (int i = 0; i < n; i++)
-		take_ready(turn, awake->peers[(first + i) % n]);
-	CHECK(awake->n == n);
-}
-
 static void
 write_rows(RaftTurn *turn)
 {
@@ -702,7 +688,7 @@ run_turn(RaftTurn *turn, WriteQueue *batch)
 	FAILPOINT("store_after_decide");
 	turn->committed = true;
 	destroy_removed(turn);
-	take_readies(turn);
+	raft_cache_each(turn, take_ready);
 	write_rows(turn);
 	commit(turn);
 	after_commit(turn);

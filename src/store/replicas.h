@@ -269,15 +269,14 @@ extern void raft_storage_trim(RaftTurn *turn, Peer *peer);
 extern void raft_cache_bound(Store *store);
 
 /*
- * Entries that followers lack are read in many turns.  Nothing is read yet;
- * these were; may there be more?
+ * Each of those that are awake.  Entries that followers lack are read in many
+ * turns: these were; may there be more?  Who has to wait is the first in the
+ * next turn.
  */
-extern void raft_cache_begin_turn(Store *store);
+extern void raft_cache_each(RaftTurn *turn,
+							void (*take)(RaftTurn *turn, Peer *peer));
 extern void raft_cache_count_read(Peer *peer, const RaftEntry *entries, int n);
 extern bool raft_cache_may_read(Peer *peer);
-
-/* Which of those that are awake had to wait; before the turn begins. */
-extern int raft_cache_first_peer(const Store *store);
 
 /* ---- raft_apply.c ---- */
 
