@@ -15,9 +15,9 @@
 #include "guc.h"
 #include "store/replicas.h"
 
-/* Of stored entries, in all groups: a quarter of tikv.memory_limit, in these. */
-#define CACHE_MAX_BYTES ((size_t) 64 << 20)
-#define CACHE_MIN_BYTES ((size_t) 4 << 20)
+/* A quarter of tikv.memory_limit, in these bounds. */
+#define SHARE_MAX_BYTES ((size_t) 64 << 20)
+#define SHARE_MIN_BYTES ((size_t) 4 << 20)
 
 /*
  * Read for followers in one turn, as a part of that; the page that goes beyond
@@ -25,14 +25,14 @@
  */
 #define TURN_READ_PART 8
 
-static size_t
-cache_max_bytes(void)
+size_t
+raft_memory_share(void)
 {
 	size_t limit = (size_t) Max(tikv_fdw_settings.memory_limit_mb, 0) << 20;
 
 	if (limit == 0)
-		return CACHE_MAX_BYTES;
-	return Max(Min(limit / 4, CACHE_MAX_BYTES), CACHE_MIN_BYTES);
+		return SHARE_MAX_BYTES;
+	return Max(Min(limit / 4, SHARE_MAX_BYTES), SHARE_MIN_BYTES);
 }
 
 static size_t
@@ -54,7 +54,7 @@ raft_cache_bound(Store *store)
 {
 	const PeerList *awake = &store->lists[PEERS_AWAKE];
 	size_t most =
-		FAILPOINT_ERROR("store_keeps_no_entries") ? 0 : cache_max_bytes();
+		FAILPOINT_ERROR("store_keeps_no_entries") ? 0 : raft_memory_share();
 	size_t sum = cached_bytes(awake);
 
 	if (sum > most)
@@ -80,7 +80,7 @@ raft_cache_may_read(Peer *peer)
 {
 	Replicas *replicas = peer->store->replicas;
 
-	if (replicas->read_bytes < cache_max_bytes() / TURN_READ_PART)
+	if (replicas->read_bytes < raft_memory_share() / TURN_READ_PART)
 		return true;
 	if (replicas->read_refused == 0)
 		replicas->read_refused = peer->region.id;

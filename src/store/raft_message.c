@@ -11,7 +11,6 @@
 
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
-#include "guc.h"
 #include "store/leftovers.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
@@ -24,23 +23,11 @@
 /* ---------------------------------------------------------------- the inbox */
 
 /*
- * Of messages that wait for the next turn: a quarter of tikv.memory_limit, in
- * these bounds.  From half of it on no stream is read (links.c); what has been
- * read already has the other half, and what is beyond is dropped.
+ * Of messages that wait for the next turn, beside raft_memory_share().  From
+ * half of both on no stream is read (links.c); what has been read already has
+ * the other half, and what is beyond is dropped.
  */
-#define INBOX_MAX_BYTES ((size_t) 64 << 20)
-#define INBOX_MIN_BYTES ((size_t) 4 << 20)
 #define INBOX_MAX_MESSAGES 65536
-
-static size_t
-inbox_max_bytes(void)
-{
-	size_t limit = (size_t) Max(tikv_fdw_settings.memory_limit_mb, 0) << 20;
-
-	if (limit == 0)
-		return INBOX_MAX_BYTES;
-	return Max(Min(limit / 4, INBOX_MAX_BYTES), INBOX_MIN_BYTES);
-}
 
 /* However large, one has room. */
 static bool
@@ -48,7 +35,7 @@ has_room(const Replicas *replicas, size_t len)
 {
 	return replicas->n_inbox == 0 ||
 		(replicas->n_inbox < INBOX_MAX_MESSAGES &&
-		 replicas->inbox_bytes + len <= inbox_max_bytes());
+		 replicas->inbox_bytes + len <= raft_memory_share());
 }
 
 void
@@ -84,7 +71,7 @@ raft_message_enough(const Store *store)
 	const Replicas *replicas = store->replicas;
 
 	return replicas->n_inbox > INBOX_MAX_MESSAGES / 2 ||
-		replicas->inbox_bytes > inbox_max_bytes() / 2;
+		replicas->inbox_bytes > raft_memory_share() / 2;
 }
 
 /* ----------------------------------------------------------------- sending */

@@ -265,6 +265,12 @@ extern void raft_storage_trim(RaftTurn *turn, Peer *peer);
 
 /* ---- raft_cache.c ---- */
 
+/*
+ * What kept logs may take in memory, and messages that wait, as much again: a
+ * quarter of tikv.memory_limit, 64 MiB at most and 4 MiB at least.
+ */
+extern size_t raft_memory_share(void);
+
 /* After the readies of a turn: give back what is too much. */
 extern void raft_cache_bound(Store *store);
 
