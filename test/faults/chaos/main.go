@@ -204,8 +204,10 @@ func (r *run) all() error {
 			return err
 		}
 	}
-	if r.world != nil && (r.world.Committed.Load() == 0 || r.world.BySQL.Load() == 0 || r.world.ReadsBySQL.Load() == 0) {
-		return errors.New("no transactions, or none of SQL")
+	if r.world != nil {
+		if err := r.world.Worked(); err != nil {
+			return err
+		}
 	}
 	if r.clock.asked.Load() == 0 {
 		return errors.New("nobody was given a timestamp")

@@ -100,8 +100,11 @@ func main() {
 			log.Fatalf("seed %d: %v", o.seed, err)
 		}
 	}
-	if w.Committed.Load() == 0 || w.History() == "" || w.BySQL.Load() == 0 || (o.nodes == 1 && o.rounds > 1 && w.Poisoned.Load() == 0) {
-		log.Fatalf("nothing was done")
+	if err := w.Worked(); err != nil {
+		log.Fatalf("seed %d: %v", o.seed, err)
+	}
+	if o.nodes == 1 && o.rounds > 1 && w.Poisoned.Load() == 0 {
+		log.Fatalf("seed %d: no turn was undone", o.seed)
 	}
 	fmt.Printf("ok: %d rounds, %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale; %s\n",
 		o.rounds, w.Committed.Load(), w.BySQL.Load(), w.Unknown.Load(), w.Failed.Load(), w.Reads.Load(), w.History())
