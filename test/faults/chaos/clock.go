@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -12,15 +13,18 @@ import (
 
 	"tikv_fdw/test/faults/cluster"
 	"tikv_fdw/test/faults/nemesis"
+	"tikv_fdw/test/faults/once"
 )
 
 // clock asks all members of PD for timestamps, whoever leads them: one that is
-// asked for after another was answered is greater (tikv/pd#4884, #8836, #9157).
+// asked for after another was answered is greater (tikv/pd#4884, #8836, #9157),
+// and nobody gets what another one has got.
 type clock struct {
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 	last   atomic.Uint64 // the greatest that was answered
 	asked  atomic.Int64
+	given  once.Given
 
 	mutex sync.Mutex
 	wrong error
@@ -100,10 +104,14 @@ func (k *clock) judge(parent context.Context, address string, err error) {
 // note the last of so many timestamps in a row.
 func (k *clock) note(address string, before, ts, count uint64) {
 	k.asked.Add(1)
+	var err error
 	if ts-count+1 <= before {
+		err = fmt.Errorf("%d was given", before)
+	}
+	if err = errors.Join(err, k.given.Add(ts-count+1, ts)); err != nil {
 		k.mutex.Lock()
 		if k.wrong == nil {
-			k.wrong = fmt.Errorf("%s gives %d timestamps up to %d, after %d was given", address, count, ts, before)
+			k.wrong = fmt.Errorf("%s gives %d timestamps up to %d: %w", address, count, ts, err)
 		}
 		k.mutex.Unlock()
 	}
