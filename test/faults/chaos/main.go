@@ -136,7 +136,7 @@ func main() {
 	if err != nil {
 		result = "failed, by that time alone: "
 	}
-	r.report(n.Report() + judged + "\n" + tallyText(r.tally) + result + r.text() + "\n")
+	r.report(n.Report() + judged + "\n" + tallyText(r.tally) + result + r.text() + r.nemesis.Untried() + "\n")
 	if err != nil {
 		log.Fatalf("seed %d: %v", o.seed, err)
 	}

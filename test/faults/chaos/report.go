@@ -11,7 +11,7 @@ import (
 func (r *run) text() string {
 	text := fmt.Sprintf("%d faults; %d operations answered, %d of unknown outcome, %d registers, %d ranges removed: linearizable",
 		r.faults, r.answered, r.unknown, r.registers, r.ranges)
-	text += fmt.Sprintf("; %d timestamps, never backwards", r.clock.asked.Load())
+	text += fmt.Sprintf("; timestamps %d times, never backwards, none of them twice", r.clock.asked.Load())
 	if w := r.world; w != nil {
 		text += fmt.Sprintf("; %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, "+
 			"%d snapshots read (%d by SQL): totals constant, nothing lost, torn or stale", w.Committed.Load(),

@@ -107,3 +107,18 @@ func (n *Nemesis) CheckInjected() error {
 	}
 	return errors.Join(wrong...)
 }
+
+// Untried are the kinds that a run was too short to come to, for the last line
+// of its report; "" if there are none.
+func (n *Nemesis) Untried() string {
+	var names []string
+	for _, f := range n.chosen {
+		if n.ordered[f.name] == 0 {
+			names = append(names, f.name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; never tried, %d of %d kinds: %s", len(names), len(n.chosen), strings.Join(names, ", "))
+}

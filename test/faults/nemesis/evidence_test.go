@@ -110,6 +110,17 @@ func TestCheckInjected(t *testing.T) {
 	}
 }
 
+func TestUntried(t *testing.T) {
+	n := &Nemesis{chosen: []fault{{name: "ring"}, {name: "kill"}, {name: "minority"}}, ordered: map[string]int{"kill": 1}}
+	if text := n.Untried(); text != "; never tried, 2 of 3 kinds: ring, minority" {
+		t.Error(text)
+	}
+	n.ordered["ring"], n.ordered["minority"] = 1, 2
+	if text := n.Untried(); text != "" {
+		t.Error(text)
+	}
+}
+
 func TestReportHasEvidence(t *testing.T) {
 	n := &Nemesis{chosen: []fault{{name: "ring"}, {name: "minority"}}, current: "ring",
 		ordered: map[string]int{"ring": 4}, counts: map[string]int{"ring": 3}}

@@ -95,10 +95,12 @@ func main() {
 			log.Fatalf("round %d (seed %d): %v", round, o.seed, err)
 		}
 	}
+	untried := ""
 	if n != nil {
 		if err := errors.Join(n.CheckProxy(), n.CheckInjected()); err != nil {
 			log.Fatalf("seed %d: %v", o.seed, err)
 		}
+		untried = n.Untried()
 	}
 	if err := w.Worked(); err != nil {
 		log.Fatalf("seed %d: %v", o.seed, err)
@@ -106,8 +108,8 @@ func main() {
 	if o.nodes == 1 && o.rounds > 1 && w.Poisoned.Load() == 0 {
 		log.Fatalf("seed %d: no turn was undone", o.seed)
 	}
-	fmt.Printf("ok: %d rounds, %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale; %s\n",
-		o.rounds, w.Committed.Load(), w.BySQL.Load(), w.Unknown.Load(), w.Failed.Load(), w.Reads.Load(), w.History())
+	fmt.Printf("ok: %d rounds, %d transactions acknowledged (%d of SQL), %d of unknown outcome, %d refused, %d snapshots read: totals constant, nothing lost, nothing torn, nothing stale; %s%s\n",
+		o.rounds, w.Committed.Load(), w.BySQL.Load(), w.Unknown.Load(), w.Failed.Load(), w.Reads.Load(), w.History(), untried)
 }
 
 // crash the only instance.  The clients go on meanwhile: what they repeat
