@@ -128,8 +128,11 @@ func (t *trial) transactOnce(ctx context.Context, cli *txnkv.Client) error {
 
 // write two keys and commit.
 func (t *trial) write(ctx context.Context, txn *transaction.KVTxn, name string) (txnWrite, error) {
-	written := txnWrite{name: name, a: name + "/a", b: name + "/b"}
-	err := errors.Join(txn.Set([]byte(written.a), []byte(name)), txn.Set([]byte(written.b), []byte(name)))
+	return t.writeKeys(ctx, txn, txnWrite{name: name, a: name + "/a", b: name + "/b"})
+}
+
+func (t *trial) writeKeys(ctx context.Context, txn *transaction.KVTxn, written txnWrite) (txnWrite, error) {
+	err := errors.Join(txn.Set([]byte(written.a), []byte(written.name)), txn.Set([]byte(written.b), []byte(written.name)))
 	if err != nil {
 		_ = txn.Rollback()
 		return written, err
@@ -220,17 +223,25 @@ func (t *trial) readElsewhere() error {
 
 // ---- regions
 
+// split the region of the registers, between two of them.
 func (t *trial) split() error {
+	t.cuts++
+	return t.cut(t.shelf.cut(t.cuts))
+}
+
+// cutOff the last region from the first one.
+func (t *trial) cutOff() error {
+	return t.cut([]byte("zz/"))
+}
+
+func (t *trial) cut(at []byte) error {
 	node, _, err := t.w.leaderNode(t.focus())
 	if err != nil {
 		return err
 	}
 	var id int64
-	nSplits++
-	return t.w.query(node, &id, "SELECT tikv_split($1)", fmt.Appendf(nil, "zz/%06d", nSplits))
+	return t.w.query(node, &id, "SELECT tikv_split($1)", at)
 }
-
-var nSplits int
 
 // replace a peer: the target's if it is a follower that something is done to,
 // else another one.  In turn both if the point does not say which.
@@ -335,13 +346,41 @@ func (t *trial) shrinkAndGrow() error {
 	return t.waitFor(20*time.Second, func(r *metapb.Region) bool { return len(r.Peers) == 3 })
 }
 
+// deleteRange of keys that nobody else writes; what is acknowledged is empty
+// from then on (checkDeleted).
 func (t *trial) deleteRange() error {
-	err := t.w.queryLeader(t.focus(), nil, `SELECT tikv_batch_put(array_agg(convert_to('dr/' || i, 'UTF8')),
-		array_agg('x'::bytea)) FROM generate_series(1, 600) i`)
+	nDeleted++
+	prefix := fmt.Sprintf("dr/%06d/", nDeleted)
+	err := t.w.queryLeader(t.focus(), nil, `SELECT tikv_batch_put(array_agg(convert_to($1::text || i, 'UTF8')),
+		array_agg('x'::bytea)) FROM generate_series(1, 600) i`, prefix)
 	if err != nil {
 		return err
 	}
-	return t.w.queryLeader(t.focus(), nil, "SELECT tikv_delete_range('dr/', 'dr0')")
+	err = t.w.queryLeader(t.focus(), nil, "SELECT tikv_delete_range(convert_to($1::text, 'UTF8'), convert_to($1::text || '~', 'UTF8'))", prefix)
+	if err == nil {
+		t.deleted = append(t.deleted, prefix)
+	}
+	return err
+}
+
+var nDeleted int
+
+// checkDeleted: nothing of an acknowledged deletion is there.
+func (t *trial) checkDeleted() error {
+	for _, prefix := range t.deleted {
+		var left int
+		err := wait(recoverPatience, "the deleted range", func() error {
+			return t.w.queryLeader(t.focus(), &left,
+				"SELECT count(*) FROM tikv_scan(convert_to($1::text, 'UTF8'), convert_to($1::text || '~', 'UTF8'), 10000)", prefix)
+		})
+		if err == nil && left > 0 {
+			err = fmt.Errorf("the deletion of %s was acknowledged, and %d keys of 600 are there", prefix, left)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ---- restarts
@@ -382,7 +421,7 @@ func (t *trial) transferPD() error {
 				case <-stop:
 					return
 				default:
-					_, _ = t.w.takeID()
+					_ = t.w.takeID()
 				}
 			}
 		}()
@@ -449,20 +488,6 @@ func (t *trial) fillPD() error {
 		}
 	}
 	return nil
-}
-
-func (t *trial) takeIDs() error {
-	_, err := t.w.takeID()
-	return err
-}
-
-func (w *world) takeID() (id uint64, err error) {
-	err = w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
-		reply, err := pd.AllocID(ctx, &pdpb.AllocIDRequest{Header: w.header()})
-		id = reply.GetId()
-		return failed(reply.GetHeader(), err)
-	})
-	return id, err
 }
 
 // raiseSafePoints a little: what is live is not reached.

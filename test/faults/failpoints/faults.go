@@ -39,7 +39,7 @@ func (t *trial) sick(n *nemesis.Nemesis, f nemesis.FailpointFault, random *rand.
 	if err := t.castRoles(); err != nil {
 		return err
 	}
-	r := startRegisters(t.w, t.name, random)
+	r := startRegisters(t.w, t.name, shelf{}, random)
 	err := t.sickDuring(n, f, r)
 	if checked := r.finish(); err == nil {
 		err = checked

@@ -6,7 +6,7 @@
 // to the point is done (splits, changes of peers, snapshots, transfers ...).
 // Afterwards the history must be linearizable (porcupine), transactions whole,
 // the rows of all replicas the same, the crashed node's tables in order, and
-// timestamps must never have gone back.  points.txt says who reaches a point:
+// timestamps must never have gone back, nor they or ids been given out twice.  points.txt says who reaches a point:
 // the test fails if one of them does not.
 package main
 
@@ -23,6 +23,9 @@ import (
 	"tikv_fdw/test/faults/cluster"
 	"tikv_fdw/test/faults/nemesis"
 )
+
+// watchers of timestamps: two ask at the same time.
+const watchers = 2
 
 type options struct {
 	dir, script, only, roles, out string
@@ -75,9 +78,11 @@ func main() {
 	if err := prepare(w); err != nil {
 		log.Fatal(err)
 	}
-	go w.watchTimestamps()
+	for i := 0; i < watchers; i++ {
+		go w.watchTimestamps()
+	}
 	trials := runAll(w, n, chosen, o)
-	report(trials, w.nTS.Load())
+	report(trials, fmt.Sprintf("%d timestamps in order and %d ids, none of them twice", w.nTS.Load(), w.nIDs.Load()))
 }
 
 // watching what the nodes say to each other, for faults of disks and clocks: by
@@ -193,7 +198,7 @@ func (t *trial) String() string {
 }
 
 // report prints the table, and ends the program badly if something was wrong.
-func report(trials []*trial, timestamps uint64) {
+func report(trials []*trial, given string) {
 	failed, ops := 0, 0
 
 	fmt.Printf(columns+"\n", "point", "role", "hits", "crash", "recovery", "silence", "ops", "unsure", "result")
@@ -210,5 +215,5 @@ func report(trials []*trial, timestamps uint64) {
 	if len(trials) == 0 || failed > 0 {
 		log.Fatalf("%d of %d crashes went wrong", failed, len(trials))
 	}
-	fmt.Printf("ok: %d crashes, %d operations linearizable, %d timestamps in order\n", len(trials), ops, timestamps)
+	fmt.Printf("ok: %d crashes, %d operations linearizable, %s\n", len(trials), ops, given)
 }

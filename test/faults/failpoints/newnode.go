@@ -60,7 +60,7 @@ func newNodePoints(points []*point) (joining, founding []*point) {
 // run them, with clients at the registers of the cluster that is joined, or of
 // the one that is founded: they wait until there is one.
 func (n *newTrials) run(out string, random *rand.Rand) {
-	r := startRegisters(n.load, n.name, random)
+	r := startRegisters(n.load, n.name, shelf{}, random)
 	err := n.crash(r)
 	if checked := r.finish(); err == nil {
 		err = checked

@@ -12,7 +12,7 @@ import (
 // Regions that nobody writes to, that are looked at, or that have lost a peer
 // which does not know.
 
-// twoRegions: that of the registers, and one that is left alone but for what a
+// twoRegions: the first, and one that is left alone but for what a
 // drive does.
 func (t *trial) twoRegions() error {
 	low, err := t.w.find(lowKey)
@@ -21,7 +21,7 @@ func (t *trial) twoRegions() error {
 	}
 	high, err := t.w.find(highKey)
 	if err == nil && low.region.Id == high.region.Id {
-		err = errors.Join(t.split(), errors.New("there is one region"))
+		err = errors.Join(t.cutOff(), errors.New("there is one region"))
 	}
 	return err
 }
@@ -46,12 +46,12 @@ func (t *trial) awaitSleep() error {
 	return errors.New("the region does not fall asleep")
 }
 
-// sleep and wake: a write comes when all are asleep.
+// sleep and wake: a transaction comes when all are asleep.
 func (t *trial) sleep() error {
 	if err := t.awaitSleep(); err != nil || t.crashed() {
 		return err
 	}
-	return t.w.queryLeader(highKey, nil, "SELECT tikv_put('zz~sleep', 'x')")
+	return t.pair()
 }
 
 // collectAsleep has rounds of the garbage collection, which the first region's
@@ -75,6 +75,9 @@ func (t *trial) collectAsleep() error {
 
 // beSilent: the store of another node stands still while regions sleep.
 func (t *trial) beSilent() error {
+	if err := t.pair(); err != nil {
+		return err
+	}
 	if err := t.awaitSleep(); err != nil || t.crashed() {
 		return err
 	}
@@ -107,6 +110,9 @@ func (t *trial) grow() error {
 		}
 	}
 	if err := t.twoRegions(); err != nil {
+		return err
+	}
+	if err := t.pair(); err != nil {
 		return err
 	}
 	// Raw keys beside those of transactions are cut at their first eight bytes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -94,6 +95,8 @@ const (
 type registers struct {
 	cluster *world
 	name    string
+	shelf   shelf
+	resting atomic.Bool // those of the shelf
 	began   time.Time
 	stop    chan struct{}
 	done    sync.WaitGroup
@@ -102,14 +105,15 @@ type registers struct {
 	places  [nRegisters]struct{ generation, ops, unknown int }
 	keys    map[string]bool
 	ops     []porcupine.Operation
+	shelved int // of them that were answered on the shelf
 	values  int
 	unknown int
 	last    time.Time // of an answer
 	gap     time.Duration
 }
 
-func startRegisters(w *world, name string, random *rand.Rand) *registers {
-	r := &registers{cluster: w, name: name, began: time.Now(), last: time.Now(),
+func startRegisters(w *world, name string, shelf shelf, random *rand.Rand) *registers {
+	r := &registers{cluster: w, name: name, shelf: shelf, began: time.Now(), last: time.Now(),
 		stop: make(chan struct{}), keys: map[string]bool{}}
 	for id := 0; id < nClients; id++ {
 		r.done.Add(1)
@@ -128,6 +132,9 @@ func (r *registers) begin(number int) (key string, call int64) {
 	}
 	p.ops++
 	key = fmt.Sprintf("fp/%s/%d/%d", r.name, number, p.generation)
+	if r.onShelf(number) {
+		key = r.shelf.register(number, p.generation)
+	}
 	r.keys[key] = true
 	return key, int64(time.Since(r.began))
 }
@@ -146,6 +153,9 @@ func (r *registers) end(id, number int, in input, call int64, out output) {
 	op := porcupine.Operation{ClientId: id, Input: in, Call: call, Output: out,
 		Return: int64(time.Since(r.began))}
 	if !out.unknown {
+		if r.onShelf(number) {
+			r.shelved++
+		}
 		r.gap = max(r.gap, time.Since(r.last))
 		r.last = time.Now()
 	} else {
@@ -159,10 +169,10 @@ func (r *registers) end(id, number int, in input, call int64, out output) {
 	r.ops = append(r.ops, op)
 }
 
-func (r *registers) answered() int {
+func (r *registers) answered() (all, shelved int) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	return len(r.ops) - r.unknown
+	return len(r.ops) - r.unknown, r.shelved
 }
 
 func (r *registers) work(id int, random *rand.Rand) {
@@ -176,6 +186,13 @@ func (r *registers) work(id int, random *rand.Rand) {
 		case <-time.After(time.Duration(2+random.Intn(6)) * time.Millisecond):
 		}
 		number := random.Intn(nRegisters)
+		if r.shelf != (shelf{}) {
+			// A region that does not answer stops its own clients alone.
+			number = number/2*2 + id%2
+		}
+		if r.onShelf(number) && r.resting.Load() {
+			continue
+		}
 		key, call := r.begin(number)
 		in := input{key: key, kind: get}
 		switch random.Intn(5) {
@@ -195,15 +212,21 @@ func (r *registers) work(id int, random *rand.Rand) {
 	}
 }
 
-// waitForAnswers until so many operations more are answered.
+// waitForAnswers until so many operations more are answered, a quarter of them
+// on the shelf if there is one.
 func (r *registers) waitForAnswers(more int, patience time.Duration) error {
-	before := r.answered()
+	shelved := 0
+	if r.shelf != (shelf{}) {
+		shelved = more / 4
+	}
+	before, beforeShelved := r.answered()
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(5 * time.Millisecond) {
-		if r.answered() >= before+more {
+		if all, there := r.answered(); all >= before+more && there >= beforeShelved+shelved {
 			return nil
 		}
 	}
-	return fmt.Errorf("%d operations were answered in %v", r.answered()-before, patience)
+	all, there := r.answered()
+	return fmt.Errorf("%d operations were answered in %v, %d of them in the region of the step", all-before, patience, there-beforeShelved)
 }
 
 // finish reads every register once more and asks the checker.
@@ -216,7 +239,7 @@ func (r *registers) finish() error {
 		call := int64(time.Since(r.began))
 		out, err := c.do(in)
 		if err != nil || out.unknown {
-			return fmt.Errorf("%s cannot be read: %v", key, err)
+			return fmt.Errorf("%q cannot be read: %v", key, err)
 		}
 		r.end(nClients, 0, in, call, out)
 	}

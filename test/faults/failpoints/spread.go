@@ -58,7 +58,7 @@ func (t *trial) spread() error {
 		return err
 	}
 	if first.region.Id == second.region.Id {
-		return errors.Join(t.split(), errors.New("there is one region"))
+		return errors.Join(t.cutOff(), errors.New("there is one region"))
 	}
 	if low != high {
 		return nil

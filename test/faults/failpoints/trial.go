@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log"
 	"math/rand"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/pingcap/kvproto/pkg/pdpb"
 )
 
 // trial is one crash: of a node that has a role, at a point.
@@ -24,6 +20,9 @@ type trial struct {
 
 	stopped   chan struct{}
 	txns      []txnWrite
+	deleted   []string // ranges, by their prefix
+	shelf     shelf
+	cuts      int
 	safePoint uint64
 	extra     *extraNode
 	settings  map[string]bool // that are not the default
@@ -71,7 +70,8 @@ func (t *trial) steps(random *rand.Rand) error {
 			return err
 		}
 	}
-	r := startRegisters(t.w, t.name, random)
+	t.shelf = t.newShelf()
+	r := startRegisters(t.w, t.name, t.shelf, random)
 	err := t.crashDuring(r, random)
 	if checked := r.finish(); err == nil {
 		err = checked
@@ -81,7 +81,7 @@ func (t *trial) steps(random *rand.Rand) error {
 		r.visualize(filepath.Join(t.out, strings.ReplaceAll(t.name, "/", "-")+".html"))
 		return err
 	}
-	if err = t.checkTxns(); err != nil {
+	if err = errors.Join(t.checkTxns(), t.checkDeleted()); err != nil {
 		return err
 	}
 	return t.w.checkReplicas(t.target)
@@ -98,7 +98,10 @@ func (t *trial) crashDuring(r *registers, random *rand.Rand) error {
 	if err := t.w.arm(t.target, fmt.Sprintf("%s=once:%d*crash%s", t.point.name, t.at, beside[t.point.name])); err != nil {
 		return err
 	}
+	// What is to sleep sleeps.
+	r.rest(mustSleep(t.point.drive))
 	err := t.driveUntilCrash()
+	r.rest(false)
 	t.passed, _ = t.w.hits(t.target, t.point.name)
 	err = errors.Join(err, t.w.arm(t.target, ""), wait(recoverPatience, "the settings", t.resetSettings))
 	if err == nil {
@@ -163,16 +166,17 @@ func (t *trial) serveAgain() error {
 
 // recover waits until everybody has all, and clients get on.
 func (t *trial) recover(r *registers) error {
+	// Nobody is answered by a region that is being set back.
+	if t.back != nil {
+		if err := wait(recoverPatience, "the end of a flashback", t.finishBack); err != nil {
+			return err
+		}
+	}
 	if err := r.waitForAnswers(100, recoverPatience); err != nil {
 		return fmt.Errorf("after the crash: %w", err)
 	}
 	if t.point.drive == "alone" || t.point.drive == "repair" {
 		if err := wait(recoverPatience, "three replicas", func() error { return t.w.setReplicas(3) }); err != nil {
-			return err
-		}
-	}
-	if t.back != nil {
-		if err := wait(recoverPatience, "the end of a flashback", t.finishBack); err != nil {
 			return err
 		}
 	}
@@ -209,32 +213,4 @@ func (w *world) whole() error {
 		}
 	}
 	return nil
-}
-
-// watchTimestamps asks for them all the time: each that is asked for after
-// another was given out is greater.
-func (w *world) watchTimestamps() {
-	for {
-		time.Sleep(20 * time.Millisecond)
-		_ = w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {
-			stream, err := pd.Tso(ctx)
-			if err != nil {
-				return err
-			}
-			if err = stream.Send(&pdpb.TsoRequest{Header: w.header(), Count: 1}); err != nil {
-				return err
-			}
-			reply, err := stream.Recv()
-			if err = failed(reply.GetHeader(), err); err != nil {
-				return err
-			}
-			_ = stream.CloseSend()
-			ts := uint64(reply.Timestamp.Physical)<<18 | uint64(reply.Timestamp.Logical)
-			if before := w.lastTS.Swap(ts); ts <= before {
-				log.Fatalf("timestamp %d came after %d", ts, before)
-			}
-			w.nTS.Add(1)
-			return nil
-		})
-	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"tikv_fdw/test/faults/cluster"
 	"tikv_fdw/test/faults/nemesis"
+	"tikv_fdw/test/faults/once"
 )
 
 // world is the cluster as its clients see it.
@@ -39,6 +40,8 @@ type world struct {
 
 	txns        *txnkv.Client
 	lastTS, nTS atomic.Uint64 // timestamps that were given out
+	ts, ids     once.Given    // all of them, and the ids
+	nIDs        atomic.Uint64
 }
 
 // place is where a key is.
