@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand"
 	"sync"
@@ -210,53 +209,4 @@ func askLeader[R interface{ GetRegionError() *errorpb.Error }](t *test, at []byt
 // regions begin at encoded keys.
 func atBound(key string) string {
 	return string(codec.EncodeBytes(nil, []byte(key)))
-}
-
-// All instances are killed as soon as the split is acknowledged.
-func splitAndRestart(t *test) error {
-	random := rand.New(rand.NewSource(1))
-	for round := 0; round < 2; round++ {
-		key := atBound(fmt.Sprintf("known/split/%d", 5+round))
-		if err := t.split([]byte(key)); err != nil {
-			return err
-		}
-		for node := 0; node < 3; node++ {
-			if err := t.Cluster.KillNode(node, random); err != nil {
-				return err
-			}
-		}
-		t.Cluster.Start()
-		for _, where := range []string{atBound("known/split/0"), key, atBound("known/split/9")} {
-			node, context, err := t.leaderOf(where)
-			if err != nil {
-				return fmt.Errorf("after the restart: %w", err)
-			}
-			if err = t.writeTo(node, context, where); err != nil {
-				return err
-			}
-		}
-		_, region, err := t.PeerOf(0, key)
-		if err != nil {
-			return err
-		}
-		if string(region.StartKey) != key {
-			return fmt.Errorf("the region of %q begins at %q after the restart", key, region.StartKey)
-		}
-	}
-	t.say("2 splits, everything killed at once; both sides take writes")
-	return nil
-}
-
-func (t *test) writeTo(node int, where *kvrpcpb.Context, key string) error {
-	kv, err := t.Store(node)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	r, err := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(key), Value: []byte("v")})
-	if err == nil && (r.RegionError != nil || r.Error != "") {
-		err = errors.New(r.String())
-	}
-	return err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -103,81 +102,4 @@ func (t *test) isThere(node int, key string) (bool, error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	return false, last
-}
-
-// Followers, a leader without a majority, an entry that is too large: each
-// refuses, and what it refused is not there later.
-func failedProposal(t *test) error {
-	leader, err := t.Leader()
-	if err != nil {
-		return err
-	}
-	try := func(node int, key string, value []byte, timeout time.Duration) (acknowledged bool, err error) {
-		where, err := t.context(node, key)
-		if err != nil {
-			return false, err
-		}
-		kv, err := t.Store(node)
-		if err != nil {
-			return false, err
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
-		defer cancel()
-		r, e := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(key), Value: value, ForCas: true})
-		return e == nil && r.RegionError == nil && r.Error == "", nil
-	}
-	tries := []struct {
-		key   string
-		node  int
-		value []byte
-	}{
-		{"chaos/known/follower", (leader + 1) % 3, []byte("v")},
-		{"chaos/known/large", leader, bytes.Repeat([]byte("v"), 9<<20)},
-	}
-	for _, one := range tries {
-		acknowledged, err := try(one.node, one.key, one.value, 10*time.Second)
-		if err == nil && acknowledged {
-			err = fmt.Errorf("%s was acknowledged", one.key)
-		}
-		if err != nil {
-			return err
-		}
-	}
-
-	// Alone it has nobody who could agree.
-	const alone = "chaos/known/alone"
-	where, err := t.context(leader, alone)
-	if err != nil {
-		return err
-	}
-	kv, err := t.Store(leader)
-	if err != nil {
-		return err
-	}
-	t.Isolate(leader)
-	for i := 0; i < 5; i++ {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		r, e := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(alone), Value: []byte("v"), ForCas: true})
-		cancel()
-		if e == nil && r.RegionError == nil && r.Error == "" {
-			return errors.New("a leader without a majority acknowledges")
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	now, err := t.AwaitLeader(leader)
-	t.Heal()
-	if err != nil {
-		return err
-	}
-	for _, key := range []string{tries[0].key, tries[1].key, alone} {
-		there, err := t.isThere(now, key)
-		if err == nil && there {
-			err = fmt.Errorf("%s was refused and is there", key)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	t.say("at a follower, too large, at a leader that is alone; none is there")
-	return nil
 }
