@@ -24,10 +24,12 @@ import (
 // leave are who leads PD and another one that leads regions, at once.  After each step
 //   - all regions and PD have the voters and followers that so many nodes have,
 //     on these nodes alone,
-//   - each node acknowledges a write, and has all that was ever acknowledged,
+//   - each node acknowledges a write, and answers with all that was ever
+//     acknowledged; who has a peer of a region has it in its tables (copies.go),
 //   - each kind of client has had answers during the step, and none had to wait
 //     for too long.
 // Who has left is stopped, and what it had is removed, before the clients end.
+// Then the tables of the three nodes hold the same.
 
 // The first round of steps, and those that come after it with -rounds: then the
 // cluster becomes one node again, and numbers and addresses are used again.
@@ -165,7 +167,7 @@ func (g *growth) step(i int) error {
 	}
 	counts, dead := g.pulse.judge()
 	if err == nil {
-		err = errors.Join(dead, g.ledger.everywhere())
+		err = errors.Join(dead, g.ledger.everywhere(), g.copies())
 	}
 	if err = errors.Join(err, g.strange()); err != nil {
 		err = fmt.Errorf("%s: %w", name, err)
@@ -222,7 +224,7 @@ func (g *growth) check() error {
 		err = g.world.Worked()
 	}
 	if err == nil {
-		err = g.ledger.everywhere()
+		err = errors.Join(g.ledger.everywhere(), g.copies(), g.cluster.AwaitSameRows(sameWithin))
 	}
 	if err == nil {
 		err = bank.CheckTables(context.Background(), g.cluster)
@@ -233,7 +235,7 @@ func (g *growth) check() error {
 	g.told = append(g.told, fmt.Sprintf("%d operations on %d registers: linearizable; %s", g.history.answered(), len(g.history.keys),
 		strings.TrimSpace(tallyText(g.history.tally))))
 	g.told = append(g.told, fmt.Sprintf("%d transactions of the bank (%d of SQL), %d snapshots: totals constant, nothing lost, torn or stale; "+
-		"%d timestamps, never backwards", g.world.Committed.Load(), g.world.BySQL.Load(), g.world.Reads.Load(), g.clock.asked.Load()))
+		"timestamps %d times, never backwards, none of them twice", g.world.Committed.Load(), g.world.BySQL.Load(), g.world.Reads.Load(), g.clock.asked.Load()))
 	g.told = append(g.told, fmt.Sprintf("%d keys and %d pairs of keys acknowledged, beside %d from before: each node that stays has them",
 		g.ledger.raw.Load(), g.ledger.txn.Load(), prefixes*loadEach))
 	return g.ledger.forget()

@@ -51,6 +51,9 @@ import (
 var crewSize = bank.Size{Transferrers: 4, Appenders: 2, Incrementers: 2, Readers: 1,
 	SQLTransferrers: 2, SQLAppenders: 1, SQLReaders: 2}
 
+// sameWithin is how long nodes may take to hold the same when nobody works.
+const sameWithin = 3 * time.Minute
+
 type options struct {
 	rounds, nodes, clients, registers, basePort int
 	minutes                                     float64
@@ -263,6 +266,10 @@ func (r *run) check(h *history) error {
 			r.world.Write(filepath.Join(r.o.out, "bank.json"))
 		}
 		r.world.NewLists()
+	}
+	// Each of the nodes has all regions.
+	if err == nil {
+		err = r.cluster.AwaitSameRows(sameWithin)
 	}
 	if err == nil {
 		err = bank.CheckTables(context.Background(), r.cluster)
