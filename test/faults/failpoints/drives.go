@@ -356,9 +356,22 @@ func (t *trial) deleteRange() error {
 	if err != nil {
 		return err
 	}
-	err = t.w.queryLeader(t.focus(), nil, "SELECT tikv_delete_range(convert_to($1::text, 'UTF8'), convert_to($1::text || '~', 'UTF8'))", prefix)
+	t.deleting = prefix
+	return t.finishDelete()
+}
+
+// finishDelete of a range, or delete one if none ever was.
+func (t *trial) finishDelete() error {
+	if t.deleting == "" && len(t.deleted) == 0 {
+		return t.deleteRange()
+	}
+	if t.deleting == "" {
+		return nil
+	}
+	err := t.w.queryLeader(t.focus(), nil,
+		"SELECT tikv_delete_range(convert_to($1::text, 'UTF8'), convert_to($1::text || '~', 'UTF8'))", t.deleting)
 	if err == nil {
-		t.deleted = append(t.deleted, prefix)
+		t.deleted, t.deleting = append(t.deleted, t.deleting), ""
 	}
 	return err
 }

@@ -73,6 +73,19 @@ func (t *trial) takeIDs() error {
 	return t.w.takeID()
 }
 
+// idsEach are taken before a crash and after it, whatever it is: whoever leads PD
+// then begins behind all that the one before has given out.
+const idsEach = 100
+
+func (w *world) takeSomeIDs() error {
+	for i := 0; i < idsEach; i++ {
+		if err := wait(recoverPatience, "an id", w.takeID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (w *world) takeID() error {
 	var id uint64
 	err := w.askPD(func(ctx context.Context, pd pdpb.PDClient) error {

@@ -16,6 +16,7 @@ import (
 	"log"
 	"math/rand"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -82,6 +83,9 @@ func main() {
 		go w.watchTimestamps()
 	}
 	trials := runAll(w, n, chosen, o)
+	if w.nTS.Load() == 0 || w.nIDs.Load() == 0 && slices.ContainsFunc(trials, func(t *trial) bool { return t.role != newNode }) {
+		log.Fatalf("PD gave out %d timestamps and %d ids: nothing was compared", w.nTS.Load(), w.nIDs.Load())
+	}
 	report(trials, fmt.Sprintf("%d timestamps in order and %d ids, none of them twice", w.nTS.Load(), w.nIDs.Load()))
 }
 

@@ -21,6 +21,7 @@ type trial struct {
 	stopped   chan struct{}
 	txns      []txnWrite
 	deleted   []string // ranges, by their prefix
+	deleting  string   // one that is not acknowledged
 	shelf     shelf
 	cuts      int
 	safePoint uint64
@@ -63,6 +64,9 @@ func (t *trial) run(random *rand.Rand) {
 
 func (t *trial) steps(random *rand.Rand) error {
 	if err := t.castRoles(); err != nil {
+		return err
+	}
+	if err := t.w.takeSomeIDs(); err != nil {
 		return err
 	}
 	if t.point.drive == "leave" {
@@ -164,13 +168,27 @@ func (t *trial) serveAgain() error {
 	return err
 }
 
+// finish what the crash came in between, so that there is something to check.
+// Nobody is answered by a region that is being set back, so that comes first.
+func (t *trial) finish() error {
+	switch {
+	case t.back != nil:
+		return t.finishBack()
+	case t.point.drive == "split":
+		return t.split()
+	case t.point.drive == "deleterange":
+		return t.finishDelete()
+	}
+	return nil
+}
+
 // recover waits until everybody has all, and clients get on.
 func (t *trial) recover(r *registers) error {
-	// Nobody is answered by a region that is being set back.
-	if t.back != nil {
-		if err := wait(recoverPatience, "the end of a flashback", t.finishBack); err != nil {
-			return err
-		}
+	if err := wait(recoverPatience, "the end of what was begun", t.finish); err != nil {
+		return err
+	}
+	if err := t.w.takeSomeIDs(); err != nil {
+		return err
 	}
 	if err := r.waitForAnswers(100, recoverPatience); err != nil {
 		return fmt.Errorf("after the crash: %w", err)
