@@ -142,9 +142,12 @@ schedule_has_room(const Schedule *schedule, const Operator *op)
 	return true;
 }
 
-/* What it will yet change counts from now on; what is done, the regions say. */
+/*
+ * What it will yet change counts from now on; what is done, the regions say:
+ * also of a learner that is there and has not caught up.
+ */
 static void
-note_influence(Schedule *schedule, const Operator *op)
+note_influence(Schedule *schedule, const Operator *op, const PdRegion *region)
 {
 	for (int s = op->step; s < op->n_steps; s++)
 	{
@@ -153,7 +156,9 @@ note_influence(Schedule *schedule, const Operator *op)
 
 		if (store == NULL)
 			continue;
-		if (op->steps[s].kind == STEP_ADD_LEARNER)
+		if (op->steps[s].kind == STEP_ADD_LEARNER &&
+			(region == NULL ||
+			 region_peer_on(&region->meta, store->id) == NULL))
 			store->peers++;
 		if (op->steps[s].kind == STEP_REMOVE_PEER && store->peers > 0)
 			store->peers--;
@@ -190,7 +195,7 @@ schedule_begin(Schedule *schedule, const Operator *op, const char *desc,
 	schedule->running[at] = kept;
 	schedule->n_running++;
 	schedule->n_of_kind[kind]++;
-	note_influence(schedule, kept);
+	note_influence(schedule, kept, NULL);
 	return true;
 }
 
@@ -263,10 +268,8 @@ schedule_clock(const Schedule *schedule, int64_t now_us)
 
 /* Who leads until a transfer that is under way; balance.c counts when it begins. */
 static void
-note_resigning(Schedule *schedule, const PdState *state, const Operator *op)
+note_resigning(Schedule *schedule, const Operator *op, const PdRegion *region)
 {
-	const PdRegion *region =
-		region_tree_get(&state->cluster.regions, op->region_id);
 	PlacementStore *store = region == NULL ?
 		NULL :
 		placement_find(&schedule->stores, region->leader.store_id);
@@ -290,8 +293,12 @@ schedule_recount(Schedule *schedule, const PdState *state, int64_t now_us)
 	schedule->counted = true;
 	for (size_t i = 0; i < schedule->n_running; i++)
 	{
-		note_influence(schedule, schedule->running[i]);
-		note_resigning(schedule, state, schedule->running[i]);
+		const Operator *op = schedule->running[i];
+		const PdRegion *region =
+			region_tree_get(&state->cluster.regions, op->region_id);
+
+		note_influence(schedule, op, region);
+		note_resigning(schedule, op, region);
 	}
 }
 

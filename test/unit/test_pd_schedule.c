@@ -234,6 +234,29 @@ test_balance_under_way(void)
 	EQ_U64(schedule_count(&schedule, OPERATOR_REGION), left,
 		   "nothing moves back");
 
+	/* A learner that catches up is there, and counts once. */
+	begin(4);
+	schedule_pause(&schedule, SCHEDULE_LEADERS, now + MINUTE);
+	for (uint64_t id = 1; id <= 8; id++)
+		(void) beat(kit_region(id, "1v 2v 3v", 1 + id % 3), &order);
+	(void) beat(kit_region(9, "1v 2v 4v", 1), &order);
+	(void) tick(&orders);
+	left = schedule_count(&schedule, OPERATOR_REGION);
+	for (uint64_t id = 1; id <= 8; id++)
+	{
+		const Operator *op = schedule_find(&schedule, id);
+		PdRegion region;
+
+		if (op == NULL)
+			continue;
+		region = moved(op, false);
+		kit_pending(&region, 4);
+		(void) beat(region, &order);
+	}
+	(void) tick(&orders);
+	EQ_U64(schedule_count(&schedule, OPERATOR_REGION), left,
+		   "nothing makes way for those that come");
+
 	begin(3);
 	for (uint64_t id = 1; id <= 5; id++)
 		(void) beat(kit_region(id, "1v 2v 3v", 1), &order);
