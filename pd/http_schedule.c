@@ -267,7 +267,8 @@ make_operator(HttpAsk *ask, const JsonValue *object, const PdRegion *region,
 		pd_state_take_ids(&ask->pd->state, (uint32) n_new, &last,
 						  &ask->changes) != STATUS_OK)
 		return false;
-	return operator_plan(&plan, region, last - (uint64_t) n_new + 1, op);
+	return operator_plan(&plan, region, &ask->pd->schedule.stores,
+						 last - (uint64_t) n_new + 1, op);
 }
 
 /* At given keys: where else a region could be split is not known here. */

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "core/base/check.h"
+#include "pd/core/heir.h"
 
 /*
  * How long a step may take: tikv/pd pkg/schedule/operator/operator.go has one
@@ -88,7 +89,7 @@ static void
 add_step(Operator *op, StepKind kind, RegionPeer peer)
 {
 	CHECK(op->n_steps < OPERATOR_MAX_STEPS);
-	op->steps[op->n_steps++] = (OperatorStep){kind, peer};
+	op->steps[op->n_steps++] = (OperatorStep){kind, peer, false};
 }
 
 static void
@@ -143,8 +144,8 @@ plan_roles(const RegionPlan *plan, const PdRegion *region, Operator *op)
 	}
 }
 
-static bool
-is_demoted(const Operator *op, uint64_t peer_id)
+bool
+operator_demotes(const Operator *op, uint64_t peer_id)
 {
 	for (int i = 0; i < op->n_demoted; i++)
 		if (op->demoted[i].id == peer_id)
@@ -152,20 +153,19 @@ is_demoted(const Operator *op, uint64_t peer_id)
 	return false;
 }
 
-/* A voter that stays one and is well, to lead; NULL: none. */
-static const RegionPeer *
-voter_that_stays(const PdRegion *region, const Operator *op)
+void
+operator_add_heir(Operator *op, const RegionPeer *heir)
 {
-	for (int i = 0; i < region->meta.n_peers; i++)
-	{
-		const RegionPeer *peer = &region->meta.peers[i];
+	add_step(op, STEP_TRANSFER_LEADER, *heir);
+	op->steps[op->n_steps - 1].to_anybody = true;
+}
 
-		if (peer->role == PEER_VOTER && !is_demoted(op, peer->id) &&
-			!peer_is_down(region, peer->id) &&
-			!peer_is_pending(region, peer->id))
-			return peer;
-	}
-	return NULL;
+void
+operator_add_roles(Operator *op, StepKind kind)
+{
+	static const RegionPeer nobody;
+
+	add_step(op, kind, nobody);
 }
 
 static void
@@ -177,13 +177,9 @@ plan_removals(const RegionPlan *plan, const Region *region, Operator *op)
 }
 
 bool
-operator_plan(const RegionPlan *plan, const PdRegion *region, uint64_t first_id,
-			  Operator *out)
+operator_plan(const RegionPlan *plan, const PdRegion *region,
+			  const PlacementStores *stores, uint64_t first_id, Operator *out)
 {
-	static const RegionPeer nobody;
-	const RegionPeer *heir = NULL;
-	bool hand_over;
-
 	CHECK(!region_is_joint(&region->meta));
 	begin(region, out);
 	if (region->meta.n_peers + plan_new_peers(plan, &region->meta) >
@@ -191,24 +187,8 @@ operator_plan(const RegionPlan *plan, const PdRegion *region, uint64_t first_id,
 		return false;
 	plan_additions(plan, &region->meta, first_id, out);
 	plan_roles(plan, region, out);
-	hand_over = is_demoted(out, region->leader.id);
-	if (hand_over)
-	{
-		heir = voter_that_stays(region, out);
-		if (heir != NULL)
-			add_step(out, STEP_TRANSFER_LEADER, *heir);
-		else if (out->n_promoted > 0)
-			heir = &out->promoted[0];
-		else
-			return false;
-	}
-	if (out->n_promoted + out->n_demoted > 0)
-	{
-		add_step(out, STEP_CHANGE_ROLES, nobody);
-		if (hand_over && heir == &out->promoted[0])
-			add_step(out, STEP_TRANSFER_LEADER, *heir);
-		add_step(out, STEP_LEAVE_JOINT, nobody);
-	}
+	if (!heir_plan_roles(region, stores, out))
+		return false;
 	plan_removals(plan, &region->meta, out);
 	return out->n_steps > 0;
 }
@@ -226,11 +206,12 @@ operator_then_lead(Operator *op, const PdRegion *region, uint64_t store_id)
 }
 
 bool
-operator_leave_joint(const PdRegion *region, Operator *out)
+operator_leave_joint(const PdRegion *region, const PlacementStores *stores,
+					 Operator *out)
 {
-	static const RegionPeer nobody;
 	const RegionPeer *leader =
 		region_peer_on(&region->meta, region->leader.store_id);
+	const RegionPeer *heir;
 
 	begin(region, out);
 	if (!region_is_joint(&region->meta))
@@ -238,14 +219,13 @@ operator_leave_joint(const PdRegion *region, Operator *out)
 
 	/* A leader that is on its way out must hand over first. */
 	if (leader != NULL && leader->role == PEER_DEMOTING_VOTER)
-		for (int i = 0; i < region->meta.n_peers; i++)
-			if (peer_may_lead(&region->meta.peers[i]) &&
-				!peer_is_down(region, region->meta.peers[i].id))
-			{
-				add_step(out, STEP_TRANSFER_LEADER, region->meta.peers[i]);
-				break;
-			}
-	add_step(out, STEP_LEAVE_JOINT, nobody);
+	{
+		heir = heir_find(region, out, stores, 0);
+		if (heir == NULL)
+			return false;
+		operator_add_heir(out, heir);
+	}
+	operator_add_roles(out, STEP_LEAVE_JOINT);
 	return true;
 }
 
@@ -294,6 +274,16 @@ roles_changed(const Operator *op, const Region *region)
 	return true;
 }
 
+/* By a voter that the operator leaves one. */
+static bool
+is_led_well(const Operator *op, const PdRegion *region)
+{
+	const RegionPeer *leader = peer_by_id(&region->meta, region->leader.id);
+
+	return leader != NULL && peer_may_lead(leader) &&
+		!operator_demotes(op, leader->id);
+}
+
 static bool
 step_done(const Operator *op, const OperatorStep *step, const PdRegion *region)
 {
@@ -308,7 +298,8 @@ step_done(const Operator *op, const OperatorStep *step, const PdRegion *region)
 		case STEP_LEAVE_JOINT:
 			return !region_is_joint(&region->meta);
 		case STEP_TRANSFER_LEADER:
-			return region->leader.id == step->peer.id;
+			return region->leader.id == step->peer.id ||
+				(step->to_anybody && is_led_well(op, region));
 		case STEP_REMOVE_PEER:
 			return peer_by_id(&region->meta, step->peer.id) == NULL;
 	}
@@ -337,7 +328,7 @@ roles_possible(const Operator *op, const PdRegion *region)
 	for (int i = 0; i < op->n_demoted; i++)
 		if (peer_by_id(&region->meta, op->demoted[i].id) == NULL)
 			return false;
-	return !is_demoted(op, region->leader.id) || hands_over_later(op);
+	return !operator_demotes(op, region->leader.id) || hands_over_later(op);
 }
 
 /* Is the region still one that the step can be made for? */
@@ -407,6 +398,7 @@ operator_progress(Operator *op, const PdRegion *region, int64_t now_us)
 		op->step_us = now_us;
 		op->step_conf_ver = region->meta.epoch.conf_ver;
 		op->told_us = 0;
+		op->n_told = 0;
 	}
 	if (op->step == op->n_steps)
 		return op->status = OPERATOR_SUCCESS;

@@ -15,6 +15,8 @@
 
 #include "pd/core/region_tree.h"
 
+typedef struct PlacementStores PlacementStores; /* placement.h */
+
 typedef enum StepKind
 {
 	STEP_ADD_LEARNER,	  /* and wait until it is not pending */
@@ -28,6 +30,7 @@ typedef struct OperatorStep
 {
 	StepKind kind;
 	RegionPeer peer; /* whom it is about; id 0 with the roles' kinds */
+	bool to_anybody; /* a transfer that is as good to another voter */
 } OperatorStep;
 
 /* As tikv/pd numbers pdpb.OperatorStatus. */
@@ -65,6 +68,7 @@ typedef struct Operator
 	int64_t step_us; /* when the current step began */
 	uint64_t step_conf_ver;
 	int64_t told_us; /* when the leader was last told; 0 never */
+	int n_told;		 /* how often, of this step to this peer */
 	int64_t created_unix;
 	int n_promoted;
 	RegionPeer promoted[REGION_MAX_PEERS];
@@ -98,14 +102,19 @@ extern int plan_new_peers(const RegionPlan *plan, const Region *region);
  * the plan has no voter that could lead.
  */
 extern bool operator_plan(const RegionPlan *plan, const PdRegion *region,
-						  uint64_t first_id, Operator *out);
+						  const PlacementStores *stores, uint64_t first_id,
+						  Operator *out);
 
 /* In the end the store leads, which the plan has as a voter. */
 extern void operator_then_lead(Operator *op, const PdRegion *region,
 							   uint64_t store_id);
 
-/* The operator that ends a joint state; false if the region is in none. */
-extern bool operator_leave_joint(const PdRegion *region, Operator *out);
+/*
+ * The operator that ends a joint state; false if the region is in none, or if
+ * nobody could lead it yet whose leader must go.
+ */
+extern bool operator_leave_joint(const PdRegion *region,
+								 const PlacementStores *stores, Operator *out);
 
 /* The operator that moves leadership; false if the store has no voter. */
 extern bool operator_transfer(const PdRegion *region, uint64_t to_store,
@@ -155,6 +164,12 @@ extern bool operator_order(const Operator *op, const PdRegion *region,
 /* "add learner peer 7 on store 3"; in the arena. */
 extern const char *operator_step_text(const Operator *op, int step,
 									  Arena *arena);
+
+extern bool operator_demotes(const Operator *op, uint64_t peer_id);
+
+/* For heir.c: steps that are added to a plan. */
+extern void operator_add_heir(Operator *op, const RegionPeer *heir);
+extern void operator_add_roles(Operator *op, StepKind kind);
 
 extern bool region_is_joint(const Region *region);
 

@@ -128,6 +128,7 @@ typedef struct Candidate
 	const RegionPeer *peer; /* NULL: it would be new */
 	int holder;				/* how much it speaks for holding the region */
 	int voter;				/* and for voting */
+	bool busy;
 	size_t load;
 } Candidate;
 
@@ -151,6 +152,27 @@ votes(const RegionPeer *peer)
 	return peer->role != PEER_LEARNER;
 }
 
+/* Marks of holders. */
+#define SILENT 5 /* or its peer has not caught up */
+#define WELL 6
+#define WELL_VOTER 7
+#define LEADER 8
+
+/*
+ * Those who vote go on, so that little changes.  A busy store is no good voter:
+ * it may take no entries, and writes are refused where it leads.  It gives way
+ * to a learner that is well, but not to one that has less than it.
+ */
+static int
+mark_voter(const Candidate *c, bool has_vote)
+{
+	if (!c->busy || c->holder < WELL)
+		return 4 * c->holder + (has_vote ? 1 : 0);
+	if (c->holder == LEADER)
+		return 4 * SILENT + 3;
+	return 4 * SILENT + (has_vote ? 2 : 0);
+}
+
 /*
  * A peer that is there: well, or silent for a while, or to be replaced.  The
  * leader stays if anybody does, so that no move costs a hand-over in vain.
@@ -169,12 +191,13 @@ judge_peer(const PlacementStores *stores, const PdRegion *region,
 	else if (store->lost || down_too_long(region, peer->id, clock))
 		c.holder = 2;
 	else if (!well)
-		c.holder = 5;
+		c.holder = SILENT;
 	else
-		c.holder = votes(peer) ? 7 : 6;
+		c.holder = votes(peer) ? WELL_VOTER : WELL;
 	if (peer->id == region->leader.id && store != NULL)
-		c.holder = 8;
-	c.voter = c.holder * 2 + votes(peer);
+		c.holder = LEADER;
+	c.busy = store != NULL && store->busy;
+	c.voter = mark_voter(&c, votes(peer));
 	c.load = store == NULL ? SIZE_MAX : store->peers;
 	return c;
 }
@@ -209,8 +232,9 @@ sort(Candidate *c, int n, bool as_voter)
 static Candidate
 judge_store(const PlacementStore *store)
 {
-	Candidate c = {.store_id = store->id, .holder = 3, .voter = 6};
+	Candidate c = {.store_id = store->id, .holder = 3};
 
+	c.voter = mark_voter(&c, false);
 	c.load = store->peers;
 	return c;
 }
@@ -255,8 +279,30 @@ has_quorum(const Candidate *c, int n_voters)
 	int well = 0;
 
 	for (int i = 0; i < n_voters; i++)
-		well += c[i].holder >= 6 || c[i].peer == NULL;
+		well += c[i].holder >= WELL || c[i].peer == NULL;
 	return well > n_voters / 2;
+}
+
+/*
+ * Would the region be written to no more, as it is now?  Most of those who are
+ * to vote are short of disk space then, and not most of those who do.
+ */
+static bool
+ends_writes(const Candidate *c, int n, int n_voters)
+{
+	int busy_then = 0;
+	int busy_now = 0;
+	int now = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		bool votes_now = c[i].peer != NULL && votes(c[i].peer);
+
+		busy_then += i < n_voters && c[i].busy;
+		busy_now += votes_now && c[i].busy;
+		now += votes_now;
+	}
+	return 2 * busy_then > n_voters && 2 * busy_now <= now;
 }
 
 static void
@@ -289,7 +335,7 @@ placement_plan(const PlacementStores *stores, const PdRegion *region,
 	if (total < voters)
 		voters = total % 2 == 1 || total == 0 ? total : total - 1;
 	sort(c, total, true);
-	if (voters == 0 || !has_quorum(c, voters))
+	if (voters == 0 || !has_quorum(c, voters) || ends_writes(c, n, voters))
 	{
 		plan_as_is(region, out);
 		return;

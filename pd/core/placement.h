@@ -6,7 +6,8 @@
  * min(n, m) peers; voters are the largest odd number of them, and the one that
  * may be left over is a learner, which becomes a voter when the next store
  * arrives.  So two stores are one voter and one learner, and a second store
- * never makes the first one less available.
+ * never makes the first one less available.  A store that is short of disk
+ * space votes only where no other one could.
  */
 #ifndef TIKV_PD_CORE_PLACEMENT_H
 #define TIKV_PD_CORE_PLACEMENT_H
@@ -35,12 +36,12 @@ typedef struct PlacementStore
 	size_t leaders;
 } PlacementStore;
 
-typedef struct PlacementStores
+struct PlacementStores
 {
 	PlacementStore *stores; /* by id */
 	size_t n;
 	uint32_t max_replicas;
-} PlacementStores;
+};
 
 /* The stores that may hold regions, with what they hold; in the arena. */
 extern PlacementStores placement_stores(const Cluster *cluster,

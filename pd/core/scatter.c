@@ -218,10 +218,11 @@ in_the_way(const Schedule *schedule, const PdRegion *region, int64_t now_us,
 
 /* The steps of the plan, then those of leadership; false: there are none. */
 static bool
-make_steps(const RegionPlan *plan, const PdRegion *region, uint64_t first_id,
-		   uint64_t leader, Operator *out)
+make_steps(const Schedule *schedule, const RegionPlan *plan,
+		   const PdRegion *region, uint64_t first_id, uint64_t leader,
+		   Operator *out)
 {
-	if (!operator_plan(plan, region, first_id, out) &&
+	if (!operator_plan(plan, region, &schedule->stores, first_id, out) &&
 		plan_new_peers(plan, &region->meta) > 0)
 		return false;
 	if (leader != region->leader.store_id)
@@ -238,14 +239,15 @@ make_operator(const Schedule *schedule, PdState *state, const RegionPlan *plan,
 	int n_new = plan_new_peers(plan, &region->meta);
 	uint64_t last = 0;
 
-	if (!make_steps(plan, region, 1, leader, out) ||
+	if (!make_steps(schedule, plan, region, 1, leader, out) ||
 		(!skip_store_limit && !schedule_has_room(schedule, out)))
 		return false;
 	if (n_new == 0)
 		return true;
 	return pd_state_take_ids(state, (uint32_t) n_new, &last, changes) ==
 		STATUS_OK &&
-		make_steps(plan, region, last - (uint64_t) n_new + 1, leader, out);
+		make_steps(schedule, plan, region, last - (uint64_t) n_new + 1, leader,
+				   out);
 }
 
 /* One of balance gives way to what somebody has asked for. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "pd/core/heir.h"
 #include "pd/core/schedule_internal.h"
 
 #define TICK_US INT64_C(1000000)
@@ -348,14 +349,15 @@ schedule_plan(Schedule *schedule, PdState *state, const RegionPlan *plan,
 	Operator op;
 
 	/* A first look without ids: most regions need nothing. */
-	if (!operator_plan(plan, region, 1, &op) ||
+	if (!operator_plan(plan, region, &schedule->stores, 1, &op) ||
 		!schedule_has_room(schedule, &op) ||
 		waits_in_vain(schedule, state, &op))
 		return false;
 	if (n_new > 0 &&
 		(pd_state_take_ids(state, (uint32_t) n_new, &last, changes) !=
 			 STATUS_OK ||
-		 !operator_plan(plan, region, last - (uint64_t) n_new + 1, &op)))
+		 !operator_plan(plan, region, &schedule->stores,
+						last - (uint64_t) n_new + 1, &op)))
 		return false;
 	return schedule_begin(schedule, &op, desc, kind, now_us);
 }
@@ -381,9 +383,10 @@ check_region(Schedule *schedule, PdState *state, const PdRegion *region,
 	Operator op;
 	RegionPlan plan;
 
-	if (operator_leave_joint(region, &op))
+	if (region_is_joint(&region->meta))
 	{
-		if (!schedule_is_paused(schedule, SCHEDULE_JOINT, now_us))
+		if (!schedule_is_paused(schedule, SCHEDULE_JOINT, now_us) &&
+			operator_leave_joint(region, &schedule->stores, &op))
 			(void) schedule_begin(schedule, &op, "leave-joint-state",
 								  OPERATOR_REPLICA, now_us);
 		return;
@@ -430,12 +433,14 @@ tell(const Schedule *schedule, Operator *op, const PdRegion *region,
 {
 	if (op->told_us != 0 && now_us - op->told_us < SCHEDULE_RETELL_US)
 		return false;
+	heir_try_other(region, &schedule->stores, op);
 	if (!operator_order(op, region, out))
 		return false;
 	if (op->steps[op->step].kind == STEP_CHANGE_ROLES &&
 		!keeps_quorum(schedule, region, out))
 		return false;
 	op->told_us = now_us;
+	op->n_told++;
 	return true;
 }
 
@@ -567,7 +572,8 @@ stores_mark(const Schedule *schedule)
 		const PlacementStore *store = &schedule->stores.stores[i];
 
 		mark = (mark ^ store->id) * UINT64_C(0x9E3779B97F4A7C15);
-		mark ^= (uint64_t) store->alive << 1 | (uint64_t) store->lost;
+		mark ^= (uint64_t) store->busy << 2 | (uint64_t) store->alive << 1 |
+			(uint64_t) store->lost;
 	}
 	return mark;
 }

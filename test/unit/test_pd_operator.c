@@ -2,8 +2,23 @@
  * test_pd_operator.c
  *	  Steps of operators: their order, what leaders are told, how they end.
  */
+#include "pd/core/heir.h"
 #include "schedule_kit.h"
 #include "unit.h"
+
+static PlacementStore place_list[9];
+static const PlacementStores places = {place_list, 9, 3};
+
+/* The stores that say they are. */
+static void
+busy(const char *ids)
+{
+	for (uint64_t id = 1; id <= 9; id++)
+		place_list[id - 1] =
+			(PlacementStore){.id = id,
+							 .alive = true,
+							 .busy = strchr(ids, '0' + (int) id) != NULL};
+}
 
 /* All steps in words, joined. */
 static const char *
@@ -14,7 +29,7 @@ steps(const char *peers, uint64_t leader, const char *plan_text)
 	const char *out = "";
 	Operator op;
 
-	if (!operator_plan(&plan, &region, 900, &op))
+	if (!operator_plan(&plan, &region, &places, 900, &op))
 		return "nothing";
 	for (int i = 0; i < op.n_steps; i++)
 		out = arena_printf(&kit_arena, "%s%s%s", out, i == 0 ? "" : "; ",
@@ -71,7 +86,7 @@ test_orders(void)
 	Operator op;
 	Order order;
 
-	OK(operator_plan(&plan, &region, 104, &op), "a replacement");
+	OK(operator_plan(&plan, &region, &places, 104, &op), "a replacement");
 	EQ_U64(operator_progress(&op, &region, SECOND), OPERATOR_RUNNING, "begins");
 	OK(operator_order(&op, &region, &order), "the leader is told");
 	OK(order.kind == ORDER_CHANGE_PEERS && order.n_changes == 1 &&
@@ -123,7 +138,7 @@ test_ends(void)
 	Operator op;
 	Operator copy;
 
-	(void) operator_plan(&plan, &region, 104, &op);
+	(void) operator_plan(&plan, &region, &places, 104, &op);
 	copy = op;
 	region.meta.epoch.version++;
 	EQ_U64(operator_progress(&copy, &region, SECOND), OPERATOR_CANCEL,
@@ -166,7 +181,7 @@ test_ends(void)
 
 	region = kit_region(1, "1v 2v 3l", 1);
 	plan = kit_plan("1v 2v");
-	(void) operator_plan(&plan, &region, 0, &op);
+	(void) operator_plan(&plan, &region, &places, 0, &op);
 	region = kit_region(1, "1v 2v 3v", 1);
 	EQ_U64(operator_progress(&op, &region, SECOND), OPERATOR_CANCEL,
 		   "a voter is not removed though its removal was planned");
@@ -179,14 +194,14 @@ test_joint(void)
 	Operator op;
 	Order order;
 
-	OK(!operator_leave_joint(&region, &op), "not joint");
+	OK(!operator_leave_joint(&region, &places, &op), "not joint");
 	region = kit_region(1, "1v 2d 3i", 1);
-	OK(operator_leave_joint(&region, &op) && op.n_steps == 1,
+	OK(operator_leave_joint(&region, &places, &op) && op.n_steps == 1,
 	   "a joint state is left");
 	OK(operator_order(&op, &region, &order) && order.n_changes == 0,
 	   "by an order without changes");
 	region = kit_region(1, "1d 2i 3i", 1);
-	OK(operator_leave_joint(&region, &op) && op.n_steps == 2,
+	OK(operator_leave_joint(&region, &places, &op) && op.n_steps == 2,
 	   "a leader on its way out hands over first");
 	EQ_U64(operator_progress(&op, &region, 0), OPERATOR_RUNNING, "which");
 	OK(operator_order(&op, &region, &order) &&
@@ -199,14 +214,145 @@ test_joint(void)
 	   "the new leader leaves");
 }
 
+/* To whom the region is handed over first, by the operator. */
+static uint64_t
+first_heir(const Operator *op)
+{
+	for (int i = 0; i < op->n_steps; i++)
+		if (op->steps[i].kind == STEP_TRANSFER_LEADER)
+			return op->steps[i].peer.store_id;
+	return 0;
+}
+
+static void
+test_busy_heirs(void)
+{
+	PdRegion region = kit_region(1, "1d 2i 3i", 1);
+	Operator op;
+
+	busy("2");
+	EQ_STR(steps("1v 2v 3v", 1, "2v 3v 4v"),
+		   "add learner peer 900 on store 4; transfer leader to store 3; "
+		   "promote learner peer 900 on store 4 to voter, "
+		   "demote voter peer 101 on store 1 to learner; leave joint state; "
+		   "remove peer 101 on store 1",
+		   "a store that is busy is not handed leadership");
+	EQ_STR(steps("1v 2v 3l 4l", 1, "2v 3v"),
+		   "promote learner peer 103 on store 3 to voter, "
+		   "demote voter peer 101 on store 1 to learner; "
+		   "transfer leader to store 3; leave joint state; "
+		   "remove peer 101 on store 1; remove peer 104 on store 4",
+		   "a learner that becomes a voter comes before it");
+	EQ_STR(steps("1v 2l 3l", 1, "2v 3v"),
+		   "promote learner peer 102 on store 2 to voter, "
+		   "promote learner peer 103 on store 3 to voter, "
+		   "demote voter peer 101 on store 1 to learner; "
+		   "transfer leader to store 3; leave joint state; "
+		   "remove peer 101 on store 1",
+		   "nor before another learner");
+	EQ_STR(steps("1v 2v 3v", 1, "2v 3l"),
+		   "transfer leader to store 2; "
+		   "demote voter peer 101 on store 1 to learner, "
+		   "demote voter peer 103 on store 3 to learner; leave joint state; "
+		   "remove peer 101 on store 1",
+		   "if there is no other it is");
+	OK(operator_leave_joint(&region, &places, &op) && first_heir(&op) == 3,
+	   "nor where a joint state is found");
+	busy("23");
+	OK(operator_leave_joint(&region, &places, &op) && first_heir(&op) == 2,
+	   "if all are, the first one is");
+	EQ_STR(steps("1v 2l 3l", 1, "2v 3l"),
+		   "promote learner peer 102 on store 2 to voter, "
+		   "demote voter peer 101 on store 1 to learner; "
+		   "transfer leader to store 2; leave joint state; "
+		   "remove peer 101 on store 1",
+		   "also among learners");
+	busy("");
+	kit_pending(&region, 2);
+	OK(operator_leave_joint(&region, &places, &op) && first_heir(&op) == 3,
+	   "nor one that has not caught up");
+	region.meta.n_peers = 2;
+	OK(!operator_leave_joint(&region, &places, &op),
+	   "which is waited for if there is no other");
+}
+
+/* Tell the transfer until it goes to somebody else, or ends. */
+static int
+told_in_vain(Operator *op, const PdRegion *region)
+{
+	uint64_t to = op->steps[op->step].peer.id;
+	int n = 0;
+
+	while (n < 10 && op->status == OPERATOR_RUNNING &&
+		   op->steps[op->step].peer.id == to)
+	{
+		op->n_told++;
+		n++;
+		heir_try_other(region, &places, op);
+	}
+	return n;
+}
+
+static uint64_t
+heir_now(const Operator *op)
+{
+	return op->status == OPERATOR_RUNNING ? op->steps[op->step].peer.store_id :
+											0;
+}
+
+/* Its leader may know that a store is full before PD does. */
+static void
+test_other_heirs(void)
+{
+	PdRegion region = kit_region(1, "1v 2v 3v 4v", 1);
+	RegionPlan plan = kit_plan("2v 3v 4v");
+	Operator op;
+
+	busy("3");
+	OK(operator_plan(&plan, &region, &places, 0, &op) && heir_now(&op) == 2,
+	   "the first one");
+	EQ_U64(told_in_vain(&op, &region), 3, "is tried a few times");
+	EQ_U64(heir_now(&op), 4, "then the next one that is well");
+	EQ_U64(told_in_vain(&op, &region), 3, "as often");
+	EQ_U64(heir_now(&op), 2, "and the first again");
+	busy("34");
+	(void) told_in_vain(&op, &region);
+	EQ_U64(heir_now(&op), 3, "those that are busy if no other is left");
+	region = kit_region(1, "1v 2v 3v 4v", 4);
+	op.n_told = 2;
+	EQ_U64(operator_progress(&op, &region, 0), OPERATOR_RUNNING, "goes on");
+	EQ_U64(op.step, 1, "whoever of them leads");
+	EQ_U64(op.n_told, 0, "to what was not told yet");
+
+	region = kit_region(1, "1v 2v 3v", 1);
+	plan = kit_plan("2v 3l");
+	busy("");
+	OK(operator_plan(&plan, &region, &places, 0, &op) && heir_now(&op) == 2,
+	   "nobody else is to vote");
+	EQ_U64(told_in_vain(&op, &region), 10, "who is told as long as it is well");
+	busy("2");
+	EQ_U64(told_in_vain(&op, &region), 1, "and is given up if it is not");
+	EQ_U64(op.status, OPERATOR_CANCEL, "so that another plan is made");
+
+	OK(operator_transfer(&region, 2, &op), "somebody asks for a transfer");
+	EQ_U64(told_in_vain(&op, &region), 10, "which is to nobody else");
+	EQ_U64(op.status, OPERATOR_RUNNING, "whatever its store says");
+	region = kit_region(1, "1v 2v 3v", 3);
+	(void) operator_progress(&op, &region, 0);
+	EQ_U64(op.step, 0, "nor done when another one leads");
+}
+
 int
 main(void)
 {
 	arena_init(&kit_arena);
+	busy("");
 	test_plans();
 	test_orders();
 	test_ends();
 	test_joint();
+	test_busy_heirs();
+	test_other_heirs();
 	arena_free(&kit_arena);
 	return unit_done();
 }

@@ -162,6 +162,67 @@ test_space(void)
 	EQ_STR(plan(&region), "1v 2v 4v", "until it is not");
 }
 
+/* With such stores that say they are busy; the others say they are not. */
+static const char *
+plan_busy(const char *letters, const char *peers, uint64_t leader,
+		  const char *busy)
+{
+	PdRegion region = kit_region(1, peers, leader);
+
+	stores(letters);
+	for (uint64_t id = 1; letters[id - 1] != '\0'; id++)
+		kit_space(&cluster, id, 100, 90, 1,
+				  strchr(busy, '0' + (int) id) != NULL);
+	return plan(&region);
+}
+
+/* Who votes where a store is short of disk space. */
+static void
+test_busy(void)
+{
+	PdRegion region = kit_region(1, "1v 2l", 1);
+
+	EQ_STR(plan_busy("LUU", "1v 2v 3v", 1, "2"), "2l 3v",
+		   "the busy one is not left the only voter");
+	EQ_STR(plan_busy("LUU", "1v 2v 3v", 1, "3"), "2v 3l", "whichever it is");
+	EQ_STR(plan_busy("LUU", "1v 2v 3v", 2, "2"), "2l 3v", "also if it leads");
+	EQ_STR(plan_busy("UU", "1v 2l", 1, "1"), "1l 2v",
+		   "a learner takes the place of a voter that is busy");
+	EQ_STR(plan_busy("UU", "1v 2l", 1, "12"), "1v 2l", "not if it is, too");
+	EQ_STR(plan_busy("UU", "1l 2v", 2, ""), "1l 2v", "and keeps it");
+	EQ_STR(plan_busy("US", "1v 2l", 1, "1"), "1v 2l", "nor if it is silent");
+	EQ_STR(plan_busy("UUU", "1v 2v 3v", 1, "12"), "1v 2v 3v",
+		   "where all vote they stay");
+
+	stores("UU");
+	kit_space(&cluster, 1, 100, 90, 1, true);
+	kit_pending(&region, 2);
+	EQ_STR(plan(&region), "1v 2l", "nor if it has not caught up");
+
+	/* Writes do not end for somebody's leaving. */
+	EQ_STR(plan_busy("LU", "1v 2l", 1, "2"), "1v 2l",
+		   "who leaves waits for another one that has room");
+	EQ_STR(plan_busy("LUU", "1v 2v 3v", 1, "23"), "2v 3l",
+		   "not if nobody writes anyway");
+}
+
+static void
+test_four(void)
+{
+	Cluster *c = &cluster;
+	PdRegion region = kit_region(1, "1v 2v 3v 4l", 1);
+
+	stores("UUUU");
+	c->max_peer_count = 4;
+	EQ_STR(plan(&region), "1v 2v 3v 4l", "three vote of four");
+	kit_space(c, 2, 100, 90, 1, true);
+	EQ_STR(plan(&region), "1v 2l 3v 4v", "of which one is busy");
+	kit_space(c, 1, 100, 90, 1, true);
+	EQ_STR(plan(&region), "1v 2l 3v 4v", "of two the leader stays");
+	kit_space(c, 4, 100, 90, 1, true);
+	EQ_STR(plan(&region), "1v 2v 3v 4l", "none for another that is busy");
+}
+
 static void
 test_start(void)
 {
@@ -192,6 +253,8 @@ main(void)
 	test_losses();
 	test_leaving();
 	test_space();
+	test_busy();
+	test_four();
 	test_start();
 	cluster_free(&cluster);
 	arena_free(&kit_arena);

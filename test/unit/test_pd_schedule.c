@@ -298,6 +298,41 @@ test_leaving(void)
 		   "in both ways to say it");
 }
 
+/* The leader of a region may know before PD that it hands over to nobody. */
+static void
+test_refused_heir(void)
+{
+	Order *orders;
+	Order order;
+
+	begin(3);
+	(void) beat(kit_region(1, "1v 2v 3v", 1), &order);
+	(void) cluster_offline_store(&state.cluster, 1, false, &changes);
+	apply();
+	OK(tick(&orders) == 1 && orders[0].leader.store_id == 2,
+	   "leadership goes to the one that stays a voter");
+	kit_space(&state.cluster, 2, 100, 90, 1, true);
+	for (int i = 0; i < 20 && order.leader.store_id != 3; i++)
+		if (tick(&orders) == 1)
+			order = orders[0];
+	OK(order.kind == ORDER_TRANSFER_LEADER && order.leader.store_id == 3,
+	   "or to the other one, once it says that it is full");
+
+	begin(2);
+	OK(!beat(kit_region(1, "1v 2l", 1), &order) && tick(&orders) == 0,
+	   "one votes");
+	kit_space(&state.cluster, 1, 100, 90, 1, true);
+	OK(tick(&orders) == 1 && orders[0].n_changes == 2,
+	   "all regions are looked at when a store becomes busy");
+	OK(orders[0].changes[0].peer.store_id == 2 &&
+		   orders[0].changes[0].peer.role == PEER_VOTER &&
+		   orders[0].changes[1].peer.role == PEER_LEARNER,
+	   "the other one votes in its place");
+	OK(beat(kit_region(1, "1d 2i", 1), &order) &&
+		   order.kind == ORDER_TRANSFER_LEADER && order.leader.store_id == 2,
+	   "and leads");
+}
+
 /* A peer is on its way to a store that leaves, or dies: nobody waits for it. */
 static void
 test_leaving_before_it_came(void)
@@ -471,6 +506,7 @@ main(void)
 	test_balance_and_space();
 	test_balance_under_way();
 	test_leaving();
+	test_refused_heir();
 	test_leaving_before_it_came();
 	test_leaving_learner();
 	test_new_leader();

@@ -1,16 +1,18 @@
 /*
  * main.c
- *	  Scheduling from a seed: stores join, die, come back and leave while
- *	  regions report and do what they are told.
+ *	  Scheduling from a seed: stores join, die, come back, run out of disk
+ *	  space and leave while regions report and do what they are told.
  *
  * SEED=n replays one, SEEDS=n FROM=n runs many.  The regions are models: they
  * refuse what a Raft group refuses (an old epoch, a change without a majority
  * of both configurations, removal or demotion of a leader by itself) and elect
  * a leader among the voters that live.  Watched all along: a change never
  * takes a majority away from a region that has one, and a voter is never
- * removed.  At the end everything that lives is healed, and within an hour
- * every region is as the rule of placement.h wants it, stores that were asked
- * to leave are gone, and leaders and peers are spread evenly.
+ * removed.  At the end all stores live, and within an hour none that is short
+ * of space votes while a learner has some, nor keeps others from leaving.  Then
+ * all have space, and within another hour every region is as the rule of
+ * placement.h wants it, stores that were asked to leave are gone, and leaders
+ * and peers are spread evenly.
  */
 #include "pd/core/scatter.h"
 
@@ -18,15 +20,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/codec/proto.h"
+
 #define MAX_STORES 7
 #define MAX_REGIONS 12
 #define SECOND INT64_C(1000000)
+
+typedef enum SimDisk
+{
+	DISK_WELL,
+	DISK_SHORT, /* it tells PD that it is busy, as all but the first do */
+	DISK_FULL	/* and is handed no leadership */
+} SimDisk;
 
 typedef struct SimStore
 {
 	bool exists;
 	bool alive;
 	bool leaving;
+	SimDisk disk;
 } SimStore;
 
 typedef struct SimRegion
@@ -54,6 +66,7 @@ static Arena arena;
 static bool healed;
 static uint64_t n_orders_done;
 static uint64_t n_scattered;
+static uint64_t n_refused; /* transfers to a store whose disk is full */
 
 static uint64_t
 pick(uint64_t n)
@@ -71,9 +84,10 @@ fail(const SimRegion *r, const char *what)
 			now / SECOND, what);
 	for (int i = 1; i <= MAX_STORES; i++)
 		if (stores[i].exists)
-			fprintf(stderr, "  store %d: %s%s\n", i,
+			fprintf(stderr, "  store %d: %s%s%s\n", i,
 					stores[i].alive ? "alive" : "dead",
-					stores[i].leaving ? ", leaving" : "");
+					stores[i].leaving ? ", leaving" : "",
+					stores[i].disk != DISK_WELL ? ", short of space" : "");
 	for (int i = 0; r != NULL && i < r->meta.n_peers; i++)
 		fprintf(stderr,
 				"  region %" PRIu64 " peer %" PRIu64 " store %" PRIu64
@@ -261,6 +275,16 @@ is_news(const SimRegion *r)
 	return false;
 }
 
+/* Its leader knows what PD may not know yet. */
+static bool
+is_refused(const SimRegion *r, int heir)
+{
+	bool full = stores[r->meta.peers[heir].store_id].disk == DISK_FULL;
+
+	n_refused += full;
+	return full;
+}
+
 /*
  * The leader gets an order; refused if its epoch is not the region's, or if
  * too many of those that it would need do not answer it.
@@ -279,13 +303,11 @@ obey(SimRegion *r, const Order *order)
 	if (order->kind == ORDER_TRANSFER_LEADER)
 	{
 		i = peer_at(r, order->leader.id);
-		if (i >= 0 && r->meta.peers[i].role != PEER_LEARNER && peer_lives(r, i))
-		{
-			r->leader = r->meta.peers[i];
-			r->term++;
-		}
-		else
+		if (i < 0 || r->meta.peers[i].role == PEER_LEARNER ||
+			!peer_lives(r, i) || is_refused(r, i))
 			return;
+		r->leader = r->meta.peers[i];
+		r->term++;
 	}
 	else
 		change_peers(r, order);
@@ -410,6 +432,19 @@ leave(int id)
 	stores[id].leaving = true;
 }
 
+/* That it lives, and whether it is short of space. */
+static void
+store_heartbeat(uint64_t id)
+{
+	ProtoWriter w;
+
+	proto_writer_init(&w, &arena, 16);
+	proto_put_u64(&w, 9, stores[id].disk != DISK_WELL);
+	(void) cluster_store_heartbeat(&state.cluster, id, proto_written(&w), now,
+								   &arena);
+	cluster_heard_store(&state.cluster, id, now);
+}
+
 /* A client wants its regions apart. */
 static void
 scatter_all(void)
@@ -438,7 +473,7 @@ disturb(void)
 	int id = 1 + (int) pick(MAX_STORES);
 	SimStore *s = &stores[id];
 
-	switch (pick(7))
+	switch (pick(9))
 	{
 		case 0:
 			if (!s->exists &&
@@ -465,6 +500,12 @@ disturb(void)
 		case 6:
 			scatter_all();
 			break;
+		case 7:
+			s->disk = DISK_SHORT + (SimDisk) pick(2);
+			break;
+		case 8:
+			s->disk = DISK_WELL;
+			break;
 	}
 }
 
@@ -480,7 +521,7 @@ step(void)
 		disturb();
 	for (uint64_t id = 1; id <= MAX_STORES; id++)
 		if (stores[id].exists && stores[id].alive && now / SECOND % 10 == 0)
-			cluster_heard_store(&state.cluster, id, now);
+			store_heartbeat(id);
 	for (int i = 0; i < n_regions; i++)
 	{
 		SimRegion *r = &regions[i];
@@ -510,6 +551,32 @@ step(void)
 
 /* ---- what must have come of it ---- */
 
+/*
+ * With enough stores that have space nobody waits to leave; and a learner that
+ * has some votes in the place of a store that has none.
+ */
+static void
+check_votes(const SimRegion *r, int with_space)
+{
+	bool voter = false;
+	bool learner = false;
+	bool leaving = false;
+
+	for (int i = 0; i < r->meta.n_peers; i++)
+	{
+		const SimStore *s = &stores[r->meta.peers[i].store_id];
+		bool votes = r->meta.peers[i].role != PEER_LEARNER;
+
+		leaving = leaving || s->leaving;
+		voter = voter || (votes && s->disk != DISK_WELL);
+		learner = learner || (!votes && s->disk == DISK_WELL);
+	}
+	if (leaving && with_space >= (int) state.cluster.max_peer_count)
+		fail(r, "a store cannot leave though others have space");
+	if (voter && learner && !leaving)
+		fail(r, "a store without space votes, and a learner has some");
+}
+
 static void
 check_region(const SimRegion *r, int up)
 {
@@ -538,6 +605,8 @@ check_balance(int up)
 	int leaders[MAX_STORES + 1] = {0};
 	int most[2] = {0, 0};
 	int least[2] = {1000, 1000};
+	int voters;
+	int learners;
 
 	for (int i = 0; i < n_regions; i++)
 	{
@@ -557,10 +626,34 @@ check_balance(int up)
 
 	/*
 	 * By pairs, so that a store may be one further off than its neighbour;
-	 * with two stores one of them has all the voters.
+	 * with two stores one of them has all the voters.  Where a region has a
+	 * learner, a store that was short of space may have no other peers.
 	 */
-	if (up > 2 && (most[0] - least[0] > 2 || most[1] - least[1] > 3))
-		fail(NULL, "peers or leaders are not spread");
+	placement_count((size_t) up, state.cluster.max_peer_count, &voters,
+					&learners);
+	if (up > 2 && most[0] - least[0] > 2)
+		fail(NULL, "peers are not spread");
+	if (learners == 0 && most[1] - least[1] > 3)
+		fail(NULL, "leaders are not spread");
+}
+
+/* All live; who is short of space remains so. */
+static void
+settle_short(void)
+{
+	int with_space = 0;
+
+	healed = true;
+	for (int id = 1; id <= MAX_STORES; id++)
+		if (stores[id].exists)
+			stores[id].alive = true;
+	for (int i = 0; i < 3600; i++)
+		step();
+	for (int id = 1; id <= MAX_STORES; id++)
+		with_space += stores[id].exists && !stores[id].leaving &&
+			stores[id].disk == DISK_WELL;
+	for (int i = 0; i < n_regions; i++)
+		check_votes(&regions[i], with_space);
 }
 
 static void
@@ -568,10 +661,8 @@ settle(void)
 {
 	int up = 0;
 
-	healed = true;
 	for (int id = 1; id <= MAX_STORES; id++)
-		if (stores[id].exists)
-			stores[id].alive = true;
+		stores[id].disk = DISK_WELL;
 	for (int i = 0; i < 3600; i++)
 		step();
 	for (int id = 1; id <= MAX_STORES; id++)
@@ -627,6 +718,7 @@ run(void)
 	begin();
 	for (int i = 0; i < 10000; i++)
 		step();
+	settle_short();
 	settle();
 	schedule_free(&schedule);
 	pd_state_free(&state);
@@ -653,6 +745,8 @@ main(void)
 	arena_free(&arena);
 	if (n > 10 && n_scattered == 0)
 		fail(NULL, "nothing was ever scattered");
+	if (n > 10 && n_refused == 0)
+		fail(NULL, "no transfer was ever refused");
 	printf("pd: %" PRIu64 " seeds, %" PRIu64 " orders carried out, %" PRIu64
 		   " regions scattered\n",
 		   n, n_orders_done, n_scattered);
