@@ -741,14 +741,14 @@ RETURNS int8
 AS 'MODULE_PATHNAME', 'tikv_add_peer'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_add_peer(int8, int8, boolean) IS
-'Add a peer of a region on a store, by SQL on any node: a learner at first, which gets the data; called again with learner => false it becomes a voter. Returns the peer''s id';
+'Add a peer of a region on a store, by SQL on any node: a learner at first, which gets the data; called again with learner => false it becomes a voter, once it has all and if a majority of the voters is heard of then. Returns the peer''s id';
 
 CREATE FUNCTION tikv_remove_peer(region_id int8, store_id int8)
 RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_remove_peer'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tikv_remove_peer(int8, int8) IS
-'Remove the peer of a region from a store that does not lead it, by SQL on any node';
+'Remove the peer of a region from a store that does not lead it, by SQL on any node; refused if no majority of the voters that stay is heard of';
 
 CREATE FUNCTION tikv_split(key bytea, transactional boolean DEFAULT false)
 RETURNS int8

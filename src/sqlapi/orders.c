@@ -84,6 +84,37 @@ new_id(const Order *order)
 	return reply->id;
 }
 
+/* What PD does not know, or will have forgotten, never answers a leader. */
+static void
+check_store(const Order *order)
+{
+	Pdpb__GetAllStoresRequest request = PDPB__GET_ALL_STORES_REQUEST__INIT;
+	Pdpb__RequestHeader header;
+	Pdpb__GetAllStoresResponse *reply;
+	const char *what = "there is no store %llu";
+
+	pd_fill_header(&header);
+	request.header = &header;
+	reply = (Pdpb__GetAllStoresResponse *)
+		pd_ask(METHOD_PD_GET_ALL_STORES, &request.base,
+			   &pdpb__get_all_stores_response__descriptor, order->arena);
+	pd_check_header(reply->header);
+	for (size_t i = 0; i < reply->n_stores; i++)
+	{
+		if (reply->stores[i]->id != order->store_id)
+			continue;
+		if (reply->stores[i]->state == METAPB__STORE_STATE__Up)
+			return;
+		what = "store %llu leaves the cluster, or has left it";
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg_internal(what, (unsigned long long) order->store_id),
+			 errdetail("Region %llu gets no peer there; nothing was done.",
+					   (unsigned long long) order->look.region_id),
+			 errhint("Name a store that tikv.stores shows as up.")));
+}
+
 /* A peer that is there already as a learner is promoted. */
 static RegionPeer
 peer_of(Order *order)
@@ -102,7 +133,10 @@ peer_of(Order *order)
 	else
 	{
 		if (order->new_id == 0)
+		{
+			check_store(order);
 			order->new_id = new_id(order);
+		}
 		peer.id = order->new_id;
 	}
 	if (order->kind == ORDER_ADD)
@@ -176,6 +210,36 @@ give_as_seen(Order *order, RegionPeer what)
 	return give(order, &admin);
 }
 
+static const char *
+hint_of(const Order *order, bool silent)
+{
+	if (silent)
+		return "Start the silent nodes, or have them replaced first; see tikv.raft on that node.";
+	if (order->kind == ORDER_ADD && !order->learner && find_peer(order) == NULL)
+		return "Add a learner first (learner => true), and promote it once it has the data.";
+	return "See tikv.raft on that node.";
+}
+
+/* Behind the first line of the reason the leader says who is silent. */
+static void
+report_refused(const Order *order, Bytes reason)
+{
+	char *why = pnstrdup((const char *) reason.data, reason.len);
+	char *more = strchr(why, '\n');
+
+	if (more != NULL)
+		*more = ' ';
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("region %llu does not take the order: %.*s",
+					(unsigned long long) order->look.region_id,
+					more != NULL ? (int) (more - why) : (int) strlen(why), why),
+			 errdetail("Store %llu leads it; nothing was done.%s",
+					   (unsigned long long) order->look.leader.store_id,
+					   more != NULL ? more : ""),
+			 errhint("%s", hint_of(order, more != NULL))));
+}
+
 /* True if it was done; false: look again.  What waiting does not mend is thrown. */
 static bool
 take_answer(Order *order, const BusReply *reply)
@@ -191,15 +255,7 @@ take_answer(Order *order, const BusReply *reply)
 		return false;
 	}
 	if (reply->code == BUS_ERROR && reply->grpc_code == RPC_FAILED_PRECONDITION)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("region %llu does not take the order: %.*s",
-						(unsigned long long) order->look.region_id,
-						(int) reply->bytes.len,
-						(const char *) reply->bytes.data),
-				 errdetail("Store %llu leads it; nothing was done.",
-						   (unsigned long long) order->look.leader.store_id),
-				 errhint("See tikv.raft on that node.")));
+		report_refused(order, reply->bytes);
 	if (reply->code != BUS_OK)
 		remote_report(order->look.leader.store_id, reply);
 	answer = (const void *)

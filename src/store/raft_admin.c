@@ -65,7 +65,52 @@ lacks_data(const Peer *peer, const RaftConfChange *cc, const char **why)
 	if (raft_check_conf_change_safe(peer->raft, cc) != STATUS_UNAVAILABLE)
 		return false;
 	*why =
-		"voters would be without their data: a peer waits for a snapshot, or installs one";
+		"voters would be without their data: a peer waits for a snapshot, or installs one, or was no learner";
+	return true;
+}
+
+static bool
+is_heard(const RaftStatus *status, uint64 peer_id)
+{
+	for (int i = 0; i < status->n_peers; i++)
+		if (status->peers[i].id == peer_id)
+			return !status->peers[i].silent;
+	return false;
+}
+
+/* The stores with voters of the region that the leader does not hear. */
+static const char *
+silent_stores(const Peer *peer, const Region *region)
+{
+	Arena *arena = &peer->store->arena;
+	RaftStatus *status = arena_alloc(arena, sizeof(*status));
+	const char *stores = "";
+
+	raft_status(peer->raft, status);
+	for (int i = 0; i < region->n_peers; i++)
+		if (region->peers[i].role != PEER_LEARNER &&
+			!is_heard(status, region->peers[i].id))
+			stores =
+				arena_printf(arena, "%s%s%llu", stores,
+							 *stores == '\0' ? "" : ", ",
+							 (unsigned long long) region->peers[i].store_id);
+	return stores;
+}
+
+/*
+ * Those who live could make the dead a majority, for good.  What is behind the
+ * end of the line is the detail (sqlapi/orders.c).
+ */
+static bool
+lacks_majority(const Peer *peer, const RaftConfChange *cc, const Region *after,
+			   const char **why)
+{
+	if (raft_check_conf_change_alive(peer->raft, cc) != STATUS_UNAVAILABLE)
+		return false;
+	*why = arena_printf(&peer->store->arena,
+						"its voters would have no majority that is heard of\n"
+						"Silent voters after it: those of the stores %s.",
+						silent_stores(peer, after));
 	return true;
 }
 
@@ -83,7 +128,7 @@ propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 			STATUS_OK ||
 		region_leader_may_change(&peer->region, peer->self.id, admin, why) !=
 			STATUS_OK ||
-		lacks_data(peer, &cc, why))
+		lacks_data(peer, &cc, why) || lacks_majority(peer, &cc, &after, why))
 		return false;
 	entry.data = raft_conf_change_encode(&cc, encode(peer, admin, arena), arena,
 										 &entry.type);

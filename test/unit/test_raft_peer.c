@@ -634,7 +634,9 @@ test_safe_changes(void)
 			"who installs a snapshot has no data");
 	CHECK(step(message(RAFT_MSG_HEARTBEAT_RESPONSE, 3)) == STATUS_OK);
 	is_safe(RAFT_CONF_REMOVE_NODE, 2, STATUS_OK, "until it is done");
-	is_safe(RAFT_CONF_ADD_NODE, 4, STATUS_OK, "then one may be added");
+	is_safe(RAFT_CONF_ADD_NODE, 4, STATUS_UNAVAILABLE,
+			"nobody becomes a voter at once");
+	is_safe(RAFT_CONF_ADD_LEARNER, 4, STATUS_OK, "but a learner");
 	is_safe(RAFT_CONF_REMOVE_NODE, 9, STATUS_OK, "nobody matters to nobody");
 	fixture_free(&f);
 }
@@ -653,8 +655,8 @@ test_safe_promotions(void)
 	CHECK(raft_role(f.raft) == RAFT_LEADER);
 	is_safe(RAFT_CONF_ADD_NODE, 2, STATUS_UNAVAILABLE,
 			"a learner without data is not promoted");
-	is_safe(RAFT_CONF_ADD_NODE, 3, STATUS_OK,
-			"a lone voter may have another one at once");
+	is_safe(RAFT_CONF_ADD_NODE, 3, STATUS_UNAVAILABLE,
+			"nor is who was no learner, by a lone voter either");
 	m = message(RAFT_MSG_APPEND_RESPONSE, 2);
 	m.index = m.request_snapshot = raft_last_index(f.raft);
 	CHECK(step(m) == STATUS_OK);

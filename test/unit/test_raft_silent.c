@@ -2,6 +2,7 @@
  * test_raft_silent.c
  *	  What a leader keeps in memory for followers that lag: for living ones what
  *	  they lack, for silent ones nothing, which is read again when they are back.
+ *	  And which changes of peers it takes while some of them are silent.
  */
 #include "core/raft/raft.h"
 #include "raft_peer.h"
@@ -267,9 +268,112 @@ test_snapshot(void)
 	fixture_free(&f);
 }
 
+static void
+lives(RaftConfChange cc, Status wanted, const char *what)
+{
+	EQ_U64(raft_check_conf_change_alive(f.raft, &cc), wanted, what);
+}
+
+static RaftConfChange
+change(RaftConfChangeType type, uint64_t id)
+{
+	return (RaftConfChange){.n = 1, .changes = {{type, id}}};
+}
+
+static void
+take(RaftConfChange cc)
+{
+	RaftConfState conf;
+
+	CHECK(raft_apply_conf_change(f.raft, &cc, &conf) == STATUS_OK);
+}
+
+/* Of three voters the third is gone. */
+static void
+test_changes(void)
+{
+	three_entries();
+	lives(change(RAFT_CONF_REMOVE_NODE, 2), STATUS_OK,
+		  "while all are heard one may go");
+	checks(2, false);
+	lives(change(RAFT_CONF_REMOVE_NODE, 2), STATUS_UNAVAILABLE,
+		  "not who lives, beside one that is silent");
+	lives(change(RAFT_CONF_ADD_LEARNER, 2), STATUS_UNAVAILABLE,
+		  "nor is it demoted");
+	lives(change(RAFT_CONF_REMOVE_NODE, 3), STATUS_OK, "the silent one may go");
+	lives(change(RAFT_CONF_ADD_LEARNER, 4), STATUS_OK, "a learner may come");
+	lives(change(RAFT_CONF_ADD_NODE, 4), STATUS_UNAVAILABLE,
+		  "nobody has heard of a voter that is not there yet");
+	lives(change(RAFT_CONF_ADD_NODE, 3), STATUS_OK,
+		  "who is a voter already changes nothing");
+	beat(3);
+	lives(change(RAFT_CONF_REMOVE_NODE, 2), STATUS_OK, "until it is heard");
+	fixture_free(&f);
+}
+
+static RaftConfChange
+replace(uint64_t old, uint64_t new)
+{
+	return (RaftConfChange){.transition = RAFT_CONF_EXPLICIT,
+							.n = 2,
+							.changes = {{RAFT_CONF_ADD_NODE, new},
+										{RAFT_CONF_ADD_LEARNER, old}}};
+}
+
+/* The third is gone, and a fourth takes somebody's place. */
+static void
+test_replacing(void)
+{
+	RaftConfChange leave = {.n = 0};
+
+	three_entries();
+	take(change(RAFT_CONF_ADD_LEARNER, 4));
+	beat(4);
+	checks(1, false);
+	beat(4);
+	checks(1, false);
+	lives(replace(3, 4), STATUS_OK, "that of the silent one");
+	lives(replace(2, 4), STATUS_OK, "or of another, since it is heard");
+	checks(1, false);
+	lives(replace(3, 4), STATUS_OK, "one silent voter for another: no worse");
+	lives(replace(2, 4), STATUS_UNAVAILABLE, "but two of three may not be");
+	lives(change(RAFT_CONF_REMOVE_NODE, 4), STATUS_OK,
+		  "a silent learner may go");
+	take(replace(2, 4));
+	lives(leave, STATUS_OK, "what is under way is finished all the same");
+	fixture_free(&f);
+}
+
+/* A lone voter, whose learner had all and is gone. */
+static void
+test_lone(void)
+{
+	fixture_init(&f, 1, 1);
+	raft_destroy(f.raft);
+	f.conf.learners.id[f.conf.learners.n++] = 2;
+	fixture_create(&f);
+	CHECK(raft_campaign(f.raft, 0) == STATUS_OK);
+	fixture_turn(&f);
+	acknowledge(2, raft_last_index(f.raft));
+	lives(change(RAFT_CONF_ADD_NODE, 2), STATUS_OK, "it is heard");
+	for (int i = 0; i < 2 * f.config.election_ticks; i++)
+	{
+		f.now_us += f.config.tick_us;
+		raft_tick(f.raft, f.now_us);
+		fixture_turn(&f);
+	}
+	lives(change(RAFT_CONF_ADD_NODE, 2), STATUS_UNAVAILABLE, "it is gone");
+	lives(change(RAFT_CONF_ADD_NODE, 9), STATUS_UNAVAILABLE, "never was there");
+	lives(change(RAFT_CONF_REMOVE_NODE, 2), STATUS_OK, "and may be removed");
+	fixture_free(&f);
+}
+
 int
 main(void)
 {
+	test_changes();
+	test_replacing();
+	test_lone();
 	test_living();
 	test_silent();
 	test_back();

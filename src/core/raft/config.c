@@ -125,16 +125,16 @@ installed_match(const void *r, uint64_t id)
 	return p == NULL || p->installing ? 0 : p->match;
 }
 
+/* Whoever becomes a voter was a learner, and has its data. */
 static bool
 promotes_without_data(const Raft *r, const RaftConfState *after)
 {
-	const RaftIdSet *learners = &r->conf.learners;
-
-	for (int i = 0; i < learners->n; i++)
+	for (int i = 0; i < after->voters.n; i++)
 	{
-		uint64_t match = installed_match(r, learners->id[i]);
+		uint64_t id = after->voters.id[i];
+		uint64_t match = installed_match(r, id);
 
-		if (raft_set_has(&after->voters, learners->id[i]) &&
+		if (!raft_is_voter(r, id) &&
 			(match == 0 || match < r->log.truncated_index))
 			return true;
 	}
@@ -144,8 +144,9 @@ promotes_without_data(const Raft *r, const RaftConfState *after)
 /*
  * The first is what PD does not order, and tikv_add_peer orders by itself; the
  * second is what a leader of TiKV refuses, unless it is the only voter.
- * Sources: tikv/pd pkg/schedule/operator/builder.go (PromoteLearner), tikv/tikv
- * components/raftstore/src/store/peer.rs (check_conf_change).
+ * Sources: tikv/pd pkg/schedule/operator/builder.go (AddLearner before
+ * PromoteLearner), tikv/tikv components/raftstore/src/store/peer.rs
+ * (check_conf_change).
  */
 Status
 raft_check_conf_change_safe(const Raft *r, const RaftConfChange *cc)
@@ -161,6 +162,46 @@ raft_check_conf_change_safe(const Raft *r, const RaftConfChange *cc)
 		raft_joint_acked(&after, installed_match, r) < r->log.truncated_index)
 		return STATUS_UNAVAILABLE;
 	return STATUS_OK;
+}
+
+/* As a vote: does it live, as far as is known? */
+static int
+peer_heard(const void *r, uint64_t id)
+{
+	const RaftProgress *p = raft_peer(r, id);
+
+	if (id == ((const Raft *) r)->config.id)
+		return 1;
+	return p != NULL && !p->silent ? 1 : -1;
+}
+
+static bool
+same_voters(const RaftConfState *before, const RaftConfState *after)
+{
+	if (raft_conf_is_joint(after) || before->voters.n != after->voters.n)
+		return false;
+	for (int i = 0; i < after->voters.n; i++)
+		if (!raft_set_has(&before->voters, after->voters.id[i]))
+			return false;
+	return true;
+}
+
+/*
+ * A majority that lives commits the change, and the voters after it may be
+ * others: nothing would ever be committed again.  Learners change nobody's
+ * chances.  A joint configuration needs both halves until it is left.
+ */
+Status
+raft_check_conf_change_alive(const Raft *r, const RaftConfChange *cc)
+{
+	RaftConfState after;
+
+	if (raft_conf_changed(&r->conf, cc, &after) != STATUS_OK)
+		return STATUS_INVALID;
+	if (raft_conf_is_joint(&r->conf) || same_voters(&r->conf, &after) ||
+		raft_joint_vote(&after, peer_heard, r) == RAFT_VOTE_WON)
+		return STATUS_OK;
+	return STATUS_UNAVAILABLE;
 }
 
 Status

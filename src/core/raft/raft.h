@@ -194,12 +194,20 @@ extern Status raft_check_conf_change(const Raft *r, const RaftConfChange *cc,
 									 RaftConfState *result) MUST_CHECK;
 
 /*
- * And would it be wise?  UNAVAILABLE: a learner that it makes a voter has not
- * got its data, or a majority of the voters after it lacks what the log has
- * given up; who installs a snapshot has nothing until that is done.
+ * And would it be wise?  UNAVAILABLE: whom it makes a voter was no learner or
+ * has not got its data, or a majority of the voters after it lacks what the log
+ * has given up; who installs a snapshot has nothing until that is done.
  */
 extern Status raft_check_conf_change_safe(const Raft *r,
 										  const RaftConfChange *cc) MUST_CHECK;
+
+/*
+ * And would it leave a group that can go on?  UNAVAILABLE: the voters change,
+ * and those after it have no majority that is heard of (RaftPeerStatus.silent;
+ * the leader counts).  A joint configuration may always be left.
+ */
+extern Status raft_check_conf_change_alive(const Raft *r,
+										   const RaftConfChange *cc) MUST_CHECK;
 
 /*
  * A committed conf change of the ready that is out takes effect; the new
