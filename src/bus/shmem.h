@@ -48,6 +48,7 @@ typedef enum WorkerNote
 {
 	WORKER_NOTE_TLS,
 	WORKER_NOTE_DISK,
+	WORKER_NOTE_DAMAGE,
 	WORKER_NOTES
 } WorkerNote;
 

@@ -60,6 +60,8 @@ tasks_gc_reason(uint64 reason)
 			return "a lock below the safe point cannot be ended: its primary key contradicts it";
 		case GC_REASON_ELSEWHERE:
 			return "a store did not answer for a region that it leads";
+		case GC_REASON_DAMAGED:
+			return "damaged data: a key is passed by, or its lock cannot be ended; the server's log says which";
 	}
 	return "unknown";
 }

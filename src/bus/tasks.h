@@ -50,7 +50,8 @@ typedef enum GcReason
 	GC_REASON_COMMITTING,  /* async commit or 1PC below the safe point */
 	GC_REASON_ALIVE,	   /* a transaction below the safe point */
 	GC_REASON_CONTRADICTS, /* a lock and what its primary key says */
-	GC_REASON_ELSEWHERE	   /* another store did not answer */
+	GC_REASON_ELSEWHERE,   /* another store did not answer */
+	GC_REASON_DAMAGED	   /* keys were passed by, or a lock is one of them */
 } GcReason;
 
 /* Words for people. */

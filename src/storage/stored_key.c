@@ -9,6 +9,9 @@
 
 #include "storage/stored_key.h"
 
+/* Of a key, for people. */
+#define SHOWN_BYTES 64
+
 Datum
 key_probe_set(KeyProbe *probe, Bytes prefix)
 {
@@ -70,4 +73,16 @@ stored_rest_is(Datum stored, bool isnull, Bytes rest, MemoryContext scratch)
 	if (toast_raw_datum_size(stored) != rest.len + VARHDRSZ)
 		return false;
 	return bytes_eq(fetch_bytes(stored, scratch), rest);
+}
+
+const char *
+stored_key_shown(Bytes key)
+{
+	static char text[2 * SHOWN_BYTES + sizeof("...")];
+	size_t n = Min(key.len, SHOWN_BYTES);
+
+	for (size_t i = 0; i < n; i++)
+		snprintf(text + 2 * i, 3, "%02x", key.data[i]);
+	strcpy(text + 2 * n, key.len > n ? "..." : "");
+	return text;
 }

@@ -76,4 +76,7 @@ extern Size datum_length(Datum datum);
 extern bool stored_rest_is(Datum stored, bool isnull, Bytes rest,
 						   MemoryContext scratch);
 
+/* The beginning of a key in hexadecimal, for people; valid until the next. */
+extern const char *stored_key_shown(Bytes key);
+
 #endif /* TIKV_STORAGE_STORED_KEY_H */

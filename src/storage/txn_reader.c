@@ -9,6 +9,7 @@
 
 #include "bus/lock_table.h"
 #include "storage/context_arena.h"
+#include "storage/stored_key.h"
 #include "storage/txn_table.h"
 #include "storage/version_hint.h"
 #include "storage/version_row.h"
@@ -39,7 +40,8 @@ refuse_record(const OpenTable *table, Bytes key)
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("table \"%s\" holds a record that does not decode",
 					RelationGetRelationName(table->heap)),
-			 errdetail("Its key has %zu bytes.", key.len)));
+			 errdetail("Its key has %zu bytes: \\x%s.", key.len,
+					   stored_key_shown(key))));
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 
 #include "bus/versions.h"
+#include "storage/last_look.h"
 #include "storage/version_hint.h"
 #include "storage/version_row.h"
 
@@ -217,6 +218,7 @@ version_find_newest(VersionFinder *finder, Bytes key, uint64 ts)
 	const VersionHint *hint;
 	bool found;
 
+	last_look_note(key);
 	if (stands_on(finder, key) && ts <= finder->asked_ts &&
 		find_from_here(finder, &split, ts))
 		return finder->found;
@@ -241,6 +243,7 @@ version_find_exact(VersionFinder *finder, Bytes key, uint64 ts)
 {
 	StoredKey split = stored_key_split(key);
 
+	last_look_note(key);
 	version_finder_release(finder);
 	if (ts > (uint64) PG_INT64_MAX)
 		return false;

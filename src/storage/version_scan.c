@@ -26,6 +26,7 @@
 
 #include "bus/versions.h"
 #include "storage/group.h"
+#include "storage/last_look.h"
 #include "storage/version_row.h"
 
 /* Entries of one key that are walked over before a search is cheaper. */
@@ -143,6 +144,7 @@ emit_row(Walk *walk, TupleTableSlot *slot)
 static bool
 emit_place(Walk *walk, ItemPointerData tid, bool *found)
 {
+	last_look_note(walk_key(walk));
 	*found = version_fetch(walk->index->xs_heapfetch, tid, walk->snapshot,
 						   walk->slot);
 	return !*found || emit_row(walk, walk->slot);
@@ -311,6 +313,7 @@ emit_group_row(void *arg, const GroupRow *row)
 	Walk *walk = arg;
 
 	set_key(walk, bytes_make(walk->key, KEY_PREFIX_LEN), row->rest);
+	last_look_note(walk_key(walk));
 	if (row_fetch(walk->table->heap, &walk->nblocks, &row->tid, 0,
 				  walk->snapshot, false, walk->slot) != ROW_FOUND)
 		elog(ERROR,
@@ -334,8 +337,10 @@ emit_group(Walk *walk)
 		.emit = emit_group_row,
 		.arg = walk,
 	};
-	bool go_on = group_scan_run(&scan, bytes_make(walk->key, KEY_PREFIX_LEN));
+	bool go_on;
 
+	last_look_note(walk_key(walk));
+	go_on = group_scan_run(&scan, bytes_make(walk->key, KEY_PREFIX_LEN));
 	if (go_on)
 		pass_key(walk);
 	return go_on;

@@ -31,14 +31,23 @@
 #define RANGE_DELETES_MAX 64
 #define RANGE_DELETES_FULL 4096
 
+typedef struct RangeWork
+{
+	struct Write *waiter; /* NULL: nobody waits */
+	int64 stalled_us; /* when it met a damaged row, monotonic; 0: it did not */
+} RangeWork;
+
 typedef struct RangeDeletes
 {
-	RangeDelete *items;		/* oldest first */
-	struct Write **waiters; /* NULL: nobody waits */
-	int room;				/* of both */
+	RangeDelete *items; /* oldest first */
+	RangeWork *works;	/* of each */
+	int room;			/* of both */
 	int n;
-	int n_new;	  /* the last of them: accepted by the running turn */
-	int64 era;	  /* the newest one, of the running turn, too */
+	int n_stalled;	 /* readers know of them, and one is tried now and then */
+	int64 retry_us;	 /* when that is, monotonic */
+	bool stall_told; /* in the log, since the last one was mended */
+	int n_new;		 /* the last of them: accepted by the running turn */
+	int64 era;		 /* the newest one, of the running turn, too */
 	int64 kept;	  /* era of a finished one whose row is still there; 0: none */
 	int64 due_us; /* when the next slice may run, monotonic */
 	uint64 removed; /* rows since the start */
@@ -54,7 +63,14 @@ typedef struct Sweeper
 	int64 due_us;		/* when to look again, monotonic */
 	int64 told_us;		/* when progress was told, monotonic */
 	int full_slices;	/* in a row: it is behind */
-	uint64 removed;		/* rows since the start */
+
+	/* The segment has a damaged row: it is looked at block by block. */
+	bool careful;
+	uint32 segment;
+	uint32 block;	/* the next one, of the segment */
+	int64 earliest; /* of those that were looked at */
+	bool unread;	/* one was passed by */
+	uint64 removed; /* rows since the start */
 } Sweeper;
 
 typedef struct Store Store;
@@ -98,6 +114,12 @@ extern void range_delete_save_new(Store *store);
 /* The turn has committed, or was undone. */
 extern void range_delete_committed(Store *store);
 extern void range_delete_aborted(Store *store);
+
+/* May no other one be accepted?  Those that damaged rows stall are few. */
+extern bool range_delete_is_full(const Store *store);
+
+/* Those that slices carry out. */
+extern int range_delete_n_running(const Store *store);
 
 /* The accepted deletion is durable: its write waits for the last slice. */
 extern void range_delete_wait(Store *store, struct Write *write);

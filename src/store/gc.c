@@ -6,7 +6,8 @@
  * clients' (a scan for locks, a question about one, a slice of deletions).
  * Between two commands it rests for a multiple of what the last one took, so
  * clients keep most of the store.  Whatever goes wrong ends the round; the
- * next one begins again, since every step may be repeated.
+ * next one begins again, since every step may be repeated.  Only versions that
+ * are damaged are passed by (gc_damage.c): they would end every round.
  */
 #include "postgres.h"
 
@@ -152,7 +153,8 @@ gc_end_round(Store *store, int64 wait_us)
 	gc->phase = GC_IDLE;
 	gc->looks = false;
 	gc->due_us = Min(gc->round_us, now_us + LOOK_US);
-	tasks_set(TASK_GC_REASON, GC_REASON_NONE);
+	tasks_set(TASK_GC_REASON,
+			  gc_damage_is_known(gc) ? GC_REASON_DAMAGED : GC_REASON_NONE);
 	tasks_set(TASK_GC_BLOCKER, 0);
 	tell(gc);
 }
@@ -340,6 +342,7 @@ gc_begin_deleting(Store *store, uint64 safe_point)
 	Gc *gc = &store->gc;
 
 	gc->safe_point = safe_point;
+	gc_damage_forget_old(gc);
 	if (!pass_is_due(gc) || !begin_regions(store, GC_DELETES))
 	{
 		gc_end_round(store, gc_round_interval_us());
@@ -350,12 +353,14 @@ gc_begin_deleting(Store *store, uint64 safe_point)
 	gc->lock_floor = Max(gc->lock_floor, gc->safe_point);
 	gc->pass_garbage = gc->garbage;
 	gc->running_slices = 0;
+	gc->damage.n_regions = 0;
 	tell(gc);
 }
 
 /* ------------------------------------------------------------------- jobs */
 
 static void after_slice(Store *store, Write *write, const TxnAnswer *answer);
+static void meet_damage(Store *store);
 
 /* The turn refused the command: the region moved, space is short, ... */
 static void
@@ -373,10 +378,12 @@ job_failed(Request *request, int code, const char *text)
 {
 	Store *store = request->owner;
 
-	(void) code;
 	(void) text;
 	store->gc.job = NULL;
-	gc_give_up(store, GC_REASON_FAILED);
+	if (code == RPC_DATA_LOSS)
+		meet_damage(store);
+	else
+		gc_give_up(store, GC_REASON_FAILED);
 }
 
 static void
@@ -438,6 +445,7 @@ delete_slice(Store *store, Peer *peer)
 
 	arena_reset(&store->gc.arena);
 	command.gc.range = txn_region_range(&peer->region, &store->gc.arena);
+	gc_damage_bound(&store->gc, &command.gc.range);
 	command.gc.safe_point = store->gc.safe_point;
 	command.gc.cursor = store->gc.cursor;
 	gc_queue_job(store, peer, METHOD_KV_DELETE_RANGE, &command);
@@ -452,6 +460,7 @@ end_pass(Store *store)
 	gc->collected = gc->safe_point;
 	gc->pass_us = dispatch_now_us();
 	gc->pass_slices = gc->running_slices;
+	gc_damage_end_pass(gc);
 	gc->garbage -= Min(gc->garbage, gc->pass_garbage);
 
 	/* What was too young for this pass is left for another. */
@@ -476,13 +485,27 @@ after_slice(Store *store, Write *write, const TxnAnswer *answer)
 	gc->running_slices++;
 	if (answer->more)
 		gc_set_cursor(gc, write->txn->command.gc.cursor);
-	else if (!gc_go_to_next_region(store))
+	else if (!gc_damage_begins_behind(gc) && !gc_go_to_next_region(store))
 	{
 		end_pass(store);
 		return;
 	}
 	gc_rest(gc);
 	tell(gc);
+}
+
+/* A lock that cannot be read is no garbage: it keeps the safe point. */
+static void
+meet_damage(Store *store)
+{
+	Gc *gc = &store->gc;
+
+	if (gc->phase != GC_DELETES)
+		gc_give_up(store, GC_REASON_DAMAGED);
+	else if (gc_damage_meet(store) || gc_go_to_next_region(store))
+		gc_rest(gc);
+	else
+		end_pass(store);
 }
 
 /* --------------------------------------------------------------- the step */

@@ -44,6 +44,19 @@ typedef enum GcPhase
 typedef struct GcJob GcJob;
 typedef struct GcSleepers GcSleepers;
 
+/* Keys that are passed by (gc_damage.c). */
+#define GC_DAMAGED_KEYS 1024
+
+typedef struct GcDamage
+{
+	Bytes keys[GC_DAMAGED_KEYS];
+	int n;
+	uint64 n_regions;  /* whose rest was passed by, in this pass */
+	const Bytes *next; /* behind the running slice; NULL: none */
+	int64 since_us;	   /* when the first was met, monotonic */
+	int64 told_us;	   /* when a region was last logged, monotonic; 0: never */
+} GcDamage;
+
 typedef struct Gc
 {
 	GcPhase phase;
@@ -59,6 +72,8 @@ typedef struct Gc
 	uint64 region_id;	/* that is being worked on */
 	MemoryContext keep; /* where the cursor lives */
 	Bytes cursor;		/* in the region */
+
+	GcDamage damage;
 
 	/* The search for locks goes by keys: regions move meanwhile. */
 	Bytes bound;	 /* where the region begins, as regions are bounded */

@@ -48,6 +48,29 @@ extern void gc_ask_about_lock(Store *store);
 extern void gc_after_scan(Store *store, const TxnAnswer *answer);
 extern void gc_after_question(Store *store, const TxnAnswer *answer);
 
+/* ---- gc_damage.c ---- */
+
+/*
+ * What of a region's range is to be looked at next, from the cursor on: no key
+ * in it is known to be damaged.
+ */
+extern void gc_damage_bound(Gc *gc, KeyRange *range);
+
+/* It was: the cursor is set to the damaged key behind it; false: there is none. */
+extern bool gc_damage_begins_behind(Gc *gc);
+
+/* A slice met a damaged row; false: the rest of its region is passed by. */
+extern bool gc_damage_meet(Store *store);
+
+/* Was anything passed by? */
+extern bool gc_damage_is_known(const Gc *gc);
+
+/* What was passed by long ago is tried again. */
+extern void gc_damage_forget_old(Gc *gc);
+
+/* What was passed by is told. */
+extern void gc_damage_end_pass(const Gc *gc);
+
 /* ---- gc_sleepers.c ---- */
 
 typedef enum GcSleepersStep

@@ -169,7 +169,8 @@ raft_apply_hold(Peer *peer)
 	Replicas *replicas = store->replicas;
 	uint64 index;
 
-	if ((!replicas->apply_held && store->ranges.n < RANGE_DELETES_FULL) ||
+	if ((!replicas->apply_held &&
+		 range_delete_n_running(store) < RANGE_DELETES_FULL) ||
 		raft_holds_apply(peer->raft))
 		return;
 	index = first_deletion(peer);
@@ -180,7 +181,8 @@ raft_apply_hold(Peer *peer)
 			LOG,
 			(errmsg(
 				 "tikv store %llu: what is committed waits for %d deletions of ranges",
-				 (unsigned long long) store->meta.store_id, store->ranges.n),
+				 (unsigned long long) store->meta.store_id,
+				 range_delete_n_running(store)),
 			 errhint("Slices carry them out while there are disk space and "
 					 "transaction ids; tikv.tasks shows how many are left.")));
 	replicas->apply_held = true;
@@ -192,7 +194,7 @@ void
 raft_apply_let_go(Store *store)
 {
 	if (!store->replicas->apply_held ||
-		store->ranges.n > RANGE_DELETES_FULL / 2)
+		range_delete_n_running(store) > RANGE_DELETES_FULL / 2)
 		return;
 	store->replicas->apply_held = false;
 	for (int i = 0; i < store->n_peers; i++)

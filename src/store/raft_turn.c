@@ -26,6 +26,7 @@
 #include "pdpb.pb-c.h"
 #include "pgstat.h"
 #include "storage/raw_table.h"
+#include "store/damage.h"
 #include "store/grants.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
@@ -699,8 +700,10 @@ static void
 undo_turn(RaftTurn *turn, WriteQueue *batch)
 {
 	Store *store = turn->store;
+	bool damaged;
 
 	MemoryContextSwitchTo(store->turn_context);
+	damaged = damage_is(CopyErrorData()->sqlerrcode);
 	EmitErrorReport();
 	FlushErrorState();
 	raft_storage_close(store);
@@ -708,7 +711,7 @@ undo_turn(RaftTurn *turn, WriteQueue *batch)
 	store->aborted_turns++;
 	metrics_add(VALUE_ABORTED_TURNS, 1);
 	if (turn->current != NULL)
-		raft_write_failed(store, turn->current);
+		raft_write_failed(store, turn->current, damaged);
 	turn_send_outbox(store);
 	write_queue_unpop(&store->replicas->queue, batch);
 }

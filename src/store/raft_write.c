@@ -23,6 +23,7 @@
 #include "core/base/rpc_code.h"
 #include "guc.h"
 #include "read/txn_look.h"
+#include "storage/last_look.h"
 #include "store/raw_decide.h"
 #include "store/replicas.h"
 
@@ -387,7 +388,7 @@ decide_raw(RaftTurn *turn, Write *write)
 					   cmd_encode_raw(&header, command->modifies,
 									  command->n_modifies, store->meta.api,
 									  &store->arena));
-	else if (store->ranges.n >= RANGE_DELETES_MAX)
+	else if (range_delete_is_full(store))
 		refuse_busy(store, write,
 					"scheduler is busy: too many ranges are being deleted");
 	else
@@ -461,6 +462,8 @@ decide_txn(RaftTurn *turn, Write *write)
 		return;
 	}
 	decided->answer.more = false;
+	if (write->txn->command.kind == TXN_CMD_GC)
+		last_look_begin();
 	txn_execute(&env, &write->txn->command, &decided->answer);
 	flashback_check(write);
 	txn_turn_refuse_collected(store, write);
@@ -610,9 +613,15 @@ raft_write_covered(Peer *peer, uint64 index)
 }
 
 void
-raft_write_failed(Store *store, Write *write)
+raft_write_failed(Store *store, Write *write, bool damaged)
 {
 	drop_decision(write);
+	if (damaged && write->inside != NULL)
+	{
+		raft_write_release(store, write);
+		turn_fail_damaged(write);
+		return;
+	}
 	refuse_busy(store, write, "the command failed, see the server's log");
 }
 

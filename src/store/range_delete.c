@@ -9,6 +9,10 @@
  * its keys, and on every replica at its place in the log.  The client is
  * answered after the last slice; a store that starts again finds what is left
  * to do in its table.
+ *
+ * One that meets a damaged row is passed by: its client is told so, readers go
+ * on to find nothing of the range, the others are carried out, and every minute
+ * the one that was tried longest ago is tried again.
  */
 #include "postgres.h"
 
@@ -16,6 +20,8 @@
 #include "bus/tasks.h"
 #include "service/raw.h"
 #include "storage/range_delete_table.h"
+#include "storage/stored_key.h"
+#include "store/damage.h"
 #include "store/store.h"
 #include "utils/memutils.h"
 
@@ -53,9 +59,9 @@ add_item(Store *store)
 		ranges->items =
 			MemoryContextAlloc(store->context,
 							   (Size) ranges->room * sizeof(RangeDelete));
-		ranges->waiters =
+		ranges->works =
 			MemoryContextAlloc(store->context,
-							   (Size) ranges->room * sizeof(Write *));
+							   (Size) ranges->room * sizeof(RangeWork));
 	}
 	else if (ranges->n == ranges->room)
 	{
@@ -63,11 +69,44 @@ add_item(Store *store)
 		ranges->items =
 			repalloc_huge(ranges->items,
 						  (Size) ranges->room * sizeof(RangeDelete));
-		ranges->waiters = repalloc_huge(ranges->waiters,
-										(Size) ranges->room * sizeof(Write *));
+		ranges->works = repalloc_huge(ranges->works,
+									  (Size) ranges->room * sizeof(RangeWork));
 	}
-	ranges->waiters[ranges->n] = NULL;
+	ranges->works[ranges->n] = (RangeWork){0};
 	return &ranges->items[ranges->n++];
+}
+
+/* At any place.  Pointers to the others end here. */
+static void
+remove_item(Store *store, int at)
+{
+	RangeDeletes *ranges = &store->ranges;
+	int behind = ranges->n - at - 1;
+
+	board_ranges_end(1);
+	free_item(&ranges->items[at]);
+	if (ranges->works[at].stalled_us != 0)
+		ranges->n_stalled--;
+	memmove(&ranges->items[at], &ranges->items[at + 1],
+			behind * sizeof(ranges->items[0]));
+	memmove(&ranges->works[at], &ranges->works[at + 1],
+			behind * sizeof(ranges->works[0]));
+	ranges->n--;
+	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
+	damage_note(DAMAGE_OF_RANGES, (uint64) ranges->n_stalled);
+}
+
+int
+range_delete_n_running(const Store *store)
+{
+	return store->ranges.n - store->ranges.n_stalled;
+}
+
+bool
+range_delete_is_full(const Store *store)
+{
+	return range_delete_n_running(store) >= RANGE_DELETES_MAX ||
+		store->ranges.n >= RANGE_DELETES_FULL;
 }
 
 /* Of a committed entry, too: it takes whatever comes. */
@@ -93,11 +132,26 @@ range_delete_accept(Store *store, Write *write)
 {
 	const RawCommand *command = &write->command;
 
-	if (store->ranges.n >= RANGE_DELETES_MAX)
+	if (range_delete_is_full(store))
 		return false;
 	write->era =
 		range_delete_begin(store, command->cf, command->lower, command->upper);
 	return true;
+}
+
+/*
+ * A client that is told of damage asks again: the new one takes the place of
+ * the old, or there would be no end of them.
+ */
+static bool
+is_replaced(const RangeDeletes *ranges, int at)
+{
+	if (ranges->works[at].stalled_us == 0)
+		return false;
+	for (int i = ranges->n - ranges->n_new; i < ranges->n; i++)
+		if (range_delete_replaces(&ranges->items[i], &ranges->items[at]))
+			return true;
+	return false;
 }
 
 /* The row that kept the count is not needed any more: a newer one does. */
@@ -108,6 +162,9 @@ range_delete_save_new(Store *store)
 
 	for (int i = ranges->n - ranges->n_new; i < ranges->n; i++)
 		range_delete_table_save(&ranges->items[i]);
+	for (int i = 0; i < ranges->n - ranges->n_new; i++)
+		if (is_replaced(ranges, i))
+			range_delete_table_remove(ranges->items[i].era);
 	if (ranges->n_new > 0 && ranges->kept != 0)
 		range_delete_table_remove(ranges->kept);
 }
@@ -119,6 +176,9 @@ range_delete_committed(Store *store)
 
 	if (ranges->n_new == 0)
 		return;
+	for (int i = ranges->n - ranges->n_new - 1; i >= 0; i--)
+		if (is_replaced(ranges, i))
+			remove_item(store, i);
 	ranges->n_new = 0;
 	ranges->kept = 0;
 	ranges->due_us = 0;
@@ -145,13 +205,14 @@ range_delete_wait(Store *store, Write *write)
 
 	for (int i = 0; i < ranges->n; i++)
 		if (ranges->items[i].era == write->era)
-			ranges->waiters[i] = write;
+			ranges->works[i].waiter = write;
 }
 
 /* ---------------------------------------------------------------- slices */
 
 typedef struct SliceTurn
 {
+	int at; /* of the list: no other one comes or goes meanwhile */
 	RangeDeleteSlice slice;
 	int deleted;
 } SliceTurn;
@@ -163,7 +224,7 @@ decide_slice(Store *store, const OpenTables *tables, Snapshot snapshot,
 {
 	SliceTurn *turn = arg;
 	RangeDeletes *ranges = &store->ranges;
-	RangeDelete *item = &ranges->items[0];
+	RangeDelete *item = &ranges->items[turn->at];
 	RangeDelete after = *item;
 	RawReader *reader = raw_reader_open(tables, snapshot, 0);
 
@@ -184,25 +245,29 @@ decide_slice(Store *store, const OpenTables *tables, Snapshot snapshot,
 		range_delete_table_save(&after);
 }
 
-/* The oldest one is done: answer, and make room. */
+/* It is done: answer, and make room. */
 static void
-finish_first(Store *store)
+finish(Store *store, int at)
 {
 	RangeDeletes *ranges = &store->ranges;
-	Write *waiter = ranges->waiters[0];
+	Write *waiter = ranges->works[at].waiter;
 
-	if (ranges->items[0].era == ranges->era)
+	if (ranges->items[at].era == ranges->era)
 		ranges->kept = ranges->era;
-	board_ranges_end(1);
-	free_item(&ranges->items[0]);
-	ranges->n--;
-	memmove(&ranges->items[0], &ranges->items[1],
-			ranges->n * sizeof(ranges->items[0]));
-	memmove(&ranges->waiters[0], &ranges->waiters[1],
-			ranges->n * sizeof(ranges->waiters[0]));
-	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
+	remove_item(store, at);
 	if (waiter != NULL)
 		raw_write_done(waiter->request);
+}
+
+/* What stalled one is mended: the others may go on, too. */
+static void
+stall_none(RangeDeletes *ranges)
+{
+	for (int i = 0; i < ranges->n; i++)
+		ranges->works[i].stalled_us = 0;
+	ranges->n_stalled = 0;
+	ranges->stall_told = false;
+	damage_note(DAMAGE_OF_RANGES, 0);
 }
 
 static void
@@ -210,15 +275,17 @@ slice_committed(Store *store, void *arg)
 {
 	const SliceTurn *turn = arg;
 	RangeDeletes *ranges = &store->ranges;
-	RangeDelete *item = &ranges->items[0];
+	RangeDelete *item = &ranges->items[turn->at];
 	Bytes next;
 
 	FAILPOINT_PASS("store_range_slice_done");
 	ranges->removed += (uint64) turn->deleted;
 	tasks_set(TASK_RANGES_REMOVED, ranges->removed);
+	if (ranges->works[turn->at].stalled_us != 0)
+		stall_none(ranges);
 	if (turn->slice.done)
 	{
-		finish_first(store);
+		finish(store, turn->at);
 		return;
 	}
 	next = keep_bytes(store, turn->slice.next);
@@ -226,17 +293,84 @@ slice_committed(Store *store, void *arg)
 	item->next = next;
 }
 
+static void
+log_stall(const Store *store, const RangeDelete *item)
+{
+	ereport(
+		LOG,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg(
+			 "tikv store %llu: the deletion of a range meets a damaged row and is put off",
+			 (unsigned long long) store->meta.store_id),
+		 errdetail(
+			 "It is in force, but its rows from key \\x%s on are not removed; the error before this says why.",
+			 stored_key_shown(item->next)),
+		 errhint(
+			 "Mend the table, or restore it from another replica; the deletion is tried again every minute.")));
+}
+
+/* The first of several is logged; tikv_status() counts them. */
+static void
+slice_damaged(Store *store, void *arg)
+{
+	const SliceTurn *turn = arg;
+	RangeDeletes *ranges = &store->ranges;
+	RangeWork *work = &ranges->works[turn->at];
+	Write *waiter = work->waiter;
+
+	if (work->stalled_us == 0)
+		ranges->n_stalled++;
+	if (!ranges->stall_told)
+		log_stall(store, &ranges->items[turn->at]);
+	ranges->stall_told = true;
+	work->stalled_us = dispatch_now_us();
+	ranges->retry_us = work->stalled_us + DAMAGED_RETRY_US;
+	damage_note(DAMAGE_OF_RANGES, (uint64) ranges->n_stalled);
+	work->waiter = NULL;
+	if (waiter != NULL)
+		service_damaged(waiter->request);
+}
+
+/* The oldest that is not stalled, or when it is time the one stalled longest. */
+static int
+next_item(const RangeDeletes *ranges)
+{
+	int running = -1;
+	int stalled = -1;
+
+	for (int i = ranges->n - 1; i >= 0; i--)
+	{
+		int64 us = ranges->works[i].stalled_us;
+
+		if (us == 0)
+			running = i;
+		else if (stalled < 0 || us < ranges->works[stalled].stalled_us)
+			stalled = i;
+	}
+	if (stalled >= 0 && (running < 0 || dispatch_now_us() >= ranges->retry_us))
+		return stalled;
+	return running;
+}
+
+static int64
+next_due_us(const RangeDeletes *ranges)
+{
+	if (ranges->n == 0)
+		return PG_INT64_MAX;
+	return ranges->n > ranges->n_stalled ? 0 : ranges->retry_us;
+}
+
 void
 range_delete_run(Store *store)
 {
 	RangeDeletes *ranges = &store->ranges;
-	SliceTurn turn = {0};
-	TurnOwn own = {decide_slice, slice_committed, &turn};
+	SliceTurn turn = {.at = next_item(ranges)};
+	TurnOwn own = {decide_slice, slice_committed, slice_damaged, &turn};
 
 	if (!turn_run_own(store, &own))
 		ranges->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
 	else
-		ranges->due_us = ranges->n > 0 ? 0 : PG_INT64_MAX;
+		ranges->due_us = next_due_us(ranges);
 }
 
 /* ----------------------------------------------------------- start, stop */
@@ -273,9 +407,9 @@ range_delete_stop(Store *store, const char *reason)
 
 	for (int i = 0; i < ranges->n; i++)
 	{
-		Write *waiter = ranges->waiters[i];
+		Write *waiter = ranges->works[i].waiter;
 
-		ranges->waiters[i] = NULL;
+		ranges->works[i].waiter = NULL;
 		if (waiter != NULL)
 			service_unknown(waiter->request, reason);
 	}

@@ -571,7 +571,7 @@ save_committed(Store *store, void *arg)
 static void
 save(Store *store, Peer *peer)
 {
-	TurnOwn own = {decide_save, save_committed, peer};
+	TurnOwn own = {decide_save, save_committed, NULL, peer};
 
 	peer->size.unsaved = false;
 	if (!peer->touched && !peer->is_new && !peer->has_ready)

@@ -324,7 +324,7 @@ extern Write *raft_write_applied(Peer *peer, uint64 index, uint64 term);
 extern void raft_write_covered(Peer *peer, uint64 index);
 
 /* Deciding it raised an error. */
-extern void raft_write_failed(Store *store, Write *write);
+extern void raft_write_failed(Store *store, Write *write, bool damaged);
 
 /* It is applied: to be answered when the turn is committed. */
 extern void raft_write_done(Store *store, Write *write);

@@ -427,13 +427,16 @@ extern int turn_run(Store *store);
 /*
  * A turn of the store's own, without a client's write: `decide` proposes
  * through turn_propose, `committed` is called when that is durable and before
- * the turn's memory is given back.  False if it was undone or could not begin.
+ * the turn's memory is given back.  False if it was undone or could not begin,
+ * but for what `damaged` was told.
  */
 typedef struct TurnOwn
 {
 	void (*decide)(Store *store, const OpenTables *tables, Snapshot snapshot,
 				   void *arg);
 	void (*committed)(Store *store, void *arg);
+	/* A row is damaged: it was undone.  NULL: that is an error like others. */
+	void (*damaged)(Store *store, void *arg);
 	void *arg;
 } TurnOwn;
 
@@ -447,6 +450,9 @@ extern bool turn_run_own(Store *store, const TurnOwn *own);
  * memory must last until the turn's end.  False if the group takes no more.
  */
 extern bool turn_propose(Store *store, Peer *peer, RawCommand *command);
+
+/* One of the store's own met a damaged row: it is told so by `fail`. */
+extern void turn_fail_damaged(Write *write);
 
 /* May the write go on?  Leader, epoch, range, space, time. */
 extern bool turn_check_write(Store *store, Write *write, RegionError *error);

@@ -9,6 +9,10 @@
  * the expiry map's to say; it is made anew after every start, since nothing of
  * it is stored, and when the table was rewritten.
  *
+ * A segment with a damaged row is looked at block by block, so that only the
+ * rows beside that one stay, and then put off: it would fail again with every
+ * row in it that expires.
+ *
  * A clock that is ahead must not remove what has not expired: it is gone for
  * good, and here alone if the region has other replicas.
  */
@@ -19,6 +23,7 @@
 #include "bus/failpoints.h"
 #include "bus/tasks.h"
 #include "bus/tso_shared.h"
+#include "store/damage.h"
 #include "store/replicas.h"
 
 /* Blocks of a segment: 256 kB. */
@@ -41,6 +46,9 @@
 /* A row that could not be removed is looked for again after so long. */
 #define LATER_S 60
 
+/* A segment with a block that could not be read: somebody may mend it. */
+#define DAMAGED_LATER_S 600
+
 typedef struct ExpiredRow
 {
 	RawCf cf;
@@ -51,6 +59,8 @@ typedef struct SweepTurn
 {
 	Store *store;
 	uint32 segment;
+	BlockNumber n_blocks; /* from `block` on */
+	BlockNumber block;
 	int64 now_s;
 	ExpiredRow *rows; /* in the store's arena */
 	int n;
@@ -111,7 +121,7 @@ decide_sweep(Store *store, const OpenTables *tables, Snapshot snapshot,
 	SweepTurn *turn = arg;
 	Sweeper *sweeper = &store->sweeper;
 	BlockNumber blocks = raw_table_blocks(tables);
-	BlockNumber first = turn->segment * SWEEP_BLOCKS;
+	BlockNumber first = turn->segment * SWEEP_BLOCKS + turn->block;
 	BlockNumber end;
 
 	if (!sweeper->map.started || sweeper->file != raw_table_file(tables))
@@ -119,20 +129,35 @@ decide_sweep(Store *store, const OpenTables *tables, Snapshot snapshot,
 		expiry_map_start(&sweeper->map,
 						 (blocks + SWEEP_BLOCKS - 1) / SWEEP_BLOCKS);
 		sweeper->file = raw_table_file(tables);
+		sweeper->careful = false;
 		turn->restarted = true;
 		return;
 	}
-	end = Min(first + SWEEP_BLOCKS, blocks);
+	end = Min(first + turn->n_blocks, blocks);
 	turn->whole = first >= end;
 	turn->earliest = EXPIRY_NEVER;
 	if (turn->whole)
 		return;
 	turn->whole = first +
-			raw_table_expired(tables, snapshot, first, SWEEP_BLOCKS,
+			raw_table_expired(tables, snapshot, first, turn->n_blocks,
 							  turn->now_s, SWEEP_ROWS, keep_row, turn,
 							  &turn->earliest) >=
 		end;
 	remove_rows(turn);
+}
+
+/* One block of a segment was looked at, or passed by. */
+static void
+pass_block(Sweeper *sweeper, int64 now_s)
+{
+	if (++sweeper->block < SWEEP_BLOCKS)
+		return;
+	sweeper->careful = false;
+	if (sweeper->unread)
+		expiry_map_put_off(&sweeper->map, sweeper->segment,
+						   now_s + DAMAGED_LATER_S);
+	else
+		expiry_map_seen(&sweeper->map, sweeper->segment, sweeper->earliest);
 }
 
 static void
@@ -145,10 +170,53 @@ sweep_committed(Store *store, void *arg)
 		return;
 	if (turn->removed < turn->n)
 		turn->earliest = Min(turn->earliest, turn->now_s + LATER_S);
-	if (turn->whole)
-		expiry_map_seen(&sweeper->map, turn->segment, turn->earliest);
 	sweeper->full_slices = turn->n >= SWEEP_ROWS ? sweeper->full_slices + 1 : 0;
 	sweeper->removed += (uint64) turn->removed;
+	if (sweeper->careful)
+	{
+		sweeper->earliest = Min(sweeper->earliest, turn->earliest);
+		pass_block(sweeper, turn->now_s);
+	}
+	else if (turn->whole)
+		expiry_map_seen(&sweeper->map, turn->segment, turn->earliest);
+}
+
+/* Said of the first segment of several; the error is in the log, too. */
+static void
+log_damage(const Store *store, const SweepTurn *turn)
+{
+	ereport(
+		LOG,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg(
+			 "tikv store %llu: expired rows of table \"raw\" stay, since block %u has a damaged row",
+			 (unsigned long long) store->meta.store_id,
+			 turn->segment * SWEEP_BLOCKS + turn->block),
+		 errdetail("Nobody reads them; those of other blocks are removed.  The "
+				   "error before this says why."),
+		 errhint(
+			 "Mend the table, or restore it from another replica; the block is tried again every ten minutes.")));
+}
+
+static void
+sweep_damaged(Store *store, void *arg)
+{
+	const SweepTurn *turn = arg;
+	Sweeper *sweeper = &store->sweeper;
+
+	if (!sweeper->careful)
+	{
+		sweeper->careful = true;
+		sweeper->segment = turn->segment;
+		sweeper->block = 0;
+		sweeper->earliest = EXPIRY_NEVER;
+		sweeper->unread = false;
+		return;
+	}
+	if (!sweeper->unread && expiry_map_n_put_off(&sweeper->map) == 0)
+		log_damage(store, turn);
+	sweeper->unread = true;
+	pass_block(sweeper, turn->now_s);
 }
 
 /* Counting what is due reads all of the map: not with every slice. */
@@ -161,6 +229,7 @@ tell_progress(Sweeper *sweeper, int64 now_us, int64 now_s)
 	sweeper->told_us = now_us;
 	tasks_set(TASK_SWEEP_WAITING,
 			  expiry_map_due(&sweeper->map, now_s) * (uint64) SWEEP_BLOCKS);
+	damage_note(DAMAGE_OF_EXPIRED, expiry_map_n_put_off(&sweeper->map));
 }
 
 static int64
@@ -197,17 +266,32 @@ sweep_time_s(Store *store)
 	return Min(Min(now_s, (int64) (tso_heard_now_ms() / 1000)), most_ms / 1000);
 }
 
+/* What the turn looks at; false if nothing is due. */
+static bool
+choose(Sweeper *sweeper, SweepTurn *turn)
+{
+	turn->n_blocks = SWEEP_BLOCKS;
+	if (sweeper->careful)
+	{
+		turn->segment = sweeper->segment;
+		turn->block = sweeper->block;
+		turn->n_blocks = 1;
+		return true;
+	}
+	return !sweeper->map.started ||
+		expiry_map_next(&sweeper->map, turn->now_s, &turn->segment);
+}
+
 void
 sweeper_run(Store *store)
 {
 	Sweeper *sweeper = &store->sweeper;
 	int64 began_us = dispatch_now_us();
 	SweepTurn turn = {.store = store, .now_s = sweep_time_s(store)};
-	TurnOwn own = {decide_sweep, sweep_committed, &turn};
+	TurnOwn own = {decide_sweep, sweep_committed, sweep_damaged, &turn};
 	int64 ended_us;
 
-	if (sweeper->map.started &&
-		!expiry_map_next(&sweeper->map, turn.now_s, &turn.segment))
+	if (!choose(sweeper, &turn))
 		sweeper->due_us = began_us + IDLE_US;
 	else if (!turn_run_own(store, &own))
 		sweeper->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;

@@ -21,7 +21,9 @@
 #include "pgstat.h"
 #include "read/read.h"
 #include "read/txn_look.h"
+#include "storage/last_look.h"
 #include "storage/raw_table.h"
+#include "store/damage.h"
 #include "store/grants.h"
 #include "store/raw_decide.h"
 #include "store/replicas.h"
@@ -343,7 +345,7 @@ propose_write(Turn *turn, Write *write)
 		if (!raw_decide(store, write, reader, turn->now_s))
 			return true;
 	}
-	if (store->ranges.n >= RANGE_DELETES_MAX && write->command.deletes_range)
+	if (range_delete_is_full(store) && write->command.deletes_range)
 		busy = "scheduler is busy: too many ranges are being deleted";
 	else if (!turn_propose(store, write->peer, &write->command))
 		busy = "raftstore is busy: proposal refused";
@@ -692,11 +694,22 @@ gather_unanswered(Turn *turn, WriteQueue *batch)
 	}
 }
 
+void
+turn_fail_damaged(Write *write)
+{
+	write->request->fail(write->request, RPC_DATA_LOSS, SERVICE_DAMAGED);
+}
+
 static void
 refuse_aborted(Store *store, WriteQueue *batch, int sqlstate)
 {
 	RegionError error = {.kind = REGION_SERVER_IS_BUSY, .backoff_ms = 100};
 
+	if (batch->n == 1 && batch->head->inside != NULL && damage_is(sqlstate))
+	{
+		turn_fail_damaged(write_queue_pop(batch));
+		return;
+	}
 	error.reason = "the turn was rolled back, nothing was written";
 	if (sqlstate == ERRCODE_DISK_FULL)
 	{
@@ -729,6 +742,7 @@ execute(Turn *turn, WriteQueue *batch)
 void
 turn_finish(Store *store)
 {
+	last_look_end();
 	overlay_reset(&store->overlay);
 	txn_overlay_begin(&store->txn_overlay, NULL);
 	store->memory_turn++;
@@ -832,6 +846,12 @@ turn_run_own(Store *store, const TurnOwn *own)
 
 	if (done)
 		own->committed(store, own->arg);
+	else if (own->damaged != NULL && damage_is(turn.sqlstate))
+	{
+		MemoryContextSwitchTo(store->turn_context);
+		own->damaged(store, own->arg);
+		done = true;
+	}
 	turn_finish(store);
 	return done;
 }

@@ -15,6 +15,7 @@
 #include "core/raft/raft.h"
 #include "core/txn/status_cache.h"
 #include "guc.h"
+#include "storage/last_look.h"
 #include "store/txn_turn.h"
 
 /* What a command may read and list, as for the answers of reads. */
@@ -147,6 +148,8 @@ execute(TxnTurn *turn, Write *write, TxnEnv *env)
 {
 	Store *store = turn->store;
 
+	if (write->txn->command.kind == TXN_CMD_GC)
+		last_look_begin();
 	txn_execute(env, &write->txn->command, &write->decided->answer);
 	flashback_check(write);
 	txn_turn_refuse_collected(store, write);

@@ -68,10 +68,39 @@ map_of_segments(void)
 	expiry_map_free(&map);
 }
 
+static void
+map_with_one_put_off(void)
+{
+	ExpiryMap map;
+	uint32_t segment = 0;
+
+	expiry_map_init(&map);
+	expiry_map_start(&map, 2);
+	expiry_map_seen(&map, 0, EXPIRY_NEVER);
+	EQ_U64(expiry_map_n_put_off(&map), 0, "none is put off");
+	expiry_map_put_off(&map, 1, NOW + 10);
+	expiry_map_put_off(&map, 2, NOW);
+	EQ_U64(expiry_map_n_put_off(&map), 1, "one is, and none behind the end");
+	expiry_map_note(&map, 1, NOW + 1);
+	OK(!expiry_map_next(&map, NOW + 9, &segment),
+	   "what expires in it makes it no sooner due");
+	EQ_U64(expiry_map_due(&map, NOW + 9), 0, "nor counts");
+	OK(expiry_map_next(&map, NOW + 10, &segment) && segment == 1,
+	   "it is due when its time has come");
+	EQ_U64(expiry_map_due(&map, NOW + 10), 1, "and counts");
+	expiry_map_seen(&map, 1, NOW + 20);
+	EQ_U64(expiry_map_n_put_off(&map), 0, "once it was seen it is like others");
+	expiry_map_note(&map, 1, NOW + 15);
+	OK(expiry_map_next(&map, NOW + 15, &segment) && segment == 1,
+	   "and what is noted counts");
+	expiry_map_free(&map);
+}
+
 int
 main(void)
 {
 	ttls();
 	map_of_segments();
+	map_with_one_put_off();
 	return unit_done();
 }

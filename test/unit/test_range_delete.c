@@ -120,12 +120,46 @@ covers(void)
 	   "and a finished one covers nothing");
 }
 
+static void
+replaces(void)
+{
+	RangeDelete old = {.era = 5,
+					   .cf = RAW_CF_DEFAULT,
+					   .next = bytes_cstr("d"),
+					   .upper = bytes_cstr("k")};
+	RangeDelete new = old;
+
+	OK(!range_delete_replaces(&new, &old), "none takes its own place");
+	new.era = 6;
+	OK(range_delete_replaces(&new, &old), "a newer one of the range does");
+	OK(!range_delete_replaces(&old, &new), "an older one does not");
+	new.next = bytes_cstr("a");
+	new.upper = bytes_empty();
+	OK(range_delete_replaces(&new, &old), "nor does it matter what is beside");
+	old.upper = bytes_empty();
+	OK(range_delete_replaces(&new, &old), "without an end");
+	new.upper = bytes_cstr("z");
+	OK(!range_delete_replaces(&new, &old), "which none with an end replaces");
+	old.upper = bytes_cstr("zz");
+	OK(!range_delete_replaces(&new, &old), "nor one that ends before it");
+	old.upper = bytes_cstr("k");
+	new.next = bytes_cstr("e");
+	OK(!range_delete_replaces(&new, &old), "nor one that begins behind it");
+	new.next = bytes_cstr("d");
+	new.cf = RAW_CF_LOCK;
+	OK(!range_delete_replaces(&new, &old), "nor one of another family");
+	new.cf = old.cf;
+	new.done = true;
+	OK(!range_delete_replaces(&new, &old), "nor one that is done");
+}
+
 int
 main(void)
 {
 	arena_init(&arena);
 	whole_run();
 	covers();
+	replaces();
 	arena_free(&arena);
 	return unit_done();
 }

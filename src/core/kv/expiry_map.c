@@ -60,7 +60,7 @@ expiry_map_note(ExpiryMap *map, uint32_t segment, int64_t expires_at)
 		return;
 	if (segment >= map->n)
 		extend(map, segment + 1, EXPIRY_NEVER);
-	if (expires_at < map->earliest[segment])
+	if (map->earliest[segment] >= 0 && expires_at < map->earliest[segment])
 		map->earliest[segment] = expires_at;
 }
 
@@ -71,6 +71,33 @@ expiry_map_seen(ExpiryMap *map, uint32_t segment, int64_t earliest)
 		map->earliest[segment] = earliest;
 }
 
+void
+expiry_map_put_off(ExpiryMap *map, uint32_t segment, int64_t until_s)
+{
+	CHECK(until_s > 0);
+	if (segment < map->n)
+		map->earliest[segment] = -until_s;
+}
+
+uint32_t
+expiry_map_n_put_off(const ExpiryMap *map)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < map->n; i++)
+		if (map->earliest[i] < 0)
+			n++;
+	return n;
+}
+
+static bool
+is_due(const ExpiryMap *map, uint32_t segment, int64_t now_s)
+{
+	int64_t at = map->earliest[segment];
+
+	return (at < 0 ? -at : at) <= now_s;
+}
+
 bool
 expiry_map_next(ExpiryMap *map, int64_t now_s, uint32_t *segment)
 {
@@ -79,7 +106,7 @@ expiry_map_next(ExpiryMap *map, int64_t now_s, uint32_t *segment)
 		uint32_t at = map->next;
 
 		map->next = at + 1 == map->n ? 0 : at + 1;
-		if (map->earliest[at] <= now_s)
+		if (is_due(map, at, now_s))
 		{
 			*segment = at;
 			return true;
@@ -94,7 +121,7 @@ expiry_map_due(const ExpiryMap *map, int64_t now_s)
 	uint32_t due = 0;
 
 	for (uint32_t i = 0; i < map->n; i++)
-		if (map->earliest[i] <= now_s)
+		if (is_due(map, i, now_s))
 			due++;
 	return due;
 }

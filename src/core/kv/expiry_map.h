@@ -8,6 +8,9 @@
  * EXPIRY_NEVER if nothing in it does.  Every row that will expire is noted when
  * it is written, so what the table had at the start is read once, and after
  * that only what is due.  Eight bytes per segment.
+ *
+ * A segment that cannot be looked at as a whole is put off until a moment, and
+ * what is noted meanwhile brings that no nearer.
  */
 #ifndef TIKV_KV_EXPIRY_MAP_H
 #define TIKV_KV_EXPIRY_MAP_H
@@ -21,7 +24,8 @@
 
 typedef struct ExpiryMap
 {
-	int64_t *earliest; /* of each segment */
+	int64_t
+		*earliest; /* of each segment; below 0: put off until its negative */
 	uint32_t n;
 	uint32_t room;
 	uint32_t next; /* where the search for one that is due goes on */
@@ -43,6 +47,13 @@ extern void expiry_map_note(ExpiryMap *map, uint32_t segment,
 
 /* The segment was looked at: the earliest expiry that is left in it. */
 extern void expiry_map_seen(ExpiryMap *map, uint32_t segment, int64_t earliest);
+
+/* The segment is not due before then, which lies behind 0. */
+extern void expiry_map_put_off(ExpiryMap *map, uint32_t segment,
+							   int64_t until_s);
+
+/* How many are put off, whether they are due again or not. */
+extern uint32_t expiry_map_n_put_off(const ExpiryMap *map);
 
 /* A segment that is due, round and round; false if there is none. */
 extern bool expiry_map_next(ExpiryMap *map, int64_t now_s, uint32_t *segment);

@@ -22,6 +22,15 @@ range_delete_covers(const RangeDelete *items, int n, RawCf cf, Bytes key,
 	return false;
 }
 
+bool
+range_delete_replaces(const RangeDelete *newer, const RangeDelete *older)
+{
+	return newer->cf == older->cf && newer->era > older->era && !newer->done &&
+		bytes_cmp(newer->next, older->next) <= 0 &&
+		(newer->upper.len == 0 ||
+		 (older->upper.len > 0 && bytes_cmp(older->upper, newer->upper) <= 0));
+}
+
 /* The least key behind this one. */
 static Bytes
 key_after(Bytes key, Arena *arena)

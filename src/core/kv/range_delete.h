@@ -28,6 +28,13 @@ typedef struct RangeDelete
 extern bool range_delete_covers(const RangeDelete *items, int n, RawCf cf,
 								Bytes key, int64_t era);
 
+/*
+ * Does the newer of two delete all that the older one still has to?  What lies
+ * before its own place was deleted by it already.
+ */
+extern bool range_delete_replaces(const RangeDelete *newer,
+								  const RangeDelete *older);
+
 /* One slice of a deletion, which looks at a bounded number of rows. */
 typedef struct RangeDeleteSlice
 {

@@ -1,0 +1,59 @@
+/*
+ * damage.c
+ *	  Says what the store's long work cannot do for damaged rows.
+ */
+#include "postgres.h"
+
+#include "bus/shmem.h"
+#include "store/damage.h"
+
+static const char *const words[DAMAGES] = {
+	[DAMAGE_OF_RANGES] = "deletions of ranges that cannot end",
+	[DAMAGE_OF_GC] = "keys that garbage collection passes by",
+	[DAMAGE_OF_EXPIRED] = "places whose expired rows stay",
+};
+
+static uint64 known[DAMAGES];
+
+/* A disk that does not answer is no better than a page that was overwritten. */
+bool
+damage_is(int sqlstate)
+{
+	return sqlstate == ERRCODE_DATA_CORRUPTED ||
+		sqlstate == ERRCODE_INDEX_CORRUPTED || sqlstate == ERRCODE_IO_ERROR;
+}
+
+static void
+tell(void)
+{
+	const char *between = "damaged data, the server's log says where: ";
+	char note[256] = "";
+
+	for (int i = 0; i < DAMAGES; i++)
+	{
+		size_t len = strlen(note);
+
+		if (known[i] == 0)
+			continue;
+		snprintf(note + len, sizeof(note) - len, "%s%llu %s", between,
+				 (unsigned long long) known[i], words[i]);
+		between = ", ";
+	}
+	worker_note(WORKER_STORE, WORKER_NOTE_DAMAGE, note);
+}
+
+void
+damage_note(DamageOf of, uint64 n)
+{
+	if (known[of] == n)
+		return;
+	known[of] = n;
+	tell();
+}
+
+void
+damage_reset(void)
+{
+	memset(known, 0, sizeof(known));
+	tell();
+}
