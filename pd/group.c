@@ -61,22 +61,29 @@ begin_to_lead(Pd *pd)
 {
 	PdChanges changes;
 	const char *why;
+	size_t mended;
 
 	if (!reload_state(pd))
 		return false;
 	FAILPOINT_PASS("pd_before_lead");
 	pd->leading = true;
 	pd->term = raft_term(pd->raft);
+	pd_changes_init(&changes, &pd->arena);
+	group_mend_safe_points(pd, &changes);
+	mended = changes.n;
 	pd_lead(pd);
 	ereport(LOG,
 			(errmsg("tikv pd: member %llu leads the placement driver",
 					(unsigned long long) pd->saved.member_id),
 			 errdetail("Term %llu.", (unsigned long long) pd->term)));
 	FAILPOINT_PASS("pd_leads");
-	pd_changes_init(&changes, &pd->arena);
 	group_describe_leader(pd, &changes);
-	pd_state_mirror_safe_point(&pd->state, &changes);
-	(void) pd_change(pd, &changes, &why);
+	if (!pd_change(pd, &changes, &why))
+	{
+		/* The tables are locked: nobody is to hear of what is not believed. */
+		changes.n = mended;
+		pd_state_apply_all(&pd->state, &changes);
+	}
 	pd_note_local_regions(pd);
 	return true;
 }

@@ -15,6 +15,9 @@ extern void group_load_state(Pd *pd);
 /* The leader, as it is configured now; the id stays. */
 extern void group_describe_leader(Pd *pd, PdChanges *changes);
 
+/* Safe points that no timestamp has reached are not believed: see gc_state.h. */
+extern void group_mend_safe_points(Pd *pd, PdChanges *changes);
+
 /* ---- group_ready.c ---- */
 
 typedef enum GroupReady

@@ -19,6 +19,7 @@
 #include "pd/group_lock.h"
 #include "pd/group_table.h"
 #include "pd/record_codec.h"
+#include "pd/tso_local.h"
 #include "utils/memutils.h"
 
 /* Where a group's log begins, as in regions (raftstore-and-pd 1). */
@@ -209,6 +210,27 @@ group_describe_leader(Pd *pd, PdChanges *changes)
 }
 
 void
+group_mend_safe_points(Pd *pd, PdChanges *changes)
+{
+	const GcState *gc = &pd->state.gc;
+	uint64 newest = tso_beginning(pd->state.tso_saved_ms);
+
+	if (!gc_mend_safe_points(gc, newest, changes))
+		return;
+	ereport(
+		LOG,
+		(errmsg(
+			 "tikv pd: the saved safe points lie beyond all timestamps and are not believed"),
+		 errdetail(
+			 "That of transactions is %llu, that of GC %llu; both are put back to %llu or what they were below it.",
+			 (unsigned long long) gc->txn_safe_point,
+			 (unsigned long long) gc->gc_safe_point,
+			 (unsigned long long) newest),
+		 errhint(
+			 "Stores that have heard of them keep to them until they are restarted: stop all nodes, and start them again.")));
+}
+
+void
 group_load_state(Pd *pd)
 {
 	pd_state_free(&pd->state);
@@ -247,6 +269,7 @@ lead_alone(Pd *pd)
 	if (pd->state.cluster_id == 0)
 		pd_state_first(random, (int64) time(NULL), &changes);
 	group_describe_leader(pd, &changes);
+	group_mend_safe_points(pd, &changes);
 	pd_state_mirror_safe_point(&pd->state, &changes);
 	proposal_init(&pd->proposal, &pd->arena);
 	if (!group_change(pd, &changes, &why))

@@ -117,6 +117,7 @@ extern void pd_split_regions(PdAsk *, const void *, void *);
 extern void pd_split_and_scatter_regions(PdAsk *, const void *, void *);
 
 /* service_gc.c: safe points and barriers */
+extern GcTime pd_gc_time(const PdAsk *ask);
 extern void pd_get_gc_safe_point(PdAsk *, const void *, void *);
 extern void pd_update_gc_safe_point(PdAsk *, const void *, void *);
 extern void pd_update_service_gc_safe_point(PdAsk *, const void *, void *);

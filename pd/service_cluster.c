@@ -292,7 +292,7 @@ void
 pd_set_external_timestamp(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__SetExternalTimestampRequest *in = request;
-	uint64 newest = pg_atomic_read_u64(&tikv_shmem()->tso->last);
+	uint64 newest = tso_newest();
 
 	(void) response;
 	if (in->timestamp > newest)

@@ -197,8 +197,8 @@ put_safe_point(PdAsk *ask, KvTxn *txn, Bytes value)
 	if (!parse_number(value, &target))
 		return kv_error(RPC_INVALID_ARGUMENT,
 						"the safe point must be a decimal number");
-	error = gc_advance_txn_safe_point(&ask->pd->state.gc, target, ask->now,
-									  &ask->changes, &advance);
+	error = gc_advance_txn_safe_point(&ask->pd->state.gc, target,
+									  pd_gc_time(ask), &ask->changes, &advance);
 	if (error.type != PD_OK)
 		return kv_error(RPC_FAILED_PRECONDITION, error.text);
 	if (advance.new_point != advance.old_point)

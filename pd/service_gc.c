@@ -2,8 +2,8 @@
  * service_gc.c
  *	  Handlers: safe points and barriers, the old RPCs and the new.
  *
- * All keyspaces share one state, which the answers name by the scope that was
- * asked for.  Values and refusals are decided in core/gc_state.c.
+ * All keyspaces share one state, that of no keyspace, which the answers name.
+ * Values and refusals are decided in core/gc_state.c.
  */
 #include "postgres.h"
 
@@ -11,11 +11,20 @@
 #include "pd/convert.h"
 #include "pd/core/utf8.h"
 #include "pd/pd.h"
+#include "pd/tso_local.h"
 
 static const GcState *
 gc_of(const PdAsk *ask)
 {
 	return &ask->pd->state.gc;
+}
+
+GcTime
+pd_gc_time(const PdAsk *ask)
+{
+	GcTime when = {ask->now, tso_newest()};
+
+	return when;
 }
 
 /* The id in a message's oneof `keyspace`; KEYSPACE_NULL_ID if it names none. */
@@ -35,11 +44,12 @@ scope_keyspace(const Pdpb__KeyspaceScope *scope)
 
 /*
  * May this keyspace be named?  All are managed by the one state, so whoever
- * drives GC (`drives`) must name none, as in tikv/pd (redirectKeyspace); ids
- * that no keyspace can have mean none.  False was answered.
+ * drives GC, or asks for a point of its own (`own`), must name none, as in
+ * tikv/pd (redirectKeyspace); ids that no keyspace can have mean none.  False
+ * was answered.
  */
 static bool
-check_keyspace(PdAsk *ask, uint32 id, bool drives)
+check_keyspace(PdAsk *ask, uint32 id, bool own)
 {
 	const Keyspace *keyspace;
 
@@ -48,7 +58,7 @@ check_keyspace(PdAsk *ask, uint32 id, bool drives)
 	keyspace = keyspaces_by_id(&ask->pd->state.keyspaces, id);
 	if (keyspace == NULL)
 		ask->error = pd_error(PD_UNKNOWN, "keyspace does not exist");
-	else if (drives)
+	else if (own)
 		ask->error = pd_errorf(ask->arena, PD_UNKNOWN,
 							   "keyspace %s (id %u) has no GC of its own: its "
 							   "safe points are those of all keyspaces",
@@ -57,9 +67,9 @@ check_keyspace(PdAsk *ask, uint32 id, bool drives)
 }
 
 static bool
-check_scope(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool drives)
+check_scope(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool own)
 {
-	return check_keyspace(ask, scope_keyspace(scope), drives);
+	return check_keyspace(ask, scope_keyspace(scope), own);
 }
 
 /* ---- the old RPCs ---- */
@@ -72,23 +82,34 @@ pd_get_gc_safe_point(PdAsk *ask, const void *request, void *response)
 		gc_of(ask)->gc_safe_point;
 }
 
+/* Errors of the old RPCs are gRPC statuses (client-contract 1.9). */
+static bool
+old_failed(PdAsk *ask, PdError error)
+{
+	if (error.type == PD_OK)
+		return false;
+	ask->code = RPC_UNKNOWN;
+	ask->text = error.text;
+	return true;
+}
+
 void
 pd_update_gc_safe_point(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateGCSafePointRequest *in = request;
+	Pdpb__UpdateGCSafePointResponse *out = response;
 
 	FAILPOINT_PASS("pd_safe_point");
-	((Pdpb__UpdateGCSafePointResponse *) response)->new_safe_point =
-		gc_update_safe_point(gc_of(ask), in->safe_point, ask->now,
-							 &ask->changes);
+	(void) old_failed(ask,
+					  gc_update_safe_point(gc_of(ask), in->safe_point,
+										   pd_gc_time(ask), &ask->changes,
+										   &out->new_safe_point));
 }
 
-/* Errors of these RPCs are gRPC statuses (client-contract 1.9). */
 static bool
 update_service(PdAsk *ask, ProtobufCBinaryData name, int64 ttl,
 			   uint64 safe_point, GcService *out)
 {
-	PdError error;
 	char *id;
 
 	/* The field is bytes, but the id is a name. */
@@ -102,13 +123,9 @@ update_service(PdAsk *ask, ProtobufCBinaryData name, int64 ttl,
 	id = arena_printf(ask->arena, "%.*s", (int) name.len,
 					  (const char *) name.data);
 	FAILPOINT_PASS("pd_service_safe_point");
-	error = gc_update_service(gc_of(ask), id, ttl, safe_point, ask->now,
-							  &ask->changes, out);
-	if (error.type == PD_OK)
-		return true;
-	ask->code = RPC_UNKNOWN;
-	ask->text = error.text;
-	return false;
+	return !old_failed(ask,
+					   gc_update_service(gc_of(ask), id, ttl, safe_point,
+										 pd_gc_time(ask), &ask->changes, out));
 }
 
 void
@@ -134,7 +151,7 @@ pd_get_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
 
 	if (!check_keyspace(
 			ask, KEYSPACE_OF(in, PDPB__GET_GCSAFE_POINT_V2_REQUEST__KEYSPACE),
-			false))
+			true))
 		return;
 	((Pdpb__GetGCSafePointV2Response *) response)->safe_point =
 		gc_of(ask)->gc_safe_point;
@@ -144,15 +161,17 @@ void
 pd_update_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
 {
 	const Pdpb__UpdateGCSafePointV2Request *in = request;
+	Pdpb__UpdateGCSafePointV2Response *out = response;
 
 	if (!check_keyspace(
 			ask,
 			KEYSPACE_OF(in, PDPB__UPDATE_GCSAFE_POINT_V2_REQUEST__KEYSPACE),
 			true))
 		return;
-	((Pdpb__UpdateGCSafePointV2Response *) response)->new_safe_point =
-		gc_update_safe_point(gc_of(ask), in->safe_point, ask->now,
-							 &ask->changes);
+	(void) old_failed(ask,
+					  gc_update_safe_point(gc_of(ask), in->safe_point,
+										   pd_gc_time(ask), &ask->changes,
+										   &out->new_safe_point));
 }
 
 /* A service's safe point only holds GC back; the GC worker's drives it. */
@@ -193,7 +212,6 @@ pd_get_all_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
 
 		to->keyspace_case = PDPB__GCSAFE_POINT_V2__KEYSPACE_KEYSPACE_ID;
 		to->keyspace_id = all->items[i]->keyspace.id;
-		to->gc_safe_point = gc_of(ask)->gc_safe_point;
 		out->gc_safe_points[out->n_gc_safe_points++] = to;
 	}
 	out->revision = ask->pd->state.kv.revision;
@@ -201,14 +219,16 @@ pd_get_all_gc_safe_point_v2(PdAsk *ask, const void *request, void *response)
 
 /* ---- the state as a message ---- */
 
-static Pdpb__KeyspaceScope *
-scope_message(const Pdpb__KeyspaceScope *asked, Arena *arena)
+static Pdpb__GCState *
+new_state(uint32 keyspace, Arena *arena)
 {
-	Pdpb__KeyspaceScope *out =
-		NEW_MESSAGE(arena, Pdpb__KeyspaceScope, pdpb__keyspace_scope__init);
+	Pdpb__GCState *out = NEW_MESSAGE(arena, Pdpb__GCState, pdpb__gcstate__init);
 
-	out->keyspace_case = PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
-	out->keyspace_id = scope_keyspace(asked);
+	out->keyspace_scope =
+		NEW_MESSAGE(arena, Pdpb__KeyspaceScope, pdpb__keyspace_scope__init);
+	out->keyspace_scope->keyspace_case =
+		PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
+	out->keyspace_scope->keyspace_id = keyspace;
 	return out;
 }
 
@@ -237,14 +257,13 @@ global_message(const GcBarrier *barrier, int64 now, Arena *arena)
 	return out;
 }
 
+/* Of no keyspace, which is where the one state is, whichever was asked for. */
 static Pdpb__GCState *
-state_message(PdAsk *ask, const Pdpb__KeyspaceScope *scope, bool barriers)
+state_message(PdAsk *ask, bool barriers)
 {
 	const GcState *gc = gc_of(ask);
-	Pdpb__GCState *out =
-		NEW_MESSAGE(ask->arena, Pdpb__GCState, pdpb__gcstate__init);
+	Pdpb__GCState *out = new_state(KEYSPACE_NULL_ID, ask->arena);
 
-	out->keyspace_scope = scope_message(scope, ask->arena);
 	out->txn_safe_point = gc->txn_safe_point;
 	out->gc_safe_point = gc->gc_safe_point;
 	if (!barriers)
@@ -280,8 +299,7 @@ pd_get_gc_state(PdAsk *ask, const void *request, void *response)
 
 	if (!check_scope(ask, in->keyspace_scope, false))
 		return;
-	out->gc_state =
-		state_message(ask, in->keyspace_scope, !in->exclude_gc_barriers);
+	out->gc_state = state_message(ask, !in->exclude_gc_barriers);
 	if (!in->include_global_gc_barriers)
 		return;
 	out->global_gc_barriers =
@@ -291,7 +309,7 @@ pd_get_gc_state(PdAsk *ask, const void *request, void *response)
 		global_list(ask, &out->global_gc_barriers->n_barriers);
 }
 
-/* The state of no keyspace, and under its name that of each. */
+/* The state of no keyspace, and that each has none of its own, as tikv/pd. */
 void
 pd_get_all_gc_states(PdAsk *ask, const void *request, void *response)
 {
@@ -302,17 +320,11 @@ pd_get_all_gc_states(PdAsk *ask, const void *request, void *response)
 	out->gc_states =
 		arena_alloc(ask->arena, (all->n + 1) * sizeof(*out->gc_states));
 	out->gc_states[out->n_gc_states++] =
-		state_message(ask, NULL, !in->exclude_gc_barriers);
+		state_message(ask, !in->exclude_gc_barriers);
 	for (size_t i = 0; i < all->n; i++)
-	{
-		Pdpb__KeyspaceScope scope = PDPB__KEYSPACE_SCOPE__INIT;
-
-		if (all->items[i]->keyspace.state != KEYSPACE_ENABLED)
-			continue;
-		scope.keyspace_case = PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
-		scope.keyspace_id = all->items[i]->keyspace.id;
-		out->gc_states[out->n_gc_states++] = state_message(ask, &scope, false);
-	}
+		if (all->items[i]->keyspace.state == KEYSPACE_ENABLED)
+			out->gc_states[out->n_gc_states++] =
+				new_state(all->items[i]->keyspace.id, ask->arena);
 	if (!in->exclude_global_gc_barriers)
 		out->global_gc_barriers = global_list(ask, &out->n_global_gc_barriers);
 }
@@ -329,8 +341,9 @@ pd_advance_txn_safe_point(PdAsk *ask, const void *request, void *response)
 	if (!check_scope(ask, in->keyspace_scope, true))
 		return;
 	FAILPOINT_PASS("pd_txn_safe_point");
-	ask->error = gc_advance_txn_safe_point(gc_of(ask), in->target, ask->now,
-										   &ask->changes, &advance);
+	ask->error =
+		gc_advance_txn_safe_point(gc_of(ask), in->target, pd_gc_time(ask),
+								  &ask->changes, &advance);
 	if (ask->error.type != PD_OK)
 		return;
 	out->old_txn_safe_point = advance.old_point;

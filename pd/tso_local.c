@@ -79,6 +79,18 @@ tso_begin(uint64 saved_ms, uint64 ahead)
 	return start;
 }
 
+uint64
+tso_newest(void)
+{
+	return pg_atomic_read_u64(&tikv_shmem()->tso->last);
+}
+
+uint64
+tso_beginning(uint64 saved_ms)
+{
+	return tso_start(tso_newest(), saved_ms, tso_now_ms());
+}
+
 bool
 tso_allocate(uint32 count, uint64 *last)
 {

@@ -30,6 +30,12 @@ extern TsoResult tso_take(uint32 count, uint64 *last);
  */
 extern uint64 tso_begin(uint64 saved_ms, uint64 ahead);
 
+/* The newest timestamp that was given out, or where leadership began. */
+extern uint64 tso_newest(void);
+
+/* Where it would begin now: not before any timestamp, with the same bound. */
+extern uint64 tso_beginning(uint64 saved_ms);
+
 /* Wall clock in milliseconds, as timestamps count it. */
 extern uint64 tso_now_ms(void);
 

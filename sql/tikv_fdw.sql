@@ -901,9 +901,9 @@ COMMENT ON COLUMN tikv.lock_waits.key IS
 'As it is stored; of a session its first 256 bytes';
 
 CREATE FUNCTION tikv_internal.gc(
-	OUT step text, OUT txn_safe_point int8, OUT txn_safe_time timestamptz,
-	OUT gc_safe_point int8, OUT gc_safe_time timestamptz,
-	OUT collected int8, OUT versions_removed int8, OUT locks_resolved int8,
+	OUT step text, OUT txn_safe_point numeric, OUT txn_safe_time timestamptz,
+	OUT gc_safe_point numeric, OUT gc_safe_time timestamptz,
+	OUT collected numeric, OUT versions_removed int8, OUT locks_resolved int8,
 	OUT oldest_transaction int8, OUT gave_up_because text, OUT gave_up_on int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_gc'
@@ -929,7 +929,7 @@ COMMENT ON COLUMN tikv.gc.gave_up_on IS
 'start_ts of the transaction that was in the way';
 
 CREATE FUNCTION tikv_internal.gc_barriers(
-	OUT name text, OUT barrier_ts int8, OUT at timestamptz,
+	OUT name text, OUT barrier_ts numeric, OUT at timestamptz,
 	OUT ttl_seconds int8)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tikv_gc_barriers'

@@ -197,10 +197,24 @@ txn_limit(const GcState *gc, uint64_t target, int64_t now, PdChanges *changes,
 	return point > gc->txn_safe_point ? point : gc->txn_safe_point;
 }
 
+static PdError
+check_target(uint64_t target, GcTime when, Arena *arena)
+{
+	if (target <= when.newest)
+		return pd_ok();
+	return pd_errorf(arena, PD_UNKNOWN,
+					 "trying to update a safe point to a value that no "
+					 "timestamp has reached, newest timestamp: %" PRIu64
+					 ", given: %" PRIu64 " (a timestamp is milliseconds << 18)",
+					 when.newest, target);
+}
+
 PdError
-gc_advance_txn_safe_point(const GcState *gc, uint64_t target, int64_t now,
+gc_advance_txn_safe_point(const GcState *gc, uint64_t target, GcTime when,
 						  PdChanges *changes, GcAdvance *out)
 {
+	PdError error = check_target(target, when, changes->arena);
+
 	out->old_point = gc->txn_safe_point;
 	out->blocker = NULL;
 	out->blocker_text = "";
@@ -209,8 +223,10 @@ gc_advance_txn_safe_point(const GcState *gc, uint64_t target, int64_t now,
 						 "trying to update txn safe point to a smaller "
 						 "value, current value: %" PRIu64 ", given: %" PRIu64,
 						 gc->txn_safe_point, target);
+	if (error.type != PD_OK)
+		return error;
 
-	out->new_point = txn_limit(gc, target, now, changes, &out->blocker);
+	out->new_point = txn_limit(gc, target, when.now, changes, &out->blocker);
 	if (out->blocker != NULL)
 		out->blocker_text = arena_printf(changes->arena,
 										 "GCBarrier { BarrierID: \"%s\", "
@@ -246,24 +262,37 @@ gc_advance_gc_safe_point(const GcState *gc, uint64_t target, PdChanges *changes,
 	return pd_ok();
 }
 
-uint64_t
-gc_update_safe_point(const GcState *gc, uint64_t target, int64_t now,
-					 PdChanges *changes)
+PdError
+gc_update_safe_point(const GcState *gc, uint64_t target, GcTime when,
+					 PdChanges *changes, uint64_t *point)
 {
+	PdError error = check_target(target, when, changes->arena);
 	const GcBarrier *blocker;
 	uint64_t txn;
-	uint64_t point;
 
-	if (target <= gc->gc_safe_point)
-		return gc->gc_safe_point;
+	*point = gc->gc_safe_point;
+	if (error.type != PD_OK || target <= gc->gc_safe_point)
+		return error;
 
-	txn = txn_limit(gc, target, now, changes, &blocker);
-	point = target < txn ? target : txn;
+	txn = txn_limit(gc, target, when.now, changes, &blocker);
+	*point = target < txn ? target : txn;
 	if (txn != gc->txn_safe_point)
 		pd_changes_number(changes, PD_RECORD_TXN_SAFE_POINT, txn);
-	if (point != gc->gc_safe_point)
-		pd_changes_number(changes, PD_RECORD_GC_SAFE_POINT, point);
-	return point;
+	if (*point != gc->gc_safe_point)
+		pd_changes_number(changes, PD_RECORD_GC_SAFE_POINT, *point);
+	return pd_ok();
+}
+
+bool
+gc_mend_safe_points(const GcState *gc, uint64_t newest, PdChanges *changes)
+{
+	size_t before = changes->n;
+
+	if (gc->txn_safe_point > newest)
+		pd_changes_number(changes, PD_RECORD_TXN_SAFE_POINT, newest);
+	if (gc->gc_safe_point > newest)
+		pd_changes_number(changes, PD_RECORD_GC_SAFE_POINT, newest);
+	return changes->n > before;
 }
 
 static PdError
@@ -341,7 +370,7 @@ gc_delete_barrier(const GcState *gc, PdRecordKind kind, const char *id,
 
 static PdError
 update_gc_worker(const GcState *gc, int64_t ttl_seconds, uint64_t safe_point,
-				 int64_t now, PdChanges *changes, GcService *out)
+				 GcTime when, PdChanges *changes, GcService *out)
 {
 	GcAdvance advance;
 	PdError error;
@@ -350,21 +379,21 @@ update_gc_worker(const GcState *gc, int64_t ttl_seconds, uint64_t safe_point,
 		return pd_error(
 			PD_UNKNOWN,
 			"TTL of gc_worker's service safe point must be infinity");
-	error = gc_advance_txn_safe_point(gc, safe_point, now, changes, &advance);
+	error = gc_advance_txn_safe_point(gc, safe_point, when, changes, &advance);
 	if (error.type != PD_OK)
 		return error;
 	out->min_safe_point = advance.new_point;
 	if (advance.new_point != safe_point && advance.blocker != NULL)
 	{
 		out->id = arena_strdup(changes->arena, advance.blocker->id);
-		out->ttl_seconds = gc_barrier_ttl(advance.blocker, now);
+		out->ttl_seconds = gc_barrier_ttl(advance.blocker, when.now);
 	}
 	return pd_ok();
 }
 
 PdError
 gc_update_service(const GcState *gc, const char *id, int64_t ttl_seconds,
-				  uint64_t safe_point, int64_t now, PdChanges *changes,
+				  uint64_t safe_point, GcTime when, PdChanges *changes,
 				  GcService *out)
 {
 	PdRecordKind kind = strcmp(id, GC_NATIVE_BR_ID) == 0 ?
@@ -377,13 +406,14 @@ gc_update_service(const GcState *gc, const char *id, int64_t ttl_seconds,
 	out->min_safe_point = gc->txn_safe_point;
 	out->ttl_seconds = GC_NEVER;
 	if (strcmp(id, GC_WORKER_ID) == 0)
-		return update_gc_worker(gc, ttl_seconds, safe_point, now, changes, out);
+		return update_gc_worker(gc, ttl_seconds, safe_point, when, changes,
+								out);
 	if (ttl_seconds <= 0)
 		return gc_delete_barrier(gc, kind, id, changes, &deleted);
 
 	/* Too low a value is not stored; min_safe_point tells the caller. */
 	if (safe_point < gc->txn_safe_point)
 		return check_barrier_id(id, changes->arena);
-	return gc_set_barrier(gc, kind, id, safe_point, ttl_seconds, now, changes,
-						  &barrier);
+	return gc_set_barrier(gc, kind, id, safe_point, ttl_seconds, when.now,
+						  changes, &barrier);
 }

@@ -8,6 +8,9 @@
  * that has not expired; a barrier once seen expired is removed, so that a
  * clock set back cannot revive it.  All keyspaces share one state ("unified
  * GC").  The older RPCs are mapped onto the same state.
+ *
+ * One rule is ours: no point goes beyond the newest timestamp.  All that begins
+ * behind a point is refused, and no timestamp would ever be before it again.
  */
 #ifndef TIKV_PD_CORE_GC_STATE_H
 #define TIKV_PD_CORE_GC_STATE_H
@@ -51,6 +54,13 @@ typedef struct GcState
 extern void gc_state_init(GcState *gc);
 extern void gc_state_free(GcState *gc);
 
+/* When it is: unix seconds, and the newest timestamp that was given out. */
+typedef struct GcTime
+{
+	int64_t now;
+	uint64_t newest;
+} GcTime;
+
 /* True for the records of this state, which it then has taken over. */
 extern bool gc_state_apply(GcState *gc, const PdRecord *record);
 
@@ -72,18 +82,26 @@ typedef struct GcAdvance
  * in unix seconds.
  */
 extern PdError gc_advance_txn_safe_point(const GcState *gc, uint64_t target,
-										 int64_t now, PdChanges *changes,
+										 GcTime when, PdChanges *changes,
 										 GcAdvance *out);
 extern PdError gc_advance_gc_safe_point(const GcState *gc, uint64_t target,
 										PdChanges *changes, GcAdvance *out);
 
 /*
  * The old UpdateGCSafePoint, which knew no txn safe point: raises both, as
- * far as barriers allow; a lower value changes nothing.  Returns the GC safe
+ * far as barriers allow; a lower value changes nothing.  *point is the GC safe
  * point that holds afterwards.
  */
-extern uint64_t gc_update_safe_point(const GcState *gc, uint64_t target,
-									 int64_t now, PdChanges *changes);
+extern PdError gc_update_safe_point(const GcState *gc, uint64_t target,
+									GcTime when, PdChanges *changes,
+									uint64_t *point);
+
+/*
+ * Points beyond all timestamps, which older releases took, come back to the
+ * newest: what was before it may have been collected.  False: there is none.
+ */
+extern bool gc_mend_safe_points(const GcState *gc, uint64_t newest,
+								PdChanges *changes);
 
 /* Set or remove a barrier; `kind` says whether it is a global one. */
 extern PdError gc_set_barrier(const GcState *gc, PdRecordKind kind,
@@ -106,7 +124,7 @@ typedef struct GcService
  */
 extern PdError gc_update_service(const GcState *gc, const char *id,
 								 int64_t ttl_seconds, uint64_t safe_point,
-								 int64_t now, PdChanges *changes,
+								 GcTime when, PdChanges *changes,
 								 GcService *out);
 
 #endif /* TIKV_PD_CORE_GC_STATE_H */

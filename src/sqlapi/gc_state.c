@@ -21,6 +21,7 @@
 #include "service/service.h"
 #include "sqlapi/txn_internal.h"
 #include "storage/stored_key.h"
+#include "storage/uint_datum.h"
 
 PG_FUNCTION_INFO_V1(tikv_gc);
 PG_FUNCTION_INFO_V1(tikv_gc_barriers);
@@ -71,6 +72,14 @@ int8_or_null(uint64 value, bool *isnull)
 	return Int64GetDatum((int64) value);
 }
 
+/* What others choose, and may be any 64 bits. */
+static Datum
+numeric_or_null(uint64 value, bool *isnull)
+{
+	*isnull = value == 0;
+	return uint64_to_numeric(value);
+}
+
 /* ------------------------------------------------------------------ PD's state */
 
 static const Pdpb__GetGCStateResponse *
@@ -108,11 +117,11 @@ tikv_gc(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	state = ask_state(arena)->gc_state;
 	values[0] = CStringGetTextDatum(tasks_gc_step(tasks_get(TASK_GC_STEP)));
-	values[1] = int8_or_null(state->txn_safe_point, &nulls[1]);
+	values[1] = numeric_or_null(state->txn_safe_point, &nulls[1]);
 	values[2] = time_of_ts(state->txn_safe_point, &nulls[2]);
-	values[3] = int8_or_null(state->gc_safe_point, &nulls[3]);
+	values[3] = numeric_or_null(state->gc_safe_point, &nulls[3]);
 	values[4] = time_of_ts(state->gc_safe_point, &nulls[4]);
-	values[5] = int8_or_null(tasks_get(TASK_GC_SAFE_POINT), &nulls[5]);
+	values[5] = numeric_or_null(tasks_get(TASK_GC_SAFE_POINT), &nulls[5]);
 	values[6] = Int64GetDatum((int64) tasks_get(TASK_GC_REMOVED));
 	values[7] = Int64GetDatum((int64) tasks_get(TASK_GC_RESOLVED));
 	values[8] = int8_or_null(oldest == PG_UINT64_MAX ? 0 : oldest, &nulls[8]);
@@ -131,7 +140,7 @@ put_barrier(ReturnSetInfo *result, const Pdpb__GCBarrierInfo *barrier)
 	bool nulls[4] = {false};
 
 	values[0] = CStringGetTextDatum(barrier->barrier_id);
-	values[1] = Int64GetDatum((int64) barrier->barrier_ts);
+	values[1] = uint64_to_numeric(barrier->barrier_ts);
 	values[2] = time_of_ts(barrier->barrier_ts, &nulls[2]);
 	nulls[3] = barrier->ttl_seconds == PG_INT64_MAX;
 	values[3] = Int64GetDatum(barrier->ttl_seconds);

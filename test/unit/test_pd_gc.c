@@ -9,6 +9,9 @@
 
 #define NOW INT64_C(1700000000)
 
+/* The newest timestamp. */
+#define NEWEST UINT64_C(1000)
+
 static Arena arena;
 static PdChanges changes;
 
@@ -26,7 +29,8 @@ advance_txn(GcState *gc, uint64_t target, int64_t now, GcAdvance *out)
 	PdError error;
 
 	pd_changes_init(&changes, &arena);
-	error = gc_advance_txn_safe_point(gc, target, now, &changes, out);
+	error = gc_advance_txn_safe_point(gc, target, (GcTime){now, NEWEST},
+									  &changes, out);
 	apply(gc);
 	return error.type;
 }
@@ -63,9 +67,24 @@ service(GcState *gc, const char *id, int64_t ttl, uint64_t point,
 	PdError error;
 
 	pd_changes_init(&changes, &arena);
-	error = gc_update_service(gc, id, ttl, point, NOW, &changes, out);
+	error = gc_update_service(gc, id, ttl, point, (GcTime){NOW, NEWEST},
+							  &changes, out);
 	apply(gc);
 	return error.type;
+}
+
+/* The point that holds afterwards; 0: refused. */
+static uint64_t
+update(GcState *gc, uint64_t target)
+{
+	uint64_t point;
+	PdError error;
+
+	pd_changes_init(&changes, &arena);
+	error = gc_update_safe_point(gc, target, (GcTime){NOW, NEWEST}, &changes,
+								 &point);
+	apply(gc);
+	return error.type == PD_OK ? point : 0;
 }
 
 static void
@@ -159,21 +178,18 @@ test_old_calls(void)
 	uint64_t point;
 
 	gc_state_init(&gc);
-	pd_changes_init(&changes, &arena);
-	point = gc_update_safe_point(&gc, 100, NOW, &changes);
-	apply(&gc);
+	point = update(&gc, 100);
 	OK(point == 100 && gc.gc_safe_point == 100 && gc.txn_safe_point == 100,
 	   "UpdateGCSafePoint raises both");
-	EQ_U64(gc_update_safe_point(&gc, 0, NOW, &changes), 100, "0 reads it");
-	EQ_U64(changes.n, 0, "and changes nothing");
+	EQ_U64(update(&gc, 0), 100, "0 reads it");
+	OK(gc.gc_safe_point == 100 && gc.txn_safe_point == 100,
+	   "and changes nothing");
 
 	EQ_U64(service(&gc, "br", 60, 150, &told), PD_OK, "a service safe point");
 	OK(strcmp(told.id, "gc_worker") == 0 && told.min_safe_point == 100,
 	   "the minimum is told");
 	EQ_U64(gc.barriers.n, 1, "it is a barrier");
-	point = gc_update_safe_point(&gc, 500, NOW, &changes);
-	apply(&gc);
-	EQ_U64(point, 150, "which the old call obeys too");
+	EQ_U64(update(&gc, 500), 150, "which the old call obeys too");
 	EQ_U64(told.ttl_seconds, GC_NEVER, "the GC worker's never ends");
 	EQ_U64(service(&gc, "late", 60, 120, &told), PD_OK, "too low a value");
 	OK(told.min_safe_point == 150 && gc.barriers.n == 1,
@@ -196,6 +212,54 @@ test_old_calls(void)
 	EQ_U64(service(&gc, "", 60, 3, &told), PD_UNKNOWN, "for low values too");
 	EQ_U64(advance_txn(&gc, 1000, NOW + 61, &out), PD_OK, "later");
 	OK(out.new_point == 1000 && gc.globals.n == 0, "the way is free");
+	gc_state_free(&gc);
+}
+
+/* All that begins later is behind a point, whoever sets it. */
+static void
+test_beyond(void)
+{
+	GcState gc;
+	GcAdvance out;
+	GcService told;
+
+	gc_state_init(&gc);
+	EQ_U64(advance_txn(&gc, NEWEST + 1, NOW, &out), PD_UNKNOWN,
+		   "no timestamp has come there");
+	EQ_U64(advance_txn(&gc, UINT64_MAX, NOW, &out), PD_UNKNOWN, "nor will");
+	EQ_U64(update(&gc, NEWEST + 1), 0, "nor by the old call");
+	EQ_U64(service(&gc, "gc_worker", GC_NEVER, UINT64_MAX, &told), PD_UNKNOWN,
+		   "nor as a service");
+	EQ_U64(barrier(&gc, PD_RECORD_GC_BARRIER, "b", UINT64_MAX, 60), PD_OK,
+		   "a barrier there holds nothing back");
+	EQ_U64(update(&gc, UINT64_MAX), 0, "also with a barrier");
+	OK(gc.txn_safe_point == 0 && gc.gc_safe_point == 0, "nothing moved");
+	EQ_U64(advance_txn(&gc, NEWEST, NOW, &out), PD_OK, "up to the newest");
+	EQ_U64(update(&gc, NEWEST), NEWEST, "by either call");
+	gc_state_free(&gc);
+}
+
+/* What an older release has stored. */
+static void
+test_mend(void)
+{
+	GcState gc;
+
+	gc_state_init(&gc);
+	gc.txn_safe_point = NEWEST;
+	gc.gc_safe_point = 7;
+	pd_changes_init(&changes, &arena);
+	OK(!gc_mend_safe_points(&gc, NEWEST, &changes) && changes.n == 0,
+	   "points that a timestamp has reached stay");
+	gc.txn_safe_point = UINT64_MAX;
+	OK(gc_mend_safe_points(&gc, NEWEST, &changes), "one beyond is put back");
+	apply(&gc);
+	OK(gc.txn_safe_point == NEWEST && gc.gc_safe_point == 7, "and no other");
+	gc.txn_safe_point = gc.gc_safe_point = NEWEST + 1;
+	OK(gc_mend_safe_points(&gc, NEWEST, &changes), "both are put back");
+	apply(&gc);
+	OK(gc.txn_safe_point == NEWEST && gc.gc_safe_point == NEWEST,
+	   "to the newest timestamp");
 	gc_state_free(&gc);
 }
 
@@ -309,6 +373,8 @@ main(void)
 	test_points();
 	test_barriers();
 	test_old_calls();
+	test_beyond();
+	test_mend();
 	test_many();
 	test_proposals();
 	arena_free(&arena);

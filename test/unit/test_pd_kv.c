@@ -651,7 +651,8 @@ test_safe_point(void)
 	pd_changes_init(&changes, &arena);
 	pd_state_mirror_safe_point(&state, &changes);
 	EQ_U64(changes.n, 0, "no safe point, no key");
-	EQ_U64(gc_advance_txn_safe_point(&state.gc, 500, 1, &changes, &advance)
+	EQ_U64(gc_advance_txn_safe_point(&state.gc, 500, (GcTime){1, 500}, &changes,
+									 &advance)
 			   .type,
 		   PD_OK, "advance");
 	pd_state_mirror_safe_point(&state, &changes);

@@ -426,6 +426,68 @@ test_safe_point(void)
 	EQ_U64(put_safe_point("200"), before + 1, "nor is one that is held back");
 	EQ_U64(read_at(before + 1), RPC_OK, "what was answered can be read");
 	EQ_U64(world.state.kv.revision, before + 1, "nothing else was written");
+	EQ_U64(put(PD_SAFE_POINT_KEY, binary("18446744073709551615"), 0),
+		   RPC_FAILED_PRECONDITION, "one that no timestamp has reached");
+	EQ_U64(world.state.gc.txn_safe_point, 100, "moves nothing");
+	end();
+}
+
+/* ---- safe points beyond all timestamps ---- */
+
+/* gRPC's status, or that of the answer's header. */
+static bool
+is_refused(const char *path, const void *in,
+		   const ProtobufCMessageDescriptor *of)
+{
+	Pdpb__GetGCSafePointResponse *out;
+
+	if (ask(path, in) == RPC_UNKNOWN)
+		return true;
+	out = answered(of); /* the header is the first field of each answer */
+	return out->header->error != NULL &&
+		out->header->error->type == PDPB__ERROR_TYPE__UNKNOWN;
+}
+
+static void
+test_beyond(void)
+{
+	Pdpb__UpdateGCSafePointRequest update =
+		PDPB__UPDATE_GCSAFE_POINT_REQUEST__INIT;
+	Pdpb__UpdateGCSafePointV2Request v2 =
+		PDPB__UPDATE_GCSAFE_POINT_V2_REQUEST__INIT;
+	Pdpb__UpdateServiceGCSafePointRequest service =
+		PDPB__UPDATE_SERVICE_GCSAFE_POINT_REQUEST__INIT;
+	Pdpb__AdvanceTxnSafePointRequest advance =
+		PDPB__ADVANCE_TXN_SAFE_POINT_REQUEST__INIT;
+	const GcState *gc = &world.state.gc;
+	uint64_t newest;
+
+	begin();
+	right_header.cluster_id = FUZZ_CLUSTER;
+	newest = tso_newest();
+	update.header = v2.header = service.header = advance.header = &right_header;
+	update.safe_point = v2.safe_point = newest + 1;
+	service.safe_point = advance.target = newest + 1;
+	service.service_id = binary(GC_WORKER_ID);
+	service.ttl = GC_NEVER;
+	EQ_U64(ask("/pdpb.PD/UpdateGCSafePoint", &update), RPC_UNKNOWN,
+		   "the oldest call is refused by a status");
+	EQ_U64(ask("/pdpb.PD/UpdateGCSafePointV2", &v2), RPC_UNKNOWN,
+		   "so is the next");
+	EQ_U64(ask("/pdpb.PD/UpdateServiceGCSafePoint", &service), RPC_UNKNOWN,
+		   "and that of services");
+	OK(is_refused("/pdpb.PD/AdvanceTxnSafePoint", &advance,
+				  &pdpb__advance_txn_safe_point_response__descriptor) &&
+		   ASKER->code == 0,
+	   "the new one in the header");
+	OK(gc->txn_safe_point == 0 && gc->gc_safe_point == 0, "nothing moved");
+	advance.target = newest;
+	OK(!is_refused("/pdpb.PD/AdvanceTxnSafePoint", &advance,
+				   &pdpb__advance_txn_safe_point_response__descriptor),
+	   "up to the newest");
+	update.safe_point = newest;
+	EQ_U64(ask("/pdpb.PD/UpdateGCSafePoint", &update), RPC_OK, "by each");
+	OK(gc->txn_safe_point == newest && gc->gc_safe_point == newest, "both");
 	end();
 }
 
@@ -506,6 +568,37 @@ reads_point(uint32_t keyspace)
 					&pdpb__get_gcsafe_point_v2_response__descriptor);
 }
 
+/* A state is that of no keyspace; what is told of keyspaces is that they have none. */
+static void
+check_states(void)
+{
+	Pdpb__GetGCStateRequest one = PDPB__GET_GCSTATE_REQUEST__INIT;
+	Pdpb__GetAllKeyspacesGCStatesRequest all =
+		PDPB__GET_ALL_KEYSPACES_GCSTATES_REQUEST__INIT;
+	Pdpb__KeyspaceScope scope = PDPB__KEYSPACE_SCOPE__INIT;
+	Pdpb__GetGCStateResponse *state;
+	Pdpb__GetAllKeyspacesGCStatesResponse *states;
+
+	scope.keyspace_case = PDPB__KEYSPACE_SCOPE__KEYSPACE_KEYSPACE_ID;
+	scope.keyspace_id = KEYSPACE_MADE;
+	one.header = all.header = &right_header;
+	one.keyspace_scope = &scope;
+	CHECK(ask("/pdpb.PD/GetGCState", &one) == RPC_OK);
+	state = answered(&pdpb__get_gcstate_response__descriptor);
+	EQ_U64(state->gc_state->keyspace_scope->keyspace_id, KEYSPACE_NULL_ID,
+		   "the state is that of no keyspace");
+	EQ_U64(state->gc_state->txn_safe_point, 150, "and holds the point");
+	CHECK(ask("/pdpb.PD/GetAllKeyspacesGCStates", &all) == RPC_OK);
+	states = answered(&pdpb__get_all_keyspaces_gcstates_response__descriptor);
+	CHECK(states->n_gc_states == 3); /* none, DEFAULT, and made */
+	EQ_U64(states->gc_states[0]->txn_safe_point, 150, "that of no keyspace");
+	EQ_U64(states->gc_states[2]->keyspace_scope->keyspace_id, KEYSPACE_MADE,
+		   "a keyspace is named");
+	OK(states->gc_states[2]->txn_safe_point == 0 &&
+		   states->gc_states[2]->gc_safe_point == 0,
+	   "with no points, as it has none of its own");
+}
+
 /* All keyspaces share the points, so none is moved in the name of one. */
 static void
 test_gc_of_keyspaces(void)
@@ -528,13 +621,15 @@ test_gc_of_keyspaces(void)
 	OK(moves_service(KEYSPACE_MADE, "backup", 60, 200),
 	   "a service may hold GC back for a keyspace");
 	EQ_U64(gc->barriers.n, 1, "and is a barrier");
-	OK(reads_point(KEYSPACE_MADE), "a keyspace's point is read");
-	OK(!reads_point(KEYSPACE_UNKNOWN), "not that of one that is not there");
+	OK(!reads_point(KEYSPACE_MADE), "a keyspace has no point of its own");
+	OK(!reads_point(KEYSPACE_UNKNOWN), "nor has one that is not there");
+	OK(reads_point(KEYSPACE_NULL_ID), "that of no keyspace is read");
 	OK(moves_point(KEYSPACE_NULL_ID, false, 100), "GC of no keyspace moves it");
 	EQ_U64(gc->gc_safe_point, 100, "that of all");
 	OK(moves_service(KEYSPACE_NULL_ID, GC_WORKER_ID, GC_NEVER, 150),
 	   "so does its GC worker");
 	EQ_U64(gc->txn_safe_point, 150, "the one of transactions");
+	check_states();
 	end();
 }
 
@@ -628,6 +723,7 @@ main(void)
 	test_http_answer();
 	test_verdict();
 	test_safe_point();
+	test_beyond();
 	test_gc_of_keyspaces();
 	arena_init(&arena);
 	test_records_of_others();

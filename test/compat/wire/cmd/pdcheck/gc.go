@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
+	"google.golang.org/grpc/codes"
 
 	"tikv_fdw/test/compat/wire/internal/node"
 )
@@ -56,6 +57,7 @@ func (t *tester) checkGC() {
 	t.checkGlobalBarrier(at)
 	t.checkOldGC()
 	t.checkGCScopes()
+	t.checkGCBeyond()
 }
 
 func hasBarrier(state *pdpb.GCState, id string, ts uint64) bool {
@@ -93,7 +95,7 @@ func (t *tester) checkGCScopes() {
 	}
 	state := t.gcState("of no keyspace")
 	same, err := t.PD.GetGCState(t.ctx, &pdpb.GetGCStateRequest{Header: t.Header(), KeyspaceScope: of(0)})
-	t.Check("GetGCState of a keyspace", first(t.well(same.GetHeader(), err), node.Expect(same.GetGcState().GetTxnSafePoint() == state.TxnSafePoint && !same.GcState.IsKeyspaceLevelGc, "got %v", same)))
+	t.Check("GetGCState of a keyspace", first(t.well(same.GetHeader(), err), node.Expect(same.GetGcState().GetTxnSafePoint() == state.TxnSafePoint && same.GcState.GetKeyspaceScope().GetKeyspaceId() == nullKeyspace && !same.GcState.IsKeyspaceLevelGc, "got %v", same)))
 	none, err := t.PD.GetGCState(t.ctx, &pdpb.GetGCStateRequest{Header: t.Header(), KeyspaceScope: of(noKeyspace)})
 	t.Check("GetGCState of no known keyspace", t.refused(none.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
 	move, err := t.PD.AdvanceTxnSafePoint(t.ctx, &pdpb.AdvanceTxnSafePointRequest{Header: t.Header(), KeyspaceScope: of(0), Target: state.TxnSafePoint + 1})
@@ -103,11 +105,28 @@ func (t *tester) checkGCScopes() {
 	set, err := t.PD.SetGCBarrier(t.ctx, &pdpb.SetGCBarrierRequest{Header: t.Header(), KeyspaceScope: of(noKeyspace), BarrierId: "compat", BarrierTs: state.TxnSafePoint + 1, TtlSeconds: 60})
 	t.Check("SetGCBarrier of no known keyspace", t.refused(set.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
 	all, err := t.PD.GetAllKeyspacesGCStates(t.ctx, &pdpb.GetAllKeyspacesGCStatesRequest{Header: t.Header(), ExcludeGcBarriers: true})
-	seen := map[uint32]bool{}
+	points := map[uint32]uint64{}
 	for _, state := range all.GetGcStates() {
-		seen[state.GetKeyspaceScope().GetKeyspaceId()] = true
+		points[state.GetKeyspaceScope().GetKeyspaceId()] = state.TxnSafePoint
 	}
-	t.Check("GetAllKeyspacesGCStates of all", first(t.well(all.GetHeader(), err), node.Expect(seen[nullKeyspace] && seen[0], "got %v", all)))
+	own, told := points[0]
+	t.Check("GetAllKeyspacesGCStates of all", first(t.well(all.GetHeader(), err), node.Expect(points[nullKeyspace] == state.TxnSafePoint && told && own == 0, "got %v", all)))
+}
+
+// checkGCBeyond: a point that no timestamp has reached would end all transactions.
+func (t *tester) checkGCBeyond() {
+	state := t.gcState("before points beyond all timestamps")
+	const beyond = math.MaxUint64
+	move, err := t.PD.AdvanceTxnSafePoint(t.ctx, &pdpb.AdvanceTxnSafePointRequest{Header: t.Header(), KeyspaceScope: scope(), Target: beyond})
+	t.Check("AdvanceTxnSafePoint beyond all timestamps", t.refused(move.GetHeader(), err, pdpb.ErrorType_UNKNOWN))
+	_, err = t.PD.UpdateGCSafePoint(t.ctx, &pdpb.UpdateGCSafePointRequest{Header: t.Header(), SafePoint: beyond})
+	t.Check("UpdateGCSafePoint beyond all timestamps", node.WantStatus(err, codes.Unknown))
+	_, err = t.PD.UpdateGCSafePointV2(t.ctx, &pdpb.UpdateGCSafePointV2Request{Header: t.Header(), SafePoint: beyond})
+	t.Check("UpdateGCSafePointV2 beyond all timestamps", node.WantStatus(err, codes.Unknown))
+	_, err = t.PD.UpdateServiceGCSafePoint(t.ctx, &pdpb.UpdateServiceGCSafePointRequest{Header: t.Header(), ServiceId: []byte("gc_worker"), TTL: math.MaxInt64, SafePoint: beyond})
+	t.Check("UpdateServiceGCSafePoint beyond all timestamps", node.WantStatus(err, codes.Unknown))
+	after := t.gcState("after these")
+	t.Check("no point moved", node.Expect(after.TxnSafePoint == state.TxnSafePoint && after.GcSafePoint == state.GcSafePoint, "got %v, want %v", after, state))
 }
 
 func (t *tester) checkGlobalBarrier(at uint64) {

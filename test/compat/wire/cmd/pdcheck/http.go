@@ -45,6 +45,8 @@ func (t *tester) checkSafePointKey() {
 	put, err := kv.Put(t.ctx, &etcdserverpb.PutRequest{Key: []byte(key), Value: []byte(strconv.FormatUint(state.TxnSafePoint+1, 10))})
 	t.Check("etcd Put of the safe point", first(err, node.Expect(put.GetHeader() != nil, "got %v", put)))
 	t.Check("which moves it", node.Expect(t.gcState("after the put").TxnSafePoint == state.TxnSafePoint+1, "it does not"))
+	_, err = kv.Put(t.ctx, &etcdserverpb.PutRequest{Key: []byte(key), Value: []byte("18446744073709551615")})
+	t.Check("etcd Put of one beyond all timestamps", node.WantStatus(err, codes.FailedPrecondition))
 	_, err = kv.Put(t.ctx, &etcdserverpb.PutRequest{Key: []byte(key), Value: []byte("1")})
 	t.Check("etcd Put of a lower one", node.WantStatus(err, codes.FailedPrecondition))
 	_, err = kv.Put(t.ctx, &etcdserverpb.PutRequest{Key: []byte(key), Value: []byte("soon")})
