@@ -210,12 +210,29 @@ say_who_leads(HttpAsk *ask)
 						 url));
 }
 
+/* tikv/pd's older names of two pages, without /api/v1, which tiup asks for. */
+static void
+use_new_name(Url *url)
+{
+	const char *name = url->n_segments == 2 ? url_text(url, 1) : NULL;
+
+	if (name == NULL || !bytes_eq(url->segments[0], bytes_cstr("pd")) ||
+		(strcmp(name, "ping") != 0 && strcmp(name, "health") != 0))
+		return;
+	url->segments[3] = url->segments[1];
+	url->segments[1] = bytes_cstr("api");
+	url->segments[2] = bytes_cstr("v1");
+	url->n_segments = 4;
+}
+
 static void
 dispatch(HttpAsk *ask, const char *method)
 {
 	bool known;
-	const HttpRoute *route = find_route(&ask->url, method, &known);
+	const HttpRoute *route;
 
+	use_new_name(&ask->url);
+	route = find_route(&ask->url, method, &known);
 	if (route == NULL)
 		http_say(ask, known ? HTTP_METHOD_NOT_ALLOWED : HTTP_NOT_FOUND,
 				 known ? "method not allowed" : HTTP_NO_SUCH_PAGE);
@@ -270,7 +287,7 @@ http_serve(Pd *pd, HttpRequest *request)
 	struct timespec now;
 
 	metrics_add(VALUE_HTTP_REQUESTS, 1);
-	if (redirect(pd, request))
+	if (http_serve_metrics(pd, request) || redirect(pd, request))
 		return;
 	if (server_memory_is_short())
 	{

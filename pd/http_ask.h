@@ -79,6 +79,9 @@ extern bool http_hex_keys(HttpAsk *ask, const JsonValue *array, Bytes **out,
 extern bool http_pairs(HttpAsk *ask, const JsonValue *object, bool nulls,
 					   Pair **out, size_t *n);
 
+/* http_metrics.c: true if it asked for them and is answered. */
+extern bool http_serve_metrics(Pd *pd, HttpRequest *request);
+
 /* http_region.c: what a region is, or not. */
 extern bool http_has_peer_on(const PdRegion *region, const HttpAsk *ask,
 							 uint64 store_id);
@@ -125,8 +128,8 @@ extern bool http_check_ids(HttpAsk *ask, const char *name);
 extern bool http_id_list(HttpAsk *ask, const char *name, Bytes list,
 						 uint64_t **out, size_t *n);
 
-/* true or false. */
-extern bool http_check_switch(HttpAsk *ask, const char *name);
+/* true or false, as which also counts what is not there or empty. */
+extern bool http_switch(HttpAsk *ask, const char *name, bool *out);
 
 /* "ttlSecond": no item can be set for some time.  NULL: there is none. */
 extern bool http_check_ttl(HttpAsk *ask, const char *item);

@@ -115,8 +115,10 @@ resign_leader(HttpAsk *ask)
 static void
 delete_member(HttpAsk *ask, const PdMember *member)
 {
-	bool force = url_query(&ask->url, "force") != NULL;
+	bool force;
 
+	if (!http_switch(ask, "force", &force))
+		return;
 	if (member == NULL)
 		http_say(ask, HTTP_NOT_FOUND, "member not found");
 	else if (!force &&
@@ -282,6 +284,7 @@ get_gc_safe_points(HttpAsk *ask)
 	json_close(json, '}');
 }
 
+/* The GC worker's is shown and is no barrier: as in tikv/pd it stays. */
 static void
 delete_gc_safe_point(HttpAsk *ask)
 {
@@ -290,7 +293,8 @@ delete_gc_safe_point(HttpAsk *ask)
 
 	if (id == NULL)
 		http_say(ask, HTTP_BAD_REQUEST, "invalid service id");
-	else if (!http_failed(ask,
+	else if (strcmp(id, GC_WORKER_ID) == 0 ||
+			 !http_failed(ask,
 						  gc_delete_barrier(&ask->pd->state.gc,
 											PD_RECORD_GC_BARRIER, id,
 											&ask->changes, &deleted)))
@@ -396,7 +400,9 @@ get_empty_object(HttpAsk *ask)
 static void
 get_limits(HttpAsk *ask)
 {
-	if (http_check_switch(ask, "include_tombstone"))
+	bool tombstones;
+
+	if (http_switch(ask, "include_tombstone", &tombstones))
 		get_empty_object(ask);
 }
 

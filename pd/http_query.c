@@ -183,18 +183,22 @@ http_id_list(HttpAsk *ask, const char *name, Bytes list, uint64_t **out,
 
 /* ParseBool of Go. */
 bool
-http_check_switch(HttpAsk *ask, const char *name)
+http_switch(HttpAsk *ask, const char *name, bool *out)
 {
 	static const char *const words[] = {"1",	"t",	 "T",	  "true",
 										"True", "TRUE",	 "0",	  "f",
 										"F",	"false", "False", "FALSE"};
 	Bytes text;
 
+	*out = false;
 	if (!is_given(ask, name, &text))
 		return true;
 	for (int i = 0; i < (int) lengthof(words); i++)
 		if (bytes_eq(text, bytes_cstr(words[i])))
+		{
+			*out = i < (int) lengthof(words) / 2;
 			return true;
+		}
 	return http_bad_value(ask, name, text, "true or false");
 }
 

@@ -391,3 +391,34 @@ metrics_collect(const MetricSink *sink)
 	collect_histograms(sink);
 	collect_node(sink);
 }
+
+typedef struct OfWorker
+{
+	const MetricSink *sink;
+	const char *name;
+} OfWorker;
+
+static void
+take_of_worker(void *arg, const MetricSample *sample)
+{
+	const OfWorker *of = arg;
+
+	for (int i = 0; i < sample->n_labels; i++)
+		if (strcmp(sample->labels[i].name, "worker") == 0 &&
+			strcmp(sample->labels[i].value, of->name) == 0)
+			of->sink->take(of->sink->arg, sample);
+}
+
+void
+metrics_collect_worker(const MetricSink *sink, WorkerKind kind)
+{
+	OfWorker of = {sink, worker_name(kind) + strlen("tikv ")};
+	MetricSink only = {take_of_worker, &of};
+
+	if (tikv_shmem() == NULL)
+		return;
+	collect_requests(&only);
+	collect_values(&only);
+	collect_histograms(&only);
+	collect_processes(&only);
+}

@@ -31,5 +31,6 @@ extern void collect_requests(const MetricSink *sink);
 
 /* ---- collect_node.c ---- */
 extern void collect_node(const MetricSink *sink);
+extern void collect_processes(const MetricSink *sink);
 
 #endif /* TIKV_BUS_COLLECT_INTERNAL_H */

@@ -123,7 +123,7 @@ static const ProcessFamily process_families[] = {
 	{{"process_max_fds", "How many it may open.", METRIC_GAUGE}, max_fds},
 };
 
-static void
+void
 collect_processes(const MetricSink *sink)
 {
 	ProcessStats stats[WORKER_KINDS];

@@ -17,7 +17,7 @@ typedef struct HttpCase
 static HttpRequest request;
 
 static void
-ask_with(const HttpCase *wanted, const char *body)
+ask_at(const char *root, const HttpCase *wanted, const char *body)
 {
 	const char *what =
 		arena_printf(&arena, "%s %s is answered with %d", wanted->method,
@@ -25,7 +25,7 @@ ask_with(const HttpCase *wanted, const char *body)
 
 	memset(&request, 0, sizeof(request));
 	request.method = wanted->method;
-	request.uri = arena_printf(&arena, "/pd/api/%s", wanted->path);
+	request.uri = arena_printf(&arena, "%s%s", root, wanted->path);
 	request.body = bytes_cstr(body);
 	http_serve(&world, &request);
 	EQ_U64(request.status, wanted->status, what);
@@ -34,6 +34,12 @@ ask_with(const HttpCase *wanted, const char *body)
 		request.text[Min(strlen(request.text), strlen(wanted->text))] = '\0';
 		EQ_STR(request.text, wanted->text, "with what was wrong, or is there");
 	}
+}
+
+static void
+ask_with(const HttpCase *wanted, const char *body)
+{
+	ask_at("/pd/api/", wanted, body);
 }
 
 static void
@@ -73,6 +79,8 @@ static const HttpCase bad[] = {
 	 NO_NUMBER("store_id", "a")},
 	{"GET", "v1/hotspot/regions/write?store_id=1&store_id=", 400, NULL},
 	{"DELETE", "v1/members/id/x", 400, NULL},
+	{"DELETE", "v1/members/id/1?force=maybe", 400,
+	 "\"force must be true or false, not \\\"maybe\\\"\""},
 	{"GET", "v1/min-resolved-ts/x", 400, NULL},
 	{"GET", "v1/min-resolved-ts?scope=x", 400,
 	 "\"scope must be \\\"cluster\\\", or numbers with commas between them, "
@@ -147,6 +155,9 @@ static const HttpCase good[] = {
 	{"GET", "v1/stores?state=2", 200, NONE},
 	{"GET", "v1/store/1", 200, NULL},
 	{"GET", "v1/store/7", 404, NULL},
+	{"DELETE", "v1/gc/safepoint/gc_worker", 200,
+	 "\"Delete service GC safepoint successfully.\""},
+	{"DELETE", "v1/gc/safepoint/nobody", 200, NULL},
 	{"GET", "v1/stores/limit?include_tombstone=T", 200, "{}"},
 	{"GET", "v1/stores/limit?include_tombstone=", 200, "{}"},
 	{"GET", "v1/hotspot/regions/read?store_id=1&store_id=2", 200, NULL},
@@ -177,6 +188,9 @@ static const HttpCase good[] = {
 	{"GET", "v1/regions/replicated?startKey=61&endKey=62", 200,
 	 "\"INPROGRESS\""},
 	{"GET", "v1/schedulers", 200, "[\"balance-leader-scheduler\""},
+	{"GET", "v1/schedulers?timestamp=x", 200, "[\"balance-leader-scheduler\""},
+	{"GET", "v1/operators?kind=x&object=y", 200, "[]"},
+	{"GET", "v1/stats/region?count=x&use_hot=y&engine=z", 200, ONE},
 	{"GET", "v1/schedulers?status=disabled", 200, "[]"},
 	{"GET", "v1/schedulers?status=paused", 200, "[]"},
 	{"POST", "v1/config?ttlSecond=60", 200, "\"The input is empty.\""},
@@ -195,6 +209,48 @@ test_good(void)
 	begin();
 	for (int i = 0; i < (int) lengthof(good); i++)
 		ask_http(&good[i]);
+	end();
+}
+
+/* A count of tries that is no number is none: the regions are not there. */
+static void
+test_retry_limit(void)
+{
+	begin();
+	memset(&request, 0, sizeof(request));
+	request.method = "POST";
+	request.uri = "/pd/api/v1/regions/scatter";
+	request.body = bytes_cstr("{\"regions_id\":[77],\"retry_limit\":\"x\"}");
+	http_serve(&world, &request);
+	for (int i = 0; i < 10 && request.answers == 0; i++)
+	{
+		world_us += 1000000;
+		world_round();
+	}
+	EQ_U64(request.status, 200, "a retry_limit that is no number is not read");
+	end();
+}
+
+/* What is not below /pd/api/, and what only begins like it. */
+static void
+test_other_roots(void)
+{
+	static const HttpCase cases[] = {{"GET", "/pd/ping", 200, ""},
+									 {"HEAD", "/pd/ping?x=1", 200, ""},
+									 {"GET", "/pd/health", 200, "[]"},
+									 {"POST", "/pd/ping", 405, NULL},
+									 {"GET", "/pd/members", 404, NULL},
+									 {"GET", "/pd/ping/x", 404, NULL},
+									 {"GET", "/ping", 404, NULL},
+									 {"GET", "/px/ping", 404, NULL},
+									 {"GET", "/metrics", 200, "# HELP world"},
+									 {"GET", "/metrics?x", 200, NULL},
+									 {"POST", "/metrics", 404, NULL},
+									 {"GET", "/metrics/x", 404, NULL}};
+
+	begin();
+	for (int i = 0; i < (int) lengthof(cases); i++)
+		ask_at("", &cases[i], "");
 	end();
 }
 
@@ -290,6 +346,11 @@ test_follower(void)
 		ask_http(&here[i]);
 	world.tls = NULL;
 	ask_http(&sent);
+	ask_at("",
+		   &(HttpCase){"GET", "/pd/ping", 307,
+					   "https://127.0.0.1:2389/pd/ping"},
+		   "");
+	ask_at("", &(HttpCase){"GET", "/metrics", 200, "# HELP world"}, "");
 	world_leader_url = NULL;
 	world.leading = true;
 	end();
@@ -301,6 +362,8 @@ main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	test_bad();
 	test_good();
+	test_retry_limit();
+	test_other_roots();
 	test_roles();
 	test_follower();
 	return unit_done();

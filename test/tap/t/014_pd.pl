@@ -49,6 +49,20 @@ sub wait_pd
 $node->start;
 serve($node);
 
+# Pages beside PD's interface, which tools ask for.
+sub page
+{
+	my ($path) = @_;
+	my $answer = $http->get("$base$path");
+
+	return "$answer->{status} $answer->{content}";
+}
+is(page('/pd/ping'), '200 ', 'the old ping');
+like(page('/pd/health'), qr/^200 \[\{"name":.*"health":true/s, 'the old health');
+like(page('/metrics'), qr/^200 .*^process_resident_memory_bytes\{worker="pd"\} [1-9]/ms,
+	'what Prometheus scrapes of PD');
+unlike(page('/metrics'), qr/worker="store"|^tikv_store_size/m, 'is its part alone');
+
 # ---- make some of everything
 my $cluster_id = (ask('GET', 'v1/cluster'))[1]{id};
 ok($cluster_id > 0, 'HTTP answers');

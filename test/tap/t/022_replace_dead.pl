@@ -47,6 +47,8 @@ like(curl('-X', 'DELETE', "$pd/store/$dead"), qr/store $dead does not answer, an
 	'its store is not deleted before there is another one');
 like(curl('-X', 'DELETE', "$pd/members/name/$name"), qr/does not answer, and of 3 voters 1 would stay/,
 	'nor its member');
+like(curl('-X', 'DELETE', "$pd/members/name/$name?force=false"), qr/does not answer/,
+	'force=false forces nothing');
 like(curl('-X', 'POST', "$pd/store/$dead/state?state=Offline"), qr/of 3 voters 1 would stay/, 'in no way');
 my ($code, $out, $err) = $two->psql('postgres', 'SELECT tikv_leave()');
 isnt($code, 0, 'nor does another node leave meanwhile');
