@@ -439,6 +439,7 @@ test_versions(void)
 {
 	Kvrpcpb__GetRequest get = KVRPCPB__GET_REQUEST__INIT;
 	Kvrpcpb__ScanLockRequest scan = KVRPCPB__SCAN_LOCK_REQUEST__INIT;
+	Apipb__KeyspaceIdentity identity = APIPB__KEYSPACE_IDENTITY__INIT;
 
 	get.context = scan.context = &context;
 	get.key = wire("x\001k");
@@ -456,6 +457,18 @@ test_versions(void)
 	context.api_version = KVRPCPB__APIVERSION__V1TTL;
 	EQ_STR(refused(METHOD_KV_GET, &get.base), "error",
 		   "txn-semantics 26.1 row 2: no transactions in V1TTL");
+	context.api_version = KVRPCPB__APIVERSION__V3;
+	context.keyspace_case = KVRPCPB__CONTEXT__KEYSPACE_KEYSPACE_IDENTITY;
+	context.keyspace_identity = &identity;
+	get.key = wire("x\001k");
+	for (int api = API_V1; api <= API_V2; api++)
+	{
+		limits.api = api;
+		EQ_STR(refused(METHOD_KV_GET, &get.base), "error",
+			   "API V3, whichever is stored");
+	}
+	context.keyspace_case = KVRPCPB__CONTEXT__KEYSPACE__NOT_SET;
+	context.keyspace_identity = NULL;
 	limits.api = API_V1;
 	context.api_version = KVRPCPB__APIVERSION__V1;
 	context.cluster_id = CLUSTER + 1;

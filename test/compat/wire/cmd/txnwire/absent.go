@@ -8,12 +8,24 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// absentServices has a method of each service of TiKV's port that is not there:
+// tikv-ctl's, BR's, TiCDC's, those of TiDB's cluster tables.
+var absentServices = []string{
+	"/debugpb.Debug/Get", "/backup.Backup/backup", "/cdcpb.ChangeData/EventFeed", "/cdcpb.ChangeData/EventFeedV2",
+	"/diagnosticspb.Diagnostics/search_log", "/diagnosticspb.Diagnostics/server_info", "/logbackup.LogBackup/GetLastFlushTSOfRegion",
+	"/recover_data.RecoverData/ReadRegionMeta", "/resource_usage_agent.ResourceMeteringPubSub/Subscribe",
+}
+
 // checkAbsent asks for what neither TiKV nor this store does: the call itself is
 // refused: txn-semantics 21 row 1, txn-semantics 21 row 2, txn-semantics 21 row 5,
 // tikv/tikv#12793.
 func (t *tester) checkAbsent() {
 	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
 	defer cancel()
+	for _, path := range absentServices {
+		err := t.StoreConn.Invoke(ctx, path, &kvrpcpb.ImportRequest{}, &kvrpcpb.ImportResponse{})
+		t.want(status.Code(err) == codes.Unimplemented, path+" is not implemented", err)
+	}
 	for what, call := range map[string]func() error{
 		"KvImport": func() error {
 			_, err := t.KV.KvImport(ctx, &kvrpcpb.ImportRequest{})
