@@ -13,6 +13,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "guc.h"
@@ -486,9 +487,63 @@ define_txns(void)
 		NULL, NULL, NULL);
 }
 
+/* ------------------------------------------------------- values not taken */
+
+/* What a node must not go on without. */
+static const char *const decisive[] = {"tikv.api_version", "tikv.enable_ttl",
+									   "tikv.database", "tikv.join",
+									   "tikv.pd_endpoints"};
+
+/* Of a number, a switch or a text. */
+static bool
+is_same(const char *given, const char *taken)
+{
+	bool given_bool;
+	bool taken_bool;
+	int given_int;
+	int taken_int;
+
+	if (strcmp(given, taken) == 0)
+		return true;
+	if (parse_int(given, &given_int, 0, NULL) &&
+		parse_int(taken, &taken_int, 0, NULL))
+		return given_int == taken_int;
+	return parse_bool(given, &given_bool) && parse_bool(taken, &taken_bool) &&
+		given_bool == taken_bool;
+}
+
+/* What the configuration gives, before its settings are defined. */
+static void
+note_given(char *given[])
+{
+	for (int i = 0; i < (int) lengthof(decisive); i++)
+	{
+		const char *value = GetConfigOption(decisive[i], true, false);
+
+		given[i] = value == NULL ? NULL : pstrdup(value);
+	}
+}
+
+static void
+note_refused(char *given[])
+{
+	TikvSettings *s = &tikv_fdw_settings;
+
+	for (int i = 0; i < (int) lengthof(decisive); i++)
+		if (given[i] != NULL && s->refused[0] == '\0' &&
+			!is_same(given[i], GetConfigOption(decisive[i], true, false)))
+			snprintf(
+				s->refused, sizeof(s->refused),
+				"%s = '%.100s' is not a value that it can have: correct it, and restart the server",
+				decisive[i], given[i]);
+}
+
 void
 guc_define(void)
 {
+	char *given[lengthof(decisive)];
+
+	note_given(given);
 	define_addresses();
 	define_tls();
 	define_place();
@@ -497,5 +552,6 @@ guc_define(void)
 	define_regions();
 	define_times();
 	define_txns();
+	note_refused(given);
 	MarkGUCPrefixReserved("tikv");
 }

@@ -78,11 +78,17 @@ typedef struct TikvSettings
 	int in_memory_peer_size_limit_kb;	  /* tikv.in_memory_peer_size_limit */
 	int in_memory_instance_size_limit_kb; /* ... instance_size_limit */
 	bool lookup_join;					  /* tikv.lookup_join */
+	char refused[256];					  /* see guc_define */
 } TikvSettings;
 
 extern PGDLLEXPORT TikvSettings tikv_fdw_settings;
 
-/* Define all settings; called once by _PG_init. */
+/*
+ * Define all settings; called once by _PG_init.  Postgres warns of a value that
+ * a library's setting cannot have, and goes on with the default.  Where that
+ * would be another cluster, or data of another kind, `refused` says so, and no
+ * worker is to serve; "" if there is none.
+ */
 extern void guc_define(void);
 
 #endif /* TIKV_GUC_H */

@@ -127,10 +127,15 @@ end_for_helpers(void)
 
 /* --------------------------------------------------------------- settings */
 
-/* Why the server's settings do not allow to promise durability; or NULL. */
+/*
+ * Why the server's settings do not allow to promise durability, or are not what
+ * somebody has asked for; or NULL.
+ */
 static const char *
 unsafe_settings(void)
 {
+	if (tikv_fdw_settings.refused[0] != '\0')
+		return tikv_fdw_settings.refused;
 	if (tikv_fdw_settings.allow_unsafe)
 		return NULL;
 	if (!enableFsync)

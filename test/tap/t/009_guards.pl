@@ -1,6 +1,6 @@
 # What the store refuses to serve, and turns that fail: a foreign storage
-# format, API version or cluster is named; a turn that throws is undone whole
-# and the next one works.
+# format, API version or cluster is named, and so is a setting that is none; a turn
+# that throws is undone whole and the next one works.
 
 use strict;
 use warnings;
@@ -45,6 +45,29 @@ foreach my $case (
 	wait_serving($node);
 	is((rawctl($node, 'get', 'k'))[1], 'kept', "served again: $mend");
 }
+
+# ---- settings that are none
+
+foreach my $case (['tikv.api_version', '1ttl', 1], ['tikv.join', 'nowhere', ''],
+	['tikv.enable_ttl', 'maybe', 'off'])
+{
+	my ($name, $value, $good) = @$case;
+
+	$node->append_conf('postgresql.conf', "$name = '$value'");
+	$node->restart;
+	foreach my $worker (qw(store pd))
+	{
+		wait_state($node, $worker, 'waiting', qr/\Q$name = '$value'\E is not a value/);
+	}
+	isnt((rawctl($node, 'get', 'k'))[0], 0, "nothing is served with $name = '$value'");
+	$node->append_conf('postgresql.conf', "$name = '$good'");
+	$node->restart;
+	wait_serving($node);
+}
+$node->append_conf('postgresql.conf', "tikv.enable_ttl = 'no'\ntikv.api_version = ' 0x1'");
+$node->restart;
+wait_serving($node);
+is((rawctl($node, 'get', 'k'))[1], 'kept', 'other spellings of the same are taken');
 
 # ---- a turn that throws: a superuser holds a row of ours
 my $holder = $node->background_psql('postgres');
