@@ -189,7 +189,7 @@ same_voters(const RaftConfState *before, const RaftConfState *after)
 /*
  * A majority that lives commits the change, and the voters after it may be
  * others: nothing would ever be committed again.  Learners change nobody's
- * chances.  A joint configuration needs both halves until it is left.
+ * chances, and a joint configuration is left with the voters it has.
  */
 Status
 raft_check_conf_change_alive(const Raft *r, const RaftConfChange *cc)
@@ -198,7 +198,7 @@ raft_check_conf_change_alive(const Raft *r, const RaftConfChange *cc)
 
 	if (raft_conf_changed(&r->conf, cc, &after) != STATUS_OK)
 		return STATUS_INVALID;
-	if (raft_conf_is_joint(&r->conf) || same_voters(&r->conf, &after) ||
+	if (same_voters(&r->conf, &after) ||
 		raft_joint_vote(&after, peer_heard, r) == RAFT_VOTE_WON)
 		return STATUS_OK;
 	return STATUS_UNAVAILABLE;
