@@ -5,7 +5,7 @@
 #include "postgres.h"
 
 #include "bus/tasks.h"
-#include "store/damage.h"
+#include "store/stalled.h"
 #include "store/store.h"
 
 void
@@ -29,7 +29,7 @@ void
 background_load(Store *store)
 {
 	tasks_reset();
-	damage_reset();
+	stalled_reset();
 	range_delete_load(store);
 	store->sweeper.enabled = api_has_ttl(store->meta.api);
 	store->sweeper.due_us = store->sweeper.enabled ? 0 : PG_INT64_MAX;

@@ -11,7 +11,7 @@
 
 #include "storage/last_look.h"
 #include "storage/stored_key.h"
-#include "store/damage.h"
+#include "store/stalled.h"
 #include "store/gc_internal.h"
 #include "utils/memutils.h"
 
@@ -72,7 +72,7 @@ gc_damage_bound(Gc *gc, KeyRange *range)
 static void
 tell(const GcDamage *damage)
 {
-	damage_note(DAMAGE_OF_GC, (uint64) damage->n + damage->n_regions);
+	stalled_note(STALLED_GC, (uint64) damage->n + damage->n_regions);
 }
 
 bool

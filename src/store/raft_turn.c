@@ -26,7 +26,7 @@
 #include "pdpb.pb-c.h"
 #include "pgstat.h"
 #include "storage/raw_table.h"
-#include "store/damage.h"
+#include "store/stalled.h"
 #include "store/grants.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
@@ -703,7 +703,7 @@ undo_turn(RaftTurn *turn, WriteQueue *batch)
 	bool damaged;
 
 	MemoryContextSwitchTo(store->turn_context);
-	damaged = damage_is(CopyErrorData()->sqlerrcode);
+	damaged = damage_is_lasting(CopyErrorData()->sqlerrcode);
 	EmitErrorReport();
 	FlushErrorState();
 	raft_storage_close(store);

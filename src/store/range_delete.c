@@ -21,7 +21,7 @@
 #include "service/raw.h"
 #include "storage/range_delete_table.h"
 #include "storage/stored_key.h"
-#include "store/damage.h"
+#include "store/stalled.h"
 #include "store/store.h"
 #include "utils/memutils.h"
 
@@ -93,7 +93,7 @@ remove_item(Store *store, int at)
 			behind * sizeof(ranges->works[0]));
 	ranges->n--;
 	tasks_set(TASK_RANGES_WAITING, (uint64) ranges->n);
-	damage_note(DAMAGE_OF_RANGES, (uint64) ranges->n_stalled);
+	stalled_note(STALLED_RANGES, (uint64) ranges->n_stalled);
 }
 
 int
@@ -267,7 +267,7 @@ stall_none(RangeDeletes *ranges)
 		ranges->works[i].stalled_us = 0;
 	ranges->n_stalled = 0;
 	ranges->stall_told = false;
-	damage_note(DAMAGE_OF_RANGES, 0);
+	stalled_note(STALLED_RANGES, 0);
 }
 
 static void
@@ -325,7 +325,7 @@ slice_damaged(Store *store, void *arg)
 	ranges->stall_told = true;
 	work->stalled_us = dispatch_now_us();
 	ranges->retry_us = work->stalled_us + DAMAGED_RETRY_US;
-	damage_note(DAMAGE_OF_RANGES, (uint64) ranges->n_stalled);
+	stalled_note(STALLED_RANGES, (uint64) ranges->n_stalled);
 	work->waiter = NULL;
 	if (waiter != NULL)
 		service_damaged(waiter->request);

@@ -23,7 +23,7 @@
 #include "bus/failpoints.h"
 #include "bus/tasks.h"
 #include "bus/tso_shared.h"
-#include "store/damage.h"
+#include "store/stalled.h"
 #include "store/replicas.h"
 
 /* Blocks of a segment: 256 kB. */
@@ -229,7 +229,7 @@ tell_progress(Sweeper *sweeper, int64 now_us, int64 now_s)
 	sweeper->told_us = now_us;
 	tasks_set(TASK_SWEEP_WAITING,
 			  expiry_map_due(&sweeper->map, now_s) * (uint64) SWEEP_BLOCKS);
-	damage_note(DAMAGE_OF_EXPIRED, expiry_map_n_put_off(&sweeper->map));
+	stalled_note(STALLED_EXPIRED, expiry_map_n_put_off(&sweeper->map));
 }
 
 static int64

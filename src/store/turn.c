@@ -23,7 +23,7 @@
 #include "read/txn_look.h"
 #include "storage/last_look.h"
 #include "storage/raw_table.h"
-#include "store/damage.h"
+#include "store/stalled.h"
 #include "store/grants.h"
 #include "store/raw_decide.h"
 #include "store/replicas.h"
@@ -705,7 +705,7 @@ refuse_aborted(Store *store, WriteQueue *batch, int sqlstate)
 {
 	RegionError error = {.kind = REGION_SERVER_IS_BUSY, .backoff_ms = 100};
 
-	if (batch->n == 1 && batch->head->inside != NULL && damage_is(sqlstate))
+	if (batch->n == 1 && batch->head->inside != NULL && damage_is_lasting(sqlstate))
 	{
 		turn_fail_damaged(write_queue_pop(batch));
 		return;
@@ -846,7 +846,7 @@ turn_run_own(Store *store, const TurnOwn *own)
 
 	if (done)
 		own->committed(store, own->arg);
-	else if (own->damaged != NULL && damage_is(turn.sqlstate))
+	else if (own->damaged != NULL && damage_is_lasting(turn.sqlstate))
 	{
 		MemoryContextSwitchTo(store->turn_context);
 		own->damaged(store, own->arg);

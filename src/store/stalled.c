@@ -1,23 +1,23 @@
 /*
- * damage.c
+ * stalled.c
  *	  Says what the store's long work cannot do for damaged rows.
  */
 #include "postgres.h"
 
 #include "bus/shmem.h"
-#include "store/damage.h"
+#include "store/stalled.h"
 
-static const char *const words[DAMAGES] = {
-	[DAMAGE_OF_RANGES] = "deletions of ranges that cannot end",
-	[DAMAGE_OF_GC] = "keys that garbage collection passes by",
-	[DAMAGE_OF_EXPIRED] = "places whose expired rows stay",
+static const char *const words[STALLED_WORKS] = {
+	[STALLED_RANGES] = "deletions of ranges that cannot end",
+	[STALLED_GC] = "keys that garbage collection passes by",
+	[STALLED_EXPIRED] = "places whose expired rows stay",
 };
 
-static uint64 known[DAMAGES];
+static uint64 known[STALLED_WORKS];
 
 /* A disk that does not answer is no better than a page that was overwritten. */
 bool
-damage_is(int sqlstate)
+damage_is_lasting(int sqlstate)
 {
 	return sqlstate == ERRCODE_DATA_CORRUPTED ||
 		sqlstate == ERRCODE_INDEX_CORRUPTED || sqlstate == ERRCODE_IO_ERROR;
@@ -29,7 +29,7 @@ tell(void)
 	const char *between = "damaged data, the server's log says where: ";
 	char note[256] = "";
 
-	for (int i = 0; i < DAMAGES; i++)
+	for (int i = 0; i < STALLED_WORKS; i++)
 	{
 		size_t len = strlen(note);
 
@@ -39,11 +39,11 @@ tell(void)
 				 (unsigned long long) known[i], words[i]);
 		between = ", ";
 	}
-	worker_note(WORKER_STORE, WORKER_NOTE_DAMAGE, note);
+	worker_note(WORKER_STORE, WORKER_NOTE_STALLED, note);
 }
 
 void
-damage_note(DamageOf of, uint64 n)
+stalled_note(StalledWork of, uint64 n)
 {
 	if (known[of] == n)
 		return;
@@ -52,7 +52,7 @@ damage_note(DamageOf of, uint64 n)
 }
 
 void
-damage_reset(void)
+stalled_reset(void)
 {
 	memset(known, 0, sizeof(known));
 	tell();

@@ -1,34 +1,34 @@
 /*
- * damage.h
+ * stalled.h
  *	  Rows that cannot be read and stand in the way of the store's long work:
  *	  what it could not do is said in tikv_status().
  *
  * Each such work goes round what it cannot do, tries it again rarely, and says
  * here how much that is; the log has where.
  */
-#ifndef TIKV_STORE_DAMAGE_H
-#define TIKV_STORE_DAMAGE_H
+#ifndef TIKV_STORE_STALLED_H
+#define TIKV_STORE_STALLED_H
 
 #include "postgres.h"
 
-typedef enum DamageOf
+typedef enum StalledWork
 {
-	DAMAGE_OF_RANGES,  /* deletions of ranges that do not end */
-	DAMAGE_OF_GC,	   /* keys that garbage collection passes by */
-	DAMAGE_OF_EXPIRED, /* places where expired rows stay */
-	DAMAGES
-} DamageOf;
+	STALLED_RANGES,  /* deletions of ranges that do not end */
+	STALLED_GC,	   /* keys that garbage collection passes by */
+	STALLED_EXPIRED, /* places where expired rows stay */
+	STALLED_WORKS
+} StalledWork;
 
 /* How soon what is damaged is tried again: somebody may have mended it. */
 #define DAMAGED_RETRY_US INT64CONST(60000000)
 
 /* Will a page or a row fail the same way until somebody mends it? */
-extern bool damage_is(int sqlstate);
+extern bool damage_is_lasting(int sqlstate);
 
 /* So many are known now; 0: none. */
-extern void damage_note(DamageOf of, uint64 n);
+extern void stalled_note(StalledWork of, uint64 n);
 
 /* The store starts: nothing is known. */
-extern void damage_reset(void);
+extern void stalled_reset(void);
 
-#endif /* TIKV_STORE_DAMAGE_H */
+#endif /* TIKV_STORE_STALLED_H */
