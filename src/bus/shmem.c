@@ -282,7 +282,8 @@ worker_enter(WorkerKind kind)
 	bus_worker_reset(kind);
 	set_pid(slot, MyProcPid);
 	for (int about = 0; about < WORKER_NOTES; about++)
-		worker_note(kind, about, "");
+		if (about != WORKER_NOTE_DAMAGE)
+			worker_note(kind, about, "");
 	(void) set_state(slot, WORKER_STARTING, NULL, "");
 }
 

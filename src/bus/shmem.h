@@ -43,12 +43,16 @@ typedef enum WorkerState
 	WORKER_STOPPING
 } WorkerState;
 
-/* What notes are about, each beside the others. */
+/*
+ * What notes are about, each beside the others.  Damage outlasts the worker's
+ * next start: it does not go away, and may be what ended the last one.
+ */
 typedef enum WorkerNote
 {
 	WORKER_NOTE_TLS,
 	WORKER_NOTE_DISK,
 	WORKER_NOTE_STALLED,
+	WORKER_NOTE_DAMAGE,
 	WORKER_NOTES
 } WorkerNote;
 

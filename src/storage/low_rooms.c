@@ -10,13 +10,11 @@
 
 #include "access/heaptoast.h"
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 
+#include "storage/bad_block.h"
 #include "storage/low_rooms.h"
 #include "storage/recent_page.h"
 
@@ -34,16 +32,16 @@ static LowRooms rooms[LOW_ROOMS_TABLES];
 static int n_rooms; /* that are in use: mostly none is */
 
 /* A block that could not be read, as long as its table is compacted. */
-typedef struct BadBlock
+typedef struct KnownBad
 {
 	Oid file; /* invalid: unused */
 	BlockNumber block;
-} BadBlock;
+} KnownBad;
 
 /* Of more than so many the first are tried again. */
 #define MAX_BAD_BLOCKS 64
 
-static BadBlock bad_blocks[MAX_BAD_BLOCKS];
+static KnownBad bad_blocks[MAX_BAD_BLOCKS];
 static uint64 n_bad_blocks; /* that were found, ever */
 
 Oid
@@ -156,7 +154,7 @@ is_bad(Relation heap, BlockNumber block)
 static void
 note_bad(Relation heap, BlockNumber block, const ErrorData *error)
 {
-	BadBlock *bad = &bad_blocks[n_bad_blocks++ % MAX_BAD_BLOCKS];
+	KnownBad *bad = &bad_blocks[n_bad_blocks++ % MAX_BAD_BLOCKS];
 
 	bad->file = heap_file(heap);
 	bad->block = block;
@@ -169,46 +167,13 @@ note_bad(Relation heap, BlockNumber block, const ErrorData *error)
 			 "Rows that were to go there while the table is compacted go to the blocks behind it.")));
 }
 
-/* What a disk or a damaged page may say. */
-static bool
-is_of_block(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
-		error->sqlerrcode == ERRCODE_IO_ERROR;
-}
-
-/*
- * Within a subtransaction, which takes care of what a failed read leaves behind.
- * It is rolled back in any case: it has done nothing, and the end of one that
- * succeeds would count as a command of the turn.
- */
 static bool
 try_read(Relation heap, BlockNumber block)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
+	ErrorData *error = bad_block_try(heap, block);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		ReleaseBuffer(ReadBuffer(heap, block));
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return true;
-	if (!is_of_block(error))
-		ReThrowError(error);
 	note_bad(heap, block, error);
 	FreeErrorData(error);
 	return false;

@@ -26,6 +26,7 @@
 #include "pdpb.pb-c.h"
 #include "pgstat.h"
 #include "storage/raw_table.h"
+#include "store/damage.h"
 #include "store/stalled.h"
 #include "store/grants.h"
 #include "store/snapshots.h"
@@ -700,18 +701,19 @@ static void
 undo_turn(RaftTurn *turn, WriteQueue *batch)
 {
 	Store *store = turn->store;
-	bool damaged;
+	ErrorData *error;
 
 	MemoryContextSwitchTo(store->turn_context);
-	damaged = damage_is_lasting(CopyErrorData()->sqlerrcode);
+	error = CopyErrorData();
 	EmitErrorReport();
 	FlushErrorState();
 	raft_storage_close(store);
 	AbortCurrentTransaction();
+	(void) damage_pass(store, error);
 	store->aborted_turns++;
 	metrics_add(VALUE_ABORTED_TURNS, 1);
 	if (turn->current != NULL)
-		raft_write_failed(store, turn->current, damaged);
+		raft_write_failed(store, turn->current, error->sqlerrcode);
 	turn_send_outbox(store);
 	write_queue_unpop(&store->replicas->queue, batch);
 }
@@ -762,7 +764,7 @@ raft_turn_run(Store *store)
 	{
 		/* The groups have snapshots that the next turn would not know of. */
 		if (turn.in_core || turn.committed || turn.accepted != NULL)
-			PG_RE_THROW();
+			damage_end(store);
 		undo_turn(&turn, &batch);
 	}
 	PG_END_TRY();

@@ -24,6 +24,7 @@
 #include "guc.h"
 #include "read/txn_look.h"
 #include "storage/last_look.h"
+#include "store/damage.h"
 #include "store/raw_decide.h"
 #include "store/replicas.h"
 
@@ -613,13 +614,13 @@ raft_write_covered(Peer *peer, uint64 index)
 }
 
 void
-raft_write_failed(Store *store, Write *write, bool damaged)
+raft_write_failed(Store *store, Write *write, int sqlstate)
 {
 	drop_decision(write);
-	if (damaged && write->inside != NULL)
+	if (damage_is_lasting(sqlstate))
 	{
 		raft_write_release(store, write);
-		turn_fail_damaged(write);
+		damage_answer_one(write);
 		return;
 	}
 	refuse_busy(store, write, "the command failed, see the server's log");

@@ -323,8 +323,8 @@ extern Write *raft_write_applied(Peer *peer, uint64 index, uint64 term);
 /* A snapshot has what these proposals may have become: nobody can tell. */
 extern void raft_write_covered(Peer *peer, uint64 index);
 
-/* Deciding it raised an error. */
-extern void raft_write_failed(Store *store, Write *write, bool damaged);
+/* Deciding it raised this error. */
+extern void raft_write_failed(Store *store, Write *write, int sqlstate);
 
 /* It is applied: to be answered when the turn is committed. */
 extern void raft_write_done(Store *store, Write *write);

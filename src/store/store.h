@@ -26,6 +26,7 @@
 #include "kvserver/dispatch.h"
 #include "server/server.h"
 #include "service/messages.h"
+#include "storage/bad_block.h"
 #include "storage/state_table.h"
 #include "storage/txn_table.h"
 #include "store/background.h"
@@ -179,6 +180,7 @@ typedef struct Write
 	struct GrantHold *hold; /* by what it waits for those of others */
 	bool was_held;			/* it has waited, and comes before newer ones */
 
+	bool damaged;	   /* it met a row that cannot be read */
 	RawCasResult *cas; /* what a compare and swap met */
 	int64 era;		   /* that an accepted deletion of a range began */
 
@@ -262,6 +264,7 @@ struct Store
 	MemoryContext turn_context; /* reset after each turn */
 	Pacer pacer;
 	Guard guard;
+	BadBlock told_bad; /* that the log names already */
 
 	RangeDeletes ranges;
 	Sweeper sweeper;

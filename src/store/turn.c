@@ -23,6 +23,7 @@
 #include "read/txn_look.h"
 #include "storage/last_look.h"
 #include "storage/raw_table.h"
+#include "store/damage.h"
 #include "store/stalled.h"
 #include "store/grants.h"
 #include "store/raw_decide.h"
@@ -55,7 +56,9 @@ typedef struct Turn
 	TxnTurn txn;
 	Write *current; /* being decided: in neither queue */
 	int64 begun_us;
+	const RawModify *raw_at; /* being written */
 	int sqlstate; /* of the error that aborted it */
+	bool passed;  /* ... and it would not come again */
 	bool committed;
 } Turn;
 
@@ -481,7 +484,11 @@ write_rows(Turn *turn)
 	if (turn->store->sweeper.enabled)
 		raw_writer_watch(turn->writer, sweeper_note, turn->store);
 	for (size_t i = 0; i < overlay->n_modifies; i++)
-		raw_writer_apply(turn->writer, &overlay->modifies[i]);
+	{
+		turn->raw_at = &overlay->modifies[i];
+		raw_writer_apply(turn->writer, turn->raw_at);
+	}
+	turn->raw_at = NULL;
 	raw_writer_close(turn->writer);
 }
 
@@ -654,14 +661,17 @@ static void
 abort_turn(Turn *turn)
 {
 	Store *store = turn->store;
+	ErrorData *error;
 
 	if (turn->committed)
 		PG_RE_THROW();
 	MemoryContextSwitchTo(store->turn_context);
-	turn->sqlstate = CopyErrorData()->sqlerrcode;
+	error = CopyErrorData();
+	turn->sqlstate = error->sqlerrcode;
 	log_abort(store);
 	FlushErrorState();
 	AbortCurrentTransaction();
+	turn->passed = damage_pass(store, error);
 	store->aborted_turns++;
 	metrics_add(VALUE_ABORTED_TURNS, 1);
 	range_delete_aborted(store);
@@ -700,14 +710,35 @@ turn_fail_damaged(Write *write)
 	write->request->fail(write->request, RPC_DATA_LOSS, SERVICE_DAMAGED);
 }
 
+/*
+ * An error that comes again whenever this row is asked for: mark those that
+ * asked, so that they alone hear of it.  A row without an older one is written
+ * with many others, of which any may have failed.
+ */
+static int
+blame(Turn *turn)
+{
+	WriteQueue *outbox = &turn->store->outbox;
+
+	if (turn->passed || !damage_is_lasting(turn->sqlstate))
+		return 0;
+	if (turn->current != NULL)
+		return turn->current->damaged = true;
+	if (turn->raw_at != NULL && !turn->raw_at->absent)
+		return damage_blame_raw(outbox, turn->raw_at);
+	if (turn->txn.at != NULL)
+		return damage_blame_txn(outbox, turn->txn.at);
+	return 0;
+}
+
 static void
 refuse_aborted(Store *store, WriteQueue *batch, int sqlstate)
 {
 	RegionError error = {.kind = REGION_SERVER_IS_BUSY, .backoff_ms = 100};
 
-	if (batch->n == 1 && batch->head->inside != NULL && damage_is_lasting(sqlstate))
+	if (damage_is_lasting(sqlstate) && batch->n == 1)
 	{
-		turn_fail_damaged(write_queue_pop(batch));
+		damage_answer_one(write_queue_pop(batch));
 		return;
 	}
 	error.reason = "the turn was rolled back, nothing was written";
@@ -762,15 +793,19 @@ refuse_unopened(Store *store, WriteQueue *batch)
 	refuse_all(batch, &error);
 }
 
-/*
- * One transaction over a batch.  True if all of it was answered; else it was
- * undone, nothing of it was answered, and *sqlstate says why.
- */
-static bool
+typedef enum Tried
+{
+	TRIED_DONE,	 /* all was answered */
+	TRIED_AGAIN, /* undone; what it failed by is out of the way */
+	TRIED_FAILED /* undone */
+} Tried;
+
+/* One transaction over a batch; *sqlstate is that of an error. */
+static Tried
 try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 {
 	Turn turn = {.store = store, .begun_us = dispatch_now_us()};
-	volatile bool done = true;
+	volatile Tried tried = TRIED_DONE;
 
 	PG_TRY();
 	{
@@ -781,19 +816,23 @@ try_batch(Store *store, WriteQueue *batch, int *sqlstate)
 	}
 	PG_CATCH();
 	{
+		int n_blamed;
+
 		abort_turn(&turn);
+		n_blamed = blame(&turn);
 		gather_unanswered(&turn, batch);
+		damage_answer(batch);
 		*sqlstate = turn.sqlstate;
-		done = false;
+		tried = turn.passed || n_blamed > 0 ? TRIED_AGAIN : TRIED_FAILED;
 	}
 	PG_END_TRY();
 
 	/* Outside: what is durable is answered, whatever happens meanwhile. */
 	FAILPOINT_PASS("store_own_before_reply");
-	if (done)
+	if (tried == TRIED_DONE)
 		turn_send_outbox(store);
 	turn_finish(store);
-	return done;
+	return tried;
 }
 
 /*
@@ -804,11 +843,24 @@ static void
 run_batch(Store *store, WriteQueue *batch, int *tries)
 {
 	WriteQueue half;
+	Tried tried;
 	int sqlstate = 0;
 	int n;
 
+	/*
+	 * Each time a write or a block is out of the way, which costs no try, unless
+	 * there is no end of blocks: a disk that answers nothing.
+	 */
+	for (int left = MAX_TRIES; left > 0; left--)
+	{
+		tried = try_batch(store, batch, &sqlstate);
+		if (batch->n == 0 && tried != TRIED_DONE)
+			return;
+		if (tried != TRIED_AGAIN)
+			break;
+	}
 	(*tries)--;
-	if (try_batch(store, batch, &sqlstate))
+	if (tried == TRIED_DONE)
 		return;
 	if (batch->n <= 1 || *tries <= 0 || sqlstate == ERRCODE_DISK_FULL)
 	{

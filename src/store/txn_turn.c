@@ -240,7 +240,11 @@ txn_turn_write(TxnTurn *turn)
 		turn->writer =
 			txn_writer_open(turn->tables, turn->snapshot, turn->store->pool);
 		while ((modify = txn_overlay_next(overlay, &at)) != NULL)
+		{
+			turn->at = modify;
 			txn_writer_apply(turn->writer, modify);
+		}
+		turn->at = NULL;
 		txn_writer_close(turn->writer);
 		FAILPOINT("store_txn_written");
 	}

@@ -29,6 +29,7 @@ typedef struct TxnTurn
 	Snapshot snapshot;
 	MvccReader *base; /* made when a command first reads */
 	TxnWriter *writer;
+	const TxnModify *at; /* being written */
 } TxnTurn;
 
 /*

@@ -1,0 +1,37 @@
+/*
+ * damage.h
+ *	  What the store does where a disk has spoiled its tables: pass a block by,
+ *	  answer the write that met a row, say so.
+ */
+#ifndef TIKV_STORE_DAMAGE_H
+#define TIKV_STORE_DAMAGE_H
+
+#include "store/txn_turn.h"
+
+/*
+ * The transaction is over.  True: the error was of a block where something new
+ * was to be put, which goes elsewhere from now on; try again.
+ */
+extern bool damage_pass(Store *store, const ErrorData *error);
+
+/*
+ * Inside PG_CATCH, before the process ends by the error: the same, so that the
+ * next one need not meet it.  Does not return.
+ */
+extern void damage_end(Store *store) pg_attribute_noreturn();
+
+/* Will it fail the same way until somebody mends the data? */
+extern bool damage_is_lasting(int sqlstate);
+
+/*
+ * The running turn failed at an effect: mark the writes that have it.  How many
+ * there are.
+ */
+extern int damage_blame_raw(WriteQueue *outbox, const RawModify *at);
+extern int damage_blame_txn(WriteQueue *outbox, const TxnModify *at);
+
+/* Answer the marked ones, which are undone, and take them out. */
+extern void damage_answer(WriteQueue *batch);
+extern void damage_answer_one(Write *write);
+
+#endif /* TIKV_STORE_DAMAGE_H */
