@@ -94,6 +94,8 @@ startup_shmem(void)
 		flush_shmem_init(shmem);
 		pg_atomic_init_u64(&shmem->table_cut_until_us, 0);
 		pg_atomic_init_u64(&shmem->table_cuts, 0);
+		for (int i = 0; i < STUCK_REGIONS; i++)
+			pg_atomic_init_u64(&shmem->stuck_regions[i], 0);
 		for (int i = 0; i < TASK_COUNTERS; i++)
 			pg_atomic_init_u64(&shmem->tasks[i], 0);
 	}

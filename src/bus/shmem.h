@@ -91,6 +91,9 @@ typedef struct FlushShared
 	struct Latch *latch;
 } FlushShared;
 
+/* More than these keep their store from staying up. */
+#define STUCK_REGIONS 16
+
 typedef struct TikvShmem
 {
 	WorkerSlot workers[WORKER_KINDS];
@@ -106,6 +109,7 @@ typedef struct TikvShmem
 	GrantsShared *grants;
 	CommitsShared *commits;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
+	pg_atomic_uint64 stuck_regions[STUCK_REGIONS]; /* damage.h; 0: none */
 	pg_atomic_uint64 table_cut_until_us; /* table_cut.h; 0: nothing is cut */
 	pg_atomic_uint64 table_cuts;		 /* that have begun */
 	FlushShared flush;

@@ -151,9 +151,8 @@ look_at_block(Search *search, Relation rel, BlockNumber block)
 				get_namespace_name(RelationGetNamespace(rel)),
 				RelationGetRelationName(rel)),
 			sizeof(search->found->table));
-	search->answer = rel->rd_rel->relkind == RELKIND_INDEX ?
-		BAD_BLOCK_INDEX :
-		pass(rel, block);
+	search->answer = rel->rd_rel->relkind == RELKIND_INDEX ? BAD_BLOCK_INDEX :
+															 pass(rel, block);
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "bus/shmem.h"
+#include "core/codec/memcomparable.h"
 #include "store/damage.h"
 #include "utils/memutils.h"
 
@@ -33,10 +34,10 @@ is_told(const Store *store, const BadBlock *bad)
 static void
 tell(Store *store, const BadBlock *bad, BadBlockAnswer answer)
 {
-	static const char *const what[] = {
-		[BAD_BLOCK_ROWS] = "its rows can be neither read nor written",
-		[BAD_BLOCK_PASSED] = "new rows go to other blocks",
-		[BAD_BLOCK_INDEX] = "make the index anew with REINDEX"};
+	static const char *const what[] =
+		{[BAD_BLOCK_ROWS] = "its rows can be neither read nor written",
+		 [BAD_BLOCK_PASSED] = "new rows go to other blocks",
+		 [BAD_BLOCK_INDEX] = "make the index anew with REINDEX"};
 	char text[256];
 
 	snprintf(text, sizeof(text), "block %u of %s cannot be read: %s",
@@ -91,20 +92,92 @@ damage_pass(Store *store, const ErrorData *error)
 	return answer == BAD_BLOCK_PASSED;
 }
 
-void
-damage_end(Store *store)
+/* -------------------------------------------- what is committed and meets it */
+
+static pg_atomic_uint64 *
+stuck(uint64 region_id)
 {
+	pg_atomic_uint64 *regions = tikv_shmem()->stuck_regions;
+
+	for (int i = 0; i < STUCK_REGIONS; i++)
+		if (pg_atomic_read_u64(&regions[i]) == region_id)
+			return &regions[i];
+	return NULL;
+}
+
+bool
+damage_stops(uint64 region_id)
+{
+	return stuck(region_id) != NULL;
+}
+
+void
+damage_let_go(uint64 region_id)
+{
+	pg_atomic_uint64 *held = stuck(region_id);
+
+	if (held != NULL)
+		pg_atomic_write_u64(held, 0);
+}
+
+static Peer *
+peer_of(Store *store, const RawModify *raw_at, const TxnModify *txn_at)
+{
+	if (txn_at != NULL)
+		return store_find_peer_of_txn_key(store, txn_at->key);
+	if (raw_at == NULL)
+		return NULL;
+	return store_find_peer_of_key(store,
+								  store->meta.api == API_V2 ?
+									  memcomparable_encode(raw_at->key,
+														   &store->arena) :
+									  raw_at->key);
+}
+
+/*
+ * What is committed can be refused no more.  The peer applies nothing from now
+ * on, and the other regions of the store go on.
+ */
+static void
+stop_region(Store *store, const Peer *peer)
+{
+	pg_atomic_uint64 *free = stuck(0);
+	uint64 region_id = peer != NULL ? peer->region.id : 0;
+	char text[256];
+
+	if (region_id == 0 || free == NULL || damage_stops(region_id))
+		return;
+	pg_atomic_write_u64(free, region_id);
+	snprintf(
+		text, sizeof(text),
+		"region %llu stands still on this store: what was committed meets a row that cannot be read",
+		(unsigned long long) region_id);
+	worker_note(WORKER_STORE, WORKER_NOTE_DAMAGE, text);
+	ereport(
+		LOG,
+		(errmsg("tikv store %llu: %s",
+				(unsigned long long) store->meta.store_id, text),
+		 errhint(
+			 "Its other peers go on; see \"Damaged blocks\" in docs/operations.md.")));
+}
+
+void
+damage_end(Store *store, const RawModify *raw_at, const TxnModify *txn_at)
+{
+	const Peer *peer = peer_of(store, raw_at, txn_at);
 	ErrorData *error;
 
 	MemoryContextSwitchTo(store->turn_context);
 	error = CopyErrorData();
-	if (!bad_block_may_say(error->sqlerrcode))
+	if (!damage_is_lasting(error->sqlerrcode))
 		PG_RE_THROW();
 	FlushErrorState();
 	AbortCurrentTransaction();
+	if (damage_pass(store, error))
+		ReThrowError(error);
+	stop_region(store, peer);
 	/* Why it ends, until the next one serves: it may meet the same. */
-	if (!damage_pass(store, error))
-		worker_report(WORKER_STORE, WORKER_WAITING, error->message, "");
+	worker_report(WORKER_STORE, WORKER_WAITING, error->message, "");
 	ReThrowError(error);
 }
 

@@ -16,9 +16,16 @@ extern bool damage_pass(Store *store, const ErrorData *error);
 
 /*
  * Inside PG_CATCH, before the process ends by the error: the same, so that the
- * next one need not meet it.  Does not return.
+ * next one need not meet it.  Or else, the effect that it met is one of a region
+ * that applies nothing more, until the server starts anew.  Does not return.
  */
-extern void damage_end(Store *store) pg_attribute_noreturn();
+extern void damage_end(Store *store, const RawModify *raw_at,
+					   const TxnModify *txn_at) pg_attribute_noreturn();
+
+extern bool damage_stops(uint64 region_id);
+
+/* A snapshot is about to take the place of what it could not apply. */
+extern void damage_let_go(uint64 region_id);
 
 /* Will it fail the same way until somebody mends the data? */
 extern bool damage_is_lasting(int sqlstate);

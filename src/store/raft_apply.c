@@ -11,6 +11,7 @@
 
 #include "bus/lock_table.h"
 #include "core/base/check.h"
+#include "store/damage.h"
 #include "store/replicas.h"
 
 static void
@@ -169,6 +170,11 @@ raft_apply_hold(Peer *peer)
 	Replicas *replicas = store->replicas;
 	uint64 index;
 
+	if (damage_stops(peer->region.id) && !raft_holds_apply(peer->raft))
+	{
+		raft_hold_apply(peer->raft, peer->saved.applied_index + 1);
+		return;
+	}
 	if ((!replicas->apply_held &&
 		 range_delete_n_running(store) < RANGE_DELETES_FULL) ||
 		raft_holds_apply(peer->raft))

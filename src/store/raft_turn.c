@@ -409,7 +409,10 @@ take_ready(RaftTurn *turn, Peer *peer)
 	 * log that it removes is not the one that begins behind it.
 	 */
 	if (peer->ready.snapshot != NULL)
+	{
+		damage_let_go(peer->region.id);
 		snapshots_take(turn, peer);
+	}
 	raft_apply(turn, peer);
 	raft_storage_save(turn, peer);
 	FAILPOINT("store_ready_stored");
@@ -427,7 +430,11 @@ write_rows(RaftTurn *turn)
 	if (store->sweeper.enabled)
 		raw_writer_watch(turn->writer, sweeper_note, store);
 	for (size_t i = 0; i < overlay->n_modifies; i++)
-		raw_writer_apply(turn->writer, &overlay->modifies[i]);
+	{
+		turn->raw_at = &overlay->modifies[i];
+		raw_writer_apply(turn->writer, turn->raw_at);
+	}
+	turn->raw_at = NULL;
 	raw_writer_close(turn->writer);
 	txn_turn_write(&turn->txn);
 	range_delete_save_new(store);
@@ -764,7 +771,7 @@ raft_turn_run(Store *store)
 	{
 		/* The groups have snapshots that the next turn would not know of. */
 		if (turn.in_core || turn.committed || turn.accepted != NULL)
-			damage_end(store);
+			damage_end(store, turn.raw_at, turn.txn.at);
 		undo_turn(&turn, &batch);
 	}
 	PG_END_TRY();

@@ -204,6 +204,7 @@ typedef struct RaftTurn
 	bool committed;		/* ... or the readies that are out, or what is gone */
 	Write *current;		/* being decided */
 	InMessage *message; /* being stepped */
+	const RawModify *raw_at; /* being written */
 	SplitBorn *born;
 	AcceptedRegion *accepted;
 } RaftTurn;

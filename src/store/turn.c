@@ -57,8 +57,8 @@ typedef struct Turn
 	Write *current; /* being decided: in neither queue */
 	int64 begun_us;
 	const RawModify *raw_at; /* being written */
-	int sqlstate; /* of the error that aborted it */
-	bool passed;  /* ... and it would not come again */
+	int sqlstate;			 /* of the error that aborted it */
+	bool passed;			 /* ... and it would not come again */
 	bool committed;
 } Turn;
 

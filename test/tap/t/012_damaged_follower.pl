@@ -66,5 +66,21 @@ is(scalar @said, 1, 'the follower says once that it passes the block by');
 is(scalar @errors, 1, 'which it has met once');
 like(sql(1, q{SELECT reason FROM tikv_status() WHERE worker = 'store'}), qr/^block $free of tikv_internal.raw cannot be read/,
 	'tikv_status() says so, though the store began anew');
+
+# ---- a row that is written and cannot be read
+
+spoil($used);
+put_until_written('a000700');
+wait_state($nodes[1], 'store', 'serving', qr/^region \d+ stands still on this store: what was committed meets a row that cannot be read$/);
+put_until_written("p$_") foreach 1 .. 20;
+wait_for('the follower to have what it does not apply', sub {
+	my $known = sql(1, 'SELECT applied, committed FROM tikv.raft WHERE is_local');
+	my ($done, $known_to) = split /\|/, $known;
+
+	return $known_to - $done > 20 ? $known : undef;
+});
+@errors = slurp_file($nodes[1]->logfile) =~ /ERROR: .*invalid page in block $used\b/g;
+cmp_ok(scalar @errors, '<=', 2, 'the follower that cannot apply what is committed stays up');
+is(sql(0, q{SELECT count(*) FROM tikv_scan('p', 'q')}), 20, 'and the leader serves');
 $_->stop foreach reverse @nodes;
 done_testing();
