@@ -178,6 +178,23 @@ all_agreed(const Peer *peer)
 }
 
 /*
+ * What nobody has asked for by now is for one that lags, maybe for days: that
+ * keeps the group awake, but not its log in memory.
+ */
+static void
+give_back_log(Peer *peer)
+{
+	PeerSleep *sleep = &peer->sleep;
+	uint64 last = raft_last_index(peer->raft);
+
+	if (last != sleep->still_at)
+		sleep->still_ticks = 0;
+	sleep->still_at = last;
+	if (++sleep->still_ticks == IDLE_TICKS)
+		raft_give_back(peer->raft, 0);
+}
+
+/*
  * Followers fall asleep when they are asked.  When the leader does, it asks
  * once more: a heartbeat may have woken one of them meanwhile.  One that had
  * something to send just then follows when it has heard nothing for a second.
@@ -187,6 +204,7 @@ hibernate_tick(Peer *peer, int64 now_us)
 {
 	PeerSleep *sleep = &peer->sleep;
 
+	give_back_log(peer);
 	sleep->silent_ticks++;
 	if (has_work(peer))
 	{
@@ -194,8 +212,7 @@ hibernate_tick(Peer *peer, int64 now_us)
 		sleep->agreed = 0;
 		return false;
 	}
-	if (++sleep->idle_ticks == IDLE_TICKS)
-		raft_give_back(peer->raft, 0);
+	sleep->idle_ticks++;
 	if (!may_sleep(peer))
 		return false;
 	if (!peer_is_leader(peer))

@@ -29,6 +29,8 @@ typedef struct PeerSleep
 	bool wanted;	   /* the leader has asked, and was the last to speak */
 	int idle_ticks;	   /* in a row, with nothing but heartbeats */
 	int silent_ticks;  /* ... and without those */
+	int still_ticks;   /* in a row, with a log that did not grow */
+	uint64 still_at;   /* ... which ended here */
 	uint32 agreed;	   /* by place in the region's peers */
 	int64 asked_us;	   /* when the peers were asked last */
 	int64 since_us;	   /* it sleeps */
