@@ -224,11 +224,13 @@ damage_blame_txn(WriteQueue *outbox, const TxnModify *at)
 	return n;
 }
 
-/* The store's own, and those that ask for a grant, know of busy alone. */
+/* The store's own say which; those that ask for a grant know of busy alone. */
 void
 damage_answer_one(Write *write)
 {
-	if (write->inside != NULL || write->wish != NULL)
+	if (write->inside != NULL)
+		turn_fail_damaged(write);
+	else if (write->wish != NULL)
 		service_busy(write->request, NOTHING_READABLE);
 	else
 		service_damaged(write->request);

@@ -27,7 +27,6 @@
 #include "pgstat.h"
 #include "storage/raw_table.h"
 #include "store/damage.h"
-#include "store/stalled.h"
 #include "store/grants.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"

@@ -15,14 +15,6 @@ static const char *const words[STALLED_WORKS] = {
 
 static uint64 known[STALLED_WORKS];
 
-/* A disk that does not answer is no better than a page that was overwritten. */
-bool
-damage_is_lasting(int sqlstate)
-{
-	return sqlstate == ERRCODE_DATA_CORRUPTED ||
-		sqlstate == ERRCODE_INDEX_CORRUPTED || sqlstate == ERRCODE_IO_ERROR;
-}
-
 static void
 tell(void)
 {

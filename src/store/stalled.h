@@ -13,17 +13,14 @@
 
 typedef enum StalledWork
 {
-	STALLED_RANGES,  /* deletions of ranges that do not end */
-	STALLED_GC,	   /* keys that garbage collection passes by */
+	STALLED_RANGES,	 /* deletions of ranges that do not end */
+	STALLED_GC,		 /* keys that garbage collection passes by */
 	STALLED_EXPIRED, /* places where expired rows stay */
 	STALLED_WORKS
 } StalledWork;
 
 /* How soon what is damaged is tried again: somebody may have mended it. */
 #define DAMAGED_RETRY_US INT64CONST(60000000)
-
-/* Will a page or a row fail the same way until somebody mends it? */
-extern bool damage_is_lasting(int sqlstate);
 
 /* So many are known now; 0: none. */
 extern void stalled_note(StalledWork of, uint64 n);

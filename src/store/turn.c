@@ -24,7 +24,6 @@
 #include "storage/last_look.h"
 #include "storage/raw_table.h"
 #include "store/damage.h"
-#include "store/stalled.h"
 #include "store/grants.h"
 #include "store/raw_decide.h"
 #include "store/replicas.h"
