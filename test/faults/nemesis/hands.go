@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/metapb"
@@ -23,9 +24,26 @@ func (n *Nemesis) AwaitLeader(besides int) (int, error) {
 	found := w.await(replacedWithin)
 	w.stop()
 	if !found {
-		return -1, fmt.Errorf("no node but %d leads after %v", besides, replacedWithin)
+		return -1, fmt.Errorf("no node but %d leads after %v: %s", besides, replacedWithin, n.groupsSeen(besides))
 	}
 	return w.node, nil
+}
+
+// What the nodes besides this one say of their peers and of their messages.
+func (n *Nemesis) groupsSeen(besides int) string {
+	var all []string
+	for node := 0; node < n.Cluster.Nodes; node++ {
+		if node == besides {
+			continue
+		}
+		var peers, messages string
+		err := errors.Join(
+			n.ask(node, []any{&peers}, `SELECT string_agg(r::text, ' ') FROM tikv.raft AS r WHERE is_local`),
+			n.ask(node, []any{&messages}, `SELECT string_agg(name || '=' || value, ' ') FROM tikv.metrics
+				WHERE name LIKE 'tikv_fdw_raft%' AND value <> 0`))
+		all = append(all, fmt.Sprintf("node %d: %s; %s; %v", node, peers, messages, err))
+	}
+	return strings.Join(all, "\n")
 }
 
 // CutTo lets nothing reach the node from others; they hear it.

@@ -8,7 +8,6 @@ use warnings;
 use Test::More;
 use TikvGroup;
 use TikvTest;
-use Time::HiRes qw(usleep);
 
 my $rows = 500;
 my @stores = (1, 4, 5);
@@ -35,15 +34,12 @@ sub waiting
 
 order($old, qq{tikv_batch_put(array_agg(('p/' || i)::bytea), array_agg('v'::bytea)) FROM generate_series(1, $rows) AS i}, 'keys');
 wait_same('on all nodes');
-reserve(nearly_full($nodes[$new]));
-wait_for('a store that carries none out', sub {
-	ask($old, q{SELECT tikv_put('gone/1', 'v'), tikv_delete_range('gone/', 'gone0')});
-	usleep(300_000);
-	return waiting() > 0;
-});
-my $before = waiting();
+my $holder = $nodes[$new]->background_psql('postgres');
+
+# all of them are one slice
+$holder->query_safe(q{BEGIN; SELECT 1 FROM tikv_internal.raw WHERE key = 'p/1' FOR UPDATE});
 order($old, q{tikv_delete_range('p/', 'p0')}, 'the deletion is acknowledged');
-wait_for('it to be applied', sub { waiting() > $before });
+wait_for('it to be applied', sub { waiting() > 0 });
 is(ask($new, $stored), $rows, 'and all rows are there');
 
 # ---- it leads, with others and alone
@@ -54,6 +50,11 @@ is(ask($new, $scan), '0', 'it serves, and shows none of them');
 order($new, "tikv_remove_peer(2, $stores[$_])", "store $stores[$_] loses its peer") foreach $old, $third;
 wait_for('a lone peer', sub { (ask($new, 'SELECT count(*) FROM tikv.raft WHERE region_id = 2') // '') eq '1' });
 is(ask($new, $scan), '0', 'alone it shows none');
+
+# with nobody to leave it to it may lead without space
+reserve(nearly_full($nodes[$new]));
+wait_for('its disk to be nearly full', sub { (rawctl($nodes[$new], 'put', 'full', 'v'))[0] != 0 });
+let_table_go($holder);
 {
 	local $ENV{RAWCTL_DISK_FULL_OPT} = 2;
 
