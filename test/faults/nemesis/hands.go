@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"strings"
 	"time"
 
@@ -18,13 +19,19 @@ func (n *Nemesis) Leader() (int, error) {
 	return n.AwaitLeader(-1)
 }
 
-// AwaitLeader waits until a node besides this one leads that region.
+// AwaitLeader waits until a node besides this one leads that region.  How long
+// that may take is not judged here: a slow machine is told of, with what the
+// nodes say of it.
 func (n *Nemesis) AwaitLeader(besides int) (int, error) {
 	w := startWatch(n.groups[0], n.Cluster.Nodes, besides)
 	found := w.await(replacedWithin)
+	if !found {
+		log.Printf("no node but %d leads after %v:\n%s", besides, replacedWithin, n.groupsSeen(besides))
+		found = w.await(2 * replacedWithin)
+	}
 	w.stop()
 	if !found {
-		return -1, fmt.Errorf("no node but %d leads after %v: %s", besides, replacedWithin, n.groupsSeen(besides))
+		return -1, fmt.Errorf("no node but %d leads after %v: %s", besides, 3*replacedWithin, n.groupsSeen(besides))
 	}
 	return w.node, nil
 }
