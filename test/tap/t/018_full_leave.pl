@@ -40,11 +40,14 @@ sub wait_roles
 	pass($what);
 }
 
-sub store_of
+sub wait_store
 {
 	my ($name) = @_;
 
-	return try_query($node{$name}, 'SELECT store_id FROM tikv.raft WHERE is_local') // '';
+	wait_for("a peer at $name", sub {
+		$store{$name} = try_query($node{$name}, 'SELECT store_id FROM tikv.raft WHERE is_local') // '';
+		return $store{$name} ne '';
+	});
 }
 
 sub put
@@ -67,7 +70,7 @@ sub leave
 }
 
 wait_for('three voters', sub { voters_at($node{one}) eq '3' });
-%store = map { $_ => store_of($_) } keys %node;
+wait_store($_) foreach keys %node;
 is(roles('one'), "follower $store{two}, follower $store{three}, leader $store{one}", 'the first one leads');
 
 # Of equals the first one is chosen, in the order in which they have come.
@@ -90,7 +93,7 @@ $node{four} = new_node('four', 'tikv.join' => $node{two}{tikv}{'tikv.pd_addr'});
 $node{four}->start;
 serve($node{four});
 wait_for('three voters', sub { voters_at($node{two}) eq '3' });
-$store{four} = store_of('four');
+wait_store('four');
 leave('two', 'four');
 wait_roles('four', "leader $store{four}, learner $store{three}", 'the new node leads, and not the one without space');
 is(put('four', 'last'), 0, 'and takes writes');
