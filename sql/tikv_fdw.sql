@@ -924,7 +924,7 @@ COMMENT ON COLUMN tikv.gc.collected IS
 COMMENT ON COLUMN tikv.gc.oldest_transaction IS
 'The start_ts of the oldest session that holds it back';
 COMMENT ON COLUMN tikv.gc.gave_up_because IS
-'Why the last round ended early; NULL if it did not. The next one tries again';
+'Why the last round ended early, or passed keys by; NULL if it did neither. The next one tries again';
 COMMENT ON COLUMN tikv.gc.gave_up_on IS
 'start_ts of the transaction that was in the way';
 

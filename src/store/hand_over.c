@@ -2,11 +2,11 @@
  * hand_over.c
  *	  Leaders that keep everybody from writing leave it to another peer.
  *
- * One whose entries are not applied for now, since too many deletions of ranges
- * are on their way; and one whose disk is short, if that of another store is
- * well: there ordinary writes go on as long as a majority has space
- * (disk_usage.c).  Placement Driver brings no leaders to a store that says that
- * it is busy, as one without space does, so they do not come back by that.
+ * One whose committed entries are held back, since too many deletions of ranges
+ * are on their way or a row cannot be read; and one whose disk is short, if that
+ * of another store is well: there ordinary writes go on as long as a majority has
+ * space (disk_usage.c).  Placement Driver brings no leaders to a store that says
+ * that it is busy, as one without space does, so they do not come back by that.
  */
 #include "postgres.h"
 
