@@ -18,9 +18,9 @@ func (t *tester) checkCommit() {
 	read := t.ts()
 	pushed := t.status(&kvrpcpb.CheckTxnStatusRequest{PrimaryKey: k, LockTs: start, CallerStartTs: read, CurrentTs: read})
 	t.want(pushed.Action == kvrpcpb.Action_MinCommitTSPushed, "push", pushed)
-	e := t.commit(start, start+2, k).Error
+	e := t.commit(start, start+1, k).Error
 	x := e.GetCommitTsExpired()
-	t.want(lone(e, "CommitTsExpired") && x.StartTs == start && x.AttemptedCommitTs == start+2 && bytes.Equal(x.Key, k) &&
+	t.want(lone(e, "CommitTsExpired") && x.StartTs == start && x.AttemptedCommitTs == start+1 && bytes.Equal(x.Key, k) &&
 		x.MinCommitTs == pushed.GetLockInfo().GetMinCommitTs(), "commit below min_commit_ts", e)
 	commit := t.ts()
 	for i := 0; i < 2; i++ {
