@@ -28,6 +28,8 @@ typedef struct GrantSlot
 	uint32 first_page;
 	uint32 n_pages;
 	Size used;
+	int sqlstate; /* of the error that ended it; 0: none is known */
+	char error[256];
 } GrantSlot;
 
 struct GrantsShared
@@ -138,6 +140,7 @@ grant_take(TransactionId xid, uint64 start_ts, uint64 commit_ts, Size bytes)
 	slot->first_page = first;
 	slot->n_pages = n_pages;
 	slot->used = 0;
+	slot->sqlstate = 0;
 	pg_write_barrier();
 	pg_atomic_write_u32(&slot->state, GRANT_FILLING);
 	return found;
@@ -205,6 +208,15 @@ grants_reset_filling(void)
 	}
 }
 
+int
+grant_error(int grant, const char **message)
+{
+	const GrantSlot *slot = &shared()->slots[grant];
+
+	*message = slot->error;
+	return slot->sqlstate;
+}
+
 bool
 grants_have_news(void)
 {
@@ -256,6 +268,16 @@ grant_next_key(int grant, Size *at)
 }
 
 /* ------------------------------------------------------------ the backend */
+
+/* Its transaction is in progress, so the slot is its own. */
+void
+grant_note_error(int grant, int sqlstate, const char *message)
+{
+	GrantSlot *slot = &shared()->slots[grant];
+
+	strlcpy(slot->error, message, sizeof(slot->error));
+	slot->sqlstate = sqlstate;
+}
 
 void
 grant_end(int grant, uint64 generation)

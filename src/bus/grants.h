@@ -79,6 +79,9 @@ extern void grant_free(int grant);
 /* Free those that no reply can have told of.  The first act of a store. */
 extern void grants_reset_filling(void);
 
+/* What a backend has noted, its sqlstate; 0: nothing. */
+extern int grant_error(int grant, const char **message);
+
 /* Has a backend said that it is done, since the last call? */
 extern bool grants_take_news(void);
 extern bool grants_have_news(void);
@@ -104,6 +107,9 @@ grant_guard_bytes(const GrantKey *key)
 }
 
 /* ---- the backend ---- */
+
+/* Its rows cannot be written: for the store, which finds out about it. */
+extern void grant_note_error(int grant, int sqlstate, const char *message);
 
 /* Its transaction has ended: wakes the store.  An old generation: nothing. */
 extern void grant_end(int grant, uint64 generation);

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/tableam.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -16,6 +17,7 @@
 #include "bus/lock_table.h"
 #include "core/base/check.h"
 #include "core/codec/number.h"
+#include "storage/bad_block.h"
 #include "storage/grant_rows.h"
 #include "storage/lock_pool.h"
 #include "storage/version_row.h"
@@ -184,9 +186,9 @@ write_row(Rows *rows, const TxnModify *row)
 		(void) version_put(writer, row->key, row->ts, row->bytes);
 }
 
-void
-grant_rows_write(const OpenTables *tables, Snapshot snapshot,
-				 const GrantAnswer *answer)
+static void
+write_rows(const OpenTables *tables, Snapshot snapshot,
+		   const GrantAnswer *answer)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "rows of a grant",
@@ -212,6 +214,62 @@ grant_rows_write(const OpenTables *tables, Snapshot snapshot,
 	ExecDropSingleTupleTableSlot(rows.fetched);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
+}
+
+/* ----------------------------------------------- blocks that cannot be read */
+
+/* One was met, and rows may go there where this process has put rows last. */
+static bool met_damage;
+
+static void
+forget_block(Relation heap)
+{
+	Oid toast = heap->rd_rel->reltoastrelid;
+
+	RelationSetTargetBlock(heap, InvalidBlockNumber);
+	if (!OidIsValid(toast))
+		return;
+	heap = table_open(toast, RowExclusiveLock);
+	RelationSetTargetBlock(heap, InvalidBlockNumber);
+	table_close(heap, NoLock);
+}
+
+/* The transaction ends by it; the store sees to it that the next one does not. */
+static void
+note_damage(const GrantAnswer *answer)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	ErrorData *error = CopyErrorData();
+
+	if (bad_block_may_say(error->sqlerrcode))
+	{
+		met_damage = true;
+		grant_note_error(answer->grant, error->sqlerrcode, error->message);
+	}
+	FreeErrorData(error);
+	MemoryContextSwitchTo(caller);
+}
+
+void
+grant_rows_write(const OpenTables *tables, Snapshot snapshot,
+				 const GrantAnswer *answer)
+{
+	if (met_damage)
+	{
+		forget_block(tables->write.heap);
+		forget_block(tables->value.heap);
+		met_damage = false;
+	}
+	PG_TRY();
+	{
+		write_rows(tables, snapshot, answer);
+	}
+	PG_CATCH();
+	{
+		note_damage(answer);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 /* ---------------------------------------------------------------- the store */

@@ -23,6 +23,7 @@
 #include "core/client/region_cache.h"
 #include "guc.h"
 #include "storage/grant_rows.h"
+#include "store/damage.h"
 #include "store/grants_internal.h"
 #include "store/replicas.h"
 
@@ -469,6 +470,22 @@ grants_stop(Store *store, const char *reason)
 
 /* ----------------------------------------------------------- between turns */
 
+/* What a backend could not write for a block is tried elsewhere next time. */
+static void
+pass_damage(Store *store, int grant)
+{
+	const char *message;
+	ErrorData error = {.elevel = ERROR,
+					   .sqlerrcode = grant_error(grant, &message)};
+
+	if (error.sqlerrcode == 0)
+		return;
+	MemoryContextSwitchTo(store->turn_context);
+	error.message = pstrdup(message);
+	(void) damage_pass(store, &error);
+	turn_finish(store);
+}
+
 /* End those whose transaction is over; returns how many. */
 static int
 end_grants(Store *store)
@@ -482,6 +499,7 @@ end_grants(Store *store)
 
 		if (!TransactionIdIsInProgress(live->xid))
 		{
+			pass_damage(store, live->grant);
 			grants_finish(store, live->grant);
 			n++;
 		}

@@ -45,11 +45,18 @@ my @spoilt = split /\n/, one("SELECT convert_from(key, 'UTF8') FROM tikv_interna
 cmp_ok(scalar @spoilt, '>', 3, 'a block has several rows');
 my ($path, $toast_path, $blocks) = split /\|/, one("SELECT pg_relation_filepath('tikv_internal.raw'), pg_relation_filepath('$toast'), pg_relation_size('tikv_internal.raw') / 8192");
 is($last, $blocks - 1, 'one of them is the last of its table');
+one('CREATE TABLE t (i int)');
+one(q{SELECT count(tikv_txn_put(('w' || lpad(i::text, 6, '0'))::bytea, repeat('x', 200)::bytea)) FROM generate_series(1, 200) AS i});
+my $room = one(q{SELECT (ctid::text::point)[0]::int FROM tikv_internal.write WHERE key = 'w000100'});
+one("SET session_replication_role = replica; DELETE FROM tikv_internal.write WHERE (ctid::text::point)[0]::int = $room");
+one('VACUUM tikv_internal.write');
+my $write_path = one(q{SELECT pg_relation_filepath('tikv_internal.write')});
 one(q{BEGIN; SELECT tikv_txn_put('tgood', 'value'), tikv_txn_put('tgrim', 'value'); COMMIT});
 is(one(q{SET session_replication_role = replica; UPDATE tikv_internal.write SET rec = '\xff' WHERE key = 'tgrim' RETURNING 1}), 1, 'a row of transactions is spoiled');
 $node->stop;
 spoil($path, $free, $used, $last);
 spoil($toast_path, 0);
+spoil($write_path, $room);
 $node->start;
 wait_serving($node);
 
@@ -61,8 +68,13 @@ $refused = grep { ($node->psql('postgres', "SELECT tikv_put('long9$_', $long)"))
 is($refused, 0, 'and long values, whose rows have a table of their own');
 is(one(q{SELECT count(*) FROM tikv_scan('n', 'o')}), 20, 'they can be read');
 
+# The session writes the rows itself: what it meets, the store passes by.
+$refused = grep { ($node->psql('postgres', "BEGIN; INSERT INTO t VALUES (1); SELECT tikv_txn_put('x$_', repeat('y', 150)::bytea); COMMIT"))[0] != 0 } 1 .. 5;
+is($refused, 1, 'one transaction of keys and tables meets such a block, and the next ones do not');
+is(one('SELECT count(*) FROM t') . one(q{SELECT count(*) FROM tikv_txn_scan('x', 'y')}), '44', 'both parts of them are there');
+
 my $log = slurp_file($node->logfile);
-foreach my $place ("block $free of tikv_internal.raw", "block $last of tikv_internal.raw", "block 0 of $toast")
+foreach my $place ("block $room of tikv_internal.write", "block $free of tikv_internal.raw", "block $last of tikv_internal.raw", "block 0 of $toast")
 {
 	my @said = $log =~ /LOG: .*\Q$place\E cannot be read: new rows go to other blocks/g;
 
