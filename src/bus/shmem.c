@@ -96,6 +96,7 @@ startup_shmem(void)
 		pg_atomic_init_u64(&shmem->table_cuts, 0);
 		for (int i = 0; i < STUCK_REGIONS; i++)
 			pg_atomic_init_u64(&shmem->stuck_regions[i], 0);
+		pg_atomic_init_u32(&shmem->n_stuck, 0);
 		for (int i = 0; i < TASK_COUNTERS; i++)
 			pg_atomic_init_u64(&shmem->tasks[i], 0);
 	}
@@ -283,9 +284,8 @@ worker_enter(WorkerKind kind)
 	pg_atomic_write_u32(&slot->sleeping, 0);
 	bus_worker_reset(kind);
 	set_pid(slot, MyProcPid);
-	for (int about = 0; about < WORKER_NOTES; about++)
-		if (about != WORKER_NOTE_DAMAGE)
-			worker_note(kind, about, "");
+	for (int about = 0; about < WORKER_NOTE_DAMAGE; about++)
+		worker_note(kind, about, "");
 	(void) set_state(slot, WORKER_STARTING, NULL, "");
 }
 

@@ -44,8 +44,8 @@ typedef enum WorkerState
 } WorkerState;
 
 /*
- * What notes are about, each beside the others.  Damage outlasts the worker's
- * next start: it does not go away, and may be what ended the last one.
+ * What notes are about, each beside the others.  The last two outlast the
+ * worker's next start: damage does not go away, and may be what ended the last.
  */
 typedef enum WorkerNote
 {
@@ -53,6 +53,7 @@ typedef enum WorkerNote
 	WORKER_NOTE_DISK,
 	WORKER_NOTE_STALLED,
 	WORKER_NOTE_DAMAGE,
+	WORKER_NOTE_STUCK,
 	WORKER_NOTES
 } WorkerNote;
 
@@ -91,8 +92,11 @@ typedef struct FlushShared
 	struct Latch *latch;
 } FlushShared;
 
-/* More than these keep their store from staying up. */
-#define STUCK_REGIONS 16
+/*
+ * More than these keep their store from staying up.  The rows of one block may
+ * be of as many regions, three hundred.
+ */
+#define STUCK_REGIONS 1024
 
 typedef struct TikvShmem
 {
@@ -109,7 +113,8 @@ typedef struct TikvShmem
 	GrantsShared *grants;
 	CommitsShared *commits;
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
-	pg_atomic_uint64 stuck_regions[STUCK_REGIONS]; /* damage.h; 0: none */
+	pg_atomic_uint64 stuck_regions[STUCK_REGIONS]; /* damage.h */
+	pg_atomic_uint32 n_stuck;
 	pg_atomic_uint64 table_cut_until_us; /* table_cut.h; 0: nothing is cut */
 	pg_atomic_uint64 table_cuts;		 /* that have begun */
 	FlushShared flush;

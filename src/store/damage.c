@@ -12,9 +12,11 @@
 #include "bus/shmem.h"
 #include "core/codec/memcomparable.h"
 #include "store/damage.h"
+#include "store/replicas.h"
 #include "utils/memutils.h"
 
 #define NOTHING_READABLE "a row cannot be read, the server's log says why"
+#define STUCK_WHY "what was committed meets a row that cannot be read"
 
 bool
 damage_is_lasting(int sqlstate)
@@ -94,44 +96,113 @@ damage_pass(Store *store, const ErrorData *error)
 
 /* -------------------------------------------- what is committed and meets it */
 
-static pg_atomic_uint64 *
-stuck(uint64 region_id)
+/* Its place; the number of them: it is none of them. */
+static uint32
+place_of(uint64 region_id)
 {
-	pg_atomic_uint64 *regions = tikv_shmem()->stuck_regions;
+	TikvShmem *shmem = tikv_shmem();
+	uint32 n = pg_atomic_read_u32(&shmem->n_stuck);
+	uint32 at = 0;
 
-	for (int i = 0; i < STUCK_REGIONS; i++)
-		if (pg_atomic_read_u64(&regions[i]) == region_id)
-			return &regions[i];
-	return NULL;
+	while (at < n && pg_atomic_read_u64(&shmem->stuck_regions[at]) != region_id)
+		at++;
+	return at;
 }
 
 bool
 damage_stops(uint64 region_id)
 {
-	return stuck(region_id) != NULL;
+	return place_of(region_id) < pg_atomic_read_u32(&tikv_shmem()->n_stuck);
+}
+
+#define STUCK_SHOWN 8
+
+static void
+tell_stuck(void)
+{
+	TikvShmem *shmem = tikv_shmem();
+	uint32 n = pg_atomic_read_u32(&shmem->n_stuck);
+	char ids[STUCK_SHOWN * 24] = "";
+	char text[256] = "";
+
+	for (uint32 i = 0; i < Min(n, STUCK_SHOWN); i++)
+		snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), "%s%llu",
+				 i == 0 ? "" : ", ",
+				 (unsigned long long)
+					 pg_atomic_read_u64(&shmem->stuck_regions[i]));
+	if (n > 0)
+		snprintf(text, sizeof(text), "%s %s%s %s on this store: " STUCK_WHY,
+				 n == 1 ? "region" : "regions", ids,
+				 n > STUCK_SHOWN ? ", ..." : "",
+				 n == 1 ? "stands still" : "stand still");
+	worker_note(WORKER_STORE, WORKER_NOTE_STUCK, text);
 }
 
 void
 damage_let_go(uint64 region_id)
 {
-	pg_atomic_uint64 *held = stuck(region_id);
+	TikvShmem *shmem = tikv_shmem();
+	uint32 n = pg_atomic_read_u32(&shmem->n_stuck);
+	uint32 at = place_of(region_id);
 
-	if (held != NULL)
-		pg_atomic_write_u64(held, 0);
+	if (at == n)
+		return;
+	pg_atomic_write_u64(&shmem->stuck_regions[at],
+						pg_atomic_read_u64(&shmem->stuck_regions[n - 1]));
+	pg_atomic_write_u32(&shmem->n_stuck, n - 1);
+	tell_stuck();
 }
 
-static Peer *
-peer_of(Store *store, const RawModify *raw_at, const TxnModify *txn_at)
+void
+damage_forget(void)
 {
-	if (txn_at != NULL)
-		return store_find_peer_of_txn_key(store, txn_at->key);
-	if (raw_at == NULL)
+	pg_atomic_write_u32(&tikv_shmem()->n_stuck, 0);
+	tell_stuck();
+	worker_note(WORKER_STORE, WORKER_NOTE_DAMAGE, "");
+}
+
+/* What is being written, as the bounds of regions are. */
+static Bytes
+bound_of(const RaftTurn *turn)
+{
+	Store *store = turn->store;
+
+	if (turn->txn.at != NULL)
+		return memcomparable_encode(turn->txn.at->key, &store->arena);
+	return store->meta.api == API_V2 ?
+		memcomparable_encode(turn->raw_at->key, &store->arena) :
+		turn->raw_at->key;
+}
+
+/* The one that was split in this turn, behind the entry that is applied. */
+static Peer *
+parent_of(const RaftTurn *turn, Bytes bound)
+{
+	for (const SplitBorn *born = turn->born; born != NULL; born = born->next)
+		for (int i = 0; i < born->n_pieces; i++)
+			if (region_contains(&born->pieces[i], bound))
+				return store_find_peer(turn->store, born->parent);
+	return NULL;
+}
+
+/* Whose entry it is; NULL: it is not about a row. */
+static Peer *
+peer_of(const RaftTurn *turn)
+{
+	Store *store = turn->store;
+	Bytes bound;
+
+	if (turn->raw_at == NULL && turn->txn.at == NULL)
 		return NULL;
-	return store_find_peer_of_key(store,
-								  store->meta.api == API_V2 ?
-									  memcomparable_encode(raw_at->key,
-														   &store->arena) :
-									  raw_at->key);
+	bound = bound_of(turn);
+	for (int i = 0; i < store->n_peers; i++)
+	{
+		const Region *region = &store->peers[i]->region;
+
+		if (region->n_peers > 0 && region_contains(region, bound))
+			return store->peers[i];
+	}
+	return parent_of(turn, bound);
 }
 
 /*
@@ -141,33 +212,32 @@ peer_of(Store *store, const RawModify *raw_at, const TxnModify *txn_at)
 static void
 stop_region(Store *store, const Peer *peer)
 {
-	pg_atomic_uint64 *free = stuck(0);
-	uint64 region_id = peer != NULL ? peer->region.id : 0;
-	char text[256];
+	TikvShmem *shmem = tikv_shmem();
+	uint32 n = pg_atomic_read_u32(&shmem->n_stuck);
 
-	if (region_id == 0 || free == NULL || damage_stops(region_id))
+	if (peer == NULL || n == STUCK_REGIONS || damage_stops(peer->region.id))
 		return;
-	pg_atomic_write_u64(free, region_id);
-	snprintf(
-		text, sizeof(text),
-		"region %llu stands still on this store: what was committed meets a row that cannot be read",
-		(unsigned long long) region_id);
-	worker_note(WORKER_STORE, WORKER_NOTE_DAMAGE, text);
+	pg_atomic_write_u64(&shmem->stuck_regions[n], peer->region.id);
+	pg_atomic_write_u32(&shmem->n_stuck, n + 1);
+	tell_stuck();
 	ereport(
 		LOG,
-		(errmsg("tikv store %llu: %s",
-				(unsigned long long) store->meta.store_id, text),
+		(errmsg("tikv store %llu: region %llu stands still on this store: %s",
+				(unsigned long long) store->meta.store_id,
+				(unsigned long long) peer->region.id, STUCK_WHY),
 		 errhint(
 			 "Its other peers go on; see \"Damaged blocks\" in docs/operations.md.")));
 }
 
 void
-damage_end(Store *store, const RawModify *raw_at, const TxnModify *txn_at)
+damage_end(RaftTurn *turn)
 {
-	const Peer *peer = peer_of(store, raw_at, txn_at);
+	Store *store = turn->store;
+	const Peer *peer;
 	ErrorData *error;
 
 	MemoryContextSwitchTo(store->turn_context);
+	peer = peer_of(turn);
 	error = CopyErrorData();
 	if (!damage_is_lasting(error->sqlerrcode))
 		PG_RE_THROW();

@@ -8,6 +8,8 @@
 
 #include "store/txn_turn.h"
 
+struct RaftTurn;
+
 /*
  * The transaction is over.  True: the error was of a block where something new
  * was to be put, which goes elsewhere from now on; try again.
@@ -19,13 +21,18 @@ extern bool damage_pass(Store *store, const ErrorData *error);
  * next one need not meet it.  Or else, the effect that it met is one of a region
  * that applies nothing more, until the server starts anew.  Does not return.
  */
-extern void damage_end(Store *store, const RawModify *raw_at,
-					   const TxnModify *txn_at) pg_attribute_noreturn();
+extern void damage_end(struct RaftTurn *turn) pg_attribute_noreturn();
 
 extern bool damage_stops(uint64 region_id);
 
-/* A snapshot is about to take the place of what it could not apply. */
+/*
+ * A snapshot is about to take the place of what it could not apply, or the peer
+ * goes.
+ */
 extern void damage_let_go(uint64 region_id);
+
+/* There are no such tables any more. */
+extern void damage_forget(void);
 
 /* Will it fail the same way until somebody mends the data? */
 extern bool damage_is_lasting(int sqlstate);

@@ -11,6 +11,7 @@
 
 #include "core/base/check.h"
 #include "core/cmd/region_change.h"
+#include "store/damage.h"
 #include "store/leftovers.h"
 #include "store/snapshots.h"
 #include "utils/memutils.h"
@@ -270,6 +271,7 @@ raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
 					(unsigned long long) peer->region.id)));
 	board_remove(peer->region.id);
 	raft_write_abandon(peer, "the region has no peer on this store any more");
+	damage_let_go(peer->region.id);
 	if (!peer->is_new)
 	{
 		group_state_remove(peer->region.id);

@@ -770,7 +770,7 @@ raft_turn_run(Store *store)
 	{
 		/* The groups have snapshots that the next turn would not know of. */
 		if (turn.in_core || turn.committed || turn.accepted != NULL)
-			damage_end(store, turn.raw_at, turn.txn.at);
+			damage_end(&turn);
 		undo_turn(&turn, &batch);
 	}
 	PG_END_TRY();

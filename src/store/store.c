@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "server/batch.h"
+#include "store/damage.h"
 #include "store/detector.h"
 #include "store/elsewhere.h"
 #include "store/grants.h"
@@ -303,7 +304,10 @@ housekeeping(Store *store)
 		(void) detector_update(store);
 		gc_barrier_run(store);
 		if (!extension_is_ours(store))
+		{
+			damage_forget();
 			return "the extension was dropped";
+		}
 		if (!worker_tls_tick(store->tls))
 			return "TLS was switched on or off";
 		if (store->blocker[0] != '\0')
