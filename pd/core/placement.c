@@ -153,6 +153,9 @@ votes(const RegionPeer *peer)
 }
 
 /* Marks of holders. */
+#define LEAVES 1 /* its store does */
+#define GONE 2	 /* for too long */
+#define NEW 3	 /* a store that is well and has room */
 #define SILENT 5 /* or its peer has not caught up */
 #define WELL 6
 #define WELL_VOTER 7
@@ -187,9 +190,9 @@ judge_peer(const PlacementStores *stores, const PdRegion *region,
 		!peer_is_down(region, peer->id) && !peer_is_pending(region, peer->id);
 
 	if (store == NULL)
-		c.holder = 1; /* its store leaves */
+		c.holder = LEAVES;
 	else if (store->lost || down_too_long(region, peer->id, clock))
-		c.holder = 2;
+		c.holder = GONE;
 	else if (!well)
 		c.holder = SILENT;
 	else
@@ -228,11 +231,19 @@ sort(Candidate *c, int n, bool as_voter)
 		}
 }
 
+/* Who is taken first; of these, who votes first. */
+static void
+rank(Candidate *c, int n, int total)
+{
+	sort(c, n, false);
+	sort(c, total, true);
+}
+
 /* A store that is well, has room and has no peer yet. */
 static Candidate
 judge_store(const PlacementStore *store)
 {
-	Candidate c = {.store_id = store->id, .holder = 3};
+	Candidate c = {.store_id = store->id, .holder = NEW};
 
 	c.voter = mark_voter(&c, false);
 	c.load = store->peers;
@@ -305,6 +316,20 @@ ends_writes(const Candidate *c, int n, int n_voters)
 	return 2 * busy_then > n_voters && 2 * busy_now <= now;
 }
 
+/*
+ * Then those that have room come first, though their data have yet to come,
+ * before those that are short of it and do not vote.
+ */
+static void
+prefer_room(Candidate *c, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (c[i].peer == NULL)
+			c[i].voter = 4 * WELL;
+		else if (c[i].busy && !votes(c[i].peer))
+			c[i].holder = GONE;
+}
+
 static void
 plan_as_is(const PdRegion *region, RegionPlan *out)
 {
@@ -330,11 +355,15 @@ placement_plan(const PlacementStores *stores, const PdRegion *region,
 	int total;
 
 	placement_count(stores->n, stores->max_replicas, &voters, &learners);
-	sort(c, n, false);
 	total = voters + learners < n ? voters + learners : n;
 	if (total < voters)
 		voters = total % 2 == 1 || total == 0 ? total : total - 1;
-	sort(c, total, true);
+	rank(c, n, total);
+	if (ends_writes(c, n, voters))
+	{
+		prefer_room(c, n);
+		rank(c, n, total);
+	}
 	if (voters == 0 || !has_quorum(c, voters) || ends_writes(c, n, voters))
 	{
 		plan_as_is(region, out);

@@ -202,6 +202,15 @@ test_busy(void)
 	/* Writes do not end for somebody's leaving. */
 	EQ_STR(plan_busy("LU", "1v 2l", 1, "2"), "1v 2l",
 		   "who leaves waits for another one that has room");
+	EQ_STR(plan_busy("LUU", "1v 2l", 1, "2"), "2l 3v",
+		   "which votes once it has the data");
+	EQ_STR(plan_busy("LUU", "1v 2l", 1, "23"), "1v 2l", "if it has room");
+	EQ_STR(plan_busy("UUUUU", "1v 2l 3l", 1, "23"), "1v 4v 5v",
+		   "nor does one stay the only voter for learners without room");
+	EQ_STR(plan_busy("UUUU", "1v 2l 3l", 1, "23"), "1v 2v 4v",
+		   "of whom one may vote");
+	EQ_STR(plan_busy("UUU", "1v 2l 3l", 1, "23"), "1v 2l 3l",
+		   "but not a majority");
 	EQ_STR(plan_busy("LUU", "1v 2v 3v", 1, "23"), "2v 3l",
 		   "not if nobody writes anyway");
 }
