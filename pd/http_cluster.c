@@ -75,10 +75,26 @@ member_by_name(const Members *members, const char *name)
 	return NULL;
 }
 
+static bool
+is_healthy(const RaftStatus *status, uint64 id)
+{
+	if (id == status->id)
+		return true;
+	for (int i = 0; i < status->n_peers; i++)
+		if (status->peers[i].id == id)
+			return status->peers[i].heard;
+	return false;
+}
+
+/* Nobody is served meanwhile, so not to one that is gone. */
 static void
 hand_over(HttpAsk *ask, uint64 id)
 {
-	if (raft_transfer_leader(ask->pd->raft, id) == STATUS_OK)
+	RaftStatus status;
+
+	raft_status(ask->pd->raft, &status);
+	if (is_healthy(&status, id) &&
+		raft_transfer_leader(ask->pd->raft, id) == STATUS_OK)
 		http_say(ask, HTTP_OK, "The transfer command is submitted.");
 	else
 		http_say(ask, HTTP_INTERNAL, "that member cannot be the leader now");
@@ -96,20 +112,23 @@ transfer_leader(HttpAsk *ask)
 		hand_over(ask, member->id);
 }
 
-/* To any voter but this one. */
+/* To any voter but this one that answers. */
 static void
 resign_leader(HttpAsk *ask)
 {
 	const RaftIdSet *voters = &ask->pd->saved.conf.voters;
+	RaftStatus status;
 
+	raft_status(ask->pd->raft, &status);
 	for (int i = 0; i < voters->n; i++)
-		if (voters->id[i] != ask->pd->saved.member_id)
+		if (voters->id[i] != status.id && is_healthy(&status, voters->id[i]))
 		{
 			hand_over(ask, voters->id[i]);
 			return;
 		}
 	http_say(ask, HTTP_INTERNAL,
-			 "no other member can be the leader: there is one");
+			 voters->n > 1 ? "no other member can be the leader: none answers" :
+							 "no other member can be the leader: there is one");
 }
 
 static void
@@ -147,17 +166,6 @@ delete_member_by_id(HttpAsk *ask)
 
 	if (http_id(ask, 5, &id))
 		delete_member(ask, members_find(&ask->pd->state.members, id));
-}
-
-static bool
-is_healthy(const RaftStatus *status, uint64 id)
-{
-	if (id == status->id)
-		return true;
-	for (int i = 0; i < status->n_peers; i++)
-		if (status->peers[i].id == id)
-			return status->peers[i].recent_active;
-	return false;
 }
 
 static void

@@ -58,17 +58,29 @@ cached(void)
 	return raft_cached_bytes(f.raft);
 }
 
-/* As the status has it of the third. */
-static bool
-is_silent(void)
+/* What the status has of the third. */
+static const RaftPeerStatus *
+third(void)
 {
 	static RaftStatus status;
 
 	raft_status(f.raft, &status);
 	for (int i = 0; i < status.n_peers; i++)
 		if (status.peers[i].id == 3)
-			return status.peers[i].silent;
+			return &status.peers[i];
 	CHECK(false);
+}
+
+static bool
+is_silent(void)
+{
+	return third()->silent;
+}
+
+static bool
+is_heard(void)
+{
+	return third()->heard;
 }
 
 /* Peer 2 has all, peer 3 only the first entry of the term, 6; then 7 to 9. */
@@ -115,11 +127,15 @@ test_living(void)
 {
 	size_t before;
 
+	lead(true);
+	OK(!is_silent() && !is_heard(), "who has not answered yet is neither");
+	fixture_free(&f);
 	three_entries();
 	before = cached();
 	checks(3, true);
 	EQ_U64(cached(), before, "a slow peer that lives finds it in memory");
 	OK(!is_silent(), "and is not called silent, just behind a check either");
+	OK(is_heard() && !third()->recent_active, "but heard");
 	fixture_free(&f);
 }
 
@@ -134,9 +150,9 @@ test_silent(void)
 	EQ_U64(cached(), before, "it was heard of in the last interval");
 	checks(1, false);
 	EQ_U64(cached(), 0, "in the next it was not");
-	OK(is_silent(), "and is silent");
+	OK(is_silent() && !is_heard(), "and is silent");
 	beat(3);
-	OK(!is_silent(), "until it is heard");
+	OK(!is_silent() && is_heard(), "until it is heard");
 	checks(2, false);
 	propose();
 	(void) fixture_turn(&f);

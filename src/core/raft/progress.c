@@ -79,6 +79,7 @@ raft_progress_reset(RaftProgress *p, uint64_t next)
 	p->acked_round = 0;
 	p->recent_active = false;
 	p->silent = false;
+	p->met = false;
 	p->want_append = false;
 	p->installing = false;
 	p->held_at = 0;
@@ -160,4 +161,14 @@ raft_progress_blocked(const RaftProgress *p, const RaftConfig *config)
 			return true;
 	}
 	CHECK(false);
+}
+
+/*
+ * Does it live, as far as this leader knows?  Not who has never answered it, as
+ * the leader before, whose death made it one.
+ */
+bool
+raft_progress_heard(const RaftProgress *p)
+{
+	return p->recent_active || (p->met && !p->silent);
 }

@@ -32,6 +32,7 @@ typedef struct RaftProgress
 	int vote;				   /* as in RaftVoteFn */
 	bool recent_active;		   /* heard of since the last quorum check */
 	bool silent;			   /* not heard of between the last two */
+	bool met;				   /* heard of at all by this leader */
 	bool paused;			   /* one message is out, or a snapshot is made */
 	bool want_append;		   /* send something even without entries */
 	bool installing;		   /* a snapshot, as it has said last */
@@ -56,5 +57,6 @@ extern bool raft_progress_reject(RaftProgress *p, uint64_t rejected,
 								 uint64_t hint);
 extern bool raft_progress_blocked(const RaftProgress *p,
 								  const RaftConfig *config);
+extern bool raft_progress_heard(const RaftProgress *p);
 
 #endif /* TIKV_RAFT_PROGRESS_H */

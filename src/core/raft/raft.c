@@ -457,6 +457,7 @@ step_to_leader(Raft *r, const RaftMessage *m)
 		return STATUS_INVALID;
 	p->recent_active = true;
 	p->silent = false;
+	p->met = true;
 	switch (m->type)
 	{
 		case RAFT_MSG_APPEND_RESPONSE:

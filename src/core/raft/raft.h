@@ -107,6 +107,7 @@ typedef struct RaftPeerStatus
 	bool learner;
 	bool recent_active; /* heard of since the last quorum check */
 	bool silent;		/* not heard of between the last two, nor since */
+	bool heard;			/* it lives, as far as this leader knows */
 	bool paused;		/* nothing is sent until it answers */
 	bool installing;	/* a snapshot that it has: it can serve nothing yet */
 	uint64_t pending_snapshot;

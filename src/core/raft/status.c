@@ -64,6 +64,7 @@ peer_status(const Raft *r, const RaftProgress *p, RaftPeerStatus *out)
 	out->learner = !raft_is_voter(r, p->id);
 	out->recent_active = p->recent_active || p->id == r->config.id;
 	out->silent = p->silent;
+	out->heard = p->id == r->config.id || raft_progress_heard(p);
 	out->paused = p->paused || p->state == RAFT_SNAPSHOT;
 	out->installing = p->installing;
 	out->pending_snapshot = p->pending_snapshot;

@@ -1,6 +1,7 @@
 /*
  * test_pd_behind.c
- *	  A member of PD that needs a snapshot, and whose answer to it is lost.
+ *	  A member of PD that needs a snapshot, and whose answer to it is lost.  And
+ *	  whom the leader calls well, and hands over to, until it comes back.
  *
  * The leader is PD's own code; what it hears of the others is said here.
  */
@@ -76,6 +77,84 @@ lead(void)
 		}
 	}
 	OK(world.leading, "a member leads");
+}
+
+/* ---- what people are told */
+
+/* Only the third answers, through a round or two. */
+static void
+tick_with_third(void)
+{
+	hear_beat(3);
+	acknowledge(3);
+	tick();
+}
+
+static const HttpRequest *
+ask_page(const char *method, const char *uri)
+{
+	static HttpRequest request;
+
+	memset(&request, 0, sizeof(request));
+	request.method = method;
+	request.uri = uri;
+	http_serve(&world, &request);
+	for (int i = 0; i < 10 && request.answers == 0; i++)
+		tick_with_third();
+	EQ_U64(request.status, 200, uri);
+	return &request;
+}
+
+static bool
+is_called_well(const char *page, int id)
+{
+	const char *at =
+		strstr(page, arena_printf(&words, "\"member_id\":%d,", id));
+
+	CHECK(at != NULL);
+	at = strstr(at, "\"health\":");
+	CHECK(at != NULL);
+	return strncmp(at, "\"health\":true", strlen("\"health\":true")) == 0;
+}
+
+/* Also just behind the tick that asks whether a quorum was heard. */
+static void
+test_health(void)
+{
+	int well[4] = {0};
+	int n = 45;
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *page = ask_page("GET", "/pd/api/v1/health")->text;
+
+		for (int id = 1; id <= 3; id++)
+			well[id] += is_called_well(page, id);
+		tick_with_third();
+	}
+	EQ_U64(well[1], n, "the leader is well");
+	EQ_U64(well[2], 0, "who never answered is not");
+	EQ_U64(well[3], n, "who answers is, whenever somebody asks");
+}
+
+static uint64_t
+transferee(void)
+{
+	RaftStatus status;
+
+	raft_status(world.raft, &status);
+	return status.transferee;
+}
+
+/* The second is the first that votes, and does not answer. */
+static void
+test_resign(void)
+{
+	(void) ask_page("POST", "/pd/api/v1/leader/resign");
+	EQ_U64(transferee(), 3, "it resigns for the benefit of who is well");
+	for (int i = 0; i < 40 && transferee() != 0; i++)
+		tick_with_third();
+	EQ_U64(transferee(), 0, "and goes on if that comes to nothing");
 }
 
 static int
@@ -180,6 +259,8 @@ main(void)
 	found_group();
 	CHECK(life_begin());
 	lead();
+	test_health();
+	test_resign();
 	come_back_empty();
 	commit_with_it(lose_the_answer());
 	life_end();
