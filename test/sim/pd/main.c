@@ -1,7 +1,8 @@
 /*
  * main.c
  *	  Scheduling from a seed: stores join, die, come back, run out of disk
- *	  space and leave while regions report and do what they are told.
+ *	  space, leave, or stay after all, and are not heard for a while, while
+ *	  regions report and do what they are told.
  *
  * SEED=n replays one, SEEDS=n FROM=n runs many.  The regions are models: they
  * refuse what a Raft group refuses (an old epoch, a change without a majority
@@ -38,6 +39,7 @@ typedef struct SimStore
 	bool exists;
 	bool alive;
 	bool leaving;
+	bool mute; /* PD hears nothing of it, nor, by the seed, of what it leads */
 	SimDisk disk;
 } SimStore;
 
@@ -432,6 +434,19 @@ leave(int id)
 	stores[id].leaving = true;
 }
 
+/* Somebody has thought better of it; it may have left by now. */
+static void
+stay(int id)
+{
+	PdChanges changes;
+
+	pd_changes_init(&changes, &arena);
+	if (cluster_up_store(&state.cluster, (uint64_t) id, &changes).type != PD_OK)
+		return;
+	apply(&changes);
+	stores[id].leaving = false;
+}
+
 /* That it lives, and whether it is short of space. */
 static void
 store_heartbeat(uint64_t id)
@@ -473,7 +488,7 @@ disturb(void)
 	int id = 1 + (int) pick(MAX_STORES);
 	SimStore *s = &stores[id];
 
-	switch (pick(9))
+	switch (pick(12))
 	{
 		case 0:
 			if (!s->exists &&
@@ -506,7 +521,23 @@ disturb(void)
 		case 8:
 			s->disk = DISK_WELL;
 			break;
+		case 9:
+			s->mute = true;
+			break;
+		case 10:
+			s->mute = false;
+			break;
+		case 11:
+			if (s->exists && s->leaving)
+				stay(id);
+			break;
 	}
+}
+
+static bool
+tells(const SimRegion *r)
+{
+	return seed % 2 == 0 || !stores[r->leader.store_id].mute;
 }
 
 static void
@@ -520,7 +551,8 @@ step(void)
 	if (!healed && pick(40) == 0)
 		disturb();
 	for (uint64_t id = 1; id <= MAX_STORES; id++)
-		if (stores[id].exists && stores[id].alive && now / SECOND % 10 == 0)
+		if (stores[id].exists && stores[id].alive && !stores[id].mute &&
+			now / SECOND % 10 == 0)
 			store_heartbeat(id);
 	for (int i = 0; i < n_regions; i++)
 	{
@@ -538,7 +570,7 @@ step(void)
 		leader = peer_at(r, r->leader.id);
 		if (leader < 0 || !peer_lives(r, leader) || !has_quorum(r))
 			elect(r);
-		if (r->leader.id != 0 && now >= r->beat_us)
+		if (r->leader.id != 0 && now >= r->beat_us && tells(r))
 			heartbeat(r);
 	}
 	pd_changes_init(&changes, &arena);
@@ -550,6 +582,20 @@ step(void)
 }
 
 /* ---- what must have come of it ---- */
+
+/*
+ * Between two configurations: its leader is on its way out, and whoever else
+ * may lead has become full since.
+ */
+static bool
+waits_for_heir(const SimRegion *r)
+{
+	for (int i = 0; i < r->meta.n_peers; i++)
+		if (peer_may_lead(&r->meta.peers[i]) &&
+			stores[r->meta.peers[i].store_id].disk != DISK_FULL)
+			return false;
+	return region_is_joint(&r->meta);
+}
 
 /*
  * With enough stores that have space nobody waits to leave; and a learner that
@@ -571,6 +617,8 @@ check_votes(const SimRegion *r, int with_space)
 		voter = voter || (votes && s->disk != DISK_WELL);
 		learner = learner || (!votes && s->disk == DISK_WELL);
 	}
+	if (waits_for_heir(r))
+		return;
 	if (leaving && with_space >= (int) state.cluster.max_peer_count)
 		fail(r, "a store cannot leave though others have space");
 	if (voter && learner && !leaving)
@@ -627,17 +675,18 @@ check_balance(int up)
 	/*
 	 * By pairs, so that a store may be one further off than its neighbour;
 	 * with two stores one of them has all the voters.  Where a region has a
-	 * learner, a store that was short of space may have no other peers.
+	 * learner, a store that was short of space may have no other peers.  A
+	 * lone peer leads, and leaders are not moved with their data.
 	 */
 	placement_count((size_t) up, state.cluster.max_peer_count, &voters,
 					&learners);
-	if (up > 2 && most[0] - least[0] > 2)
+	if (up > 2 && learners == 0 && voters > 1 && most[0] - least[0] > 2)
 		fail(NULL, "peers are not spread");
-	if (learners == 0 && most[1] - least[1] > 3)
+	if (learners == 0 && voters > 1 && most[1] - least[1] > 3)
 		fail(NULL, "leaders are not spread");
 }
 
-/* All live; who is short of space remains so. */
+/* All live and are heard; who is short of space remains so. */
 static void
 settle_short(void)
 {
@@ -646,7 +695,10 @@ settle_short(void)
 	healed = true;
 	for (int id = 1; id <= MAX_STORES; id++)
 		if (stores[id].exists)
+		{
 			stores[id].alive = true;
+			stores[id].mute = false;
+		}
 	for (int i = 0; i < 3600; i++)
 		step();
 	for (int id = 1; id <= MAX_STORES; id++)
@@ -682,6 +734,8 @@ settle(void)
 static void
 begin(void)
 {
+	static const uint32_t replicas[] = {3, 3, 3, 3, 5, 4, 2, 1};
+
 	rng = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
 	now = SECOND;
 	healed = false;
@@ -690,7 +744,7 @@ begin(void)
 	pd_state_init(&state);
 	schedule_init(&schedule);
 	state.cluster.bootstrapped = true;
-	state.cluster.max_peer_count = pick(4) == 0 ? 5 : 3;
+	state.cluster.max_peer_count = replicas[pick(8)];
 	schedule_lead(&schedule, now);
 	join(1);
 	n_regions = 1 + (int) pick(MAX_REGIONS);
