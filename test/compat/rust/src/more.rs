@@ -186,11 +186,21 @@ pub async fn time_to_live(run: &Run) -> Outcome {
     run.expect(&key, Some(b"again")).await
 }
 
+/// Whatever would give, or tell, a time to live is refused, and stores nothing.
 pub async fn no_time_to_live(run: &Run) -> Outcome {
-    let key = run.key("k");
-    match run.client().put_with_ttl(key.clone(), "v".to_owned(), 10).await {
-        Err(e) if e.to_string().contains("ttl is not enabled") => run.expect(&key, None).await,
-        other => Err(format!("put with ttl: got {other:?}, want an error")),
+    let (client, key) = (run.client(), run.key("k"));
+    no_ttl(client.put_with_ttl(key.clone(), "v".to_owned(), 10).await, "put")?;
+    let pairs = vec![(key.clone(), b"v".to_vec())];
+    no_ttl(client.batch_put_with_ttl(pairs, vec![10]).await, "batch put")?;
+    run.expect(&key, None).await?;
+    run.put(&key, b"v").await?;
+    no_ttl(client.get_key_ttl_secs(key.clone()).await, "ttl")
+}
+
+fn no_ttl<T: std::fmt::Debug>(result: tikv_client::Result<T>, what: &str) -> Outcome {
+    match result {
+        Err(e) if e.to_string().contains("ttl is not enabled") => Ok(()),
+        other => Err(format!("{what} with ttl: got {other:?}, want an error")),
     }
 }
 

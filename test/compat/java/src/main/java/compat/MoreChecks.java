@@ -262,14 +262,26 @@ final class MoreChecks {
     }
   }
 
+  /** Whatever would give, or tell, a time to live is refused, and stores nothing. */
   void noTimeToLive(Keys k) {
     ByteString key = k.key("k");
+    Optional<ByteString> none = Optional.empty();
+    expectNoTtl("put", () -> client.put(key, bytes("v"), 10));
+    expectNoTtl("batch put", () -> client.batchPut(Map.of(key, bytes("v")), 10));
+    expectNoTtl("put if absent", () -> client.putIfAbsent(key, bytes("v"), 10));
+    expectNoTtl("compare and set", () -> client.compareAndSet(key, none, bytes("v"), 10));
+    k.expect(key, null);
+    k.put(key, bytes("v"));
+    expectNoTtl("ttl", () -> client.getKeyTTL(key));
+    k.expect(key, bytes("v"));
+  }
+
+  private static void expectNoTtl(String what, Runnable command) {
     try {
-      client.put(key, bytes("v"), 10);
+      command.run();
     } catch (RuntimeException e) {
-      k.expect(key, null);
       return;
     }
-    throw new CheckFailed("put with ttl was accepted");
+    throw new CheckFailed(what + " with ttl was accepted");
   }
 }
