@@ -29,8 +29,11 @@ damage_is_lasting(int sqlstate)
 static bool
 is_told(const Store *store, const BadBlock *bad)
 {
-	return store->told_bad.block == bad->block &&
-		strcmp(store->told_bad.table, bad->table) == 0;
+	for (int i = 0; i < TOLD_BLOCKS; i++)
+		if (store->told_bad[i].block == bad->block &&
+			strcmp(store->told_bad[i].table, bad->table) == 0)
+			return true;
+	return false;
 }
 
 static void
@@ -47,7 +50,7 @@ tell(Store *store, const BadBlock *bad, BadBlockAnswer answer)
 	worker_note(WORKER_STORE, WORKER_NOTE_DAMAGE, text);
 	if (is_told(store, bad))
 		return;
-	store->told_bad = *bad;
+	store->told_bad[store->n_told_bad++ % TOLD_BLOCKS] = *bad;
 	ereport(
 		LOG,
 		(errcode(answer == BAD_BLOCK_INDEX ? ERRCODE_INDEX_CORRUPTED :
@@ -83,15 +86,34 @@ look(const ErrorData *error, BadBlock *bad)
 	return answer;
 }
 
-bool
-damage_pass(Store *store, const ErrorData *error)
+static BadBlockAnswer
+meet(Store *store, const ErrorData *error)
 {
 	BadBlock bad;
 	BadBlockAnswer answer = look(error, &bad);
 
 	if (answer != BAD_BLOCK_NONE)
 		tell(store, &bad, answer);
-	return answer == BAD_BLOCK_PASSED;
+	return answer;
+}
+
+bool
+damage_pass(Store *store, const ErrorData *error)
+{
+	return meet(store, error) == BAD_BLOCK_PASSED;
+}
+
+/* What a disk refused a moment ago it may give the next time. */
+bool
+damage_stalls(Store *store, const ErrorData *error)
+{
+	BadBlockAnswer answer;
+
+	if (!damage_is_lasting(error->sqlerrcode))
+		return false;
+	answer = meet(store, error);
+	return answer != BAD_BLOCK_PASSED &&
+		(answer != BAD_BLOCK_NONE || error->sqlerrcode != ERRCODE_IO_ERROR);
 }
 
 /* -------------------------------------------- what is committed and meets it */
@@ -243,7 +265,7 @@ damage_end(RaftTurn *turn)
 		PG_RE_THROW();
 	FlushErrorState();
 	AbortCurrentTransaction();
-	if (damage_pass(store, error))
+	if (!damage_stalls(store, error))
 		ReThrowError(error);
 	stop_region(store, peer);
 	/* Why it ends, until the next one serves: it may meet the same. */

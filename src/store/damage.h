@@ -16,10 +16,14 @@ struct RaftTurn;
  */
 extern bool damage_pass(Store *store, const ErrorData *error);
 
+/* The same, but true: there is no use in trying again soon. */
+extern bool damage_stalls(Store *store, const ErrorData *error);
+
 /*
  * Inside PG_CATCH, before the process ends by the error: the same, so that the
  * next one need not meet it.  Or else, the effect that it met is one of a region
- * that applies nothing more, until the server starts anew.  Does not return.
+ * that applies nothing more, until the server starts anew; but for an error of
+ * the disk that does not come again.  Does not return.
  */
 extern void damage_end(struct RaftTurn *turn) pg_attribute_noreturn();
 

@@ -13,8 +13,10 @@
 #include "core/base/check.h"
 #include "storage/leftover_table.h"
 #include "storage/raft_log_table.h"
+#include "store/damage.h"
 #include "store/leftovers.h"
 #include "store/rows_slice.h"
+#include "store/stalled.h"
 #include "utils/memutils.h"
 
 /* After a slice: how many times as long as it took. */
@@ -27,12 +29,14 @@ typedef struct Leftover
 	Arena arena;
 	SnapshotWalk walk;
 	bool walking;
+	int64 stalled_us; /* it met a row that cannot be read, monotonic; 0: no */
 } Leftover;
 
 typedef struct Leftovers
 {
 	Leftover *items;
 	int n;
+	int n_stalled;
 	uint64 last_number;
 	int64 due_us; /* monotonic; PG_INT64_MAX: nothing is left */
 	uint64 removed;
@@ -45,6 +49,7 @@ tell(const Leftovers *left)
 {
 	tasks_set(TASK_LEFTOVERS_WAITING, (uint64) left->n);
 	tasks_set(TASK_LEFTOVERS_REMOVED, left->removed);
+	stalled_note(STALLED_LEFT, (uint64) left->n_stalled);
 }
 
 void
@@ -94,6 +99,7 @@ forget(Leftovers *left, Leftover *item)
 		at = &(*at)->next;
 	*at = item->next;
 	left->n--;
+	left->n_stalled -= item->stalled_us != 0 ? 1 : 0;
 	if (left->n == 0)
 		left->due_us = PG_INT64_MAX;
 	end_walk(item);
@@ -299,12 +305,21 @@ run_slice(Store *store, Leftover *item, bool *done)
 	return true;
 }
 
+/* When it cannot be read, others go on; it is tried again in a while. */
+static void
+stall(Leftovers *left, Leftover *item, bool on)
+{
+	left->n_stalled += (on ? 1 : 0) - (item->stalled_us != 0 ? 1 : 0);
+	item->stalled_us = on ? dispatch_now_us() : 0;
+}
+
 /* An error leaves things as they were; the walk has gone too far then. */
 static bool
 try_slice(Store *store, Leftover *item, bool *done)
 {
 	volatile bool ran = false;
 	volatile bool all = false;
+	volatile bool damaged = false;
 
 	PG_TRY();
 	{
@@ -315,14 +330,19 @@ try_slice(Store *store, Leftover *item, bool *done)
 	}
 	PG_CATCH();
 	{
+		ErrorData *error;
+
 		MemoryContextSwitchTo(store->turn_context);
+		error = CopyErrorData();
 		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		damaged = damage_stalls(store, error);
 		end_walk(item);
 		ran = false;
 	}
 	PG_END_TRY();
+	stall(store->leftovers, item, damaged);
 	*done = ran && all;
 	return ran;
 }
@@ -365,6 +385,23 @@ slice(Store *store, Leftover *item)
 		tell(left);
 }
 
+/* The first that may be tried now; NULL: none, and left->due_us says when. */
+static Leftover *
+next_item(Leftovers *left, int64 now_us)
+{
+	left->due_us = PG_INT64_MAX;
+	for (Leftover *item = left->items; item != NULL; item = item->next)
+	{
+		int64 due_us =
+			item->stalled_us == 0 ? 0 : item->stalled_us + DAMAGED_RETRY_US;
+
+		if (due_us <= now_us)
+			return item;
+		left->due_us = Min(left->due_us, due_us);
+	}
+	return NULL;
+}
+
 int64
 leftovers_due_us(const Store *store)
 {
@@ -377,6 +414,7 @@ leftovers_run(Store *store)
 {
 	Leftovers *left = store->leftovers;
 	int64 now_us = dispatch_now_us();
+	Leftover *item;
 
 	if (now_us < left->due_us || left->items == NULL)
 		return 0;
@@ -386,6 +424,9 @@ leftovers_run(Store *store)
 		left->due_us = now_us + BACKGROUND_RETRY_US;
 		return 0;
 	}
-	slice(store, left->items);
+	item = next_item(left, now_us);
+	if (item == NULL)
+		return 0;
+	slice(store, item);
 	return 1;
 }

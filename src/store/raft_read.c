@@ -5,13 +5,15 @@
  *
  * The index is asked of the group; once it is applied here, the read is run
  * over a fresh snapshot.  A question without an answer is repeated.  One whose
- * entry does not come, since this store has no space for it, is the leader's.
+ * entry is not applied here, for want of space or of a row that can be read, is
+ * the leader's.
  */
 #include "postgres.h"
 
 #include "bus/lock_table.h"
 #include "core/cmd/read_context.h"
 #include "read/txn_look.h"
+#include "store/damage.h"
 #include "store/replicas.h"
 #include "utils/memutils.h"
 
@@ -189,13 +191,18 @@ answer_sole(const Peer *peer, IndexRead *read)
 	read->index = peer->saved.applied_index;
 }
 
-/* Its log lacks the entry, and takes none until there is space. */
+/*
+ * Its log lacks the entry, and takes none until there is space; or it meets a
+ * row that cannot be read.
+ */
 static bool
-lacks_entry(const Peer *peer, const IndexRead *read)
+will_not_apply(const Peer *peer, const IndexRead *read)
 {
-	return read->answered && !peer_is_leader(peer) &&
-		raft_last_index(peer->raft) < read->index &&
-		disk_usage_own(peer->store) == DISK_ALREADY_FULL;
+	if (!read->answered || peer_is_leader(peer))
+		return false;
+	return damage_stops(peer->region.id) ||
+		(raft_last_index(peer->raft) < read->index &&
+		 disk_usage_own(peer->store) == DISK_ALREADY_FULL);
 }
 
 /* True if the read is over, one way or another. */
@@ -217,7 +224,7 @@ run_one(Store *store, IndexRead *read)
 	}
 	else if (now_us >= request->deadline_us)
 		service_busy(request, SERVICE_TOO_LATE);
-	else if (lacks_entry(peer, read) ||
+	else if (will_not_apply(peer, read) ||
 			 (!read->answered && raft_leader(peer->raft) == RAFT_NONE))
 		answer_not_leader(request, peer);
 	else

@@ -17,9 +17,11 @@
 #include "bus/tasks.h"
 #include "core/base/check.h"
 #include "storage/raft_log_table.h"
+#include "store/damage.h"
 #include "store/leftovers.h"
 #include "store/rows_slice.h"
 #include "store/snapshots.h"
+#include "store/stalled.h"
 #include "utils/memutils.h"
 
 /* What a slice works on. */
@@ -34,6 +36,12 @@ typedef struct InstallSlice
 static void
 count(const Store *store)
 {
+	uint64 n_stalled = 0;
+
+	for (const SnapshotInstalling *in = store->snapshots->installing;
+		 in != NULL; in = in->next)
+		n_stalled += in->stalled ? 1 : 0;
+	stalled_note(STALLED_INSTALLS, n_stalled);
 	tasks_set(TASK_SNAPSHOTS_TO_INSTALL,
 			  (uint64) store->snapshots->n_installing);
 	tasks_set(TASK_SNAPSHOTS_INSTALLED, store->snapshots->n_installed);
@@ -308,6 +316,15 @@ installed(Store *store, SnapshotInstalling *in, Peer *peer)
 	snapshot_install_forget(store, in);
 }
 
+static void
+note_stalled(const Store *store, SnapshotInstalling *in, bool stalled)
+{
+	if (in->stalled == stalled)
+		return;
+	in->stalled = stalled;
+	count(store);
+}
+
 void
 snapshot_install_slice(Store *store, SnapshotInstalling *in)
 {
@@ -315,6 +332,7 @@ snapshot_install_slice(Store *store, SnapshotInstalling *in)
 	SnapshotInstall before = in->at;
 	Peer *const volatile peer = living_peer(store, in);
 	volatile bool failed = false;
+	volatile bool damaged = false;
 
 	in->due_us = 0;
 	PG_TRY();
@@ -329,10 +347,14 @@ snapshot_install_slice(Store *store, SnapshotInstalling *in)
 	}
 	PG_CATCH();
 	{
+		ErrorData *error;
+
 		MemoryContextSwitchTo(store->turn_context);
+		error = CopyErrorData();
 		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		damaged = damage_stalls(store, error);
 		failed = true;
 	}
 	PG_END_TRY();
@@ -340,13 +362,19 @@ snapshot_install_slice(Store *store, SnapshotInstalling *in)
 	if (failed)
 	{
 		in->at = before;
-		in->due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
+		in->due_us = dispatch_now_us() +
+			(damaged ? DAMAGED_RETRY_US : BACKGROUND_RETRY_US);
 		end_walk(in);
+		note_stalled(store, in, damaged);
 	}
 	else if (slice.done)
 		installed(store, in, peer);
-	else if (peer != NULL && in->at.loading)
-		end_walk(in);
+	else if (peer != NULL)
+	{
+		if (in->at.loading)
+			end_walk(in);
+		note_stalled(store, in, false);
+	}
 }
 
 /* ---------------------------------------------------------------- start, end */

@@ -92,6 +92,7 @@ typedef struct SnapshotInstalling
 	uint64 life_number;
 	int fd; /* -1: not open */
 	int64 due_us;
+	bool stalled;	   /* by a row that cannot be read */
 	Arena arena;	   /* of the ranges */
 	SnapshotWalk walk; /* through the old rows */
 	bool walking;

@@ -11,6 +11,8 @@ static const char *const words[STALLED_WORKS] = {
 	[STALLED_RANGES] = "deletions of ranges that cannot end",
 	[STALLED_GC] = "keys that garbage collection passes by",
 	[STALLED_EXPIRED] = "places whose expired rows stay",
+	[STALLED_LEFT] = "removed peers whose rows stay",
+	[STALLED_INSTALLS] = "snapshots that cannot be installed",
 };
 
 static uint64 known[STALLED_WORKS];

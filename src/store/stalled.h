@@ -13,9 +13,11 @@
 
 typedef enum StalledWork
 {
-	STALLED_RANGES,	 /* deletions of ranges that do not end */
-	STALLED_GC,		 /* keys that garbage collection passes by */
-	STALLED_EXPIRED, /* places where expired rows stay */
+	STALLED_RANGES,	  /* deletions of ranges that do not end */
+	STALLED_GC,		  /* keys that garbage collection passes by */
+	STALLED_EXPIRED,  /* places where expired rows stay */
+	STALLED_LEFT,	  /* rows of peers that are gone */
+	STALLED_INSTALLS, /* snapshots, whose old rows stay */
 	STALLED_WORKS
 } StalledWork;
 

@@ -215,6 +215,9 @@ typedef struct WriteQueue
 	size_t bytes;
 } WriteQueue;
 
+/* Of more damaged blocks the log names some again. */
+#define TOLD_BLOCKS 32
+
 struct Store
 {
 	MemoryContext context; /* one life of the extension */
@@ -264,7 +267,8 @@ struct Store
 	MemoryContext turn_context; /* reset after each turn */
 	Pacer pacer;
 	Guard guard;
-	BadBlock told_bad; /* that the log names already */
+	BadBlock told_bad[TOLD_BLOCKS]; /* that the log names already */
+	uint64 n_told_bad;				/* since the start */
 
 	RangeDeletes ranges;
 	Sweeper sweeper;

@@ -42,7 +42,9 @@ for tool in rawctl txnctl badbytes tsoctl rpc_load; do
 done
 . "$TOP/test/faults/clock/build.sh"
 make_step_clock "$work/bin/step_clock.so"
-chmod 755 "$work/bin/step_clock.so"
+"${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -shared -fPIC -o "$work/bin/read_error.so" \
+    "$TOP/test/tap/read_error.c" -ldl
+chmod 755 "$work/bin/step_clock.so" "$work/bin/read_error.so"
 
 tests=()
 for name in "$@"; do
@@ -54,7 +56,7 @@ done
 # shellcheck disable=SC2016
 as_server bash -c 'ulimit -n "$(ulimit -H -n)" && exec "$@"' run \
     env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" TXNCTL="$work/bin/txnctl" \
-    STEP_CLOCK="$work/bin/step_clock.so" BADBYTES="$work/bin/badbytes" TSOCTL="$work/bin/tsoctl" \
+    STEP_CLOCK="$work/bin/step_clock.so" READ_ERROR="$work/bin/read_error.so" BADBYTES="$work/bin/badbytes" TSOCTL="$work/bin/tsoctl" \
     RPC_LOAD="$work/bin/rpc_load" README="$work/README.md" CERTS="$work/scripts/certs" \
     PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
     PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \

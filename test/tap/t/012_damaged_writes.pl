@@ -92,6 +92,14 @@ like($err, qr/damaged data/, 'in a transaction as well');
 like(one(q{SELECT reason FROM tikv_status() WHERE worker = 'store'}), qr/^block $used of tikv_internal.raw cannot be read: its rows can be neither read nor written$/,
 	'tikv_status() names the block');
 
+$node->psql('postgres', "SELECT tikv_put('$_', 'new')") foreach 'long3', 'a002500', 'long3', 'a002500';
+foreach my $block ($used, $last)
+{
+	my @said = slurp_file($node->logfile) =~ /LOG: .*block $block of tikv_internal.raw cannot be read/g;
+
+	is(scalar @said, 1, "the log names block $block once, whichever of them is met last");
+}
+
 my $context = field(1, region_context($node), 1);
 
 sub put { return field(15, join('', $context, field(2, $_[0], 1), field(3, 'new', 1)), 1) }
