@@ -204,7 +204,12 @@ static bool
 transfer(Peer *peer, uint64 to, const char **why)
 {
 	const RegionPeer *heir = region_find_peer(&peer->region, to);
+	RaftStatus *status = arena_alloc(&peer->store->arena, sizeof(*status));
 
+	*why = "that store is silent: it would not take it";
+	raft_status(peer->raft, status);
+	if (heir != NULL && !is_heard(status, to))
+		return false;
 	*why = "the disk of that store is full: it would not take it";
 	if (heir != NULL &&
 		disk_usage_of(peer->store, heir->store_id) == DISK_ALREADY_FULL)

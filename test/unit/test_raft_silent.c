@@ -151,6 +151,8 @@ test_silent(void)
 	checks(1, false);
 	EQ_U64(cached(), 0, "in the next it was not");
 	OK(is_silent() && !is_heard(), "and is silent");
+	EQ_U64(raft_transfer_leader(f.raft, 3), STATUS_UNAVAILABLE,
+		   "so it is handed nothing, and others go on");
 	beat(3);
 	OK(!is_silent() && is_heard(), "until it is heard");
 	checks(2, false);

@@ -38,8 +38,9 @@ raft_transfer_progress(Raft *r, const RaftProgress *p)
 }
 
 /*
- * UNAVAILABLE: the target is no other voter that is in reach, has a snapshot
- * before it or no disk space, or no majority would take its first entry.
+ * UNAVAILABLE: the target is no other voter, is silent, has a snapshot before
+ * it or no disk space, or no majority would take its first entry.  Nothing is
+ * proposed until it leads, or has not come to lead within an election timeout.
  * Source: tikv/tikv components/raftstore/src/store/peer.rs
  * (ready_to_transfer_leader).
  */
@@ -50,7 +51,7 @@ raft_transfer_leader(Raft *r, uint64_t to)
 
 	if (r->role != RAFT_LEADER)
 		return STATUS_NOT_LEADER;
-	if (p == NULL || to == r->config.id || !raft_is_voter(r, to) ||
+	if (p == NULL || to == r->config.id || !raft_is_voter(r, to) || p->silent ||
 		p->installing || p->state == RAFT_SNAPSHOT || p->starved ||
 		!raft_permits_new_leader(r))
 		return STATUS_UNAVAILABLE;

@@ -73,6 +73,8 @@ my $well = 3 - $leads - $gone;
 like(refusal($well, "tikv_remove_peer(2, $stores[$well])"),
 	qr/ERROR:  55000: .*no majority that is heard of\nDETAIL:  .*stores $stores[$gone]\.\nHINT:  Start/s,
 	'who is well is not removed while another one is gone');
+like(refusal($leads, "tikv_transfer_leader(2, $stores[$gone])"), qr/ERROR:  55000: .* that store is silent/s,
+	'nor is leadership handed to who is gone');
 goes_on($leads, 'and two of three go on');
 order($leads, "tikv_remove_peer(2, $stores[$gone])", 'who is gone is removed');
 goes_on($leads, 'and two of two go on');
