@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "pd/core/placement.h"
 #include "pd/http_ask.h"
 
 /* What tikv/pd gives at a time (pkg/utils/apiutil, handler.AdjustLimit). */
@@ -324,18 +325,43 @@ count_voters(const PdRegion *region)
 	return n;
 }
 
+/* As many as max-replicas: of an even number one is a learner (placement.h). */
+static int
+wanted_peers(const HttpAsk *ask, int *voters)
+{
+	uint32 most = ask->pd->state.cluster.max_peer_count;
+	int learners;
+
+	placement_count(most, most, voters, &learners);
+	return *voters + learners;
+}
+
+/* Learners count (tikv/pd pkg/statistics/region_collection.go). */
 static bool
 misses_peers(const PdRegion *region, const HttpAsk *ask, uint64 arg)
 {
+	int voters;
+
 	(void) arg;
-	return count_voters(region) < (int) ask->pd->state.cluster.max_peer_count;
+	return region->meta.n_peers < wanted_peers(ask, &voters);
 }
 
 static bool
 has_extra_peers(const PdRegion *region, const HttpAsk *ask, uint64 arg)
 {
+	int voters;
+
 	(void) arg;
-	return count_voters(region) > (int) ask->pd->state.cluster.max_peer_count;
+	return region->meta.n_peers > wanted_peers(ask, &voters);
+}
+
+static bool
+is_replicated(const PdRegion *region, const HttpAsk *ask)
+{
+	int voters;
+
+	return region->meta.n_peers >= wanted_peers(ask, &voters) &&
+		count_voters(region) >= voters;
 }
 
 static bool
@@ -559,7 +585,7 @@ get_replicated(HttpAsk *ask)
 	n = region_tree_scan(tree_of(ask), range, 0, ask->arena, &regions,
 						 &complete);
 	for (size_t i = 0; i < n; i++)
-		missing = missing || misses_peers(regions[i], ask, 0);
+		missing = missing || !is_replicated(regions[i], ask);
 	json_string(&ask->json, NULL, missing ? "INPROGRESS" : "REPLICATED");
 }
 

@@ -302,6 +302,41 @@ test_roles(void)
 	end();
 }
 
+/* Of two that are wanted one votes. */
+static void
+test_even(void)
+{
+	PdRegion region =
+		{.meta = {.id = 1,
+				  .epoch = {2, 2},
+				  .n_peers = 2,
+				  .peers = {{.id = 2, .store_id = 1},
+							{.id = 3, .store_id = 2, .role = PEER_LEARNER}}},
+		 .leader = {.id = 2, .store_id = 1}};
+	static const HttpCase all[] =
+		{{"GET", "v1/regions/replicated", 200, "\"REPLICATED\""},
+		 {"GET", "v1/regions/check/miss-peer", 200, NONE},
+		 {"GET", "v1/regions/check/extra-peer", 200, NONE}};
+	static const HttpCase more[] = {{"GET", "v1/regions/replicated", 200,
+									 "\"INPROGRESS\""},
+									{"GET", "v1/regions/check/miss-peer", 200,
+									 ONE}};
+	static const HttpCase less = {"GET", "v1/regions/check/extra-peer", 200,
+								  ONE};
+
+	begin();
+	cluster_note_region(&world.state.cluster, &region);
+	world.state.cluster.max_peer_count = 2;
+	for (int i = 0; i < (int) lengthof(all); i++)
+		ask_http(&all[i]);
+	world.state.cluster.max_peer_count = 3;
+	for (int i = 0; i < (int) lengthof(more); i++)
+		ask_http(&more[i]);
+	world.state.cluster.max_peer_count = 1;
+	ask_http(&less);
+	end();
+}
+
 static void
 add_member(void)
 {
@@ -365,6 +400,7 @@ main(void)
 	test_retry_limit();
 	test_other_roots();
 	test_roles();
+	test_even();
 	test_follower();
 	return unit_done();
 }
