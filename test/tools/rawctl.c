@@ -19,8 +19,8 @@
  * `split` makes bounds of the keys, which one region has, and prints how many
  * regions came of it, if they follow each other.
  * `protect` keeps the garbage collector behind a timestamp for ten minutes,
- * which PD has to write down; `collect` moves the GC safe point there, as TiDB
- * does where tikv.gc_life_time is 0.
+ * which PD has to write down; `collect` moves the GC safe point there, or as far
+ * as somebody allows, as TiDB does where tikv.gc_life_time is 0, and prints it.
  *
  * RAWCTL_DISK_FULL_OPT in the environment is the request's disk_full_opt: 1 is
  * a write that must go through on a disk that is almost full, 2 on a full one.
@@ -282,6 +282,8 @@ collect(Client *client, const char *timestamp)
 		call_unary(client, client->pd, "/pdpb.PD/UpdateGCSafePoint", &request,
 				   &pdpb__update_gcsafe_point_response__descriptor);
 	check_header(response->header, "UpdateGCSafePoint");
+	printf("%llu\n", (unsigned long long) response->new_safe_point);
+	fflush(stdout);
 	pdpb__update_gcsafe_point_response__free_unpacked(response, NULL);
 }
 
