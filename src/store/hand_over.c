@@ -14,8 +14,9 @@
 #include "store/replicas.h"
 
 /*
- * Orders for the sake of space are so far apart: each ends the region's lease
- * until the other peer leads or the order is given up.
+ * Orders are so far apart: each ends the region's lease until the other peer
+ * leads or the order is given up; and that one may be held back as well, so that
+ * it would come back at once.
  */
 #define HAND_OVER_REST_US (INT64CONST(10) * 1000 * 1000)
 
@@ -60,12 +61,12 @@ hand_over(Peer *peer, DiskUsage fullest)
 void
 hand_over_tick(Peer *peer, int64 now_us)
 {
-	if (!peer_is_leader(peer))
+	bool held;
+
+	if (!peer_is_leader(peer) || now_us < peer->next_hand_over_us)
 		return;
-	if (raft_holds_apply(peer->raft))
-		(void) hand_over(peer, DISK_ALMOST_FULL);
-	else if (now_us >= peer->next_hand_over_us &&
-			 disk_usage_own(peer->store) != DISK_NORMAL &&
-			 hand_over(peer, DISK_NORMAL))
+	held = raft_holds_apply(peer->raft);
+	if ((held || disk_usage_own(peer->store) != DISK_NORMAL) &&
+		hand_over(peer, held ? DISK_ALMOST_FULL : DISK_NORMAL))
 		peer->next_hand_over_us = now_us + HAND_OVER_REST_US;
 }
