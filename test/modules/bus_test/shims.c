@@ -330,6 +330,20 @@ pfree(void *pointer)
 	free(pointer);
 }
 
+/* Not in every libc. */
+size_t
+strlcpy(char *out, const char *text, size_t size)
+{
+	size_t len = strlen(text);
+
+	if (size > 0)
+	{
+		memcpy(out, text, Min(len, size - 1));
+		out[Min(len, size - 1)] = '\0';
+	}
+	return len;
+}
+
 void
 pg_re_throw(void)
 {
