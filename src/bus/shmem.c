@@ -97,6 +97,7 @@ startup_shmem(void)
 		for (int i = 0; i < STUCK_REGIONS; i++)
 			pg_atomic_init_u64(&shmem->stuck_regions[i], 0);
 		pg_atomic_init_u32(&shmem->n_stuck, 0);
+		pg_atomic_init_u32(&shmem->reindexing, 0);
 		for (int i = 0; i < TASK_COUNTERS; i++)
 			pg_atomic_init_u64(&shmem->tasks[i], 0);
 	}

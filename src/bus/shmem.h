@@ -115,6 +115,7 @@ typedef struct TikvShmem
 	pg_atomic_uint64 tasks[TASK_COUNTERS];
 	pg_atomic_uint64 stuck_regions[STUCK_REGIONS]; /* damage.h */
 	pg_atomic_uint32 n_stuck;
+	pg_atomic_uint32 reindexing;		 /* reindex.h: 1 while somebody does */
 	pg_atomic_uint64 table_cut_until_us; /* table_cut.h; 0: nothing is cut */
 	pg_atomic_uint64 table_cuts;		 /* that have begun */
 	FlushShared flush;

@@ -16,6 +16,9 @@
  *			milliseconds and not waited for (bus/table_cut.h), once others
  *			have flushed what came before.
  *
+ * An index that is as loose is rebuilt by a process of its own (bus/reindex.h):
+ * VACUUM never merges pages, so it would stay so.
+ *
  * Nothing of it is stored: rows are moved by transactions of their own, so
  * after a crash each is where it was or where it is to be, and a store that
  * starts again looks again.
@@ -271,6 +274,7 @@ compactor_load(Store *store)
 	{
 		compactor->tables[i].due_us = dispatch_now_us() + FIRST_CHECK_US;
 		compactor->tables[i].check_us = CHECK_US;
+		compactor->tables[i].reindex_rest_us = CHECK_US;
 	}
 	compactor->due_us = compactor->tables[0].due_us;
 }

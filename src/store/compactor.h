@@ -38,10 +38,13 @@ typedef struct CompactedTable
 	int64 cut_retry_us;	 /* when the lock was not to be had, or the disk slow */
 	int64 check_us;		 /* between two looks whether it is worth it */
 	HeapSample sample;	 /* the look that is under way */
-	uint64 moved;		 /* rows */
-	uint64 cut;			 /* blocks */
-	bool waits;			 /* MOVE: somebody holds a snapshot, or may do so */
-	bool again;			 /* what is at the end may have come there since */
+	HeapSample index_sample; /* and at its index */
+	int64 reindex_us;		 /* its index is rebuilt no sooner */
+	int64 reindex_rest_us;	 /* and after that, if it is no better then */
+	uint64 moved;			 /* rows */
+	uint64 cut;				 /* blocks */
+	bool waits;				 /* MOVE: somebody holds a snapshot, or may do so */
+	bool again;				 /* what is at the end may have come there since */
 
 	/* CUT: is to be flushed before; invalid: nothing is. */
 	XLogRecPtr flush_lsn;

@@ -29,6 +29,9 @@
 #define VACUUM_LOOK_US INT64CONST(5000000)
 #endif
 
+/* A rebuilding of an index that could not begin is tried again. */
+#define REINDEX_LOOK_US INT64CONST(5000000)
+
 /* One of the tables that may be compacted. */
 typedef struct TableKind
 {

@@ -5,7 +5,9 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "bus/reindex.h"
 #include "storage/bufmgr.h"
+#include "storage/index_sample.h"
 #include "storage/procarray.h"
 #include "store/compactor_internal.h"
 
@@ -43,6 +45,30 @@ compactor_snapshot_is_old(Compactor *compactor, Relation heap, bool unknown)
 	return TransactionIdPrecedes(oldest, compactor->marks[1]);
 }
 
+/*
+ * Of a table that is not long itself; what is moved has new entries.  A snapshot
+ * would be waited for, and what it sees kept.
+ */
+static void
+check_index(Slice *slice, bool is_old)
+{
+	CompactedTable *table = slice->table;
+	bool is_loose = heap_is_loose(&table->index_sample);
+
+	if (!is_loose && !index_has_leftover(slice->opened))
+		table->reindex_rest_us = CHECK_US;
+	else if (is_old || slice->begun_us < table->reindex_us)
+		return;
+	else if (table_is_being_changed(slice->oid) ||
+			 !reindex_ask(slice->opened->index, is_loose))
+		table->due_us = slice->begun_us + REINDEX_LOOK_US;
+	else
+	{
+		table->reindex_us = slice->begun_us + table->reindex_rest_us;
+		table->reindex_rest_us = Min(2 * table->reindex_rest_us, MAX_CHECK_US);
+	}
+}
+
 void
 compactor_check(Slice *slice)
 {
@@ -54,7 +80,9 @@ compactor_check(Slice *slice)
 
 	compactor_rest(slice);
 	if (!heap_sample(slice->heap, &table->sample, compactor_is_long_enough,
-					 slice))
+					 slice) ||
+		!index_sample(slice->opened->index, &table->index_sample,
+					  compactor_is_long_enough, slice))
 		return;
 	is_loose = heap_is_loose(&table->sample);
 	blocks = table->sample.blocks;
@@ -64,6 +92,7 @@ compactor_check(Slice *slice)
 	{
 		low_rooms_end(slice->oid);
 		table->check_us = CHECK_US;
+		check_index(slice, is_old);
 	}
 	else if (!is_old)
 	{
@@ -71,6 +100,7 @@ compactor_check(Slice *slice)
 		table->cut = 0;
 		compactor_begin_move(slice, blocks);
 	}
+	memset(&table->index_sample, 0, sizeof(table->index_sample));
 }
 
 /* -------------------------------------------------------------------- move */
