@@ -73,7 +73,7 @@ func (r *Router) Has(key string) bool {
 // callers with less time than a member that stands still takes would meet that
 // one first each time, and never another.
 func (r *Router) askPD(ctx context.Context, ask func(ctx context.Context, pd pdpb.PDClient) error) error {
-	last := ctx.Err()
+	var last error
 	nodes := r.cluster.Here()
 	for i := 0; i < len(nodes) && ctx.Err() == nil; i++ {
 		turn := int(r.turn.Add(1))
@@ -87,6 +87,9 @@ func (r *Router) askPD(ctx context.Context, ask func(ctx context.Context, pd pdp
 		if last == nil {
 			return nil
 		}
+	}
+	if last == nil {
+		return ctx.Err() // nobody was asked
 	}
 	return last
 }
