@@ -195,7 +195,7 @@ with_writes(sub {
 
 		usleep(2000) while !installing() && !is_there($second) && time() < $until;
 		last if is_there($second);
-		usleep(150_000 * $round);
+		usleep(50_000 * ($round - 1)); # at once first: it may take no longer than that
 		$killed++ if installing();
 		$second->kill9;
 		wait_for('it to start', sub {
