@@ -500,6 +500,10 @@ open_table(const TableDef *def, const TableOids *oids, OpenMode mode,
 
 	if (answer == TABLES_OK)
 		answer = open_indexes(def, def_index_oid(def, oids), mode, write, out);
+
+	/* The one that was known has been replaced and is there as yet, for others. */
+	if (answer == TABLES_MISSING && out->heap != NULL && !write)
+		answer = open_indexes(def, InvalidOid, mode, write, out);
 	if (answer == TABLES_OK && !mode.wait)
 		answer = lock_toast(mode, out);
 	return answer;

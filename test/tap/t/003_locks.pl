@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use IPC::Run;
 use Test::More;
 use TikvTest;
 use Time::HiRes qw(time);
@@ -69,6 +70,42 @@ foreach my $command ('VACUUM FULL tikv_internal.raw', 'REINDEX TABLE tikv_intern
 	is($node->safe_psql('postgres',
 			"SELECT convert_from(tikv_get('row200'), 'UTF8') = '${big}200'"),
 		't', "and an older one after $command");
+}
+
+# ---- an index is replaced; somebody who reads the table keeps the old one from going
+sub served
+{
+	my ($when) = @_;
+
+	is((rawctl($node, 'put', 'k', $when))[0], 0, "writes $when");
+	is((rawctl($node, 'get', 'k'))[1], $when, "and reads $when");
+	is((txnctl($node, 'get', (txnctl($node, 'ts'))[1], 'tk'))[1], 'tv', "also of transactions $when");
+}
+
+sub replaced
+{
+	return $node->safe_psql('postgres',
+		"SELECT count(*) FROM pg_index WHERE indexrelid::regclass::text LIKE '%key_ccold' AND NOT indisvalid");
+}
+
+$node->safe_psql('postgres', q{SELECT tikv_txn_put('tk', 'tv')});
+foreach my $table ('raw', 'write')
+{
+	my $holder = $node->background_psql('postgres');
+
+	$holder->query_safe("BEGIN; SELECT count(*) FROM tikv_internal.$table");
+	my $reindex = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
+		"REINDEX INDEX CONCURRENTLY tikv_internal.${table}_key" ], '<', \'', '>', \my $out, '2>', \my $err);
+	wait_for('the new index to be read', sub { return replaced() == 1 });
+	served("while ${table}_key goes");
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'REINDEX%'");
+	$reindex->finish;
+	is(replaced(), 1, 'it stays when that is cancelled');
+	served("while ${table}_key is left");
+	$holder->query_safe('COMMIT');
+	$holder->quit;
+	$node->safe_psql('postgres', "DROP INDEX CONCURRENTLY IF EXISTS tikv_internal.${table}_key_ccold");
+	served("when ${table}_key has gone");
 }
 is_deeply([ pids($node, 'tikv store') ], \@pids, 'the store was never restarted');
 
