@@ -143,11 +143,6 @@ sub with_writes
 	die $@ if $@;
 }
 
-sub installing
-{
-	return (try_query($second, 'SELECT count(*) FROM tikv_internal.snapshot_install') // 0) > 0;
-}
-
 # ---- data: small values, large ones, keys that share a long beginning
 
 $first->safe_psql('postgres', qq{
@@ -191,13 +186,17 @@ my $killed = 0;
 with_writes(sub {
 	foreach my $round (1 .. 3)
 	{
-		my $until = time() + 60;
+		# By a session that is there already: it may take no longer than a new one would.
+		my $watch = $second->background_psql('postgres', on_error_stop => 0);
+		my $seen;
 
-		usleep(2000) while !installing() && !is_there($second) && time() < $until;
-		last if is_there($second);
-		usleep(50_000 * ($round - 1)); # at once first: it may take no longer than that
-		$killed++ if installing();
+		$watch->query("SET statement_timeout = '${\($round == 1 ? 60 : 5)}s'");
+		$watch->query(q{DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM tikv_internal.snapshot_install) LOOP PERFORM pg_sleep(0.001); END LOOP; END $$});
+		usleep(20_000 * ($round - 1));
+		$seen = $watch->query('SELECT count(*) > 0 FROM tikv_internal.snapshot_install');
 		$second->kill9;
+		eval { $watch->quit };
+		$killed++ if $seen eq 't';
 		wait_for('it to start', sub {
 			$second->{_pid} = undef;
 			return $second->start(fail_ok => 1);
