@@ -68,14 +68,12 @@ reindex_ask(Relation index, bool rebuild)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(RelationGetRelid(index));
 	worker.bgw_extra[0] = rebuild ? '\0' : DROP_ONLY;
-	if (RegisterDynamicBackgroundWorker(&worker, NULL))
-		return true;
-	ereport(LOG,
-			(errmsg("there is no room for the worker \"" NAME "\""),
-			 errdetail(
-				 "An index that is mostly free space is not rebuilt for now."),
-			 errhint("Raise max_worker_processes.")));
-	return false;
+	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
+		ereport(LOG,
+				(errmsg("there is no room for the worker \"" NAME "\""),
+				 errdetail("An index that is mostly free space stays so."),
+				 errhint("Raise max_worker_processes.")));
+	return true;
 }
 
 /* -------------------------------------------------------------- the commands */

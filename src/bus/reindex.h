@@ -14,8 +14,8 @@
 
 /*
  * Have the index rebuilt, or, without `rebuild`, what another rebuilding has
- * left beside it dropped, which is done first in any case.  False: it is busy, or
- * there is no free slot of max_worker_processes, which the log has then.
+ * left beside it dropped, which is done first in any case.  False: it is busy.
+ * Where there is no free slot of max_worker_processes, the log says so.
  */
 extern bool reindex_ask(Relation index, bool rebuild);
 
