@@ -314,8 +314,10 @@ kv_put(KvTxn *txn, const KvPut *put, const KvItem **prev)
 	*prev = old;
 	if (error.code != RPC_OK)
 		return error;
+
+	/* What it was may be forgotten before this change is applied. */
 	if (put->ignore_value)
-		item.value = old->value;
+		item.value = arena_copy(txn->changes->arena, old->value);
 	if (put->ignore_lease)
 		item.lease = old->lease;
 	item.create_revision =

@@ -639,6 +639,32 @@ apply_all(PdState *state)
 	return n;
 }
 
+/*
+ * A put that keeps the value, behind one that did so in the same transaction and
+ * others by which all that is remembered of the key before is forgotten.
+ */
+static void
+test_kept_value(void)
+{
+	KvPut keep = {.key = bytes_cstr("kept"), .ignore_value = true};
+	const size_t len = KV_MAX_REQUEST_BYTES / 2;
+	const KvItem *prev;
+
+	put_one("kept", "value");
+	begin();
+	EQ_U64(kv_put(&txn, &keep, &prev).code, RPC_OK, "keep a value");
+	for (size_t bytes = 0; bytes <= KV_MAX_EVENT_BYTES; bytes += len)
+		EQ_U64(try_put("large", len), RPC_OK, "put much");
+	EQ_U64(kv_put(&txn, &keep, &prev).code, RPC_OK, "keep it once more");
+	commit();
+	OK(store.n_events > 0 && kv_store_event(&store, 0)->item->version > 2,
+	   "what was before is forgotten");
+	OK(has_value(get("kept"), "value"), "and the value is there");
+	EQ_U64(get("kept")->version, 3, "put three times");
+	delete_range("kept", "l");
+	delete_range("large", "");
+}
+
 /* The key of the safe point follows the GC state, whoever moves it. */
 static void
 test_safe_point(void)
@@ -693,6 +719,7 @@ main(void)
 	test_removed();
 	test_slices();
 	test_many_own_changes();
+	test_kept_value();
 	test_safe_point();
 	kv_store_free(&store);
 	leases_free(&leases);
