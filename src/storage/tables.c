@@ -582,7 +582,9 @@ table_open_small(const char *name, TableIndexes *indexes)
 			answer = open_relation(lfirst_oid(cell), mode, &index);
 			if (answer != TABLES_OK)
 				break;
-			if (!keep_index(indexes, index))
+			if (!index->rd_index->indisready)
+				relation_close(index, NoLock);
+			else if (!keep_index(indexes, index))
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						 errmsg_internal("%s", unusable)));

@@ -107,6 +107,24 @@ foreach my $table ('raw', 'write')
 	$node->safe_psql('postgres', "DROP INDEX CONCURRENTLY IF EXISTS tikv_internal.${table}_key_ccold");
 	served("when ${table}_key has gone");
 }
+# ---- one that is not built yet is no index to enter rows in
+my $writer = $node->background_psql('postgres');
+
+$writer->query_safe('BEGIN; LOCK TABLE tikv_internal.region IN ROW EXCLUSIVE MODE');
+my $reindex = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
+	'REINDEX TABLE CONCURRENTLY tikv_internal.region' ], '<', \'', '>', \my $out, '2>', \my $err);
+wait_for('the new index to be there', sub {
+	return $node->safe_psql('postgres',
+		"SELECT count(*) FROM pg_index WHERE indexrelid::regclass::text LIKE '%region_pkey_ccnew' AND NOT indisready") == 1;
+});
+$node->safe_psql('postgres', q{SELECT tikv_split('m')});
+served('after a split meanwhile');
+$writer->query_safe('COMMIT');
+$writer->quit;
+ok($reindex->finish, 'the new index is built then') or diag($err);
+$node->safe_psql('postgres', 'CREATE EXTENSION amcheck');
+is($node->safe_psql('postgres', q{SELECT bt_index_check('tikv_internal.region_pkey', true)}),
+	'', 'and has all rows');
 is_deeply([ pids($node, 'tikv store') ], \@pids, 'the store was never restarted');
 
 $node->stop;
