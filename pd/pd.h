@@ -15,6 +15,7 @@
 #include "bus/bus.h"
 #include "core/base/share.h"
 #include "core/raft/raft.h"
+#include "core/raft/silence.h"
 #include "pd/core/group_log.h"
 #include "pd/core/proposal.h"
 #include "pd/core/schedule.h"
@@ -89,12 +90,6 @@ typedef enum PdMoved
 	PD_MOVED_UNKNOWN /* they cannot be looked at now */
 } PdMoved;
 
-typedef struct MemberSilence
-{
-	uint64 id; /* 0: free */
-	int64 since_us;
-} MemberSilence;
-
 #define GROUP_TICK_US INT64CONST(100000)
 
 /* A request for timestamps that waits for a greater bound. */
@@ -145,7 +140,7 @@ typedef struct Pd
 		settled; /* of a leader: all members are in the group, and up to date */
 	int64 retry_us;		  /* the tables could not be had: try again then */
 	int64 lease_asked_us; /* a round of heartbeats was asked for */
-	MemberSilence silences[PD_MAX_MEMBERS];
+	RaftSilence silences[PD_MAX_MEMBERS];
 	MetMember met[PD_MAX_MEMBERS]; /* members when starts were last looked at */
 	size_t n_met;
 	char name[80];

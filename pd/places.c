@@ -17,41 +17,16 @@
 /* Silent for so long, a voter is replaced by a learner that is not. */
 #define LOST_US INT64CONST(60000000)
 
-/* Since when a peer has been silent; 0: it is not. */
-static int64
-silent_since(Pd *pd, const RaftPeerStatus *peer, int64 now)
-{
-	MemberSilence *free_place = NULL;
-
-	for (int i = 0; i < PD_MAX_MEMBERS; i++)
-	{
-		MemberSilence *place = &pd->silences[i];
-
-		if (place->id == peer->id)
-		{
-			if (peer->recent_active)
-				memset(place, 0, sizeof(*place));
-			return place->since_us;
-		}
-		if (place->id == 0)
-			free_place = place;
-	}
-	if (peer->recent_active || free_place == NULL)
-		return 0;
-	free_place->id = peer->id;
-	free_place->since_us = now;
-	return now;
-}
-
 static size_t
 view_peers(Pd *pd, const RaftStatus *status, MemberView *views)
 {
 	int64 now = board_now_us();
 
+	raft_note_silences(pd->silences, PD_MAX_MEMBERS, status, now);
 	for (int i = 0; i < status->n_peers; i++)
 	{
 		const RaftPeerStatus *peer = &status->peers[i];
-		int64 since = silent_since(pd, peer, now);
+		int64 since = raft_silent_since(pd->silences, PD_MAX_MEMBERS, peer->id);
 		MemberView *view = &views[i];
 
 		view->id = peer->id;

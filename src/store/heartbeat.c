@@ -76,31 +76,6 @@ fill_stats(Store *store, Pdpb__StoreStats *stats)
 /* A peer that was silent for so long is told of. */
 #define DOWN_US INT64CONST(10000000)
 
-static int64
-silent_since(Peer *peer, const RaftPeerStatus *status, int64 now_us)
-{
-	PeerSilence *free_place = NULL;
-
-	for (int i = 0; i < PEER_SILENCES; i++)
-	{
-		PeerSilence *place = &peer->told.silences[i];
-
-		if (place->id == status->id)
-		{
-			if (status->recent_active)
-				memset(place, 0, sizeof(*place));
-			return place->since_us;
-		}
-		if (place->id == 0)
-			free_place = place;
-	}
-	if (status->recent_active || free_place == NULL)
-		return 0;
-	free_place->id = status->id;
-	free_place->since_us = now_us;
-	return now_us;
-}
-
 static const RegionPeer *
 find_peer(const Region *region, uint64 id)
 {
@@ -130,12 +105,15 @@ static void
 tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
 {
 	int64 now_us = dispatch_now_us();
+	RaftSilence *silences = peer->told.silences;
 	RaftStatus *status = arena_alloc(arena, sizeof(*status));
 
 	peer->told.unsettled = false;
 	if (peer->region.n_peers == 1)
 		return;
 	raft_status(peer->raft, status);
+	if (!peer->sleep.asleep)
+		raft_note_silences(silences, PEER_SILENCES, status, now_us);
 	out->pending_peers =
 		arena_alloc(arena, RAFT_MAX_PEERS * sizeof(*out->pending_peers));
 	out->down_peers =
@@ -152,7 +130,9 @@ tell_peers(Peer *peer, Pdpb__RegionHeartbeatRequest *out, Arena *arena)
 			it->installing)
 			out->pending_peers[out->n_pending_peers++] =
 				service_peer_message(of, arena);
-		since = peer->sleep.asleep ? 0 : silent_since(peer, it, now_us);
+		since = peer->sleep.asleep ?
+			0 :
+			raft_silent_since(silences, PEER_SILENCES, it->id);
 		if (since != 0 && now_us - since >= DOWN_US)
 			out->down_peers[out->n_down_peers++] =
 				down_message(of, now_us - since, arena);

@@ -19,6 +19,7 @@
 #include "core/kv/latches.h"
 #include "core/kv/overlay.h"
 #include "core/raft/raft.h"
+#include "core/raft/silence.h"
 #include "core/txn/lock_wait.h"
 #include "core/txn/memory_locks.h"
 #include "core/txn/overlay.h"
@@ -45,13 +46,7 @@ struct GrantWish;
 /* Where a peer that is not in the region's descriptor is reached. */
 #define PEER_SENDERS 8
 
-/* A peer of a region that this store leads, and that does not answer. */
-typedef struct PeerSilence
-{
-	uint64 id; /* 0: free */
-	int64 since_us;
-} PeerSilence;
-
+/* Peers of a region that this store leads, and that do not answer. */
 #define PEER_SILENCES 4
 
 /* What was written since PD was told. */
@@ -70,7 +65,7 @@ typedef struct PeerTold
 	bool at_once;	/* it is news in any case */
 	bool unsettled; /* some peer was behind, silent, or between roles */
 	int64 at_us;
-	PeerSilence silences[PEER_SILENCES];
+	RaftSilence silences[PEER_SILENCES];
 	WriteFlow flow; /* since then */
 } PeerTold;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/raft/progress.h"
+#include "core/raft/silence.h"
 #include "unit.h"
 
 static void *
@@ -117,6 +118,53 @@ test_snapshot(void)
 	EQ_U64(p.next, 1, "or after what it has, if sending failed");
 }
 
+#define PLACES 2
+
+/* Peers 2 and 3, and more, of this leader, of whom those that live are heard. */
+static void
+note(RaftSilence *places, uint64_t term, int n_peers, bool live, int64_t now)
+{
+	RaftStatus status = {.n_peers = n_peers, .hard_state = {.term = term}};
+
+	for (int i = 0; i < n_peers; i++)
+	{
+		status.peers[i].id = 2 + (uint64_t) i;
+		status.peers[i].recent_active = live;
+	}
+	raft_note_silences(places, PLACES, &status, now);
+}
+
+static void
+test_silences(void)
+{
+	RaftSilence places[PLACES] = {{0}};
+
+	note(places, 5, 2, false, 100);
+	note(places, 5, 2, false, 200);
+	EQ_U64(raft_silent_since(places, PLACES, 3), 100, "silent from the first");
+	note(places, 5, 2, true, 300);
+	EQ_U64(raft_silent_since(places, PLACES, 3), 0, "and heard");
+	note(places, 5, 2, false, 400);
+	note(places, 7, 2, false, 900);
+	EQ_U64(raft_silent_since(places, PLACES, 3), 900,
+		   "others led meanwhile: a leadership counts anew");
+}
+
+/* Those who are in the group no more keep nobody from being noted. */
+static void
+test_removed_silent(void)
+{
+	RaftSilence places[PLACES] = {{0}};
+	RaftStatus status = {.n_peers = 1, .hard_state = {.term = 5}};
+
+	note(places, 5, 3, false, 100);
+	OK(places[0].id != 0 && places[1].id != 0, "all places are taken");
+	status.peers[0].id = 9;
+	raft_note_silences(places, PLACES, &status, 200);
+	EQ_U64(raft_silent_since(places, PLACES, 9), 200,
+		   "it stands in for removed ones");
+}
+
 int
 main(void)
 {
@@ -124,5 +172,7 @@ main(void)
 	test_probe();
 	test_replicate();
 	test_snapshot();
+	test_silences();
+	test_removed_silent();
 	return unit_done();
 }
