@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "pdpb.pb-c.h"
 #include "store/api_switch.h"
+#include "store/damage.h"
 #include "store/store.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -506,6 +507,7 @@ prepare_first_region(Store *store, Arena *arena, Pdpb__RequestHeader *header,
 	if (!pd_alloc_id(arena, header, &region_id, reason, size) ||
 		!pd_alloc_id(arena, header, &peer_id, reason, size))
 		return false;
+	damage_forget(); /* what stood still was of tables that are gone */
 	FAILPOINT("store_before_first_region");
 	save_first_region(store, region_id, peer_id);
 	FAILPOINT("store_after_first_region");
