@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "pd/convert.h"
+#include "pd/core/kv_touched.h"
 #include "pd/service_etcd.h"
 
 #define MAX_TXN_DEPTH 4
@@ -140,41 +141,6 @@ all_hold(const PdAsk *ask, const KvTxn *txn, const Etcdserverpb__TxnRequest *in,
 
 /* ---- Txn: what it may hold ---- */
 
-/* What the puts and deletes of the steps so far touch. */
-typedef struct Touched
-{
-	Bytes *puts;
-	size_t n_puts;
-	KvRange *deletes;
-	size_t n_deletes;
-	size_t room;
-} Touched;
-
-static bool
-touch_put(Touched *touched, Bytes key)
-{
-	for (size_t i = 0; i < touched->n_puts; i++)
-		if (bytes_eq(touched->puts[i], key))
-			return false;
-	for (size_t i = 0; i < touched->n_deletes; i++)
-		if (kv_range_has(touched->deletes[i], key))
-			return false;
-	if (touched->n_puts < touched->room)
-		touched->puts[touched->n_puts++] = key;
-	return true;
-}
-
-static bool
-touch_delete(Touched *touched, KvRange range)
-{
-	for (size_t i = 0; i < touched->n_puts; i++)
-		if (kv_range_has(range, touched->puts[i]))
-			return false;
-	if (touched->n_deletes < touched->room)
-		touched->deletes[touched->n_deletes++] = range;
-	return true;
-}
-
 /* A request while it is looked at. */
 typedef struct TxnCheck
 {
@@ -182,50 +148,88 @@ typedef struct TxnCheck
 	size_t steps; /* so far, with compares, in all its transactions */
 } TxnCheck;
 
+/* Two lists, of which one will be done. */
+typedef struct Lists
+{
+	KvTouched success;
+	KvTouched failure;
+} Lists;
+
 static KvError check_txn(TxnCheck *check, const Etcdserverpb__TxnRequest *in,
-						 size_t most, int depth);
+						 size_t most, int depth, Lists *lists);
+
+static KvError
+check_once(bool once)
+{
+	return once ? kv_ok() :
+				  kv_error(RPC_INVALID_ARGUMENT,
+						   "etcdserver: duplicate key given in txn request");
+}
+
+static void
+touch_deletes(KvTouched *touched, Etcdserverpb__RequestOp **ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ops[i]->request_case ==
+			ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE)
+			kv_touch_delete(touched,
+							etcd_range(ops[i]->request_delete_range->key,
+									   ops[i]
+										   ->request_delete_range->range_end));
+}
+
+/* Once what is inside has been touched. */
+static KvError
+touch_puts(KvTouched *touched, Etcdserverpb__RequestOp **ops, size_t n)
+{
+	bool once = true;
+
+	for (size_t i = 0; i < n && once; i++)
+		if (ops[i]->request_case ==
+			ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT)
+			once =
+				kv_touch_put(touched, from_binary(ops[i]->request_put->key), i);
+	return check_once(once && kv_touched_once(touched));
+}
+
+static KvError
+check_op(TxnCheck *check, const Etcdserverpb__RequestOp *op, size_t most,
+		 int depth, KvTouched *touched, size_t step)
+{
+	Lists inside;
+	KvError error;
+
+	switch (op->request_case)
+	{
+		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
+		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
+		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
+			return kv_ok();
+		case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
+			error = check_txn(check, op->request_txn, most, depth + 1, &inside);
+			if (error.code != RPC_OK)
+				return error;
+			return check_once(kv_touch_inside(touched, &inside.success,
+											  &inside.failure, step));
+		default:
+			return kv_error(RPC_INVALID_ARGUMENT, "etcdserver: key not found");
+	}
+}
 
 static KvError
 check_ops(TxnCheck *check, Etcdserverpb__RequestOp **ops, size_t n, size_t most,
-		  int depth)
+		  int depth, KvTouched *touched)
 {
-	Touched touched = {.room = n};
-
-	touched.puts = arena_alloc(check->arena, n * sizeof(Bytes));
-	touched.deletes = arena_alloc(check->arena, n * sizeof(KvRange));
+	kv_touched_init(touched, check->arena);
+	touch_deletes(touched, ops, n);
 	for (size_t i = 0; i < n; i++)
 	{
-		bool once = true;
-		KvError error = kv_ok();
+		KvError error = check_op(check, ops[i], most, depth, touched, i);
 
-		switch (ops[i]->request_case)
-		{
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
-				once =
-					touch_put(&touched, from_binary(ops[i]->request_put->key));
-				break;
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
-				once = touch_delete(
-					&touched,
-					etcd_range(ops[i]->request_delete_range->key,
-							   ops[i]->request_delete_range->range_end));
-				break;
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
-				error = check_txn(check, ops[i]->request_txn, most, depth + 1);
-				break;
-			case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
-				break;
-			default:
-				error =
-					kv_error(RPC_INVALID_ARGUMENT, "etcdserver: key not found");
-		}
-		if (!once)
-			error = kv_error(RPC_INVALID_ARGUMENT,
-							 "etcdserver: duplicate key given in txn request");
 		if (error.code != RPC_OK)
 			return error;
 	}
-	return kv_ok();
+	return touch_puts(touched, ops, n);
 }
 
 /*
@@ -235,7 +239,7 @@ check_ops(TxnCheck *check, Etcdserverpb__RequestOp **ops, size_t n, size_t most,
  */
 static KvError
 check_txn(TxnCheck *check, const Etcdserverpb__TxnRequest *in, size_t most,
-		  int depth)
+		  int depth, Lists *lists)
 {
 	size_t longest = Max(in->n_compare, Max(in->n_success, in->n_failure));
 	KvError error;
@@ -250,10 +254,12 @@ check_txn(TxnCheck *check, const Etcdserverpb__TxnRequest *in, size_t most,
 			return kv_error(RPC_INVALID_ARGUMENT,
 							"etcdserver: key is not provided");
 	most -= longest;
-	error = check_ops(check, in->success, in->n_success, most, depth);
+	error = check_ops(check, in->success, in->n_success, most, depth,
+					  &lists->success);
 	if (error.code != RPC_OK)
 		return error;
-	return check_ops(check, in->failure, in->n_failure, most, depth);
+	return check_ops(check, in->failure, in->n_failure, most, depth,
+					 &lists->failure);
 }
 
 /* ---- Txn: its steps ---- */
@@ -337,8 +343,10 @@ pd_etcd_txn(PdAsk *ask, const void *request, void *response)
 {
 	KvTxn txn = etcd_begin(ask);
 	TxnCheck check = {.arena = ask->arena};
+	Lists lists;
 
-	if (!kv_failed(ask, check_txn(&check, request, KV_MAX_TXN_OPS, 0)) &&
+	if (!kv_failed(ask,
+				   check_txn(&check, request, KV_MAX_TXN_OPS, 0, &lists)) &&
 		!kv_failed(ask, do_txn(ask, &txn, request, response)))
 		kv_end(&txn);
 }

@@ -97,6 +97,10 @@ func getOp(key []byte) *etcdserverpb.RequestOp {
 	return &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestRange{RequestRange: &etcdserverpb.RangeRequest{Key: key}}}
 }
 
+func txnOp(steps ...*etcdserverpb.RequestOp) *etcdserverpb.RequestOp {
+	return &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestTxn{RequestTxn: &etcdserverpb.TxnRequest{Success: steps}}}
+}
+
 func (e *etcdTester) checkTxn() {
 	key := e.key("txn")
 	absent := &etcdserverpb.Compare{Result: etcdserverpb.Compare_EQUAL, Target: etcdserverpb.Compare_CREATE, Key: key,
@@ -120,6 +124,8 @@ func (e *etcdTester) checkTxn() {
 	e.Check("etcd Txn that comes too late", first(err, node.Expect(!did.GetSucceeded(), "got %v", did)))
 	_, err = e.kv.Txn(e.ctx, &etcdserverpb.TxnRequest{Success: []*etcdserverpb.RequestOp{putOp(key, "1"), putOp(key, "2")}})
 	e.Check("etcd Txn with a key twice", node.WantStatus(err, codes.InvalidArgument, "duplicate key"))
+	_, err = e.kv.Txn(e.ctx, &etcdserverpb.TxnRequest{Success: []*etcdserverpb.RequestOp{putOp(key, "1"), txnOp(putOp(key, "2"))}})
+	e.Check("etcd Txn with a key twice, once inside", node.WantStatus(err, codes.InvalidArgument, "duplicate key"))
 	many := &etcdserverpb.TxnRequest{}
 	for i := 0; i < 129; i++ {
 		many.Success = append(many.Success, putOp(e.key(fmt.Sprint("many", i)), "x"))
