@@ -59,5 +59,5 @@ as_server bash -c 'ulimit -n "$(ulimit -H -n)" && exec "$@"' run \
     STEP_CLOCK="$work/bin/step_clock.so" READ_ERROR="$work/bin/read_error.so" BADBYTES="$work/bin/badbytes" TSOCTL="$work/bin/tsoctl" \
     RPC_LOAD="$work/bin/rpc_load" README="$work/README.md" CERTS="$work/scripts/certs" \
     PATH="$PG_BINDIR:$PATH" PG_REGRESS="$pgxs/test/regress/pg_regress" \
-    PGPORT=65432 PG_TEST_TIMEOUT_DEFAULT=90 \
+    PGPORT=65432 PG_TEST_PORT_DIR="${PG_TEST_PORT_DIR:-$work/ports}" PG_TEST_TIMEOUT_DEFAULT=90 \
     prove ${VERBOSE:+-v} -j "${JOBS:-4}" --timer -I "$pgxs/test/perl" -I "$work/tap" "${tests[@]}"

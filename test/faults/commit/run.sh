@@ -55,6 +55,7 @@ case "$*" in
 esac
 as_server env -C "$work" TESTDIR="$work" RAWCTL="$work/bin/rawctl" TXNCTL="$work/bin/txnctl" POINTS="$*" \
     PATH="$work/pg$("$PG_CONFIG" --bindir):$PATH" PGPORT=65431 \
-    PG_REGRESS="$pgxs/test/regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=90 \
+    PG_REGRESS="$pgxs/test/regress/pg_regress" \
+    PG_TEST_PORT_DIR="${PG_TEST_PORT_DIR:-$work/ports}" PG_TEST_TIMEOUT_DEFAULT=90 \
     prove ${VERBOSE:+-v} --timer -j "${#files[@]}" -I "$pgxs/test/perl" -I "$work/tap" \
     -I "$work/faults/commit" "${files[@]}"
