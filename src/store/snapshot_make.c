@@ -20,7 +20,9 @@
 #include "bus/tasks.h"
 #include "core/cmd/region_change.h"
 #include "storage/raft_log_table.h"
+#include "store/damage.h"
 #include "store/snapshots.h"
+#include "store/stalled.h"
 #include "transport/transport.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -218,6 +220,30 @@ rest(Peer *peer)
 	peer->next_snapshot_us = dispatch_now_us() + ROOM_RETRY_US;
 }
 
+void
+snapshot_tell_stalled(Store *store)
+{
+	Snapshots *s = store->snapshots;
+
+	s->n_stalled = 0;
+	for (int i = 0; i < store->n_peers; i++)
+		if (store->peers[i]->snapshot_stalled &&
+			peer_is_leader(store->peers[i]))
+			s->n_stalled++;
+	stalled_note(STALLED_MAKING, (uint64) s->n_stalled);
+}
+
+static void
+set_stalled(Store *store, Peer *peer, bool stalled)
+{
+	if (stalled)
+		peer->next_snapshot_us = dispatch_now_us() + DAMAGED_RETRY_US;
+	if (peer->snapshot_stalled == stalled)
+		return;
+	peer->snapshot_stalled = stalled;
+	snapshot_tell_stalled(store);
+}
+
 /* The reserve is not for files: a failed write of the WAL takes Postgres down. */
 static void
 wait_for_room(Store *store, Peer *peer)
@@ -340,6 +366,7 @@ finish(Store *store, Peer *peer)
 	made->next = s->made;
 	s->made = made;
 	s->n_made++;
+	set_stalled(store, peer, false);
 	ereport(LOG,
 			(errmsg("tikv store %llu: made a snapshot of region %llu",
 					(unsigned long long) store->meta.store_id,
@@ -444,11 +471,15 @@ snapshot_make_slice(Store *store)
 	}
 	PG_CATCH();
 	{
+		bool lasts = damage_is_lasting(geterrcode());
+
 		MemoryContextSwitchTo(store->turn_context);
 		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
 		snapshot_job_end(store);
+		if (lasts)
+			set_stalled(store, peer, true);
 		s->job_due_us = dispatch_now_us() + BACKGROUND_RETRY_US;
 	}
 	PG_END_TRY();

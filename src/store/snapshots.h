@@ -113,6 +113,7 @@ typedef struct Snapshots
 	SnapshotInstalling *installing;
 	int n_installing;
 	int64 next_sweep_us;
+	int n_stalled; /* regions led here that rows stall which cannot be read */
 	uint64 n_sent;
 	uint64 n_installed;
 } Snapshots;
@@ -172,6 +173,12 @@ extern bool snapshots_send(void *arg, Peer *peer, uint64 to_store,
 						   uint64 to_peer, Bytes message);
 
 extern void snapshot_make_slice(Store *store);
+
+/*
+ * In tikv_status(): how many regions are led here of which no snapshot can be
+ * made for a row that cannot be read.
+ */
+extern void snapshot_tell_stalled(Store *store);
 extern void snapshot_job_end(Store *store);
 extern void snapshot_made_sweep(Store *store, bool all);
 

@@ -13,6 +13,7 @@ static const char *const words[STALLED_WORKS] = {
 	[STALLED_EXPIRED] = "places whose expired rows stay",
 	[STALLED_LEFT] = "removed peers whose rows stay",
 	[STALLED_INSTALLS] = "snapshots that cannot be installed",
+	[STALLED_MAKING] = "regions of which no snapshot can be made",
 };
 
 static uint64 known[STALLED_WORKS];

@@ -18,6 +18,7 @@ typedef enum StalledWork
 	STALLED_EXPIRED,  /* places where expired rows stay */
 	STALLED_LEFT,	  /* rows of peers that are gone */
 	STALLED_INSTALLS, /* snapshots, whose old rows stay */
+	STALLED_MAKING,	  /* regions led here of which no snapshot can be made */
 	STALLED_WORKS
 } StalledWork;
 

@@ -303,6 +303,8 @@ housekeeping(Store *store)
 		disk_usage_show(store);
 		(void) detector_update(store);
 		gc_barrier_run(store);
+		if (store->snapshots->n_stalled > 0)
+			snapshot_tell_stalled(store);
 		if (!extension_is_ours(store))
 		{
 			damage_forget();
