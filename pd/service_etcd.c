@@ -100,34 +100,50 @@ sort_number(const KvItem *item, SortTarget target)
 	}
 }
 
+typedef struct Sort
+{
+	SortTarget target;
+	size_t work;
+} Sort;
+
+/* Of two values, as much work as to go through one key. */
+#define BYTES_PER_WORK 256
+
 static int
 compare_items(const void *a, const void *b, void *arg)
 {
 	const KvItem *x = *(const KvItem *const *) a;
 	const KvItem *y = *(const KvItem *const *) b;
-	SortTarget target = *(const SortTarget *) arg;
+	Sort *sort = arg;
 	int64 p;
 	int64 q;
 
-	if (target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY)
-		return bytes_cmp(x->key, y->key);
-	if (target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE)
+	sort->work++;
+	if (sort->target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE)
+	{
+		sort->work += Min(x->value.len, y->value.len) / BYTES_PER_WORK;
 		return bytes_cmp(x->value, y->value);
-	p = sort_number(x, target);
-	q = sort_number(y, target);
+	}
+	p = sort_number(x, sort->target);
+	q = sort_number(y, sort->target);
 	return (p > q) - (p < q);
 }
 
-/* They come in order of the keys; a target without an order means ascending. */
+/*
+ * They come in order of the keys; a target without an order means ascending.
+ * What it takes counts, as a transaction may have many ranges sorted.
+ */
 static void
-sort_items(const Etcdserverpb__RangeRequest *in, const KvItem **items, size_t n)
+sort_items(const KvTxn *txn, const Etcdserverpb__RangeRequest *in,
+		   const KvItem **items, size_t n)
 {
-	SortTarget target = in->sort_target;
+	Sort sort = {.target = in->sort_target};
 	bool descend =
 		in->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND;
 
-	if (target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY)
-		qsort_arg(items, n, sizeof(*items), compare_items, &target);
+	if (sort.target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY)
+		qsort_arg(items, n, sizeof(*items), compare_items, &sort);
+	kv_add_work(txn, sort.work);
 	for (size_t i = 0; descend && i < n / 2; i++)
 	{
 		const KvItem *swap = items[i];
@@ -157,7 +173,7 @@ etcd_do_range(PdAsk *ask, const KvTxn *txn,
 	if (in->count_only)
 		return kv_ok();
 	n = filter(in, items, n);
-	sort_items(in, items, n);
+	sort_items(txn, in, items, n);
 	out->n_kvs = n;
 	if (in->limit > 0 && n > (size_t) in->limit)
 	{

@@ -44,8 +44,15 @@
 #define KV_MAX_TXN_OPS 128
 
 /*
+ * What the puts of one transaction write, kept values among it: it is one entry
+ * of the log, held several times over.  etcd bounds the request alone.
+ */
+#define KV_MAX_TXN_BYTES ((size_t) 24 << 20)
+
+/*
  * Of a transaction with all that are in it: compares and steps, and keys that
- * these go through before the last of them.  etcd bounds neither.
+ * these go through, or compare to sort them, before the last of them.  etcd
+ * bounds neither.
  */
 #define KV_MAX_TXN_STEPS 8192
 #define KV_MAX_TXN_WORK ((size_t) 4 << 20)

@@ -19,7 +19,7 @@ typedef struct KvOwn
 	size_t n_slots;	 /* a power of 2, or 0 */
 	size_t n_keys;
 	size_t seen; /* changes before this are in it */
-	size_t work; /* keys and changes that scans went through */
+	size_t work; /* keys and changes gone through, and kv_add_work */
 } KvOwn;
 
 void
@@ -54,6 +54,12 @@ kv_check_work(const KvTxn *txn)
 		return kv_error(RPC_INVALID_ARGUMENT,
 						"etcdserver: too many operations in txn request");
 	return kv_ok();
+}
+
+void
+kv_add_work(const KvTxn *txn, size_t n)
+{
+	txn->own->work += n;
 }
 
 KvError
@@ -255,14 +261,22 @@ add_change(KvTxn *txn, const KvItem *item, bool removed)
 	txn->wrote = true;
 }
 
-/* By how many bytes the put lets the store grow. */
+/* What a put writes. */
+static size_t
+put_bytes(const KvPut *put, const KvItem *old)
+{
+	size_t value = put->ignore_value ? old->value.len : put->value.len;
+
+	return put->key.len + value;
+}
+
+/* By how many bytes it lets the store grow. */
 static int64_t
 growth(const KvPut *put, const KvItem *old)
 {
-	size_t value = put->ignore_value ? old->value.len : put->value.len;
 	size_t before = old == NULL ? 0 : old->key.len + old->value.len;
 
-	return (int64_t) (put->key.len + value) - (int64_t) before;
+	return (int64_t) put_bytes(put, old) - (int64_t) before;
 }
 
 /* What does not grow is put in any case. */
@@ -295,7 +309,8 @@ check_put(const KvTxn *txn, const KvPut *put, const KvItem *old)
 	if (put->lease != 0 && leases_alive(txn->leases, put->lease) == NULL)
 		return kv_error(RPC_NOT_FOUND, "etcdserver: requested lease not found");
 	if (put->key.len > KV_MAX_KEY_BYTES ||
-		put->key.len + put->value.len > KV_MAX_REQUEST_BYTES)
+		put->key.len + put->value.len > KV_MAX_REQUEST_BYTES ||
+		txn->put_bytes + put_bytes(put, old) > KV_MAX_TXN_BYTES)
 		return kv_error(RPC_INVALID_ARGUMENT,
 						"etcdserver: request is too large");
 	if (!has_room(txn, put, old))
@@ -324,6 +339,7 @@ kv_put(KvTxn *txn, const KvPut *put, const KvItem **prev)
 		old == NULL ? txn->store->revision + 1 : old->create_revision;
 	item.version = old == NULL ? 1 : old->version + 1;
 	txn->added += growth(put, old);
+	txn->put_bytes += put_bytes(put, old);
 	if (old == NULL)
 		txn->made++;
 	add_change(txn, &item, false);

@@ -20,6 +20,7 @@ typedef struct KvTxn
 	PdChanges *changes;
 	size_t first;  /* where its own changes begin */
 	int64_t added; /* bytes that its puts add at most */
+	size_t put_bytes; /* of keys and values that they write */
 	size_t made;   /* keys that they make at most */
 	size_t gone;   /* keys that its deletions remove */
 	bool wrote;
@@ -37,6 +38,9 @@ extern void kv_will_write(KvTxn *txn);
 
 /* Refuse another step of one that has gone through too many keys. */
 extern KvError kv_check_work(const KvTxn *txn);
+
+/* What took as long as to go through so many keys. */
+extern void kv_add_work(const KvTxn *txn, size_t n);
 
 /* Refuse reads of a revision that is not the newest. */
 extern KvError kv_check_revision(const KvTxn *txn, int64_t revision);

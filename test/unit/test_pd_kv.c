@@ -665,6 +665,30 @@ test_kept_value(void)
 	delete_range("large", "");
 }
 
+/* A put that keeps a value is short and writes much. */
+static void
+test_much_kept(void)
+{
+	KvPut keep = {.key = bytes_cstr("kept"), .ignore_value = true};
+	const size_t len = KV_MAX_REQUEST_BYTES / 2;
+	size_t n = 0;
+	const KvItem *prev;
+
+	begin();
+	EQ_U64(try_put("kept", len), RPC_OK, "a large value");
+	commit();
+	begin();
+	while (n < 1000 && kv_put(&txn, &keep, &prev).code == RPC_OK)
+		n++;
+	EQ_U64(n, KV_MAX_TXN_BYTES / (len + strlen("kept")),
+		   "is kept as often as one transaction may write it");
+	EQ_U64(try_put("kept", len), RPC_INVALID_ARGUMENT, "nor put once more");
+	EQ_U64(try_put("kept", 0), RPC_OK, "but something small is");
+	commit();
+	EQ_U64(get("kept")->version, n + 2, "all of which is done");
+	delete_range("kept", "");
+}
+
 /* The key of the safe point follows the GC state, whoever moves it. */
 static void
 test_safe_point(void)
@@ -720,6 +744,7 @@ main(void)
 	test_slices();
 	test_many_own_changes();
 	test_kept_value();
+	test_much_kept();
 	test_safe_point();
 	kv_store_free(&store);
 	leases_free(&leases);

@@ -281,6 +281,50 @@ test_compares(void)
 	end();
 }
 
+/* The keys from "k" to "l", by their values. */
+static Etcdserverpb__TxnRequest *
+sorts(size_t n)
+{
+	Etcdserverpb__TxnRequest *txn = ranges(n, false);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		Etcdserverpb__RangeRequest *range = txn->success[i]->request_range;
+
+		range->sort_target = ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE;
+		range->keys_only = true;
+		range->limit = 1;
+	}
+	return txn;
+}
+
+/* Values that differ behind a hundred thousand bytes, in no order. */
+static void
+test_sorts(void)
+{
+	enum
+	{
+		N = 300,
+		LEN = 100000
+	};
+	uint8_t *bytes;
+
+	begin();
+	bytes = arena_zalloc(&arena, LEN);
+	for (int i = 0; i < N; i++)
+	{
+		bytes[LEN - 2] = (uint8_t) (i * 7 % 256);
+		bytes[LEN - 1] = (uint8_t) i;
+		CHECK(put(arena_printf(&arena, "k%03d", i),
+				  to_binary(bytes_make(bytes, LEN)), 0) == RPC_OK);
+	}
+	EQ_U64(ask("/etcdserverpb.KV/Txn", sorts(2)), RPC_OK,
+		   "large values are sorted");
+	EQ_U64(ask("/etcdserverpb.KV/Txn", sorts(100)), RPC_INVALID_ARGUMENT,
+		   "but not a hundred times while others wait");
+	end();
+}
+
 static void
 test_many_keys(void)
 {
@@ -304,6 +348,7 @@ main(void)
 	test_much_work();
 	test_deletions();
 	test_compares();
+	test_sorts();
 	test_many_keys();
 	return unit_done();
 }
