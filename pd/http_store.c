@@ -103,13 +103,16 @@ put_status(HttpAsk *ask, const PdStore *store)
 {
 	StoreLoad load = cluster_store_load(&ask->pd->state.cluster, store->id);
 	Pdpb__StoreStats none = PDPB__STORE_STATS__INIT;
-	Pdpb__StoreStats *stats = &none;
+	const Pdpb__StoreStats *stats = NULL;
 	JsonWriter *json = &ask->json;
 
 	if (store->stats.len > 0)
-		stats =
-			(Pdpb__StoreStats *) service_unpack(&pdpb__store_stats__descriptor,
-												store->stats, ask->arena);
+		stats = (const Pdpb__StoreStats *)
+			service_unpack(&pdpb__store_stats__descriptor, store->stats,
+						   ask->arena);
+	/* The heartbeat that they came in may have been longer, and had more room. */
+	if (stats == NULL)
+		stats = &none;
 	json_open(json, "status", '{');
 	put_stats(ask, stats);
 	json_uint(json, "leader_count", load.leaders);

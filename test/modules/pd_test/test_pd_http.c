@@ -212,6 +212,25 @@ test_good(void)
 	end();
 }
 
+/*
+ * What a store told of itself fitted into the bounds of its message, which may
+ * have been longer, and does not into its own.
+ */
+static void
+test_stats(void)
+{
+	static const HttpCase all = {"GET", "v1/stores", 200, ONE};
+	static const HttpCase one = {"GET", "v1/store/1", 200, NULL};
+
+	begin();
+	CHECK(cluster_store_heartbeat(&world.state.cluster, 1, bytes_cstr("\xFF"), 1,
+								  &arena)
+			  .type == PD_OK);
+	ask_http(&all);
+	ask_http(&one);
+	end();
+}
+
 /* A count of tries that is no number is none: the regions are not there. */
 static void
 test_retry_limit(void)
@@ -397,6 +416,7 @@ main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	test_bad();
 	test_good();
+	test_stats();
 	test_retry_limit();
 	test_other_roots();
 	test_roles();
