@@ -105,11 +105,13 @@ put_status(HttpAsk *ask, const PdStore *store)
 	Pdpb__StoreStats none = PDPB__STORE_STATS__INIT;
 	const Pdpb__StoreStats *stats = NULL;
 	JsonWriter *json = &ask->json;
+	Arena arena; /* they may be long, and there are many stores */
 
+	arena_init(&arena);
 	if (store->stats.len > 0)
 		stats = (const Pdpb__StoreStats *)
 			service_unpack(&pdpb__store_stats__descriptor, store->stats,
-						   ask->arena);
+						   &arena);
 	/* The heartbeat that they came in may have been longer, and had more room. */
 	if (stats == NULL)
 		stats = &none;
@@ -136,6 +138,7 @@ put_status(HttpAsk *ask, const PdStore *store)
 									  ask->arena));
 	}
 	json_close(json, '}');
+	arena_free(&arena);
 }
 
 static void

@@ -231,6 +231,31 @@ test_stats(void)
 	end();
 }
 
+/* Of each store in turn: what is unpacked of one is no more when the next is. */
+static void
+test_large_stats(void)
+{
+	static const HttpCase all = {"GET", "v1/stores", 200, ONE};
+	Pdpb__StoreStats stats = PDPB__STORE_STATS__INIT;
+	Pdpb__PeerStat peer = PDPB__PEER_STAT__INIT;
+	size_t before;
+
+	begin();
+	stats.n_peer_stats = 20000;
+	stats.peer_stats =
+		arena_alloc(&arena, stats.n_peer_stats * sizeof(*stats.peer_stats));
+	for (size_t i = 0; i < stats.n_peer_stats; i++)
+		stats.peer_stats[i] = &peer;
+	CHECK(cluster_store_heartbeat(&world.state.cluster, 1, packed(&stats), 1,
+								  &arena)
+			  .type == PD_OK);
+	before = world.arena.allocated;
+	ask_http(&all);
+	OK(world.arena.allocated - before < MIB,
+	   "what a store told at length is not held as long as the answer");
+	end();
+}
+
 /* A count of tries that is no number is none: the regions are not there. */
 static void
 test_retry_limit(void)
@@ -417,6 +442,7 @@ main(void)
 	test_bad();
 	test_good();
 	test_stats();
+	test_large_stats();
 	test_retry_limit();
 	test_other_roots();
 	test_roles();
