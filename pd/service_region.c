@@ -310,7 +310,10 @@ heard_region(const Pdpb__RegionHeartbeatRequest *in, PdRegion *out,
 			 Arena *arena)
 {
 	memset(out, 0, sizeof(*out));
-	if (in->region == NULL || !from_region(in->region, &out->meta))
+	/* Both lists are of the region's peers, and are kept with it. */
+	if (in->region == NULL || !from_region(in->region, &out->meta) ||
+		in->n_down_peers > REGION_MAX_PEERS ||
+		in->n_pending_peers > REGION_MAX_PEERS)
 		return false;
 	out->leader = from_peer(in->leader);
 	out->term = in->term;

@@ -18,11 +18,11 @@ typedef struct KvTxn
 	const KvStore *store;
 	const Leases *leases;
 	PdChanges *changes;
-	size_t first;  /* where its own changes begin */
-	int64_t added; /* bytes that its puts add at most */
+	size_t first;	  /* where its own changes begin */
+	int64_t added;	  /* bytes that its puts add at most */
 	size_t put_bytes; /* of keys and values that they write */
-	size_t made;   /* keys that they make at most */
-	size_t gone;   /* keys that its deletions remove */
+	size_t made;	  /* keys that they make at most */
+	size_t gone;	  /* keys that its deletions remove */
 	bool wrote;
 	struct KvOwn *own; /* what it has looked up; the arena's */
 } KvTxn;

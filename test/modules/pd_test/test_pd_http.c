@@ -223,8 +223,8 @@ test_stats(void)
 	static const HttpCase one = {"GET", "v1/store/1", 200, NULL};
 
 	begin();
-	CHECK(cluster_store_heartbeat(&world.state.cluster, 1, bytes_cstr("\xFF"), 1,
-								  &arena)
+	CHECK(cluster_store_heartbeat(&world.state.cluster, 1, bytes_cstr("\xFF"),
+								  1, &arena)
 			  .type == PD_OK);
 	ask_http(&all);
 	ask_http(&one);

@@ -126,6 +126,52 @@ test_scan_regions(void)
 	end();
 }
 
+/* A leader's heartbeat that calls so many peers pending and down. */
+static const PdRegion *
+heard_with(size_t n_pending, size_t n_down)
+{
+	Pdpb__RegionHeartbeatRequest beat = PDPB__REGION_HEARTBEAT_REQUEST__INIT;
+	const RegionTree *tree = &world.state.cluster.regions;
+	const PdRegion *region = region_tree_get(tree, 1);
+	Pdpb__PeerStats down = PDPB__PEER_STATS__INIT;
+
+	right_header.cluster_id = FUZZ_CLUSTER;
+	beat.header = &right_header;
+	beat.region = to_region(&region->meta, &arena);
+	beat.leader = to_peer(&region->meta.peers[0], &arena);
+	down.peer = beat.leader;
+	beat.n_pending_peers = n_pending;
+	beat.pending_peers = arena_alloc(&arena, n_pending * sizeof(beat.leader));
+	for (size_t i = 0; i < n_pending; i++)
+		beat.pending_peers[i] = beat.leader;
+	beat.n_down_peers = n_down;
+	beat.down_peers = arena_alloc(&arena, n_down * sizeof(&down));
+	for (size_t i = 0; i < n_down; i++)
+		beat.down_peers[i] = &down;
+	CHECK(ask_on(WATCHER, "/pdpb.PD/RegionHeartbeat", &beat) == RPC_OK);
+	world_round();
+	return region_tree_get(tree, 1);
+}
+
+/* What is kept of a region is no more than its peers are. */
+static void
+test_many_peers(void)
+{
+	const PdRegion *region;
+
+	begin();
+	region = heard_with(REGION_MAX_PEERS, 1);
+	EQ_U64(region->n_pending, REGION_MAX_PEERS, "peers that are pending");
+	EQ_U64(region->n_down, 1, "and down");
+	region = heard_with(REGION_MAX_PEERS + 1, 2);
+	EQ_U64(region->n_down, 1, "more than a region has are not believed");
+	region = heard_with(2, REGION_MAX_PEERS + 1);
+	EQ_U64(region->n_pending, REGION_MAX_PEERS, "in either list");
+	region = heard_with(0, 0);
+	EQ_U64(region->n_pending + region->n_down, 0, "the next one is");
+	end();
+}
+
 static const PdBuckets *
 buckets_of(int i)
 {
@@ -715,6 +761,7 @@ main(void)
 	test_ranges();
 	test_query_region();
 	test_scan_regions();
+	test_many_peers();
 	test_many_buckets();
 	test_refused_streams();
 	test_waiting_for_timestamps();
