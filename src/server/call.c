@@ -326,9 +326,10 @@ call_refusal(const Call *call)
 {
 	if (call->crowded)
 		return "scheduler is busy: too many calls are in flight";
-	if (unsent_refuses(call))
-		return "scheduler is busy: requests and answers hold too much memory";
-	return NULL;
+	if (!unsent_refuses(call))
+		return NULL;
+	unsent_make_room(call->server);
+	return "scheduler is busy: requests and answers hold too much memory";
 }
 
 static void
@@ -543,6 +544,7 @@ answer_unary(Call *call)
 		ops[n] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE};
 		ops[n++].data.send_message.send_message = call->reply;
 	}
+	call->sending_us = server_now_us();
 	ops[n++] = call_status_op(call);
 	if (!call->close_started)
 		ops[n++] = call_close_op(call);

@@ -96,6 +96,7 @@ struct Call
 	bool opened;	/* stream: first batches started */
 	bool sending;	/* stream: OP_OPEN or OP_SEND in flight */
 	bool send_busy; /* stream: OP_SEND, the first item is in use */
+	bool evicted;	/* it was ended to make room */
 	bool receiving; /* stream: OP_RECV in flight */
 	bool read_end;	/* stream: no more messages come */
 	bool paused;
@@ -105,6 +106,7 @@ struct Call
 	grpc_slice text;		 /* of the status */
 	grpc_byte_buffer *reply; /* unary */
 	size_t reply_bytes;
+	int64_t sending_us; /* when gRPC was given what it sends now, or last */
 
 	SendItem *send_first; /* stream: queue, the first may be in flight */
 	SendItem **send_tail;
@@ -183,6 +185,7 @@ struct Server
 	size_t unsent;		  /* see unsent.c */
 	size_t unsent_peak;	  /* since memory was given back */
 	int64_t kept_look_us; /* when to look again at what is kept */
+	int64_t room_look_us; /* ... at who does not read */
 	bool holding;		  /* from max_unsent down to half of it */
 
 	int64_t alarm_until_us; /* see waste.c */
@@ -341,6 +344,12 @@ extern void unsent_sub(Call *call, size_t n);
 
 /* Is another request of this call's client too much? */
 extern bool unsent_refuses(const Call *call);
+
+/*
+ * Where others are refused because memory is short: end the calls of those who
+ * have not taken an answer for long.
+ */
+extern void unsent_make_room(Server *server);
 
 /* Is this stream not to be read because the server holds too much? */
 extern bool unsent_holds_back(const Call *call);

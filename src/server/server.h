@@ -70,6 +70,7 @@ typedef struct ServerConfig
 	size_t max_reply;	   /* bytes of one answer; 0: 512 MiB; at most 2 GiB */
 	size_t max_unsent;	   /* bytes of all answers not taken yet; 0: 1 GiB */
 	size_t max_memory;	   /* of all that clients make us hold; 0: no limit */
+	int unread_ms;		   /* see unsent_make_room; 0: ten seconds */
 	const char *peer_addr; /* a second port for the same methods; NULL: none */
 	const RpcMethod *peer_methods; /* beside those of `methods` */
 	int n_peer_methods;

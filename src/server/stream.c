@@ -277,6 +277,7 @@ send_first(Call *call)
 	op.data.send_message.send_message = call->send_first->buffer;
 	call->sending = true;
 	call->send_busy = true;
+	call->sending_us = server_now_us();
 	call_start(call, &op, 1, OP_SEND);
 }
 

@@ -6,7 +6,9 @@
  * Every call has bounds of its own, but many calls together do not, so all
  * bytes that were handed over and are not finished are counted per server.
  * Over the bound new requests are refused, and streams that owe their client
- * something are not read until half of it is gone.
+ * something are not read until half of it is gone.  Who does not take an answer
+ * meanwhile makes room: some who ask and never read would keep out all others
+ * for as long as they like.
  *
  * What a burst of answers, or of connections, has left free in the allocator
  * goes back to the system before the server sleeps.
@@ -23,6 +25,15 @@
 
 /* Free memory below this is kept for the next answers. */
 #define TRIM_BYTES ((size_t) 64 * 1024 * 1024)
+
+/* How long an answer may be on its way where others want its room. */
+#define UNREAD_MS_DEFAULT 10000
+
+/* Beside that, what is large has the time that it takes at this rate. */
+#define UNREAD_BYTES_PER_US 8
+
+/* How often at most it is looked who does not read. */
+#define ROOM_LOOK_US INT64_C(1000000)
 
 /* How often at most it is looked at what is kept that no answer accounts for. */
 #define KEPT_LOOK_US INT64_C(5000000)
@@ -46,6 +57,8 @@ unsent_configure(Server *server)
 		config->max_reply = INT32_MAX;
 	if (config->max_unsent == 0)
 		config->max_unsent = MAX_UNSENT_DEFAULT;
+	if (config->unread_ms == 0)
+		config->unread_ms = UNREAD_MS_DEFAULT;
 	if (config->max_memory != 0)
 	{
 		/* What is left is for the answer that is being made. */
@@ -193,6 +206,58 @@ bool
 unsent_refuses(const Call *call)
 {
 	return server_is_overloaded(call->server) || !source_admits(call->source);
+}
+
+/* What gRPC has of this call's answers and cannot send; 0: nothing. */
+static size_t
+on_its_way(const Call *call)
+{
+	if (call->send_busy)
+		return call->send_first->len;
+	return call->status_started && !call->status_done ? call->reply_bytes : 0;
+}
+
+static bool
+is_unread(const Call *call, int64_t now_us)
+{
+	size_t bytes = on_its_way(call);
+
+	return bytes > 0 && !call->evicted && !call->gone &&
+		now_us - call->sending_us >=
+		(int64_t) call->server->config.unread_ms * 1000 +
+			(int64_t) (bytes / UNREAD_BYTES_PER_US);
+}
+
+/* Its client is told, and may ask again; to us it is as if it had cancelled. */
+static void
+evict(Call *call)
+{
+	call->evicted = true;
+	grpc_call_cancel_with_status(call->grpc, GRPC_STATUS_UNAVAILABLE,
+								 "the answer was not read for long, and "
+								 "others need its room",
+								 NULL);
+}
+
+/* One that only has its own share of the memory is not kept out by others. */
+void
+unsent_make_room(Server *server)
+{
+	int64_t now_us = server_now_us();
+
+	if ((!server_is_overloaded(server) && !server_memory_is_short()) ||
+		now_us < server->room_look_us)
+		return;
+	server->room_look_us = now_us + ROOM_LOOK_US;
+	server_enter(server);
+	for (Link *l = server->live.next; l != &server->live; l = l->next)
+	{
+		Call *call = (Call *) l;
+
+		if (is_unread(call, now_us))
+			evict(call);
+	}
+	server_leave(server);
 }
 
 /* ---- for handlers ---- */

@@ -367,6 +367,58 @@ test_hold_back(RpcClient *lazy, RpcClient *reader)
 	OK(unsent_becomes(0, 0), "all is given back");
 }
 
+/* The status of a call whose answer is not to come, at least not whole. */
+static int
+status_of_unread(RpcStream *s)
+{
+	RpcMessage m = rpc_recv(s);
+
+	EQ_U64(m.len, 0, "its answer does not come");
+	free(m.data);
+	return rpc_status(s);
+}
+
+/*
+ * Where others are refused, who does not read is not waited for.  The reader is
+ * refused while there is no room, which is what has it made.
+ */
+static void
+test_makes_room(RpcClient *lazy, RpcClient *reader)
+{
+	RpcStream unread[N_UNREAD - 1];
+	RpcStream stream = ask(lazy, "/test.T/Stream", bytes_cstr("3000000"));
+	RpcStream small = ask(reader, "/test.T/Stream", bytes_cstr("7"));
+	RpcMessage m = rpc_recv(&small);
+	bool busy = true;
+
+	free(m.data);
+	for (int i = 0; i < N_UNREAD - 1; i++)
+		unread[i] = ask_big(lazy);
+	OK(unsent_becomes((long) MAX_UNSENT + 1, LONG_MAX), "nobody reads");
+	for (int i = 0; i < 500 && busy; i++)
+	{
+		poll(NULL, 0, 20);
+		busy = get_is_busy(reader);
+	}
+	OK(!busy, "others are served again");
+	OK(unsent_becomes(0, 0), "since nothing is held for who does not read");
+	for (int i = 0; i < N_UNREAD - 1; i++)
+	{
+		EQ_U64(status_of_unread(&unread[i]), RPC_UNAVAILABLE,
+			   "its call has ended");
+		rpc_close(&unread[i]);
+	}
+	EQ_U64(status_of_unread(&stream), RPC_UNAVAILABLE, "and its stream");
+	OK(strstr(stream.status_text, "not read for long") != NULL,
+	   "it is told why");
+	rpc_close(&stream);
+	rpc_send(&small, bytes_cstr("8"));
+	m = rpc_recv(&small);
+	EQ_U64(m.len, 8, "a stream that is read goes on");
+	free(m.data);
+	rpc_cancel(&small);
+}
+
 static void
 test_abandoned(RpcClient *client)
 {
@@ -425,6 +477,16 @@ main(void)
 	test_gone(&lazy, &reader);
 	test_hold_back(&lazy, &reader);
 	test_abandoned(&reader);
+	rpc_disconnect(&lazy);
+	rpc_disconnect(&reader);
+	test_server_stop(&t);
+
+	/* One that has no patience. */
+	t.config.unread_ms = 1;
+	OK(test_server_start(&t, methods, tikv_n_methods + 2), "another starts");
+	lazy = rpc_connect(t.port, &args);
+	reader = rpc_connect(t.port, &args);
+	test_makes_room(&lazy, &reader);
 	rpc_disconnect(&lazy);
 	rpc_disconnect(&reader);
 	test_server_stop(&t);
