@@ -136,6 +136,12 @@ extern uint64 txn_timestamp(TxnSession *session);
 extern Bytes txn_bound(Bytes key, bool below);
 extern bool txn_find_region(Bytes key, bool below, BoardRegion *out);
 
+typedef struct Route Route;
+
+/* The same as route_find() has it. */
+extern bool txn_find_route(Bytes key, bool below, const Patience *patience,
+						   Route *route);
+
 /* ---- txn_read.c ---- */
 
 /* Read keys at a timestamp, past the buffer; values palloc'd. */
@@ -167,8 +173,6 @@ typedef struct RemoteRead
 	bool blocked;
 	LockInfo lock;
 } RemoteRead;
-
-typedef struct Route Route;
 
 extern bool txn_remote_keys(TxnSession *session, const Route *route,
 							const Bytes *keys, int n, uint64 ts,

@@ -38,16 +38,15 @@ txn_io_use(TxnSession *session)
  * raw key, behind the last of them.
  */
 static bool
-begins_behind_keys(const BoardRegion *found, Bytes key)
+begins_behind_keys(const Region *found, Bytes key)
 {
 	Arena arena;
 	bool behind;
 
-	if (found->region.start_key.len == 0)
+	if (found->start_key.len == 0)
 		return false;
 	arena_init(&arena);
-	behind = bytes_cmp(memcomparable_ceil(found->region.start_key, &arena),
-					   key) >= 0;
+	behind = bytes_cmp(memcomparable_ceil(found->start_key, &arena), key) >= 0;
 	arena_free(&arena);
 	return behind;
 }
@@ -57,7 +56,7 @@ find_below(Bytes bound, Bytes key, BoardRegion *out)
 {
 	bool found = board_find_below(bound, out);
 
-	while (found && begins_behind_keys(out, key))
+	while (found && begins_behind_keys(&out->region, key))
 	{
 		Bytes start = out->region.start_key;
 		uint8 *copy = palloc(start.len);
@@ -95,6 +94,17 @@ txn_find_region(Bytes key, bool below, BoardRegion *out)
 
 	if (bound.data != NULL)
 		pfree(unconstify(uint8 *, bound.data));
+	return found;
+}
+
+bool
+txn_find_route(Bytes key, bool below, const Patience *patience, Route *route)
+{
+	bool found = route_find(txn_bound(key, below), below, patience, route);
+
+	while (found && below && key.len > 0 &&
+		   begins_behind_keys(&route->region, key))
+		found = route_find(route->region.start_key, true, patience, route);
 	return found;
 }
 

@@ -581,8 +581,7 @@ page_elsewhere(TxnSession *session, const MvccScan *scan, uint64 ts,
 	Route route;
 	bool more;
 
-	if (!route_find(txn_bound(from, scan->reverse), scan->reverse,
-					&session->patience, &route) ||
+	if (!txn_find_route(from, scan->reverse, &session->patience, &route) ||
 		route.local ||
 		!txn_remote_page(session, &route, scan, ts, page, &more, read))
 		return false;

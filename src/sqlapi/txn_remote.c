@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "core/codec/memcomparable.h"
 #include "service/service.h"
 #include "service/txn.h"
 #include "service/txn_client.h"
@@ -200,8 +201,12 @@ ask_for_page(TxnSession *session, const Route *route, const MvccScan *scan,
 	KeyRange range =
 		txn_clip_range(scan->range,
 					   txn_region_range(&route->region, &session->arena));
+	Bytes end = route->region.end_key;
 	RemoteContext context;
 
+	/* A region that ends with a raw key ends before its upper key: all of it. */
+	if (scan->reverse && end.len > 0 && memcomparable_cmp(range.upper, end) > 0)
+		range.upper = bytes_empty();
 	read_context(session, route, ts, &context);
 	request.context = &context.context;
 	request.start_key = bytes_wire(scan->reverse ? range.upper : range.lower);

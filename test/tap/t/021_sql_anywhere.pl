@@ -46,6 +46,14 @@ is(sql(2, q{SELECT tikv_put('kbig', convert_to(repeat('x', 3000000), 'UTF8')), l
 is(sql(2, q{SELECT tikv_batch_put(array_agg(convert_to('m' || lpad(i::text, 5, '0'), 'UTF8')), array_agg(convert_to(repeat('v', 100), 'UTF8'))) FROM generate_series(1, 1000) i}), '', 'node 2: many keys');
 is(sql(2, q{SELECT count(*), min(convert_from(key, 'UTF8')), max(convert_from(key, 'UTF8')) FROM tikv_scan('m', 'n')}), '1000|m00001|m01000', 'in pages');
 
+# ---- a region begins with a raw key, behind all that transactions have of the
+# region below; node 1 leads it, and node 0 what is below
+sql(0, q{SELECT tikv_split('x', true)});
+wait_for('a split at a raw key', sub { (try_sql(0, q{SELECT tikv_split('zz')}))[0] == 0 });
+wait_for('PD to know all five', sub { my @all = regions_of(); @all == 5 && !grep { !defined $_->[1] } @all });
+move_leader((regions_of())[4][0], 1);
+is(sql($_, q{SET statement_timeout = '20s'; SELECT count(*) FROM tikv_txn_scan('y', '', NULL, true)}), '0', "node $_: a scan backwards ends") foreach 0 .. 2;
+
 # ---- transactions
 
 foreach my $i (0 .. 2)
@@ -57,6 +65,7 @@ foreach my $i (0 .. 2)
 	is(sql($i, qq{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT tikv_txn_put('c$i', '1'), tikv_txn_put('i$i', '1'); COMMIT}), '|', "node $i: in REPEATABLE READ");
 }
 is(sql($_, q{SELECT string_agg(convert_from(key, 'UTF8'), ',') FROM tikv_txn_scan('', '')}), 'c0,c1,c2,i0,i1,i2,q0,q1,q2,ta0,ta1,ta2,tk0,tk1,tk2', "node $_: a scan of versions") foreach 0 .. 2;
+is(sql($_, q{SELECT string_agg(convert_from(key, 'UTF8'), ',') FROM tikv_txn_scan('', '', NULL, true)}), 'tk2,tk1,tk0,ta2,ta1,ta0,q2,q1,q0,i2,i1,i0,c2,c1,c0', "node $_: and backwards") foreach 0 .. 2;
 is(sql($_, q{SELECT string_agg(convert_from(value, 'UTF8'), ',') FROM tikv_txn_batch_get(ARRAY['tk2', 'c1', 'none', 'q0']::bytea[])}), '2,1,3', "node $_: a batch") foreach 0 .. 2;
 
 # Locks of one node's session are waited for by another's.
