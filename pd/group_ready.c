@@ -186,10 +186,18 @@ lose_round(Pd *pd)
 	pd_flush_outbox(pd, false);
 }
 
-/* The ready's transaction has committed. */
+/*
+ * The ready's transaction has committed.  What the messages point to is no more
+ * when Raft goes on, so they are bytes by then.
+ */
 static void
 ready_done(Pd *pd, const RaftReady *ready, const GroupRow *row)
 {
+	const PackedMessage *messages =
+		peers_pack(pd, ready->messages, ready->n_messages);
+	const PackedMessage *persisted =
+		peers_pack(pd, ready->persisted_messages, ready->n_persisted_messages);
+
 	note_log(pd, ready, row);
 	pd->saved = *row;
 	pd->saved.found = true;
@@ -198,8 +206,8 @@ ready_done(Pd *pd, const RaftReady *ready, const GroupRow *row)
 	if (!ready->sole)
 		raft_persisted(pd->raft, ready->number);
 	FAILPOINT_PASS("pd_before_messages");
-	peers_send(pd, ready->messages, ready->n_messages);
-	peers_send(pd, ready->persisted_messages, ready->n_persisted_messages);
+	peers_send(pd, messages, ready->n_messages);
+	peers_send(pd, persisted, ready->n_persisted_messages);
 	FAILPOINT_PASS("pd_after_messages");
 	pd->rounds++;
 	metrics_add(VALUE_TURNS, 1);

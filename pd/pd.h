@@ -452,7 +452,17 @@ extern void group_describe_self(const Pd *pd, PdMember *out);
 /* Begin to talk, as soon as there is a group and a server. */
 extern void peers_start(Pd *pd);
 extern void peers_stop(Pd *pd);
-extern void peers_send(Pd *pd, const RaftMessage *messages, int n);
+
+/* A message as bytes, the arena's: it needs its group no more. */
+typedef struct PackedMessage
+{
+	uint64 to;
+	RaftMessageType type;
+	Bytes bytes;
+} PackedMessage;
+
+extern PackedMessage *peers_pack(Pd *pd, const RaftMessage *messages, int n);
+extern void peers_send(Pd *pd, const PackedMessage *messages, int n);
 extern void peers_send_urgent(Pd *pd);
 
 /* Who has started lately is known to all members, and outlives them. */

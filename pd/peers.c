@@ -159,15 +159,18 @@ peers_stop(Pd *pd)
  * may be lost, and comes once.
  */
 static void
-is_on_its_way(Pd *pd, const RaftMessage *message)
+is_on_its_way(Pd *pd, const PackedMessage *message)
 {
 	if (message->type == RAFT_MSG_SNAPSHOT)
 		raft_report_snapshot(pd->raft, message->to, true);
 }
 
-void
-peers_send(Pd *pd, const RaftMessage *messages, int n)
+PackedMessage *
+peers_pack(Pd *pd, const RaftMessage *messages, int n)
 {
+	PackedMessage *packed =
+		arena_alloc(&pd->arena, (size_t) n * sizeof(*packed));
+
 	for (int i = 0; i < n && pd->transport != NULL; i++)
 	{
 		PeerMessage m = {.region_id = PD_REGION,
@@ -175,11 +178,22 @@ peers_send(Pd *pd, const RaftMessage *messages, int n)
 						 .has_raft = true,
 						 .raft = messages[i]};
 
-		FAILPOINT_PASS("pd_message_out");
 		m.from.id = m.from.store_id = messages[i].from;
 		m.to.id = m.to.store_id = messages[i].to;
-		if (transport_send(pd->transport, messages[i].to,
-						   peer_message_encode(&m, &pd->arena)))
+		packed[i].to = messages[i].to;
+		packed[i].type = messages[i].type;
+		packed[i].bytes = peer_message_encode(&m, &pd->arena);
+	}
+	return packed;
+}
+
+void
+peers_send(Pd *pd, const PackedMessage *messages, int n)
+{
+	for (int i = 0; i < n && pd->transport != NULL; i++)
+	{
+		FAILPOINT_PASS("pd_message_out");
+		if (transport_send(pd->transport, messages[i].to, messages[i].bytes))
 			is_on_its_way(pd, &messages[i]);
 		else
 			on_unreachable(pd, messages[i].to);
@@ -194,7 +208,7 @@ peers_send_urgent(Pd *pd)
 	int n = raft_take_messages(pd->raft, &pd->arena, (uint64) board_now_us(),
 							   &messages);
 
-	peers_send(pd, messages, n);
+	peers_send(pd, peers_pack(pd, messages, n), n);
 }
 
 /* ---- starts ---- */

@@ -200,6 +200,39 @@ decide(void)
 	CHECK(pd_change(&world, &changes, &why));
 }
 
+/* As large a value as etcd's clients may put. */
+static void
+decide_large(void)
+{
+	KvPut put = {.key = bytes_cstr("large")};
+	PdChanges changes;
+	const KvItem *prev;
+	const char *why;
+	KvTxn txn;
+
+	pd_changes_init(&changes, &world.arena);
+	put.value.len = KV_MAX_REQUEST_BYTES - put.key.len;
+	put.value.data = arena_zalloc(&world.arena, put.value.len);
+	kv_begin(&txn, &world.state.kv, &world.state.leases, &changes);
+	CHECK(kv_put(&txn, &put, &prev).code == RPC_OK);
+	kv_end(&txn);
+	CHECK(pd_change(&world, &changes, &why));
+}
+
+/* More than the group keeps of its log in memory: it is sent all the same. */
+static void
+test_large(void)
+{
+	uint64_t before = world.saved.applied_index;
+	int appends = transport.n_sent[3][RAFT_MSG_APPEND];
+
+	decide_large();
+	for (int i = 0; i < 50 && world.saved.applied_index == before; i++)
+		tick_with_third();
+	OK(transport.n_sent[3][RAFT_MSG_APPEND] > appends, "a large value is sent");
+	EQ_U64(world.saved.applied_index, last_index(), "and committed");
+}
+
 /*
  * It has taken the snapshot, and its answer was lost: the stream to the leader
  * was cut just then.  Since then it answers heartbeats, but nothing else, since
@@ -261,6 +294,7 @@ main(void)
 	lead();
 	test_health();
 	test_resign();
+	test_large();
 	come_back_empty();
 	commit_with_it(lose_the_answer());
 	life_end();
