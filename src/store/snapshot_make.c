@@ -238,7 +238,8 @@ set_stalled(Store *store, Peer *peer, bool stalled)
 {
 	if (stalled)
 		peer->next_snapshot_us = dispatch_now_us() + DAMAGED_RETRY_US;
-	if (peer->snapshot_stalled == stalled)
+	/* Each time: it may lead again after others did, and be told of no more. */
+	if (!stalled && !peer->snapshot_stalled)
 		return;
 	peer->snapshot_stalled = stalled;
 	snapshot_tell_stalled(store);
