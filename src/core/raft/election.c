@@ -147,13 +147,28 @@ count_vote(Raft *r, uint64_t id, bool granted)
 	return raft_joint_vote(&r->conf, raft_peer_vote, r);
 }
 
+/*
+ * Two peers that become candidates in the same moment take each other's vote
+ * away, and a request may be lost.  So the first try is followed by another
+ * after E/2 to E ticks; later ones have their time, in case votes take long.
+ */
+static void
+time_next_try(Raft *r)
+{
+	raft_randomize_timeout(r);
+	if (r->tries == 1)
+		r->election_timeout /= 2;
+}
+
 static void
 become_pre_candidate(Raft *r)
 {
 	r->role = RAFT_PRE_CANDIDATE;
 	r->leader = RAFT_NONE;
 	r->election_elapsed = 0;
-	raft_randomize_timeout(r);
+	if (r->tries < 2)
+		r->tries++;
+	time_next_try(r);
 	for (int i = 0; i < r->n_peers; i++)
 		r->peers[i].vote = 0;
 }
@@ -162,6 +177,7 @@ static void
 become_candidate(Raft *r)
 {
 	raft_reset(r, r->term + 1);
+	time_next_try(r);
 	r->role = RAFT_CANDIDATE;
 	r->vote = r->config.id;
 }

@@ -259,6 +259,7 @@ raft_become_follower(Raft *r, uint64_t term, uint64_t leader)
 	raft_reset(r, term);
 	r->role = RAFT_FOLLOWER;
 	r->leader = leader;
+	r->tries = 0;
 }
 
 /*
@@ -277,6 +278,7 @@ raft_become_leader(Raft *r)
 	raft_reset(r, r->term);
 	r->role = RAFT_LEADER;
 	r->leader = r->config.id;
+	r->tries = 0;
 	r->generation = 0;
 	r->generation_term = r->term;
 	self = raft_peer(r, r->config.id);

@@ -68,7 +68,8 @@ struct Raft
 
 	/* Time, in ticks. */
 	int election_elapsed; /* since contact, vote or campaign */
-	int election_timeout; /* randomised, > E */
+	int election_timeout; /* randomised, > E; of a candidate perhaps less */
+	int tries;			  /* of a candidate: 1, or 2 for all later ones */
 	int heartbeat_elapsed;
 
 	/*
