@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "service/service.h"
 #include "sqlapi/route.h"
+#include "storage/context_arena.h"
 #include "utils/memutils.h"
 
 /* Of one request; less when the values are large. */
@@ -414,7 +415,10 @@ scan_elsewhere(RemoteScan *scan, const Route *route)
 	RemoteContext context;
 	bool too_long = false;
 	Fetched *ttls;
-	Arena arena;
+	MemoryContext page =
+		AllocSetContextCreate(CurrentMemoryContext, "tikv page of elsewhere",
+							  ALLOCSET_SMALL_SIZES);
+	Arena *arena = context_arena(page);
 	bool done;
 
 	remote_context(&context, &route->region, route->leader);
@@ -424,9 +428,8 @@ scan_elsewhere(RemoteScan *scan, const Route *route)
 	request.reverse = part.reverse;
 	request.key_only = part.key_only;
 	request.limit = limit;
-	arena_init(&arena);
 	reply = (const void *) remote_read(route, METHOD_RAW_SCAN, &request.base,
-									   &reader->patience, &arena, &too_long);
+									   &reader->patience, arena, &too_long);
 	if (reply != NULL)
 		refusal = refusal_of(reply->kvs, reply->n_kvs);
 	done = reply != NULL && refusal == NULL &&
@@ -441,7 +444,7 @@ scan_elsewhere(RemoteScan *scan, const Route *route)
 					  bytes_make(reply->kvs[limit - 1]->key.data,
 								 reply->kvs[limit - 1]->key.len));
 	}
-	arena_free(&arena);
+	MemoryContextDelete(page);
 	if (refusal != NULL)
 		take_refusal(reader, route, refusal);
 	if (too_long)

@@ -38,12 +38,15 @@ last_look_keep(Bytes key)
 {
 	if (key.len > room)
 	{
+		Size need = Max(key.len, 256);
+
 		len = 0;
-		room = Max(key.len, 256);
+		room = 0;
 		if (kept != NULL)
 			pfree(kept);
 		kept = NULL;
-		kept = MemoryContextAlloc(TopMemoryContext, room);
+		kept = MemoryContextAlloc(TopMemoryContext, need);
+		room = need;
 	}
 	if (key.len > 0)
 		memcpy(kept, key.data, key.len);

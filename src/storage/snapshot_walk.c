@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "bus/lock_table.h"
+#include "storage/context_arena.h"
 #include "storage/raw_table.h"
 #include "storage/snapshot_table.h"
 #include "storage/version_row.h"
@@ -213,22 +214,21 @@ walk_locks(Slice *slice, const OpenTables *tables, Snapshot snapshot)
 					 .filter = is_durable};
 	VersionScan spilled = {.emit = emit_spilled, .arg = slice};
 	LockScanResult found;
-	Arena arena;
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "tikv locks of a slice",
+							  ALLOCSET_SMALL_SIZES);
+	Arena *arena = context_arena(context);
 
-	arena_init(&arena);
-	if (!lock_table_scan(&scan, &arena, &found))
-	{
-		arena_free(&arena);
+	if (!lock_table_scan(&scan, arena, &found))
 		ereport(ERROR,
 				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 				 errmsg("the locks of transactions are being loaded")));
-	}
 	for (size_t i = 0; i < found.n; i++)
 	{
 		SnapshotRecord record = {.op = SNAPSHOT_LOCK_PUT,
 								 .key = found.met[i].key};
 
-		record.bytes = lock_encode(&found.met[i].lock, &arena);
+		record.bytes = lock_encode(&found.met[i].lock, arena);
 		(void) put(slice, &record);
 	}
 	spilled.range = scan.range;
@@ -242,7 +242,7 @@ walk_locks(Slice *slice, const OpenTables *tables, Snapshot snapshot)
 		go_behind(walk, found.covered_until);
 		walk->next.len--;
 	}
-	arena_free(&arena);
+	MemoryContextDelete(context);
 }
 
 /* ---- a slice ---- */

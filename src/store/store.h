@@ -140,7 +140,7 @@ struct Peer
 	uint64 told_leader;
 	int64 next_compact_us;
 	int64 next_hand_over_us; /* not before */
-	int64 next_snapshot_us;	 /* is read, after the disk did not take it */
+	int64 next_snapshot_us;	 /* is read, after the disk or a row refused it */
 	bool snapshot_stalled;	 /* by a row that cannot be read */
 	int skipped_compacts;
 	uint64 log_bytes;		  /* of the log after the truncated index, about */

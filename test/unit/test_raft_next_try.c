@@ -140,7 +140,8 @@ test_heard_a_leader(void)
 		note(ticks_to_try());
 		fixture_free(&f);
 	}
-	OK(least == E + 1 && most == 2 * E, "who hears the leader again waits for it");
+	OK(least == E + 1 && most == 2 * E,
+	   "who hears the leader again waits for it");
 	fresh();
 	for (int seed = 1; seed <= SEEDS; seed++)
 	{
