@@ -194,6 +194,30 @@ is_superseded(PdAsk *ask, const Pdpb__StoreHeartbeatRequest *in)
 	return true;
 }
 
+/*
+ * Of what a store tells the numbers are kept.  The lists (threads, hot peers,
+ * snapshots) are for schedulers that are not here; they, and what this version
+ * does not know, have no bound but the message's.
+ */
+static void
+keep_numbers(ProtobufCMessage *message)
+{
+	const ProtobufCMessageDescriptor *type = message->descriptor;
+
+	message->n_unknown_fields = 0;
+	for (unsigned i = 0; i < type->n_fields; i++)
+	{
+		const ProtobufCFieldDescriptor *field = &type->fields[i];
+		char *at = (char *) message;
+
+		if (field->label == PROTOBUF_C_LABEL_REPEATED)
+			*(size_t *) (at + field->quantifier_offset) = 0;
+		else if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
+				 *(ProtobufCMessage **) (at + field->offset) != NULL)
+			keep_numbers(*(ProtobufCMessage **) (at + field->offset));
+	}
+}
+
 void
 pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 {
@@ -211,6 +235,7 @@ pd_store_heartbeat(PdAsk *ask, const void *request, void *response)
 		refuse_unknown_store(ask, in->stats->store_id);
 		return;
 	}
+	keep_numbers(&in->stats->base);
 	ask->error =
 		cluster_store_heartbeat(cluster, in->stats->store_id,
 								pack_message(&in->stats->base, ask->arena),

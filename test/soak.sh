@@ -44,7 +44,7 @@ query()
 soak_package()
 {
     install_packages debootstrap
-    make -C "$TOP" PG_CONFIG="$PG_CONFIG" tools
+    make -C "$TOP" PG_CONFIG="$PG_CONFIG" all
     "$TOP/test/deb.sh"
     BASE_PORT=$BASE_PORT "$TOP/test/fresh.sh" deb
 }

@@ -430,6 +430,58 @@ test_verdict(void)
 	end();
 }
 
+/* There may be 10,000 stores, and a heartbeat of as many MB as a message. */
+static void
+test_long_heartbeat(void)
+{
+	Pdpb__RequestHeader header = PDPB__REQUEST_HEADER__INIT;
+	Pdpb__StoreStats stats = PDPB__STORE_STATS__INIT;
+	Pdpb__StoreHeartbeatRequest in = PDPB__STORE_HEARTBEAT_REQUEST__INIT;
+	Pdpb__GetStoreRequest get = PDPB__GET_STORE_REQUEST__INIT;
+	Pdpb__GetStoreResponse *out;
+	Pdpb__PeerStat peer = PDPB__PEER_STAT__INIT;
+	Pdpb__PeerStat *peers[1000];
+	Pdpb__TimeInterval interval = PDPB__TIME_INTERVAL__INIT;
+	ProtobufCMessageUnknownField unknown[2] = {
+		{.tag = 77, .wire_type = 2, .len = 1001, .data = malloc(1001)}};
+
+	begin();
+	header.cluster_id = FUZZ_CLUSTER;
+	in.header = &header;
+	stats.store_id = 1;
+	stats.capacity = 1000;
+	stats.interval = &interval;
+	interval.end_timestamp = 12;
+	in.stats = &stats;
+	CHECK(ask_on(ASKER, "/pdpb.PD/StoreHeartbeat", &in) == RPC_OK);
+
+	for (int i = 0; i < 1000; i++)
+		peers[i] = &peer;
+	stats.n_peer_stats = 1000;
+	stats.peer_stats = peers;
+	memset(unknown[0].data, 'x', 1001);
+	memcpy(unknown[0].data, "\xE7\x07", 2); /* the length of the rest */
+	unknown[1] = unknown[0];
+	stats.base.n_unknown_fields = 1;
+	stats.base.unknown_fields = unknown;
+	interval.base.n_unknown_fields = 1;
+	interval.base.unknown_fields = unknown + 1;
+	stats.capacity = 2000;
+	CHECK(ask_on(ASKER, "/pdpb.PD/StoreHeartbeat", &in) == RPC_OK);
+	OK(cluster_store(&world.state.cluster, 1)->stats.len < 100,
+	   "of a heartbeat neither lists nor what is unknown are kept");
+
+	get.header = &header;
+	get.store_id = 1;
+	CHECK(ask_on(ASKER, "/pdpb.PD/GetStore", &get) == RPC_OK);
+	out = answered(&pdpb__get_store_response__descriptor);
+	OK(out->stats->capacity == 2000 &&
+		   out->stats->interval->end_timestamp == 12,
+	   "its numbers are");
+	free(unknown[0].data);
+	end();
+}
+
 /* ---- the safe point ---- */
 
 static int64
@@ -769,6 +821,7 @@ main(void)
 	test_http_memory();
 	test_http_answer();
 	test_verdict();
+	test_long_heartbeat();
 	test_safe_point();
 	test_beyond();
 	test_gc_of_keyspaces();
