@@ -144,6 +144,7 @@ struct Server
 	Warden *warden;
 	_Atomic uint64_t progress; /* see server_note_progress */
 	TlsListener listeners[2];  /* of addr and of peer_addr */
+	uint64_t tls_generation;   /* whose names open streams were held against */
 	ServerConfig config;
 	int port;
 	int peer_port;
@@ -432,6 +433,9 @@ extern grpc_server_credentials *tls_grpc_credentials(Server *server,
 
 /* May this client call?  If not, `text` says why. */
 extern bool tls_grpc_admits(Call *call, char *text, size_t size);
+
+/* End the streams of those who may not any more. */
+extern void tls_grpc_look(Server *server);
 
 /* ---- links ---- */
 

@@ -149,6 +149,8 @@ server_poll(Server *server, int max_events)
 	int handled = 0;
 
 	warden_watch(server->warden);
+	if (server->config.tls != NULL)
+		tls_grpc_look(server);
 	if (!link_empty(&server->fresh))
 		watch_calls(server, server_now_us() - WATCH_AFTER_US);
 	server->yields = false;

@@ -94,6 +94,17 @@ tls_is_usable(Tls *tls)
 	return usable;
 }
 
+uint64_t
+tls_generation(Tls *tls)
+{
+	uint64_t generation;
+
+	pthread_mutex_lock(&tls->mutex);
+	generation = tls->current == NULL ? 0 : tls->current->generation;
+	pthread_mutex_unlock(&tls->mutex);
+	return generation;
+}
+
 const char *
 tls_trouble(const Tls *tls)
 {

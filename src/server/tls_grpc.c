@@ -92,3 +92,27 @@ tls_grpc_admits(Call *call, char *text, size_t size)
 	tls_release(material);
 	return admitted;
 }
+
+/*
+ * Who is no longer on the list is not served by streams that it has open,
+ * either; calls with one answer are soon over.  For each poll, so it costs
+ * little where nothing has changed.
+ */
+void
+tls_grpc_look(Server *server)
+{
+	uint64_t generation = tls_generation(server->config.tls);
+	char text[512];
+
+	if (generation == server->tls_generation)
+		return;
+	server->tls_generation = generation;
+	for (Link *l = server->live.next; l != &server->live; l = l->next)
+	{
+		Call *call = (Call *) l;
+
+		if (call->method->kind == RPC_STREAM && !call_is_done(call) &&
+			!tls_grpc_admits(call, text, sizeof(text)))
+			call_fail(call, RPC_UNAUTHENTICATED, text);
+	}
+}

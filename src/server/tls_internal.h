@@ -32,6 +32,9 @@ typedef struct TlsMaterial
 extern TlsMaterial *tls_hold(Tls *tls);
 extern void tls_release(TlsMaterial *material);
 
+/* Of the newest, or 0. */
+extern uint64_t tls_generation(Tls *tls);
+
 /* May a client of this common name come in?  NULL: it has none. */
 extern bool tls_name_is_allowed(const char *allowed_cn, const char *name,
 								size_t len);

@@ -196,14 +196,12 @@ text_of(const char *folder, const char *name)
 	return to;
 }
 
-/* The status of a call; `who` NULL: without a certificate. */
-static int
-call_as(const char *folder, const char *who, char *text, size_t size)
+/* `who` NULL: without a certificate. */
+static RpcClient
+connect_as(const char *folder, const char *who)
 {
 	grpc_ssl_pem_key_cert_pair pair;
-	RpcClient client;
 	char name[32];
-	int code;
 
 	if (who != NULL)
 	{
@@ -212,11 +210,20 @@ call_as(const char *folder, const char *who, char *text, size_t size)
 		snprintf(name, sizeof(name), "%s.crt", who);
 		pair.cert_chain = text_of(folder, name);
 	}
-	client =
-		rpc_connect_as(server.port, NULL,
-					   grpc_ssl_credentials_create(authority,
-												   who == NULL ? NULL : &pair,
-												   NULL, NULL));
+	return rpc_connect_as(server.port, NULL,
+						  grpc_ssl_credentials_create(authority,
+													  who == NULL ? NULL :
+																	&pair,
+													  NULL, NULL));
+}
+
+/* The status of a call. */
+static int
+call_as(const char *folder, const char *who, char *text, size_t size)
+{
+	RpcClient client = connect_as(folder, who);
+	int code;
+
 	code = rpc_unary(&client, ECHO_PATH, bytes_cstr("hello"), 20000, NULL, text,
 					 size);
 	rpc_disconnect(&client);
@@ -321,6 +328,45 @@ who_may_call(void)
 	EQ_U64(get_as("ours", "alice", 0), 403, "HTTPS: another name");
 	files.allowed_cn = "";
 	OK(look() == TLS_NEW, "no list");
+}
+
+/* A stream of health, which has begun. */
+static RpcStream
+watch_as(RpcClient *client)
+{
+	RpcStream s =
+		rpc_open(client, "/grpc.health.v1.Health/Watch", 20000, NULL, 0);
+
+	rpc_send(&s, bytes_empty());
+	rpc_half_close(&s);
+	free(rpc_recv(&s).data);
+	return s;
+}
+
+/* Streams may be open for weeks. */
+static void
+open_streams(void)
+{
+	RpcClient alice = connect_as("ours", "alice");
+	RpcClient bob = connect_as("ours", "bob");
+	RpcStream of_alice = watch_as(&alice);
+	RpcStream of_bob = watch_as(&bob);
+	char text[512];
+
+	files.allowed_cn = "bob";
+	OK(look() == TLS_NEW, "a name is taken off the list");
+	EQ_U64(call_as("ours", "bob", text, sizeof(text)), RPC_OK, "a round");
+	EQ_U64(rpc_status(&of_alice), RPC_UNAUTHENTICATED, "ends its streams");
+	OK(strstr(of_alice.status_text, "Common name check fail") != NULL,
+	   "which are told why");
+	grpc_call_cancel(of_bob.call, NULL);
+	EQ_U64(rpc_status(&of_bob), RPC_CANCELLED, "and nobody else's");
+	files.allowed_cn = "";
+	OK(look() == TLS_NEW, "no list");
+	rpc_close(&of_alice);
+	rpc_close(&of_bob);
+	rpc_disconnect(&alice);
+	rpc_disconnect(&bob);
 }
 
 /* A client that has a connection keeps it over a renewal. */
@@ -453,6 +499,7 @@ main(void)
 	OK(look() == TLS_NEW && look() == TLS_SAME, "files are read once");
 	start();
 	who_may_call();
+	open_streams();
 	renewal();
 	names_beside_bad_files();
 	expiry();
