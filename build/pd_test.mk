@@ -16,7 +16,7 @@ $(OUT)/asan/test/modules/pd_test/%.o: test/modules/pd_test/%.c \
 		-Itest/unit -Itest/fuzz -MMD -MP -c -o $@ $<
 
 # What stands in for its tables alone is test/fuzz/pd_tables.h.
-$(OUT)/asan/bin/test_pd_behind $(OUT)/asan/bin/test_pd_promise: $(FUZZ_PD_MEMBER_C:%.c=$(OUT)/asan/%.o)
+$(addprefix $(OUT)/asan/bin/test_pd_,behind promise sole): $(FUZZ_PD_MEMBER_C:%.c=$(OUT)/asan/%.o)
 
 $(PD_TEST): $(OUT)/asan/bin/%: $(OUT)/asan/test/modules/pd_test/%.o \
 		$(FUZZ_PD_C:%.c=$(OUT)/asan/%.o) $(OUT)/asan/libtikvserver.a \

@@ -125,6 +125,14 @@ stop_leading(Pd *pd)
 	pd->must_reload = true;
 }
 
+/* What the round decided is not told, either. */
+static void
+lose_leadership(Pd *pd)
+{
+	stop_leading(pd);
+	pd_flush_outbox(pd, false);
+}
+
 static void
 follow_leadership(Pd *pd)
 {
@@ -200,6 +208,13 @@ group_change(Pd *pd, const PdChanges *changes, const char **why)
 static bool
 commit_sole(Pd *pd)
 {
+	/* Somebody who was removed may tell of a later term in between. */
+	if (pd->proposal.n > 0 && raft_role(pd->raft) != RAFT_LEADER)
+	{
+		AbortCurrentTransaction();
+		lose_leadership(pd);
+		return true;
+	}
 	if (pd->proposal.n == 0 && !raft_has_ready(pd->raft))
 	{
 		/* All that the round was begun for was refused. */
@@ -219,8 +234,7 @@ propose_round(Pd *pd)
 {
 	if (pd->proposal.n > 0 && group_propose(pd) != STATUS_OK)
 	{
-		stop_leading(pd);
-		pd_flush_outbox(pd, false);
+		lose_leadership(pd);
 		return;
 	}
 	FAILPOINT_PASS("pd_after_propose");
