@@ -277,38 +277,54 @@ sub quick_session
 	};
 }
 
-# Of so many writes, how many were acknowledged before the WAL was on disk?
-# The WAL writer stands still, so that nobody else flushes it by chance, and who
+# Each flush of these nodes waits for a tenth of a second, or no more.
+sub delay_flushes
+{
+	my ($on, @nodes) = @_;
+
+	foreach my $node (@nodes)
+	{
+		$node->append_conf('postgresql.conf', $on ?
+			"commit_delay = 100000\ncommit_siblings = 0" : "commit_delay = 0\ncommit_siblings = 5");
+		$node->reload;
+	}
+}
+
+# Of so many writes, how many were acknowledged before the WAL was on disk, of a
+# node or, of several (a reference), of a majority?
+# The WAL writers stand still, so that nobody else flushes it by chance, and who
 # flushes waits for a tenth of a second before: an answer that does not wait for
 # the flush is there long before it.  Of one that only goes ahead of it the
 # outcome is the same when the server is killed, since the system still has what
 # was not flushed; so it is the flushed position that is looked at.
 sub unflushed_writes
 {
-	my ($node, $n, $write) = @_;
-	my ($walwriter) = pids($node, 'walwriter');
+	my ($group, $n, $write) = @_;
+	my @nodes = ref $group eq 'ARRAY' ? @$group : ($group);
+	my @walwriters = map { pids($_, 'walwriter') } @nodes;
 	my $unflushed = 0;
 
-	$node->append_conf('postgresql.conf', "commit_delay = 100000\ncommit_siblings = 0");
-	$node->reload;
-	hold_still($node, $walwriter);
-	my $ask = quick_session($node);
+	delay_flushes(1, @nodes);
+	my @asks = map { quick_session($_) } @nodes;
 	my $done = eval {
+		hold_still($nodes[$_], $walwriters[$_]) foreach 0 .. $#nodes;
 		foreach my $i (1 .. $n)
 		{
-			my $before = $ask->('SELECT pg_current_wal_insert_lsn()');
+			my @before = map { $_->('SELECT pg_current_wal_insert_lsn()') } @asks;
 
 			$write->($i);
-			$unflushed++ if $ask->("SELECT pg_current_wal_flush_lsn() > '$before'") ne 't';
+			my $flushed = grep {
+				$asks[$_]->("SELECT pg_current_wal_flush_lsn() > '$before[$_]'") eq 't'
+			} 0 .. $#nodes;
+			$unflushed++ if 2 * $flushed <= @nodes;
 		}
 		1;
 	};
 	my $why = $@;
 
-	kill 'CONT', $walwriter;
-	$ask->();
-	$node->append_conf('postgresql.conf', "commit_delay = 0\ncommit_siblings = 5");
-	$node->reload;
+	kill 'CONT', @walwriters;
+	$_->() foreach @asks;
+	delay_flushes(0, @nodes);
 	die $why if !$done;
 	return $unflushed;
 }

@@ -33,6 +33,15 @@ is(ask(($leads + 1) % 3, "SELECT tikv_put('x', 'y')"), '', "a follower's session
 is(ask(($leads + 2) % 3, "SELECT convert_from(tikv_get('x'), 'UTF8')"), 'y', "and another one's reads there");
 is(ask(($leads + 1) % 3, "SELECT tikv_delete('x')"), '', 'or deletes');
 
+# ---- who counts for a majority has it on disk: leader and followers
+
+is(unflushed_writes(\@nodes, 20, sub {
+		my ($i) = @_;
+
+		wait_for('a write', sub { defined ask($leads, "SELECT tikv_put('flush$i', 'v')") });
+	}),
+	0, 'a write is acknowledged when it is on the disks of a majority');
+
 # ---- the leader is killed: another one goes on, and it comes back
 
 my $began = time();
