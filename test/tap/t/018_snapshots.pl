@@ -59,6 +59,22 @@ sub add
 	$peer = $first->safe_psql('postgres', "SELECT tikv_add_peer($region, $other)");
 }
 
+# And once the file of its snapshot is there, rows that are in it, the first ones,
+# are deleted as a range: the receiver has to do so, too.
+sub add_and_delete
+{
+	my ($out) = split /\n/, $first->safe_psql('postgres', qq{
+		SELECT tikv_add_peer($region, $other);
+		DO \$\$ BEGIN FOR i IN 1 .. 10000 LOOP
+			EXIT WHEN EXISTS (SELECT FROM pg_ls_dir('tikv_snapshots', true, false));
+			PERFORM pg_sleep(0.001);
+		END LOOP; END \$\$;
+		SELECT tikv_delete_range('k0000000', 'k0000200');
+	});
+
+	$peer = $out;
+}
+
 # A removed peer hears of it when a newer one takes its place.
 sub remove
 {
@@ -158,7 +174,7 @@ $first->safe_psql('postgres', qq{
 is($first->safe_psql('postgres', 'SELECT * FROM tikv_check()'), '', 'rows of transactions are good');
 my $began = time();
 with_writes(sub {
-	add();
+	add_and_delete();
 	wait_for('a snapshot to be installed', sub { is_there($second) });
 });
 elapsed_note("a snapshot of $rows rows", $began);
