@@ -136,6 +136,9 @@ extern void board_publish_store(const BoardStore *store);
  * the region has no entry any more.
  */
 extern bool board_publish(const BoardRegion *entry);
+
+/* Bytes of bounds that it holds together. */
+extern size_t board_key_room(void);
 extern void board_publish_applied(uint64 region_id, uint64 applied_index);
 extern void board_remove(uint64 region_id);
 extern void board_publish_raft(const BoardRaft *raft);

@@ -87,6 +87,12 @@ board_publish_store(const BoardStore *store)
 
 /* ---- keys ---- */
 
+size_t
+board_key_room(void)
+{
+	return board()->half_size;
+}
+
 /* A copy of the key in the present half; false if there is no room. */
 static bool
 add_key(BoardShared *shared, Bytes key, size_t *offset)

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "bus/board.h"
 #include "core/base/check.h"
 #include "core/cmd/raft_codec.h"
 #include "core/cmd/region_change.h"
@@ -146,6 +147,9 @@ propose_change(Peer *peer, const CmdAdmin *admin, const char **why)
 /* Of tikv.max_regions: other stores may be a little ahead. */
 #define SPARE_REGIONS 16
 
+/* Likewise; and an entry's bounds are replaced while the old ones are there. */
+#define SPARE_BOUNDS ((size_t) 2)
+
 /*
  * A follower that is ahead may have the pieces, and they may elect somebody
  * else, while this peer is still behind with what comes before the split: it
@@ -170,6 +174,23 @@ raft_admin_applied(Peer *peer)
 	peer->split_index = 0;
 }
 
+/*
+ * Whether the board would hold the bounds of all regions: each piece's end is
+ * the next one's start.
+ */
+static bool
+has_room_for_bounds(const Store *store, const CmdAdmin *split)
+{
+	size_t need = SPARE_BOUNDS * BOARD_KEY_MAX;
+
+	for (int i = 0; i < store->n_peers; i++)
+		need += store->peers[i]->region.start_key.len +
+			store->peers[i]->region.end_key.len;
+	for (int i = 0; i < split->n_splits; i++)
+		need += 2 * split->splits[i].split_key.len;
+	return need <= board_key_room();
+}
+
 /* The board has room for so many regions, on every store. */
 static bool
 propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
@@ -187,6 +208,10 @@ propose_split(Peer *peer, const CmdAdmin *admin, const char **why)
 	*why = "this store has as many regions as tikv.max_regions allows";
 	if (store->n_peers + admin->n_splits >
 		tikv_fdw_settings.max_regions - SPARE_REGIONS)
+		return false;
+	*why =
+		"this store has no room for longer bounds of regions: raise tikv.max_regions on all nodes";
+	if (!has_room_for_bounds(store, admin))
 		return false;
 	*why = "transactions have begun where raw keys were split: ask again";
 	if (!splits_may_propose(peer, admin))

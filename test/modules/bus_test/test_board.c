@@ -294,6 +294,7 @@ test_keys(void)
 	}
 	EQ_U64(n, MAX_REGIONS * BOARD_KEY_ROOM / (2 * BOARD_KEY_MAX),
 		   "the longest of them are refused when their memory is full");
+	EQ_U64(board_key_room() / (2 * BOARD_KEY_MAX), n, "as was said");
 	for (int i = 0; i < n; i++)
 		wrong += !board_find((uint64) i + 1, &found) ||
 			!bytes_eq(found.region.start_key,
