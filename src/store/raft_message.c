@@ -327,7 +327,8 @@ is_buried(RaftTurn *turn, const PeerMessage *m)
 
 /*
  * A candidate whose store has applied a split already: its vote waits until
- * this store has, too.  The oldest gives way.
+ * this store has, too.  The oldest gives way, and a request is two bounds and
+ * little more: whatever is longer is none of ours.
  */
 static void
 keep_early_vote(RaftTurn *turn, const PeerMessage *m)
@@ -336,7 +337,8 @@ keep_early_vote(RaftTurn *turn, const PeerMessage *m)
 	InMessage **end = &replicas->early_votes;
 	InMessage *copy;
 
-	if (m->raft.type == RAFT_MSG_HEARTBEAT || turn->message == NULL)
+	if (m->raft.type == RAFT_MSG_HEARTBEAT || turn->message == NULL ||
+		turn->message->len > EARLY_VOTE_BYTES)
 		return;
 	if (replicas->n_early_votes == EARLY_VOTES_MAX)
 	{

@@ -15,6 +15,7 @@
 
 /* Votes for regions that are still part of another one here. */
 #define EARLY_VOTES_MAX 64
+#define EARLY_VOTE_BYTES ((size_t) 64 << 10)
 
 #define RAFT_TICK_US INT64CONST(100000)
 
