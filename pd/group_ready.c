@@ -126,6 +126,20 @@ install_snapshot(Pd *pd, const RaftSnapshot *snapshot, GroupRow *row)
 	pd->members_stale = true;
 }
 
+/*
+ * A lone member's log is what it has applied.  What it was sent before it was
+ * alone, and has not applied yet, stays: more than one change of members among
+ * that is applied in as many readies.
+ */
+static void
+give_up_applied(GroupLog *log, const GroupRow *row)
+{
+	if (row->truncated_index >= group_log_last(log))
+		group_log_reset(log, row->truncated_index, row->truncated_term);
+	else if (row->truncated_index > log->truncated_index)
+		group_log_compact(log, row->truncated_index);
+}
+
 /* What the ready leaves of the log in memory; after the commit. */
 static void
 note_log(Pd *pd, const RaftReady *ready, const GroupRow *row)
@@ -134,7 +148,7 @@ note_log(Pd *pd, const RaftReady *ready, const GroupRow *row)
 		group_log_reset(&pd->log, ready->snapshot->meta.index,
 						ready->snapshot->meta.term);
 	if (ready->sole)
-		group_log_reset(&pd->log, row->truncated_index, row->truncated_term);
+		give_up_applied(&pd->log, row);
 	else
 		group_log_replace(&pd->log, ready->entries, ready->n_entries);
 }
@@ -158,7 +172,7 @@ write_ready(Pd *pd, RaftReady *ready, GroupRow *row)
 	if (ready->sole)
 	{
 		if (pd->log.n > 0)
-			group_table_cut_log(PG_UINT64_MAX);
+			group_table_cut_log(row->applied_index);
 		row->truncated_index = row->applied_index;
 		row->truncated_term = row->applied_term;
 	}
