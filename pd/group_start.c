@@ -365,7 +365,6 @@ may_take_part(Pd *pd)
 static bool
 follow(Pd *pd)
 {
-	group_table_load_log(&pd->log, &pd->arena);
 	if (!may_take_part(pd))
 	{
 		give_up_start(pd);
@@ -435,9 +434,13 @@ group_start(Pd *pd)
 		give_up_start(pd);
 		return false;
 	}
+	group_table_load_log(&pd->log, &pd->arena);
 	if (asked)
 		group_table_remove_row();
-	return is_sole_row(&pd->saved) ? lead_alone(pd) : follow(pd);
+
+	/* One that was left alone may have been sent more before it knew. */
+	return is_sole_row(&pd->saved) && pd->log.n == 0 ? lead_alone(pd) :
+													   follow(pd);
 }
 
 /*

@@ -254,9 +254,13 @@ group_table_clear_records(void)
 void
 group_table_load_log(GroupLog *log, Arena *arena)
 {
-	if (SPI_execute("SELECT index, entry FROM tikv_internal.pd_raft_log"
-					" ORDER BY index",
-					true, 0) != SPI_OK_SELECT)
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum((int64) log->truncated_index)};
+
+	if (SPI_execute_with_args(
+			"SELECT index, entry FROM tikv_internal.pd_raft_log"
+			" WHERE index > $1 ORDER BY index",
+			1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read tikv_internal.pd_raft_log");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

@@ -288,6 +288,8 @@ group_table_load_log(GroupLog *log, Arena *arena)
 
 		CHECK(raft_entry_decode(open_tables.log[i].entry, &entry) == STATUS_OK);
 		CHECK(entry.index == open_tables.log[i].index);
+		if (entry.index <= log->truncated_index)
+			continue;
 		if (entry.index != group_log_last(log) + 1)
 			elog(ERROR, "the log has a hole");
 		group_log_replace(log, &entry, 1);

@@ -125,6 +125,43 @@ test_log_behind(void)
 	EQ_U64(world.state.cluster.max_peer_count, 3, "with what was decided");
 }
 
+/*
+ * Somebody who was removed, does not know and leads once more sends entries,
+ * and this member begins anew before it leads.
+ */
+static void
+test_rows_behind(void)
+{
+	RaftEntry entries[2];
+	uint64 last;
+	uint64 term;
+
+	OK(life_begin() && lead(), "a member of one leads");
+	last = world.saved.applied_index;
+	term = world.saved.applied_term + 1;
+	for (int i = 0; i < 2; i++)
+		entries[i] = (RaftEntry){.index = last + 1 + (uint64) i, .term = term};
+	hear((RaftMessage){.type = RAFT_MSG_APPEND,
+					   .from = REMOVED,
+					   .term = term,
+					   .index = last,
+					   .log_term = term - 1,
+					   .commit = last,
+					   .entries = entries,
+					   .n_entries = 2});
+	tick();
+	EQ_U64(saved_tables.n_log, 2, "what it is sent is in the table");
+	life_end();
+	OK(life_begin() && lead(), "it begins anew, and leads");
+	OK(world.saved.applied_index > last + 2, "behind what it was sent");
+	decide(5);
+	CHECK(life_round());
+	life_end();
+	EQ_U64(saved_tables.n_log, 0, "which is not left in the table");
+	OK(life_begin() && lead(), "it can begin anew");
+	EQ_U64(world.state.cluster.max_peer_count, 5, "with what it decided");
+}
+
 int
 main(void)
 {
@@ -143,6 +180,9 @@ main(void)
 	life_end();
 	memset(&saved_tables, 0, sizeof(saved_tables));
 	test_log_behind();
+	life_end();
+	memset(&saved_tables, 0, sizeof(saved_tables));
+	test_rows_behind();
 	life_end();
 	arena_free(&table_arena);
 	arena_free(&words);
