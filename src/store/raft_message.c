@@ -270,6 +270,8 @@ raft_peer_destroy(RaftTurn *turn, Peer *peer, const Region *last_region)
 					(unsigned long long) peer->self.id,
 					(unsigned long long) peer->region.id)));
 	board_remove(peer->region.id);
+	if (peer->was_leader)
+		raft_turn_forget_memory_locks(store, peer);
 	raft_write_abandon(peer, "the region has no peer on this store any more");
 	damage_let_go(peer->region.id);
 	if (!peer->is_new)

@@ -179,6 +179,8 @@ begin_piece(Store *store, const Peer *parent, const Region *piece,
 	peer->unsynced = is_unsynced(parent);
 	peer_start(store, peer);
 	region_size_guess(peer, parent, 1);
+	if (peer->grouped)
+		raft_turn_forget_memory_locks(store, peer);
 	if (peer->grouped && peer_is_leader(parent))
 		(void) !raft_campaign(peer->raft, (uint64) board_now_us());
 	FAILPOINT("store_piece_campaigned");

@@ -477,12 +477,8 @@ is_memory_lock(void *arg, Bytes key, const Lock *lock, LockKind kind)
 	return kind == LOCK_KIND_MEMORY;
 }
 
-/*
- * Locks that live in this leader's memory alone end with its leadership: found
- * again later they would speak for transactions that went on elsewhere.
- */
-static void
-forget_memory_locks(Store *store, const Peer *peer)
+void
+raft_turn_forget_memory_locks(Store *store, const Peer *peer)
 {
 	LockScan scan = {.filter = is_memory_lock};
 	LockScanResult found;
@@ -502,7 +498,7 @@ note_leadership(Store *store, Peer *peer)
 	if (peer->was_leader && !leads)
 	{
 		FAILPOINT("store_leadership_lost");
-		forget_memory_locks(store, peer);
+		raft_turn_forget_memory_locks(store, peer);
 		raft_write_lost(peer);
 	}
 	else if (leads && peer->early->n > 0 &&

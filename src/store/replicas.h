@@ -227,6 +227,13 @@ extern int raft_flushed_run(Store *store);
 /* A command for the next turn; the job is copied, its keys are not. */
 extern void raft_turn_order(Store *store, const AdminJob *job);
 
+/*
+ * Locks that live in this store's memory alone end with its leadership, and with
+ * a split of a region that others may lead: found again later they would speak
+ * for transactions that went on elsewhere.
+ */
+extern void raft_turn_forget_memory_locks(Store *store, const Peer *peer);
+
 /* It is not to be proposed, if it was not yet: nobody is told. */
 extern void raft_turn_take_back(Store *store, const void *arg);
 

@@ -7,6 +7,8 @@
  *        txnctl --pd host:port scan TS START END
  *        txnctl --pd host:port prewrite START_TS KEY VALUE
  *        txnctl --pd host:port prewrite-under START_TS KEY VALUE PRIMARY
+ *        txnctl --pd host:port prewrite-locked START_TS KEY VALUE FOR_UPDATE_TS
+ *        txnctl --pd host:port prewrite-one-pc START_TS KEY VALUE
  *        txnctl --pd host:port prewrite-many START_TS PREFIX N VALUE
  *        txnctl --pd host:port prewrite-async START_TS KEY VALUE PRIMARY SECONDARY,...
  *        txnctl --pd host:port resolve START_TS COMMIT_TS KEY
@@ -20,11 +22,12 @@
  *        txnctl --pd host:port prepare-flashback START_TS VERSION START END
  *        txnctl --pd host:port flashback START_TS COMMIT_TS VERSION START END
  *
- * prewrite-many locks PREFIX00000 and so on; prewrite-async prewrites one key of
- * an async commit, and prints its min_commit_ts; lock-shared is N transactions,
- * of START_TS and the timestamps after it, that share the lock of a key; resolve
- * ends all locks of the transaction in the region of the key, commit timestamp 0
- * rolls them back.
+ * prewrite-locked is of a key that lock has locked before; prewrite-one-pc commits
+ * the key at once, and prints its commit_ts; prewrite-many locks PREFIX00000 and
+ * so on; prewrite-async prewrites one key of an async commit, and prints its
+ * min_commit_ts; lock-shared is N transactions, of START_TS and the timestamps
+ * after it, that share the lock of a key; resolve ends all locks of the
+ * transaction in the region of the key, commit timestamp 0 rolls them back.
  * Nothing is tried again and no lock is resolved: what the store says is
  * printed, and the exit status says what it was.
  *
@@ -201,6 +204,8 @@ send_prewrite(Client *client, Kvrpcpb__PrewriteRequest *request,
 						  &kvrpcpb__prewrite_response__descriptor);
 	if (response->min_commit_ts != 0)
 		printf("%llu\n", (unsigned long long) response->min_commit_ts);
+	if (response->one_pc_commit_ts != 0)
+		printf("%llu\n", (unsigned long long) response->one_pc_commit_ts);
 	return outcome(response->region_error,
 				   response->n_errors > 0 ? response->errors[0] : NULL);
 }
@@ -229,12 +234,36 @@ prewrite(Client *client, Kvrpcpb__Context *context, char **argv)
 }
 
 static int
+prewrite_one_pc(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+
+	request.context = context;
+	request.try_one_pc = true;
+	return prewrite_one(client, &request, argv, argv[2]);
+}
+
+static int
 prewrite_under(Client *client, Kvrpcpb__Context *context, char **argv)
 {
 	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
 
 	request.context = context;
 	return prewrite_one(client, &request, argv, argv[4]);
+}
+
+static int
+prewrite_locked(Client *client, Kvrpcpb__Context *context, char **argv)
+{
+	Kvrpcpb__PrewriteRequest request = KVRPCPB__PREWRITE_REQUEST__INIT;
+	Kvrpcpb__PrewriteRequest__PessimisticAction action =
+		KVRPCPB__PREWRITE_REQUEST__PESSIMISTIC_ACTION__DO_PESSIMISTIC_CHECK;
+
+	request.context = context;
+	request.for_update_ts = number(argv[4]);
+	request.pessimistic_actions = &action;
+	request.n_pessimistic_actions = 1;
+	return prewrite_one(client, &request, argv, argv[2]);
 }
 
 #define MAX_SECONDARIES 16
@@ -523,6 +552,8 @@ static const Verb verbs[] = {
 	{"scan", 3, 2, scan},
 	{"prewrite", 3, 2, prewrite},
 	{"prewrite-under", 4, 2, prewrite_under},
+	{"prewrite-one-pc", 3, 2, prewrite_one_pc},
+	{"prewrite-locked", 4, 2, prewrite_locked},
 	{"prewrite-many", 4, 2, prewrite_many},
 	{"prewrite-async", 5, 2, prewrite_async},
 	{"resolve", 3, 3, resolve},
