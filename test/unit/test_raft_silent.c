@@ -36,7 +36,7 @@ beat(uint64_t from)
 	CHECK(step(message(RAFT_MSG_HEARTBEAT_RESPONSE, from)) == STATUS_OK);
 }
 
-/* As many checks of the quorum, with a sign of life of these before each. */
+/* As many election timeouts, with a sign of life of these before each tick. */
 static void
 checks(int n, bool third_lives)
 {
@@ -136,6 +136,60 @@ test_living(void)
 	EQ_U64(cached(), before, "a slow peer that lives finds it in memory");
 	OK(!is_silent(), "and is not called silent, just behind a check either");
 	OK(is_heard() && !third()->recent_active, "but heard");
+	fixture_free(&f);
+}
+
+/* As many ticks, in which nobody is heard of. */
+static void
+ticks(int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		f.now_us += f.config.tick_us;
+		raft_tick(f.raft, f.now_us);
+		(void) fixture_turn(&f);
+	}
+}
+
+/* Whenever in an election timeout a quorum was heard of last. */
+static void
+test_unheard(void)
+{
+	int timeout = f.config.election_ticks;
+
+	for (int at = 0; at < timeout; at++)
+	{
+		lead(true);
+		ticks(at);
+		beat(at % 2 == 0 ? 2 : 3);
+		ticks(timeout - 1);
+		CHECK(raft_role(f.raft) == RAFT_LEADER);
+		CHECK(raft_ticks_due(f.raft) == 1);
+		ticks(1);
+		CHECK(raft_role(f.raft) == RAFT_FOLLOWER);
+		fixture_free(&f);
+	}
+	OK(true,
+	   "a leader gives up one election timeout after it heard of a quorum");
+}
+
+/* Sleep gives everybody a full one. */
+static void
+test_unheard_asleep(void)
+{
+	int timeout = f.config.election_ticks;
+
+	lead(true);
+	acknowledge(2, 6);
+	acknowledge(3, 6);
+	(void) fixture_turn(&f);
+	ticks(timeout - 1);
+	raft_hibernate(f.raft);
+	raft_wake(f.raft);
+	ticks(timeout - 1);
+	OK(raft_role(f.raft) == RAFT_LEADER, "and has all of it when it is woken");
+	ticks(1);
+	OK(raft_role(f.raft) == RAFT_FOLLOWER, "and no more");
 	fixture_free(&f);
 }
 
@@ -393,6 +447,8 @@ main(void)
 	test_replacing();
 	test_lone();
 	test_living();
+	test_unheard();
+	test_unheard_asleep();
 	test_silent();
 	test_back();
 	test_waits();

@@ -36,14 +36,19 @@ raft_peer_vote(const void *r, uint64_t id)
 	return p == NULL ? 0 : p->vote;
 }
 
-int
-raft_peer_active(const void *r, uint64_t id)
+/* Of the election timeout since it was heard of. */
+uint64_t
+raft_peer_ticks_left(const void *arg, uint64_t id)
 {
+	const Raft *r = arg;
 	const RaftProgress *p = raft_peer(r, id);
+	int timeout = r->config.election_ticks;
 
-	if (id == ((const Raft *) r)->config.id)
-		return 1;
-	return p != NULL && p->recent_active ? 1 : -1;
+	if (id == r->config.id)
+		return (uint64_t) timeout;
+	return p != NULL && p->unheard < timeout ?
+		(uint64_t) (timeout - p->unheard) :
+		0;
 }
 
 /* Keep what is known of peers that stay; newcomers are probed from the end. */

@@ -352,13 +352,22 @@ raft_handle_timeout_now(Raft *r, const RaftMessage *m)
 		r->election_elapsed = 0;
 }
 
-/* Has a quorum been heard of since this was last asked? */
-bool
-raft_quorum_active(Raft *r)
+/*
+ * Ticks until a leader gives up for want of a quorum: one election timeout after
+ * the latest moment by which every member of some quorum was heard of.  Sooner
+ * would end it for a single stall of them; later lets those wait who hear it and
+ * are not heard.
+ */
+uint64_t
+raft_quorum_ticks_left(const Raft *r)
 {
-	bool active =
-		raft_joint_vote(&r->conf, raft_peer_active, r) == RAFT_VOTE_WON;
+	return raft_joint_acked(&r->conf, raft_peer_ticks_left, r);
+}
 
+/* An election timeout is over: who was not heard of in it? */
+void
+raft_note_silent(Raft *r)
+{
 	for (int i = 0; i < r->n_peers; i++)
 	{
 		RaftProgress *p = &r->peers[i];
@@ -366,5 +375,4 @@ raft_quorum_active(Raft *r)
 		p->silent = p->id != r->config.id && !p->recent_active;
 		p->recent_active = false;
 	}
-	return active;
 }

@@ -77,6 +77,7 @@ raft_progress_reset(RaftProgress *p, uint64_t next)
 	p->match = 0;
 	p->next = next;
 	p->acked_round = 0;
+	p->unheard = 0;
 	p->recent_active = false;
 	p->silent = false;
 	p->met = false;

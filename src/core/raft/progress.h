@@ -30,8 +30,9 @@ typedef struct RaftProgress
 	uint64_t pending_snapshot; /* SNAPSHOT: its index */
 	uint64_t acked_round;	   /* newest heartbeat round it answered */
 	int vote;				   /* as in RaftVoteFn */
-	bool recent_active;		   /* heard of since the last quorum check */
-	bool silent;			   /* not heard of between the last two */
+	int unheard;			   /* ticks since it was heard of, at most E */
+	bool recent_active;		   /* heard of since silences were noted last */
+	bool silent;			   /* not heard of between the last two times */
 	bool met;				   /* heard of at all by this leader */
 	bool paused;			   /* one message is out, or a snapshot is made */
 	bool want_append;		   /* send something even without entries */

@@ -297,19 +297,20 @@ leader_tick(Raft *r)
 {
 	r->election_elapsed++;
 	r->heartbeat_elapsed++;
+	for (int i = 0; i < r->n_peers; i++)
+		if (r->peers[i].unheard < r->config.election_ticks)
+			r->peers[i].unheard++;
+#ifndef RAFT_MUTATION_NO_CHECK_QUORUM
+	if (raft_quorum_ticks_left(r) == 0)
+	{
+		raft_become_follower(r, r->term, RAFT_NONE);
+		return;
+	}
+#endif
 	if (r->election_elapsed >= r->config.election_ticks)
 	{
-		bool active = raft_quorum_active(r);
-
-#ifdef RAFT_MUTATION_NO_CHECK_QUORUM
-		active = true;
-#endif
 		r->election_elapsed = 0;
-		if (!active)
-		{
-			raft_become_follower(r, r->term, RAFT_NONE);
-			return;
-		}
+		raft_note_silent(r);
 	}
 	if (r->transferee != RAFT_NONE &&
 		++r->transfer_elapsed >= r->config.election_ticks)
@@ -362,8 +363,10 @@ raft_ticks_due(const Raft *r)
 	{
 		int beat = r->config.heartbeat_ticks - r->heartbeat_elapsed;
 		int given_up = r->config.election_ticks - r->transfer_elapsed;
+		int left = (int) raft_quorum_ticks_left(r);
 
 		due = r->config.election_ticks - r->election_elapsed;
+		due = left < due ? left : due;
 		due = beat < due ? beat : due;
 		if (r->transferee != RAFT_NONE && given_up < due)
 			due = given_up;
@@ -459,6 +462,7 @@ step_to_leader(Raft *r, const RaftMessage *m)
 		return STATUS_INVALID;
 	p->recent_active = true;
 	p->silent = false;
+	p->unheard = 0;
 	p->met = true;
 	switch (m->type)
 	{

@@ -105,7 +105,7 @@ typedef struct RaftPeerStatus
 	uint64_t next;
 	RaftProgressState state;
 	bool learner;
-	bool recent_active; /* heard of since the last quorum check */
+	bool recent_active; /* heard of since silences were noted last, each E */
 	bool silent;		/* not heard of between the last two, nor since */
 	bool heard;			/* it lives, as far as this leader knows */
 	bool paused;		/* nothing is sent until it answers */

@@ -167,7 +167,8 @@ extern void raft_handle_vote_request(Raft *r, const RaftMessage *m);
 extern void raft_handle_vote_response(Raft *r, const RaftMessage *m);
 extern void raft_vote_flushed(Raft *r);
 extern void raft_handle_timeout_now(Raft *r, const RaftMessage *m);
-extern bool raft_quorum_active(Raft *r);
+extern uint64_t raft_quorum_ticks_left(const Raft *r);
+extern void raft_note_silent(Raft *r);
 
 /* replicate.c, follower.c */
 extern void raft_append_own(Raft *r, const RaftEntry *e);
@@ -198,7 +199,7 @@ extern void raft_auto_leave(Raft *r);
 extern uint64_t raft_peer_match(const void *r, uint64_t id);
 extern uint64_t raft_peer_round(const void *r, uint64_t id);
 extern int raft_peer_vote(const void *r, uint64_t id);
-extern int raft_peer_active(const void *r, uint64_t id);
+extern uint64_t raft_peer_ticks_left(const void *arg, uint64_t id);
 
 /* lease.c */
 extern void raft_begin_round(Raft *r);

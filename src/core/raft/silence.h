@@ -2,7 +2,7 @@
  * silence.h
  *	  Since when a leader has not heard its peers.
  *
- * For what is longer than the checks of the quorum: who is called down, and
+ * For what is longer than an election timeout: who is called down, and
  * whose place another one gets.
  */
 #ifndef TIKV_RAFT_SILENCE_H

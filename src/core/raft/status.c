@@ -187,6 +187,8 @@ raft_wake(Raft *r)
 	r->hibernated = false;
 	r->election_elapsed = 0;
 	r->heartbeat_elapsed = 0;
+	for (int i = 0; i < r->n_peers; i++)
+		r->peers[i].unheard = 0;
 	if (r->role == RAFT_LEADER)
 		r->round_wanted = r->n_peers > 1;
 }
