@@ -3,6 +3,7 @@ package bank
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -131,7 +132,7 @@ func (h *history) check(final [lists][]uint64) error {
 	if err != nil {
 		return err
 	}
-	for _, check := range []func(*judge) error{h.checkStates, h.checkBases, h.checkOrder, h.checkSnapshots} {
+	for _, check := range []func(*judge) error{h.checkStates, h.checkBases, h.checkOrder, h.checkSnapshots, h.checkCuts, h.checkChain} {
 		if err := check(j); err != nil {
 			return err
 		}
@@ -249,6 +250,53 @@ func (h *history) checkSnapshots(j *judge) error {
 			case r.ts == 0 || a.commitTS == 0:
 			case sees != (a.commitTS <= r.ts):
 				return fmt.Errorf("a snapshot at %d has append %d, committed at %d: %t", r.ts, a.id, a.commitTS, sees)
+			}
+		}
+	}
+	return nil
+}
+
+// checkCuts: a snapshot whose timestamp is not known, as those of SQL, is one of
+// some timestamp all the same: what it has was committed before what it lacks.
+func (h *history) checkCuts(j *judge) error {
+	for _, r := range h.reads {
+		var newest, oldest *listsAppend // that it has, and that it lacks
+		for i := range h.appends {
+			a := &h.appends[i]
+			switch {
+			case a.commitTS == 0:
+			case j.sees(a.on[0], r.lists[a.on[0]], a.id):
+				if newest == nil || a.commitTS > newest.commitTS {
+					newest = a
+				}
+			case oldest == nil || a.commitTS < oldest.commitTS:
+				oldest = a
+			}
+		}
+		if newest != nil && oldest != nil && newest.commitTS > oldest.commitTS {
+			return fmt.Errorf("a snapshot has append %d, committed at %d, and lacks append %d, committed at %d",
+				newest.id, newest.commitTS, oldest.id, oldest.commitTS)
+		}
+	}
+	return nil
+}
+
+// checkChain: of two snapshots one has all that the other one has, whoever read
+// them: all see the commits in one order.
+func (h *history) checkChain(*judge) error {
+	total := func(r listsRead) (n int) {
+		for _, s := range r.lists {
+			n += s.length
+		}
+		return n
+	}
+	reads := slices.Clone(h.reads)
+	slices.SortFunc(reads, func(a, b listsRead) int { return total(a) - total(b) })
+	for i := 1; i < len(reads); i++ {
+		for l, s := range reads[i].lists {
+			if before := reads[i-1].lists[l]; s.length < before.length {
+				return fmt.Errorf("of two snapshots, at %d and %d, each lacks what the other one has, of list %d %d and %d numbers",
+					reads[i-1].ts, reads[i].ts, l, before.length, s.length)
 			}
 		}
 	}

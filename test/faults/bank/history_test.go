@@ -93,6 +93,11 @@ func TestBadHistories(t *testing.T) {
 			h.reads = nil
 			h.appends[0].asked, h.appends[0].answered = h.appends[1].answered+1, h.appends[1].answered+2
 		}},
+		{"SQL sees a later commit and not an earlier one", "and lacks append", func(h *history, f *[lists][]uint64) { h.apart(f); h.reads = h.reads[:1] }},
+		{"two of SQL see commits in two orders", "each lacks", func(h *history, f *[lists][]uint64) {
+			h.apart(f)
+			h.appends[0].commitTS, h.appends[1].commitTS = 0, 0
+		}},
 	} {
 		h, final := good()
 		bad.spoil(h, &final)
@@ -101,6 +106,19 @@ func TestBadHistories(t *testing.T) {
 			t.Errorf("%s: want an error of %q, got %v", bad.what, bad.want, err)
 		}
 	}
+}
+
+// apart are two appends to a list each, at 20 and 40, under way while two
+// sessions of SQL read one of them each, the first one the later.
+func (h *history) apart(final *[lists][]uint64) {
+	none := []state{stateOf(nil)}
+	final[0], final[1] = []uint64{1}, []uint64{2}
+	h.appends = []listsAppend{
+		{1, []int{0}, none, 10, 90, committed, 20},
+		{2, []int{1}, none, 10, 90, committed, 40},
+	}
+	h.reads = []listsRead{{asked: 20, answered: 80}, {asked: 20, answered: 80}}
+	h.reads[0].lists[1], h.reads[1].lists[0] = stateOf([]uint64{2}), stateOf([]uint64{1})
 }
 
 // TestStateOfValue: the stored form has the fingerprint of its numbers.
