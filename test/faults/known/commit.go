@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	"github.com/pingcap/kvproto/pkg/tikvpb"
 	"github.com/tikv/client-go/v2/txnkv"
@@ -93,6 +95,15 @@ func (t *test) commitBehindSplit(prefix string) error {
 // commitWhileSplit: nil if the region was split at the key between the commit's
 // proposal and the entry's turn, and the client was told.
 func (t *test) commitWhileSplit(our txnOf, key []byte, commitTS uint64) error {
+	return t.whileSplit(key, func(ctx context.Context, kv tikvpb.TikvClient, where *kvrpcpb.Context) (regional, error) {
+		return kv.KvCommit(ctx, &kvrpcpb.CommitRequest{Context: where, StartVersion: our.start, CommitVersion: commitTS, Keys: [][]byte{key}})
+	})
+}
+
+// whileSplit: a request is sent when the split of its region at this key is
+// proposed and cannot be committed, so it is checked before the split and its
+// entry comes behind.  nil if the client was told so, by another epoch.
+func (t *test) whileSplit(key []byte, send func(context.Context, tikvpb.TikvClient, *kvrpcpb.Context) (regional, error)) error {
 	border := codec.EncodeBytes(nil, key)
 	node, where, err := t.leaderOf(string(border))
 	if err != nil {
@@ -102,47 +113,74 @@ func (t *test) commitWhileSplit(our txnOf, key []byte, commitTS uint64) error {
 	if err != nil {
 		return err
 	}
-	data := nemesis.DataFolder(t.Cluster, node)
-	if err = nemesis.SetFailpoints(data, splitPropose+"=count"); err != nil {
-		return err
-	}
-	defer func() { _ = nemesis.SetFailpoints(data, "") }()
-	passed := passes(data, splitPropose)
 	goOn, err := t.holdFollowers(node)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotBetween, err)
 	}
 	defer goOn()
-	split := make(chan error, 1)
-	go func() { split <- t.Order(node, "SELECT tikv_split($1)", border) }()
-	for began := time.Now(); passes(data, splitPropose) == passed; time.Sleep(time.Millisecond) {
-		if time.Since(began) > 2*time.Second {
-			goOn()
-			return fmt.Errorf("%w: it is not proposed; %v", errNotBetween, <-split)
-		}
+	split, err := t.proposeSplit(node, border)
+	if err != nil {
+		goOn()
+		return fmt.Errorf("%w: it is not proposed: %w; %w", errNotBetween, err, <-split)
 	}
-	answer := make(chan error, 1)
+	answered := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		r, err := kv.KvCommit(ctx, &kvrpcpb.CommitRequest{Context: where, StartVersion: our.start, CommitVersion: commitTS, Keys: [][]byte{key}})
-		switch {
-		case err != nil:
-		case r.RegionError.GetEpochNotMatch() == nil:
-			err = fmt.Errorf("the commit is answered by %v", r)
-		}
-		answer <- err
+		answered <- toldEpoch(send(ctx, kv, where))
 	}()
 	time.Sleep(holdAfter)
-	early := len(answer) > 0
+	early := len(answered) > 0
 	goOn()
-	if err := errors.Join(<-answer, <-split); err != nil || early {
-		return fmt.Errorf("%w: answered early %v, %v", errNotBetween, early, err)
+	told, err := <-answered, <-split
+	if errors.Is(told, errCarriedOut) && !early && err == nil {
+		return told
+	}
+	if err = errors.Join(told, err); err != nil || early {
+		return fmt.Errorf("%w: answered early %v, %w", errNotBetween, early, err)
 	}
 	if now, _, err := t.leaderOf(string(border)); err != nil || now != node {
-		return fmt.Errorf("%w: node %d leads after %d, %v", errNotBetween, now, node, err)
+		return fmt.Errorf("%w: node %d leads after %d, %w", errNotBetween, now, node, err)
 	}
 	return nil
+}
+
+// errCarriedOut is of what was checked before a split, and took effect behind it.
+var errCarriedOut = errors.New("it was carried out, though its region was split before")
+
+// regional is an answer of a region, or of nobody who has it.
+type regional interface{ GetRegionError() *errorpb.Error }
+
+// toldEpoch: nil if the answer is that the region has another epoch.
+func toldEpoch(r regional, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case r.GetRegionError() == nil:
+		return fmt.Errorf("%w: %v", errCarriedOut, r)
+	case r.GetRegionError().GetEpochNotMatch() == nil:
+		return fmt.Errorf("it is answered by %v", r)
+	}
+	return nil
+}
+
+// proposeSplit of a node's region; its outcome comes when it is committed.
+func (t *test) proposeSplit(node int, border []byte) (split chan error, err error) {
+	data := nemesis.DataFolder(t.Cluster, node)
+	split = make(chan error, 1)
+	if err = nemesis.SetFailpoints(data, splitPropose+"=count"); err != nil {
+		split <- nil
+		return split, err
+	}
+	defer func() { _ = nemesis.SetFailpoints(data, "") }()
+	passed := passes(data, splitPropose)
+	go func() { split <- t.Order(node, "SELECT tikv_split($1)", border) }()
+	for began := time.Now(); passes(data, splitPropose) == passed; time.Sleep(time.Millisecond) {
+		if time.Since(began) > 2*time.Second {
+			return split, errors.New("nobody came to that")
+		}
+	}
+	return split, nil
 }
 
 // holdFollowers of everything: their stores stand still until they go on, PD
@@ -167,6 +205,40 @@ func (t *test) holdFollowers(leader int) (goOn func(), err error) {
 		resumes = append(resumes, resume)
 	}
 	return goOn, nil
+}
+
+// prewriteBehindSplit: a prewrite checked before the split, whose entry comes
+// behind it, is refused and leaves no lock.
+func (t *test) prewriteBehindSplit() error {
+	err := errNotBetween
+	for try := 0; try < commitTries && errors.Is(err, errNotBetween); try++ {
+		key := fmt.Appendf(nil, "known/behind/%d/%d", time.Now().Unix(), try)
+		ts, e := t.timestamps(1)
+		if e != nil {
+			return e
+		}
+		late := txnOf{t, ts[0]}
+		err = t.whileSplit(key, func(ctx context.Context, kv tikvpb.TikvClient, where *kvrpcpb.Context) (regional, error) {
+			return kv.KvPrewrite(ctx, &kvrpcpb.PrewriteRequest{Context: where, StartVersion: late.start, PrimaryLock: key, LockTtl: 600000,
+				TxnSize: 1, Mutations: []*kvrpcpb.Mutation{{Op: kvrpcpb.Op_Put, Key: key, Value: key}}})
+		})
+		if err == nil {
+			err = late.unlocked(key)
+		}
+		err = errors.Join(err, late.end(key))
+	}
+	return err
+}
+
+// unlocked: its lock is not at the key, whoever leads that.
+func (x txnOf) unlocked(key []byte) error {
+	r, err := askLeader(x.test, codec.EncodeBytes(nil, key), func(ctx context.Context, kv tikvpb.TikvClient, where *kvrpcpb.Context) (*kvrpcpb.ScanLockResponse, error) {
+		return kv.KvScanLock(ctx, &kvrpcpb.ScanLockRequest{Context: where, MaxVersion: x.start, StartKey: key, EndKey: append(slices.Clone(key), 0), Limit: 1})
+	})
+	if err == nil && (r.RegionError != nil || r.Error != nil || len(r.Locks) > 0) {
+		err = fmt.Errorf("a prewrite was refused, and its lock is there, or not known: %v", r)
+	}
+	return err
 }
 
 // passes of a failpoint in a data folder, by those who count it.

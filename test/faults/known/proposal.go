@@ -26,6 +26,10 @@ var (
 	tooLarge = refusal{"RaftEntryTooLarge", func(call error, region *errorpb.Error) bool {
 		return call == nil && region.GetRaftEntryTooLarge() != nil
 	}}
+	// Another leader's entry has its place, as it learns in the end.
+	replaced = refusal{"an error of the region", func(call error, region *errorpb.Error) bool {
+		return call == nil && region != nil
+	}}
 	// Nobody agrees, so it waits, until it learns that it leads no more.
 	nobodyAgrees = refusal{"no answer in time, or an error of the region", func(call error, region *errorpb.Error) bool {
 		return status.Code(call) == codes.DeadlineExceeded || call == nil && region != nil
@@ -68,10 +72,30 @@ func (t *test) refuse(node int, key string, value []byte, wanted refusal, times 
 	return err
 }
 
+// patient waits with its write for what becomes of the entry: it must be refused
+// when another one has its place.
+func (t *test) patient(node int, key string) (send func(), judged chan error, err error) {
+	where, err := t.context(node, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	kv, err := t.Store(node)
+	if err != nil {
+		return nil, nil, err
+	}
+	judged = make(chan error, 1)
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		r, call := kv.RawPut(ctx, &kvrpcpb.RawPutRequest{Context: where, Key: []byte(key), Value: []byte("v"), ForCas: true})
+		judged <- replaced.judge(key, r, call)
+	}, judged, nil
+}
+
 // Followers, a leader without a majority, an entry that is too large: each
 // refuses, with the error for that, and what it refused is not there later.
 func failedProposal(t *test) error {
-	const follower, large, alone = "chaos/known/follower", "chaos/known/large", "chaos/known/alone"
+	const follower, large, alone, late = "chaos/known/follower", "chaos/known/large", "chaos/known/alone", "chaos/known/overwritten"
 	leader, err := t.Leader()
 	if err == nil {
 		err = t.refuse((leader+1)%3, follower, []byte("v"), notLeader, 1, nil)
@@ -79,18 +103,26 @@ func failedProposal(t *test) error {
 	if err == nil {
 		err = t.refuse(leader, large, bytes.Repeat([]byte("v"), 9<<20), tooLarge, 1, nil)
 	}
+	var send func()
+	var overwritten chan error
 	if err == nil {
-		err = t.refuse(leader, alone, []byte("v"), nobodyAgrees, 5, func() { t.Isolate(leader) })
+		send, overwritten, err = t.patient(leader, late)
+	}
+	if err == nil {
+		err = t.refuse(leader, alone, []byte("v"), nobodyAgrees, 5, func() { t.Isolate(leader); go send() })
 	}
 	if err != nil {
 		return err
 	}
 	now, err := t.AwaitLeader(leader)
 	t.Heal()
+	if err == nil {
+		err = <-overwritten
+	}
 	if err != nil {
 		return err
 	}
-	for _, key := range []string{follower, large, alone} {
+	for _, key := range []string{follower, large, alone, late} {
 		there, err := t.isThere(now, key)
 		if err == nil && there {
 			err = fmt.Errorf("%s was refused and is there", key)
@@ -99,6 +131,6 @@ func failedProposal(t *test) error {
 			return err
 		}
 	}
-	t.say("NotLeader at a follower, RaftEntryTooLarge, none who agrees with a leader that is alone; none is there")
+	t.say("NotLeader at a follower, RaftEntryTooLarge, none who agrees with a leader that is alone, one entry waited for until another had its place; none is there")
 	return nil
 }

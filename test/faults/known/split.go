@@ -144,11 +144,11 @@ func prewriteAroundSplit(t *test) error {
 	if err = t.unlock(startTS, border); err != nil {
 		return err
 	}
-	t.say("prewrites around a split: %v", counts)
+	t.say("prewrites around a split: %v, and one behind it that was checked before it: refused", counts)
 	if counts["ok"] == 0 || counts["refused"] == 0 {
 		return fmt.Errorf("the split did not come in between: %v", counts)
 	}
-	return nil
+	return t.prewriteBehindSplit()
 }
 
 // locks of a transaction in both regions at a border, by a scan within each.
