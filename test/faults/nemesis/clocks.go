@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -57,4 +58,45 @@ func (n *Nemesis) clockAhead(node int) (time.Duration, error) {
 	var now time.Time
 	err := n.ask(node, []any{&now}, "SELECT clock_timestamp()")
 	return time.Until(now), err
+}
+
+// pdLeaderAhead: who leads PD is an hour ahead, gives out timestamps of that time,
+// and is killed.  Those who lead next have clocks that know nothing of it, and of
+// what was given out only what was saved.
+func (n *Nemesis) pdLeaderAhead() error {
+	node := n.pdLeader()
+	n.ahead = max(n.ahead, clockStep)
+	err := n.setClock(node, clockStep)
+	if err == nil {
+		err = n.awaitClock(node, clockStep)
+	}
+	if err == nil {
+		err = n.awaitTimestampAhead(node)
+	}
+	if err == nil {
+		err = n.Cluster.KillNode(node, n.random)
+	}
+	if e := n.setClock(node, 0); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	n.gone(node)
+	return n.holdGone()
+}
+
+// awaitTimestampAhead of the other clocks.
+func (n *Nemesis) awaitTimestampAhead(node int) error {
+	others := time.Now().Add(time.Duration(n.clock)*time.Second + clockSlack)
+	for asked := time.Now(); time.Since(asked) < effectWithin; time.Sleep(50 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ts := n.timestampOf(ctx, node)
+		cancel()
+		if ts.GetPhysical() > others.UnixMilli() {
+			n.tell("timestamps of the other time", 1)
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: node %d gives no timestamp of its own time in %v", errNotInjected, node, effectWithin)
 }

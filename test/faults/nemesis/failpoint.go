@@ -71,6 +71,9 @@ func UseFailpoints(clocks bool) {
 		}
 	}
 	faults = append(faults, fault{"snapshot-to-full-disk", 3, (*Nemesis).snapshotToFullDisk})
+	if clocks {
+		faults = append(faults, fault{"kill-pd-leader-ahead", 3, (*Nemesis).pdLeaderAhead})
+	}
 }
 
 // misbehave: a node, mostly one that leads something, is at fault for a while,

@@ -55,20 +55,28 @@ func (n *Nemesis) forgetRegion() {
 
 // givesTimestamp says whether the member answers with one: then it leads.
 func (n *Nemesis) givesTimestamp(ctx context.Context, node int) bool {
+	return n.timestampOf(ctx, node) != nil
+}
+
+// timestampOf a member, nil if it gives none.
+func (n *Nemesis) timestampOf(ctx context.Context, node int) *pdpb.Timestamp {
 	conn, err := n.router.Conn(n.Cluster.PDAddressOf(node))
 	if err != nil {
-		return false
+		return nil
 	}
 	stream, err := pdpb.NewPDClient(conn).Tso(ctx)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer func() { _ = stream.CloseSend() }()
 	if stream.Send(&pdpb.TsoRequest{Header: n.router.header(), Count: 1}) != nil {
-		return false
+		return nil
 	}
 	r, err := stream.Recv()
-	return Failed(r.GetHeader(), err) == nil && r.GetTimestamp() != nil
+	if Failed(r.GetHeader(), err) != nil {
+		return nil
+	}
+	return r.GetTimestamp()
 }
 
 // watch for the first node that leads, besides one or besides none.
