@@ -78,8 +78,12 @@ func (w *World) Errors(most int) string {
 	return strings.Join(lines[:min(len(lines), most)], "")
 }
 
-// Write down what clients were told, for who wants to know what went wrong.
+// Write down what clients were told, and beside it what they saw of the lists and
+// when, for who wants to know what went wrong.
 func (w *World) Write(path string) {
+	if err := w.history.write(strings.TrimSuffix(path, ".json") + ".txt.gz"); err != nil {
+		log.Print(err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var counted [counters]uint64

@@ -1,8 +1,10 @@
 package bank
 
 import (
+	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -64,6 +66,26 @@ func (h *history) addAppend(a listsAppend) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.appends = append(h.appends, a)
+}
+
+// write down what was not judged before, compressed: a line for each append and
+// each snapshot.
+func (h *history) write(path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	text := gzip.NewWriter(file)
+	for _, a := range h.appends {
+		fmt.Fprintf(text, "%12d %12d append %+v\n", a.asked, a.answered, a)
+	}
+	for _, r := range h.reads {
+		fmt.Fprintf(text, "%12d %12d snapshot %+v\n", r.asked, r.answered, r)
+	}
+	return text.Close()
 }
 
 // fold adds a number to the fingerprint of those before it.

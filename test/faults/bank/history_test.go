@@ -1,6 +1,10 @@
 package bank
 
 import (
+	"compress/gzip"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +39,29 @@ func TestGoodHistory(t *testing.T) {
 	h, final := good()
 	if err := h.check(final); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWritten: each append and each snapshot is a line.
+func TestWritten(t *testing.T) {
+	h, _ := good()
+	path := filepath.Join(t.TempDir(), "bank.txt.gz")
+	if err := h.write(path); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	text, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(text)
+	if err != nil || strings.Count(string(all), " append {") != len(h.appends) ||
+		strings.Count(string(all), " snapshot {") != len(h.reads) || !strings.Contains(string(all), "commitTS:40") {
+		t.Errorf("%s, %v", all, err)
 	}
 }
 

@@ -247,6 +247,13 @@ func (h *history) add(client int, in input, call int64, out output, back int64) 
 		Input: input{key: in.key, kind: expire, expected: in.value}, Return: back})
 }
 
+// nothing was done, as a session was told: the history is one without it.
+func (h *history) nothing(in input) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.tally[in.describe(output{})+" refused"]++
+}
+
 // note an answer that may never be; nil is none.
 func (h *history) note(err error) {
 	h.mutex.Lock()

@@ -72,8 +72,8 @@ func (r *run) forgetHistories() {
 	if r.o.out == "" {
 		return
 	}
-	for _, pattern := range []string{"registers-*.txt.gz", "bank-*.json", "report.txt",
-		"history.*", "bank.json"} {
+	for _, pattern := range []string{"registers-*.txt.gz", "bank-*.json", "bank-*.txt.gz", "report.txt",
+		"history.*", "bank.json", "bank.txt.gz"} {
 		old, _ := filepath.Glob(filepath.Join(r.o.out, pattern))
 		for _, path := range old {
 			_ = os.Remove(path)

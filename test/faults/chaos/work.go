@@ -131,7 +131,12 @@ func sessionOf(ctx context.Context, c *cluster.Cluster, node int, conn *pgx.Conn
 		asked := time.Now()
 		out, err := doSQL(limited, conn, in)
 		cancel()
-		h.end(id, number, in, call, out)
+		// Of a range some regions may have done their part.
+		if in.kind == removeRange || !cluster.NothingDone(err) {
+			h.end(id, number, in, call, out)
+		} else {
+			h.nothing(in)
+		}
 		if err != nil {
 			h.note(c.ErrorOfSQL(node, asked, err))
 			return

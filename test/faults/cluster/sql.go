@@ -39,6 +39,13 @@ func (c *Cluster) ErrorOfSQL(node int, asked time.Time, err error) error {
 	return fmt.Errorf("SQL of node %d answers %s: %s (%s)", node, e.Code, e.Message, e.Detail)
 }
 
+// NothingDone: the server says with its error that a write of one key was not
+// carried out, and will not be (docs/operations.md).
+func NothingDone(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "57P03" || strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "55"))
+}
+
 // NodeOf the address of a store; -1: it is nobody's.
 func (c *Cluster) NodeOf(address string) int {
 	for node := 0; node < max(1, c.Nodes); node++ {

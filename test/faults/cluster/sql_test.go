@@ -68,3 +68,15 @@ func TestNodeOf(t *testing.T) {
 		t.Error("a node is found by another address than its own")
 	}
 }
+
+func TestNothingDone(t *testing.T) {
+	for code, nothing := range map[string]bool{"57P03": true, "53000": true, "53100": true, "55P03": true,
+		"08007": false, "57P01": false, "57P02": false, "57014": false, "40001": false} {
+		if NothingDone(&pgconn.PgError{Code: code}) != nothing {
+			t.Errorf("%s: nothing was done: %v", code, !nothing)
+		}
+	}
+	if NothingDone(nil) || NothingDone(errors.New("EOF")) {
+		t.Error("without an answer something may have been done")
+	}
+}

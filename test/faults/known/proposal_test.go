@@ -22,13 +22,13 @@ func TestRefusals(t *testing.T) {
 		fits   []refusal
 		others []refusal
 	}{
-		{"acknowledged", done, nil, nil, []refusal{notLeader, tooLarge, nobodyAgrees}},
-		{"not the leader", other, nil, []refusal{notLeader, nobodyAgrees}, []refusal{tooLarge}},
+		{"acknowledged", done, nil, nil, []refusal{notLeader, tooLarge, nobodyAgrees, replaced}},
+		{"not the leader", other, nil, []refusal{notLeader, nobodyAgrees, replaced}, []refusal{tooLarge}},
 		{"too large", large, nil, []refusal{tooLarge, nobodyAgrees}, []refusal{notLeader}},
-		{"in words", &kvrpcpb.RawPutResponse{Error: "no"}, nil, nil, []refusal{notLeader, tooLarge, nobodyAgrees}},
+		{"in words", &kvrpcpb.RawPutResponse{Error: "no"}, nil, nil, []refusal{notLeader, tooLarge, nobodyAgrees, replaced}},
 		{"a dead connection", nil, status.Error(codes.Unavailable, "refused"), nil, []refusal{notLeader, tooLarge, nobodyAgrees}},
 		{"gRPC's own limit", nil, status.Error(codes.ResourceExhausted, "large"), nil, []refusal{notLeader, tooLarge, nobodyAgrees}},
-		{"no answer", nil, status.Error(codes.DeadlineExceeded, "late"), []refusal{nobodyAgrees}, []refusal{notLeader, tooLarge}},
+		{"no answer", nil, status.Error(codes.DeadlineExceeded, "late"), []refusal{nobodyAgrees}, []refusal{notLeader, tooLarge, replaced}},
 		{"something else", nil, errors.New("else"), nil, []refusal{notLeader, tooLarge, nobodyAgrees}},
 	} {
 		for _, wanted := range test.fits {
