@@ -492,6 +492,23 @@ test_refusals(void)
 	destroy.start_key = wire("a");
 	EQ_STR(refused(METHOD_UNSAFE_DESTROY_RANGE, &destroy.base), "error",
 		   "txn-semantics 21 row 4: both bounds are needed");
+	limits.api = API_V2;
+	destroy.start_key = wire("m");
+	destroy.end_key = wire("r\001");
+	EQ_STR(refused(METHOD_UNSAFE_DESTROY_RANGE, &destroy.base), "error",
+		   "raw keys stay, and nobody is told that they are gone");
+	destroy.end_key = wire("r");
+	EQ_STR(refused(METHOD_UNSAFE_DESTROY_RANGE, &destroy.base), "",
+		   "below them all may go");
+	destroy.start_key = wire("s");
+	destroy.end_key = wire("y");
+	EQ_STR(refused(METHOD_UNSAFE_DESTROY_RANGE, &destroy.base), "",
+		   "and above");
+	limits.api = API_V1;
+	destroy.start_key = wire("a");
+	destroy.end_key = wire("z");
+	EQ_STR(refused(METHOD_UNSAFE_DESTROY_RANGE, &destroy.base), "",
+		   "in V1 raw keys have no encoded form");
 }
 
 /* --------------------------------------------------------------- regions */
