@@ -30,7 +30,7 @@ view_peers(Pd *pd, const RaftStatus *status, MemberView *views)
 		MemberView *view = &views[i];
 
 		view->id = peer->id;
-		view->active = peer->recent_active;
+		view->active = peer->heard;
 		view->lost = since != 0 && now - since > LOST_US;
 		view->caught_up = peer->state == RAFT_REPLICATE &&
 			peer->match + CAUGHT_UP_LAG >= status->last_index;

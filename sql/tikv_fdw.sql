@@ -623,11 +623,11 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION tikv_leave() IS
 'This node leaves the cluster: its regions move to other stores, its member leaves the Placement Driver. Returns at once; tikv.stores and tikv.members show how far it is';
 
-CREATE FUNCTION tikv_reset_store(store_id int8) RETURNS void
+CREATE FUNCTION tikv_reset_store(store_id int8 DEFAULT NULL) RETURNS void
 AS 'MODULE_PATHNAME', 'tikv_reset_store'
 LANGUAGE C CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION tikv_reset_store(int8) IS
-'Forget all keys and begin anew as an empty store: for a node that serves no more since its data are a copy, or were rolled back. For superusers; the argument is the store''s id, to confirm';
+'Forget all keys and begin anew as an empty store: for a node that serves no more since its data are a copy, or were rolled back. For superusers; the argument is the store''s id, to confirm, and an error without it says which that is';
 
 CREATE FUNCTION tikv_grant(
 	role name, prefix bytea, privileges text DEFAULT 'all')

@@ -27,6 +27,9 @@ static WorkerKind self;
 /* The log has been told that the certificate in use is past its time. */
 static bool end_is_told;
 
+/* And that other nodes are refused, or are not. */
+static bool refusal_is_told;
+
 static TlsSettings
 wanted(void)
 {
@@ -58,20 +61,35 @@ warn_of_end(const char *said)
 			 "Put renewed files in place of the old ones; they are used within a second.")));
 }
 
+static void
+warn_of_refusal(const char *said)
+{
+	ereport(WARNING,
+			(errmsg("%s", said),
+			 errhint("Add it to tikv.tls_allowed_cn on all nodes.")));
+}
+
 /*
  * What people should know of the certificates in use goes to tikv_status(), and
- * that they have expired to the log, once.
+ * that they have expired, or shut other nodes out, to the log, once.
  */
 static void
 tell_people(void)
 {
-	char said[256];
+	char said[512];
+	char refusal[512];
 	bool ended =
 		tls_has_expired(of_process, (int64) time(NULL), said, sizeof(said));
+	bool refuses = tls_refuses_own(of_process, refusal, sizeof(refusal));
 
 	if (ended && !end_is_told)
 		warn_of_end(said);
 	end_is_told = ended;
+	if (refuses && !refusal_is_told)
+		warn_of_refusal(refusal);
+	refusal_is_told = refuses;
+	if (refuses && !ended)
+		strlcpy(said, refusal, sizeof(said));
 	if (tls_trouble(of_process)[0] != '\0')
 		snprintf(said, sizeof(said), "the changed TLS files are not used: %s",
 				 tls_trouble(of_process));

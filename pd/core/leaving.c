@@ -120,15 +120,16 @@ answers(const MemberGroup *group, uint64_t id)
 	return id == group->leader || (view != NULL && view->active);
 }
 
+/* Another member that has a part in the group and is not heard; 0: none. */
 static uint64_t
-lost_other(const MemberGroup *group, uint64_t but)
+silent_member(const MemberGroup *group, uint64_t but)
 {
 	for (size_t i = 0; i < group->members->n; i++)
 	{
 		const PdMember *member = &group->members->items[i]->member;
-		const MemberView *view = view_of(group, member->id);
 
-		if (member->id != but && !member->leaving && view != NULL && view->lost)
+		if (member->id != but && !member->leaving &&
+			view_of(group, member->id) != NULL && !answers(group, member->id))
 			return member->id;
 	}
 	return 0;
@@ -151,7 +152,7 @@ leaving_check_member(const MemberGroup *group, uint64_t id, bool asks,
 		stay += !group->members->items[i]->member.leaving &&
 			group->members->items[i]->member.id != id;
 	placement_count(stay, group->max_replicas, &then, &learners);
-	silent = asks || answers(group, id) ? lost_other(group, id) : id;
+	silent = asks || answers(group, id) ? silent_member(group, id) : id;
 	if (then == 0 || then >= now || silent == 0)
 		return pd_ok();
 	return refuse("member", silent, now, then, arena);

@@ -136,6 +136,27 @@ tls_has_expired(Tls *tls, int64_t now_s, char *said, size_t size)
 	return true;
 }
 
+bool
+tls_refuses_own(Tls *tls, char *said, size_t size)
+{
+	TlsMaterial *material = tls_hold(tls);
+	bool refuses;
+
+	said[0] = '\0';
+	if (material == NULL)
+		return false;
+	refuses = !tls_name_is_allowed(material->allowed_cn, material->own_cn,
+								   strlen(material->own_cn));
+	if (refuses)
+		snprintf(said, size,
+				 "tikv.tls_allowed_cn lacks \"%s\", the common name in "
+				 "tikv.tls_cert: nodes with such certificates refuse each "
+				 "other",
+				 material->own_cn);
+	tls_release(material);
+	return refuses;
+}
+
 static void
 put_in_use(Tls *tls, TlsMaterial *material)
 {

@@ -62,4 +62,10 @@ extern const char *tls_trouble(const Tls *tls);
  */
 extern bool tls_has_expired(Tls *tls, int64_t now_s, char *said, size_t size);
 
+/*
+ * Would nodes with such a certificate and such a list refuse each other?  Then
+ * `said` tells the name that the list lacks, else it is "".
+ */
+extern bool tls_refuses_own(Tls *tls, char *said, size_t size);
+
 #endif /* TIKV_SERVER_TLS_H */

@@ -209,6 +209,28 @@ first_end(SSL_CTX *ctx)
 	return first;
 }
 
+static char *
+copy(const char *text)
+{
+	char *to = strdup(text);
+
+	CHECK(to != NULL);
+	return to;
+}
+
+/* As other nodes read it: one that is longer than they allow is none to them. */
+static char *
+own_name(SSL_CTX *ctx)
+{
+	X509_NAME *subject = X509_get_subject_name(SSL_CTX_get0_certificate(ctx));
+	char name[256];
+
+	if (X509_NAME_get_text_by_NID(subject, NID_commonName, name, sizeof(name)) <
+		0)
+		name[0] = '\0';
+	return copy(name);
+}
+
 static bool
 openssl_accepts(TlsMaterial *m, const TlsSettings *s, SSL_CTX *ctx, char *said,
 				size_t size)
@@ -223,6 +245,7 @@ openssl_accepts(TlsMaterial *m, const TlsSettings *s, SSL_CTX *ctx, char *said,
 		return complain(said, size, "tikv.tls_cert", s->cert,
 						"no usable certificate in file");
 	m->ends_s = first_end(ctx);
+	m->own_cn = own_name(ctx);
 	key = private_key(m->key);
 	if (key == NULL)
 		return complain(said, size, "tikv.tls_key", s->key,
@@ -296,16 +319,8 @@ tls_material_free(TlsMaterial *material)
 	free(material->cert);
 	free(material->key);
 	free(material->allowed_cn);
+	free(material->own_cn);
 	free(material);
-}
-
-static char *
-copy(const char *text)
-{
-	char *to = strdup(text);
-
-	CHECK(to != NULL);
-	return to;
 }
 
 static TlsMaterial *
@@ -329,6 +344,7 @@ tls_for_names(const TlsMaterial *from, const char *allowed_cn)
 	m->ca = copy(from->ca);
 	m->cert = copy(from->cert);
 	m->key = copy(from->key);
+	m->own_cn = copy(from->own_cn);
 	m->ends_s = from->ends_s;
 	m->exposed = from->exposed;
 

@@ -23,6 +23,7 @@ typedef struct TlsMaterial
 	char *cert;
 	char *key;
 	char *allowed_cn; /* "" or names by commas */
+	char *own_cn;	  /* of the first certificate; "": it has none */
 	gnutls_certificate_credentials_t gnutls;
 	int64_t ends_s; /* Unix time at which the first of `cert` expires */
 	bool exposed;	/* others may read the key */

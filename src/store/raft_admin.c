@@ -231,6 +231,9 @@ transfer(Peer *peer, uint64 to, const char **why)
 	const RegionPeer *heir = region_find_peer(&peer->region, to);
 	RaftStatus *status = arena_alloc(&peer->store->arena, sizeof(*status));
 
+	*why = "that store leads the region already";
+	if (to == peer->self.id && peer_is_leader(peer))
+		return false;
 	*why = "that store is silent: it would not take it";
 	raft_status(peer->raft, status);
 	if (heir != NULL && !is_heard(status, to))

@@ -314,8 +314,15 @@ who_may_call(void)
 	EQ_U64(get_as("ours", NULL, TLS1_2_VERSION), 0, "HTTPS: nor with TLS 1.2");
 	EQ_U64(get_as("foreign", "alice", 0), 0, "HTTPS: of another authority");
 
+	OK(!tls_refuses_own(tls, text, sizeof(text)) && text[0] == '\0',
+	   "without a list nodes admit each other");
+	files.allowed_cn = "carol, localhost";
+	OK(look() == TLS_NEW, "a list with their name");
+	OK(!tls_refuses_own(tls, text, sizeof(text)), "does not shut them out");
 	files.allowed_cn = "carol, bob";
 	OK(look() == TLS_NEW, "a list of names");
+	OK(tls_refuses_own(tls, text, sizeof(text)), "another one does");
+	OK(strstr(text, "lacks \"localhost\"") != NULL, "and it is said");
 	EQ_U64(call_as("ours", "bob", text, sizeof(text)), RPC_OK,
 		   "gRPC: a name of the list");
 	EQ_U64(call_as("ours", "alice", text, sizeof(text)), RPC_UNAUTHENTICATED,

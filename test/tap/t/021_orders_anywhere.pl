@@ -64,6 +64,8 @@ foreach my $order ([ 2, 1 ], [ 0, 2 ], [ 2, 1 ], [ 1, 0 ], [ 1, 1 ])
 	is(sql($on, "SELECT tikv_transfer_leader($region, $stores[$to])"), '', "node $on orders that node $to is to lead");
 	led_by($region, $to);
 }
+like(refusal(0, "SELECT tikv_transfer_leader($region, $stores[1])"), qr/ERROR:  55000: .* that store leads the region already/,
+	'who leads is given nothing');
 is(sql(2, q{SELECT tikv_split('t')}), $region, 'a split by SQL on a follower');
 is(sql(2, qq{SELECT tikv_remove_peer($region, $stores[0])}), '', 'a follower has another one removed');
 wait_for('node 0 to have none', sub {

@@ -37,6 +37,13 @@ my $name = 'pd-' . $three->{tikv}{'tikv.pd_addr'};
 is($one->safe_psql('postgres', "SELECT count(*) FROM tikv.members WHERE name = '$name'"), '1', 'members show its name');
 $three->stop('immediate');
 
+# ---- nobody leaves beside it, long before its store is called disconnected
+
+sleep 7;
+my ($code, $out, $err) = $two->psql('postgres', 'SELECT tikv_leave()');
+isnt($code, 0, 'no other node leaves when a member was not heard of for two election timeouts');
+like($err, qr/does not answer, and of 3 voters 1 would stay/, 'which is told');
+
 # ---- first the replacement
 
 wait_for('it to be found dead', sub {
@@ -50,7 +57,7 @@ like(curl('-X', 'DELETE', "$pd/members/name/$name"), qr/does not answer, and of 
 like(curl('-X', 'DELETE', "$pd/members/name/$name?force=false"), qr/does not answer/,
 	'force=false forces nothing');
 like(curl('-X', 'POST', "$pd/store/$dead/state?state=Offline"), qr/of 3 voters 1 would stay/, 'in no way');
-my ($code, $out, $err) = $two->psql('postgres', 'SELECT tikv_leave()');
+($code, $out, $err) = $two->psql('postgres', 'SELECT tikv_leave()');
 isnt($code, 0, 'nor does another node leave meanwhile');
 like($err, qr/store $dead does not answer/, 'which is told');
 put($one, 101, 200);
