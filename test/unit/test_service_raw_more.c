@@ -130,10 +130,14 @@ ttl_of_batches(void)
 	   "one ttl is everybody's");
 	put.n_ttls = 2;
 	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
-	OK(raw_decode(&request, &v1ttl, &command) &&
+	OK(raw_decode(&request, &v1ttl, &command) && !command.atomic &&
 		   command.modifies[0].expires_at == fixture_now + 3 &&
 		   command.modifies[1].expires_at == fixture_now + 4,
 	   "two are for each his own");
+	put.for_cas = true;
+	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
+	OK(raw_decode(&request, &v1ttl, &command) && command.atomic,
+	   "for_cas is that of a batch, too");
 	request = request_of(METHOD_RAW_BATCH_PUT, &put.base);
 	EQ_STR(refusal(&request, &limits, &command),
 		   "ttl is not enabled, but get put request with ttl",
@@ -412,6 +416,11 @@ batch_deletes(void)
 	OK(raw_decode(&request, &limits, &command) && command.n_modifies == 2 &&
 		   command.modifies[1].kind == RAW_DELETE,
 	   "txn-semantics 26.2 row 11: RawBatchDelete is a delete of each key");
+	OK(!command.atomic, "and takes no latch");
+	del.for_cas = true;
+	request = request_of(METHOD_RAW_BATCH_DELETE, &del.base);
+	OK(raw_decode(&request, &limits, &command) && command.atomic,
+	   "but with for_cas");
 	one.key = wire("a");
 	one.for_cas = true;
 	request = request_of(METHOD_RAW_DELETE, &one.base);

@@ -138,6 +138,15 @@ sub serial
 	return $out;
 }
 
+# What a port for gRPC agrees to speak with a client that offers HTTP/2.
+sub agreed
+{
+	my ($addr) = @_;
+	my $out = `echo | openssl s_client -connect $addr -alpn h2 2>/dev/null`;
+
+	return $out =~ /^ALPN protocol: (\S+)/m ? $1 : 'nothing';
+}
+
 sub serial_of
 {
 	my $out = `openssl x509 -noout -serial -in $_[0]`;
@@ -243,6 +252,9 @@ reload('tikv.tls_allowed_cn' => '');
 wait_logged($offset, 'TLS files were read again');
 is((as($ours, 'bob', 'get', 'k'))[1], 'v', 'without a list all are');
 is_deeply(grpc_heard('bob'), { map { $_ => 'served' } qw(addr peer_addr pd_addr) }, 'on each port');
+
+is_deeply([ map { agreed($_) } @at{qw(addr peer_addr pd_addr)} ], [ ('h2') x 3 ],
+	'each port for gRPC agrees to h2');
 
 # ---- renewal
 my @ports = @at{qw(addr peer_addr pd_addr pd_http_addr status_addr)};

@@ -187,7 +187,22 @@ func (t *tester) checkBatch() {
 	t.Check("delete", err)
 }
 
-// collect waits for one answer of the right kind for each number.
+// checkSafeTS: clients ask every two seconds, of all keys or of a range; 0 means
+// that nothing is known, so that they read from leaders.
+func (t *tester) checkSafeTS() {
+	for what, keys := range map[string]*kvrpcpb.KeyRange{
+		"safe_ts of everything": nil, "safe_ts of a range": {StartKey: []byte("a"), EndKey: []byte("b")},
+	} {
+		got, err := t.KV.GetStoreSafeTS(t.ctx, &kvrpcpb.StoreSafeTSRequest{KeyRange: keys})
+		if err == nil {
+			err = node.Expect(got.SafeTs == 0, "got %d", got.SafeTs)
+		}
+		t.Check(what, err)
+	}
+}
+
+// collect waits for one answer of the right kind for each number.  What clients
+// are told of the server's load and clock is nothing.
 func collect(stream tikvpb.Tikv_BatchCommandsClient, kinds map[uint64]string) error {
 	for len(kinds) > 0 {
 		got, err := stream.Recv()
@@ -196,6 +211,9 @@ func collect(stream tikvpb.Tikv_BatchCommandsClient, kinds map[uint64]string) er
 		}
 		if len(got.Responses) != len(got.RequestIds) {
 			return node.Expect(false, "%d responses for %d numbers", len(got.Responses), len(got.RequestIds))
+		}
+		if got.TransportLayerLoad != 0 || got.TikvSendTimeNs != 0 {
+			return node.Expect(false, "a load of %d, sent at %d", got.TransportLayerLoad, got.TikvSendTimeNs)
 		}
 		for i, id := range got.RequestIds {
 			kind, wanted := kinds[id]

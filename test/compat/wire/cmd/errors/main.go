@@ -47,11 +47,14 @@ func main() {
 	}
 	t.checkClusterID()
 	t.checkBatch()
+	t.checkSafeTS()
 	t.checkTransport()
 	t.CheckHealth(ctx, report)
+	t.checkSplitRefusals()
 	if n.API != "V1TTL" { // whose bounds are not encoded
 		t.checkSplit()
 	}
+	t.checkSplitForms()
 	report.Check("the node still answers", n.Alive(ctx))
 	report.Exit()
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/pingcap/kvproto/pkg/errorpb"
 	"github.com/pingcap/kvproto/pkg/kvrpcpb"
@@ -41,8 +43,7 @@ func (t *tester) contextOf(region *metapb.Region, version uint64) *kvrpcpb.Conte
 // checkSplit splits a region above the other checks' keys, and asks its pieces
 // for what they have not, or as the region was before.
 func (t *tester) checkSplit() {
-	digits := strconv.FormatInt(t.now/1e8, 36)
-	eight := t.RawPrefix + "\xfd" + digits[len(digits)-7+len(t.RawPrefix):]
+	eight := t.splitEight("\xfd")
 	key, value := []byte(eight+"\xff\xff"), []byte("v")
 	before, err := t.PD.GetRegion(t.ctx, &pdpb.GetRegionRequest{Header: t.Header(), RegionKey: bound(eight)})
 	t.Check("the region to split", err)
@@ -71,6 +72,87 @@ func (t *tester) checkSplit() {
 	}
 	_, err = t.KV.RawDelete(t.ctx, &kvrpcpb.RawDeleteRequest{Context: t.contextOf(got.Right, got.Right.RegionEpoch.Version), Key: key})
 	t.Check("delete", err)
+}
+
+// splitAt splits the region that a bound is in, as the change says, and wants it
+// to end there.  PD may not have heard yet of the split before.
+func (t *tester) splitAt(what string, at []byte, change func(*kvrpcpb.SplitRegionRequest)) {
+	var got *kvrpcpb.SplitRegionResponse
+	var err error
+	for i := 0; i == 0 || i < 50 && err == nil && got.RegionError.GetEpochNotMatch() != nil; i++ {
+		time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+		got, err = t.tryToSplit(at, change)
+	}
+	if err == nil {
+		err = node.Expect(got.RegionError == nil && len(got.Regions) == 2 && bytes.Equal(got.Regions[0].EndKey, at) &&
+			bytes.Equal(got.Regions[1].StartKey, at), "want a bound at %q, got %v", at, got)
+	}
+	t.Check(what, err)
+}
+
+func (t *tester) tryToSplit(at []byte, change func(*kvrpcpb.SplitRegionRequest)) (*kvrpcpb.SplitRegionResponse, error) {
+	before, err := t.PD.GetRegion(t.ctx, &pdpb.GetRegionRequest{Header: t.Header(), RegionKey: at})
+	if err != nil {
+		return nil, err
+	}
+	request := &kvrpcpb.SplitRegionRequest{Context: t.contextOf(before.Region, before.Region.GetRegionEpoch().GetVersion())}
+	change(request)
+	return t.KV.SplitRegion(t.ctx, request)
+}
+
+// splitEight is a key of eight bytes that no other run has, nor another marker.
+func (t *tester) splitEight(marker string) string {
+	digits := strconv.FormatInt(t.now/1e8, 36)
+	return t.RawPrefix + marker + digits[len(digits)-7+len(t.RawPrefix):]
+}
+
+// checkSplitForms splits as older clients do, by one key, and those of raw keys,
+// whose key is the bound itself; in V2 all bounds are encoded.  The raw one has
+// the form of an encoded key, since plain bounds would stop transactions.
+func (t *tester) checkSplitForms() {
+	legacy := t.splitEight("\xfc")
+	t.splitAt("SplitRegion by split_key", bound(legacy), func(r *kvrpcpb.SplitRegionRequest) {
+		r.SplitKey = []byte(legacy)
+	})
+	raw := []byte(t.splitEight("\xfb"))
+	at := bound(string(raw))
+	if t.API != "V2" {
+		raw = at
+	}
+	t.splitAt("SplitRegion with is_raw_kv", at, func(r *kvrpcpb.SplitRegionRequest) {
+		r.SplitKeys, r.IsRawKv = [][]byte{raw}, true
+	})
+}
+
+// checkSplitRefusals: each answer is one error, and nothing is split.
+func (t *tester) checkSplitRefusals() {
+	key := []byte(t.prefix + "split")
+	refused := func(what string, keys [][]byte, check func(answer) error) {
+		got, err := t.KV.SplitRegion(t.ctx, &kvrpcpb.SplitRegionRequest{Context: t.Context(), SplitKeys: keys})
+		if err == nil && got.RegionError == nil {
+			err = fmt.Errorf("got %v", got)
+		}
+		if err == nil {
+			err = check(answer{got.RegionError, ""})
+		}
+		t.Check(what, err)
+	}
+	many := make([][]byte, 8193)
+	for i := range many {
+		many[i] = key
+	}
+	refused("SplitRegion by too many keys", many, t.justText("too many split keys"))
+	refused("SplitRegion by no key", nil, t.justText("no valid key found for split."))
+}
+
+// justText is an error about the region that has a message and nothing else.
+func (t *tester) justText(text string) func(answer) error {
+	return func(a answer) error {
+		if !strings.Contains(a.region.Message, text) {
+			return fmt.Errorf("want %q, got %v", text, a.region)
+		}
+		return only(&errorpb.Error{})(a)
+	}
 }
 
 // bothPieces: whoever comes with the old epoch learns of both, or loops via PD.
