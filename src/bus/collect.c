@@ -330,7 +330,7 @@ static const HistogramFamily histogram_families[] = {
 	 OF_STORE,
 	 SECONDS},
 	{{"tikv_raftstore_apply_log_duration_seconds",
-	  "Writes of groups, from their commitment to their answer.",
+	  "Writes of groups, from a majority to the commit of their rows.",
 	  METRIC_HISTOGRAM},
 	 HISTOGRAM_APPLY_US,
 	 OF_STORE,

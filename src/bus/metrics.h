@@ -57,7 +57,7 @@ typedef enum MetricHistogramId
 	HISTOGRAM_QUEUE_US,	 /* of a write, before its turn begins */
 	HISTOGRAM_APPEND_US, /* of log rows, from their commit to their flush */
 	HISTOGRAM_RAFT_US,	 /* of a write, from its proposal to a majority */
-	HISTOGRAM_APPLY_US,	 /* of a write, from there to its answer */
+	HISTOGRAM_APPLY_US,	 /* of a write, from there to its rows' commit */
 	METRIC_HISTOGRAMS
 } MetricHistogramId;
 
