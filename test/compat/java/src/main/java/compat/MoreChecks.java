@@ -22,7 +22,10 @@ final class MoreChecks {
 
   private final RawKVClient client;
 
-  /** The client must be in the mode in which writes and compare and set of a key have an order. */
+  /**
+   * For compare and set the client must be in the mode in which it and writes of a key have an
+   * order.
+   */
   MoreChecks(RawKVClient client) {
     this.client = client;
   }
@@ -41,6 +44,23 @@ final class MoreChecks {
     k.delete(key);
     Keys.same("put if absent", client.putIfAbsent(key, bytes("x")), Optional.empty());
     k.expect(key, bytes("x"));
+  }
+
+  /** The client itself refuses it in the other mode. */
+  void noCompareAndSet(Keys k) {
+    ByteString key = k.key("k");
+    expectRefused(() -> client.compareAndSet(key, Optional.empty(), bytes("v")));
+    expectRefused(() -> client.putIfAbsent(key, bytes("v")));
+    k.expect(key, null);
+  }
+
+  private static void expectRefused(Runnable command) {
+    try {
+      command.run();
+    } catch (IllegalArgumentException e) {
+      return;
+    }
+    throw new CheckFailed("compare and set was accepted");
   }
 
   /** The client tells the value of before only when it was not the expected one. */
@@ -226,7 +246,7 @@ final class MoreChecks {
     throw new CheckFailed("ingest was accepted");
   }
 
-  void timeToLive(Keys k) throws InterruptedException {
+  void expiry(Keys k) throws InterruptedException {
     ByteString key = k.key("k");
     Keys.same("ttl of an absent key", client.getKeyTTL(key), Optional.empty());
     k.put(key, bytes("v"));
@@ -243,6 +263,11 @@ final class MoreChecks {
     }
     Keys.same("ttl of an expired key", client.getKeyTTL(key), Optional.empty());
     k.expect(k.key("other"), bytes("3"));
+  }
+
+  void timeToLive(Keys k) throws InterruptedException {
+    ByteString key = k.key("k");
+    expiry(k);
     Keys.same("put if absent", client.putIfAbsent(key, bytes("x"), 1000), Optional.empty());
     k.expect(key, bytes("x"));
     expectTtl(key, "put if absent");

@@ -57,6 +57,21 @@ final class RawChecks {
     }
   }
 
+  /** What needs no compare and set, and does not take long. */
+  void runNotAtomic() throws Exception {
+    step("not atomic: single key", this::singleKey);
+    step("not atomic: absent keys", this::absentKeys);
+    step("not atomic: batches", this::batches);
+    step("not atomic: scan bounds", this::scanBounds);
+    step("not atomic: random, seed " + seed, this::random);
+    MoreChecks more = new MoreChecks(client);
+    step("not atomic: delete range", more::deleteRange);
+    step("not atomic: no compare and set", more::noCompareAndSet);
+    if (ttl) {
+      step("not atomic: time to live", more::expiry);
+    }
+  }
+
   private void step(String name, Check check) throws Exception {
     System.out.println("kvcheck: " + name);
     Keys keys = new Keys(client, name);
