@@ -134,6 +134,8 @@ typedef struct Pd
 	uint64 revision;	   /* index of the last applied entry */
 	uint64 proposed_index; /* of the last entry proposed */
 	uint64 decided_index;  /* of the last one that answers may show */
+	int64 heard_us;		   /* when a leader was known last */
+	bool leaderless;	   /* none is for long: tikv_status() says so */
 	int64 ticked_us;	   /* until when the group was given ticks */
 	bool ticked;		   /* in this round */
 	bool

@@ -206,6 +206,26 @@ report_refusals(const Pd *pd, char *told, Size size)
 	worker_report(WORKER_PD, WORKER_SERVING, told, NULL);
 }
 
+/* tikv_status() says while nothing can be decided, for want of a leader. */
+static void
+report_leader(Pd *pd)
+{
+	int64 now = board_now_us();
+	bool leaderless;
+
+	if (pd->raft == NULL || raft_hears_leader(pd->raft))
+		pd->heard_us = now;
+	leaderless = now - pd->heard_us > LEADERLESS_US;
+	if (leaderless == pd->leaderless)
+		return;
+	pd->leaderless = leaderless;
+	worker_note(
+		WORKER_PD, WORKER_NOTE_LEADER,
+		leaderless ?
+			"no leader of the placement driver is known: is a majority of its members up?" :
+			"");
+}
+
 static void
 sleep_round(Pd *pd, int64 next_check_us)
 {
@@ -256,6 +276,7 @@ serve(Pd *pd, const TableOids *tables)
 	uint64 generation = extension_generation();
 	char told[sizeof(pd->reason)] = "";
 
+	pd->heard_us = board_now_us();
 	while (!worker_should_stop())
 	{
 		int done;
@@ -277,6 +298,7 @@ serve(Pd *pd, const TableOids *tables)
 		if (join_verdict(pd, misplaced, sizeof(misplaced)))
 			return misplaced[0] != '\0' ? misplaced : "joins another cluster";
 		report_refusals(pd, told, sizeof(told));
+		report_leader(pd);
 		observe_round(pd);
 		if (board_now_us() >= next_check_us ||
 			generation != extension_generation())
@@ -299,6 +321,7 @@ static void
 bring_down(Pd *pd, const char *reason)
 {
 	worker_report(WORKER_PD, WORKER_STOPPING, reason, "");
+	worker_note(WORKER_PD, WORKER_NOTE_LEADER, "");
 	server_set_serving(pd->server, false);
 	pd_stop(pd);
 	server_stop(pd->server, STOP_MS);

@@ -382,6 +382,14 @@ worker_view(WorkerKind kind, WorkerView *out)
 }
 
 const char *
+worker_view_reason(const WorkerView *view)
+{
+	if (view->state == WORKER_SERVING && view->reason[0] == '\0')
+		return view->note;
+	return view->reason;
+}
+
+const char *
 worker_name(WorkerKind kind)
 {
 	static const char *const names[WORKER_KINDS] = {

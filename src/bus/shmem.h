@@ -50,6 +50,7 @@ typedef enum WorkerState
 typedef enum WorkerNote
 {
 	WORKER_NOTE_TLS,
+	WORKER_NOTE_LEADER,
 	WORKER_NOTE_DISK,
 	WORKER_NOTE_STALLED,
 	WORKER_NOTE_DAMAGE,
@@ -210,6 +211,15 @@ typedef struct WorkerView
 
 /* False without preload. */
 extern bool worker_view(WorkerKind kind, WorkerView *out);
+
+/* What is said of it: why it waits or is down, or what is amiss; or "". */
+extern const char *worker_view_reason(const WorkerView *view);
+
+/*
+ * Without a leader for so long, two election timeouts, is no election: then it
+ * is said what is amiss.
+ */
+#define LEADERLESS_US INT64CONST(6000000)
 
 extern const char *worker_name(WorkerKind kind);
 extern const char *worker_state_name(WorkerState state);

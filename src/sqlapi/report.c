@@ -12,6 +12,21 @@
 #include "guc.h"
 #include "sqlapi/sqlapi.h"
 
+/* Who serves may do so for nobody while its group has no leader. */
+static const char *
+helpless(WorkerKind kind)
+{
+	return kind == WORKER_PD ? "no leader of the placement driver answers yet" :
+							   "no store serves the key's region yet";
+}
+
+int
+hint_leader(void)
+{
+	return errhint(
+		"SELECT * FROM tikv_status() says if no leader is known for long; see \"When most are lost\" in docs/operations.md then. Else try again.");
+}
+
 void
 report_not_serving(WorkerKind kind)
 {
@@ -21,9 +36,8 @@ report_not_serving(WorkerKind kind)
 	if (worker.state == WORKER_SERVING)
 		ereport(ERROR,
 				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
-				 errmsg("no store serves the key's region yet"),
-				 errdetail("Nothing was done."),
-				 errhint("See tikv.regions; try again.")));
+				 errmsg("%s", helpless(kind)), errdetail("Nothing was done."),
+				 hint_leader()));
 	ereport(ERROR,
 			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 			 errmsg("%s does not serve", worker_name(kind)),
@@ -106,7 +120,10 @@ report_bus(WorkerKind to, const BusReply *reply)
 					(errcode(sqlstate_of(reply->grpc_code)),
 					 errmsg("%s refused: %.*s", worker_name(to),
 							(int) reply->bytes.len,
-							(const char *) reply->bytes.data)));
+							(const char *) reply->bytes.data),
+					 to == WORKER_PD && reply->grpc_code == RPC_UNAVAILABLE ?
+						 hint_leader() :
+						 0));
 		case BUS_DOWN:
 		case BUS_OK:
 			break;

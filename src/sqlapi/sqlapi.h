@@ -266,6 +266,9 @@ extern Arena *call_arena(void);
 /* A worker does not serve, or the store has no region for a key; and why. */
 extern void report_not_serving(WorkerKind kind) pg_attribute_noreturn();
 
+/* What to look at when nobody leads who would have to; inside of ereport. */
+extern int hint_leader(void);
+
 /* Throws if it does not: that explains more than what did not come of it. */
 extern void report_unless_serving(WorkerKind kind);
 

@@ -77,9 +77,7 @@ put_worker(ReturnSetInfo *result, WorkerKind kind)
 	worker_view(kind, &view);
 	row.pid = view.pid;
 	row.state = worker_state_name(view.state);
-	row.reason = view.reason;
-	if (view.state == WORKER_SERVING && view.reason[0] == '\0')
-		row.reason = view.note;
+	row.reason = worker_view_reason(&view);
 	row.address = view.address;
 	row.since = view.since;
 	if (!view.registered)

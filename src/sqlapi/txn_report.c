@@ -176,7 +176,7 @@ pg_attribute_noreturn() static void report_region(const ClientResult *result)
 			ereport(ERROR,
 					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 					 errmsg("the store refused the request: %s", text),
-					 errhint("See tikv.regions; try again.")));
+					 hint_leader()));
 	}
 	report_not_serving(WORKER_STORE);
 }

@@ -40,9 +40,26 @@ page_status(StatusPage *page)
 	page->type = TYPE_TEXT;
 }
 
+/* What tikv_status() says of workers, of those that it says something of. */
+static void
+add_reasons(JsonWriter *json)
+{
+	WorkerView view;
+
+	json_open(json, "reasons", '{');
+	for (int kind = 0; kind < WORKER_KINDS; kind++)
+		if (worker_view((WorkerKind) kind, &view) && view.registered &&
+			worker_view_reason(&view)[0] != '\0')
+			json_string(json, worker_name((WorkerKind) kind) + strlen("tikv "),
+						worker_view_reason(&view));
+	json_close(json, '}');
+}
+
 /*
  * Does the node serve clients?  The store and PD decide; each worker's state
- * is told.  503 is what a load balancer goes by.
+ * is told.  503 is what a load balancer goes by, so it is about this
+ * node alone: the death of others, by which groups have no leader, is among
+ * the reasons, and does not take out the rest.
  */
 static void
 page_health(StatusPage *page)
@@ -66,6 +83,7 @@ page_health(StatusPage *page)
 			healthy = false;
 	}
 	json_close(&json, '}');
+	add_reasons(&json);
 	json_bool(&json, "healthy", healthy);
 	json_close(&json, '}');
 	page->status = healthy ? HTTP_OK : HTTP_UNAVAILABLE;

@@ -63,6 +63,9 @@ extern int64 hibernate_due_us(const Store *store);
 /* It has not heard of a leader for long: is it still in the region? */
 extern void stale_peer_tick(Peer *peer, int64 now_us);
 
+/* How many regions have none for so long, in tikv_status(). */
+extern void leaderless_show(const Store *store);
+
 typedef struct BusAnswer BusAnswer;
 extern bool stale_peer_take_pd_answer(Store *store, const BusAnswer *answer);
 

@@ -63,6 +63,38 @@ stale_peer_tick(Peer *peer, int64 now_us)
 	ask(peer);
 }
 
+/* Peers that sleep know one. */
+static int
+count_leaderless(const Store *store, int64 now_us)
+{
+	const PeerList *awake = &store->lists[PEERS_AWAKE];
+	int n = 0;
+
+	for (int i = 0; i < awake->n; i++)
+	{
+		const Peer *peer = awake->peers[i];
+
+		if (peer->sleep.alone_us != 0 && raft_leader(peer->raft) == 0 &&
+			now_us - peer->sleep.alone_us > LEADERLESS_US)
+			n++;
+	}
+	return n;
+}
+
+void
+leaderless_show(const Store *store)
+{
+	int n = count_leaderless(store, dispatch_now_us());
+	char text[128] = "";
+
+	if (n > 0)
+		snprintf(
+			text, sizeof(text),
+			"no leader is known of %d of %d regions: is a majority of their stores up?",
+			n, store->n_peers);
+	worker_note(WORKER_STORE, WORKER_NOTE_LEADER, text);
+}
+
 /* A region that PD knows nothing of may be a new one: that proves nothing. */
 static bool
 is_gone(const Peer *peer, const Pdpb__GetRegionResponse *reply)

@@ -301,6 +301,7 @@ housekeeping(Store *store)
 			raft_ask_pd_time(store, now_us);
 		raft_message_tell_removed(store);
 		disk_usage_show(store);
+		leaderless_show(store);
 		(void) detector_update(store);
 		gc_barrier_run(store);
 		if (store->snapshots->n_stalled > 0)

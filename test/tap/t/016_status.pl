@@ -234,7 +234,8 @@ is_deeply(
 		'application/json',
 		{   healthy => JSON::PP::true,
 			workers => { store => 'serving', pd => 'serving', status => 'serving',
-				'reader 1' => 'serving' } } ],
+				'reader 1' => 'serving' },
+			reasons => {} } ],
 	'health names the workers');
 
 my $region = decode_json((page($node,
@@ -366,6 +367,7 @@ wait_state($node, 'status', 'serving', qr/^$/);
 ($code, $type, $text) = page($node, 'health');
 is($code, 503, 'without a store the node is unwell');
 is(decode_json($text)->{healthy}, JSON::PP::false, 'and says so');
+like(decode_json($text)->{reasons}{store}, qr/in use/, 'and why');
 is((page($node, 'status'))[0], 200, 'while the status page is there');
 close $squatter;
 wait_for('health', sub { return (page($node, 'health'))[0] == 200 });

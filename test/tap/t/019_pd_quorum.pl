@@ -5,7 +5,9 @@
 use strict;
 use warnings;
 
+use HTTP::Tiny;
 use Http2;
+use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TikvSpread;
@@ -223,11 +225,41 @@ my $its_pd = (pids($left, 'tikv pd'))[0];
 $_->stop('immediate') foreach @gone;
 wait_for('nobody to lead PD', sub { !defined try_query($left, 'SELECT count(*) FROM tikv.keyspaces') });
 
+wait_state($left, $_, 'serving', qr/^$/) foreach qw(pd store);
+
 my $used = cpu_of($its_pd);
 
 usleep(5_000_000);
 $used = cpu_of($its_pd) - $used;
 cmp_ok($used, '<', 1, 'it takes little of a processor: one that calls the others all the time takes all of it')
   or diag("$used s in 5 s");
-$left->stop('immediate');
+
+# ---- and says what it waits for, until there is a leader again
+
+sub health
+{
+	my $answer = HTTP::Tiny->new(timeout => 30)->get("http://$left->{tikv}{'tikv.status_addr'}/health");
+
+	return ($answer->{status}, decode_json($answer->{content})->{reasons});
+}
+
+my $no_leader = qr/^no leader of the placement driver is known: is a majority of its members up\?$/;
+
+wait_state($left, 'pd', 'serving', $no_leader);
+wait_state($left, 'store', 'serving', qr/^no leader is known of (\d+) of \1 regions: is a majority of their stores up\?$/);
+my ($status, $reasons) = health();
+is($status, 200, 'its processes are well');
+is_deeply([ sort keys %$reasons ], [ 'pd', 'store' ], 'and what they lack is told');
+like($reasons->{pd}, $no_leader, 'as tikv_status() tells it');
+foreach my $query ('SELECT count(*) FROM tikv.stores', q{SELECT tikv_put('k', 'v')}, q{SELECT tikv_txn_put('k', 'v')})
+{
+	my ($code, $out, $err) = $left->psql('postgres', "SET tikv.request_timeout = '2s'; $query");
+
+	isnt($code, 0, "without a leader: $query");
+	like($err, qr/HINT: .*tikv_status\(\).*"When most are lost" in docs\/operations\.md/, 'where to look is said');
+}
+$gone[0]->start;
+wait_state($left, $_, 'serving', qr/^$/) foreach qw(pd store);
+is_deeply([ health() ], [ 200, {} ], 'with another one nothing is amiss');
+$_->stop('immediate') foreach $left, $gone[0];
 done_testing();

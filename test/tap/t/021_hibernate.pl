@@ -54,6 +54,7 @@ usleep(8_000_000);
 all_are('asleep', 0 .. 2);
 is(ask($leads, 'SELECT term FROM tikv.regions WHERE region_id = 2'), $term,
 	'nobody has campaigned meanwhile');
+is(ask($_, q{SELECT reason FROM tikv_status() WHERE worker = 'store'}), '', 'who sleeps has a leader') foreach 0 .. 2;
 
 # ---- the garbage collection goes on, and wakes nobody who has no garbage
 
