@@ -89,7 +89,8 @@ report_unanswered(const char *whose, BusCode code)
 					tikv_fdw_settings.request_timeout_ms),
 			 errdetail(
 				 "The outcome is unknown: the request may yet be carried out."),
-			 errhint("tikv.request_timeout is the bound.")));
+			 errhint(
+				 "tikv.request_timeout is the bound. SELECT * FROM tikv_status() says if no leader is known for long; see \"When most are lost\" in docs/operations.md then.")));
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),

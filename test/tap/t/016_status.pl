@@ -227,6 +227,7 @@ is(join(', ', grep { !$series{$_} } sort keys %rows), '', 'and nothing else');
 
 # ---- status, health, region, config
 is_deeply([ (page($node, 'status'))[ 0, 2 ] ], [ 200, '' ], 'status is an empty page');
+wait_state($node, 'store', 'serving', qr/^$/); # of the lock it may have said something
 ($code, $type, $text) = page($node, 'health');
 is_deeply(
 	[ $code, $type, decode_json($text) ],

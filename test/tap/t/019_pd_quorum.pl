@@ -225,8 +225,6 @@ my $its_pd = (pids($left, 'tikv pd'))[0];
 $_->stop('immediate') foreach @gone;
 wait_for('nobody to lead PD', sub { !defined try_query($left, 'SELECT count(*) FROM tikv.keyspaces') });
 
-wait_state($left, $_, 'serving', qr/^$/) foreach qw(pd store);
-
 my $used = cpu_of($its_pd);
 
 usleep(5_000_000);
